@@ -1,0 +1,7 @@
+//! `versus syscalls|instructions|cpu|idle`: see [`versus::driver`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    versus::args::run("versus", versus::driver::main)
+}

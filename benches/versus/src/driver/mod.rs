@@ -1,0 +1,135 @@
+//! The program that measures: it runs servers and loads, and prints a table for each question.
+//!
+//! Each question is a file, with what is measured and how to read it at its head.
+
+use std::time::Duration;
+
+use lexopt::prelude::*;
+
+use crate::args::{Error, failure};
+use crate::peers::Peer;
+use crate::protocol::Kind;
+
+use process::Work;
+
+mod cpu;
+mod idle;
+mod instructions;
+mod process;
+mod sampler;
+mod syscalls;
+mod table;
+
+const HELP: &str = "\
+versus QUESTION [options]
+  syscalls          system calls a request, by name (needs strace)
+  instructions      user instructions a request (needs valgrind)
+  cpu               user CPU time a request, and its ratio to the first peer (better with perf)
+  idle              resident bytes an idle connection
+options
+  --peers A,B,..    default by the question; the first is what the others are held against
+  --protocol NAME   plaintext | echo; default echo for instructions, else plaintext
+  --connections N   default 10000 for idle, else 64
+  --pipeline N      requests sent at once on a connection; default 1
+  --size BYTES      of an echo request; default 64
+  --requests N      measured a run; default by the question
+  --rounds N        of cpu: how often each peer has its turn; default 9
+  --ticks           of cpu: take the times from /proc even if there is perf
+also
+  versus server ..  the server of this build, versus load ..  its load; see their --help";
+
+/// How long a server may take to come up and to go down; under valgrind this is seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What to measure, with which peers and which load. None: the question's own default.
+#[derive(Debug)]
+struct Plan {
+    peers: Option<Vec<Peer>>,
+    protocol: Option<Kind>,
+    connections: Option<usize>,
+    pipeline: u64,
+    size: usize,
+    requests: Option<u64>,
+    rounds: usize,
+    ticks: bool,
+}
+
+impl Plan {
+    /// The load of a question, with the question's own defaults where the command line says nothing.
+    fn work(&self, protocol: Kind, connections: usize) -> Work {
+        Work {
+            protocol: self.protocol.unwrap_or(protocol),
+            connections: self.connections.unwrap_or(connections),
+            pipeline: self.pipeline,
+            size: self.size,
+            warmup: 0,
+            requests: 0,
+        }
+    }
+
+    /// The peers that the command line names, else those that have something to say on a question.
+    fn peers(&self, by_default: impl Fn(Peer) -> bool) -> Vec<Peer> {
+        let usual = || Peer::ALL.iter().copied().filter(|&peer| by_default(peer)).collect();
+        self.peers.clone().unwrap_or_else(usual)
+    }
+}
+
+/// Measures by the arguments of a command line.
+pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
+    let question = match parser.next()? {
+        Some(Value(name)) => name.string()?,
+        Some(Long("help")) | None => {
+            println!("{HELP}");
+            return Ok(());
+        }
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    let measure = match question.as_str() {
+        // The driver starts itself in these roles, so that what it measures is always of its own
+        // build: a server beside it might be an older one.
+        "server" => return crate::server::main(parser),
+        "load" => return crate::load::main(parser),
+        "syscalls" => syscalls::measure,
+        "instructions" => instructions::measure,
+        "cpu" => cpu::measure,
+        "idle" => idle::measure,
+        other => return Err(failure(format!("no question {other:?}; see --help"))),
+    };
+    measure(&read_plan(parser)?)
+}
+
+fn read_plan(mut parser: lexopt::Parser) -> Result<Plan, Error> {
+    let mut plan = Plan {
+        peers: None,
+        protocol: None,
+        connections: None,
+        pipeline: 1,
+        size: 64,
+        requests: None,
+        rounds: 9,
+        ticks: false,
+    };
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("peers") => {
+                let names = parser.value()?.string()?;
+                plan.peers = Some(names.split(',').map(str::parse).collect::<Result<_, _>>()?);
+            }
+            Long("protocol") => plan.protocol = Some(parser.value()?.parse()?),
+            Long("connections") => plan.connections = Some(parser.value()?.parse()?),
+            Long("pipeline") => plan.pipeline = parser.value()?.parse()?,
+            Long("size") => plan.size = parser.value()?.parse()?,
+            Long("requests") => plan.requests = Some(parser.value()?.parse()?),
+            Long("ticks") => plan.ticks = true,
+            Long("rounds") => plan.rounds = parser.value()?.parse()?,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if plan.rounds == 0 || plan.requests.is_some_and(|n| n < FEWEST) {
+        return Err(failure(format!("--rounds from 1, --requests from {FEWEST}")));
+    }
+    Ok(plan)
+}
+
+/// Below this a division by the number of requests says little.
+const FEWEST: u64 = 100;

@@ -1,0 +1,21 @@
+//! corepoll beside its peers, on the same work and by the same load.
+//!
+//! Three programs share this library: `server` answers with the peer that it is told, `load` asks
+//! an exact number of requests, and `versus` runs the two and prints tables. What a peer costs is
+//! read from the outside (strace, callgrind, `/proc`), so no peer carries a line for being measured.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`protocol`] | what is answered; the same code in every peer |
+//! | [`peers`] | one file a server |
+//! | [`server`], [`load`] | the two ends as programs |
+//! | [`driver`] | one file a measurement |
+//! | [`sys`] | every system call that std does not offer; all the unsafe code |
+
+pub mod args;
+pub mod driver;
+pub mod load;
+pub mod peers;
+pub mod protocol;
+pub mod server;
+pub mod sys;

@@ -1,0 +1,62 @@
+//! tokio as its tutorial has it: a task and a buffer for each connection, on a current-thread
+//! runtime for each thread.
+
+use std::future::Future;
+use std::io;
+use std::os::unix::net::UnixStream as StdUnixStream;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::runtime::Builder;
+
+use super::{Options, on_each_thread};
+use crate::protocol::{Protocol, READ_BUFFER};
+
+pub(super) fn run<P: Protocol>(options: &Options) -> io::Result<()> {
+    run_tasks(options, answer::<P>)
+}
+
+/// Runs `answer` as the task of every connection.
+pub(super) fn run_tasks<F>(options: &Options, answer: fn(TcpStream) -> F) -> io::Result<()>
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    on_each_thread(options, |listener| {
+        let runtime = Builder::new_current_thread().enable_io().build()?;
+        runtime.block_on(async {
+            tokio::spawn(accept(TcpListener::from_std(listener)?, answer));
+            stopped(options.stop).await
+        })
+    })
+}
+
+async fn accept<F>(listener: TcpListener, answer: fn(TcpStream) -> F)
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(answer(stream))),
+            Err(error) => eprintln!("accept: {error}"),
+        }
+    }
+}
+
+async fn stopped(stop: &StdUnixStream) -> io::Result<()> {
+    UnixStream::from_std(stop.try_clone()?)?.readable().await
+}
+
+async fn answer<P: Protocol>(mut stream: TcpStream) -> io::Result<()> {
+    let mut protocol = P::default();
+    let mut buffer = vec![0; READ_BUFFER];
+    loop {
+        let read = stream.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        let answer = protocol.answer(&buffer[..read]);
+        if !answer.is_empty() {
+            stream.write_all(answer).await?;
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What a server answers: the same few lines in every peer, so that peers differ only in what
+//! brings the bytes in and out.
+
+use std::str::FromStr;
+
+use crate::args::{Error, failure};
+
+/// How much a server reads at once. It is the same for all peers: it decides how often a long
+/// pipeline is read, and what a peer that keeps a buffer a connection pays for an idle one.
+pub const READ_BUFFER: usize = 8 * 1024;
+
+/// The answer to every plaintext request. The date is fixed: a timer is no part of this comparison.
+pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
+    Server: versus\r\n\
+    Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n\
+    Content-Type: text/plain\r\n\
+    Content-Length: 13\r\n\
+    \r\n\
+    Hello, World!";
+
+/// What ends a request.
+const TERMINATOR: &[u8; 4] = b"\r\n\r\n";
+
+/// The most requests that one read can end: one may have begun in the reads before it, with three
+/// bytes of its terminator seen.
+const MOST_ANSWERS: usize = READ_BUFFER.div_ceil(TERMINATOR.len());
+
+/// As many answers as one read can ask for, so that each read is answered by one send of a slice.
+static ANSWERS: [u8; ANSWER.len() * MOST_ANSWERS] = repeated_answer();
+
+const fn repeated_answer() -> [u8; ANSWER.len() * MOST_ANSWERS] {
+    let mut bytes = [0; ANSWER.len() * MOST_ANSWERS];
+    let mut at = 0;
+    while at < bytes.len() {
+        bytes[at] = ANSWER[at % ANSWER.len()];
+        at += 1;
+    }
+    bytes
+}
+
+/// The server's side of one connection, whoever moves its bytes.
+pub trait Protocol: Default + Send + 'static {
+    /// What to send after this read; empty as long as a request is incomplete.
+    ///
+    /// A read is at most [`READ_BUFFER`] bytes.
+    fn answer<'a>(&mut self, read: &'a [u8]) -> &'a [u8];
+}
+
+/// Bytes back.
+#[derive(Debug, Default)]
+pub struct Echo;
+
+impl Protocol for Echo {
+    #[inline]
+    fn answer<'a>(&mut self, read: &'a [u8]) -> &'a [u8] {
+        read
+    }
+}
+
+/// [`ANSWER`] to each `\r\n\r\n` in the stream, wherever the reads cut it.
+#[derive(Debug, Default)]
+pub struct Plaintext {
+    /// How much of the terminator the stream ends with now: 0 to 3 bytes.
+    matched: u8,
+}
+
+impl Protocol for Plaintext {
+    #[inline]
+    fn answer<'a>(&mut self, read: &'a [u8]) -> &'a [u8] {
+        &ANSWERS[..ANSWER.len() * self.count_ends(read)]
+    }
+}
+
+impl Plaintext {
+    /// How many requests end in this read.
+    ///
+    /// The scan is part of every peer's request, so it must be small beside what is measured. It
+    /// looks at every fourth byte (Horspool's search): as long as that is neither of the
+    /// terminator's two, no terminator includes it.
+    #[inline]
+    fn count_ends(&mut self, read: &[u8]) -> usize {
+        let mut ends = 0;
+        let mut at = 0;
+        while self.matched > 0 && at < read.len() {
+            ends += usize::from(self.ends_with(read[at]));
+            at += 1;
+        }
+        while let Some(&last) = read.get(at + 3) {
+            // How far the terminator must move until it may match what stands at its end now.
+            at += match last {
+                // First, because most of a request is text.
+                b'\x0e'.. => 4,
+                b'\n' if read[at..].starts_with(TERMINATOR) => {
+                    ends += 1;
+                    4
+                }
+                b'\n' => 2,
+                b'\r' => 1,
+                _ => 4,
+            };
+        }
+        for &byte in read.get(at..).unwrap_or_default() {
+            ends += usize::from(self.ends_with(byte));
+        }
+        ends
+    }
+
+    /// Takes one byte of the stream; true if it ends a request.
+    #[inline]
+    fn ends_with(&mut self, byte: u8) -> bool {
+        if byte == TERMINATOR[usize::from(self.matched)] {
+            self.matched = (self.matched + 1) % 4;
+            return self.matched == 0;
+        }
+        // A `\r` out of place is still the possible beginning of a terminator.
+        self.matched = u8::from(byte == b'\r');
+        false
+    }
+}
+
+/// Which protocol a command line names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// [`Plaintext`]
+    Plaintext,
+    /// [`Echo`]
+    Echo,
+}
+
+impl Kind {
+    /// The name by which command lines know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Plaintext => "plaintext",
+            Kind::Echo => "echo",
+        }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Kind, Error> {
+        [Kind::Plaintext, Kind::Echo]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| failure(format!("no protocol {name:?}: plaintext or echo")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIPELINE: &[u8] =
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n\r\nGET /b HTTP/1.1\r\n\r\r\n\r\n\n\r\n";
+
+    #[test]
+    fn a_request_is_answered_once_wherever_the_reads_cut_it() {
+        let whole = Plaintext::default().answer(PIPELINE).len();
+        assert_eq!(whole, 3 * ANSWER.len());
+        for first in 0..=PIPELINE.len() {
+            for second in first..=PIPELINE.len() {
+                let mut plaintext = Plaintext::default();
+                let parts = [&PIPELINE[..first], &PIPELINE[first..second], &PIPELINE[second..]];
+                let sum: usize = parts.iter().map(|part| plaintext.answer(part).len()).sum();
+                assert_eq!(sum, whole, "cut at {first} and {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_fullest_read_is_answered_by_one_slice() {
+        let mut plaintext = Plaintext::default();
+        assert!(plaintext.answer(b"\r\n\r").is_empty());
+        let mut fullest = b"\n".to_vec();
+        fullest.extend(TERMINATOR.iter().cycle().take(READ_BUFFER - 1));
+        assert_eq!(plaintext.answer(&fullest).len(), ANSWER.len() * MOST_ANSWERS);
+    }
+
+    #[test]
+    fn the_content_length_is_that_of_the_body() {
+        let text = std::str::from_utf8(ANSWER).unwrap();
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(text.contains(&format!("Content-Length: {}\r\n", body.len())));
+    }
+}

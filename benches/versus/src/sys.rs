@@ -1,0 +1,177 @@
+//! The system calls that std does not offer, as small safe functions. No other module is unsafe.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+/// One event as the kernel delivers it.
+pub type Event = libc::epoll_event;
+
+/// An event with nothing in it, to fill a buffer for [`Epoll::wait`].
+pub const NO_EVENT: Event = Event { events: 0, u64: 0 };
+
+/// The return value of a system call, or its errno.
+#[inline]
+fn check(returned: libc::c_int) -> io::Result<libc::c_int> {
+    if returned < 0 { Err(io::Error::last_os_error()) } else { Ok(returned) }
+}
+
+/// An epoll instance.
+#[derive(Debug)]
+pub struct Epoll(OwnedFd);
+
+impl Epoll {
+    /// A new one, without descriptors.
+    pub fn new() -> io::Result<Epoll> {
+        // SAFETY: takes no pointers.
+        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+        Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Watches a descriptor until it is closed; its events carry `key`.
+    pub fn add(&self, fd: BorrowedFd<'_>, events: libc::c_int, key: u64) -> io::Result<()> {
+        let mut event = Event { events: events as u32, u64: key };
+        // SAFETY: `event` lives through the call, and the kernel copies it.
+        check(unsafe {
+            libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &mut event)
+        })?;
+        Ok(())
+    }
+
+    /// How many events came; 0 after the timeout (-1: none) and after a signal.
+    #[inline]
+    pub fn wait(&self, events: &mut [Event], timeout_ms: i32) -> io::Result<usize> {
+        let room = events.len() as libc::c_int;
+        // SAFETY: the kernel writes at most `room` events to memory that is ours for the call.
+        let came =
+            unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), room, timeout_ms) };
+        match check(came) {
+            Ok(came) => Ok(came as usize),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// recv(2); 0 is the end of the stream.
+#[inline]
+pub fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most `len` bytes to memory that is ours for the call.
+    let n = unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n as usize) }
+}
+
+/// send(2), without SIGPIPE.
+#[inline]
+pub fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: the kernel reads at most `len` bytes of a slice that lives through the call.
+    let n = unsafe {
+        libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL)
+    };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n as usize) }
+}
+
+/// accept4(2): the new descriptor is non-blocking from birth, which std's accept would need a
+/// second call for.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: null pointers say that the peer's address is not wanted.
+    let fd = check(unsafe {
+        libc::accept4(listener.as_raw_fd(), ptr::null_mut(), ptr::null_mut(), flags)
+    })?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Lets this process hold as many descriptors as its hard limit allows, and returns that number.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel fills the struct, which lives through the call.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the kernel reads the struct, which lives through the call.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) })?;
+    Ok(limit.rlim_max)
+}
+
+/// Keeps this thread, and those that it starts from now on, on one CPU.
+pub fn pin_to(cpu: usize) -> io::Result<()> {
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    // SAFETY: a cpu_set_t is plain bits, and all of them zero is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `cpu` is below CPU_SETSIZE, so it names a bit inside the set.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: the kernel reads as many bytes as the set has; 0 is this thread.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) })?;
+    Ok(())
+}
+
+/// Asks a process to end.
+pub fn terminate(pid: i32) -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::kill(pid, libc::SIGTERM) })?;
+    Ok(())
+}
+
+/// True when the descriptor is readable or at its end, false after the timeout (None: wait for ever).
+pub fn wait_readable(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
+    let timeout_ms = timeout.map_or(-1, |t| t.as_millis().try_into().unwrap_or(i32::MAX));
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    loop {
+        // SAFETY: one pollfd, which lives through the call.
+        match check(unsafe { libc::poll(&mut poll, 1, timeout_ms) }) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Lets the kernel choose the port at connect instead of at bind: so a port can serve towards
+/// several peers, and a bind finds one at once.
+pub fn bind_address_without_port(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let len = size_of_val(&on) as libc::socklen_t;
+    let (level, option) = (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT);
+    // SAFETY: the kernel reads `len` bytes of a local.
+    check(unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), len)
+    })?;
+    Ok(())
+}
+
+/// The end of the socket pair that the signal handler shuts down; -1 until there is one.
+static STOPPING_END: AtomicI32 = AtomicI32::new(-1);
+
+/// A socket that becomes readable, and remains so, when SIGINT or SIGTERM asks the process to end.
+/// Nobody reads it: so every thread that watches it sees it.
+pub fn stop_signal() -> io::Result<&'static UnixStream> {
+    let (watched, stopping) = UnixStream::pair()?;
+    watched.set_nonblocking(true)?;
+    // Neither end is closed from here on: the handler may run until the process ends.
+    STOPPING_END.store(stopping.into_raw_fd(), Ordering::Release);
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: a sigaction is plain data, and all zero says: no flags, an empty mask.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = on_signal as extern "C" fn(libc::c_int) as usize;
+        action.sa_flags = libc::SA_RESTART;
+        // SAFETY: the struct lives through the call, and the handler does only what a handler may.
+        check(unsafe { libc::sigaction(signal, &action, ptr::null_mut()) })?;
+    }
+    Ok(Box::leak(Box::new(watched)))
+}
+
+/// Puts the stream that is watched at its end. Doing so again changes nothing, and errno is left
+/// as it is.
+extern "C" fn on_signal(_signal: libc::c_int) {
+    // SAFETY: shutdown(2) may be called in a signal handler, and takes no pointers.
+    unsafe { libc::shutdown(STOPPING_END.load(Ordering::Acquire), libc::SHUT_WR) };
+}

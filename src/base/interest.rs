@@ -1,0 +1,81 @@
+//! `Interest`: what a registration wants to hear of.
+
+use std::fmt;
+use std::ops::BitOr;
+
+/// What a handler wants to hear of: readable, writable, both or nothing; level- or edge-triggered.
+///
+/// Level-triggered is the default: an event comes for as long as its condition holds. With
+/// [`Interest::edge`] it comes once each time that the condition begins, and the handler reads
+/// until [`std::io::ErrorKind::WouldBlock`].
+///
+/// The peer's hang-up is reported together with readable, so that the bytes before it are read
+/// first. See epoll(7).
+///
+/// ```
+/// use corepoll::Interest;
+///
+/// let both = Interest::READABLE | Interest::WRITABLE;
+/// assert!(both.is_readable() && both.is_writable());
+/// assert!(both.edge().is_edge() && !both.is_edge());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Interest(u8);
+
+impl Interest {
+    /// Nothing: the connection stays registered and quiet.
+    pub const NONE: Interest = Interest(0);
+    /// Bytes to read, or the peer's end.
+    pub const READABLE: Interest = Interest(1);
+    /// Room in the send buffer. Queued output needs none of this: the poller flushes it by itself.
+    pub const WRITABLE: Interest = Interest(2);
+
+    const EDGE: Interest = Interest(4);
+
+    /// The same interest, edge-triggered.
+    #[must_use]
+    pub const fn edge(self) -> Interest {
+        Interest(self.0 | Interest::EDGE.0)
+    }
+
+    /// The same interest without readable.
+    pub(crate) const fn not_readable(self) -> Interest {
+        Interest(self.0 & !Interest::READABLE.0)
+    }
+
+    /// Whether it asks for readable.
+    pub const fn is_readable(self) -> bool {
+        self.0 & Interest::READABLE.0 != 0
+    }
+
+    /// Whether it asks for writable.
+    pub const fn is_writable(self) -> bool {
+        self.0 & Interest::WRITABLE.0 != 0
+    }
+
+    /// Whether it is edge-triggered.
+    pub const fn is_edge(self) -> bool {
+        self.0 & Interest::EDGE.0 != 0
+    }
+}
+
+impl BitOr for Interest {
+    type Output = Interest;
+
+    /// Both interests together; edge-triggered if one of them is.
+    fn bitor(self, other: Interest) -> Interest {
+        Interest(self.0 | other.0)
+    }
+}
+
+impl fmt::Debug for Interest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = match (self.is_readable(), self.is_writable()) {
+            (false, false) => "NONE",
+            (true, false) => "READABLE",
+            (false, true) => "WRITABLE",
+            (true, true) => "READABLE | WRITABLE",
+        };
+        write!(f, "Interest({direction}{})", if self.is_edge() { ", edge" } else { "" })
+    }
+}

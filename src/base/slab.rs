@@ -1,0 +1,155 @@
+//! A slab whose keys never come back: slot and generation.
+
+use crate::base::token::Token;
+
+/// The end of the free list.
+const NONE: u32 = u32::MAX;
+
+/// Values by [`Token`], in slots that are used again under a new generation.
+///
+/// A slot whose generations are used up is retired, so a token is never given out twice.
+#[derive(Debug)]
+pub(crate) struct Slab<T> {
+    /// Every slot ever used, in use or free.
+    slots: Vec<Slot<T>>,
+    /// The first free slot, or `NONE`. Last freed, first used: its cache lines are warm.
+    free: u32,
+    /// How many slots hold a value.
+    len: usize,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    /// The generation of the value that is in here, or of the next one.
+    generation: u32,
+    /// The free slot after this one, while this one is free.
+    next_free: u32,
+    /// The value, while there is one.
+    value: Option<T>,
+}
+
+impl<T> Slab<T> {
+    /// An empty slab that has allocated nothing.
+    pub(crate) const fn new() -> Slab<T> {
+        Slab { slots: Vec::new(), free: NONE, len: 0 }
+    }
+
+    /// How many values are in it.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Puts in the value that `make` builds from the token it is going to have.
+    pub(crate) fn insert_with(&mut self, make: impl FnOnce(Token) -> T) -> Token {
+        self.try_insert_with(|token| Some(make(token))).expect("a value was made")
+    }
+
+    /// Puts in the value that `make` builds from the token it is going to have, if it builds one.
+    pub(crate) fn try_insert_with(
+        &mut self,
+        make: impl FnOnce(Token) -> Option<T>,
+    ) -> Option<Token> {
+        if self.free == NONE {
+            let index = self.slots.len() as u32;
+            // A table of 2³² - 1 live registrations is far beyond any descriptor limit.
+            assert!(index < NONE, "slab is full");
+            self.slots.push(Slot { generation: 0, next_free: NONE, value: None });
+            self.free = index;
+        }
+        let slot = &mut self.slots[self.free as usize];
+        let token = Token::new(self.free, slot.generation);
+        slot.value = Some(make(token)?);
+        self.free = slot.next_free;
+        self.len += 1;
+        Some(token)
+    }
+
+    /// The value of `token`, unless it has been removed.
+    #[inline]
+    pub(crate) fn get(&self, token: Token) -> Option<&T> {
+        let slot = self.slots.get(token.index() as usize)?;
+        if slot.generation != token.generation() {
+            return None;
+        }
+        slot.value.as_ref()
+    }
+
+    /// The value of `token`, to be changed, unless it has been removed.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
+        let slot = self.slots.get_mut(token.index() as usize)?;
+        if slot.generation != token.generation() {
+            return None;
+        }
+        slot.value.as_mut()
+    }
+
+    /// Takes the value of `token` out. Its token is stale from now on.
+    pub(crate) fn remove(&mut self, token: Token) -> Option<T> {
+        let slot = self.slots.get_mut(token.index() as usize)?;
+        if slot.generation != token.generation() {
+            return None;
+        }
+        let value = slot.value.take()?;
+        self.len -= 1;
+        if let Some(next) = slot.generation.checked_add(1) {
+            slot.generation = next;
+            slot.next_free = self.free;
+            self.free = token.index();
+        }
+        Some(value)
+    }
+
+    /// The token of the value in slot `index`, if there is one.
+    pub(crate) fn token_at(&self, index: u32) -> Option<Token> {
+        let slot = self.slots.get(index as usize)?;
+        slot.value.as_ref().map(|_| Token::new(index, slot.generation))
+    }
+
+    /// The tokens of all values, in the order of their slots.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = Token> {
+        (0..self.slots.len() as u32).filter_map(|index| self.token_at(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Slab, Token};
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn a_used_up_slot_is_retired() {
+        let mut slab = Slab::new();
+        let first = slab.insert_with(|_| 'a');
+        slab.slots[0].generation = u32::MAX;
+        assert_eq!(slab.get(first), None);
+        assert_eq!(slab.remove(Token::new(0, u32::MAX)), Some('a'));
+        assert_eq!(slab.insert_with(|_| 'b').index(), 1);
+    }
+
+    proptest! {
+        /// Held against a map whose keys are never given out twice.
+        #[test]
+        fn agrees_with_a_map(steps in prop::collection::vec((any::<bool>(), any::<u16>()), 1..200)) {
+            let mut slab = Slab::new();
+            let mut model = HashMap::new();
+            let mut all: Vec<Token> = Vec::new();
+            for (insert, pick) in steps {
+                if insert || all.is_empty() {
+                    let token = slab.insert_with(|_| pick);
+                    prop_assert_eq!(model.insert(token, pick), None);
+                    all.push(token);
+                } else {
+                    let token = all[pick as usize % all.len()];
+                    prop_assert_eq!(slab.remove(token), model.remove(&token));
+                }
+                prop_assert_eq!(slab.len(), model.len());
+                prop_assert_eq!(slab.tokens().count(), model.len());
+                for token in &all {
+                    prop_assert_eq!(slab.get(*token), model.get(token));
+                }
+            }
+        }
+    }
+}

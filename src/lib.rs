@@ -1,0 +1,29 @@
+//! corepoll
+#![allow(dead_code)]
+
+mod base;
+pub mod net;
+mod parts;
+mod poller;
+mod reactor;
+mod spawn;
+mod sys;
+mod task;
+pub mod time;
+
+pub use base::interest::Interest;
+pub use base::token::Token;
+pub use net::acceptor::{Acceptor, Listening};
+pub use net::spread::Balance;
+pub use parts::budget::Budget;
+pub use parts::buffers::Chunk;
+pub use poller::block_on;
+pub use poller::context::EvContext;
+pub use poller::drain::shutdown_requested;
+pub use poller::handle::PollerHandle;
+pub use poller::handler::{Action, CloseReason, EvHandler, TimerId};
+pub use reactor::{Builder, Placement, Reactor, ReactorHandle, Running, Shutdown};
+pub use spawn::{spawn_local, with_local};
+pub use task::coop::yield_now;
+pub use task::join::{JoinError, JoinHandle};
+pub use task::remote::RemoteJoinHandle;

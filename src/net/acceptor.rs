@@ -1,0 +1,276 @@
+//! Listening, with a handler for each connection.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
+
+use socket2::SockAddr;
+
+use crate::base::interest::Interest;
+use crate::base::token::Token;
+use crate::poller::connection::bits;
+use crate::poller::context::EvContext;
+use crate::poller::handle::{PollerHandle, gone};
+use crate::poller::handler::EvHandler;
+use crate::poller::local::Local;
+use crate::reactor::ReactorHandle;
+use crate::sys::socket;
+use crate::task::drop_quietly;
+
+use super::accept::{Deliver, Listener};
+use super::addr::with_address;
+use super::endpoint::Endpoint;
+use super::listen_options::BACKLOG;
+use super::spread::{Balance, Spread};
+
+/// Listens, and gives each connection a handler.
+///
+/// ```
+/// use corepoll::{Acceptor, Action, Balance, EvContext, EvHandler, Reactor};
+///
+/// struct Hello;
+///
+/// impl EvHandler for Hello {
+///     fn on_open(&mut self, cx: &mut EvContext<'_>) -> std::io::Result<Action> {
+///         cx.write(b"hello\n")?;
+///         Ok(Action::Close)
+///     }
+///     fn on_read(&mut self, _: &mut EvContext<'_>) -> std::io::Result<Action> {
+///         Ok(Action::Close)
+///     }
+/// }
+///
+/// # fn main() -> std::io::Result<()> {
+/// let reactor = Reactor::builder().pollers(2).build()?;
+/// let listening = Acceptor::new("127.0.0.1:0")
+///     .reuse_port(true)
+///     .backlog(1024)
+///     .balance(Balance::LeastLoaded)
+///     .listen(&reactor.handle(), || Hello)?;
+/// println!("listening on {}", listening.local_addr()?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "an acceptor does nothing until `listen` is called"]
+pub struct Acceptor {
+    address: String,
+    listen: socket::Listen,
+    balance: Balance,
+    /// None: the reactor that listens.
+    target: Option<ReactorHandle>,
+}
+
+impl Acceptor {
+    /// Will listen at `addr`: `"0.0.0.0:80"`, `"[::]:80"`, `":80"` (every address of this
+    /// machine, IPv4 and IPv6), `"unix:/path"`, `"unix:@abstract"`. Port 0 lets the kernel choose.
+    pub fn new(addr: &str) -> Acceptor {
+        let listen = socket::Listen {
+            reuse_port: false,
+            backlog: BACKLOG,
+            recv_buffer_size: None,
+            only_v6: None,
+        };
+        Acceptor { address: addr.to_owned(), listen, balance: Balance::default(), target: None }
+    }
+
+    /// With SO_REUSEPORT every poller has a listener of its own, and the kernel brings each
+    /// connection to one of them; without, the first poller listens. Default: without. Where a
+    /// connection goes from there is [`Acceptor::balance`]'s.
+    pub fn reuse_port(mut self, on: bool) -> Acceptor {
+        self.listen.reuse_port = on;
+        self
+    }
+
+    /// How many connections may wait to be accepted; the kernel cuts it at net.core.somaxconn.
+    /// Default: 4096.
+    pub fn backlog(mut self, n: u32) -> Acceptor {
+        self.listen.backlog = n;
+        self
+    }
+
+    /// SO_RCVBUF in bytes, which accepted connections inherit. Default: the system's.
+    pub fn recv_buffer_size(mut self, n: usize) -> Acceptor {
+        self.listen.recv_buffer_size = Some(n);
+        self
+    }
+
+    /// How connections are spread over the pollers. Default: [`Balance::LeastLoaded`].
+    pub fn balance(mut self, balance: Balance) -> Acceptor {
+        self.balance = balance;
+        self
+    }
+
+    /// Gives the connections to the pollers of another reactor. Default: the one that listens.
+    pub fn deliver_to(mut self, reactor: &ReactorHandle) -> Acceptor {
+        self.target = Some(reactor.clone());
+        self
+    }
+
+    /// Listens from now on; each connection gets the handler that `factory` makes on the poller
+    /// that it goes to, registered for [`Interest::READABLE`]. A panic in `factory` costs that
+    /// connection.
+    ///
+    /// # Errors
+    /// The address is malformed or cannot be listened at, or the reactor has ended.
+    pub fn listen<H: EvHandler>(
+        self,
+        on: &ReactorHandle,
+        factory: impl Fn() -> H + Send + Sync + 'static,
+    ) -> io::Result<Listening> {
+        let target = self.target.clone().unwrap_or_else(|| on.clone());
+        let spread = Spread::new(target, self.balance);
+        let factory = Arc::new(factory);
+        self.listen_with(on, move || ToHandler { spread: spread.clone(), factory: factory.clone() })
+    }
+
+    /// Listens on the pollers that should, each with a `Deliver` that `make` makes.
+    pub(super) fn listen_with<D: Deliver + Send>(
+        self,
+        on: &ReactorHandle,
+        make: impl Fn() -> D,
+    ) -> io::Result<Listening> {
+        let mut endpoint = Endpoint::parse(&self.address)?;
+        let count = match (&endpoint, self.listen.reuse_port) {
+            (Endpoint::Ip(_), true) => on.pollers().len(),
+            _ => 1,
+        };
+        let mut sockets = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (fd, bound) = self.bind(&endpoint)?;
+            // The others listen at the port that the kernel chose for the first.
+            endpoint = bound;
+            sockets.push(fd);
+        }
+        let address = match endpoint {
+            Endpoint::Ip(address) => Some(address),
+            Endpoint::Unix(_) => None,
+        };
+        let mut listening = Listening { address, listeners: Vec::new() };
+        for (poller, fd) in on.pollers().iter().zip(sockets) {
+            listening.add(poller, fd, make())?;
+        }
+        Ok(listening)
+    }
+
+    /// A socket that listens, and where it does.
+    fn bind(&self, endpoint: &Endpoint) -> io::Result<(OwnedFd, Endpoint)> {
+        let mut endpoint = endpoint.clone();
+        let mut listened = socket::listen(&endpoint.to_sock_addr()?, &self.listen);
+        if let (Endpoint::Ip(address), Err(_)) = (&endpoint, &listened)
+            && self.address.starts_with(':')
+        {
+            // A machine without IPv6.
+            endpoint = Endpoint::Ip((Ipv4Addr::UNSPECIFIED, address.port()).into());
+            listened = socket::listen(&endpoint.to_sock_addr()?, &self.listen);
+        }
+        let fd = listened.map_err(|error| with_address("listening on", &self.address, &error))?;
+        if let Endpoint::Ip(address) = &mut endpoint {
+            *address = socket::local_addr(fd.as_fd())?;
+        }
+        Ok((fd, endpoint))
+    }
+}
+
+/// An address that is listened at. Dropping it keeps listening.
+#[derive(Debug)]
+pub struct Listening {
+    /// None for a Unix socket.
+    address: Option<SocketAddr>,
+    /// The listening sockets: where each is, and its token, once it has been registered.
+    listeners: Vec<(PollerHandle, Arc<OnceLock<Token>>)>,
+}
+
+impl Listening {
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// It listens at a Unix socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.address.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::Unsupported, "a Unix socket has no IP address")
+        })
+    }
+
+    /// Stops listening. Connections that were accepted go on; those that still wait to be accepted
+    /// are reset by the kernel. May be called from any thread.
+    pub fn close(&self) {
+        for (poller, token) in &self.listeners {
+            let token = token.clone();
+            // A poller that has ended listens to nothing.
+            let _ = poller.run_on(move || {
+                if let (Some(local), Some(token)) = (Local::current(), token.get()) {
+                    local.close_token(*token);
+                }
+            });
+        }
+    }
+
+    /// Gives a listening socket to a poller.
+    fn add<D: Deliver + Send>(
+        &mut self,
+        poller: &PollerHandle,
+        fd: OwnedFd,
+        deliver: D,
+    ) -> io::Result<()> {
+        let token = Arc::new(OnceLock::new());
+        self.listeners.push((poller.clone(), token.clone()));
+        let register = move || {
+            let Some(local) = Local::current() else { return };
+            let listener = Box::new(Listener::new(deliver));
+            let facts = bits::SOCKET | bits::INTERNAL | bits::LISTENER;
+            // A shutdown that was asked for before this leaves nothing to listen for.
+            if !local.drain.is_requested()
+                && let Ok(added) = local.add_connection(fd, Interest::READABLE, listener, facts)
+            {
+                let _ = token.set(added);
+            }
+        };
+        poller.run_on(register).map_err(|_| gone())
+    }
+}
+
+/// Gives a connection a handler.
+struct ToHandler<F> {
+    spread: Spread,
+    factory: Arc<F>,
+}
+
+impl<H: EvHandler, F: Fn() -> H + Send + Sync + 'static> Deliver for ToHandler<F> {
+    fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, _: SockAddr) {
+        let here = &cx.local.handle;
+        let poller = self.spread.choose(here);
+        let factory = self.factory.clone();
+        if poller.is_same(here) {
+            return open(cx.local, fd, &*factory);
+        }
+        let opened = poller.run_on(move || {
+            if let Some(local) = Local::current() {
+                open(&local, fd, &*factory);
+            }
+        });
+        if opened.is_err() {
+            poller.leave();
+        }
+    }
+}
+
+/// Registers a connection, which is counted already, with a handler from `factory`.
+fn open<H: EvHandler>(local: &Local, fd: OwnedFd, factory: &impl Fn() -> H) {
+    let handler = match catch_unwind(AssertUnwindSafe(factory)) {
+        Ok(handler) => handler,
+        Err(panic) => {
+            drop_quietly(panic);
+            return local.handle.leave();
+        }
+    };
+    let facts = bits::SOCKET | bits::COUNTED;
+    if let Err((_, handler)) =
+        local.add_connection(fd, Interest::READABLE, Box::new(handler), facts)
+    {
+        local.handle.leave();
+        drop_quietly(handler);
+    }
+}

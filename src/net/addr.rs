@@ -1,0 +1,183 @@
+//! What stands for one or more socket addresses.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+/// What can be given where addresses are asked for: a `SocketAddr`, an `(IpAddr, port)`, several
+/// addresses (each is tried), or text like `"127.0.0.1:80"`, `"[::1]:80"` or `("127.0.0.1", 80)`.
+///
+/// A host name in text needs the feature `blocking`, since looking it up blocks; without
+/// the feature it is an error that says so.
+///
+/// ```
+/// use corepoll::net::TcpStream;
+///
+/// corepoll::block_on(async {
+///     let error = TcpStream::connect("example.invalid:80").await.unwrap_err();
+///     # let _ = error;
+/// });
+/// ```
+pub trait ToSocketAddrs: sealed::Sealed {}
+
+impl<T: sealed::Sealed + ?Sized> ToSocketAddrs for T {}
+
+/// What an address turns out to be.
+#[derive(Debug)]
+pub enum Addresses {
+    /// Known already.
+    Known(Vec<SocketAddr>),
+    /// A host name and a port.
+    Name(String, u16),
+}
+
+impl Addresses {
+    /// The addresses, if there is no name to look up.
+    pub(crate) fn known(self) -> io::Result<Vec<SocketAddr>> {
+        let addresses = match self {
+            Addresses::Known(addresses) => addresses,
+            Addresses::Name(host, port) => return Err(needs_lookup(&host, port)),
+        };
+        if addresses.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address was given"));
+        }
+        Ok(addresses)
+    }
+}
+
+fn needs_lookup(host: &str, port: u16) -> io::Error {
+    let message = format!(
+        "{host}:{port} has a host name: looking it up blocks, and needs corepoll's feature \
+         `blocking`; without it, give an IP address"
+    );
+    io::Error::new(io::ErrorKind::Unsupported, message)
+}
+
+fn malformed(text: &str) -> io::Error {
+    let message = format!("{text:?} is not an address: host:port is expected");
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+pub(crate) mod sealed {
+    /// The one method of [`ToSocketAddrs`](super::ToSocketAddrs).
+    pub trait Sealed {
+        /// What the address turns out to be.
+        fn addresses(&self) -> std::io::Result<super::Addresses>;
+    }
+}
+
+use sealed::Sealed;
+
+macro_rules! known {
+    ($($type:ty: $this:ident => $address:expr;)*) => {$(
+        impl Sealed for $type {
+            fn addresses(&self) -> io::Result<Addresses> {
+                let $this = self;
+                Ok(Addresses::Known(vec![$address]))
+            }
+        }
+    )*};
+}
+
+known! {
+    SocketAddr: this => *this;
+    SocketAddrV4: this => (*this).into();
+    SocketAddrV6: this => (*this).into();
+    (IpAddr, u16): this => (*this).into();
+    (Ipv4Addr, u16): this => (*this).into();
+    (Ipv6Addr, u16): this => (*this).into();
+}
+
+impl Sealed for [SocketAddr] {
+    fn addresses(&self) -> io::Result<Addresses> {
+        Ok(Addresses::Known(self.to_vec()))
+    }
+}
+
+impl Sealed for Vec<SocketAddr> {
+    fn addresses(&self) -> io::Result<Addresses> {
+        self.as_slice().addresses()
+    }
+}
+
+impl<const N: usize> Sealed for [SocketAddr; N] {
+    fn addresses(&self) -> io::Result<Addresses> {
+        self.as_slice().addresses()
+    }
+}
+
+impl Sealed for str {
+    fn addresses(&self) -> io::Result<Addresses> {
+        if let Ok(address) = self.parse::<SocketAddr>() {
+            return Ok(Addresses::Known(vec![address]));
+        }
+        let (host, port) = self.rsplit_once(':').ok_or_else(|| malformed(self))?;
+        let port = port.parse().map_err(|_| malformed(self))?;
+        if host.contains(':') {
+            return Err(malformed(self));
+        }
+        (host, port).addresses()
+    }
+}
+
+impl Sealed for String {
+    fn addresses(&self) -> io::Result<Addresses> {
+        self.as_str().addresses()
+    }
+}
+
+impl Sealed for (&str, u16) {
+    fn addresses(&self) -> io::Result<Addresses> {
+        let (host, port) = *self;
+        if host.is_empty() {
+            return Err(malformed(&format!("{host}:{port}")));
+        }
+        Ok(match host.parse::<IpAddr>() {
+            Ok(ip) => Addresses::Known(vec![SocketAddr::new(ip, port)]),
+            Err(_) => Addresses::Name(host.to_owned(), port),
+        })
+    }
+}
+
+impl Sealed for (String, u16) {
+    fn addresses(&self) -> io::Result<Addresses> {
+        (self.0.as_str(), self.1).addresses()
+    }
+}
+
+impl<T: Sealed + ?Sized> Sealed for &T {
+    fn addresses(&self) -> io::Result<Addresses> {
+        (**self).addresses()
+    }
+}
+
+/// Wraps the error of an operation on an address: what was done, and to what.
+pub(crate) fn with_address(
+    operation: &str,
+    address: impl std::fmt::Display,
+    error: &io::Error,
+) -> io::Error {
+    io::Error::new(error.kind(), format!("{operation} {address}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Addresses, Sealed};
+
+    fn known(text: &str) -> Option<String> {
+        match text.addresses() {
+            Ok(Addresses::Known(list)) => Some(list[0].to_string()),
+            Ok(Addresses::Name(host, port)) => Some(format!("name {host} {port}")),
+            Err(_) => None,
+        }
+    }
+
+    #[test]
+    fn text_is_an_address_a_name_or_an_error() {
+        assert_eq!(known("127.0.0.1:80").unwrap(), "127.0.0.1:80");
+        assert_eq!(known("[::1]:80").unwrap(), "[::1]:80");
+        assert_eq!(known("example.org:80").unwrap(), "name example.org 80");
+        for text in ["", ":", ":80", "::1:80", "127.0.0.1", "127.0.0.1:", "host:65536", "[::1:80"] {
+            assert_eq!(known(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The addresses of the callback API: text.
+
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::os::linux::net::SocketAddrExt;
+
+use socket2::SockAddr;
+
+use super::addr::sealed::Sealed;
+
+/// Where to listen or connect: `"127.0.0.1:80"`, `"[::1]:80"`, `":80"` (every address of this
+/// machine, IPv4 and IPv6), `"unix:/path"` or `"unix:@abstract"`.
+#[derive(Debug, Clone)]
+pub(crate) enum Endpoint {
+    Ip(SocketAddr),
+    /// A path in the file system, or a name in the abstract namespace: unix(7).
+    Unix(std::os::unix::net::SocketAddr),
+}
+
+impl Endpoint {
+    /// The endpoint that `text` names.
+    pub(crate) fn parse(text: &str) -> io::Result<Endpoint> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return parse_unix(path).map(Endpoint::Unix);
+        }
+        if let Some(port) = text.strip_prefix(':')
+            && let Ok(port) = port.parse()
+        {
+            return Ok(Endpoint::Ip((Ipv6Addr::UNSPECIFIED, port).into()));
+        }
+        let known = text.addresses()?.known()?;
+        Ok(Endpoint::Ip(known[0]))
+    }
+
+    /// The form that the kernel takes.
+    pub(crate) fn to_sock_addr(&self) -> io::Result<SockAddr> {
+        match self {
+            Endpoint::Ip(address) => Ok((*address).into()),
+            Endpoint::Unix(address) => match (address.as_pathname(), address.as_abstract_name()) {
+                (Some(path), _) => SockAddr::unix(path),
+                // socket2 takes a leading NUL for an abstract name.
+                (None, Some(name)) => {
+                    let bytes = [b"\0", name].concat();
+                    SockAddr::unix(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(
+                        &bytes,
+                    ))
+                }
+                (None, None) => Err(io::ErrorKind::InvalidInput.into()),
+            },
+        }
+    }
+}
+
+fn parse_unix(path: &str) -> io::Result<std::os::unix::net::SocketAddr> {
+    let address = match path.strip_prefix('@') {
+        Some("") => Err(io::ErrorKind::InvalidInput.into()),
+        Some(name) => std::os::unix::net::SocketAddr::from_abstract_name(name),
+        None if path.is_empty() => Err(io::ErrorKind::InvalidInput.into()),
+        None => std::os::unix::net::SocketAddr::from_pathname(path),
+    };
+    address.map_err(|error| {
+        let message = format!("\"unix:{path}\" is not the address of a Unix socket: {error}");
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    })
+}

@@ -1,0 +1,94 @@
+//! What a listening socket is made with.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use crate::sys::socket;
+
+use super::addr::{sealed::Sealed, with_address};
+
+/// How connections wait until they are accepted, when nobody says otherwise: as many as the kernel
+/// allows in its default setting.
+pub(crate) const BACKLOG: u32 = 4096;
+
+/// What a listening socket is made with.
+///
+/// ```
+/// use corepoll::net::{ListenOptions, TcpListener};
+///
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     let options = ListenOptions::new().reuse_port(true).backlog(512);
+///     let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+///     println!("{}", listener.local_addr()?);
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ListenOptions {
+    pub(crate) listen: socket::Listen,
+}
+
+impl Default for ListenOptions {
+    fn default() -> ListenOptions {
+        ListenOptions::new()
+    }
+}
+
+impl ListenOptions {
+    /// The defaults: SO_REUSEADDR on, SO_REUSEPORT off, a backlog of 4096.
+    pub fn new() -> ListenOptions {
+        let listen = socket::Listen {
+            reuse_port: false,
+            backlog: BACKLOG,
+            recv_buffer_size: None,
+            only_v6: None,
+        };
+        ListenOptions { listen }
+    }
+
+    /// SO_REUSEPORT: several sockets may listen at one address, and the kernel spreads
+    /// connections over them by a hash. See socket(7).
+    pub fn reuse_port(mut self, on: bool) -> ListenOptions {
+        self.listen.reuse_port = on;
+        self
+    }
+
+    /// How many connections may wait to be accepted. The kernel cuts it at net.core.somaxconn:
+    /// see listen(2).
+    pub fn backlog(mut self, n: u32) -> ListenOptions {
+        self.listen.backlog = n;
+        self
+    }
+
+    /// SO_RCVBUF in bytes, which accepted connections inherit. The kernel doubles it: socket(7).
+    pub fn recv_buffer_size(mut self, n: usize) -> ListenOptions {
+        self.listen.recv_buffer_size = Some(n);
+        self
+    }
+
+    /// IPV6_V6ONLY: whether an IPv6 listener leaves IPv4 alone. The default is the system's. See
+    /// ipv6(7).
+    pub fn only_v6(mut self, on: bool) -> ListenOptions {
+        self.listen.only_v6 = Some(on);
+        self
+    }
+
+    /// A socket that listens at the first of the addresses where that works.
+    pub(crate) fn listen(&self, addr: &impl Sealed) -> io::Result<(OwnedFd, SocketAddr)> {
+        let mut failure = None;
+        for address in addr.addresses()?.known()? {
+            match socket::listen(&address.into(), &self.listen) {
+                Ok(fd) => {
+                    let bound = socket::local_addr(std::os::fd::AsFd::as_fd(&fd))?;
+                    return Ok((fd, bound));
+                }
+                Err(error) => failure = Some(with_address("listening on", address, &error)),
+            }
+        }
+        Err(failure.unwrap_or_else(|| io::ErrorKind::InvalidInput.into()))
+    }
+}

@@ -1,0 +1,76 @@
+//! Which poller a new connection goes to. It stays there: work never moves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::poller::handle::PollerHandle;
+use crate::reactor::ReactorHandle;
+
+/// How new connections are spread over the pollers of a reactor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Balance {
+    /// On the poller that accepted it, unless another one holds fewer connections. At any time no
+    /// poller has been given more than one connection more than any other.
+    #[default]
+    LeastLoaded,
+    /// In turn.
+    RoundRobin,
+    /// On the poller that accepted it. Together with REUSEPORT that is what the kernel's hash
+    /// makes of it: with few connections, some pollers get several and others none.
+    Local,
+}
+
+/// Spreads the connections of one listener.
+#[derive(Clone)]
+pub(super) struct Spread {
+    /// Whose pollers they go to.
+    target: ReactorHandle,
+    balance: Balance,
+    /// Whose turn it is. Shared by all listeners of one address.
+    turn: Arc<AtomicUsize>,
+}
+
+impl Spread {
+    pub(super) fn new(target: ReactorHandle, balance: Balance) -> Spread {
+        Spread { target, balance, turn: Arc::default() }
+    }
+
+    /// The poller of the next connection, which was accepted by `here`; it is counted there.
+    pub(super) fn choose(&self, here: &PollerHandle) -> PollerHandle {
+        let pollers = self.target.pollers();
+        match self.balance {
+            Balance::LeastLoaded => self.least_loaded(here),
+            Balance::RoundRobin => {
+                let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+                counted(&pollers[turn % pollers.len()])
+            }
+            Balance::Local if self.is_ours(here) => counted(here),
+            Balance::Local => counted(&pollers[here.index() % pollers.len()]),
+        }
+    }
+
+    /// Counts a connection at a poller only while that has the least: whoever else counts one at
+    /// the same moment makes the attempt fail, and the choice is made again. So however many
+    /// accept at a time, no poller gets ahead by more than one.
+    fn least_loaded(&self, here: &PollerHandle) -> PollerHandle {
+        loop {
+            let loads = self.target.pollers().iter().map(|poller| (poller.load(), poller));
+            let (least, other) = loads.min_by_key(|(load, _)| *load).expect("at least one poller");
+            let stays = self.is_ours(here) && here.load() <= least;
+            let chosen = if stays { here } else { other };
+            if chosen.join_if(least) {
+                return chosen.clone();
+            }
+        }
+    }
+
+    fn is_ours(&self, here: &PollerHandle) -> bool {
+        self.target.pollers().get(here.index()).is_some_and(|poller| poller.is_same(here))
+    }
+}
+
+fn counted(poller: &PollerHandle) -> PollerHandle {
+    poller.join();
+    poller.clone()
+}

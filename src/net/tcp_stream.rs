@@ -1,0 +1,400 @@
+//! A TCP connection, for tasks.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::parts::buffers::Chunk;
+use crate::parts::readiness::Direction;
+use crate::poller::local::Local;
+use crate::poller::source::Registered;
+use crate::sys::{socket, stream};
+use crate::time;
+
+use super::addr::{ToSocketAddrs, with_address};
+
+/// A TCP connection of this thread's poller.
+///
+/// It reads and writes by futures-io's `AsyncRead` and `AsyncWrite`, also through `&TcpStream`, so
+/// that one task may read while another writes. Each direction has one waker: when two tasks
+/// wait in the same direction through the poll functions, the last one is woken. Any number may
+/// wait in [`TcpStream::readable`] and [`TcpStream::writable`].
+///
+/// Dropping it closes the connection. A stream that outlives its poller gives errors.
+///
+/// ```
+/// use corepoll::net::{TcpListener, TcpStream};
+/// use futures::{AsyncReadExt, AsyncWriteExt};
+///
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+///     let mut client = TcpStream::connect(listener.local_addr()?).await?;
+///     let (mut server, _peer) = listener.accept().await?;
+///
+///     client.write_all(b"hello").await?;
+///     let mut bytes = [0; 5];
+///     server.read_exact(&mut bytes).await?;
+///     assert_eq!(&bytes, b"hello");
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub struct TcpStream {
+    registered: Registered,
+}
+
+impl TcpStream {
+    /// Wraps a non-blocking socket that is ours alone.
+    pub(crate) fn from_fd(fd: OwnedFd, what: &str) -> io::Result<TcpStream> {
+        let local = Local::expect_current(what)?;
+        Ok(TcpStream { registered: Registered::new(fd, local)? })
+    }
+
+    /// Connects to the first of the addresses that answers.
+    ///
+    /// Cancel-safe: dropping it closes what was begun.
+    ///
+    /// # Errors
+    /// None answered: the error tells of every address. `ConnectionRefused` and the like are its
+    /// kind, by the last of them. A host name needs the feature `blocking`.
+    pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
+        let mut failures: Vec<io::Error> = Vec::new();
+        for address in addr.addresses()?.known()? {
+            match TcpStream::connect_one(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failures.push(with_address("connecting to", address, &error)),
+            }
+        }
+        Err(all_of(failures))
+    }
+
+    /// [`TcpStream::connect`] that takes `limit` at the longest, for all addresses together.
+    ///
+    /// # Errors
+    /// As [`TcpStream::connect`], and `TimedOut`.
+    pub async fn connect_timeout(
+        addr: impl ToSocketAddrs,
+        limit: Duration,
+    ) -> io::Result<TcpStream> {
+        match time::timeout(limit, TcpStream::connect(addr)).await {
+            Ok(connected) => connected,
+            Err(_) => {
+                let message = format!("connecting took longer than {limit:?}");
+                Err(io::Error::new(io::ErrorKind::TimedOut, message))
+            }
+        }
+    }
+
+    async fn connect_one(address: SocketAddr) -> io::Result<TcpStream> {
+        let stream = TcpStream::from_fd(socket::connect(&address.into(), None)?, "connect")?;
+        // A socket that is connecting isn't writable, so the first event is the answer.
+        stream.registered.forget_readiness();
+        stream.registered.ready(Direction::Write).await?;
+        if let Some(error) = socket::take_error(stream.registered.fd())? {
+            return Err(error);
+        }
+        if socket::is_self_connected(stream.registered.fd()) {
+            return Err(io::Error::new(
+                io::ErrorKind::ConnectionRefused,
+                "nobody listens there: the socket met itself",
+            ));
+        }
+        Ok(stream)
+    }
+
+    /// Takes a socket of std's over, blocking or not.
+    ///
+    /// # Errors
+    /// There is no poller on this thread, or the kernel refuses the registration.
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+        stream.set_nonblocking(true)?;
+        let stream = TcpStream::from_fd(stream.into(), "TcpStream::from_std")?;
+        // There may be other descriptors of the same socket.
+        stream.registered.lend();
+        Ok(stream)
+    }
+
+    /// Gives the socket to std. It stays non-blocking.
+    ///
+    /// # Errors
+    /// Only when it is called by a waker that the poller is calling for this very socket, and
+    /// there is no descriptor left to duplicate it.
+    pub fn into_std(self) -> io::Result<std::net::TcpStream> {
+        Ok(self.registered.into_fd()?.0.into())
+    }
+
+    /// The peer's address.
+    ///
+    /// # Errors
+    /// The connection has ended: getpeername(2).
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        socket::peer_addr(self.registered.fd())
+    }
+
+    /// Our address.
+    ///
+    /// # Errors
+    /// getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        socket::local_addr(self.registered.fd())
+    }
+
+    /// TCP_NODELAY: whether small segments are sent at once. See tcp(7).
+    ///
+    /// # Errors
+    /// setsockopt(2).
+    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        socket::set_nodelay(self.registered.fd(), on)
+    }
+
+    /// Whether TCP_NODELAY is on.
+    ///
+    /// # Errors
+    /// getsockopt(2).
+    pub fn nodelay(&self) -> io::Result<bool> {
+        socket::nodelay(self.registered.fd())
+    }
+
+    /// Ends one direction or both: shutdown(2). It is no error if the connection has ended.
+    ///
+    /// # Errors
+    /// shutdown(2).
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        socket::shutdown(self.registered.fd(), how)
+    }
+
+    /// Reads what there is into the poller's buffer, and lends it: no copy, and while it waits
+    /// the connection holds no buffer. An empty chunk is the end of the stream. A chunk may be
+    /// held across an await: it keeps its buffer, and the next read gets another one.
+    ///
+    /// Cancel-safe: dropping the future never loses a byte.
+    ///
+    /// ```
+    /// use corepoll::net::{TcpListener, TcpStream};
+    /// use futures::AsyncWriteExt;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// corepoll::block_on(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let mut client = TcpStream::connect(listener.local_addr()?).await?;
+    ///     let (server, _peer) = listener.accept().await?;
+    ///     client.write_all(b"hello").await?;
+    ///     assert_eq!(&*server.read_chunk().await?, b"hello");
+    ///     drop(client);
+    ///     assert!(server.read_chunk().await?.is_empty());
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The connection's, after every byte that came before it.
+    pub async fn read_chunk(&self) -> io::Result<Chunk<'_>> {
+        poll_fn(|cx| {
+            self.registered.poll_io(cx, Direction::Read, |fd| {
+                let mut chunk = self.registered.local().buffers.lend();
+                let count = stream::recv(fd, chunk.space())?;
+                self.note_read(count, chunk.space().len());
+                chunk.fill(count);
+                Ok(chunk)
+            })
+        })
+        .await
+    }
+
+    /// Looks at what there is without taking it; 0 is the end of the stream.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.registered.poll_io(cx, Direction::Read, |fd| stream::peek(fd, buf))).await
+    }
+
+    /// Waits until [`TcpStream::try_read`] is worth a try. It may be wrong: then that says
+    /// `WouldBlock`, and waiting again waits.
+    ///
+    /// Cancel-safe. Any number of tasks may wait.
+    ///
+    /// # Errors
+    /// The poller has ended.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.registered.ready(Direction::Read).await
+    }
+
+    /// Waits until [`TcpStream::try_write`] is worth a try: see [`TcpStream::readable`].
+    ///
+    /// # Errors
+    /// The poller has ended.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.registered.ready(Direction::Write).await
+    }
+
+    /// Reads what there is, without waiting; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing; otherwise the connection's.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.registered.try_io(Direction::Read, |fd| self.recv(fd, buf))
+    }
+
+    /// Writes what the kernel takes, without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it takes nothing; otherwise the connection's.
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.registered.try_io(Direction::Write, |fd| stream::send(fd, buf))
+    }
+
+    #[inline]
+    fn recv(&self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+        let count = stream::recv(fd, buf)?;
+        self.note_read(count, buf.len());
+        Ok(count)
+    }
+
+    /// A read that comes back short has taken all there is; the end is no such read.
+    #[inline]
+    fn note_read(&self, count: usize, asked: usize) {
+        if 0 < count && count < asked {
+            self.registered.short_read();
+        }
+    }
+
+    /// The registration, for those who count it or hand it over.
+    pub(crate) fn registered(&self) -> &Registered {
+        &self.registered
+    }
+}
+
+/// Several failures as one error.
+fn all_of(mut failures: Vec<io::Error>) -> io::Error {
+    let Some(last) = failures.pop() else { return io::ErrorKind::InvalidInput.into() };
+    if failures.is_empty() {
+        return last;
+    }
+    let kind = last.kind();
+    failures.push(last);
+    let texts: Vec<String> = failures.iter().map(io::Error::to_string).collect();
+    io::Error::new(kind, texts.join("; "))
+}
+
+impl AsyncRead for &TcpStream {
+    #[inline]
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.registered.poll_io(cx, Direction::Read, |fd| self.recv(fd, buf))
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        self.registered.poll_io(cx, Direction::Read, |fd| {
+            let count = stream::recv_vectored(fd, bufs)?;
+            self.note_read(count, asked);
+            Ok(count)
+        })
+    }
+}
+
+impl AsyncWrite for &TcpStream {
+    #[inline]
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.registered.poll_io(cx, Direction::Write, |fd| stream::send(fd, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.registered.poll_io(cx, Direction::Write, |fd| stream::send_vectored(fd, bufs))
+    }
+
+    /// What has been written is in the kernel already.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Shuts the write direction down: the peer reads the end. May be called twice.
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown(Shutdown::Write))
+    }
+}
+
+impl AsyncRead for TcpStream {
+    #[inline]
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_read(cx, buf)
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_read_vectored(cx, bufs)
+    }
+}
+
+impl AsyncWrite for TcpStream {
+    #[inline]
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_write_vectored(cx, bufs)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_close(cx)
+    }
+}
+
+impl AsFd for TcpStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.registered.lend()
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpStream").field("fd", &self.registered.fd()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,79 @@
+//! Every limit of a poller, with its reason.
+
+use std::time::Duration;
+
+/// How much of everything a poller does before it turns to the rest, and how much it keeps.
+///
+/// Nothing that a peer, a task or a handler does for ever keeps the others waiting for more than
+/// one budget of it.
+///
+/// ```
+/// use corepoll::{Budget, Reactor};
+/// use std::time::Duration;
+///
+/// let mut budget = Budget::default();
+/// budget.output_per_connection = 64 * 1024;
+/// budget.close_linger = Duration::from_secs(1);
+/// let reactor = Reactor::builder().pollers(1).budget(budget).build().unwrap();
+/// # drop(reactor);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Budget {
+    /// Events that one `epoll_wait` brings. The kernel hands out the others first at the
+    /// next wait, so nobody starves; 12 bytes each, copied only as far as they are used.
+    pub events_per_wait: usize,
+    /// Tasks polled in one turn. Tasks that wake each other for ever keep the sockets waiting for
+    /// as many polls.
+    pub tasks_per_turn: usize,
+    /// Connections accepted for one event of a listener. A flood of connections keeps those that
+    /// are there waiting for as many accepts.
+    pub accepts_per_event: usize,
+    /// Pieces of mail opened at a time. Threads that post for ever keep the rest waiting for as
+    /// many closures.
+    pub mail_per_turn: usize,
+    /// Timers fired in one turn.
+    pub timers_per_turn: usize,
+    /// Bytes that a handler reads for one event, after which `cx.read()` says `WouldBlock`. A
+    /// peer that sends faster than its handler reads gets as much a turn, and the rest later.
+    pub read_per_event: usize,
+    /// Bytes queued for a connection, after which it ends with `CloseReason::Overflow`. Bounds
+    /// what a peer that never reads makes us keep.
+    pub output_per_connection: usize,
+    /// How long queued output may take after `Action::Close`; and how long a closed connection
+    /// is listened to, so that what its peer still sends doesn't destroy our last answer.
+    pub close_linger: Duration,
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget {
+            events_per_wait: 256,
+            tasks_per_turn: 512,
+            accepts_per_event: 64,
+            mail_per_turn: 256,
+            timers_per_turn: 1024,
+            read_per_event: 256 * 1024,
+            output_per_connection: 8 * 1024 * 1024,
+            close_linger: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Budget {
+    /// The same with every count at least one: a budget of nothing would be a poller that stands
+    /// still.
+    pub(crate) fn at_least_one(mut self) -> Budget {
+        for count in [
+            &mut self.events_per_wait,
+            &mut self.tasks_per_turn,
+            &mut self.accepts_per_event,
+            &mut self.mail_per_turn,
+            &mut self.timers_per_turn,
+            &mut self.read_per_event,
+        ] {
+            *count = (*count).max(1);
+        }
+        self
+    }
+}

@@ -1,0 +1,43 @@
+//! One value of each type, for one poller.
+
+use std::any::{Any, TypeId, type_name};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Values by type, each made by `Default` when it is first asked for.
+#[derive(Default)]
+pub(crate) struct Cache {
+    values: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
+}
+
+impl Cache {
+    /// Lends the value of type `T` to `f`.
+    ///
+    /// # Panics
+    /// If `f` runs inside another loan of the same type.
+    pub(crate) fn with<T: Default + 'static, R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        let value = self.value::<T>();
+        let cell = value.downcast_ref::<RefCell<T>>().expect("the value has its key's type");
+        let Ok(mut value) = cell.try_borrow_mut() else {
+            panic!("with_local::<{}> was called inside itself", type_name::<T>());
+        };
+        f(&mut value)
+    }
+
+    fn value<T: Default + 'static>(&self) -> Rc<dyn Any> {
+        let known = self.values.borrow().get(&TypeId::of::<T>()).cloned();
+        known.unwrap_or_else(|| {
+            // Foreign code: it may come back here for other types, and for this one too.
+            let new: Rc<dyn Any> = Rc::new(RefCell::new(T::default()));
+            self.values.borrow_mut().entry(TypeId::of::<T>()).or_insert(new).clone()
+        })
+    }
+
+    /// Takes any value out; None when there are no more.
+    pub(crate) fn pop(&self) -> Option<Rc<dyn Any>> {
+        let mut values = self.values.borrow_mut();
+        let key = *values.keys().next()?;
+        values.remove(&key)
+    }
+}

@@ -1,0 +1,10 @@
+//! Floor 2: the parts of one poller.
+//!
+//! No part knows another; each is generic in what it carries and is tested alone.
+
+pub(crate) mod budget;
+pub(crate) mod buffers;
+pub(crate) mod cache;
+pub(crate) mod outbox;
+pub(crate) mod readiness;
+pub(crate) mod timers;

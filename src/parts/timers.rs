@@ -1,0 +1,263 @@
+//! Timers: a slab of entries, and a heap of their deadlines.
+
+use crate::base::heap::Heap;
+use crate::base::slab::Slab;
+use crate::base::token::Token;
+
+/// Timers that carry a `T`. Deadlines are nanoseconds of the monotonic clock.
+///
+/// An entry may be there without being armed: a spent one-shot that its own callback may arm
+/// again. Postponing only stores the new deadline: the entry is sifted when it surfaces.
+#[derive(Debug)]
+pub(crate) struct Timers<T> {
+    entries: Slab<Entry<T>>,
+    /// The armed entries by slot, with a key that is their deadline or earlier.
+    heap: Heap,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    /// When it is due, while it is armed.
+    deadline: u64,
+    payload: T,
+}
+
+/// Which entries a pass over the due ones may take: those armed before it began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pass {
+    now: u64,
+    /// The order of the first insertion that is not part of the pass.
+    end: u32,
+}
+
+impl<T> Timers<T> {
+    pub(crate) fn new() -> Timers<T> {
+        Timers { entries: Slab::new(), heap: Heap::default() }
+    }
+
+    /// How many are armed.
+    pub(crate) fn armed(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// How many there are, armed or spent.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// A new timer that is due at `deadline`.
+    #[inline]
+    pub(crate) fn insert(&mut self, deadline: u64, payload: T) -> Token {
+        let token = self.entries.insert_with(|_| Entry { deadline, payload });
+        self.heap.insert(token.index(), deadline);
+        token
+    }
+
+    /// What `timer` carries.
+    pub(crate) fn get(&self, timer: Token) -> Option<&T> {
+        self.entries.get(timer).map(|entry| &entry.payload)
+    }
+
+    /// What `timer` carries, to be changed.
+    pub(crate) fn get_mut(&mut self, timer: Token) -> Option<&mut T> {
+        self.entries.get_mut(timer).map(|entry| &mut entry.payload)
+    }
+
+    /// When `timer` is or was due.
+    pub(crate) fn deadline(&self, timer: Token) -> Option<u64> {
+        self.entries.get(timer).map(|entry| entry.deadline)
+    }
+
+    /// Whether `timer` is armed.
+    pub(crate) fn is_armed(&self, timer: Token) -> bool {
+        self.entries.get(timer).is_some() && self.heap.contains(timer.index())
+    }
+
+    /// Takes `timer` out, armed or not.
+    #[inline]
+    pub(crate) fn remove(&mut self, timer: Token) -> Option<T> {
+        let entry = self.entries.remove(timer)?;
+        self.heap.remove(timer.index());
+        Some(entry.payload)
+    }
+
+    /// Makes `timer` due at `deadline`, armed or not. False: there is no such timer.
+    #[inline]
+    pub(crate) fn reset(&mut self, timer: Token, deadline: u64) -> bool {
+        let Some(entry) = self.entries.get_mut(timer) else { return false };
+        let postponed = deadline >= entry.deadline;
+        entry.deadline = deadline;
+        if !postponed || !self.heap.contains(timer.index()) {
+            self.heap.insert(timer.index(), deadline);
+        }
+        true
+    }
+
+    /// When the next timer is due.
+    pub(crate) fn next_deadline(&mut self) -> Option<u64> {
+        self.surface()
+    }
+
+    /// Sifts postponed entries down until the first one is where it belongs; its deadline.
+    fn surface(&mut self) -> Option<u64> {
+        loop {
+            let least = self.heap.peek()?;
+            let token = self.entries.token_at(least.item).expect("an armed timer has an entry");
+            let deadline = self.entries.get(token).expect("its token is fresh").deadline;
+            if deadline <= least.key {
+                return Some(least.key);
+            }
+            self.heap.postpone(least.item, deadline);
+        }
+    }
+
+    /// Begins a pass over what is due at `now`.
+    pub(crate) fn begin(&self, now: u64) -> Pass {
+        Pass { now, end: self.heap.next_order() }
+    }
+
+    /// Disarms the first timer that is due in `pass`. One at a time, so that whatever its
+    /// callback cancels is cancelled; and what it arms is not due in the same pass.
+    pub(crate) fn take_due(&mut self, pass: Pass) -> Option<Token> {
+        let deadline = self.surface()?;
+        let least = self.heap.peek()?;
+        if deadline > pass.now || is_not_before(least.order, pass.end) {
+            return None;
+        }
+        let token = self.entries.token_at(least.item)?;
+        self.heap.remove(token.index());
+        Some(token)
+    }
+
+    /// Takes all of them out.
+    pub(crate) fn take_all(&mut self) -> Vec<T> {
+        let tokens: Vec<Token> = self.entries.tokens().collect();
+        tokens.into_iter().filter_map(|token| self.remove(token)).collect()
+    }
+}
+
+/// Compares two orders of insertion, which wrap around.
+fn is_not_before(order: u32, end: u32) -> bool {
+    order.wrapping_sub(end) < u32::MAX / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Timers, Token};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn timers<T>() -> Timers<T> {
+        Timers::new()
+    }
+
+    fn due<T: Copy>(timers: &mut Timers<T>, now: u64) -> Vec<T> {
+        let pass = timers.begin(now);
+        let mut fired = Vec::new();
+        while let Some(token) = timers.take_due(pass) {
+            fired.extend(timers.remove(token));
+        }
+        fired
+    }
+
+    #[test]
+    fn equal_deadlines_fire_in_the_order_they_were_set() {
+        let mut timers = timers();
+        for n in 0..100 {
+            timers.insert(7, n);
+        }
+        assert_eq!(due(&mut timers, 6), Vec::<i32>::new());
+        assert_eq!(due(&mut timers, 7), (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_armed_in_a_pass_is_not_due_in_it() {
+        let mut timers = timers();
+        timers.insert(1, 'a');
+        let pass = timers.begin(5);
+        let first = timers.take_due(pass).unwrap();
+        timers.insert(2, 'b');
+        assert!(timers.reset(first, 3), "a spent timer can be armed again");
+        assert_eq!(timers.take_due(pass), None);
+        assert_eq!(due(&mut timers, 5), vec!['b', 'a']);
+    }
+
+    #[test]
+    fn a_million_set_and_cancelled_leave_nothing() {
+        let mut timers = timers();
+        let tokens: Vec<Token> =
+            (0..1_000_000u64).map(|n| timers.insert(n * 7919 % 1000, n)).collect();
+        for token in &tokens {
+            assert!(timers.remove(*token).is_some());
+        }
+        assert_eq!((timers.armed(), timers.len(), timers.next_deadline()), (0, 0, None));
+        assert!(tokens.iter().all(|token| timers.remove(*token).is_none()));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Insert(u64),
+        Remove(usize),
+        Reset(usize, u64),
+        Pass(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0u64..50).prop_map(Step::Insert),
+            any::<usize>().prop_map(Step::Remove),
+            (any::<usize>(), 0u64..50).prop_map(|(pick, at)| Step::Reset(pick, at)),
+            (0u64..60).prop_map(Step::Pass),
+        ]
+    }
+
+    proptest! {
+        /// Held against a BTreeMap by deadline: the same timers fire, in the order of deadlines.
+        #[test]
+        fn agrees_with_a_tree(steps in prop::collection::vec(step(), 1..300)) {
+            let mut timers = timers();
+            let mut model: BTreeMap<(u64, usize), Token> = BTreeMap::new();
+            let mut all: Vec<Token> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Insert(at) => {
+                        let token = timers.insert(at, all.len());
+                        model.insert((at, all.len()), token);
+                        all.push(token);
+                    }
+                    Step::Remove(pick) if !all.is_empty() => {
+                        let id = pick % all.len();
+                        let known = model.keys().find(|key| key.1 == id).copied();
+                        prop_assert_eq!(timers.remove(all[id]).is_some(), known.is_some());
+                        known.map(|key| model.remove(&key));
+                    }
+                    Step::Reset(pick, at) if !all.is_empty() => {
+                        let id = pick % all.len();
+                        let known = model.keys().find(|key| key.1 == id).copied();
+                        prop_assert_eq!(timers.reset(all[id], at), known.is_some());
+                        if let Some(key) = known {
+                            model.remove(&key);
+                            model.insert((at, id), all[id]);
+                        }
+                    }
+                    Step::Pass(now) => {
+                        let pass = timers.begin(now);
+                        let mut last = 0;
+                        while let Some(token) = timers.take_due(pass) {
+                            let id = timers.remove(token).expect("it carries its number");
+                            let key = model.keys().find(|key| key.1 == id).copied();
+                            let key = key.expect("what fires is armed");
+                            model.remove(&key);
+                            prop_assert!(last <= key.0 && key.0 <= now);
+                            last = key.0;
+                        }
+                        prop_assert!(model.keys().all(|key| key.0 > now));
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(timers.armed(), model.len());
+                prop_assert_eq!(timers.next_deadline(), model.keys().next().map(|key| key.0));
+            }
+        }
+    }
+}

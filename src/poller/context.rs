@@ -1,0 +1,350 @@
+//! What a callback is given.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use crate::base::interest::Interest;
+use crate::base::token::Token;
+use crate::parts::buffers::Chunk;
+use crate::parts::outbox::SLICES;
+use crate::sys::{clock, socket, stream};
+use crate::task::{self, join::JoinHandle};
+
+use super::connection::{Connection, State, bits};
+use super::handler::{CloseReason, EvHandler, copy_error};
+use super::local::{Due, Local};
+use super::timing::ending;
+
+/// The connection that a callback is called for, and the poller that it lives in.
+///
+/// A context lives for one callback.
+pub struct EvContext<'a> {
+    pub(crate) local: &'a Local,
+    pub(super) connection: &'a Connection,
+    /// The descriptor; None once a stream has taken it.
+    fd: Option<OwnedFd>,
+    /// Bytes that may still be read for this event.
+    read_left: usize,
+}
+
+impl<'a> EvContext<'a> {
+    #[inline]
+    pub(super) fn new(local: &'a Local, connection: &'a Connection, fd: OwnedFd) -> EvContext<'a> {
+        EvContext { local, connection, fd: Some(fd), read_left: local.budget.read_per_event }
+    }
+
+    pub(super) fn into_fd(self) -> Option<OwnedFd> {
+        self.fd
+    }
+
+    /// The connection's name in its poller.
+    pub fn token(&self) -> Token {
+        self.connection.token
+    }
+
+    /// The descriptor, for system calls that leave nothing of it behind.
+    #[inline]
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.fd.as_ref().expect("the connection was given away by take_stream").as_fd()
+    }
+
+    /// The descriptor.
+    ///
+    /// # Panics
+    /// After `take_stream` has taken the connection over.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        // From here on it may have been duplicated.
+        self.connection.turn_on(bits::LENT);
+        self.descriptor()
+    }
+
+    /// The peer's address: getpeername(2).
+    ///
+    /// # Errors
+    /// The connection has ended, or it is not an IP socket.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        socket::peer_addr(self.descriptor())
+    }
+
+    /// Our address: getsockname(2).
+    ///
+    /// # Errors
+    /// It is not an IP socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        socket::local_addr(self.descriptor())
+    }
+
+    // ---- reading ----
+
+    /// Reads what there is into the poller's buffer, and lends it. No copy, and no buffer of the
+    /// connection's own. An empty chunk is the end of the stream.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when there is nothing to read now, or when this event's
+    /// budget (`Budget::read_per_event`) is spent: on_read comes again for the rest. Otherwise
+    /// the connection's error.
+    #[inline]
+    pub fn read(&mut self) -> io::Result<Chunk<'a>> {
+        let mut chunk = self.local.buffers.lend();
+        let count = self.receive(chunk.space())?;
+        chunk.fill(count);
+        Ok(chunk)
+    }
+
+    /// Reads what there is into `buf`; 0 is the end of the stream, if `buf` isn't empty.
+    ///
+    /// # Errors
+    /// As [`EvContext::read`].
+    pub fn read_into(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.receive(buf)
+    }
+
+    #[inline]
+    fn receive(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        if self.read_left == 0 {
+            return Err(self.spent());
+        }
+        let fd = self.descriptor();
+        let count = if self.connection.has(bits::SOCKET) {
+            stream::recv(fd, space)?
+        } else {
+            stream::read(fd, space)?
+        };
+        self.read_left = self.read_left.saturating_sub(count);
+        if count == 0 {
+            self.connection.turn_on(bits::END | bits::DIRTY | bits::PROGRESS);
+        } else {
+            self.connection.turn_on(bits::PROGRESS);
+        }
+        Ok(count)
+    }
+
+    /// This event's budget is spent: the rest comes in the next turn.
+    #[cold]
+    fn spent(&mut self) -> io::Error {
+        if self.connection.interest().is_edge() {
+            self.local.later(Due::Again(self.token()));
+        }
+        io::ErrorKind::WouldBlock.into()
+    }
+
+    // ---- writing ----
+
+    /// Writes `bytes`: tries at once, and queues what the kernel does not take. Either all is
+    /// accepted, or the connection is ending.
+    ///
+    /// # Errors
+    /// The connection's error, with which it then ends (whether or not the handler passes it on);
+    /// or more output would be queued than `Budget::output_per_connection`, and the connection
+    /// ends with [`CloseReason::Overflow`].
+    #[inline]
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut sent = 0;
+        if self.may_send_now() && !bytes.is_empty() {
+            sent = self.send_now(|is_socket, fd| {
+                if is_socket { stream::send(fd, bytes) } else { stream::write(fd, bytes) }
+            })?;
+            if sent == bytes.len() {
+                return Ok(());
+            }
+        }
+        self.queue(&[IoSlice::new(&bytes[sent..])])
+    }
+
+    /// Writes several slices as one: see [`EvContext::write`].
+    ///
+    /// # Errors
+    /// As [`EvContext::write`].
+    pub fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<()> {
+        let total: usize = bufs.iter().map(|buf| buf.len()).sum();
+        let mut sent = 0;
+        if self.may_send_now() && self.connection.has(bits::SOCKET) && total > 0 {
+            sent = self.send_now(|_, fd| stream::send_vectored(fd, bufs))?;
+            if sent == total {
+                return Ok(());
+            }
+        }
+        let mut rest = Vec::with_capacity(bufs.len());
+        for buf in bufs {
+            let skip = sent.min(buf.len());
+            rest.push(IoSlice::new(&buf[skip..]));
+            sent -= skip;
+        }
+        self.queue(&rest)
+    }
+
+    /// Nothing is queued before it, and the connection goes on.
+    #[inline]
+    fn may_send_now(&self) -> bool {
+        !self.connection.has(bits::OUTPUT) && self.connection.state() == State::Open
+    }
+
+    #[inline]
+    fn send_now(
+        &mut self,
+        send: impl FnOnce(bool, BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.connection.turn_on(bits::WROTE);
+        match send(self.connection.has(bits::SOCKET), self.descriptor()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(self.fail(error)),
+            sent => sent,
+        }
+    }
+
+    /// The connection has failed: it ends, whatever the handler does with the error.
+    #[cold]
+    fn fail(&mut self, error: io::Error) -> io::Error {
+        self.local.request_close(self.connection, CloseReason::Error(copy_error(&error)));
+        error
+    }
+
+    #[cold]
+    fn queue(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<()> {
+        if self.connection.state() != State::Open {
+            return Err(ending());
+        }
+        let more: usize = bufs.iter().map(|buf| buf.len()).sum();
+        let most = self.local.budget.output_per_connection;
+        if self.pending_output().saturating_add(more) > most {
+            self.local.request_close(self.connection, CloseReason::Overflow);
+            let message = format!("more than {most} bytes of output are queued");
+            return Err(io::Error::new(io::ErrorKind::OutOfMemory, message));
+        }
+        if more > 0 {
+            self.connection.with_extra(|extra| {
+                bufs.iter().for_each(|buf| extra.outbox.push(buf));
+            });
+            self.connection.turn_on(bits::OUTPUT | bits::DIRTY);
+        }
+        Ok(())
+    }
+
+    /// Bytes that are queued and not in the kernel yet.
+    pub fn pending_output(&self) -> usize {
+        if !self.connection.has(bits::OUTPUT) {
+            return 0;
+        }
+        self.connection.with_extra(|extra| extra.outbox.pending())
+    }
+
+    // ---- the registration ----
+
+    /// Changes what the handler wants to hear of. Queued output is flushed in any case.
+    ///
+    /// # Errors
+    /// The connection is ending.
+    pub fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
+        if self.connection.state() != State::Open {
+            return Err(ending());
+        }
+        self.connection.set_interest(interest);
+        Ok(())
+    }
+
+    /// Registers another descriptor with this poller: a pipe, an eventfd, a timerfd, any socket.
+    /// It is made non-blocking, and its `on_open` is called later in this turn.
+    ///
+    /// # Errors
+    /// epoll_ctl(2)'s: a regular file cannot be registered (EPERM). The handler is dropped.
+    pub fn register<H: EvHandler>(
+        &mut self,
+        fd: OwnedFd,
+        interest: Interest,
+        handler: H,
+    ) -> io::Result<Token> {
+        self.local.register_foreign(fd, interest, Box::new(handler)).map_err(|(error, _)| error)
+    }
+
+    /// Ends a connection of this poller, this one too, as [`Action::Close`] would. False: it is
+    /// gone, or ending already.
+    ///
+    /// [`Action::Close`]: crate::Action::Close
+    pub fn close(&mut self, other: Token) -> bool {
+        self.local.close_token(other)
+    }
+
+    // ---- the poller ----
+
+    /// The time of this turn: read once a turn, when it is first asked for.
+    pub fn now(&self) -> Instant {
+        clock::to_instant(self.local.now())
+    }
+
+    /// Lends the poller's value of type `T` to `f`: see [`with_local`](crate::with_local).
+    ///
+    /// # Panics
+    /// If it is called inside itself for the same type.
+    pub fn with_local<T: Default + 'static, R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        self.local.cache.with(f)
+    }
+
+    /// Spawns a task on this poller: see [`spawn_local`](crate::spawn_local).
+    pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        match task::spawn(future) {
+            Ok(handle) => handle,
+            Err(_) => unreachable!("a callback runs inside its poller"),
+        }
+    }
+}
+
+impl fmt::Debug for EvContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EvContext")
+            .field("token", &self.token())
+            .field("interest", &self.connection.interest())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Local {
+    /// Registers a descriptor that comes from outside.
+    pub(crate) fn register_foreign(
+        &self,
+        fd: OwnedFd,
+        interest: Interest,
+        handler: Box<dyn EvHandler>,
+    ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
+        if let Err(error) = socket::set_nonblocking(fd.as_fd()) {
+            return Err((error, handler));
+        }
+        let is_socket = socket::is_socket(fd.as_fd());
+        let facts = bits::LENT | if is_socket { bits::SOCKET } else { 0 };
+        self.add_connection(fd, interest, handler, facts)
+    }
+}
+
+/// Sends what is queued; true: nothing is left.
+pub(super) fn flush(connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let is_socket = connection.has(bits::SOCKET);
+    let drained = connection.with_extra(|extra| {
+        let outbox = &mut extra.outbox;
+        while outbox.pending() > 0 {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = outbox.slices(&mut slices);
+            let sent = if is_socket {
+                stream::send_vectored(fd, &slices[..count])
+            } else {
+                stream::write(fd, &slices[0])
+            };
+            match sent {
+                Ok(sent) => outbox.advance(sent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    })?;
+    if drained {
+        connection.turn_off(bits::OUTPUT);
+        connection.turn_on(bits::DIRTY);
+    }
+    Ok(drained)
+}

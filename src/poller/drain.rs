@@ -1,0 +1,181 @@
+//! How a poller is shut down: it is told, its connections and tasks get a grace, and what is left
+//! is dropped.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::sys::clock;
+
+use super::Poller;
+use super::connection::{State, bits};
+use super::handler::CloseReason;
+use super::local::{Entry, Expiry, Local};
+
+/// Where a poller is in its shutdown.
+#[derive(Default)]
+pub(crate) struct Drain {
+    /// When the grace ends; 0 while no shutdown has been asked for.
+    deadline: Cell<u64>,
+    /// Who waits to hear of it: `shutdown_requested`. The key is the future's.
+    waiters: RefCell<Vec<(u64, Waker)>>,
+    next_key: Cell<u64>,
+}
+
+/// What became of the connections and tasks of one poller.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Drained {
+    /// Ended within the grace.
+    pub(crate) drained: usize,
+    /// Dropped at its end.
+    pub(crate) cancelled: usize,
+}
+
+impl Drain {
+    #[inline]
+    pub(crate) fn is_requested(&self) -> bool {
+        self.deadline.get() != 0
+    }
+
+    /// Waits for the request; `key` is the future's.
+    fn poll(&self, cx: &mut Context<'_>, key: &mut u64) -> Poll<()> {
+        if self.is_requested() {
+            return Poll::Ready(());
+        }
+        let waker = cx.waker().clone();
+        if *key == 0 {
+            self.next_key.set(self.next_key.get() + 1);
+            *key = self.next_key.get();
+        }
+        let mut waiters = self.waiters.borrow_mut();
+        let old = match waiters.iter_mut().find(|waiter| waiter.0 == *key) {
+            Some(known) => Some(std::mem::replace(&mut known.1, waker)),
+            None => {
+                waiters.push((*key, waker));
+                None
+            }
+        };
+        drop(waiters);
+        drop(old);
+        Poll::Pending
+    }
+
+    fn forget(&self, key: u64) {
+        let mut waiters = self.waiters.borrow_mut();
+        let place = waiters.iter().position(|waiter| waiter.0 == key);
+        let left = place.map(|place| waiters.swap_remove(place));
+        drop(waiters);
+        drop(left);
+    }
+}
+
+impl Local {
+    /// Begins the shutdown, or brings its deadline forward: stops accepting, and tells handlers
+    /// and tasks.
+    pub(crate) fn begin_shutdown(&self, deadline: u64) {
+        let deadline = deadline.max(1);
+        let begun = self.drain.is_requested();
+        if begun && deadline >= self.drain.deadline.get() {
+            return;
+        }
+        self.drain.deadline.set(deadline);
+        self.arm(deadline, Expiry::Turn);
+        if begun {
+            return;
+        }
+        for token in self.tokens() {
+            let Some(Entry::Handler(connection)) = self.entry(token) else { continue };
+            if connection.has(bits::LISTENER) {
+                self.request_close(&connection, CloseReason::Requested);
+            } else if !connection.has(bits::INTERNAL) {
+                self.open(&connection);
+                if connection.state() == State::Open {
+                    self.call(&connection, |handler, cx| handler.on_shutdown(cx));
+                }
+            }
+        }
+        for (_, waker) in self.drain.waiters.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Poller {
+    /// Whether the shutdown is over: nothing is left, or the grace has passed.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.local.drain.is_requested()
+            && (self.alive() == 0 || clock::now() >= self.local.drain.deadline.get())
+    }
+
+    fn alive(&self) -> usize {
+        self.executor.tasks() + self.local.connections.get()
+    }
+
+    /// Connections and tasks that have ended so far.
+    fn ended(&self) -> usize {
+        self.executor.spawned() + self.local.connections_made.get() - self.alive()
+    }
+
+    /// Runs until it has been shut down.
+    pub(crate) fn run(self) -> std::io::Result<Drained> {
+        let entered = self.enter();
+        let mut ended_before = 0;
+        while !self.is_drained() {
+            if !self.local.drain.is_requested() {
+                ended_before = self.ended();
+            }
+            self.turn(None)?;
+        }
+        let drained = self.ended() - ended_before;
+        let cancelled = self.alive();
+        drop(entered);
+        Ok(Drained { drained, cancelled })
+    }
+}
+
+/// Resolves when the reactor of this poller is asked to shut down; at once if it was already.
+/// Never under [`block_on`](crate::block_on) alone, which has no reactor.
+///
+/// Cancel-safe: dropping it loses nothing.
+///
+/// ```
+/// use corepoll::{Reactor, block_on, shutdown_requested};
+/// use std::time::Duration;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let running = Reactor::builder().pollers(1).build()?.start()?;
+/// let task = running.handle().pollers()[0].spawn_on(|| async {
+///     shutdown_requested().await;
+///     "goodbye"
+/// });
+/// running.handle().shutdown(Duration::from_secs(5));
+/// assert_eq!(block_on(task).unwrap(), "goodbye");
+/// running.join()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Panics
+/// If it is polled outside of a poller.
+pub async fn shutdown_requested() {
+    let local = Local::current().expect("shutdown_requested was awaited outside of a poller");
+    let mut waiting = Waiting { local, key: 0 };
+    poll_fn(|cx| {
+        let Waiting { local, key } = &mut waiting;
+        local.drain.poll(cx, key)
+    })
+    .await;
+}
+
+/// A place in the list of those who wait, given up on drop.
+struct Waiting {
+    local: Rc<Local>,
+    key: u64,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.local.drain.forget(self.key);
+    }
+}

@@ -1,0 +1,147 @@
+//! The remote side of a poller.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::base::interest::Interest;
+use crate::sys::socket;
+use crate::task::HomeRef;
+use crate::task::remote::{self, RemoteJoinHandle};
+
+use super::handler::EvHandler;
+use super::local::Local;
+
+/// A poller, as every thread sees it: cheap to clone, and harmless to keep after its end.
+#[derive(Clone)]
+pub struct PollerHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// The mailbox.
+    home: HomeRef,
+    /// Its place in its reactor.
+    index: usize,
+    /// Connections that it holds or that are on their way to it. Relaxed throughout: it balances,
+    /// and guards nothing.
+    load: AtomicUsize,
+}
+
+impl PollerHandle {
+    pub(crate) fn new(home: HomeRef, index: usize) -> PollerHandle {
+        PollerHandle { shared: Arc::new(Shared { home, index, load: AtomicUsize::new(0) }) }
+    }
+
+    /// Runs `make` on the poller's thread, and its future as a task there. May be called from any
+    /// thread; the future need not be `Send`, and never leaves the poller.
+    ///
+    /// ```
+    /// use corepoll::{Reactor, block_on};
+    /// use std::rc::Rc;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let poller = running.handle().pollers()[0].clone();
+    /// let task = poller.spawn_on(|| async {
+    ///     let local = Rc::new(20);
+    ///     *local + 1
+    /// });
+    /// assert_eq!(block_on(task).unwrap(), 21);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn spawn_on<F, Fut>(&self, make: F) -> RemoteJoinHandle<Fut::Output>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future + 'static,
+        Fut::Output: Send,
+    {
+        remote::spawn_on(&self.shared.home, make)
+    }
+
+    /// Runs `f` on the poller's thread: what one thread sends runs in the order of its calls.
+    /// May be called from any thread, and never blocks.
+    ///
+    /// # Errors
+    /// Gives `f` back if the poller has ended. If it ends before `f` has run, `f` is dropped.
+    pub fn run_on<F: FnOnce() + Send + 'static>(&self, f: F) -> Result<(), F> {
+        self.shared.home.post(f)
+    }
+
+    /// Puts any descriptor into this poller: it is made non-blocking, and the handler that
+    /// `factory` makes on the poller's thread gets its events. What goes wrong there, as with a
+    /// regular file, which epoll doesn't take, comes to [`EvHandler::on_connect_fail`].
+    ///
+    /// # Errors
+    /// The descriptor is no good (fcntl(2)), or the poller has ended.
+    pub fn register<H: EvHandler>(
+        &self,
+        fd: OwnedFd,
+        interest: Interest,
+        factory: impl FnOnce() -> H + Send + 'static,
+    ) -> io::Result<()> {
+        socket::set_nonblocking(fd.as_fd())?;
+        let register = move || {
+            let Some(local) = Local::current() else { return };
+            let handler = Box::new(factory());
+            if let Err((error, mut handler)) = local.register_foreign(fd, interest, handler) {
+                handler.on_connect_fail(error);
+            }
+        };
+        self.run_on(register).map_err(|_| gone())
+    }
+
+    /// The mailbox.
+    pub(crate) fn home(&self) -> &HomeRef {
+        &self.shared.home
+    }
+
+    /// Its place in its reactor.
+    pub(crate) fn index(&self) -> usize {
+        self.shared.index
+    }
+
+    /// Whether both are the same poller's.
+    pub(crate) fn is_same(&self, other: &PollerHandle) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// How many connections it holds.
+    pub(crate) fn load(&self) -> usize {
+        self.shared.load.load(Ordering::Relaxed)
+    }
+
+    /// Counts one connection more.
+    pub(crate) fn join(&self) {
+        self.shared.load.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one connection more if there are `expected`; false if there aren't.
+    pub(crate) fn join_if(&self, expected: usize) -> bool {
+        let (relaxed, more) = (Ordering::Relaxed, expected + 1);
+        self.shared.load.compare_exchange(expected, more, relaxed, relaxed).is_ok()
+    }
+
+    /// Counts one connection less.
+    pub(crate) fn leave(&self) {
+        self.shared.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What callers of a poller that has ended are told.
+pub(crate) fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the poller has ended")
+}
+
+impl fmt::Debug for PollerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PollerHandle")
+            .field("index", &self.index())
+            .field("load", &self.load())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,150 @@
+//! What the user of the callback API implements.
+
+use std::io;
+
+use crate::base::token::Token;
+
+use super::context::EvContext;
+
+/// What becomes of a connection after a callback.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// It goes on.
+    Keep,
+    /// It ends: nothing more is read, queued output is flushed for at most `Budget::close_linger`,
+    /// and then comes [`EvHandler::on_close`].
+    Close,
+}
+
+/// Why a connection has ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// We wanted it: [`Action::Close`], [`EvContext::close`] or `Writer::close`.
+    Requested,
+    /// The peer hung up in both directions, and the handler kept the connection.
+    PeerClosed,
+    /// The connection failed, or a callback returned this error.
+    Error(io::Error),
+    /// A callback panicked.
+    Panic,
+    /// More output was queued than `Budget::output_per_connection`.
+    Overflow,
+    /// The poller has ended.
+    Shutdown,
+}
+
+/// Names one timer of one connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TimerId(pub(super) Token);
+
+/// The callbacks of one connection, or of any descriptor that is registered in a poller.
+///
+/// All of them run on the poller's thread, one at a time, and never inside each other: what a
+/// callback asks for (another connection's end, a new registration) acts at once, and the calls
+/// that follow from it come later in the turn. A handler may block its poller, and should not.
+///
+/// An error other than [`io::ErrorKind::WouldBlock`] ends the connection with
+/// [`CloseReason::Error`]; a panic ends it with [`CloseReason::Panic`]. Neither touches anything
+/// else. `WouldBlock` means [`Action::Keep`], so that `cx.read()?` in a loop ends as it should.
+///
+/// ```
+/// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
+/// use std::io::{self, Read, Write};
+///
+/// struct Echo;
+///
+/// impl EvHandler for Echo {
+///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+///         let data = cx.read()?;
+///         if data.is_empty() {
+///             return Ok(Action::Close);
+///         }
+///         cx.write(&data)?;
+///         Ok(Action::Keep)
+///     }
+/// }
+///
+/// # fn main() -> io::Result<()> {
+/// let reactor = Reactor::builder().pollers(1).build()?;
+/// let listening = Acceptor::new("127.0.0.1:0").listen(&reactor.handle(), || Echo)?;
+/// let running = reactor.start()?;
+///
+/// let mut client = std::net::TcpStream::connect(listening.local_addr()?)?;
+/// client.write_all(b"hello")?;
+/// let mut answer = [0; 5];
+/// client.read_exact(&mut answer)?;
+/// assert_eq!(&answer, b"hello");
+///
+/// running.handle().shutdown(std::time::Duration::ZERO);
+/// running.join()?;
+/// # Ok(())
+/// # }
+/// ```
+pub trait EvHandler: 'static {
+    /// The connection has begun: it was accepted, connected or registered.
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let _ = cx;
+        Ok(Action::Keep)
+    }
+
+    /// There are bytes to read, or the end of them.
+    ///
+    /// Level-triggered, it comes again in the next turn for as long as there is something to
+    /// read. After the end has been read it doesn't come again; the handler may still write.
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action>;
+
+    /// All queued output is in the kernel; or there is room to write, if [`Interest::WRITABLE`]
+    /// was asked for.
+    ///
+    /// [`Interest::WRITABLE`]: crate::Interest::WRITABLE
+    fn on_write(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let _ = cx;
+        Ok(Action::Keep)
+    }
+
+    /// Queued output has passed the high watermark: time to produce less.
+    fn on_write_high(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let _ = cx;
+        Ok(Action::Keep)
+    }
+
+    /// Queued output, after having been above the high watermark, is down at the low one.
+    fn on_write_low(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let _ = cx;
+        Ok(Action::Keep)
+    }
+
+    /// A timer of this connection is due.
+    fn on_timeout(&mut self, cx: &mut EvContext<'_>, timer: TimerId) -> io::Result<Action> {
+        let _ = (cx, timer);
+        Ok(Action::Keep)
+    }
+
+    /// The reactor is asked to shut down. A handler that keeps the connection has until the end
+    /// of the grace to close it.
+    fn on_shutdown(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let _ = cx;
+        Ok(Action::Close)
+    }
+
+    /// The connection could not be made. Nothing else is called for this handler.
+    fn on_connect_fail(&mut self, error: io::Error) {
+        let _ = error;
+    }
+
+    /// The connection ends: exactly once for each `on_open`, unless `cx.take_stream()` took the
+    /// connection over. The descriptor is still open; nothing can be written any more.
+    fn on_close(&mut self, cx: &mut EvContext<'_>, reason: CloseReason) {
+        let _ = (cx, reason);
+    }
+}
+
+/// The same error once more: one for the caller, one for `on_close`.
+pub(crate) fn copy_error(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}

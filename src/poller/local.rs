@@ -1,0 +1,384 @@
+//! The parts put together: what code on a poller's thread reaches.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::task::Waker;
+
+use crate::base::interest::Interest;
+use crate::base::slab::Slab;
+use crate::base::token::Token;
+use crate::parts::budget::Budget;
+use crate::parts::buffers::Buffers;
+use crate::parts::cache::Cache;
+use crate::parts::timers::Timers;
+use crate::sys::clock;
+use crate::sys::epoll::{Epoll, Mask};
+use crate::task::drop_quietly;
+
+use super::connection::{Connection, bits};
+use super::drain::Drain;
+use super::handle::PollerHandle;
+use super::handler::{CloseReason, EvHandler};
+use super::source::Source;
+use super::timing::HandlerTimer;
+
+/// What a token stands for.
+#[derive(Clone)]
+pub(crate) enum Entry {
+    /// A handler's connection.
+    Handler(Rc<Connection>),
+    /// A descriptor that tasks wait on.
+    Readiness(Rc<Source>),
+}
+
+/// What is to be done at the end of the turn: calls wait for their phase.
+pub(crate) enum Due {
+    /// `on_open`.
+    Open(Token),
+    /// Flush what can be flushed, `on_close`, and away.
+    Close(Token, CloseReason),
+    /// Another `on_read`: the event's budget was spent, and edge-triggering won't tell again.
+    Again(Token),
+}
+
+/// Who found no free descriptor.
+pub(crate) enum Starved {
+    /// A task that accepts.
+    Task(Waker),
+    /// A listener with a handler.
+    Listener(Token),
+}
+
+impl Starved {
+    fn is_same(&self, other: &Starved) -> bool {
+        match (self, other) {
+            (Starved::Task(one), Starved::Task(other)) => one.will_wake(other),
+            (Starved::Listener(one), Starved::Listener(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+/// What a timer is for.
+pub(crate) enum Expiry {
+    /// A handler's `on_timeout`.
+    Handler(HandlerTimer),
+    /// The end of a closing connection's patience.
+    Linger(Token),
+    /// A task.
+    Task(Waker),
+    /// Nothing but the turn itself: the end of a grace.
+    Turn,
+}
+
+thread_local! {
+    /// The poller of this thread, while it runs.
+    static CURRENT: Cell<Option<Rc<Local>>> = const { Cell::new(None) };
+}
+
+/// One poller, as its own thread sees it. Nothing in here is borrowed while foreign code runs.
+pub(crate) struct Local {
+    pub(crate) epoll: Epoll,
+    pub(crate) budget: Budget,
+    pub(crate) buffers: Buffers,
+    pub(crate) cache: Cache,
+    /// The remote side of this poller.
+    pub(crate) handle: PollerHandle,
+    /// How this poller is told to end.
+    pub(crate) drain: Drain,
+    table: RefCell<Slab<Entry>>,
+    pub(super) timers: RefCell<Timers<Expiry>>,
+    due: RefCell<Vec<Due>>,
+    /// The vector that `due` is exchanged for, so that neither is allocated in every turn.
+    due_spare: Cell<Vec<Due>>,
+    /// The time of this turn, once somebody has asked for it; 0 before.
+    now: Cell<u64>,
+    /// A callback is running.
+    pub(super) in_callback: Cell<bool>,
+    /// The poller is ending: nothing new is registered.
+    gone: Cell<bool>,
+    /// Handlers' connections that count for the shutdown.
+    pub(super) connections: Cell<usize>,
+    /// How many of them there have been.
+    pub(super) connections_made: Cell<usize>,
+    /// This turn must not wait.
+    in_a_hurry: Cell<bool>,
+    /// Who wants to hear of descriptors that come free: listeners that found none.
+    starved: RefCell<Vec<Starved>>,
+}
+
+impl Local {
+    pub(super) fn new(
+        epoll: Epoll,
+        handle: PollerHandle,
+        budget: Budget,
+        read_buffer_size: usize,
+    ) -> Local {
+        Local {
+            epoll,
+            budget,
+            buffers: Buffers::new(read_buffer_size),
+            cache: Cache::default(),
+            handle,
+            drain: Drain::default(),
+            table: RefCell::new(Slab::new()),
+            timers: RefCell::new(Timers::new()),
+            due: RefCell::default(),
+            due_spare: Cell::default(),
+            now: Cell::new(0),
+            in_callback: Cell::new(false),
+            gone: Cell::new(false),
+            connections: Cell::new(0),
+            connections_made: Cell::new(0),
+            in_a_hurry: Cell::new(false),
+            starved: RefCell::default(),
+        }
+    }
+
+    /// The poller of this thread, if it is running one.
+    #[inline]
+    pub(crate) fn current() -> Option<Rc<Local>> {
+        // The thread's destructors may ask after the slot is gone.
+        CURRENT
+            .try_with(|current| {
+                let local = current.take();
+                let copy = local.clone();
+                current.set(local);
+                copy
+            })
+            .ok()
+            .flatten()
+    }
+
+    /// As [`Local::current`], with an error that says what is missing.
+    pub(crate) fn expect_current(what: &str) -> io::Result<Rc<Local>> {
+        Local::current().ok_or_else(|| {
+            io::Error::other(format!("{what}: there is no poller on this thread (see block_on)"))
+        })
+    }
+
+    pub(super) fn set_current(local: Option<Rc<Local>>) -> Option<Rc<Local>> {
+        CURRENT.with(|current| current.replace(local))
+    }
+
+    // ---- the table ----
+
+    /// What `token` stands for, unless it has been removed.
+    #[inline]
+    pub(crate) fn entry(&self, token: Token) -> Option<Entry> {
+        self.table.borrow().get(token).cloned()
+    }
+
+    /// The handler's connection that `token` stands for.
+    pub(super) fn connection(&self, token: Token) -> Option<Rc<Connection>> {
+        match self.table.borrow().get(token) {
+            Some(Entry::Handler(connection)) => Some(connection.clone()),
+            _ => None,
+        }
+    }
+
+    /// Registers `fd` under a new token, with the entry that `make` builds of both.
+    pub(crate) fn register(
+        &self,
+        fd: OwnedFd,
+        mask: Mask,
+        make: impl FnOnce(Token, OwnedFd) -> Entry,
+    ) -> Result<Token, (io::Error, OwnedFd)> {
+        if self.gone.get() {
+            return Err((io::Error::other("the poller has ended"), fd));
+        }
+        let mut table = self.table.borrow_mut();
+        let mut failure = None;
+        let mut fd = Some(fd);
+        let token = table.try_insert_with(|token| {
+            let owned = fd.take()?;
+            match self.epoll.add(owned.as_fd(), token, mask) {
+                Ok(()) => Some(make(token, owned)),
+                Err(error) => {
+                    failure = Some((error, owned));
+                    None
+                }
+            }
+        });
+        match (token, failure) {
+            (Some(token), _) => Ok(token),
+            (None, Some(failure)) => Err(failure),
+            (None, None) => unreachable!("an insertion fails with its reason"),
+        }
+    }
+
+    /// Registers `fd` with a handler; `on_open` is called at the end of the turn.
+    pub(crate) fn add_connection(
+        &self,
+        fd: OwnedFd,
+        interest: Interest,
+        handler: Box<dyn EvHandler>,
+        facts: u16,
+    ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
+        let mut handler = Some(handler);
+        let registered = self.register(fd, Mask::of(interest, false), |token, fd| {
+            let handler = handler.take().expect("an entry is made once");
+            Entry::Handler(Rc::new(Connection::new(token, handler, fd, interest, facts)))
+        });
+        match (registered, handler) {
+            (Ok(token), _) => {
+                if facts & bits::INTERNAL == 0 {
+                    self.connections.set(self.connections.get() + 1);
+                    self.connections_made.set(self.connections_made.get() + 1);
+                }
+                self.later(Due::Open(token));
+                Ok(token)
+            }
+            (Err((error, _)), Some(handler)) => Err((error, handler)),
+            (Err(_), None) => unreachable!("a failed registration makes no entry"),
+        }
+    }
+
+    /// Takes an entry out of the table. It is the caller's to drop, after this.
+    #[must_use = "dropping an entry runs foreign code: not inside another borrow"]
+    pub(crate) fn remove(&self, token: Token) -> Option<Entry> {
+        self.table.borrow_mut().remove(token)
+    }
+
+    /// The tokens of all entries.
+    pub(super) fn tokens(&self) -> Vec<Token> {
+        self.table.borrow().tokens().collect()
+    }
+
+    // ---- time ----
+
+    /// The time of this turn: read once, when it is first asked for.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        if self.now.get() == 0 {
+            self.now.set(clock::now());
+        }
+        self.now.get()
+    }
+
+    /// A turn begins: it has a time of its own.
+    #[inline]
+    pub(super) fn new_turn(&self) {
+        self.now.set(0);
+        self.in_a_hurry.set(false);
+    }
+
+    /// A new timer that is due at `deadline`.
+    pub(crate) fn arm(&self, deadline: u64, expiry: Expiry) -> Token {
+        self.timers.borrow_mut().insert(deadline, expiry)
+    }
+
+    /// Takes a timer away; what it carried is the caller's to drop, after this.
+    pub(crate) fn disarm(&self, timer: Token) -> Option<Expiry> {
+        self.timers.borrow_mut().remove(timer)
+    }
+
+    /// Makes a timer due at another time. False: it has fired.
+    pub(crate) fn reset(&self, timer: Token, deadline: u64) -> bool {
+        self.timers.borrow_mut().reset(timer, deadline)
+    }
+
+    /// Sees to it that a task's timer wakes `waker`. False: it has fired.
+    pub(crate) fn rewake(&self, timer: Token, waker: &Waker) -> bool {
+        match self.timers.borrow().get(timer) {
+            Some(Expiry::Task(present)) if present.will_wake(waker) => return true,
+            Some(Expiry::Task(_)) => {}
+            _ => return false,
+        }
+        // Cloning is foreign code: nothing is borrowed meanwhile.
+        let mut new = Some(waker.clone());
+        if let Some(Expiry::Task(present)) = self.timers.borrow_mut().get_mut(timer)
+            && let Some(new) = &mut new
+        {
+            std::mem::swap(present, new);
+            return true;
+        }
+        false
+    }
+
+    /// When the next timer is due.
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        self.timers.borrow_mut().next_deadline().filter(|deadline| *deadline != clock::NEVER)
+    }
+
+    // ---- phases ----
+
+    /// Has something done at the end of the turn.
+    pub(super) fn later(&self, due: Due) {
+        self.due.borrow_mut().push(due);
+    }
+
+    /// What is due at the end of this turn. What comes meanwhile is for the next one.
+    pub(super) fn take_due(&self) -> Vec<Due> {
+        self.due.replace(self.due_spare.take())
+    }
+
+    /// Gives the emptied vector of [`Local::take_due`] back.
+    pub(super) fn return_due(&self, due: Vec<Due>) {
+        self.due_spare.set(due);
+    }
+
+    /// Whether the next turn has something to do without waiting.
+    #[inline]
+    pub(super) fn has_work(&self) -> bool {
+        !self.due.borrow().is_empty() || self.in_a_hurry.get()
+    }
+
+    /// Keeps this turn from waiting: whoever runs the poller has something to look at.
+    pub(super) fn hurry(&self) {
+        self.in_a_hurry.set(true);
+    }
+
+    // ---- the end ----
+
+    /// From now on nothing new is registered.
+    pub(super) fn refuse_new(&self) {
+        self.gone.set(true);
+    }
+
+    /// Whether the poller has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.get()
+    }
+
+    /// Takes away everything that waits or is kept, when all connections are gone.
+    pub(super) fn clear(&self) {
+        let timers = self.timers.borrow_mut().take_all();
+        // One at a time: each drop is foreign code.
+        timers.into_iter().for_each(drop_quietly);
+        while let Some(value) = self.cache.pop() {
+            drop_quietly(value);
+        }
+        drop_quietly(self.starved.take());
+    }
+
+    // ---- descriptors ----
+
+    /// Lets `who` know when a descriptor of this poller has been closed.
+    pub(crate) fn on_next_close(&self, who: Starved) {
+        let mut starved = self.starved.borrow_mut();
+        if !starved.iter().any(|known| known.is_same(&who)) {
+            starved.push(who);
+        }
+    }
+
+    /// A descriptor has been closed: whoever found none may try again.
+    #[inline]
+    pub(crate) fn descriptor_closed(&self) {
+        if !self.starved.borrow().is_empty() {
+            self.feed_starved();
+        }
+    }
+
+    #[cold]
+    fn feed_starved(&self) {
+        for who in self.starved.take() {
+            match who {
+                Starved::Task(waker) => waker.wake(),
+                Starved::Listener(token) => self.later(Due::Again(token)),
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Floor 3: one poller. The loop, and what it calls.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `mod` | the poller: one turn |
+//! | `local` | the parts put together: what a poller's thread reaches |
+//! | `connection` | a registration with a handler, and its state |
+//! | `dispatch` | events and timers to callbacks |
+//! | `closing` | how a connection ends |
+//! | `handler` | what the user implements |
+//! | `context` | what a callback is given |
+//! | `timing` | the timers of connections |
+//! | `source` | a registration that tasks wait on |
+//! | `handle` | the remote side |
+//! | `drain` | how a poller is shut down |
+//! | `block_on` | a poller on the caller's thread |
+
+mod block_on;
+mod closing;
+pub(crate) mod connection;
+pub(crate) mod context;
+mod dispatch;
+pub(crate) mod drain;
+pub(crate) mod handle;
+pub(crate) mod handler;
+pub(crate) mod local;
+pub(crate) mod source;
+mod timing;
+
+pub(crate) use block_on::READ_BUFFER_SIZE;
+pub use block_on::block_on;
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::token::Token;
+use crate::parts::budget::Budget;
+use crate::sys::clock;
+use crate::sys::epoll::{Epoll, Events, Mask};
+use crate::sys::eventfd::EventFd;
+use crate::task::{Bell, Executor, Seed};
+use handle::PollerHandle;
+use local::{Entry, Local};
+
+/// The mailbox's token. Nothing is looked up for it: that the wait has ended is its message.
+const MAILBOX: Token = Token::new(u32::MAX, u32::MAX);
+
+impl Bell for EventFd {
+    fn ring(&self) {
+        EventFd::ring(self);
+    }
+}
+
+/// A poller that has no thread yet. Its handle takes mail already.
+pub(crate) struct PollerSeed {
+    seed: Seed,
+    epoll: Epoll,
+    bell: Arc<EventFd>,
+    handle: PollerHandle,
+    budget: Budget,
+    read_buffer_size: usize,
+}
+
+impl PollerSeed {
+    /// The `index`-th poller of its reactor.
+    pub(crate) fn new(index: usize, budget: Budget, read_buffer_size: usize) -> io::Result<Self> {
+        let epoll = Epoll::new()?;
+        let bell = Arc::new(EventFd::new()?);
+        epoll.add(bell.as_fd(), MAILBOX, Mask::BELL)?;
+        let seed = Seed::new(bell.clone());
+        let handle = PollerHandle::new(seed.home(), index);
+        Ok(PollerSeed { seed, epoll, bell, handle, budget, read_buffer_size })
+    }
+
+    /// The way in for other threads.
+    pub(crate) fn handle(&self) -> &PollerHandle {
+        &self.handle
+    }
+}
+
+/// A poller, on its thread.
+pub(crate) struct Poller {
+    /// Declared first, dropped first: when `local` goes, no task is left.
+    executor: Executor,
+    local: Rc<Local>,
+    events: RefCell<Events>,
+    /// Keeps the descriptor open for as long as it is registered.
+    _bell: Arc<EventFd>,
+}
+
+impl Poller {
+    /// Makes the calling thread the poller's.
+    pub(crate) fn adopt(seed: PollerSeed) -> Poller {
+        let budget = seed.budget.at_least_one();
+        let events = RefCell::new(Events::with_capacity(budget.events_per_wait));
+        let local = Local::new(seed.epoll, seed.handle, budget, seed.read_buffer_size);
+        Poller { executor: seed.seed.adopt(), local: Rc::new(local), events, _bell: seed.bell }
+    }
+
+    /// One turn of the loop: everything that a poller does is done from here. It waits for `most`
+    /// at the longest, and not at all while there is something to do.
+    pub(crate) fn turn(&self, most: Option<Duration>) -> io::Result<()> {
+        let local = &*self.local;
+        let budget = &local.budget;
+        self.executor.run(budget.tasks_per_turn, budget.mail_per_turn);
+        let count = self.wait(most)?;
+        local.new_turn();
+        self.dispatch(count);
+        local.fire_timers();
+        self.executor.open_mail(budget.mail_per_turn);
+        local.finish_turn();
+        Ok(())
+    }
+
+    /// Waits for events: until the next deadline at the longest.
+    fn wait(&self, most: Option<Duration>) -> io::Result<usize> {
+        let mut events = self.events.borrow_mut();
+        let has_work = self.executor.has_work() || self.local.has_work() || self.is_drained();
+        if has_work || most == Some(Duration::ZERO) || !self.executor.park() {
+            return self.local.epoll.wait(&mut events, Some(Duration::ZERO));
+        }
+        let result = self.local.epoll.wait(&mut events, self.timeout(most));
+        self.executor.unpark();
+        result
+    }
+
+    /// The time until the next deadline, or `most` if that is shorter.
+    fn timeout(&self, most: Option<Duration>) -> Option<Duration> {
+        let deadline = self.local.next_deadline();
+        let next =
+            deadline.map(|deadline| Duration::from_nanos(deadline.saturating_sub(clock::now())));
+        match (next, most) {
+            (Some(next), Some(most)) => Some(next.min(most)),
+            (next, most) => next.or(most),
+        }
+    }
+
+    /// Hands `count` events to what they are for.
+    fn dispatch(&self, count: usize) {
+        for index in 0..count {
+            // The borrow ends here: what follows runs foreign code.
+            let event = self.events.borrow().get(index);
+            match self.local.entry(event.token) {
+                Some(Entry::Handler(connection)) => self.local.on_event(&connection, event),
+                Some(Entry::Readiness(source)) => source.on_event(event),
+                // Closed earlier in this batch, or the mailbox.
+                None => {}
+            }
+        }
+    }
+
+    /// The poller's own descriptor: readable when it has events.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.local.epoll.fd()
+    }
+
+    /// What its thread reaches.
+    pub(crate) fn local(&self) -> &Rc<Local> {
+        &self.local
+    }
+
+    /// Its tasks.
+    pub(crate) fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    /// Makes this the poller of the thread until the guard is dropped.
+    pub(crate) fn enter(&self) -> impl Drop + '_ {
+        struct Entered<'a>(
+            #[allow(dead_code)] crate::task::executor::Entered<'a>,
+            Option<Rc<Local>>,
+        );
+        impl Drop for Entered<'_> {
+            fn drop(&mut self) {
+                Local::set_current(self.1.take());
+            }
+        }
+        Entered(self.executor.enter(), Local::set_current(Some(self.local.clone())))
+    }
+}
+
+impl Drop for Poller {
+    /// Ends everything that lives in the poller, on its thread.
+    fn drop(&mut self) {
+        let entered = self.enter();
+        self.local.refuse_new();
+        self.executor.cancel_tasks();
+        self.local.close_all();
+        drop(entered);
+    }
+}

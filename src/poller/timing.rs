@@ -1,0 +1,181 @@
+//! The timers of connections: linked through their entries, so that they end with it.
+
+use std::io;
+use std::time::Duration;
+
+use crate::base::token::Token;
+use crate::sys::clock;
+use crate::task::call_quietly;
+
+use super::connection::{Connection, State};
+use super::context::EvContext;
+use super::handler::TimerId;
+use super::local::{Expiry, Local};
+
+/// A timer of a connection.
+pub(crate) struct HandlerTimer {
+    /// Whose it is.
+    connection: Token,
+    /// Nanoseconds, if it comes again and again.
+    period: Option<u64>,
+    /// The connection's timers before and after this one.
+    previous: Option<Token>,
+    next: Option<Token>,
+}
+
+impl EvContext<'_> {
+    /// Calls `on_timeout` once, when `delay` has passed: never early, by the monotonic clock.
+    ///
+    /// The delay begins now, not at [`EvContext::now`]. [`Duration::MAX`] is never. A timer ends
+    /// with its connection.
+    pub fn set_timer(&mut self, delay: Duration) -> TimerId {
+        self.arm_timer(delay, None)
+    }
+
+    /// Calls `on_timeout` every time that `every` has passed. Periods that went by during a busy
+    /// turn are made up by one call; the phase stays. With [`Duration::ZERO`] it is called once
+    /// a turn.
+    pub fn set_interval(&mut self, every: Duration) -> TimerId {
+        self.arm_timer(every, Some(u64::try_from(every.as_nanos()).unwrap_or(clock::NEVER)))
+    }
+
+    fn arm_timer(&mut self, delay: Duration, period: Option<u64>) -> TimerId {
+        let deadline = clock::after(clock::now(), delay);
+        TimerId(self.local.add_timer(self.connection, deadline, period))
+    }
+
+    /// Makes `timer` due when `delay` from now has passed; postponing is a store. A spent
+    /// one-shot, reset in its own callback, is armed again. False: it is spent, or not a timer
+    /// of this connection.
+    pub fn reset_timer(&mut self, timer: TimerId, delay: Duration) -> bool {
+        let mut timers = self.local.timers.borrow_mut();
+        match timers.get(timer.0) {
+            Some(Expiry::Handler(entry)) if entry.connection == self.connection.token => {
+                timers.reset(timer.0, clock::after(clock::now(), delay))
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes `timer` back, even one that is due in this very turn. False: it is spent, or not a
+    /// timer of this connection.
+    pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
+        self.local.cancel_timer(self.connection, timer)
+    }
+}
+
+impl Local {
+    /// A new timer, the first in the connection's list.
+    fn add_timer(&self, connection: &Connection, deadline: u64, period: Option<u64>) -> Token {
+        if connection.state() == State::Closed {
+            // In `on_close` the timers are gone already: this one is as well.
+            return Token::new(u32::MAX, u32::MAX);
+        }
+        let mut timers = self.timers.borrow_mut();
+        connection.with_extra(|extra| {
+            let next = extra.first_timer;
+            let connection = connection.token;
+            let entry = HandlerTimer { connection, period, previous: None, next };
+            let token = timers.insert(deadline, Expiry::Handler(entry));
+            if let Some(Expiry::Handler(next)) = next.and_then(|next| timers.get_mut(next)) {
+                next.previous = Some(token);
+            }
+            extra.first_timer = Some(token);
+            token
+        })
+    }
+
+    fn cancel_timer(&self, connection: &Connection, timer: TimerId) -> bool {
+        let timers = self.timers.borrow_mut();
+        match timers.get(timer.0) {
+            Some(Expiry::Handler(entry)) if entry.connection == connection.token => {}
+            _ => return false,
+        }
+        let was_armed = timers.is_armed(timer.0);
+        if was_armed {
+            drop(timers);
+            self.remove_timer(connection, timer.0);
+        }
+        was_armed
+    }
+
+    /// Takes a timer out of the table and of its connection's list.
+    fn remove_timer(&self, connection: &Connection, token: Token) {
+        let mut timers = self.timers.borrow_mut();
+        let Some(Expiry::Handler(entry)) = timers.remove(token) else { return };
+        if let Some(Expiry::Handler(next)) = entry.next.and_then(|next| timers.get_mut(next)) {
+            next.previous = entry.previous;
+        }
+        match entry.previous.and_then(|previous| timers.get_mut(previous)) {
+            Some(Expiry::Handler(previous)) => previous.next = entry.next,
+            _ => connection.with_extra(|extra| extra.first_timer = entry.next),
+        }
+    }
+
+    /// The connection ends, and its timers with it.
+    pub(super) fn remove_timers(&self, connection: &Connection) {
+        let mut next = connection.with_present_extra(|extra| extra.first_timer.take()).flatten();
+        let mut timers = self.timers.borrow_mut();
+        while let Some(token) = next {
+            let Some(Expiry::Handler(entry)) = timers.remove(token) else { return };
+            next = entry.next;
+        }
+    }
+
+    /// Fires what is due, one at a time.
+    pub(super) fn fire_timers(&self) {
+        if self.timers.borrow().armed() == 0 {
+            return;
+        }
+        let pass = self.timers.borrow().begin(self.now());
+        for _ in 0..self.budget.timers_per_turn {
+            let Some(token) = ({ self.timers.borrow_mut().take_due(pass) }) else { return };
+            self.fire(token);
+        }
+    }
+
+    /// Fires one timer, which is disarmed already.
+    fn fire(&self, token: Token) {
+        let mut timers = self.timers.borrow_mut();
+        if let Some(Expiry::Handler(entry)) = timers.get(token) {
+            let (connection, period) = (entry.connection, entry.period);
+            drop(timers);
+            return self.fire_handler(token, connection, period);
+        }
+        let expiry = timers.remove(token);
+        drop(timers);
+        match expiry {
+            Some(Expiry::Task(waker)) => call_quietly(|| waker.wake()),
+            Some(Expiry::Linger(connection)) => self.patience_is_over(connection),
+            _ => {}
+        }
+    }
+
+    fn fire_handler(&self, token: Token, connection: Token, period: Option<u64>) {
+        let Some(connection) = self.connection(connection) else { return };
+        if let Some(period) = period {
+            self.rearm(token, period);
+        }
+        if connection.state() == State::Open {
+            self.call(&connection, |handler, cx| handler.on_timeout(cx, TimerId(token)));
+        }
+        // A one-shot that its callback did not arm again is gone.
+        if !self.timers.borrow().is_armed(token) {
+            self.remove_timer(&connection, token);
+        }
+    }
+
+    /// Makes an interval due at its next beat after now.
+    fn rearm(&self, token: Token, period: u64) {
+        let mut timers = self.timers.borrow_mut();
+        let Some(deadline) = timers.deadline(token) else { return };
+        let missed = (self.now() - deadline.min(self.now())) / period.max(1);
+        let next = deadline.saturating_add(period.saturating_mul(missed.saturating_add(1)));
+        timers.reset(token, next.max(deadline));
+    }
+}
+
+/// What a callback on a connection that is ending is told.
+pub(super) fn ending() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the connection is ending: nothing more is written")
+}

@@ -1,0 +1,143 @@
+//! How a reactor is set up.
+
+use std::io;
+
+use crate::parts::budget::Budget;
+use crate::poller::{PollerSeed, READ_BUFFER_SIZE};
+use crate::sys::affinity;
+
+use super::{Reactor, ReactorHandle};
+
+/// Which processors the pollers' threads run on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Placement {
+    /// The scheduler decides.
+    #[default]
+    None,
+    /// The n-th poller on the n-th of these; they begin anew when there are fewer of them.
+    Cores(Vec<usize>),
+    /// One poller on each processor that this process may use.
+    OnePerCore,
+}
+
+/// Sets a reactor up.
+///
+/// ```
+/// use corepoll::{Placement, Reactor};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let reactor = Reactor::builder()
+///     .pollers(2)
+///     .placement(Placement::None)
+///     .read_buffer_size(32 * 1024)
+///     .thread_name("gateway")
+///     .build()?;
+/// assert_eq!(reactor.handle().pollers().len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct Builder {
+    /// None: as many as the placement or the machine asks for.
+    pollers: Option<usize>,
+    placement: Placement,
+    read_buffer_size: usize,
+    thread_name: String,
+    budget: Budget,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder {
+            pollers: None,
+            placement: Placement::None,
+            read_buffer_size: READ_BUFFER_SIZE,
+            thread_name: "corepoll".into(),
+            budget: Budget::default(),
+        }
+    }
+}
+
+impl Builder {
+    /// How many pollers, at least one. Default: one for each processor of the placement.
+    pub fn pollers(mut self, n: usize) -> Builder {
+        self.pollers = Some(n);
+        self
+    }
+
+    /// Which processors the threads run on. Default: the scheduler decides.
+    pub fn placement(mut self, placement: Placement) -> Builder {
+        self.placement = placement;
+        self
+    }
+
+    /// Bytes of the read buffer that all connections of a poller share, at least one. Default:
+    /// 64 KiB.
+    pub fn read_buffer_size(mut self, bytes: usize) -> Builder {
+        self.read_buffer_size = bytes;
+        self
+    }
+
+    /// The threads are called `prefix-0`, `prefix-1`, ...; the kernel shows the first 15 bytes.
+    /// Default: `corepoll`.
+    pub fn thread_name(mut self, prefix: impl Into<String>) -> Builder {
+        self.thread_name = prefix.into();
+        self
+    }
+
+    /// The limits of each poller.
+    pub fn budget(mut self, budget: Budget) -> Builder {
+        self.budget = budget;
+        self
+    }
+
+    /// Makes the reactor; its threads are not started yet.
+    ///
+    /// # Errors
+    /// No poller was asked for, the placement names a processor that this process may not use,
+    /// the thread name has a NUL in it, or the kernel gives no epoll instance or eventfd.
+    pub fn build(self) -> io::Result<Reactor> {
+        if self.thread_name.contains('\0') {
+            return Err(invalid("a thread name cannot contain a NUL"));
+        }
+        let cores = self.cores()?;
+        let seeds = (0..cores.len())
+            .map(|index| PollerSeed::new(index, self.budget.clone(), self.read_buffer_size))
+            .collect::<io::Result<Vec<_>>>()?;
+        let pollers = seeds.iter().map(|seed| seed.handle().clone()).collect();
+        let handle = ReactorHandle::new(pollers);
+        Ok(Reactor { seeds, handle, cores, thread_name: self.thread_name })
+    }
+
+    /// The processor of each poller.
+    fn cores(&self) -> io::Result<Vec<Option<usize>>> {
+        if self.pollers == Some(0) {
+            return Err(invalid("a reactor needs at least one poller"));
+        }
+        let cores = match &self.placement {
+            Placement::None => {
+                // Respects the affinity mask and the quota of the control group.
+                let usable = || std::thread::available_parallelism().map_or(1, |n| n.get());
+                return Ok(vec![None; self.pollers.unwrap_or_else(usable)]);
+            }
+            Placement::OnePerCore => affinity::allowed()?,
+            Placement::Cores(cores) => cores.clone(),
+        };
+        let allowed = affinity::allowed()?;
+        if let Some(core) = cores.iter().find(|core| !allowed.contains(core)) {
+            let message = format!("processor {core} is not one that this process may use");
+            return Err(invalid(&message));
+        }
+        if cores.is_empty() {
+            return Err(invalid("the placement names no processor"));
+        }
+        let count = self.pollers.unwrap_or(cores.len());
+        Ok(cores.iter().cycle().take(count).map(|core| Some(*core)).collect())
+    }
+}
+
+fn invalid(message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}

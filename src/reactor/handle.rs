@@ -1,0 +1,105 @@
+//! A reactor, as every thread sees it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::poller::handle::PollerHandle;
+use crate::poller::local::Local;
+use crate::sys::clock;
+
+/// The way into a reactor, for any thread: cheap to clone, and harmless to keep after its end.
+#[derive(Clone)]
+pub struct ReactorHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pollers: Vec<PollerHandle>,
+    /// Held while a broadcast is posted: all pollers get broadcasts in one order.
+    broadcast: Mutex<()>,
+    /// A shutdown has been asked for.
+    shutting_down: AtomicBool,
+}
+
+impl ReactorHandle {
+    pub(super) fn new(pollers: Vec<PollerHandle>) -> ReactorHandle {
+        let shared =
+            Shared { pollers, broadcast: Mutex::new(()), shutting_down: AtomicBool::new(false) };
+        ReactorHandle { shared: Arc::new(shared) }
+    }
+
+    /// Its pollers.
+    pub fn pollers(&self) -> &[PollerHandle] {
+        &self.shared.pollers
+    }
+
+    /// Runs `f` once on every poller, on its thread. Two broadcasts run in the same order on
+    /// all pollers, whichever threads they come from. Never waits for a poller.
+    ///
+    /// ```
+    /// use corepoll::{Reactor, block_on, with_local};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(2).build()?.start()?;
+    /// running.handle().broadcast(|| with_local(|speed: &mut u32| *speed = 5));
+    /// for poller in running.handle().pollers() {
+    ///     let seen = poller.spawn_on(|| async { with_local(|speed: &mut u32| *speed) });
+    ///     assert_eq!(block_on(seen).unwrap(), 5);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn broadcast<F: Fn() + Send + Sync + 'static>(&self, f: F) {
+        let f = Arc::new(f);
+        let order = self.shared.broadcast.lock().unwrap_or_else(PoisonError::into_inner);
+        // What pollers that have ended give back is dropped when the lock is free again.
+        let refused: Vec<_> = self
+            .pollers()
+            .iter()
+            .filter_map(|poller| {
+                let f = f.clone();
+                poller.run_on(move || f()).err()
+            })
+            .collect();
+        drop(order);
+        drop(refused);
+    }
+
+    /// Stops accepting, tells handlers (`on_shutdown`) and tasks
+    /// ([`shutdown_requested`](crate::shutdown_requested)), gives connections and tasks `grace` to
+    /// end, and then drops each on its own thread. Returns at once; [`Running::join`] waits.
+    ///
+    /// Asking again can only bring the end forward. May be called from any thread, a poller's too,
+    /// and before the reactor is started.
+    ///
+    /// [`Running::join`]: crate::Running::join
+    pub fn shutdown(&self, grace: Duration) {
+        self.shared.shutting_down.store(true, Ordering::Relaxed);
+        let deadline = clock::after(clock::now(), grace);
+        for poller in self.pollers() {
+            // A poller that has ended needs no telling.
+            let _ = poller.run_on(move || {
+                if let Some(local) = Local::current() {
+                    local.begin_shutdown(deadline);
+                }
+            });
+        }
+    }
+
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.shared.shutting_down.load(Ordering::Relaxed)
+    }
+
+    /// Whether both are the same reactor's.
+    pub(crate) fn is_same(&self, other: &ReactorHandle) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl fmt::Debug for ReactorHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReactorHandle").field("pollers", &self.pollers()).finish()
+    }
+}

@@ -1,0 +1,130 @@
+//! Floor 4: many pollers. Threads, where they run, and how they end.
+
+mod builder;
+mod handle;
+mod running;
+
+pub use builder::{Builder, Placement};
+pub use handle::ReactorHandle;
+pub use running::{Running, Shutdown};
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use crate::poller::{self, PollerSeed};
+
+/// N pollers, one thread each.
+///
+/// A new reactor has no threads yet: its [`handle`](Reactor::handle) takes listeners,
+/// connections, tasks and closures already, and they begin when it is started.
+///
+/// ```
+/// use corepoll::Reactor;
+/// use futures::AsyncReadExt;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let reactor = Reactor::builder().pollers(2).build()?;
+/// let listening = reactor.handle().serve("127.0.0.1:0", |stream, _peer| async move {
+///     let (reader, mut writer) = stream.split();
+///     futures::io::copy(reader, &mut writer).await
+/// })?;
+/// println!("listening on {}", listening.local_addr()?);
+/// let running = reactor.start()?;
+/// running.handle().shutdown(std::time::Duration::from_secs(1));
+/// running.join()?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a reactor does nothing until it is started"]
+pub struct Reactor {
+    seeds: Vec<PollerSeed>,
+    handle: ReactorHandle,
+    /// The processor for each poller, if they have one.
+    cores: Vec<Option<usize>>,
+    thread_name: String,
+}
+
+impl Reactor {
+    /// One poller for each processor that this process may use: the affinity mask and the quota
+    /// of its control group are respected.
+    ///
+    /// # Errors
+    /// The kernel gives no epoll instance or no eventfd, as when there are no descriptors left.
+    pub fn new() -> io::Result<Reactor> {
+        Reactor::builder().build()
+    }
+
+    /// Sets a reactor up with other than the defaults.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The way in, for any thread.
+    pub fn handle(&self) -> ReactorHandle {
+        self.handle.clone()
+    }
+
+    /// Starts the threads and returns at once.
+    ///
+    /// # Errors
+    /// A thread cannot be started; those that could are ended again.
+    pub fn start(self) -> io::Result<Running> {
+        Running::start(self.seeds, self.handle, self.cores, &self.thread_name)
+    }
+
+    /// Starts the threads and waits until the reactor is shut down.
+    ///
+    /// # Errors
+    /// As [`Reactor::start`] and [`Running::join`].
+    pub fn run(self) -> io::Result<()> {
+        self.start()?.join().map(drop)
+    }
+
+    /// Starts the threads, runs `future` on this one, under a poller of its own, and then shuts
+    /// down: at once, or within the grace that somebody has already asked a shutdown with.
+    ///
+    /// ```
+    /// use corepoll::Reactor;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let handle = reactor.handle();
+    /// let sum = reactor.run_until(async move {
+    ///     handle.pollers()[0].spawn_on(|| async { 2 + 3 }).await.unwrap()
+    /// })?;
+    /// assert_eq!(sum, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Reactor::start`] and [`Running::join`].
+    ///
+    /// # Panics
+    /// If this thread is inside a poller; and with whatever `future` panics with, after the
+    /// shutdown has been asked for.
+    pub fn run_until<F: Future>(self, future: F) -> io::Result<F::Output> {
+        struct ShutDown(ReactorHandle);
+        impl Drop for ShutDown {
+            fn drop(&mut self) {
+                if !self.0.is_shutting_down() {
+                    self.0.shutdown(Duration::ZERO);
+                }
+            }
+        }
+        let running = self.start()?;
+        let shut_down = ShutDown(running.handle());
+        let output = poller::block_on(future);
+        drop(shut_down);
+        running.join()?;
+        Ok(output)
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor").field("pollers", &self.seeds.len()).finish_non_exhaustive()
+    }
+}

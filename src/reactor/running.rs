@@ -1,0 +1,109 @@
+//! The threads of a reactor.
+
+use std::io;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::poller::drain::Drained;
+use crate::poller::{Poller, PollerSeed};
+use crate::sys::affinity;
+
+use super::ReactorHandle;
+
+/// A reactor whose threads run. Dropping it lets them run on.
+#[derive(Debug)]
+#[must_use = "dropping it detaches the threads; `join` waits for their end"]
+pub struct Running {
+    handle: ReactorHandle,
+    threads: Vec<JoinHandle<io::Result<Drained>>>,
+}
+
+/// What became of a reactor's connections and tasks: handlers' connections, and tasks, are counted
+/// alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Shutdown {
+    /// Ended by themselves, from the request on.
+    pub drained: usize,
+    /// Dropped when the grace was over.
+    pub cancelled: usize,
+    /// Blocking calls that were still running.
+    pub leaked_blocking: usize,
+}
+
+impl Running {
+    pub(super) fn start(
+        seeds: Vec<PollerSeed>,
+        handle: ReactorHandle,
+        cores: Vec<Option<usize>>,
+        thread_name: &str,
+    ) -> io::Result<Running> {
+        let mut running = Running { handle, threads: Vec::new() };
+        for (index, (seed, core)) in seeds.into_iter().zip(cores).enumerate() {
+            let handle = running.handle.clone();
+            let thread = thread::Builder::new()
+                .name(format!("{thread_name}-{index}"))
+                .spawn(move || run(seed, core, &handle));
+            match thread {
+                Ok(thread) => running.threads.push(thread),
+                Err(error) => {
+                    running.handle.shutdown(Duration::ZERO);
+                    let _ = running.join();
+                    let message = format!("starting the thread of poller {index}: {error}");
+                    return Err(io::Error::new(error.kind(), message));
+                }
+            }
+        }
+        Ok(running)
+    }
+
+    /// The way in, for any thread.
+    pub fn handle(&self) -> ReactorHandle {
+        self.handle.clone()
+    }
+
+    /// Waits until the reactor has been shut down: every destructor of what lived in it has run.
+    ///
+    /// Not to be called from one of its own pollers, which would wait for itself.
+    ///
+    /// # Errors
+    /// A poller has failed: its `epoll_wait` did, or it could not be placed on its processor. The
+    /// others were shut down for it.
+    pub fn join(self) -> io::Result<Shutdown> {
+        let mut result = Ok(Shutdown::default());
+        for thread in self.threads {
+            let ended = thread
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("a poller's thread panicked")));
+            match (&mut result, ended) {
+                (Ok(total), Ok(part)) => {
+                    total.drained += part.drained;
+                    total.cancelled += part.cancelled;
+                }
+                (Ok(_), Err(error)) => result = Err(error),
+                (Err(_), _) => {}
+            }
+        }
+        result
+    }
+}
+
+/// The life of a poller's thread.
+fn run(seed: PollerSeed, core: Option<usize>, handle: &ReactorHandle) -> io::Result<Drained> {
+    /// When one poller ends, for whatever reason, so do the others.
+    struct EndAll<'a>(&'a ReactorHandle);
+    impl Drop for EndAll<'_> {
+        fn drop(&mut self) {
+            if !self.0.is_shutting_down() {
+                self.0.shutdown(Duration::ZERO);
+            }
+        }
+    }
+    let _end_all = EndAll(handle);
+    if let Some(core) = core {
+        affinity::pin(core).map_err(|error| {
+            io::Error::new(error.kind(), format!("placing a poller on processor {core}: {error}"))
+        })?;
+    }
+    Poller::adopt(seed).run()
+}

@@ -1,0 +1,225 @@
+//! One epoll instance.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::syscall::{checked, syscall};
+use crate::base::interest::Interest;
+use crate::base::token::Token;
+
+/// Set once the kernel has answered that it has no epoll_pwait2 (it came with Linux 5.11).
+static NO_PWAIT2: AtomicBool = AtomicBool::new(false);
+
+/// An epoll instance: see epoll(7).
+#[derive(Debug)]
+pub(crate) struct Epoll {
+    fd: OwnedFd,
+}
+
+/// The mask of a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mask(u32);
+
+impl Mask {
+    /// Nothing but the conditions that the kernel always reports: ERR and HUP, each once.
+    pub(crate) const QUIET: Mask = Mask(libc::EPOLLET as u32);
+    /// What a readiness registration asks for, once and for ever. PRI tells of urgent data, past
+    /// which a read stops short although there is more.
+    pub(crate) const ALL_EDGES: Mask = Mask(
+        (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET) as u32,
+    );
+    /// What the mailbox's eventfd asks for.
+    pub(crate) const BELL: Mask = Mask((libc::EPOLLIN | libc::EPOLLET) as u32);
+
+    /// The mask of a handler's interest; `flush` when queued output waits for room.
+    pub(crate) fn of(interest: Interest, flush: bool) -> Mask {
+        let mut bits = 0;
+        if interest.is_readable() {
+            bits |= libc::EPOLLIN | libc::EPOLLRDHUP;
+        }
+        if interest.is_writable() || flush {
+            bits |= libc::EPOLLOUT;
+        }
+        if interest.is_edge() {
+            bits |= libc::EPOLLET;
+        }
+        Mask(bits as u32)
+    }
+}
+
+/// What happened to one registration.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Event {
+    /// Which registration.
+    pub(crate) token: Token,
+    bits: u32,
+}
+
+impl Event {
+    #[inline]
+    fn has(self, any: libc::c_int) -> bool {
+        self.bits & any as u32 != 0
+    }
+
+    /// There are bytes or an end to read. HUP and ERR count: what came before them is read first.
+    #[inline]
+    pub(crate) fn is_readable(self) -> bool {
+        self.has(libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR)
+    }
+
+    /// There is room to write, or an error to collect by writing.
+    #[inline]
+    pub(crate) fn is_writable(self) -> bool {
+        self.has(libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR)
+    }
+
+    /// Both directions have ended, or the connection has failed.
+    #[inline]
+    pub(crate) fn is_hung_up(self) -> bool {
+        self.has(libc::EPOLLHUP | libc::EPOLLERR)
+    }
+
+    /// A read that comes back short may have stopped before the end of what there is to read.
+    #[inline]
+    pub(crate) fn short_read_means_nothing(self) -> bool {
+        self.has(libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLPRI)
+    }
+}
+
+/// The kernel's side of a wait: room for events.
+pub(crate) struct Events {
+    raw: Vec<libc::epoll_event>,
+}
+
+impl Events {
+    /// Room for `capacity` events, at least one.
+    pub(crate) fn with_capacity(capacity: usize) -> Events {
+        Events { raw: vec![libc::epoll_event { events: 0, u64: 0 }; capacity.max(1)] }
+    }
+
+    /// The `index`-th event of the last wait.
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Event {
+        let raw = self.raw[index];
+        Event { token: Token::from_bits(raw.u64), bits: raw.events }
+    }
+}
+
+impl Epoll {
+    /// epoll_create1(2).
+    pub(crate) fn new() -> io::Result<Epoll> {
+        // SAFETY: takes no pointers.
+        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel just gave us this descriptor, and nobody else knows of it.
+        Ok(Epoll { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// The instance's own descriptor: readable when it has events.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.fd)
+    }
+
+    /// Registers `fd` under `token`.
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: Token, mask: Mask) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, token, mask)
+    }
+
+    /// Changes the mask of a registration; conditions that hold already are reported anew.
+    pub(crate) fn modify(&self, fd: BorrowedFd<'_>, token: Token, mask: Mask) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, token, mask)
+    }
+
+    /// Ends a registration.
+    pub(crate) fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, Token::from_bits(0), Mask(0))
+    }
+
+    fn control(
+        &self,
+        operation: libc::c_int,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        mask: Mask,
+    ) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: mask.0, u64: token.to_bits() };
+        // SAFETY: both descriptors are open while borrowed, and `event` is a valid epoll_event.
+        let answer =
+            unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd.as_raw_fd(), &mut event) };
+        if answer < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    /// Waits for events, for ever without a `timeout`. Never returns before the timeout has
+    /// passed but for an event or a signal; a signal counts as no event.
+    #[inline]
+    pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
+        let result = match timeout {
+            None => self.wait_ms(events, -1),
+            Some(Duration::ZERO) => self.wait_ms(events, 0),
+            Some(timeout) if NO_PWAIT2.load(Ordering::Relaxed) => {
+                self.wait_ms(events, round_up_ms(timeout))
+            }
+            Some(timeout) => self.wait_ns(events, timeout),
+        };
+        match result {
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => Ok(0),
+            other => other,
+        }
+    }
+
+    /// epoll_pwait(2) without a signal mask.
+    #[inline]
+    fn wait_ms(&self, events: &mut Events, timeout_ms: libc::c_int) -> io::Result<usize> {
+        let [pointer, length] = [events.raw.as_mut_ptr() as usize, events.raw.len()];
+        let fd = self.fd.as_raw_fd() as usize;
+        let arguments = [fd, pointer, length, timeout_ms as isize as usize, 0, 0];
+        // SAFETY: `raw` is writable for `length` events; there is no signal mask.
+        checked(unsafe { syscall(libc::SYS_epoll_pwait, arguments) })
+    }
+
+    /// epoll_pwait2(2) without a signal mask, or what comes nearest where the kernel has none.
+    fn wait_ns(&self, events: &mut Events, timeout: Duration) -> io::Result<usize> {
+        // The kernel's own form, 64 bits a field on every architecture: struct __kernel_timespec.
+        let seconds = timeout.as_secs().min(i64::MAX as u64) as i64;
+        let timespec: [i64; 2] = [seconds, i64::from(timeout.subsec_nanos())];
+        let [pointer, length] = [events.raw.as_mut_ptr() as usize, events.raw.len()];
+        let fd = self.fd.as_raw_fd() as usize;
+        let arguments = [fd, pointer, length, timespec.as_ptr() as usize, 0, 0];
+        // SAFETY: `raw` is writable for `length` events, the timespec is readable, and there is
+        // no signal mask.
+        let answer = unsafe { syscall(libc::SYS_epoll_pwait2, arguments) };
+        // EPERM is what old container profiles answer to a call that they don't know.
+        if answer == -libc::ENOSYS as isize || answer == -libc::EPERM as isize {
+            NO_PWAIT2.store(true, Ordering::Relaxed);
+            return self.wait_ms(events, round_up_ms(timeout));
+        }
+        checked(answer)
+    }
+}
+
+/// The whole milliseconds that cover `timeout`: a wait must not end early.
+fn round_up_ms(timeout: Duration) -> libc::c_int {
+    let ms = timeout.as_nanos().div_ceil(1_000_000);
+    libc::c_int::try_from(ms).unwrap_or(libc::c_int::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::round_up_ms;
+    use std::time::Duration;
+
+    #[test]
+    fn a_timeout_in_milliseconds_is_never_shorter() {
+        assert_eq!(round_up_ms(Duration::from_nanos(1)), 1);
+        assert_eq!(round_up_ms(Duration::from_millis(7)), 7);
+        assert_eq!(round_up_ms(Duration::from_nanos(7_000_001)), 8);
+        assert_eq!(round_up_ms(Duration::MAX), i32::MAX);
+    }
+}

@@ -1,0 +1,12 @@
+//! Floor 1, the kernel: every system call and every reading of the clock, and nothing else.
+//!
+//! One small surface without logic. A simulated kernel can stand behind it.
+#![allow(unsafe_code)]
+
+pub(crate) mod affinity;
+pub(crate) mod clock;
+pub(crate) mod epoll;
+pub(crate) mod eventfd;
+pub(crate) mod socket;
+pub(crate) mod stream;
+mod syscall;

@@ -1,0 +1,165 @@
+//! Sockets from birth to shutdown. Every one is CLOEXEC and non-blocking from the first moment.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+
+/// What a listening socket is made with.
+#[derive(Debug, Clone)]
+pub(crate) struct Listen {
+    /// SO_REUSEPORT: several sockets share the address, and the kernel spreads connections.
+    pub(crate) reuse_port: bool,
+    /// How many connections may wait for accept; the kernel cuts it at net.core.somaxconn.
+    pub(crate) backlog: u32,
+    /// SO_RCVBUF of the listener, inherited by what it accepts.
+    pub(crate) recv_buffer_size: Option<usize>,
+    /// IPV6_V6ONLY; None leaves the system's default.
+    pub(crate) only_v6: Option<bool>,
+}
+
+/// A non-blocking stream socket for addresses of the family of `addr`.
+fn stream_socket(addr: &SockAddr) -> io::Result<Socket> {
+    let domain = addr.domain();
+    let protocol = (domain != Domain::UNIX).then_some(Protocol::TCP);
+    Socket::new(domain, Type::STREAM.nonblocking(), protocol)
+}
+
+/// A socket that listens at `addr`.
+pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> {
+    let socket = stream_socket(addr)?;
+    if addr.domain() != Domain::UNIX {
+        // A restarted server takes its address over from connections in TIME_WAIT.
+        socket.set_reuse_address(true)?;
+        if settings.reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+    }
+    if let (Some(only), Domain::IPV6) = (settings.only_v6, addr.domain()) {
+        socket.set_only_v6(only)?;
+    }
+    if let Some(bytes) = settings.recv_buffer_size {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    socket.bind(addr)?;
+    socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// accept4(2).
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)> {
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let (socket, peer) = SockRef::from(&listener).accept4(flags)?;
+    Ok((socket.into(), peer))
+}
+
+/// Begins to connect to `addr`, from the local address `from` if there is one. When the socket
+/// becomes writable, [`take_error`] tells how it went.
+pub(crate) fn connect(addr: &SockAddr, from: Option<SocketAddr>) -> io::Result<OwnedFd> {
+    let socket = stream_socket(addr)?;
+    if let Some(from) = from {
+        // The port is chosen at connect, when the whole four-tuple is known: ip(7).
+        if from.port() == 0 {
+            bind_without_port(socket.as_fd())?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.bind(&from.into())?;
+    }
+    match socket.connect(addr) {
+        Ok(()) => Ok(socket.into()),
+        Err(error) if in_progress(&error) => Ok(socket.into()),
+        Err(error) => Err(error),
+    }
+}
+
+/// IP_BIND_ADDRESS_NO_PORT, which socket2 doesn't have.
+fn bind_without_port(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the option takes an int, which is readable for its size.
+    let answer = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// EINTR as well: the connect goes on in the background (connect(2)).
+fn in_progress(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR))
+}
+
+/// SO_ERROR: the error that waits on the socket, if any. It is taken away by this.
+pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
+    SockRef::from(&fd).take_error()
+}
+
+/// getsockname(2), for IP sockets.
+pub(crate) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    ip_address(SockRef::from(&fd).local_addr()?)
+}
+
+/// getpeername(2), for IP sockets.
+pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    ip_address(SockRef::from(&fd).peer_addr()?)
+}
+
+/// The IP address in `addr`.
+pub(crate) fn ip_address(addr: SockAddr) -> io::Result<SocketAddr> {
+    addr.as_socket()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the socket has no IP address"))
+}
+
+/// Whether a connection to one's own port has met itself: TCP's simultaneous open does that when
+/// the kernel picks the target's port as the local one.
+pub(crate) fn is_self_connected(fd: BorrowedFd<'_>) -> bool {
+    matches!((local_addr(fd), peer_addr(fd)), (Ok(local), Ok(peer)) if local == peer)
+}
+
+/// shutdown(2). A connection that has ended already is fine.
+pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
+    match SockRef::from(&fd).shutdown(how) {
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+        other => other,
+    }
+}
+
+/// TCP_NODELAY.
+pub(crate) fn set_nodelay(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    SockRef::from(&fd).set_tcp_nodelay(on)
+}
+
+/// Whether TCP_NODELAY is on.
+pub(crate) fn nodelay(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    SockRef::from(&fd).tcp_nodelay()
+}
+
+/// O_NONBLOCK, for descriptors that others have made.
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes no pointers; the descriptor is open while borrowed.
+    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    if flags < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if flags & libc::O_NONBLOCK != 0 {
+        return Ok(());
+    }
+    // SAFETY: as above.
+    if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Whether `fd` is a stream socket, for which recv(2) and send(2) work as on TCP.
+pub(crate) fn is_socket(fd: BorrowedFd<'_>) -> bool {
+    SockRef::from(&fd.as_fd()).r#type().is_ok()
+}

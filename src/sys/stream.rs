@@ -1,0 +1,117 @@
+//! Bytes in and out of a descriptor. Every call returns at once and none raises SIGPIPE.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::syscall::{checked, syscall};
+
+/// recv(2) into `buffer`.
+#[inline(always)]
+pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    recv_flags(fd, buffer, libc::MSG_DONTWAIT)
+}
+
+/// recv(2) into `buffer` that leaves the bytes where they are.
+pub(crate) fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    recv_flags(fd, buffer, libc::MSG_DONTWAIT | libc::MSG_PEEK)
+}
+
+#[inline(always)]
+fn recv_flags(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    let [pointer, length] = [buffer.as_mut_ptr() as usize, buffer.len()];
+    let arguments = [fd.as_raw_fd() as usize, pointer, length, flags as usize, 0, 0];
+    // SAFETY: `buffer` is writable for `length` bytes, and no address is asked for.
+    checked(unsafe { syscall(libc::SYS_recvfrom, arguments) })
+}
+
+/// send(2) of `bytes`.
+#[inline(always)]
+pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
+    let arguments = [fd.as_raw_fd() as usize, bytes.as_ptr() as usize, bytes.len(), flags, 0, 0];
+    // SAFETY: `bytes` is readable for its length, and no address is given.
+    checked(unsafe { syscall(libc::SYS_sendto, arguments) })
+}
+
+/// sendmsg(2) of `slices`, at most as many as the kernel takes at once.
+pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: all zeros is a valid msghdr: no address, no control data.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    // An IoSlice has the layout of an iovec by its documentation; sendmsg doesn't write to it.
+    message.msg_iov = slices.as_ptr().cast_mut().cast();
+    message.msg_iovlen = slices.len().min(libc::UIO_MAXIOV as usize) as _;
+    let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
+    let arguments = [fd.as_raw_fd() as usize, &raw const message as usize, flags, 0, 0, 0];
+    // SAFETY: `message` names `msg_iovlen` slices that are readable for their lengths.
+    checked(unsafe { syscall(libc::SYS_sendmsg, arguments) })
+}
+
+/// recvmsg(2) into `slices`, at most as many as the kernel takes at once.
+pub(crate) fn recv_vectored(
+    fd: BorrowedFd<'_>,
+    slices: &mut [IoSliceMut<'_>],
+) -> io::Result<usize> {
+    // SAFETY: all zeros is a valid msghdr: no address, no control data.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = slices.as_mut_ptr().cast();
+    message.msg_iovlen = slices.len().min(libc::UIO_MAXIOV as usize) as _;
+    let flags = libc::MSG_DONTWAIT as usize;
+    let arguments = [fd.as_raw_fd() as usize, &raw mut message as usize, flags, 0, 0, 0];
+    // SAFETY: `message` names `msg_iovlen` slices that are writable for their lengths.
+    checked(unsafe { syscall(libc::SYS_recvmsg, arguments) })
+}
+
+/// read(2), for descriptors that are not sockets. They are non-blocking.
+pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let [pointer, length] = [buffer.as_mut_ptr() as usize, buffer.len()];
+    let arguments = [fd.as_raw_fd() as usize, pointer, length, 0, 0, 0];
+    // SAFETY: `buffer` is writable for `length` bytes.
+    checked(unsafe { syscall(libc::SYS_read, arguments) })
+}
+
+/// write(2), for descriptors that are not sockets. They are non-blocking.
+///
+/// A pipe without a reader raises SIGPIPE, and write(2) has no flag against that, so the signal is
+/// held back on this thread meanwhile, and taken away if it came.
+pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let arguments = [fd.as_raw_fd() as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0];
+    without_sigpipe(|| {
+        // SAFETY: `bytes` is readable for its length.
+        checked(unsafe { syscall(libc::SYS_write, arguments) })
+    })
+}
+
+/// Runs `call` such that a SIGPIPE of its making is never seen.
+pub(super) fn without_sigpipe(call: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+    // SAFETY: the sets are initialised by sigemptyset before they are used, and every pointer is
+    // to a local of the right type. SIGPIPE is directed at the writing thread (signal(7)), so
+    // holding it back and taking it away touches no other thread's.
+    unsafe {
+        let mut only_pipe: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut only_pipe);
+        libc::sigaddset(&mut only_pipe, libc::SIGPIPE);
+        let mut pending: libc::sigset_t = std::mem::zeroed();
+        libc::sigpending(&mut pending);
+        let was_pending = libc::sigismember(&pending, libc::SIGPIPE) == 1;
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_BLOCK, &only_pipe, &mut before);
+        let result = call();
+        if !was_pending && matches!(&result, Err(e) if e.raw_os_error() == Some(libc::EPIPE)) {
+            let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            libc::sigtimedwait(&only_pipe, std::ptr::null_mut(), &at_once);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+        result
+    }
+}
+
+/// How many bytes wait to be read: FIONREAD of ioctl(2).
+pub(crate) fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int to the pointer it is given.
+    let answer = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut count) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(count.max(0) as usize)
+}

@@ -1,0 +1,311 @@
+//! The owner's handle on its executor.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+use std::task::{Context, Poll, Waker};
+
+use crate::base::sync::Arc;
+
+use super::coop::{OPERATIONS_PER_POLL, UNLIMITED};
+use super::home::{Bell, Home, HomeRef, OwnerSide};
+use super::inbox::Node;
+use super::join::{JoinError, JoinHandle};
+use super::raw::call_quietly;
+use super::{current, raw};
+
+/// An executor that has no thread yet. It takes mail already.
+pub(crate) struct Seed {
+    home: NonNull<Home>,
+}
+
+// SAFETY: a seed has no owner, so nothing of the owner's side is in use.
+unsafe impl Send for Seed {}
+
+/// The executor of this thread. Not Send.
+pub(crate) struct Executor {
+    home: NonNull<Home>,
+    /// A task is being polled or mail is being opened.
+    running: Cell<bool>,
+    not_send: PhantomData<*const ()>,
+}
+
+/// The thread is inside an executor for as long as this lives.
+pub(crate) struct Entered<'a> {
+    before: *const Home,
+    executor: PhantomData<&'a Executor>,
+}
+
+impl Seed {
+    /// A seed whose owner, when it sleeps, is woken by `bell`.
+    pub(crate) fn new(bell: Arc<dyn Bell>) -> Seed {
+        Seed { home: Home::allocate(bell) }
+    }
+
+    /// The way in for other threads.
+    pub(crate) fn home(&self) -> HomeRef {
+        // SAFETY: the seed keeps the home alive.
+        unsafe { HomeRef::new(self.home) }
+    }
+
+    /// Makes the calling thread the owner.
+    pub(crate) fn adopt(self) -> Executor {
+        let seed = std::mem::ManuallyDrop::new(self);
+        Executor { home: seed.home, running: Cell::new(false), not_send: PhantomData }
+    }
+}
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        // SAFETY: the seed is the only one who could have become the owner, so it may act as it.
+        unsafe {
+            refuse(self.home.as_ref().inbox.close());
+            Home::end(self.home);
+        }
+    }
+}
+
+/// Drops what was taken out of a closed inbox.
+///
+/// # Safety
+/// The caller is the owner; `first` heads a chain of nodes from its inbox.
+unsafe fn refuse(first: *mut Node) {
+    let mut rest = first;
+    while !rest.is_null() {
+        let node = rest;
+        // SAFETY: **Link**: nodes that were taken out are alive, and their links the taker's.
+        unsafe {
+            rest = (*node).next.replace(ptr::null_mut());
+            let refuse = (*(*node).vtable).refuse;
+            call_quietly(|| refuse(node));
+        }
+    }
+}
+
+impl Executor {
+    fn owner(&self) -> &OwnerSide {
+        // SAFETY: the executor keeps its home alive, and is on the owner's thread.
+        unsafe { &self.home.as_ref().owner }
+    }
+
+    /// The way in for other threads.
+    pub(crate) fn home(&self) -> HomeRef {
+        // SAFETY: the executor keeps the home alive.
+        unsafe { HomeRef::new(self.home) }
+    }
+
+    /// Makes this the executor of the thread until the guard is dropped.
+    pub(crate) fn enter(&self) -> Entered<'_> {
+        Entered { before: current::set(self.home.as_ptr()), executor: PhantomData }
+    }
+
+    /// Polls up to `budget` tasks, opening up to `mail_budget` pieces of mail before each: a wake
+    /// from another thread waits for one poll, not for a turn.
+    ///
+    /// The caller has entered.
+    pub(crate) fn run(&self, budget: usize, mail_budget: usize) -> usize {
+        let _running = self.start_running();
+        let owner = self.owner();
+        let mut polled = 0;
+        while polled < budget {
+            if self.has_mail() {
+                self.deliver(mail_budget);
+            }
+            // SAFETY: the executor is on the owner's thread.
+            let Some(task) = (unsafe { owner.dequeue() }) else { break };
+            polled += 1;
+            owner.allowance.set(OPERATIONS_PER_POLL);
+            // SAFETY: as above; the task has just been taken out of the run queue.
+            unsafe { raw::run(task) };
+        }
+        owner.allowance.set(UNLIMITED);
+        polled
+    }
+
+    /// Opens up to `budget` pieces of mail. The caller has entered.
+    pub(crate) fn open_mail(&self, budget: usize) {
+        if self.has_mail() {
+            let _running = self.start_running();
+            self.deliver(budget);
+        }
+    }
+
+    fn deliver(&self, budget: usize) {
+        let owner = self.owner();
+        for _ in 0..budget {
+            if owner.mail.get().is_null() {
+                // SAFETY: the executor keeps the home alive.
+                owner.mail.set(unsafe { self.home.as_ref() }.inbox.take());
+            }
+            let node = owner.mail.get();
+            if node.is_null() {
+                return;
+            }
+            // SAFETY: **Link**: as in `refuse`. The node is out of the list before it is
+            // delivered, as that runs foreign code.
+            unsafe {
+                owner.mail.set((*node).next.replace(ptr::null_mut()));
+                let deliver = (*(*node).vtable).deliver;
+                call_quietly(|| deliver(node));
+            }
+        }
+    }
+
+    /// Callbacks and polls never nest: this holds it.
+    fn start_running(&self) -> impl Drop + '_ {
+        struct Running<'a>(&'a Cell<bool>);
+        impl Drop for Running<'_> {
+            fn drop(&mut self) {
+                self.0.set(false);
+            }
+        }
+        assert!(!self.running.replace(true), "a poller cannot be run from inside itself");
+        Running(&self.running)
+    }
+
+    /// Whether mail waits to be opened.
+    #[inline]
+    pub(crate) fn has_mail(&self) -> bool {
+        // SAFETY: the executor keeps the home alive.
+        !self.owner().mail.get().is_null() || unsafe { self.home.as_ref() }.inbox.has_mail()
+    }
+
+    /// Whether a task is runnable or mail has come.
+    #[inline]
+    pub(crate) fn has_work(&self) -> bool {
+        !self.owner().queue_first.get().is_null() || self.has_mail()
+    }
+
+    /// Announces sleep: from now on mail rings the bell. False: there is mail, don't sleep.
+    #[inline]
+    pub(crate) fn park(&self) -> bool {
+        // Mail that was taken out and not opened no bell will announce.
+        // SAFETY: the executor keeps the home alive.
+        self.owner().mail.get().is_null() && unsafe { self.home.as_ref() }.inbox.park()
+    }
+
+    /// Takes the announcement back.
+    #[inline]
+    pub(crate) fn unpark(&self) {
+        // SAFETY: the executor keeps the home alive.
+        unsafe { self.home.as_ref() }.inbox.unpark();
+    }
+
+    /// How many tasks there are that have not ended.
+    pub(crate) fn tasks(&self) -> usize {
+        // SAFETY: **Owner**; nothing foreign runs while the table is borrowed.
+        unsafe { (*self.owner().tasks.get()).len() }
+    }
+
+    /// How many tasks there have been.
+    pub(crate) fn spawned(&self) -> usize {
+        self.owner().spawned.get()
+    }
+
+    /// Drops every future, and from now on every new one at once. Says how many there were.
+    /// The caller has entered.
+    pub(crate) fn cancel_tasks(&self) -> usize {
+        let _running = self.start_running();
+        self.owner().closing.set(true);
+        let mut cancelled = 0;
+        loop {
+            // SAFETY: **Owner**; the borrow ends before the task is cancelled.
+            let last = unsafe { (*self.owner().tasks.get()).last().copied() };
+            let Some(task) = last else { break };
+            // SAFETY: no task is being polled, and one in the table is not complete.
+            unsafe { raw::cancel_now(task) };
+            cancelled += 1;
+        }
+        self.drain();
+        cancelled
+    }
+
+    /// Empties the run queue of tasks that are all complete.
+    fn drain(&self) {
+        // SAFETY: the executor is on the owner's thread.
+        while let Some(task) = unsafe { self.owner().dequeue() } {
+            // SAFETY: as above; the task has just been taken out of the run queue.
+            unsafe { raw::run(task) };
+        }
+    }
+
+    /// Runs `future` as a task, by calling `turn` until it has ended or `turn` gives an error.
+    /// The caller has entered.
+    pub(crate) fn drive<F: Future, E>(
+        &self,
+        future: F,
+        mut turn: impl FnMut() -> Result<(), E>,
+    ) -> Result<Result<F::Output, JoinError>, E> {
+        // SAFETY: the executor is on the owner's thread; the guard sees to it that the task is
+        // complete and its output gone before the borrows of `future` end.
+        let task = unsafe { raw::spawn(self.home, future) };
+        // SAFETY: the task is fresh, and this is its join handle.
+        let handle = unsafe { JoinHandle::<F::Output>::new(task) };
+        let mut guard = Ended { handle, task, running: &self.running };
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            if guard.handle.is_finished()
+                && let Poll::Ready(output) = std::pin::Pin::new(&mut guard.handle).poll(&mut cx)
+            {
+                return Ok(output);
+            }
+            turn()?;
+        }
+    }
+}
+
+/// Sees to it that a task has ended before its borrows do.
+struct Ended<'a, T> {
+    handle: JoinHandle<T>,
+    task: NonNull<raw::Header>,
+    /// The executor's.
+    running: &'a Cell<bool>,
+}
+
+impl<T> Drop for Ended<'_, T> {
+    fn drop(&mut self) {
+        if !self.handle.is_finished() {
+            // While the future's destructor runs, nothing may poll the task.
+            let before = self.running.replace(true);
+            // SAFETY: on the owner's thread, and no poll is under way: polls catch panics, so an
+            // unwinding turn doesn't come out of one.
+            unsafe { raw::cancel_now(self.task) };
+            self.running.set(before);
+        }
+        // The handle, dropped after this, drops the output if it is still there.
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        let entered = self.enter();
+        self.cancel_tasks();
+        // SAFETY: the executor is on the owner's thread; what it takes out is refused, first what
+        // it had taken out before.
+        unsafe {
+            refuse(self.owner().mail.replace(ptr::null_mut()));
+            refuse(self.home.as_ref().inbox.close());
+        }
+        // What was refused may have spawned and woken while it was dropped.
+        self.drain();
+        drop(entered);
+        // SAFETY: this was the owner's last act.
+        unsafe { Home::end(self.home) };
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        current::set(self.before);
+    }
+}
+
+/// Spawns on the executor that this thread is in; gives the future back if it is in none.
+#[inline]
+pub(crate) fn spawn<F: Future + 'static>(future: F) -> Result<JoinHandle<F::Output>, F> {
+    let Some(home) = NonNull::new(current::get().cast_mut()) else { return Err(future) };
+    // SAFETY: a current home is kept alive by its executor, and this thread is its owner; the
+    // future borrows nothing. The handle gets the handle's reference.
+    Ok(unsafe { JoinHandle::new(raw::spawn(home, future)) })
+}

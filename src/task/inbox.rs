@@ -1,0 +1,141 @@
+//! The inbox: a lock-free stack by which other threads reach the owner.
+//!
+//! Its head tells in one word whether there is mail, whether the owner sleeps, and whether it has
+//! gone. So a producer learns from the very write that brings its mail whether the bell has
+//! to be rung, and announcing sleep fails by itself when mail has come first: there is no
+//! window between the two in which a wake-up could get lost.
+
+use std::ptr;
+
+use crate::base::sync::{AtomicPtr, Cell, Ordering};
+
+/// The first part of everything that travels through an inbox.
+#[repr(C)]
+pub(super) struct Node {
+    /// The node below this one. See the invariant **Link** of the module.
+    pub(super) next: Cell<*mut Node>,
+    /// What to do with it on arrival: static. A raw pointer, as it may point at the beginning of
+    /// something larger.
+    pub(super) vtable: *const NodeVTable,
+}
+
+/// What the owner does with a node.
+pub(super) struct NodeVTable {
+    /// The node has arrived, on the owner's thread.
+    pub(super) deliver: unsafe fn(*mut Node),
+    /// The home is closing: the node is taken out unused, on the owner's thread.
+    pub(super) refuse: unsafe fn(*mut Node),
+}
+
+/// The owner sleeps, or is about to.
+const PARKED: *mut Node = ptr::without_provenance_mut(1);
+/// The owner has gone. Nothing gets in any more.
+const CLOSED: *mut Node = ptr::without_provenance_mut(2);
+
+/// What a push found.
+pub(super) enum Pushed {
+    /// The owner is awake and will look.
+    Quietly,
+    /// The owner sleeps: the bell has to be rung.
+    OntoParked,
+    /// There is no owner any more; the node still belongs to the caller.
+    Refused,
+}
+
+/// The stack. Last in, first out; the taker turns it round.
+pub(super) struct Inbox {
+    head: AtomicPtr<Node>,
+}
+
+impl Inbox {
+    pub(super) fn new() -> Inbox {
+        Inbox { head: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// Whether there is something to take.
+    #[inline]
+    pub(super) fn has_mail(&self) -> bool {
+        // Relaxed: a hint. `take` synchronises.
+        self.head.load(Ordering::Relaxed).addr() > CLOSED.addr()
+    }
+
+    /// Puts a node on top.
+    ///
+    /// # Safety
+    /// `node` is alive, its link belongs to the caller, and both stay so until it has been taken.
+    pub(super) unsafe fn push(&self, node: *mut Node) -> Pushed {
+        // Acquire: whoever finds CLOSED gives up its node itself, and must see that the owner has
+        // counted it (see `raw::retire`) before.
+        let mut head = self.head.load(Ordering::Acquire);
+        loop {
+            if head == CLOSED {
+                return Pushed::Refused;
+            }
+            let below = if head == PARKED { ptr::null_mut() } else { head };
+            // SAFETY: the node is alive and its link ours, by the contract of this function.
+            unsafe { (*node).next.set(below) };
+            // Release: the taker sees the node's link and contents.
+            match self.head.compare_exchange_weak(head, node, Ordering::Release, Ordering::Acquire)
+            {
+                Ok(_) if head == PARKED => return Pushed::OntoParked,
+                Ok(_) => return Pushed::Quietly,
+                Err(actual) => head = actual,
+            }
+        }
+    }
+
+    /// Takes everything, the oldest first. The owner is awake after this.
+    pub(super) fn take(&self) -> *mut Node {
+        // Acquire: pairs with the release of every push in the chain; each later push reads the
+        // head that the one before it wrote, and so continues its release sequence.
+        let head = self.head.swap(ptr::null_mut(), Ordering::Acquire);
+        oldest_first(head)
+    }
+
+    /// Announces sleep. False: there is mail, stay awake.
+    pub(super) fn park(&self) -> bool {
+        // Whoever pushes after this sees PARKED, since both are writes to one word. Release: the
+        // waker's work that follows the bell continues from here.
+        let parked = self.head.compare_exchange(
+            ptr::null_mut(),
+            PARKED,
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        // Announced before, and not answered yet, is as good.
+        parked.is_ok() || parked == Err(PARKED)
+    }
+
+    /// Takes the announcement back, if nobody has answered it yet.
+    pub(super) fn unpark(&self) {
+        let _ = self.head.compare_exchange(
+            PARKED,
+            ptr::null_mut(),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Closes the inbox and takes what is left, the oldest first.
+    pub(super) fn close(&self) -> *mut Node {
+        // Release as well: a producer that finds CLOSED may free its node and, with it, the home.
+        oldest_first(self.head.swap(CLOSED, Ordering::AcqRel))
+    }
+}
+
+/// Turns a chain of a stack round.
+fn oldest_first(head: *mut Node) -> *mut Node {
+    if head == PARKED || head == CLOSED {
+        return ptr::null_mut();
+    }
+    let mut rest = head;
+    let mut turned: *mut Node = ptr::null_mut();
+    while !rest.is_null() {
+        // SAFETY: nodes of a chain that has been taken out are alive and their links belong to
+        // the taker (**Link**).
+        let next = unsafe { (*rest).next.replace(turned) };
+        turned = rest;
+        rest = next;
+    }
+    turned
+}

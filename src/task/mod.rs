@@ -1,0 +1,53 @@
+//! Floor 1, tasks: an executor for one thread, whose wakers go everywhere.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `state` | the bits and counts of a task, and what they mean |
+//! | `raw` | one task: its allocation, its life from spawn to release |
+//! | `memory` | where allocations of tasks come from and go to |
+//! | `home` | the executor's shared half: inbox and reference count; and the owner's half |
+//! | `inbox` | the lock-free stack that carries work from other threads |
+//! | `job` | a closure on its way to the owner's thread |
+//! | `executor` | the owner's handle: run, park, cancel |
+//! | `waker` | std's `Waker` over a task |
+//! | `join` | the result of a task, on its own thread |
+//! | `remote` | the result of a task, on any thread |
+//! | `coop` | the budget that makes an always-ready task yield |
+//!
+//! # The invariants, which the SAFETY comments cite
+//!
+//! - **Owner**: the thread on which a home's executor lives. `CURRENT` equals a home's address
+//!   only while its owner runs inside [`executor::Executor::enter`]. Everything in `Cell`s and
+//!   `UnsafeCell`s of a home or of a task is touched by the owner alone; the one exception is
+//!   the inbox link of a node, which belongs to whoever pushes it (see **Link**).
+//! - **Count**: a task lives as long as `local + remote > 0`, `local` being a plain count that the
+//!   owner keeps and `remote` an atomic one that everybody else does, either of which may be
+//!   negative alone, and which the owner evens out before they drift too far apart. The executor
+//!   holds one reference from spawn until the task is complete and in no queue. Only
+//!   [`raw::retire`] and what comes after it may free a task: at that point the two counts are
+//!   made one (`MERGED`), or it is proven that no reference but the join handle's exists
+//!   (`RETIRED`).
+//! - **Link**: the inbox link of a task belongs to the thread that turned its `MAILED` bit on,
+//!   until the owner has taken the node out of the inbox. The executor's reference is not given
+//!   up while that bit is on.
+//! - **Stage**: future, output and panic payload are created, used and dropped by the owner only.
+#![allow(unsafe_code)]
+
+pub(crate) mod coop;
+mod current;
+pub(crate) mod executor;
+mod home;
+mod inbox;
+mod job;
+pub(crate) mod join;
+mod memory;
+mod raw;
+pub(crate) mod remote;
+mod state;
+#[cfg(all(test, not(loom)))]
+mod tests;
+mod waker;
+
+pub(crate) use executor::{Executor, Seed, spawn};
+pub(crate) use home::{Bell, HomeRef};
+pub(crate) use raw::{call_quietly, drop_quietly};

@@ -1,0 +1,237 @@
+//! The result of a task, on any thread.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use crate::base::sync::{Arc, Mutex};
+
+use super::executor::spawn;
+use super::home::HomeRef;
+use super::join::JoinError;
+use super::raw::{call_quietly, drop_quietly};
+
+/// The result of a task that was spawned from another thread, to be awaited on any thread.
+///
+/// Dropping it lets the task run on; an output that nobody takes is dropped on the task's own
+/// thread. If the task's poller is gone, or goes, the result is an error for which
+/// [`JoinError::is_cancelled`] is true. Awaiting is cancel-safe.
+///
+/// ```
+/// use corepoll::{Reactor, block_on};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let running = Reactor::builder().pollers(1).build()?.start()?;
+/// let task = running.handle().pollers()[0].spawn_on(|| async { 2 + 3 });
+/// assert_eq!(block_on(task).unwrap(), 5);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "drop it with `drop` to let the task run on by itself"]
+pub struct RemoteJoinHandle<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// What the handle and the task have in common.
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    /// Where the task lives.
+    home: HomeRef,
+    /// Sends an output that nobody takes home to be dropped: known where `T: Send + 'static` is.
+    send_home: fn(&HomeRef, Result<T, JoinError>),
+}
+
+struct State<T> {
+    /// The result, until it is taken.
+    output: Option<Result<T, JoinError>>,
+    /// The task has ended.
+    finished: bool,
+    /// The handle has been dropped: the output is of no use.
+    detached: bool,
+    /// The task is to end.
+    aborted: bool,
+    /// Who waits for the result.
+    joiner: Option<Waker>,
+    /// Wakes the task, so that it sees `aborted`. There once it has been polled.
+    task: Option<Waker>,
+}
+
+impl<T> Shared<T> {
+    /// Changes the state. Nothing foreign runs in `change`: wakers and outputs are moved out of it
+    /// and handled after the lock.
+    fn with<R>(&self, change: impl FnOnce(&mut State<T>) -> R) -> R {
+        change(&mut self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    /// The task has ended: keeps its output if somebody may want it.
+    fn finish(&self, output: Result<T, JoinError>) {
+        let (unwanted, joiner, task) = self.with(|state| {
+            if std::mem::replace(&mut state.finished, true) {
+                return (Some(output), None, None);
+            }
+            let task = state.task.take();
+            if state.detached {
+                return (Some(output), None, task);
+            }
+            state.output = Some(output);
+            (None, state.joiner.take(), task)
+        });
+        drop_quietly((unwanted, task));
+        if let Some(joiner) = joiner {
+            // A custom waker may panic, and we may be here in a drop that a panic has called.
+            call_quietly(|| joiner.wake());
+        }
+    }
+}
+
+/// The task's side: whatever becomes of the task, the handle hears of it.
+struct Promise<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        self.shared.finish(Err(JoinError::cancelled()));
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A future whose end is told to a `RemoteJoinHandle`.
+    struct Told<F: Future> {
+        #[pin]
+        future: Option<F>,
+        promise: Promise<F::Output>,
+        // Whether the handle can wake this task.
+        known: bool,
+    }
+}
+
+impl<F: Future> Future for Told<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let shared = this.promise.shared.clone();
+        let waker = (!std::mem::replace(this.known, true)).then(|| cx.waker().clone());
+        let aborted = shared.with(|state| {
+            if let Some(waker) = waker {
+                state.task = Some(waker);
+            }
+            state.aborted
+        });
+        let output = match this.future.as_mut().as_pin_mut() {
+            Some(future) if !aborted => match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(output)) => Ok(output),
+                Err(panic) => Err(JoinError::panicked(panic)),
+            },
+            _ => Err(JoinError::cancelled()),
+        };
+        // The future goes before its output is told: whoever joins finds it gone.
+        let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
+        match dropped {
+            Ok(()) => shared.finish(output),
+            Err(panic) => {
+                drop_quietly(output);
+                shared.finish(Err(JoinError::panicked(panic)));
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Runs `make` on the thread of `home`, and its future as a task there.
+pub(crate) fn spawn_on<F, Fut>(home: &HomeRef, make: F) -> RemoteJoinHandle<Fut::Output>
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future + 'static,
+    Fut::Output: Send,
+{
+    let shared = Arc::new(Shared {
+        state: Mutex::new(State {
+            output: None,
+            finished: false,
+            detached: false,
+            aborted: false,
+            joiner: None,
+            task: None,
+        }),
+        home: home.clone(),
+        send_home: |home, output| {
+            // If the poller is gone, the output is dropped here: it is Send.
+            drop_quietly(home.post(move || drop(output)).err());
+        },
+    });
+    let promise = Promise { shared: shared.clone() };
+    let job = move || match catch_unwind(AssertUnwindSafe(make)) {
+        // A job runs inside the executor, so there is one to spawn on.
+        Ok(future) => drop(spawn(Told { future: Some(future), promise, known: false }).ok()),
+        Err(panic) => promise.shared.finish(Err(JoinError::panicked(panic))),
+    };
+    // Refused: the closure goes, and with it the promise, which tells the handle.
+    drop_quietly(home.post(job).err());
+    RemoteJoinHandle { shared }
+}
+
+impl<T> RemoteJoinHandle<T> {
+    /// Asks for the task to be dropped at its next turn; does nothing if it has ended. May be
+    /// called from any thread.
+    pub fn abort(&self) {
+        let task = self.shared.with(|state| {
+            state.aborted = true;
+            state.task.take()
+        });
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+
+    /// Whether the task has ended.
+    pub fn is_finished(&self) -> bool {
+        self.shared.with(|state| state.finished)
+    }
+}
+
+impl<T> Future for RemoteJoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    /// # Panics
+    /// If it is polled again after it gave its output.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let waker = cx.waker().clone();
+        let (output, finished, unused) = self.shared.with(|state| {
+            if state.finished {
+                return (state.output.take(), true, Some(waker));
+            }
+            (None, false, state.joiner.replace(waker))
+        });
+        drop(unused);
+        if !finished {
+            return Poll::Pending;
+        }
+        Poll::Ready(output.expect("RemoteJoinHandle polled after it gave its output"))
+    }
+}
+
+impl<T> Drop for RemoteJoinHandle<T> {
+    fn drop(&mut self) {
+        let (output, joiner) = self.shared.with(|state| {
+            state.detached = true;
+            (state.output.take(), state.joiner.take())
+        });
+        drop_quietly(joiner);
+        if let Some(output) = output {
+            (self.shared.send_home)(&self.shared.home, output);
+        }
+    }
+}
+
+impl<T> Unpin for RemoteJoinHandle<T> {}
+
+impl<T> fmt::Debug for RemoteJoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteJoinHandle").field("is_finished", &self.is_finished()).finish()
+    }
+}

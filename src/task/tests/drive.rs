@@ -1,0 +1,110 @@
+//! A future that borrows from its caller ends before its borrows do, however `drive` is left.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::*;
+
+/// Says in a borrowed cell that it is there.
+struct Borrows<'a>(&'a Cell<bool>);
+
+impl<'a> Borrows<'a> {
+    fn new(there: &'a Cell<bool>) -> Borrows<'a> {
+        there.set(true);
+        Borrows(there)
+    }
+}
+
+impl Drop for Borrows<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+#[test]
+fn a_driven_future_may_borrow_and_gives_its_output() {
+    let executor = executor();
+    let _entered = executor.enter();
+    let there = Cell::new(false);
+    let output = executor.drive(async { Borrows::new(&there) }, || {
+        executor.run(1, 1);
+        Ok::<(), ()>(())
+    });
+    assert!(there.get());
+    drop(output);
+    assert!(!there.get());
+}
+
+#[test]
+fn an_error_of_a_turn_drops_the_driven_future() {
+    for turns in 0..2 {
+        let executor = executor();
+        let _entered = executor.enter();
+        let there = Cell::new(false);
+        let borrows = Borrows::new(&there);
+        let mut waker = None;
+        let future = poll_fn(|cx| -> Poll<()> {
+            let _ = &borrows;
+            waker = Some(cx.waker().clone());
+            Poll::Pending
+        });
+        let mut left = turns;
+        let outcome = executor.drive(future, || {
+            if left == 0 {
+                return Err("no more turns");
+            }
+            left -= 1;
+            executor.run(1, 1);
+            Ok(())
+        });
+        assert_eq!(outcome.map(|output| output.is_ok()), Err("no more turns"));
+        drop(waker);
+    }
+}
+
+#[test]
+fn a_panic_of_a_turn_drops_the_driven_future_and_its_output() {
+    for ends_first in [false, true] {
+        let executor = executor();
+        let _entered = executor.enter();
+        let there = Cell::new(false);
+        let borrows = Borrows::new(&there);
+        let mut slot = Some(borrows);
+        let future = poll_fn(|_| if ends_first { Poll::Ready(slot.take()) } else { Poll::Pending });
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            executor.drive(future, || -> Result<(), ()> {
+                executor.run(1, 1);
+                throw("a turn")
+            })
+        }));
+        assert!(caught.is_err());
+        assert_eq!(there.get(), !ends_first, "the output is gone, what was borrowed is not");
+        drop(slot);
+        // The executor still works.
+        let task = spawn(async { 7 });
+        turn(&executor);
+        assert_eq!(joined(task).unwrap(), 7);
+    }
+}
+
+/// Without the guard on `running` the abort below would drop the future a second time.
+#[test]
+fn a_driven_futures_drop_cannot_run_the_executor() {
+    let executor = executor();
+    let _entered = executor.enter();
+    let runs = Cell::new(0);
+    let guard = OnDrop(|| {
+        let nested = catch_unwind(AssertUnwindSafe(|| executor.open_mail(1)));
+        runs.set(runs.get() + 1);
+        assert!(nested.is_err());
+    });
+    assert!(executor.home().post(|| {}).is_ok());
+    let future = async {
+        let _guard = guard;
+        std::future::pending::<()>().await;
+    };
+    let outcome = executor.drive(future, || Err("no turn"));
+    assert!(outcome.is_err());
+    assert_eq!(runs.get(), 1);
+}

@@ -1,0 +1,197 @@
+//! Jobs and seeds: what was sent is run or dropped, once, and in order.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+
+use super::*;
+
+#[test]
+fn jobs_run_in_the_order_of_their_posts_on_the_owners_thread() {
+    let executor = executor();
+    let owner = thread::current().id();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let done = Arc::new(AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for number in 0..4 {
+            let (home, order, done) = (executor.home(), order.clone(), done.clone());
+            scope.spawn(move || {
+                for step in 0..500 {
+                    let order = order.clone();
+                    let posted = home.post(move || {
+                        assert_eq!(thread::current().id(), owner);
+                        order.lock().unwrap().push((number, step));
+                    });
+                    assert!(posted.is_ok());
+                }
+                done.fetch_add(1, SeqCst);
+                assert!(home.post(|| {}).is_ok());
+            });
+        }
+        turn_until(&executor, || {
+            executor.open_mail(7);
+            done.load(SeqCst) == 4 && !executor.has_mail()
+        });
+    });
+    let order = order.lock().unwrap();
+    assert_eq!(order.len(), 2000);
+    for number in 0..4 {
+        let steps = order.iter().filter(|entry| entry.0 == number).map(|entry| entry.1);
+        assert!(steps.eq(0..500), "the posts of one thread keep their order");
+    }
+}
+
+/// Each job is run, or dropped by the executor's end on its thread, or given back to its sender.
+#[test]
+fn a_job_posted_while_the_executor_ends_is_dropped_once() {
+    for _ in 0..200 {
+        let executor = executor();
+        let owner = thread::current().id();
+        let census = Arc::new(Census::default());
+        let given_back = AtomicUsize::new(0);
+        let accepted = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                let (home, census) = (executor.home(), census.clone());
+                let (given_back, accepted) = (&given_back, &accepted);
+                scope.spawn(move || {
+                    loop {
+                        let guest = census.guest_of(owner);
+                        accepted.fetch_add(1, SeqCst);
+                        if let Err(job) = home.post(move || drop(guest)) {
+                            given_back.fetch_add(1, SeqCst);
+                            drop(job);
+                            return;
+                        }
+                    }
+                });
+            }
+            turn_until(&executor, || accepted.load(SeqCst) > 50);
+            drop(executor);
+        });
+        assert_eq!(given_back.load(SeqCst), 4);
+        assert_eq!(census.left(), 0);
+        // Those that came back were dropped by their senders.
+        assert_eq!(census.dropped_elsewhere.load(SeqCst), 4);
+    }
+}
+
+#[test]
+fn a_seed_that_nobody_adopts_drops_its_mail_and_refuses_more() {
+    let census = Arc::new(Census::default());
+    let seed = Seed::new(Arc::new(Unpark(thread::current())));
+    let home = seed.home();
+    for _ in 0..3 {
+        let guest = census.guest();
+        assert!(home.post(move || drop(guest)).is_ok());
+    }
+    let remote = crate::task::remote::spawn_on(&home, || async { 7 });
+    let on_another_thread = thread::spawn(move || {
+        let home = seed.home();
+        drop(seed);
+        home
+    });
+    let other = on_another_thread.join().unwrap();
+    assert!(home.is_same(&other));
+    assert_eq!(census.left(), 0);
+    assert!(home.post(|| {}).is_err());
+    assert!(joined(remote).unwrap_err().is_cancelled());
+    assert!(
+        joined(crate::task::remote::spawn_on(&other, || async { 7 })).unwrap_err().is_cancelled()
+    );
+}
+
+#[test]
+fn a_seed_takes_mail_before_it_is_adopted() {
+    let seed = Seed::new(Arc::new(Unpark(thread::current())));
+    let home = seed.home();
+    let task = crate::task::remote::spawn_on(&home, || async { thread::current().id() });
+    let owner = thread::spawn(move || {
+        turn(&seed.adopt());
+        thread::current().id()
+    });
+    assert_eq!(owner.join().unwrap(), joined(task).unwrap());
+}
+
+#[test]
+fn what_is_spawned_after_the_tasks_were_cancelled_is_cancelled_at_once() {
+    let census = Arc::new(Census::default());
+    let executor = executor();
+    let _entered = executor.enter();
+    executor.cancel_tasks();
+    let guest = census.guest();
+    let task = spawn(async move { drop(guest) });
+    assert_eq!((census.left(), executor.tasks()), (0, 0));
+    assert!(joined(task).unwrap_err().is_cancelled());
+    turn(&executor);
+}
+
+#[test]
+fn mail_that_was_taken_out_and_not_opened_keeps_the_owner_awake() {
+    let executor = executor();
+    let _entered = executor.enter();
+    for _ in 0..3 {
+        assert!(executor.home().post(|| {}).is_ok());
+    }
+    executor.open_mail(1);
+    assert!(!executor.park() && executor.has_work());
+    executor.open_mail(2);
+    assert!(executor.park() && executor.park(), "announcing it twice is no harm");
+    executor.unpark();
+}
+
+/// The thread-local's destructor runs when others of its thread may be gone already.
+#[test]
+fn an_executor_in_a_thread_local_is_dropped_at_the_threads_end() {
+    thread_local! {
+        static EXECUTOR: RefCell<Option<Executor>> = const { RefCell::new(None) };
+    }
+    let census = Arc::new(Census::default());
+    let waker = Arc::new(Mutex::new(None));
+    let (its_census, its_waker) = (census.clone(), waker.clone());
+    thread::spawn(move || {
+        let executor = executor();
+        let guest = its_census.guest();
+        let entered = executor.enter();
+        drop(spawn(async move {
+            let _guest = guest;
+            std::future::poll_fn::<(), _>(|cx| {
+                *its_waker.lock().unwrap() = Some(cx.waker().clone());
+                Poll::Pending
+            })
+            .await;
+        }));
+        executor.run(1, 1);
+        drop(entered);
+        EXECUTOR.set(Some(executor));
+    })
+    .join()
+    .unwrap();
+    census.assert_all_dropped_at_home();
+    let waker: Waker = waker.lock().unwrap().take().unwrap();
+    waker.wake();
+}
+
+#[test]
+fn a_join_handle_may_outlive_its_executor() {
+    let census = Arc::new(Census::default());
+    let executor = executor();
+    let entered = executor.enter();
+    let guest = census.guest();
+    let ended = spawn(async { guest });
+    let unread = spawn(async { [0u8; 4096] });
+    executor.run(2, 1);
+    let cancelled = spawn(std::future::pending::<()>());
+    drop(entered);
+    drop(executor);
+    let kept = Rc::new(joined(ended).unwrap());
+    assert_eq!(census.left(), 1);
+    drop(kept);
+    drop(unread);
+    cancelled.abort();
+    assert!(cancelled.is_finished());
+    assert!(joined(cancelled).unwrap_err().is_cancelled());
+    census.assert_all_dropped_at_home();
+}

@@ -1,0 +1,122 @@
+//! A beat.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use crate::sys::clock;
+use crate::task::coop;
+
+use super::sleep::{Sleep, sleep_until};
+
+/// What an interval does about ticks that nobody was there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum MissedTickBehavior {
+    /// They come one right after the other, until the beat is caught up with.
+    #[default]
+    Burst,
+    /// The beat begins anew from the late tick.
+    Delay,
+    /// They are left out; the beat stays.
+    Skip,
+}
+
+/// A tick every `period`, the first one at once.
+///
+/// With [`Duration::ZERO`] every tick is due at once; the poller's other work goes on in between.
+///
+/// ```
+/// use corepoll::{block_on, time};
+/// use std::time::{Duration, Instant};
+///
+/// block_on(async {
+///     let start = Instant::now();
+///     let mut interval = time::interval(Duration::from_millis(1));
+///     for _ in 0..3 {
+///         interval.tick().await;
+///     }
+///     assert!(start.elapsed() >= Duration::from_millis(2));
+/// });
+/// ```
+pub fn interval(period: Duration) -> Interval {
+    interval_at(Instant::now(), period)
+}
+
+/// A tick every `period`, the first one at `start`.
+///
+/// ```
+/// use corepoll::{block_on, time};
+/// use std::time::{Duration, Instant};
+///
+/// block_on(async {
+///     let start = Instant::now() + Duration::from_millis(1);
+///     let mut interval = time::interval_at(start, Duration::from_secs(60));
+///     assert_eq!(interval.tick().await, start);
+/// });
+/// ```
+pub fn interval_at(start: Instant, period: Duration) -> Interval {
+    Interval { next: sleep_until(start), period, missed: MissedTickBehavior::Burst }
+}
+
+/// The beat of [`interval`] and [`interval_at`].
+#[derive(Debug)]
+pub struct Interval {
+    /// Until the next tick.
+    next: Sleep,
+    period: Duration,
+    missed: MissedTickBehavior,
+}
+
+impl Interval {
+    /// Waits for the next tick; gives the time at which it was due.
+    ///
+    /// Cancel-safe: a tick that was not given is still to come.
+    pub async fn tick(&mut self) -> Instant {
+        poll_fn(|cx| self.poll_tick(cx)).await
+    }
+
+    /// [`Interval::tick`], for futures written by hand.
+    pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
+        ready!(coop::poll_proceed(cx));
+        ready!(self.next.poll_elapsed(cx));
+        coop::made_progress();
+        let due = self.next.deadline_ns();
+        self.next.reset_ns(self.after(due));
+        Poll::Ready(clock::to_instant(due))
+    }
+
+    /// The tick after the one that was due at `due`.
+    fn after(&self, due: u64) -> u64 {
+        let next = clock::after(due, self.period);
+        let now = clock::now();
+        match self.missed {
+            MissedTickBehavior::Delay if now > next => clock::after(now, self.period),
+            MissedTickBehavior::Skip if now > next => {
+                let period = u64::try_from(self.period.as_nanos()).unwrap_or(clock::NEVER).max(1);
+                now.saturating_add(period - (now - due) % period)
+            }
+            _ => next,
+        }
+    }
+
+    /// The time between two ticks.
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// Makes the next tick due when one period from now has passed.
+    pub fn reset(&mut self) {
+        self.next.reset_ns(clock::after(clock::now(), self.period));
+    }
+
+    /// What is done about missed ticks.
+    pub fn missed_tick_behavior(&self) -> MissedTickBehavior {
+        self.missed
+    }
+
+    /// Changes what is done about missed ticks. Default: [`MissedTickBehavior::Burst`].
+    pub fn set_missed_tick_behavior(&mut self, behavior: MissedTickBehavior) {
+        self.missed = behavior;
+    }
+}

@@ -1,0 +1,159 @@
+//! Waiting until a point in time.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use crate::base::token::Token;
+use crate::poller::local::{Expiry, Local};
+use crate::sys::clock;
+use crate::task::{HomeRef, coop};
+
+/// Waits until `duration` has passed from now.
+///
+/// [`Duration::MAX`] is for ever. Cancel-safe: dropping it takes the timer away.
+///
+/// ```
+/// use corepoll::{block_on, time};
+/// use std::time::{Duration, Instant};
+///
+/// let start = Instant::now();
+/// block_on(time::sleep(Duration::from_millis(2)));
+/// assert!(start.elapsed() >= Duration::from_millis(2));
+/// ```
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep { deadline: clock::after(clock::now(), duration), armed: None }
+}
+
+/// Waits until `deadline`.
+///
+/// Cancel-safe: dropping it takes the timer away.
+///
+/// ```
+/// use corepoll::{block_on, time};
+/// use std::time::{Duration, Instant};
+///
+/// let deadline = Instant::now() + Duration::from_millis(2);
+/// block_on(time::sleep_until(deadline));
+/// assert!(Instant::now() >= deadline);
+/// ```
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep { deadline: clock::to_ns(deadline), armed: None }
+}
+
+/// The future of [`sleep`] and [`sleep_until`].
+///
+/// Plain data until it is first polled, and `Send` and `Sync`: it is armed in the poller that
+/// polls it, and when it is polled by another one later it moves there.
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Sleep {
+    /// Nanoseconds of the monotonic clock.
+    deadline: u64,
+    /// The timer that will wake the task.
+    armed: Option<Armed>,
+}
+
+/// A timer in some poller.
+struct Armed {
+    /// Which poller.
+    home: HomeRef,
+    timer: Token,
+}
+
+impl Sleep {
+    /// When it is due.
+    pub fn deadline(&self) -> Instant {
+        clock::to_instant(self.deadline)
+    }
+
+    /// Whether that time has come.
+    pub fn is_elapsed(&self) -> bool {
+        clock::now() >= self.deadline
+    }
+
+    /// Makes it due at `deadline` instead; a store, when that is later.
+    ///
+    /// A task that waits already goes on waiting, for the new deadline.
+    pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
+        self.get_mut().reset_ns(clock::to_ns(deadline));
+    }
+
+    pub(super) fn deadline_ns(&self) -> u64 {
+        self.deadline
+    }
+
+    pub(super) fn reset_ns(&mut self, deadline: u64) {
+        self.deadline = deadline;
+        let Some(armed) = &self.armed else { return };
+        let is_moved = armed.home.is_current()
+            && Local::current().is_some_and(|local| local.reset(armed.timer, deadline));
+        if !is_moved {
+            // It has fired, or waits in another poller: the next poll arms it.
+            self.disarm();
+        }
+    }
+
+    /// Waits without taking from the task's allowance.
+    pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let local = Local::current().expect("a timer was polled outside of a poller");
+        if let Some(armed) = &self.armed
+            && armed.home.is_current()
+        {
+            if local.rewake(armed.timer, cx.waker()) {
+                return Poll::Pending;
+            }
+            // The timer has fired.
+            self.armed = None;
+        }
+        self.disarm();
+        if clock::now() >= self.deadline {
+            return Poll::Ready(());
+        }
+        let timer = local.arm(self.deadline, Expiry::Task(cx.waker().clone()));
+        self.armed = HomeRef::current().map(|home| Armed { home, timer });
+        Poll::Pending
+    }
+
+    /// Takes the timer away, in whichever poller it is.
+    fn disarm(&mut self) {
+        let Some(Armed { home, timer }) = self.armed.take() else { return };
+        if home.is_current() {
+            drop(Local::current().and_then(|local| local.disarm(timer)));
+        } else {
+            // If that poller has ended, so has its timer.
+            let _ = home.post(move || drop(Local::current().and_then(|it| it.disarm(timer))));
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    /// # Panics
+    /// Outside of a poller.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(coop::poll_proceed(cx));
+        ready!(self.poll_elapsed(cx));
+        coop::made_progress();
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.disarm();
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("deadline", &self.deadline()).finish_non_exhaustive()
+    }
+}
+
+const _: () = {
+    const fn send_and_sync<T: Send + Sync + Unpin>() {}
+    send_and_sync::<Sleep>();
+};

@@ -1,0 +1,85 @@
+//! A future with a deadline.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::sleep::{Sleep, sleep, sleep_until};
+
+/// Gives `future` the time `limit`, from now on.
+///
+/// When both are ready in the same turn, the output wins. Cancel-safe if `future` is.
+///
+/// ```
+/// use corepoll::{block_on, time};
+/// use std::time::Duration;
+///
+/// block_on(async {
+///     let limit = Duration::from_millis(1);
+///     assert_eq!(time::timeout(limit, async { 7 }).await, Ok(7));
+///     assert!(time::timeout(limit, std::future::pending::<()>()).await.is_err());
+/// });
+/// ```
+pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
+    Timeout { future, sleep: sleep(limit) }
+}
+
+/// Gives `future` time until `deadline`: see [`timeout`].
+///
+/// ```
+/// use corepoll::{block_on, time};
+/// use std::time::Instant;
+///
+/// block_on(async {
+///     let late = time::timeout_at(Instant::now(), std::future::pending::<()>()).await;
+///     assert!(late.is_err());
+/// });
+/// ```
+pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
+    Timeout { future, sleep: sleep_until(deadline) }
+}
+
+pin_project_lite::pin_project! {
+    /// The future of [`timeout`] and [`timeout_at`].
+    #[derive(Debug)]
+    #[must_use = "a future does nothing until it is awaited"]
+    pub struct Timeout<F> {
+        #[pin]
+        future: F,
+        sleep: Sleep,
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        // Not by the task's allowance: a future that uses all of it up must not outlive its time.
+        this.sleep.poll_elapsed(cx).map(|()| Err(Elapsed(())))
+    }
+}
+
+/// The deadline came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elapsed(());
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the deadline has passed")
+    }
+}
+
+impl std::error::Error for Elapsed {}
+
+impl From<Elapsed> for io::Error {
+    fn from(elapsed: Elapsed) -> io::Error {
+        io::Error::new(io::ErrorKind::TimedOut, elapsed)
+    }
+}
