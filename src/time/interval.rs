@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::sys::clock;
 use crate::task::coop;
 
-use super::sleep::{Sleep, sleep_until};
+use super::sleep::{Sleep, sleep, sleep_until};
 
 /// What an interval does about ticks that nobody was there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,7 +40,7 @@ pub enum MissedTickBehavior {
 /// });
 /// ```
 pub fn interval(period: Duration) -> Interval {
-    interval_at(Instant::now(), period)
+    Interval { next: sleep(Duration::ZERO), period, missed: MissedTickBehavior::Burst }
 }
 
 /// A tick every `period`, the first one at `start`.

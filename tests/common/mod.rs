@@ -1,0 +1,269 @@
+//! What the tests share: clients that cannot hang, reactors that end with their test, and looks at
+//! the process from outside.
+#![allow(dead_code)] // Each test binary uses its own part of this.
+
+pub mod counting;
+
+use std::fs;
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use corepoll::{
+    Acceptor, Builder, EvHandler, Listening, PollerHandle, Reactor, ReactorHandle, Running,
+    Shutdown, net,
+};
+
+/// How long anything may take before a test gives up: far more than it ever takes.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Any free port of the loopback interface.
+pub const ANY: &str = "127.0.0.1:0";
+
+// ---- clients ----
+
+/// A connection that gives up after [`PATIENCE`] instead of hanging.
+pub fn connect(addr: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&addr, PATIENCE).expect("the server accepts");
+    patient(stream)
+}
+
+/// Gives a blocking stream its timeouts.
+pub fn patient(stream: TcpStream) -> TcpStream {
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+    stream
+}
+
+/// The next `count` bytes.
+pub fn read_exactly(mut stream: &TcpStream, count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes).expect("the bytes come");
+    bytes
+}
+
+/// Everything until the peer's end.
+pub fn read_to_end(mut stream: &TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("the peer ends without an error");
+    bytes
+}
+
+/// Sends `request` and takes an answer of the same length.
+pub fn ask(mut stream: &TcpStream, request: &[u8]) -> Vec<u8> {
+    stream.write_all(request).expect("the server reads");
+    read_exactly(stream, request.len())
+}
+
+/// Whether the peer has ended the connection, by FIN or by RST. Waits for it.
+pub fn is_ended(mut stream: &TcpStream) -> bool {
+    match stream.read(&mut [0]) {
+        Ok(count) => count == 0,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+    }
+}
+
+/// Closes with a reset: SO_LINGER of zero, socket(7).
+pub fn reset(stream: TcpStream) {
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
+    drop(stream);
+}
+
+/// Two ends of one TCP connection, both std's.
+pub fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = std::net::TcpListener::bind(ANY).expect("a free port");
+    let client = connect(listener.local_addr().expect("it is bound"));
+    let (server, _) = listener.accept().expect("the client has connected");
+    (patient(server), client)
+}
+
+// ---- reactors ----
+
+/// A reactor that runs; dropping it shuts it down and waits for its threads.
+pub struct Server {
+    handle: ReactorHandle,
+    running: Option<Running>,
+}
+
+impl Server {
+    /// With `pollers` pollers, and the defaults besides.
+    pub fn start(pollers: usize) -> Server {
+        Server::build(Reactor::builder().pollers(pollers))
+    }
+
+    pub fn build(builder: Builder) -> Server {
+        let running = builder.build().expect("a reactor").start().expect("its threads");
+        Server { handle: running.handle(), running: Some(running) }
+    }
+
+    /// One poller that listens, with a handler of `factory` for each connection.
+    pub fn of_handlers<H: EvHandler>(
+        factory: impl Fn() -> H + Send + Sync + 'static,
+    ) -> (Server, SocketAddr) {
+        let server = Server::start(1);
+        let addr = server.listen(factory);
+        (server, addr)
+    }
+
+    /// One poller that listens, with a task of `service` for each connection.
+    pub fn of_tasks<F, Fut>(service: F) -> (Server, SocketAddr)
+    where
+        F: Fn(net::TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
+        Fut: Future + 'static,
+    {
+        let server = Server::start(1);
+        let listening = server.handle.serve(ANY, service).expect("a free port");
+        (server, listening.local_addr().expect("an IP socket"))
+    }
+
+    /// Listens, with a handler of `factory` for each connection.
+    pub fn listen<H: EvHandler>(
+        &self,
+        factory: impl Fn() -> H + Send + Sync + 'static,
+    ) -> SocketAddr {
+        let listening: Listening =
+            Acceptor::new(ANY).listen(&self.handle, factory).expect("a free port");
+        listening.local_addr().expect("an IP socket")
+    }
+
+    pub fn handle(&self) -> &ReactorHandle {
+        &self.handle
+    }
+
+    /// The first poller.
+    pub fn poller(&self) -> &PollerHandle {
+        &self.handle.pollers()[0]
+    }
+
+    /// Runs `f` on the first poller, and waits for what it gives.
+    pub fn on_poller<R: Send + 'static>(&self, f: impl FnOnce() -> R + Send + 'static) -> R {
+        on_poller(self.poller(), f)
+    }
+
+    /// Shuts down and waits.
+    pub fn stop(mut self, grace: Duration) -> Shutdown {
+        self.handle.shutdown(grace);
+        self.running.take().expect("it is stopped once").join().expect("no poller has failed")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        self.handle.shutdown(Duration::ZERO);
+        let ended = running.join();
+        if !thread::panicking() {
+            ended.expect("no poller has failed");
+        }
+    }
+}
+
+/// Runs `f` on `poller`, and waits for what it gives.
+pub fn on_poller<R: Send + 'static>(
+    poller: &PollerHandle,
+    f: impl FnOnce() -> R + Send + 'static,
+) -> R {
+    let (give, take) = mpsc::channel();
+    let sent = poller.run_on(move || give.send(f()).expect("the test waits"));
+    assert!(sent.is_ok(), "the poller has ended");
+    take.recv_timeout(PATIENCE).expect("the poller runs what it is given")
+}
+
+// ---- conditions ----
+
+/// Waits until `holds`, for at most [`PATIENCE`].
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "it never came to this: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Runs `f` on a thread of its own, and fails if that takes longer than [`PATIENCE`].
+#[track_caller]
+pub fn within_patience<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+    let (give, take) = mpsc::channel();
+    let thread = thread::spawn(move || drop(give.send(f())));
+    match take.recv_timeout(PATIENCE) {
+        Ok(result) => {
+            thread.join().expect("it has given its result");
+            result
+        }
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            std::panic::resume_unwind(thread.join().expect_err("it gave no result"))
+        }
+    }
+}
+
+// ---- the process ----
+
+/// How many descriptors this process has open.
+pub fn open_descriptors() -> usize {
+    // One of them is the directory that is being read.
+    fs::read_dir("/proc/self/fd").expect("procfs").count() - 1
+}
+
+/// How much processor time the calling thread has used.
+pub fn thread_cpu_time() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").expect("schedstat");
+    let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
+    Duration::from_nanos(nanoseconds.expect("the first field is nanoseconds"))
+}
+
+/// The share of a core that `poller` uses during `span`.
+pub fn load_of(poller: &PollerHandle, span: Duration) -> f64 {
+    let (start, before) = (Instant::now(), on_poller(poller, thread_cpu_time));
+    thread::sleep(span);
+    let used = on_poller(poller, thread_cpu_time) - before;
+    used.as_secs_f64() / start.elapsed().as_secs_f64()
+}
+
+// ---- subprocesses ----
+
+/// Says to a test that it runs in a process of its own.
+const CHILD: &str = "COREPOLL_TEST_CHILD";
+
+/// Runs `test` in a process of its own: what it does to limits and signals stays there. Called
+/// by the test `name` itself, which is found again by that name.
+#[track_caller]
+pub fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
+    if std::env::var(CHILD).is_ok_and(|child| child == name) {
+        return test();
+    }
+    let output = run_alone(name);
+    assert!(
+        output.status.success(),
+        "{}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("1 passed"), "there is no test called {name}:\n{text}");
+}
+
+fn run_alone(name: &str) -> Output {
+    let mut child = Command::new(std::env::current_exe().expect("a test binary"))
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(CHILD, name)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a process");
+    let deadline = Instant::now() + 3 * PATIENCE;
+    while child.try_wait().expect("it is our child").is_none() {
+        if Instant::now() > deadline {
+            child.kill().expect("it is our child");
+            break;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().expect("it has ended")
+}
