@@ -57,15 +57,13 @@ fn a_job_posted_while_the_executor_ends_is_dropped_once() {
                 let (home, census) = (executor.home(), census.clone());
                 let (given_back, accepted) = (&given_back, &accepted);
                 scope.spawn(move || {
-                    loop {
+                    let post = || {
                         let guest = census.guest_of(owner);
                         accepted.fetch_add(1, SeqCst);
-                        if let Err(job) = home.post(move || drop(guest)) {
-                            given_back.fetch_add(1, SeqCst);
-                            drop(job);
-                            return;
-                        }
-                    }
+                        home.post(move || drop(guest))
+                    };
+                    while post().is_ok() {}
+                    given_back.fetch_add(1, SeqCst);
                 });
             }
             turn_until(&executor, || accepted.load(SeqCst) > 50);

@@ -312,7 +312,8 @@ fn a_wake_after_the_end_of_the_poller_does_nothing() {
     thread::scope(|scope| {
         for clone in clones {
             scope.spawn(move || {
-                clone.clone().wake();
+                let one_more = clone.clone();
+                one_more.wake();
                 clone.wake_by_ref();
             });
         }
