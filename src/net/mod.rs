@@ -5,6 +5,8 @@
 mod accept;
 pub(crate) mod acceptor;
 mod addr;
+mod async_fd;
+mod byte_stream;
 mod endpoint;
 mod listen_options;
 mod serve;
@@ -13,6 +15,7 @@ mod tcp_listener;
 mod tcp_stream;
 
 pub use addr::ToSocketAddrs;
+pub use async_fd::AsyncFd;
 pub use listen_options::ListenOptions;
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;

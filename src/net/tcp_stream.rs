@@ -1,7 +1,6 @@
 //! A TCP connection, for tasks.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,16 +8,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_io::{AsyncRead, AsyncWrite};
-
 use crate::parts::buffers::Chunk;
 use crate::parts::readiness::Direction;
 use crate::poller::local::Local;
 use crate::poller::source::Registered;
-use crate::sys::{socket, stream};
+use crate::sys::socket;
 use crate::time;
 
 use super::addr::{ToSocketAddrs, with_address};
+use super::byte_stream::byte_stream;
 
 /// A TCP connection of this thread's poller.
 ///
@@ -125,10 +123,9 @@ impl TcpStream {
     /// Gives the socket to std. It stays non-blocking.
     ///
     /// # Errors
-    /// Only when it is called by a waker that the poller is calling for this very socket, and
-    /// there is no descriptor left to duplicate it.
+    /// None today.
     pub fn into_std(self) -> io::Result<std::net::TcpStream> {
-        Ok(self.registered.into_fd()?.0.into())
+        Ok(self.registered.into_fd().0.into())
     }
 
     /// The peer's address.
@@ -198,16 +195,7 @@ impl TcpStream {
     /// # Errors
     /// The connection's, after every byte that came before it.
     pub async fn read_chunk(&self) -> io::Result<Chunk<'_>> {
-        poll_fn(|cx| {
-            self.registered.poll_io(cx, Direction::Read, |fd| {
-                let mut chunk = self.registered.local().buffers.lend();
-                let count = stream::recv(fd, chunk.space())?;
-                self.note_read(count, chunk.space().len());
-                chunk.fill(count);
-                Ok(chunk)
-            })
-        })
-        .await
+        self.registered.recv_chunk().await
     }
 
     /// Looks at what there is without taking it; 0 is the end of the stream.
@@ -217,7 +205,7 @@ impl TcpStream {
     /// # Errors
     /// The connection's.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        poll_fn(|cx| self.registered.poll_io(cx, Direction::Read, |fd| stream::peek(fd, buf))).await
+        self.registered.peek(buf).await
     }
 
     /// Waits until [`TcpStream::try_read`] is worth a try. It may be wrong: then that says
@@ -244,7 +232,15 @@ impl TcpStream {
     /// # Errors
     /// `WouldBlock` when there is nothing; otherwise the connection's.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Read, |fd| self.recv(fd, buf))
+        self.registered.try_recv(buf)
+    }
+
+    /// As [`TcpStream::try_read`], into several buffers one after the other.
+    ///
+    /// # Errors
+    /// As [`TcpStream::try_read`].
+    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.registered.try_recv_vectored(bufs)
     }
 
     /// Writes what the kernel takes, without waiting.
@@ -252,22 +248,15 @@ impl TcpStream {
     /// # Errors
     /// `WouldBlock` when it takes nothing; otherwise the connection's.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Write, |fd| stream::send(fd, buf))
+        self.registered.try_send(buf)
     }
 
-    #[inline]
-    fn recv(&self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
-        let count = stream::recv(fd, buf)?;
-        self.note_read(count, buf.len());
-        Ok(count)
-    }
-
-    /// A read that comes back short has taken all there is; the end is no such read.
-    #[inline]
-    fn note_read(&self, count: usize, asked: usize) {
-        if 0 < count && count < asked {
-            self.registered.short_read();
-        }
+    /// As [`TcpStream::try_write`], from several buffers one after the other.
+    ///
+    /// # Errors
+    /// As [`TcpStream::try_write`].
+    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.registered.try_send_vectored(bufs)
     }
 
     /// The registration, for those who count it or hand it over.
@@ -288,110 +277,7 @@ fn all_of(mut failures: Vec<io::Error>) -> io::Error {
     io::Error::new(kind, texts.join("; "))
 }
 
-impl AsyncRead for &TcpStream {
-    #[inline]
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        self.registered.poll_io(cx, Direction::Read, |fd| self.recv(fd, buf))
-    }
-
-    fn poll_read_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let asked = bufs.iter().map(|buf| buf.len()).sum();
-        self.registered.poll_io(cx, Direction::Read, |fd| {
-            let count = stream::recv_vectored(fd, bufs)?;
-            self.note_read(count, asked);
-            Ok(count)
-        })
-    }
-}
-
-impl AsyncWrite for &TcpStream {
-    #[inline]
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.registered.poll_io(cx, Direction::Write, |fd| stream::send(fd, buf))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.registered.poll_io(cx, Direction::Write, |fd| stream::send_vectored(fd, bufs))
-    }
-
-    /// What has been written is in the kernel already.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    /// Shuts the write direction down: the peer reads the end. May be called twice.
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.shutdown(Shutdown::Write))
-    }
-}
-
-impl AsyncRead for TcpStream {
-    #[inline]
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_read(cx, buf)
-    }
-
-    fn poll_read_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_read_vectored(cx, bufs)
-    }
-}
-
-impl AsyncWrite for TcpStream {
-    #[inline]
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_write_vectored(cx, bufs)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self).poll_flush(cx)
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self).poll_close(cx)
-    }
-}
-
-impl AsFd for TcpStream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.registered.lend()
-    }
-}
+byte_stream!(TcpStream);
 
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

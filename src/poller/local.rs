@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -207,6 +207,24 @@ impl Local {
             (None, Some(failure)) => Err(failure),
             (None, None) => unreachable!("an insertion fails with its reason"),
         }
+    }
+
+    /// Registers `fd`, which stays its owner's, under a new token, with the entry that `make` builds.
+    pub(crate) fn register_borrowed(
+        &self,
+        fd: BorrowedFd<'_>,
+        mask: Mask,
+        make: impl FnOnce(Token) -> Entry,
+    ) -> io::Result<Token> {
+        if self.gone.get() {
+            return Err(io::Error::other("the poller has ended"));
+        }
+        let mut added = Ok(());
+        let token = self.table.borrow_mut().try_insert_with(|token| {
+            added = self.epoll.add(fd, token, mask);
+            added.is_ok().then(|| make(token))
+        });
+        added.map(|()| token.expect("an insertion fails with its reason"))
     }
 
     /// Registers `fd` with a handler; `on_open` is called at the end of the turn.

@@ -1,9 +1,10 @@
 //! A registration that tasks wait on: edge-triggered, made once and never modified.
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ops::Deref;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -11,19 +12,33 @@ use std::task::{Context, Poll, ready};
 use crate::base::token::Token;
 use crate::parts::readiness::{Direction, Readiness};
 use crate::sys::epoll::{Event, Mask};
+use crate::sys::socket;
 use crate::task::{call_quietly, coop};
 
 use super::local::{Entry, Local};
 
-/// A descriptor and its readiness, shared by the table and by whoever reads and writes it.
+/// The readiness of a descriptor, shared by the table and by whoever reads and writes it.
 pub(crate) struct Source {
-    fd: OwnedFd,
     token: Token,
     readiness: Readiness,
-    /// The descriptor may be known outside: it is deregistered before it is closed.
-    lent: Cell<bool>,
+    /// The number of the descriptor, open for as long as the registration lives.
+    raw: RawFd,
+    /// What the end of the registration has to see to.
+    hold: Cell<Hold>,
     /// It counts for the load of its poller.
     counted: Cell<bool>,
+}
+
+/// Whose a registered descriptor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// Ours, and it never left our hands: closing it ends the registration.
+    Ours,
+    /// Ours, but it may be known outside, where somebody may hold the same open file: it is
+    /// deregistered before it is closed.
+    Lent,
+    /// Somebody else's: it is deregistered, and that is all.
+    Theirs,
 }
 
 impl Source {
@@ -51,51 +66,41 @@ impl Source {
     }
 }
 
-/// A registered descriptor, owned: what `net`'s types are made of. Dropping it ends the
-/// registration and closes the descriptor.
-pub(crate) struct Registered {
+/// The registration of a descriptor that somebody else keeps open; who holds both has this one
+/// before the descriptor, so that it is dropped first.
+pub(crate) struct Registration {
     source: Rc<Source>,
     /// The poller that it lives in.
     local: Rc<Local>,
 }
 
-impl Registered {
-    /// Registers `fd`, which is non-blocking, with the poller of this thread.
-    pub(crate) fn new(fd: OwnedFd, local: Rc<Local>) -> io::Result<Registered> {
+impl Registration {
+    /// Registers `fd`, which is non-blocking and stays its owner's, with the poller of this
+    /// thread.
+    pub(crate) fn new(fd: BorrowedFd<'_>, local: Rc<Local>) -> io::Result<Registration> {
+        Registration::with_hold(fd, local, Hold::Theirs)
+    }
+
+    fn with_hold(fd: BorrowedFd<'_>, local: Rc<Local>, hold: Hold) -> io::Result<Registration> {
         let mut made = None;
-        let registered = local.register(fd, Mask::ALL_EDGES, |token, fd| {
+        local.register_borrowed(fd, Mask::ALL_EDGES, |token| {
             let source = Rc::new(Source {
-                fd,
                 token,
                 readiness: Readiness::new(),
-                lent: Cell::new(false),
+                raw: fd.as_raw_fd(),
+                hold: Cell::new(hold),
                 counted: Cell::new(false),
             });
             made = Some(source.clone());
             Entry::Readiness(source)
-        });
-        match (registered, made) {
-            (Ok(_), Some(source)) => Ok(Registered { source, local }),
-            (Err((error, _)), _) => Err(error),
-            (Ok(_), None) => unreachable!("a registration makes its entry"),
-        }
+        })?;
+        let source = made.expect("a registration makes its entry");
+        Ok(Registration { source, local })
     }
 
     /// The poller that it lives in.
-    pub(crate) fn local(&self) -> &Local {
+    pub(crate) fn local(&self) -> &Rc<Local> {
         &self.local
-    }
-
-    /// The descriptor, for system calls that leave nothing of it behind.
-    #[inline]
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.source.fd.as_fd()
-    }
-
-    /// The descriptor, for code that we don't know.
-    pub(crate) fn lend(&self) -> BorrowedFd<'_> {
-        self.source.lent.set(true);
-        self.fd()
     }
 
     /// Nothing is known of the descriptor until an event has come.
@@ -104,9 +109,15 @@ impl Registered {
         self.source.readiness.clear(Direction::Write);
     }
 
-    /// From now on its descriptor counts for the load of the poller.
-    pub(crate) fn count(&self) {
-        self.source.counted.set(true);
+    /// A call in `direction` would have blocked.
+    pub(crate) fn clear(&self, direction: Direction) {
+        self.source.readiness.clear(direction);
+    }
+
+    /// Whether a call in `direction` may succeed.
+    #[inline]
+    pub(crate) fn is_ready(&self, direction: Direction) -> bool {
+        self.source.readiness.is_ready(direction)
     }
 
     /// Calls `operation` as long as the descriptor may be ready, and waits when it isn't. The slot
@@ -116,14 +127,14 @@ impl Registered {
         &self,
         cx: &mut Context<'_>,
         direction: Direction,
-        mut operation: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+        mut operation: impl FnMut() -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         ready!(coop::poll_proceed(cx));
         loop {
             if self.source.readiness.poll(cx, direction).is_pending() {
                 return self.still_there();
             }
-            match operation(self.fd()) {
+            match operation() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.source.readiness.clear(direction);
                 }
@@ -140,16 +151,35 @@ impl Registered {
     pub(crate) fn try_io<R>(
         &self,
         direction: Direction,
-        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>,
+        operation: impl FnOnce() -> io::Result<R>,
     ) -> io::Result<R> {
-        if !self.source.readiness.is_ready(direction) {
+        if !self.is_ready(direction) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let result = operation(self.fd());
+        let result = operation();
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             self.source.readiness.clear(direction);
         }
         result
+    }
+
+    /// Calls `operation` until it doesn't block. Any number of tasks may be in here.
+    ///
+    /// Cancel-safe: what an operation has done is told at once.
+    pub(crate) async fn io<R>(
+        &self,
+        direction: Direction,
+        mut operation: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
+        loop {
+            poll_fn(coop::poll_proceed).await;
+            match self.try_io(direction, &mut operation) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.ready(direction).await?;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// A read came back short.
@@ -160,7 +190,7 @@ impl Registered {
 
     /// Waits until a call in `direction` may succeed. Any number of these may wait at a time.
     pub(crate) fn ready(&self, direction: Direction) -> Ready<'_> {
-        Ready { registered: self, direction, key: None }
+        Ready { registration: self, direction, key: None }
     }
 
     /// Waiting makes sense only while the poller lives.
@@ -171,38 +201,110 @@ impl Registered {
         }
         Poll::Pending
     }
+}
 
-    /// Ends the registration and gives the descriptor back, and whether it was counted.
-    pub(crate) fn into_fd(self) -> io::Result<(OwnedFd, bool)> {
-        let _ = self.local.epoll.remove(self.fd());
-        let counted = self.source.counted.replace(false);
-        let source = self.source.clone();
-        drop(self);
-        match Rc::try_unwrap(source) {
-            Ok(source) => Ok((source.fd, counted)),
-            // Somebody looks at it right now, up the stack: the copy means the same file.
-            Err(source) => Ok((source.fd.try_clone()?, counted)),
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let Source { token, raw, ref hold, ref counted, .. } = *self.source;
+        if hold.get() != Hold::Ours {
+            let _ = self.local.epoll.remove_number(raw);
         }
+        if hold.get() == Hold::Lent {
+            // Whoever knew of it may have made its close one that waits.
+            socket::never_linger(raw);
+        }
+        if counted.get() {
+            self.local.handle.leave();
+        }
+        drop(self.local.remove(token));
+        self.local.descriptor_closed();
     }
 }
 
-impl Drop for Registered {
-    fn drop(&mut self) {
-        if self.source.lent.get() {
-            // Somebody may hold the same open file: closing ours would not end the registration.
-            let _ = self.local.epoll.remove(self.fd());
-        }
-        if self.source.counted.get() {
-            self.local.handle.leave();
-        }
-        drop(self.local.remove(self.source.token));
-        self.local.descriptor_closed();
+/// A registered descriptor, owned: what `net`'s types are made of. Dropping it ends the
+/// registration and closes the descriptor.
+pub(crate) struct Registered {
+    /// Declared first, dropped first: while the descriptor is open.
+    registration: Registration,
+    fd: OwnedFd,
+}
+
+impl Registered {
+    /// Registers `fd`, which is non-blocking, with the poller of this thread.
+    pub(crate) fn new(fd: OwnedFd, local: Rc<Local>) -> io::Result<Registered> {
+        let registration = Registration::with_hold(fd.as_fd(), local, Hold::Ours)?;
+        Ok(Registered { registration, fd })
+    }
+
+    /// The descriptor, for system calls that leave nothing of it behind.
+    #[inline]
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// The descriptor, for code that we don't know.
+    pub(crate) fn lend(&self) -> BorrowedFd<'_> {
+        self.source.hold.set(Hold::Lent);
+        self.fd()
+    }
+
+    /// From now on its descriptor counts for the load of the poller.
+    pub(crate) fn count(&self) {
+        self.source.counted.set(true);
+    }
+
+    /// [`Registration::poll_io`] with the descriptor.
+    #[inline]
+    pub(crate) fn poll_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        mut operation: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.registration.poll_io(cx, direction, || operation(self.fd()))
+    }
+
+    /// [`Registration::try_io`] with the descriptor.
+    #[inline]
+    pub(crate) fn try_io<R>(
+        &self,
+        direction: Direction,
+        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.registration.try_io(direction, || operation(self.fd()))
+    }
+
+    /// [`Registration::io`] with the descriptor.
+    pub(crate) async fn io<R>(
+        &self,
+        direction: Direction,
+        mut operation: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.registration.io(direction, || operation(self.fd())).await
+    }
+
+    /// Ends the registration and gives the descriptor back, and whether it was counted.
+    pub(crate) fn into_fd(self) -> (OwnedFd, bool) {
+        let Registered { registration, fd } = self;
+        registration.source.hold.set(Hold::Theirs);
+        let counted = registration.source.counted.replace(false);
+        drop(registration);
+        (fd, counted)
+    }
+}
+
+impl Deref for Registered {
+    type Target = Registration;
+
+    #[inline]
+    fn deref(&self) -> &Registration {
+        &self.registration
     }
 }
 
 /// A future that waits for readiness.
 pub(crate) struct Ready<'a> {
-    registered: &'a Registered,
+    registration: &'a Registration,
     direction: Direction,
     /// Its place in the list of those who wait.
     key: Option<u64>,
@@ -213,7 +315,7 @@ impl Future for Ready<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let readiness = &this.registered.source.readiness;
+        let readiness = &this.registration.source.readiness;
         ready!(coop::poll_proceed(cx));
         match readiness.poll_listed(cx, this.direction, &mut this.key) {
             Poll::Ready(()) => {
@@ -221,13 +323,13 @@ impl Future for Ready<'_> {
                 coop::made_progress();
                 Poll::Ready(Ok(()))
             }
-            Poll::Pending => this.registered.still_there(),
+            Poll::Pending => this.registration.still_there(),
         }
     }
 }
 
 impl Drop for Ready<'_> {
     fn drop(&mut self) {
-        self.registered.source.readiness.unlist(&mut self.key);
+        self.registration.source.readiness.unlist(&mut self.key);
     }
 }

@@ -1,7 +1,7 @@
 //! One epoll instance.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -126,30 +126,35 @@ impl Epoll {
 
     /// Registers `fd` under `token`.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: Token, mask: Mask) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, token, mask)
+        self.control(libc::EPOLL_CTL_ADD, fd.as_raw_fd(), token, mask)
     }
 
     /// Changes the mask of a registration; conditions that hold already are reported anew.
     pub(crate) fn modify(&self, fd: BorrowedFd<'_>, token: Token, mask: Mask) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, fd, token, mask)
+        self.control(libc::EPOLL_CTL_MOD, fd.as_raw_fd(), token, mask)
     }
 
     /// Ends a registration.
     pub(crate) fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.remove_number(fd.as_raw_fd())
+    }
+
+    /// Ends the registration of the descriptor with the number `fd`.
+    pub(crate) fn remove_number(&self, fd: RawFd) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_DEL, fd, Token::from_bits(0), Mask(0))
     }
 
     fn control(
         &self,
         operation: libc::c_int,
-        fd: BorrowedFd<'_>,
+        fd: RawFd,
         token: Token,
         mask: Mask,
     ) -> io::Result<()> {
         let mut event = libc::epoll_event { events: mask.0, u64: token.to_bits() };
-        // SAFETY: both descriptors are open while borrowed, and `event` is a valid epoll_event.
-        let answer =
-            unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd.as_raw_fd(), &mut event) };
+        // SAFETY: `event` is a valid epoll_event. The descriptors are numbers to the kernel, which
+        // answers EBADF or ENOENT to one that means nothing here.
+        let answer = unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd, &mut event) };
         if answer < 0 {
             return Err(io::Error::last_os_error());
         }

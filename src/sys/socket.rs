@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -162,4 +162,22 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
 /// Whether `fd` is a stream socket, for which recv(2) and send(2) work as on TCP.
 pub(crate) fn is_socket(fd: BorrowedFd<'_>) -> bool {
     SockRef::from(&fd.as_fd()).r#type().is_ok()
+}
+
+/// Takes away what would make the close of the socket with the number `fd` wait: SO_LINGER with a
+/// time, for which Linux blocks the closing thread even if the socket is non-blocking. Without it
+/// the same bytes are sent in the background. A linger of zero, a reset, stays.
+pub(crate) fn never_linger(fd: RawFd) {
+    let mut linger = libc::linger { l_onoff: 0, l_linger: 0 };
+    let mut size = size_of_val(&linger) as libc::socklen_t;
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_LINGER);
+    // SAFETY: the option is a `linger`, which is writable for its size. The descriptor is a number
+    // to the kernel, which answers with an error to one that is no socket.
+    let answer = unsafe { libc::getsockopt(fd, level, name, (&raw mut linger).cast(), &mut size) };
+    if answer < 0 || linger.l_onoff == 0 || linger.l_linger == 0 {
+        return;
+    }
+    linger.l_onoff = 0;
+    // SAFETY: as above; the option is readable for its size.
+    unsafe { libc::setsockopt(fd, level, name, (&raw const linger).cast(), size) };
 }

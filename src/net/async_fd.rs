@@ -1,0 +1,196 @@
+//! Any descriptor that epoll takes, for tasks.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::base::interest::Interest;
+use crate::parts::readiness::Direction;
+use crate::poller::local::Local;
+use crate::poller::source::Registration;
+use crate::sys::socket;
+
+/// A descriptor of somebody else's making, for tasks of this thread's poller: a pipe, an eventfd, a
+/// timerfd, an inotify instance, a socket of another library.
+///
+/// It is the descriptor of the `T` itself that is registered, edge-triggered, for both directions;
+/// it is made non-blocking. It is deregistered before the `T` is dropped or given back. Nobody else
+/// may register the same descriptor with this poller meanwhile, and [`AsFd::as_fd`] must go on to
+/// give the same one.
+///
+/// Readiness is remembered from the event that brought it until an operation in
+/// [`AsyncFd::try_io`] or [`AsyncFd::async_io`] says `WouldBlock`. So do all reading and writing
+/// through these two: who calls `read` besides them takes bytes whose event nobody hears of again.
+///
+/// ```
+/// use corepoll::Interest;
+/// use corepoll::net::AsyncFd;
+/// use std::io::{Read, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     let (reader, mut writer) = std::io::pipe()?;
+///     let reader = AsyncFd::new(reader)?;
+///     std::thread::spawn(move || writer.write_all(b"hello"));
+///     let mut bytes = [0; 16];
+///     let count = loop {
+///         reader.readable().await?;
+///         match reader.try_io(Interest::READABLE, |mut pipe| pipe.read(&mut bytes)) {
+///             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
+///             result => break result?,
+///         }
+///     };
+///     assert_eq!(&bytes[..count], b"hello");
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub struct AsyncFd<T: AsFd> {
+    /// Declared first, dropped first: while the descriptor is open.
+    registration: Registration,
+    inner: T,
+}
+
+impl<T: AsFd> AsyncFd<T> {
+    /// Makes the descriptor non-blocking, and registers it with the poller of this thread.
+    ///
+    /// # Errors
+    /// There is no poller on this thread; `AlreadyExists`: this descriptor is registered with this
+    /// poller; `PermissionDenied`: epoll doesn't take descriptors of its kind, like a regular file;
+    /// and others of epoll_ctl(2) and fcntl(2). `inner` is dropped then.
+    pub fn new(inner: T) -> io::Result<AsyncFd<T>> {
+        let local = Local::expect_current("AsyncFd::new")?;
+        socket::set_nonblocking(inner.as_fd())?;
+        let registration = Registration::new(inner.as_fd(), local).map_err(why)?;
+        // An event tells what it is ready for by now: `readable` isn't to guess.
+        registration.forget_readiness();
+        Ok(AsyncFd { registration, inner })
+    }
+
+    /// Waits until the descriptor is readable: there are bytes, an end or an error.
+    ///
+    /// It stays readable until [`AsyncFd::try_io`] finds that it isn't any more; when others read
+    /// from the same file, an operation may find so at once. Cancel-safe. Any number of tasks may
+    /// wait.
+    ///
+    /// # Errors
+    /// The poller has ended.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.registration.ready(Direction::Read).await
+    }
+
+    /// Waits until the descriptor is writable: see [`AsyncFd::readable`].
+    ///
+    /// # Errors
+    /// The poller has ended.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.registration.ready(Direction::Write).await
+    }
+
+    /// Calls `operation`, if the descriptor may be ready for one of the directions of `interest`.
+    /// When it says `WouldBlock`, the descriptor counts as not ready for these directions until the
+    /// next event.
+    ///
+    /// So `interest` names what `operation` does, and `operation` says `WouldBlock` only when the
+    /// system call did.
+    ///
+    /// # Errors
+    /// The operation's; `WouldBlock` without a call when the descriptor isn't ready.
+    pub fn try_io<R>(
+        &self,
+        interest: Interest,
+        operation: impl FnOnce(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let directions =
+            [(interest.is_readable(), Direction::Read), (interest.is_writable(), Direction::Write)];
+        let asked = directions.into_iter().filter_map(|(asked, it)| asked.then_some(it));
+        if !asked.clone().any(|direction| self.registration.is_ready(direction)) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = operation(&self.inner);
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            asked.for_each(|direction| self.registration.clear(direction));
+        }
+        result
+    }
+
+    /// Calls `operation` until it doesn't say `WouldBlock`, and waits for `interest` in between.
+    /// `interest` is one direction: the one in which `operation` works.
+    ///
+    /// Cancel-safe: what an operation has done is told at once.
+    ///
+    /// ```
+    /// use corepoll::Interest;
+    /// use corepoll::net::AsyncFd;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// corepoll::block_on(async {
+    ///     let socket = AsyncFd::new(std::net::UdpSocket::bind("127.0.0.1:0")?)?;
+    ///     let to = socket.get_ref().local_addr()?;
+    ///     socket.async_io(Interest::WRITABLE, |socket| socket.send_to(b"hello", to)).await?;
+    ///     let mut bytes = [0; 16];
+    ///     let count = socket.async_io(Interest::READABLE, |socket| socket.recv(&mut bytes)).await?;
+    ///     assert_eq!(&bytes[..count], b"hello");
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The operation's, or the poller has ended. `InvalidInput` if `interest` is not one direction.
+    pub async fn async_io<R>(
+        &self,
+        interest: Interest,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let direction = match (interest.is_readable(), interest.is_writable()) {
+            (true, false) => Direction::Read,
+            (false, true) => Direction::Write,
+            _ => {
+                let message = "AsyncFd::async_io waits for one direction";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
+        };
+        self.registration.io(direction, || operation(&self.inner)).await
+    }
+
+    /// What was given to [`AsyncFd::new`].
+    pub fn get_ref(&self) -> &T {
+        &self.inner
+    }
+
+    /// What was given to [`AsyncFd::new`]. Its descriptor must stay the same.
+    pub fn get_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+
+    /// Ends the registration, and gives back what was given to [`AsyncFd::new`]. Its descriptor
+    /// stays non-blocking.
+    pub fn into_inner(self) -> T {
+        let AsyncFd { registration, inner } = self;
+        drop(registration);
+        inner
+    }
+}
+
+/// The kernel's refusals, in words that fit.
+fn why(error: io::Error) -> io::Error {
+    let reason = match error.raw_os_error() {
+        Some(libc::EEXIST) => "this descriptor is registered with this poller already",
+        Some(libc::EPERM) => "epoll takes no descriptors of this kind (a regular file?)",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("AsyncFd::new: {reason}: {error}"))
+}
+
+impl<T: AsFd> AsFd for AsyncFd<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+impl<T: AsFd + fmt::Debug> fmt::Debug for AsyncFd<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncFd").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,204 @@
+//! What TCP streams and Unix streams share: how bytes go in and out of a registered socket.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::BorrowedFd;
+use std::task::{Context, Poll};
+
+use crate::parts::buffers::Chunk;
+use crate::parts::readiness::Direction;
+use crate::poller::source::Registered;
+use crate::sys::stream;
+
+impl Registered {
+    #[inline]
+    pub(super) fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_io(cx, Direction::Read, |fd| self.recv(fd, buf))
+    }
+
+    pub(super) fn poll_recv_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_io(cx, Direction::Read, |fd| self.recv_vectored(fd, bufs))
+    }
+
+    #[inline]
+    pub(super) fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_io(cx, Direction::Write, |fd| stream::send(fd, buf))
+    }
+
+    pub(super) fn poll_send_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_io(cx, Direction::Write, |fd| stream::send_vectored(fd, bufs))
+    }
+
+    pub(super) async fn recv_chunk(&self) -> io::Result<Chunk<'_>> {
+        poll_fn(|cx| {
+            self.poll_io(cx, Direction::Read, |fd| {
+                let mut chunk = self.local().buffers.lend();
+                let count = self.recv(fd, chunk.space())?;
+                chunk.fill(count);
+                Ok(chunk)
+            })
+        })
+        .await
+    }
+
+    pub(super) async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_io(cx, Direction::Read, |fd| stream::peek(fd, buf))).await
+    }
+
+    pub(super) fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.try_io(Direction::Read, |fd| self.recv(fd, buf))
+    }
+
+    pub(super) fn try_recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.try_io(Direction::Read, |fd| self.recv_vectored(fd, bufs))
+    }
+
+    pub(super) fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.try_io(Direction::Write, |fd| stream::send(fd, buf))
+    }
+
+    pub(super) fn try_send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_io(Direction::Write, |fd| stream::send_vectored(fd, bufs))
+    }
+
+    #[inline]
+    fn recv(&self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+        let count = stream::recv(fd, buf)?;
+        self.note_read(count, buf.len());
+        Ok(count)
+    }
+
+    fn recv_vectored(&self, fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        let count = stream::recv_vectored(fd, bufs)?;
+        self.note_read(count, asked);
+        Ok(count)
+    }
+
+    /// A read that comes back short has taken all there is; the end is no such read.
+    #[inline]
+    fn note_read(&self, count: usize, asked: usize) {
+        if 0 < count && count < asked {
+            self.short_read();
+        }
+    }
+}
+
+/// futures-io's traits for a type with a field `registered`, and for references to it.
+macro_rules! byte_stream {
+    ($type:ty) => {
+        impl futures_io::AsyncRead for &$type {
+            #[inline]
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                self.registered.poll_recv(cx, buf)
+            }
+
+            fn poll_read_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.registered.poll_recv_vectored(cx, bufs)
+            }
+        }
+
+        impl futures_io::AsyncWrite for &$type {
+            #[inline]
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                self.registered.poll_send(cx, buf)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                self.registered.poll_send_vectored(cx, bufs)
+            }
+
+            /// What has been written is in the kernel already.
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            /// Shuts the write direction down: the peer reads the end. May be called twice.
+            fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(self.shutdown(Shutdown::Write))
+            }
+        }
+
+        impl futures_io::AsyncRead for $type {
+            #[inline]
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut &*self).poll_read(cx, buf)
+            }
+
+            fn poll_read_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut &*self).poll_read_vectored(cx, bufs)
+            }
+        }
+
+        impl futures_io::AsyncWrite for $type {
+            #[inline]
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut &*self).poll_write(cx, buf)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut &*self).poll_write_vectored(cx, bufs)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut &*self).poll_flush(cx)
+            }
+
+            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut &*self).poll_close(cx)
+            }
+        }
+
+        impl AsFd for $type {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.registered.lend()
+            }
+        }
+    };
+}
+
+pub(super) use byte_stream;
