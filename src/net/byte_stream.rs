@@ -1,8 +1,10 @@
 //! What TCP streams and Unix streams share: how bytes go in and out of a registered socket.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::parts::buffers::Chunk;
@@ -41,16 +43,8 @@ impl Registered {
         self.poll_io(cx, Direction::Write, |fd| stream::send_vectored(fd, bufs))
     }
 
-    pub(super) async fn recv_chunk(&self) -> io::Result<Chunk<'_>> {
-        poll_fn(|cx| {
-            self.poll_io(cx, Direction::Read, |fd| {
-                let mut chunk = self.local().buffers.lend();
-                let count = self.recv(fd, chunk.space())?;
-                chunk.fill(count);
-                Ok(chunk)
-            })
-        })
-        .await
+    pub(super) fn read_chunk(&self) -> ReadChunk<'_> {
+        ReadChunk { registered: self }
     }
 
     pub(super) async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
@@ -93,6 +87,30 @@ impl Registered {
         if 0 < count && count < asked {
             self.short_read();
         }
+    }
+}
+
+/// The future of `read_chunk`: [`TcpStream::read_chunk`](crate::net::TcpStream::read_chunk).
+#[must_use = "a future does nothing until it is awaited"]
+pub struct ReadChunk<'a> {
+    registered: &'a Registered,
+}
+
+impl<'a> Future for ReadChunk<'a> {
+    type Output = io::Result<Chunk<'a>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Chunk<'a>>> {
+        let registered = self.registered;
+        registered.poll_io(cx, Direction::Read, |fd| {
+            registered.local().buffers.lend(|space| registered.recv(fd, space))
+        })
+    }
+}
+
+impl fmt::Debug for ReadChunk<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadChunk").field("fd", &self.registered.fd()).finish()
     }
 }
 

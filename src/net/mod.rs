@@ -16,6 +16,7 @@ mod tcp_stream;
 
 pub use addr::ToSocketAddrs;
 pub use async_fd::AsyncFd;
+pub use byte_stream::ReadChunk;
 pub use listen_options::ListenOptions;
 pub use tcp_listener::{Incoming, TcpListener};
 pub use tcp_stream::TcpStream;

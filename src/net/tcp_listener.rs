@@ -96,7 +96,6 @@ impl TcpListener {
             match accepted {
                 Ok((fd, peer)) => {
                     let stream = TcpStream::from_fd(fd, "accept")?;
-                    crate::task::coop::made_progress();
                     return Ok((stream, socket::ip_address(peer)?));
                 }
                 Err(error) => match failure(&error) {

@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::parts::buffers::Chunk;
 use crate::parts::readiness::Direction;
 use crate::poller::local::Local;
 use crate::poller::source::Registered;
@@ -16,7 +15,7 @@ use crate::sys::socket;
 use crate::time;
 
 use super::addr::{ToSocketAddrs, with_address};
-use super::byte_stream::byte_stream;
+use super::byte_stream::{ReadChunk, byte_stream};
 
 /// A TCP connection of this thread's poller.
 ///
@@ -194,8 +193,8 @@ impl TcpStream {
     ///
     /// # Errors
     /// The connection's, after every byte that came before it.
-    pub async fn read_chunk(&self) -> io::Result<Chunk<'_>> {
-        self.registered.recv_chunk().await
+    pub fn read_chunk(&self) -> ReadChunk<'_> {
+        self.registered.read_chunk()
     }
 
     /// Looks at what there is without taking it; 0 is the end of the stream.

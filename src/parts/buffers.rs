@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::io;
 use std::ops::Deref;
 
 /// Buffers kept for later. More than one is lent only while chunks are held across reads.
@@ -52,15 +53,50 @@ impl Buffers {
         Buffers { size: size.max(1), first: Cell::new(None), spare: RefCell::default() }
     }
 
-    /// Lends a buffer, as an empty chunk.
+    /// Lends a buffer that `fill` puts bytes into; it says how many.
     #[inline]
-    pub(crate) fn lend(&self) -> Chunk<'_> {
-        let buffer = self.first.take().unwrap_or_else(|| self.another());
-        Chunk { buffer, length: 0, home: self }
+    pub(crate) fn lend(
+        &self,
+        fill: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<Chunk<'_>> {
+        let mut buffer = self.take().unwrap_or_else(|| self.another());
+        match fill(&mut buffer) {
+            Ok(length) => Ok(self.chunk(buffer, length)),
+            Err(error) => {
+                self.take_back(buffer);
+                Err(error)
+            }
+        }
     }
 
+    /// The buffer that nearly every read gets, if it is here.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<Box<[u8]>> {
+        self.first.take()
+    }
+
+    /// The first `length` bytes of `buffer`, which came from here.
+    #[inline]
+    pub(crate) fn chunk(&self, buffer: Box<[u8]>, length: usize) -> Chunk<'_> {
+        Chunk { buffer, length, home: self }
+    }
+
+    /// The size of each, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// A buffer comes back.
+    #[inline]
+    pub(crate) fn take_back(&self, buffer: Box<[u8]>) {
+        if let Some(displaced) = self.first.replace(Some(buffer)) {
+            self.keep(displaced);
+        }
+    }
+
+    /// Another buffer.
     #[cold]
-    fn another(&self) -> Box<[u8]> {
+    pub(crate) fn another(&self) -> Box<[u8]> {
         let spare = self.spare.borrow_mut().pop();
         spare.unwrap_or_else(|| vec![0; self.size].into_boxed_slice())
     }
@@ -71,20 +107,6 @@ impl Buffers {
         if spare.len() < MOST_SPARE {
             spare.push(buffer);
         }
-    }
-}
-
-impl Chunk<'_> {
-    /// The whole buffer, to be read into.
-    #[inline]
-    pub(crate) fn space(&mut self) -> &mut [u8] {
-        &mut self.buffer
-    }
-
-    /// Makes the first `length` bytes of the buffer the chunk's.
-    #[inline]
-    pub(crate) fn fill(&mut self, length: usize) {
-        self.length = length;
     }
 }
 
@@ -106,10 +128,7 @@ impl AsRef<[u8]> for Chunk<'_> {
 impl Drop for Chunk<'_> {
     #[inline]
     fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.buffer);
-        if let Some(displaced) = self.home.first.replace(Some(buffer)) {
-            self.home.keep(displaced);
-        }
+        self.home.take_back(std::mem::take(&mut self.buffer));
     }
 }
 
@@ -121,24 +140,30 @@ impl fmt::Debug for Chunk<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Buffers;
+    use super::{Buffers, Chunk};
+
+    fn lend(buffers: &Buffers, byte: u8) -> Chunk<'_> {
+        let filled = buffers.lend(|space| {
+            space[0] = byte;
+            Ok(1)
+        });
+        filled.unwrap()
+    }
 
     #[test]
     fn a_buffer_that_is_held_is_not_lent_again() {
         let buffers = Buffers::new(8);
-        let mut first = buffers.lend();
-        first.space()[0] = 1;
-        first.fill(1);
-        let mut second = buffers.lend();
-        second.space()[0] = 2;
-        second.fill(1);
+        let first = lend(&buffers, 1);
+        let second = lend(&buffers, 2);
         assert_eq!((&*first, &*second), (&[1u8][..], &[2u8][..]));
     }
 
     #[test]
     fn one_buffer_serves_all_reads_that_follow_each_other() {
         let buffers = Buffers::new(8);
-        let address = buffers.lend().space().as_ptr();
-        assert!((0..100).all(|_| buffers.lend().space().as_ptr() == address));
+        let address = lend(&buffers, 0).as_ptr();
+        assert!((0..100).all(|_| lend(&buffers, 0).as_ptr() == address));
+        assert!(buffers.lend(|_| Err(std::io::ErrorKind::WouldBlock.into())).is_err());
+        assert_eq!(lend(&buffers, 0).as_ptr(), address, "an error gives the buffer back");
     }
 }

@@ -4,6 +4,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
+use crate::task::call_quietly;
+
 /// One of the two directions of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -23,10 +25,59 @@ pub(crate) struct Readiness {
     writable: Cell<bool>,
     /// A read that comes back short has taken all there is.
     trust_short: Cell<bool>,
-    reader: Cell<Option<Waker>>,
-    writer: Cell<Option<Waker>>,
+    reader: Slot,
+    writer: Slot,
+    /// Somebody may be waiting in the list.
+    has_waiters: Cell<bool>,
     /// Made when somebody first waits in it.
     waiters: OnceCell<Box<RefCell<Waiters>>>,
+}
+
+/// Where one future waits. Its waker stays here after it was woken: the same task nearly always
+/// comes back, and then nothing is cloned or dropped.
+struct Slot {
+    waker: Cell<Option<Waker>>,
+    /// The waker is to be woken by the next event.
+    is_waiting: Cell<bool>,
+}
+
+impl Slot {
+    const fn new() -> Slot {
+        Slot { waker: Cell::new(None), is_waiting: Cell::new(false) }
+    }
+
+    /// Waits with the waker of `cx`.
+    #[inline]
+    fn wait(&self, cx: &Context<'_>) {
+        match self.waker.take() {
+            Some(waker) if waker.will_wake(cx.waker()) => self.waker.set(Some(waker)),
+            other => self.replace(cx, other),
+        }
+        self.is_waiting.set(true);
+    }
+
+    /// Cloning and dropping wakers is foreign code: the slot is empty meanwhile.
+    #[cold]
+    fn replace(&self, cx: &Context<'_>, old: Option<Waker>) {
+        let waker = cx.waker().clone();
+        drop(old);
+        self.waker.set(Some(waker));
+    }
+
+    /// Wakes who waits. Waking is foreign code: the slot is empty meanwhile, and may be full when
+    /// it comes back.
+    #[inline]
+    fn wake(&self) {
+        if self.is_waiting.replace(false)
+            && let Some(waker) = self.waker.take()
+        {
+            waker.wake_by_ref();
+            let newer = self.waker.replace(Some(waker));
+            if newer.is_some() {
+                drop(self.waker.replace(newer));
+            }
+        }
+    }
 }
 
 #[derive(Default)]
@@ -43,33 +94,15 @@ struct Waiter {
     waker: Waker,
 }
 
-/// Who is to be woken for an event. Waking is foreign code, so it comes after every borrow.
-pub(crate) struct ToWake {
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-}
-
-impl ToWake {
-    /// Wakes them.
-    #[inline]
-    pub(crate) fn wake(self) {
-        if let Some(waker) = self.reader {
-            waker.wake();
-        }
-        if let Some(waker) = self.writer {
-            waker.wake();
-        }
-    }
-}
-
 impl Readiness {
     pub(crate) const fn new() -> Readiness {
         Readiness {
             readable: Cell::new(true),
             writable: Cell::new(true),
             trust_short: Cell::new(true),
-            reader: Cell::new(None),
-            writer: Cell::new(None),
+            reader: Slot::new(),
+            writer: Slot::new(),
+            has_waiters: Cell::new(false),
             waiters: OnceCell::new(),
         }
     }
@@ -81,7 +114,7 @@ impl Readiness {
         }
     }
 
-    fn slot(&self, direction: Direction) -> &Cell<Option<Waker>> {
+    fn slot(&self, direction: Direction) -> &Slot {
         match direction {
             Direction::Read => &self.reader,
             Direction::Write => &self.writer,
@@ -109,22 +142,31 @@ impl Readiness {
         }
     }
 
-    /// An event has come. The bits are set; who waits in the slots is to be woken.
+    /// An event has come: sets the bits. Whoever waits is to be woken next.
     #[inline]
-    pub(crate) fn set(&self, readable: bool, writable: bool, trust_short: bool) -> ToWake {
-        if !trust_short {
-            self.trust_short.set(false);
-        }
-        let mut to_wake = ToWake { reader: None, writer: None };
+    pub(crate) fn set(&self, readable: bool, writable: bool, trust_short: bool) {
         if readable {
             self.readable.set(true);
-            to_wake.reader = self.reader.take();
         }
         if writable {
             self.writable.set(true);
-            to_wake.writer = self.writer.take();
         }
-        to_wake
+        if !trust_short {
+            self.trust_short.set(false);
+        }
+    }
+
+    /// Wakes who waits in the slots of the directions. Nothing of ours is borrowed meanwhile, and
+    /// a waker may panic.
+    #[inline]
+    pub(crate) fn wake(&self, readable: bool, writable: bool) {
+        // The rarer one first, and such that its panic doesn't cost the other one its wake-up.
+        if writable && self.writer.is_waiting.get() {
+            call_quietly(|| self.writer.wake());
+        }
+        if readable {
+            self.reader.wake();
+        }
     }
 
     /// The first who waits in the list for `direction`, to be woken. The caller asks
@@ -132,11 +174,18 @@ impl Readiness {
     pub(crate) fn next_waiter(&self, direction: Direction) -> Option<Waker> {
         let mut waiters = self.waiters.get()?.borrow_mut();
         let place = waiters.list.iter().position(|waiter| waiter.direction == direction)?;
-        waiters.list.remove(place).map(|waiter| waiter.waker)
+        let waiter = waiters.list.remove(place);
+        self.has_waiters.set(!waiters.list.is_empty());
+        waiter.map(|waiter| waiter.waker)
+    }
+
+    /// Whether anybody may be waiting in the list.
+    #[inline]
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.has_waiters.get()
     }
 
     /// How many wait in the list.
-    #[inline]
     pub(crate) fn waiting(&self) -> usize {
         self.waiters.get().map_or(0, |waiters| waiters.borrow().list.len())
     }
@@ -147,17 +196,7 @@ impl Readiness {
         if self.is_ready(direction) {
             return Poll::Ready(());
         }
-        let slot = self.slot(direction);
-        let present = slot.take();
-        match present {
-            Some(waker) if waker.will_wake(cx.waker()) => slot.set(Some(waker)),
-            other => {
-                // Cloning and dropping wakers is foreign code: the slot is empty meanwhile.
-                let waker = cx.waker().clone();
-                drop(other);
-                slot.set(Some(waker));
-            }
-        }
+        self.slot(direction).wait(cx);
         Poll::Pending
     }
 
@@ -176,6 +215,7 @@ impl Readiness {
         let mut waiters = self.waiters.get_or_init(Box::default).borrow_mut();
         waiters.next_key += 1;
         *key = Some(waiters.next_key);
+        self.has_waiters.set(true);
         let waiter = Waiter { key: waiters.next_key, direction, waker };
         waiters.list.push_back(waiter);
         Poll::Pending
@@ -225,9 +265,11 @@ mod tests {
         }
         assert!(readiness.poll(&mut Context::from_waker(&reader), Direction::Read).is_pending());
         assert!(readiness.poll(&mut Context::from_waker(&writer), Direction::Write).is_pending());
-        readiness.set(true, false, true).wake();
+        readiness.set(true, false, true);
+        readiness.wake(true, false);
         assert_eq!((reads.0.load(Ordering::Relaxed), writes.0.load(Ordering::Relaxed)), (1, 0));
-        readiness.set(false, true, true).wake();
+        readiness.set(false, true, true);
+        readiness.wake(false, true);
         assert_eq!((reads.0.load(Ordering::Relaxed), writes.0.load(Ordering::Relaxed)), (1, 1));
     }
 
@@ -246,7 +288,8 @@ mod tests {
         );
         readiness.unlist(&mut key_one);
         assert_eq!(readiness.waiting(), 1);
-        readiness.set(true, true, true).wake();
+        readiness.set(true, true, true);
+        readiness.wake(true, true);
         readiness.next_waiter(read).unwrap().wake();
         assert!(readiness.next_waiter(read).is_none());
         assert_eq!((first.0.load(Ordering::Relaxed), second.0.load(Ordering::Relaxed)), (0, 1));

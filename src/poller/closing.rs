@@ -107,7 +107,8 @@ impl Local {
             // Somebody may hold the same open file: closing ours would not end the registration.
             let _ = self.epoll.remove(fd.as_fd());
         }
-        if is_requested && connection.has(bits::WROTE) && !connection.has(bits::END | bits::LENT) {
+        let is_one_sided = connection.has(bits::SOCKET) && !connection.has(bits::END | bits::LENT);
+        if is_requested && is_one_sided && !connection.has(bits::LISTENER) {
             return self.close_without_reset(fd);
         }
         drop(fd);

@@ -37,18 +37,14 @@ pub(crate) mod bits {
     pub(crate) const INTERNAL: u16 = 1 << 3;
     /// The end of the input has been read.
     pub(crate) const END: u16 = 1 << 4;
-    /// Bytes have been read in this callback.
-    pub(crate) const PROGRESS: u16 = 1 << 5;
     /// There is queued output.
-    pub(crate) const OUTPUT: u16 = 1 << 6;
-    /// Bytes have been written: their last ones are worth a lingering close.
-    pub(crate) const WROTE: u16 = 1 << 7;
+    pub(crate) const OUTPUT: u16 = 1 << 5;
     /// The mask of the registration is to be looked at after the callback.
-    pub(crate) const DIRTY: u16 = 1 << 8;
+    pub(crate) const DIRTY: u16 = 1 << 6;
     /// The peer has hung up, unread bytes are left, and the handler doesn't want them now.
-    pub(crate) const HUNG_UP: u16 = 1 << 9;
+    pub(crate) const HUNG_UP: u16 = 1 << 7;
     /// It accepts connections: it ends when the shutdown begins.
-    pub(crate) const LISTENER: u16 = 1 << 10;
+    pub(crate) const LISTENER: u16 = 1 << 8;
 }
 
 /// What is taken out of the connection while a callback runs: the handler and the descriptor.
@@ -116,6 +112,12 @@ impl Connection {
     #[inline]
     pub(super) fn has(&self, any: u16) -> bool {
         self.bits.get() & any != 0
+    }
+
+    /// Whether `this` is on and `others` are off.
+    #[inline]
+    pub(super) fn has_only(&self, this: u16, others: u16) -> bool {
+        self.bits.get() & (this | others) == this
     }
 
     #[inline]

@@ -37,8 +37,9 @@ impl<'a> EvContext<'a> {
         EvContext { local, connection, fd: Some(fd), read_left: local.budget.read_per_event }
     }
 
-    pub(super) fn into_fd(self) -> Option<OwnedFd> {
-        self.fd
+    #[inline]
+    pub(super) fn take_fd(&mut self) -> Option<OwnedFd> {
+        self.fd.take()
     }
 
     /// The connection's name in its poller.
@@ -89,10 +90,43 @@ impl<'a> EvContext<'a> {
     /// the connection's error.
     #[inline]
     pub fn read(&mut self) -> io::Result<Chunk<'a>> {
-        let mut chunk = self.local.buffers.lend();
-        let count = self.receive(chunk.space())?;
-        chunk.fill(count);
-        Ok(chunk)
+        let buffers = &self.local.buffers;
+        // What nearly every read is, small enough to become part of its caller.
+        if let (Some(fd), true) = (&self.fd, self.connection.has(bits::SOCKET))
+            && let Some(mut buffer) = buffers.take()
+            && self.read_left > 0
+        {
+            match stream::recv(fd.as_fd(), &mut buffer) {
+                Ok(count) if count > 0 => {
+                    self.note_read(count);
+                    return Ok(buffers.chunk(buffer, count));
+                }
+                other => {
+                    buffers.take_back(buffer);
+                    return self.read_rarely(Some(other));
+                }
+            }
+        }
+        self.read_rarely(None)
+    }
+
+    /// The end, an error, the first read of all, another kind of descriptor, a spent budget.
+    #[cold]
+    fn read_rarely(&mut self, known: Option<io::Result<usize>>) -> io::Result<Chunk<'a>> {
+        let buffers = &self.local.buffers;
+        let mut buffer = buffers.take().unwrap_or_else(|| buffers.another());
+        let received = match known {
+            Some(Ok(count)) => Ok(self.note_read(count)),
+            Some(Err(error)) => Err(error),
+            None => self.receive(&mut buffer),
+        };
+        match received {
+            Ok(count) => Ok(buffers.chunk(buffer, count)),
+            Err(error) => {
+                buffers.take_back(buffer);
+                Err(error)
+            }
+        }
     }
 
     /// Reads what there is into `buf`; 0 is the end of the stream, if `buf` isn't empty.
@@ -106,24 +140,26 @@ impl<'a> EvContext<'a> {
         self.receive(buf)
     }
 
-    #[inline]
     fn receive(&mut self, space: &mut [u8]) -> io::Result<usize> {
         if self.read_left == 0 {
             return Err(self.spent());
         }
-        let fd = self.descriptor();
         let count = if self.connection.has(bits::SOCKET) {
-            stream::recv(fd, space)?
+            stream::recv(self.descriptor(), space)?
         } else {
-            stream::read(fd, space)?
+            stream::read(self.descriptor(), space)?
         };
-        self.read_left = self.read_left.saturating_sub(count);
+        Ok(self.note_read(count))
+    }
+
+    #[inline]
+    fn note_read(&mut self, count: usize) -> usize {
         if count == 0 {
-            self.connection.turn_on(bits::END | bits::DIRTY | bits::PROGRESS);
-        } else {
-            self.connection.turn_on(bits::PROGRESS);
+            self.connection.turn_on(bits::END | bits::DIRTY);
         }
-        Ok(count)
+        self.local.has_read.set(true);
+        self.read_left = self.read_left.saturating_sub(count);
+        count
     }
 
     /// This event's budget is spent: the rest comes in the next turn.
@@ -146,15 +182,26 @@ impl<'a> EvContext<'a> {
     /// ends with [`CloseReason::Overflow`].
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut sent = 0;
-        if self.may_send_now() && !bytes.is_empty() {
-            sent = self.send_now(|is_socket, fd| {
-                if is_socket { stream::send(fd, bytes) } else { stream::write(fd, bytes) }
-            })?;
-            if sent == bytes.len() {
+        let mut sent = Ok(0);
+        // What nearly every write is, small enough to become part of its caller.
+        if let (Some(fd), true) = (&self.fd, self.may_send_now()) {
+            sent = stream::send(fd.as_fd(), bytes);
+            if matches!(sent, Ok(count) if count == bytes.len()) {
                 return Ok(());
             }
         }
+        self.write_the_rest(bytes, sent)
+    }
+
+    /// Not everything was sent, or it could not even be tried.
+    #[cold]
+    fn write_the_rest(&mut self, bytes: &[u8], sent: io::Result<usize>) -> io::Result<()> {
+        let sent = match sent {
+            Ok(0) if self.may_write_now() && !bytes.is_empty() => {
+                self.sent(stream::write(self.descriptor(), bytes))?
+            }
+            other => self.sent(other)?,
+        };
         self.queue(&[IoSlice::new(&bytes[sent..])])
     }
 
@@ -165,8 +212,8 @@ impl<'a> EvContext<'a> {
     pub fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<()> {
         let total: usize = bufs.iter().map(|buf| buf.len()).sum();
         let mut sent = 0;
-        if self.may_send_now() && self.connection.has(bits::SOCKET) && total > 0 {
-            sent = self.send_now(|_, fd| stream::send_vectored(fd, bufs))?;
+        if self.may_send_now() && total > 0 {
+            sent = self.sent(stream::send_vectored(self.descriptor(), bufs))?;
             if sent == total {
                 return Ok(());
             }
@@ -180,19 +227,21 @@ impl<'a> EvContext<'a> {
         self.queue(&rest)
     }
 
-    /// Nothing is queued before it, and the connection goes on.
+    /// It is a socket, nothing is queued before it, and the connection goes on.
     #[inline]
     fn may_send_now(&self) -> bool {
-        !self.connection.has(bits::OUTPUT) && self.connection.state() == State::Open
+        self.connection.has_only(bits::SOCKET, bits::OUTPUT)
+            && self.connection.state() == State::Open
     }
 
-    #[inline]
-    fn send_now(
-        &mut self,
-        send: impl FnOnce(bool, BorrowedFd<'_>) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        self.connection.turn_on(bits::WROTE);
-        match send(self.connection.has(bits::SOCKET), self.descriptor()) {
+    /// As `may_send_now`, for what is no socket.
+    fn may_write_now(&self) -> bool {
+        !self.connection.has(bits::SOCKET | bits::OUTPUT) && self.connection.state() == State::Open
+    }
+
+    /// How much of an attempt to send came true.
+    fn sent(&mut self, attempt: io::Result<usize>) -> io::Result<usize> {
+        match attempt {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             Err(error) => Err(self.fail(error)),
             sent => sent,
@@ -228,10 +277,13 @@ impl<'a> EvContext<'a> {
     }
 
     /// Bytes that are queued and not in the kernel yet.
+    #[inline]
     pub fn pending_output(&self) -> usize {
-        if !self.connection.has(bits::OUTPUT) {
-            return 0;
-        }
+        if self.connection.has(bits::OUTPUT) { self.queued() } else { 0 }
+    }
+
+    #[cold]
+    fn queued(&self) -> usize {
         self.connection.with_extra(|extra| extra.outbox.pending())
     }
 

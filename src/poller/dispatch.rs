@@ -1,9 +1,11 @@
 //! From events to callbacks.
 
+use std::any::Any;
 use std::io;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::base::token::Token;
 use crate::sys::epoll::Event;
 use crate::sys::{socket, stream};
 use crate::task::drop_quietly;
@@ -14,23 +16,35 @@ use super::handler::{Action, CloseReason, EvHandler};
 use super::local::{Due, Local};
 
 impl Local {
-    /// An event for a handler's connection. Reading comes first: what was sent before an end is
-    /// read before the end is acted on.
+    /// An event for a handler's connection.
+    #[inline]
     pub(super) fn on_event(&self, connection: &Connection, event: Event) {
+        if event.is_plain_read() && is_open(connection) && connection.interest().is_readable() {
+            return self.readable(connection);
+        }
+        self.on_rare_event(connection, event);
+    }
+
+    /// Any other event. Reading comes first: what was sent before an end is read before the end is
+    /// acted on.
+    #[cold]
+    fn on_rare_event(&self, connection: &Connection, event: Event) {
         match connection.state() {
             State::Open => {}
             State::Opening => self.open(connection),
             State::Flushing => return self.flush_the_rest(connection),
             State::Closing | State::Closed => return,
         }
+        self.has_read.set(false);
         if event.is_readable() && connection.interest().is_readable() && is_open(connection) {
             self.readable(connection);
         }
+        let has_read = self.has_read.get();
         if event.is_writable() && is_open(connection) {
             self.writable(connection);
         }
         if event.is_hung_up() && is_open(connection) {
-            self.hung_up(connection);
+            self.hung_up(connection, has_read);
         }
     }
 
@@ -42,9 +56,10 @@ impl Local {
         }
     }
 
+    /// The caller catches panics.
+    #[inline]
     fn readable(&self, connection: &Connection) {
-        connection.turn_off(bits::PROGRESS);
-        self.call(connection, |handler, cx| handler.on_read(cx));
+        self.call_bare(connection, |handler, cx| handler.on_read(cx));
     }
 
     /// There is room: flushes first, and tells the handler when nothing is left to flush.
@@ -67,9 +82,9 @@ impl Local {
 
     /// Both directions have ended or the connection has failed, and the handler has been told. As
     /// long as it makes progress it may go on reading; then the connection ends.
-    fn hung_up(&self, connection: &Connection) {
+    fn hung_up(&self, connection: &Connection, has_read: bool) {
         if connection.interest().is_readable() && !connection.has(bits::END) {
-            if connection.has(bits::PROGRESS) {
+            if has_read {
                 return;
             }
         } else if !connection.has(bits::END) && self.unread(connection) > 0 {
@@ -86,48 +101,63 @@ impl Local {
         connection.with_fd(|fd| stream::unread(fd).unwrap_or(0)).unwrap_or(0)
     }
 
-    /// Calls a callback: the one place from which all of them are called.
-    #[inline]
+    /// Calls a callback, and catches its panic.
     pub(super) fn call<C>(&self, connection: &Connection, callback: C)
+    where
+        C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
+    {
+        let call = AssertUnwindSafe(|| self.call_bare(connection, callback));
+        if let Err(panic) = catch_unwind(call) {
+            self.callback_panicked(connection.token, panic);
+        }
+    }
+
+    /// Calls a callback: the one place from which all of them are called. The caller catches its
+    /// panic.
+    #[inline]
+    fn call_bare<C>(&self, connection: &Connection, callback: C)
     where
         C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
     {
         let Some(Body { mut handler, fd }) = connection.take_body() else { return };
         assert!(!self.in_callback.replace(true), "callbacks never nest");
-        let mut cx = EvContext::new(self, connection, fd);
-        let result = catch_unwind(AssertUnwindSafe(|| callback(&mut *handler, &mut cx)));
+        let mut call = Call { cx: EvContext::new(self, connection, fd), handler: &mut handler };
+        let result = callback(&mut **call.handler, &mut call.cx);
         self.in_callback.set(false);
-        match cx.into_fd() {
+        let fd = call.cx.take_fd();
+        std::mem::forget(call);
+        match fd {
             Some(fd) => connection.put_body(Body { handler, fd }),
             // A stream has taken the connection over; it is not the handler's any more.
-            None => return drop_quietly((handler, result)),
+            None => return drop_quietly(handler),
         }
         if connection.has(bits::DIRTY) {
             self.refresh(connection);
         }
-        match result {
-            Ok(Ok(Action::Keep)) => {}
-            other => self.settle(connection, other),
+        if !matches!(result, Ok(Action::Keep)) {
+            self.settle(connection, result);
+        }
+    }
+
+    /// A callback of `token` has thrown: its connection ends, and nothing else.
+    #[cold]
+    pub(super) fn callback_panicked(&self, token: Token, panic: Box<dyn Any + Send>) {
+        drop_quietly(panic);
+        if let Some(connection) = self.connection(token) {
+            self.request_close(&connection, CloseReason::Panic);
         }
     }
 
     /// Anything but Keep.
     #[cold]
-    fn settle(&self, connection: &Connection, result: std::thread::Result<io::Result<Action>>) {
-        match result {
-            Ok(Ok(Action::Keep)) => {}
-            Ok(Ok(Action::Close)) => {
-                self.request_close(connection, CloseReason::Requested);
-            }
-            Ok(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Ok(Err(error)) => {
-                self.request_close(connection, CloseReason::Error(error));
-            }
-            Err(panic) => {
-                drop_quietly(panic);
-                self.request_close(connection, CloseReason::Panic);
-            }
-        }
+    fn settle(&self, connection: &Connection, result: io::Result<Action>) {
+        let reason = match result {
+            Ok(Action::Keep) => return,
+            Ok(Action::Close) => CloseReason::Requested,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) => CloseReason::Error(error),
+        };
+        self.request_close(connection, reason);
     }
 
     /// Tells epoll what the connection wants to hear of, if that has changed.
@@ -151,7 +181,7 @@ impl Local {
     pub(super) fn again(&self, connection: &Connection) {
         let wants = connection.interest().is_readable() || connection.has(bits::LISTENER);
         if is_open(connection) && wants {
-            self.readable(connection);
+            self.call(connection, |handler, cx| handler.on_read(cx));
         }
     }
 
@@ -170,11 +200,7 @@ impl Local {
         self.return_due(due);
     }
 
-    fn with_connection(
-        &self,
-        token: crate::base::token::Token,
-        act: impl FnOnce(&Local, &Connection),
-    ) {
+    fn with_connection(&self, token: Token, act: impl FnOnce(&Local, &Connection)) {
         if let Some(connection) = self.connection(token) {
             act(self, &connection);
         }
@@ -191,4 +217,31 @@ impl Local {
 
 fn is_open(connection: &Connection) -> bool {
     connection.state() == State::Open
+}
+
+/// A callback under way: should it throw, what was taken out is put back.
+struct Call<'a, 'b> {
+    cx: EvContext<'a>,
+    handler: &'b mut Box<dyn EvHandler>,
+}
+
+impl Drop for Call<'_, '_> {
+    #[cold]
+    fn drop(&mut self) {
+        self.cx.local.in_callback.set(false);
+        let handler = std::mem::replace(self.handler, Box::new(Gone));
+        match self.cx.take_fd() {
+            Some(fd) => self.cx.connection.put_body(Body { handler, fd }),
+            None => drop_quietly(handler),
+        }
+    }
+}
+
+/// Stands where a handler was that has been put back.
+struct Gone;
+
+impl EvHandler for Gone {
+    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Close)
+    }
 }

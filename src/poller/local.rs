@@ -97,6 +97,8 @@ pub(crate) struct Local {
     now: Cell<u64>,
     /// A callback is running.
     pub(super) in_callback: Cell<bool>,
+    /// The last callback has read something, an end included.
+    pub(super) has_read: Cell<bool>,
     /// The poller is ending: nothing new is registered.
     gone: Cell<bool>,
     /// Handlers' connections that count for the shutdown.
@@ -129,6 +131,7 @@ impl Local {
             due_spare: Cell::default(),
             now: Cell::new(0),
             in_callback: Cell::new(false),
+            has_read: Cell::new(false),
             gone: Cell::new(false),
             connections: Cell::new(0),
             connections_made: Cell::new(0),

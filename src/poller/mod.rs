@@ -30,9 +30,10 @@ mod timing;
 pub(crate) use block_on::READ_BUFFER_SIZE;
 pub use block_on::block_on;
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,7 +88,8 @@ pub(crate) struct Poller {
     /// Declared first, dropped first: when `local` goes, no task is left.
     executor: Executor,
     local: Rc<Local>,
-    events: RefCell<Events>,
+    /// Room for a wait's events; out of here during a turn.
+    events: Cell<Events>,
     /// Keeps the descriptor open for as long as it is registered.
     _bell: Arc<EventFd>,
 }
@@ -96,7 +98,7 @@ impl Poller {
     /// Makes the calling thread the poller's.
     pub(crate) fn adopt(seed: PollerSeed) -> Poller {
         let budget = seed.budget.at_least_one();
-        let events = RefCell::new(Events::with_capacity(budget.events_per_wait));
+        let events = Cell::new(Events::with_capacity(budget.events_per_wait));
         let local = Local::new(seed.epoll, seed.handle, budget, seed.read_buffer_size);
         Poller { executor: seed.seed.adopt(), local: Rc::new(local), events, _bell: seed.bell }
     }
@@ -107,9 +109,11 @@ impl Poller {
         let local = &*self.local;
         let budget = &local.budget;
         self.executor.run(budget.tasks_per_turn, budget.mail_per_turn);
-        let count = self.wait(most)?;
+        let mut events = self.events.take();
+        let count = self.wait(&mut events, most)?;
         local.new_turn();
-        self.dispatch(count);
+        self.dispatch(&events, count);
+        self.events.set(events);
         local.fire_timers();
         self.executor.open_mail(budget.mail_per_turn);
         local.finish_turn();
@@ -117,13 +121,12 @@ impl Poller {
     }
 
     /// Waits for events: until the next deadline at the longest.
-    fn wait(&self, most: Option<Duration>) -> io::Result<usize> {
-        let mut events = self.events.borrow_mut();
+    fn wait(&self, events: &mut Events, most: Option<Duration>) -> io::Result<usize> {
         let has_work = self.executor.has_work() || self.local.has_work() || self.is_drained();
         if has_work || most == Some(Duration::ZERO) || !self.executor.park() {
-            return self.local.epoll.wait(&mut events, Some(Duration::ZERO));
+            return self.local.epoll.wait(events, Some(Duration::ZERO));
         }
-        let result = self.local.epoll.wait(&mut events, self.timeout(most));
+        let result = self.local.epoll.wait(events, self.timeout(most));
         self.executor.unpark();
         result
     }
@@ -139,16 +142,25 @@ impl Poller {
         }
     }
 
-    /// Hands `count` events to what they are for.
-    fn dispatch(&self, count: usize) {
-        for index in 0..count {
-            // The borrow ends here: what follows runs foreign code.
-            let event = self.events.borrow().get(index);
-            match self.local.entry(event.token) {
-                Some(Entry::Handler(connection)) => self.local.on_event(&connection, event),
-                Some(Entry::Readiness(source)) => source.on_event(event),
-                // Closed earlier in this batch, or the mailbox.
-                None => {}
+    /// Hands `count` events to what they are for. One net catches the panics of the whole batch:
+    /// the connection whose callback threw ends, and the batch goes on behind it.
+    fn dispatch(&self, events: &Events, count: usize) {
+        let mut next = 0;
+        while next < count {
+            let batch = AssertUnwindSafe(|| {
+                while next < count {
+                    let event = events.get(next);
+                    next += 1;
+                    match self.local.entry(event.token) {
+                        Some(Entry::Handler(connection)) => self.local.on_event(&connection, event),
+                        Some(Entry::Readiness(source)) => source.on_event(event),
+                        // Closed earlier in this batch, or the mailbox.
+                        None => {}
+                    }
+                }
+            });
+            if let Err(panic) = catch_unwind(batch) {
+                self.local.callback_panicked(events.get(next - 1).token, panic);
             }
         }
     }

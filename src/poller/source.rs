@@ -42,16 +42,15 @@ enum Hold {
 }
 
 impl Source {
-    /// An event: first every bit, then every waker.
-    pub(super) fn on_event(self: Rc<Source>, event: Event) {
+    /// An event: first every bit, then every waker. The caller catches panics.
+    #[inline]
+    pub(super) fn on_event(&self, event: Event) {
         let (readable, writable) = (event.is_readable(), event.is_writable());
-        let to_wake = self.readiness.set(readable, writable, !event.short_read_means_nothing());
-        if self.readiness.waiting() > 0 {
+        self.readiness.set(readable, writable, !event.short_read_means_nothing());
+        if self.readiness.has_waiters() {
             self.wake_list(readable, writable);
         }
-        // Gone before foreign code runs, which may want the descriptor back.
-        drop(self);
-        call_quietly(|| to_wake.wake());
+        self.readiness.wake(readable, writable);
     }
 
     #[cold]
@@ -139,7 +138,6 @@ impl Registration {
                     self.source.readiness.clear(direction);
                 }
                 result => {
-                    coop::made_progress();
                     return Poll::Ready(result);
                 }
             }
@@ -320,7 +318,6 @@ impl Future for Ready<'_> {
         match readiness.poll_listed(cx, this.direction, &mut this.key) {
             Poll::Ready(()) => {
                 readiness.unlist(&mut this.key);
-                coop::made_progress();
                 Poll::Ready(Ok(()))
             }
             Poll::Pending => this.registration.still_there(),

@@ -63,6 +63,12 @@ impl Event {
         self.bits & any as u32 != 0
     }
 
+    /// There are bytes to read, and nothing else has happened: what nearly every event says.
+    #[inline]
+    pub(crate) fn is_plain_read(self) -> bool {
+        self.bits == libc::EPOLLIN as u32
+    }
+
     /// There are bytes or an end to read. HUP and ERR count: what came before them is read first.
     #[inline]
     pub(crate) fn is_readable(self) -> bool {
@@ -88,7 +94,8 @@ impl Event {
     }
 }
 
-/// The kernel's side of a wait: room for events.
+/// The kernel's side of a wait: room for events. The default has none.
+#[derive(Default)]
 pub(crate) struct Events {
     raw: Vec<libc::epoll_event>,
 }

@@ -11,9 +11,16 @@ use std::io;
 #[inline(always)]
 pub(super) fn checked(answer: isize) -> io::Result<usize> {
     if answer < 0 {
-        return Err(io::Error::from_raw_os_error(-answer as i32));
+        return Err(failed(answer));
     }
     Ok(answer as usize)
+}
+
+/// Out of line: otherwise the error is prepared before it is known whether there is one.
+#[cold]
+#[inline(never)]
+fn failed(answer: isize) -> io::Error {
+    io::Error::from_raw_os_error(-answer as i32)
 }
 
 /// Calls the kernel; the answer is a count or a negated errno.

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use super::current;
+
 /// I/O operations that a task may do in one poll. Enough for a burst of pipelined requests; at a
 /// microsecond for each, other tasks wait a tenth of a millisecond at the most.
 pub(super) const OPERATIONS_PER_POLL: u32 = 128;
@@ -15,31 +17,21 @@ pub(super) const UNLIMITED: u32 = u32::MAX;
 /// once and told to wait: it goes on in its next turn.
 #[inline]
 pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
-    let Some(left) = allowance() else { return Poll::Ready(()) };
-    if left == 0 {
-        cx.waker().wake_by_ref();
-        return Poll::Pending;
-    }
-    Poll::Ready(())
-}
-
-/// Counts an operation that made progress.
-#[inline]
-pub(crate) fn made_progress() {
-    if let Some(left) = allowance()
-        && left != UNLIMITED
-    {
-        set_allowance(left.saturating_sub(1));
+    let is_allowed = current::owner(|owner| {
+        let left = owner.allowance.get();
+        owner.allowance.set(left.saturating_sub(1));
+        left > 0
+    });
+    match is_allowed {
+        Some(false) => used_up(cx),
+        _ => Poll::Ready(()),
     }
 }
 
-#[inline]
-fn allowance() -> Option<u32> {
-    super::current::owner(|owner| owner.allowance.get())
-}
-
-fn set_allowance(left: u32) {
-    super::current::owner(|owner| owner.allowance.set(left));
+#[cold]
+fn used_up(cx: &mut Context<'_>) -> Poll<()> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// Gives every other runnable task of the poller a turn, then goes on.

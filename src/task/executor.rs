@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::task::{Context, Poll, Waker};
 
@@ -106,21 +107,45 @@ impl Executor {
     /// The caller has entered.
     pub(crate) fn run(&self, budget: usize, mail_budget: usize) -> usize {
         let _running = self.start_running();
+        let (mut polled, mut task) = (0, None);
+        // One net catches the panics of the whole run: the task that threw ends, and the run goes
+        // on behind it.
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
+            self.run_some(budget, mail_budget, &mut polled, &mut task);
+        })) {
+            if let Some(task) = task.take() {
+                // SAFETY: the executor is on the owner's thread; the task's poll has thrown.
+                unsafe { raw::run_panicked(task, panic) };
+            }
+        }
+        self.owner().allowance.set(UNLIMITED);
+        polled
+    }
+
+    /// The loop of [`Executor::run`]; `running` names the task that is being polled.
+    #[inline]
+    fn run_some(
+        &self,
+        budget: usize,
+        mail_budget: usize,
+        polled: &mut usize,
+        running: &mut Option<NonNull<raw::Header>>,
+    ) {
         let owner = self.owner();
-        let mut polled = 0;
-        while polled < budget {
+        while *polled < budget {
             if self.has_mail() {
+                *running = None;
                 self.deliver(mail_budget);
             }
             // SAFETY: the executor is on the owner's thread.
             let Some(task) = (unsafe { owner.dequeue() }) else { break };
-            polled += 1;
+            *polled += 1;
+            *running = Some(task);
             owner.allowance.set(OPERATIONS_PER_POLL);
             // SAFETY: as above; the task has just been taken out of the run queue.
             unsafe { raw::run(task) };
         }
-        owner.allowance.set(UNLIMITED);
-        polled
+        *running = None;
     }
 
     /// Opens up to `budget` pieces of mail. The caller has entered.

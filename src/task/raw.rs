@@ -1,6 +1,7 @@
 //! One task: one allocation that holds the header, the future and later its output.
 
 use std::alloc::Layout;
+use std::any::Any;
 use std::cell::UnsafeCell;
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -49,8 +50,10 @@ pub(super) struct Header {
 struct TaskVTable {
     /// First, so that a vtable of a task is one of a node.
     node: NodeVTable,
-    /// Polls the future once; true: it has ended, and the output is in its place.
+    /// Polls the future once; true: it has ended, and the output is in its place. May throw.
     poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> bool,
+    /// Drops a future that has thrown, and leaves what it threw as the output.
+    panicked: unsafe fn(NonNull<Header>, Box<dyn Any + Send>),
     /// Drops the future and leaves [`JoinError::cancelled`] as the output.
     cancel: unsafe fn(NonNull<Header>),
     /// Drops the output.
@@ -82,6 +85,7 @@ impl<F: Future> VTableOf<F> {
     const VTABLE: &'static TaskVTable = &TaskVTable {
         node: NodeVTable { deliver: arrive, refuse: arrive },
         poll: poll::<F>,
+        panicked: panicked::<F>,
         cancel: cancel::<F>,
         drop_output: drop_output::<F>,
         layout: Layout::new::<Task<F>>(),
@@ -195,17 +199,18 @@ unsafe fn stage<F: Future>(header: NonNull<Header>) -> *mut Stage<F> {
 /// The caller is the owner; the future has the type `F` and is in the task.
 unsafe fn poll<F: Future>(header: NonNull<Header>, cx: &mut Context<'_>) -> bool {
     // SAFETY: **Stage**; the future never moves: it is dropped where it was put.
-    let polled = catch_unwind(AssertUnwindSafe(|| unsafe {
-        Pin::new_unchecked(&mut *(*stage::<F>(header)).future).poll(cx)
-    }));
-    let output = match polled {
-        Ok(Poll::Pending) => return false,
-        Ok(Poll::Ready(output)) => Ok(output),
-        Err(panic) => Err(JoinError::panicked(panic)),
-    };
+    let future = unsafe { Pin::new_unchecked(&mut *(*stage::<F>(header)).future) };
+    let Poll::Ready(output) = future.poll(cx) else { return false };
     // SAFETY: the caller's contract.
-    unsafe { finish::<F>(header, output) };
+    unsafe { finish::<F>(header, Ok(output)) };
     true
+}
+
+/// # Safety
+/// The caller is the owner; the future has the type `F`, is in the task, and has thrown `panic`.
+unsafe fn panicked<F: Future>(header: NonNull<Header>, panic: Box<dyn Any + Send>) {
+    // SAFETY: the caller's contract.
+    unsafe { finish::<F>(header, Err(JoinError::panicked(panic))) };
 }
 
 /// # Safety
@@ -401,7 +406,8 @@ unsafe fn arrive(node: *mut Node) {
     }
 }
 
-/// Runs a task that was just taken out of the run queue.
+/// Runs a task that was just taken out of the run queue. Throws what its future throws; then the
+/// caller calls [`run_panicked`].
 ///
 /// # Safety
 /// The caller is the owner.
@@ -419,6 +425,19 @@ pub(super) unsafe fn run(header: NonNull<Header>) {
         if (task.vtable().poll)(header, &mut Context::from_waker(&waker)) {
             complete(header);
         }
+    }
+}
+
+/// The future has thrown out of [`run`]: the task ends with that.
+///
+/// # Safety
+/// The caller is the owner, and `run` has just thrown `panic` for this task.
+#[cold]
+pub(super) unsafe fn run_panicked(header: NonNull<Header>, panic: Box<dyn Any + Send>) {
+    // SAFETY: only a poll throws, so the future is still in the task, and the task is alive.
+    unsafe {
+        (header.as_ref().vtable().panicked)(header, panic);
+        complete(header);
     }
 }
 

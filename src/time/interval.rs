@@ -80,7 +80,6 @@ impl Interval {
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         ready!(coop::poll_proceed(cx));
         ready!(self.next.poll_elapsed(cx));
-        coop::made_progress();
         let due = self.next.deadline_ns();
         self.next.reset_ns(self.after(due));
         Poll::Ready(clock::to_instant(due))

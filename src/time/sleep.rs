@@ -136,7 +136,6 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         ready!(coop::poll_proceed(cx));
         ready!(self.poll_elapsed(cx));
-        coop::made_progress();
         Poll::Ready(())
     }
 }
