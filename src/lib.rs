@@ -14,6 +14,7 @@ pub mod time;
 pub use base::interest::Interest;
 pub use base::token::Token;
 pub use net::acceptor::{Acceptor, Listening};
+pub use net::connector::Connector;
 pub use net::spread::Balance;
 pub use parts::budget::Budget;
 pub use parts::buffers::Chunk;

@@ -7,6 +7,7 @@ pub(crate) mod acceptor;
 mod addr;
 mod async_fd;
 mod byte_stream;
+pub(crate) mod connector;
 mod endpoint;
 mod listen_options;
 mod serve;

@@ -22,7 +22,7 @@ pub enum Balance {
 }
 
 /// Spreads the connections of one listener.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Spread {
     /// Whose pollers they go to.
     target: ReactorHandle,
@@ -40,7 +40,7 @@ impl Spread {
     pub(super) fn choose(&self, here: &PollerHandle) -> PollerHandle {
         let pollers = self.target.pollers();
         match self.balance {
-            Balance::LeastLoaded => self.least_loaded(here),
+            Balance::LeastLoaded => self.least_loaded(Some(here)),
             Balance::RoundRobin => {
                 let turn = self.turn.fetch_add(1, Ordering::Relaxed);
                 counted(&pollers[turn % pollers.len()])
@@ -53,12 +53,14 @@ impl Spread {
     /// Counts a connection at a poller only while that has the least: whoever else counts one at
     /// the same moment makes the attempt fail, and the choice is made again. So however many
     /// accept at a time, no poller gets ahead by more than one.
-    fn least_loaded(&self, here: &PollerHandle) -> PollerHandle {
+    ///
+    /// `here` is preferred to others that have as few.
+    pub(super) fn least_loaded(&self, here: Option<&PollerHandle>) -> PollerHandle {
+        let here = here.filter(|here| self.is_ours(here));
         loop {
             let loads = self.target.pollers().iter().map(|poller| (poller.load(), poller));
             let (least, other) = loads.min_by_key(|(load, _)| *load).expect("at least one poller");
-            let stays = self.is_ours(here) && here.load() <= least;
-            let chosen = if stays { here } else { other };
+            let chosen = here.filter(|here| here.load() <= least).unwrap_or(other);
             if chosen.join_if(least) {
                 return chosen.clone();
             }

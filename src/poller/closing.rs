@@ -9,6 +9,7 @@ use crate::sys::clock;
 use crate::sys::{socket, stream};
 use crate::task::drop_quietly;
 
+use super::connecting::poller_ended;
 use super::connection::{Body, Connection, State, bits};
 use super::context::EvContext;
 use super::handler::{Action, CloseReason, EvHandler, TimerId};
@@ -32,8 +33,11 @@ impl Local {
 
     /// Ends the connection that `token` stands for, if it is still there.
     pub(crate) fn close_token(&self, token: Token) -> bool {
-        let connection = self.connection(token);
-        connection.is_some_and(|it| self.request_close(&it, CloseReason::Requested))
+        match self.entry(token) {
+            Some(Entry::Handler(it)) => self.request_close(&it, CloseReason::Requested),
+            Some(Entry::Connecting(attempt)) => self.abort_connect(&attempt),
+            Some(Entry::Readiness(_)) | None => false,
+        }
     }
 
     /// The close is due: a requested one waits for the output.
@@ -138,9 +142,14 @@ impl Local {
                 Some(Entry::Handler(connection)) => self.end_at_once(&connection),
                 // A stream outlives its poller in somebody's hands: it finds the poller gone.
                 Some(Entry::Readiness(_)) => drop(self.remove(token)),
+                Some(Entry::Connecting(_)) => self.connect_failed(token, poller_ended()),
                 None => {}
             }
             // What the callbacks asked for.
+            self.finish_turn();
+        }
+        // Nothing new is registered any more; but what was begun in the last callbacks has failed.
+        while self.has_due() {
             self.finish_turn();
         }
         self.clear();

@@ -192,6 +192,7 @@ impl Local {
             match due {
                 Due::Open(token) => self.with_connection(token, |this, it| this.open(it)),
                 Due::Again(token) => self.with_connection(token, |this, it| this.again(it)),
+                Due::ConnectFail(token, error) => self.connect_failed(token, error),
                 Due::Close(token, reason) => {
                     self.with_connection(token, |this, it| this.close(it, reason));
                 }

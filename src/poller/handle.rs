@@ -88,8 +88,8 @@ impl PollerHandle {
         let register = move || {
             let Some(local) = Local::current() else { return };
             let handler = Box::new(factory());
-            if let Err((error, mut handler)) = local.register_foreign(fd, interest, handler) {
-                handler.on_connect_fail(error);
+            if let Err((error, handler)) = local.register_foreign(fd, interest, handler) {
+                local.connect_fail(handler, error);
             }
         };
         self.run_on(register).map_err(|_| gone())

@@ -17,6 +17,7 @@ use crate::sys::clock;
 use crate::sys::epoll::{Epoll, Mask};
 use crate::task::drop_quietly;
 
+use super::connecting::Connecting;
 use super::connection::{Connection, bits};
 use super::drain::Drain;
 use super::handle::PollerHandle;
@@ -31,6 +32,8 @@ pub(crate) enum Entry {
     Handler(Rc<Connection>),
     /// A descriptor that tasks wait on.
     Readiness(Rc<Source>),
+    /// A connection that is being made.
+    Connecting(Rc<Connecting>),
 }
 
 /// What is to be done at the end of the turn: calls wait for their phase.
@@ -41,6 +44,8 @@ pub(crate) enum Due {
     Close(Token, CloseReason),
     /// Another `on_read`: the event's budget was spent, and edge-triggering won't tell again.
     Again(Token),
+    /// `on_connect_fail`: the attempt has failed at once, or was closed.
+    ConnectFail(Token, io::Error),
 }
 
 /// Who found no free descriptor.
@@ -67,6 +72,8 @@ pub(crate) enum Expiry {
     Handler(HandlerTimer),
     /// The end of a closing connection's patience.
     Linger(Token),
+    /// The deadline of an attempt to connect, or its next try.
+    Connect(Token),
     /// A task.
     Task(Waker),
     /// Nothing but the turn itself: the end of a grace.
@@ -257,6 +264,25 @@ impl Local {
         }
     }
 
+    /// Puts an entry into the table that has no descriptor yet; what else `make` makes is the
+    /// caller's.
+    pub(super) fn insert<R>(&self, make: impl FnOnce(Token) -> (Entry, R)) -> R {
+        let mut made = None;
+        self.table.borrow_mut().insert_with(|token| {
+            let (entry, rest) = make(token);
+            made = Some(rest);
+            entry
+        });
+        made.expect("an entry was made")
+    }
+
+    /// Puts another entry in the place of one; that is the caller's to drop.
+    #[must_use = "dropping an entry runs foreign code: not inside another borrow"]
+    pub(super) fn replace(&self, token: Token, entry: Entry) -> Option<Entry> {
+        let mut table = self.table.borrow_mut();
+        table.get_mut(token).map(|present| std::mem::replace(present, entry))
+    }
+
     /// Takes an entry out of the table. It is the caller's to drop, after this.
     #[must_use = "dropping an entry runs foreign code: not inside another borrow"]
     pub(crate) fn remove(&self, token: Token) -> Option<Entry> {
@@ -344,7 +370,13 @@ impl Local {
     /// Whether the next turn has something to do without waiting.
     #[inline]
     pub(super) fn has_work(&self) -> bool {
-        !self.due.borrow().is_empty() || self.in_a_hurry.get()
+        self.has_due() || self.in_a_hurry.get()
+    }
+
+    /// Whether calls wait for their phase.
+    #[inline]
+    pub(super) fn has_due(&self) -> bool {
+        !self.due.borrow().is_empty()
     }
 
     /// Keeps this turn from waiting: whoever runs the poller has something to look at.

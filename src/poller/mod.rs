@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod` | the poller: one turn |
 //! | `local` | the parts put together: what a poller's thread reaches |
+//! | `connecting` | a connection that is being made |
 //! | `connection` | a registration with a handler, and its state |
 //! | `dispatch` | events and timers to callbacks |
 //! | `closing` | how a connection ends |
@@ -17,6 +18,7 @@
 
 mod block_on;
 mod closing;
+pub(crate) mod connecting;
 pub(crate) mod connection;
 pub(crate) mod context;
 mod dispatch;
@@ -154,6 +156,7 @@ impl Poller {
                     match self.local.entry(event.token) {
                         Some(Entry::Handler(connection)) => self.local.on_event(&connection, event),
                         Some(Entry::Readiness(source)) => source.on_event(event),
+                        Some(Entry::Connecting(attempt)) => self.local.connect_event(&attempt),
                         // Closed earlier in this batch, or the mailbox.
                         None => {}
                     }

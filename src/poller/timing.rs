@@ -147,6 +147,7 @@ impl Local {
         match expiry {
             Some(Expiry::Task(waker)) => call_quietly(|| waker.wake()),
             Some(Expiry::Linger(connection)) => self.patience_is_over(connection),
+            Some(Expiry::Connect(attempt)) => self.connect_timer(attempt),
             _ => {}
         }
     }

@@ -124,6 +124,11 @@ pub(crate) fn is_self_connected(fd: BorrowedFd<'_>) -> bool {
     matches!((local_addr(fd), peer_addr(fd)), (Ok(local), Ok(peer)) if local == peer)
 }
 
+/// Whether a socket has a peer: getpeername(2).
+pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
+    SockRef::from(&fd).peer_addr().is_ok()
+}
+
 /// shutdown(2). A connection that has ended already is fine.
 pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     match SockRef::from(&fd).shutdown(how) {
