@@ -22,9 +22,8 @@ impl Local {
             return false;
         }
         if connection.state() == State::Opening {
-            // on_open and on_close are one to one: neither comes, or both.
-            connection.advance(State::Open);
-            self.later(Due::Open(connection.token));
+            // on_open and on_close are one to one: both come, when the close is due.
+            connection.turn_on(bits::UNOPENED);
         }
         connection.advance(State::Closing);
         self.later(Due::Close(connection.token, reason));
@@ -44,6 +43,10 @@ impl Local {
     pub(super) fn close(&self, connection: &Connection, reason: CloseReason) {
         if connection.state() != State::Closing {
             return;
+        }
+        if connection.has(bits::UNOPENED) {
+            connection.turn_off(bits::UNOPENED);
+            self.call(connection, |handler, cx| handler.on_open(cx));
         }
         let wants_flush = matches!(reason, CloseReason::Requested | CloseReason::Shutdown);
         if wants_flush && connection.has(bits::OUTPUT) && self.is_still_sending(connection) {

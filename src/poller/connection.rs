@@ -45,6 +45,8 @@ pub(crate) mod bits {
     pub(crate) const HUNG_UP: u16 = 1 << 7;
     /// It accepts connections: it ends when the shutdown begins.
     pub(crate) const LISTENER: u16 = 1 << 8;
+    /// It was closed before `on_open` had been called.
+    pub(crate) const UNOPENED: u16 = 1 << 14;
 }
 
 /// What is taken out of the connection while a callback runs: the handler and the descriptor.

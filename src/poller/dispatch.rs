@@ -48,11 +48,15 @@ impl Local {
         }
     }
 
-    /// Calls `on_open`, unless the connection has been closed before it came to that.
+    /// Calls `on_open`, unless the connection has been closed before it came to that. In the grace
+    /// of a shutdown it hears of that right away.
     pub(super) fn open(&self, connection: &Connection) {
         if connection.state() == State::Opening {
             connection.advance(State::Open);
             self.call(connection, |handler, cx| handler.on_open(cx));
+            if self.drain.is_requested() {
+                self.tell_of_shutdown(connection);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use crate::sys::clock;
 
 use super::Poller;
-use super::connection::{State, bits};
+use super::connection::{Connection, State, bits};
 use super::handler::CloseReason;
 use super::local::{Entry, Expiry, Local};
 
@@ -88,15 +88,22 @@ impl Local {
             let Some(Entry::Handler(connection)) = self.entry(token) else { continue };
             if connection.has(bits::LISTENER) {
                 self.request_close(&connection, CloseReason::Requested);
-            } else if !connection.has(bits::INTERNAL) {
+            } else if connection.state() == State::Opening {
                 self.open(&connection);
-                if connection.state() == State::Open {
-                    self.call(&connection, |handler, cx| handler.on_shutdown(cx));
-                }
+            } else {
+                self.tell_of_shutdown(&connection);
             }
         }
         for (_, waker) in self.drain.waiters.take() {
             waker.wake();
+        }
+    }
+
+    /// Calls `on_shutdown`, unless the connection is one of ours.
+    #[cold]
+    pub(super) fn tell_of_shutdown(&self, connection: &Connection) {
+        if connection.state() == State::Open && !connection.has(bits::INTERNAL) {
+            self.call(connection, |handler, cx| handler.on_shutdown(cx));
         }
     }
 }
