@@ -1,5 +1,6 @@
 //! What a poller's thread does for tasks, as free functions.
 
+use std::borrow::Cow;
 use std::future::Future;
 
 use crate::poller::local::Local;
@@ -32,6 +33,35 @@ pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
         Ok(handle) => handle,
         Err(_) => panic!(
             "spawn_local was called outside of a poller: there is none on this thread (see \
+             block_on and PollerHandle::spawn_on)"
+        ),
+    }
+}
+
+/// [`spawn_local`] of a task with a name: `Debug` of its handle shows it, and so do the reports of
+/// the stall watch. Tasks without a name don't pay for the possibility.
+///
+/// ```
+/// use corepoll::{block_on, spawn_local_named};
+///
+/// block_on(async {
+///     let task = spawn_local_named("ticker", async {});
+///     assert_eq!(task.name(), Some("ticker"));
+///     let numbered = spawn_local_named(format!("session {}", 7), async {});
+///     assert!(format!("{numbered:?}").contains("session 7"));
+/// });
+/// ```
+///
+/// # Panics
+/// Outside of a poller.
+pub fn spawn_local_named<F: Future + 'static>(
+    name: impl Into<Cow<'static, str>>,
+    future: F,
+) -> JoinHandle<F::Output> {
+    match task::spawn_named(name.into(), future) {
+        Ok(handle) => handle,
+        Err(_) => panic!(
+            "spawn_local_named was called outside of a poller: there is none on this thread (see \
              block_on and PollerHandle::spawn_on)"
         ),
     }

@@ -66,3 +66,46 @@ impl Future for YieldNow {
         Poll::Pending
     }
 }
+
+/// Lets `future` do as much I/O in one poll as it finds to do.
+///
+/// A task whose sockets are always ready yields after 128 operations, so that its neighbours get
+/// their turn. Inside of `unconstrained` nobody counts: the neighbours wait until `future` waits.
+/// Cancel-safe if `future` is.
+///
+/// ```
+/// use corepoll::{block_on, unconstrained};
+///
+/// assert_eq!(block_on(unconstrained(async { 7 })), 7);
+/// ```
+pub fn unconstrained<F: Future>(future: F) -> Unconstrained<F> {
+    Unconstrained { future }
+}
+
+pin_project_lite::pin_project! {
+    /// The future of [`unconstrained`].
+    #[derive(Debug)]
+    #[must_use = "a future does nothing until it is awaited"]
+    pub struct Unconstrained<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Unconstrained<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        /// Gives the task its allowance back, however the poll ends.
+        struct Restore(Option<u32>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                if let Some(left) = self.0 {
+                    current::owner(|owner| owner.allowance.set(left));
+                }
+            }
+        }
+        let _restore = Restore(current::owner(|owner| owner.allowance.replace(UNLIMITED)));
+        self.project().future.poll(cx)
+    }
+}

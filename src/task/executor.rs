@@ -1,5 +1,6 @@
 //! The owner's handle on its executor.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -333,4 +334,14 @@ pub(crate) fn spawn<F: Future + 'static>(future: F) -> Result<JoinHandle<F::Outp
     // SAFETY: a current home is kept alive by its executor, and this thread is its owner; the
     // future borrows nothing. The handle gets the handle's reference.
     Ok(unsafe { JoinHandle::new(raw::spawn(home, future)) })
+}
+
+/// As [`spawn`], with a name.
+pub(crate) fn spawn_named<F: Future + 'static>(
+    name: Cow<'static, str>,
+    future: F,
+) -> Result<JoinHandle<F::Output>, F> {
+    let Some(home) = NonNull::new(current::get().cast_mut()) else { return Err(future) };
+    // SAFETY: as in `spawn`.
+    Ok(unsafe { JoinHandle::new(raw::spawn_named(home, name, future)) })
 }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::base::sync::Cell;
 
+use super::abort::AbortOnDrop;
 use super::raw::{self, Header};
 use super::state::{COMPLETE, OUTPUT};
 use super::waker;
@@ -139,6 +140,39 @@ impl<T> JoinHandle<T> {
     pub fn is_finished(&self) -> bool {
         self.header().has(COMPLETE)
     }
+
+    /// The name that the task was given by [`spawn_local_named`](crate::spawn_local_named).
+    pub fn name(&self) -> Option<&str> {
+        // SAFETY: the handle's reference keeps the task alive, and the pointer came from `spawn`.
+        unsafe { raw::name(self.task) }.map(|name| &**name)
+    }
+
+    /// The same handle, but that dropping it aborts the task.
+    ///
+    /// ```
+    /// use corepoll::{block_on, spawn_local, yield_now};
+    /// use std::{cell::Cell, rc::Rc};
+    ///
+    /// block_on(async {
+    ///     let alive = Rc::new(Cell::new(false));
+    ///     let guarded = spawn_local({
+    ///         let alive = alive.clone();
+    ///         async move {
+    ///             alive.set(true);
+    ///             std::future::pending::<()>().await;
+    ///         }
+    ///     })
+    ///     .abort_on_drop();
+    ///     yield_now().await;
+    ///     assert!(alive.get());
+    ///     drop(guarded);
+    ///     yield_now().await;
+    ///     assert_eq!(Rc::strong_count(&alive), 1);
+    /// });
+    /// ```
+    pub fn abort_on_drop(self) -> AbortOnDrop<T> {
+        AbortOnDrop::new(self)
+    }
 }
 
 impl<T> Future for JoinHandle<T> {
@@ -174,7 +208,11 @@ impl<T> Unpin for JoinHandle<T> {}
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("is_finished", &self.is_finished()).finish()
+        let mut shown = f.debug_struct("JoinHandle");
+        if let Some(name) = self.name() {
+            shown.field("name", &name);
+        }
+        shown.field("is_finished", &self.is_finished()).finish()
     }
 }
 

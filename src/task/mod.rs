@@ -11,6 +11,8 @@
 //! | `executor` | the owner's handle: run, park, cancel |
 //! | `waker` | std's `Waker` over a task |
 //! | `join` | the result of a task, on its own thread |
+//! | `abort` | a join handle that takes its task along |
+//! | `group` | tasks that belong together |
 //! | `remote` | the result of a task, on any thread |
 //! | `coop` | the budget that makes an always-ready task yield |
 //!
@@ -33,9 +35,11 @@
 //! - **Stage**: future, output and panic payload are created, used and dropped by the owner only.
 #![allow(unsafe_code)]
 
+pub(crate) mod abort;
 pub(crate) mod coop;
 mod current;
 pub(crate) mod executor;
+pub(crate) mod group;
 mod home;
 mod inbox;
 mod job;
@@ -48,6 +52,6 @@ mod state;
 mod tests;
 mod waker;
 
-pub(crate) use executor::{Executor, Seed, spawn};
+pub(crate) use executor::{Executor, Seed, spawn, spawn_named};
 pub(crate) use home::{Bell, HomeRef};
 pub(crate) use raw::{call_quietly, drop_quietly};

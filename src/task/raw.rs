@@ -2,6 +2,7 @@
 
 use std::alloc::Layout;
 use std::any::Any;
+use std::borrow::Cow;
 use std::cell::UnsafeCell;
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -62,6 +63,10 @@ struct TaskVTable {
     layout: Layout,
     /// Where output is found, from the header's address on.
     stage_offset: usize,
+    /// The type of the future, for reports.
+    type_name: fn() -> &'static str,
+    /// Where the name is found, if the task has one.
+    name_offset: Option<usize>,
 }
 
 /// A task whose future has the type `F`.
@@ -70,6 +75,17 @@ struct Task<F: Future> {
     header: Header,
     stage: UnsafeCell<Stage<F>>,
 }
+
+/// A task with a name. Others don't pay for it: it stands behind them.
+#[repr(C)]
+struct NamedTask<F: Future> {
+    task: Task<F>,
+    /// Never changed, and dropped with the memory.
+    name: Name,
+}
+
+/// What a task may be called.
+pub(super) type Name = Cow<'static, str>;
 
 /// The future until COMPLETE, the output while OUTPUT, and nothing after that. Both stand at the
 /// offset 0.
@@ -82,15 +98,25 @@ union Stage<F: Future> {
 struct VTableOf<F>(F);
 
 impl<F: Future> VTableOf<F> {
-    const VTABLE: &'static TaskVTable = &TaskVTable {
-        node: NodeVTable { deliver: arrive, refuse: arrive },
-        poll: poll::<F>,
-        panicked: panicked::<F>,
-        cancel: cancel::<F>,
-        drop_output: drop_output::<F>,
-        layout: Layout::new::<Task<F>>(),
-        stage_offset: std::mem::offset_of!(Task<F>, stage),
-    };
+    const VTABLE: &'static TaskVTable = &Self::vtable(Layout::new::<Task<F>>(), None);
+    const NAMED: &'static TaskVTable = &Self::vtable(
+        Layout::new::<NamedTask<F>>(),
+        Some(std::mem::offset_of!(NamedTask<F>, name)),
+    );
+
+    const fn vtable(layout: Layout, name_offset: Option<usize>) -> TaskVTable {
+        TaskVTable {
+            node: NodeVTable { deliver: arrive, refuse: arrive },
+            poll: poll::<F>,
+            panicked: panicked::<F>,
+            cancel: cancel::<F>,
+            drop_output: drop_output::<F>,
+            layout,
+            stage_offset: std::mem::offset_of!(Task<F>, stage),
+            type_name: std::any::type_name::<F>,
+            name_offset,
+        }
+    }
 }
 
 /// Calls foreign code; what it throws is thrown away.
@@ -115,17 +141,52 @@ pub(crate) fn drop_quietly<T>(value: T) {
 /// The caller is the owner. What `future` and its output borrow outlives the executor, or the
 /// task is complete and its output taken or dropped before.
 pub(super) unsafe fn spawn<F: Future>(home: NonNull<Home>, future: F) -> NonNull<Header> {
+    // SAFETY: the caller is the owner, which keeps the home alive; **Owner**. The block is made
+    // for the vtable's layout.
+    unsafe {
+        let block = home.as_ref().owner.memory.allocate(Layout::new::<Task<F>>());
+        begin(home, block.cast(), VTableOf::<F>::VTABLE, future)
+    }
+}
+
+/// As [`spawn`], for a task with a name.
+///
+/// # Safety
+/// As [`spawn`].
+pub(super) unsafe fn spawn_named<F: Future>(
+    home: NonNull<Home>,
+    name: Name,
+    future: F,
+) -> NonNull<Header> {
+    // SAFETY: as in `spawn`; the task is the first field of a named one.
+    unsafe {
+        let block = home.as_ref().owner.memory.allocate(Layout::new::<NamedTask<F>>());
+        let named = block.cast::<NamedTask<F>>();
+        (&raw mut (*named.as_ptr()).name).write(name);
+        begin(home, named.cast(), VTableOf::<F>::NAMED, future)
+    }
+}
+
+/// Makes a task in a fresh block, and puts it into the run queue.
+///
+/// # Safety
+/// As [`spawn`]; the block has the layout of `vtable`, which is one of `F`'s.
+#[inline]
+unsafe fn begin<F: Future>(
+    home: NonNull<Home>,
+    task: NonNull<Task<F>>,
+    vtable: &'static TaskVTable,
+    future: F,
+) -> NonNull<Header> {
     // SAFETY: the caller is the owner, which keeps the home alive.
     let side = unsafe { &home.as_ref().owner };
-    // SAFETY: **Owner**.
-    let task = unsafe { side.memory.allocate(Layout::new::<Task<F>>()) }.cast::<Task<F>>();
     // SAFETY: the block is fresh, and made for this type; the home is alive.
     unsafe {
         task.write(Task {
             header: Header {
                 node: Node {
                     next: Cell::new(ptr::null_mut()),
-                    vtable: ptr::from_ref(VTableOf::<F>::VTABLE).cast(),
+                    vtable: ptr::from_ref(vtable).cast(),
                 },
                 home: ManuallyDrop::new(HomeRef::new(home)),
                 queue_next: Cell::new(ptr::null_mut()),
@@ -262,6 +323,11 @@ impl Header {
     #[inline]
     pub(super) fn has(&self, flag: u32) -> bool {
         self.flags.get() & flag != 0
+    }
+
+    /// The type of its future.
+    pub(super) fn type_name(&self) -> &'static str {
+        (self.vtable().type_name)()
     }
 
     /// Whether this thread is the owner and keeps its own count for this task.
@@ -617,6 +683,18 @@ pub(super) unsafe fn drop_handle(header: NonNull<Header>) {
     }
 }
 
+/// The task's name, if it has one.
+///
+/// # Safety
+/// The task lives for `'a`, and `header` may be used for the whole of its block.
+pub(super) unsafe fn name<'a>(header: NonNull<Header>) -> Option<&'a Name> {
+    // SAFETY: the caller's contract; a name stands at its offset from the beginning to the end.
+    unsafe {
+        let offset = header.as_ref().vtable().name_offset?;
+        Some(header.cast::<u8>().add(offset).cast::<Name>().as_ref())
+    }
+}
+
 /// Gives the memory back. Future and output are gone.
 ///
 /// # Safety
@@ -625,7 +703,11 @@ unsafe fn free(header: NonNull<Header>) {
     // SAFETY: the caller's contract; the block was allocated with the vtable's layout.
     unsafe {
         header.as_ref().witness.freed();
-        let layout = header.as_ref().vtable().layout;
+        let TaskVTable { layout, name_offset, .. } = *header.as_ref().vtable();
+        if let Some(offset) = name_offset {
+            // Plain data, so it may be dropped on any thread.
+            header.cast::<u8>().add(offset).cast::<Name>().drop_in_place();
+        }
         let home = ManuallyDrop::take(&mut (*header.as_ptr()).home);
         if home.is_current() {
             home.as_ref().owner.memory.release(header.cast(), layout);

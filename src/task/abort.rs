@@ -1,0 +1,94 @@
+//! A join handle that takes its task along.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::join::{JoinError, JoinHandle};
+
+/// A [`JoinHandle`] that aborts its task when it is dropped: the task lives no longer than
+/// whoever waits for it. Made by [`JoinHandle::abort_on_drop`].
+///
+/// It is a future of the same output. The task is dropped at its next turn, as by
+/// [`JoinHandle::abort`].
+///
+/// ```
+/// use corepoll::{AbortOnDrop, block_on, spawn_local};
+///
+/// block_on(async {
+///     let task = AbortOnDrop::new(spawn_local(async { 2 + 3 }));
+///     assert_eq!(task.await.unwrap(), 5);
+/// });
+/// ```
+#[must_use = "dropping it aborts the task"]
+pub struct AbortOnDrop<T> {
+    /// The task; None once `detach` has taken it.
+    handle: Option<JoinHandle<T>>,
+}
+
+impl<T> AbortOnDrop<T> {
+    /// From now on the task ends with the handle.
+    pub fn new(handle: JoinHandle<T>) -> AbortOnDrop<T> {
+        AbortOnDrop { handle: Some(handle) }
+    }
+
+    /// The plain handle again: dropping that lets the task run on.
+    ///
+    /// ```
+    /// use corepoll::{block_on, spawn_local};
+    ///
+    /// block_on(async {
+    ///     let task = spawn_local(async { 2 + 3 }).abort_on_drop();
+    ///     assert_eq!(task.detach().await.unwrap(), 5);
+    /// });
+    /// ```
+    pub fn detach(mut self) -> JoinHandle<T> {
+        self.handle.take().expect("only `detach` takes it, and only once")
+    }
+
+    /// Asks for the task to be dropped at its next turn: see [`JoinHandle::abort`].
+    pub fn abort(&self) {
+        self.inner().abort();
+    }
+
+    /// Whether the task has ended.
+    pub fn is_finished(&self) -> bool {
+        self.inner().is_finished()
+    }
+
+    fn inner(&self) -> &JoinHandle<T> {
+        self.handle.as_ref().expect("`detach` consumes what it takes from")
+    }
+}
+
+impl<T> Future for AbortOnDrop<T> {
+    type Output = Result<T, JoinError>;
+
+    /// # Panics
+    /// If it is polled again after it gave its output.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let handle = self.handle.as_mut().expect("`detach` consumes what it takes from");
+        Pin::new(handle).poll(cx)
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.handle {
+            handle.abort();
+        }
+    }
+}
+
+impl<T> From<JoinHandle<T>> for AbortOnDrop<T> {
+    fn from(handle: JoinHandle<T>) -> AbortOnDrop<T> {
+        AbortOnDrop::new(handle)
+    }
+}
+
+impl<T> fmt::Debug for AbortOnDrop<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AbortOnDrop").field(self.inner()).finish()
+    }
+}
