@@ -11,6 +11,7 @@ use crate::poller::context::EvContext;
 use crate::poller::handler::{Action, EvHandler, TimerId};
 use crate::poller::local::Starved;
 use crate::sys::socket;
+use crate::sys::socket_file::SocketFile;
 
 /// How long a listener waits for descriptors at first, when none are closed in its own poller.
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
@@ -63,11 +64,13 @@ pub(super) struct Listener<D> {
     pub(super) pause: Duration,
     /// The wait that is under way.
     pub(super) waiting: Option<TimerId>,
+    /// The file of a Unix socket: removed with the listener.
+    _file: Option<SocketFile>,
 }
 
 impl<D: Deliver> Listener<D> {
-    pub(super) fn new(deliver: D) -> Listener<D> {
-        Listener { deliver, pause: SHORTEST_PAUSE, waiting: None }
+    pub(super) fn new(deliver: D, file: Option<SocketFile>) -> Listener<D> {
+        Listener { deliver, pause: SHORTEST_PAUSE, waiting: None, _file: file }
     }
 
     /// No descriptors: stops listening to the listener, which would tell of the same connection

@@ -17,6 +17,7 @@ use crate::poller::handler::EvHandler;
 use crate::poller::local::Local;
 use crate::reactor::ReactorHandle;
 use crate::sys::socket;
+use crate::sys::socket_file::{self, SocketFile};
 use crate::task::drop_quietly;
 
 use super::accept::{Deliver, Listener};
@@ -66,6 +67,10 @@ pub struct Acceptor {
 impl Acceptor {
     /// Will listen at `addr`: `"0.0.0.0:80"`, `"[::]:80"`, `":80"` (every address of this
     /// machine, IPv4 and IPv6), `"unix:/path"`, `"unix:@abstract"`. Port 0 lets the kernel choose.
+    ///
+    /// At a path, the file of a Unix socket on which nobody listens any more is replaced; any
+    /// other file, a symbolic link too, is an error and left alone. The file is removed when the
+    /// listener ends. See unix(7).
     pub fn new(addr: &str) -> Acceptor {
         let listen = socket::Listen {
             reuse_port: false,
@@ -139,24 +144,29 @@ impl Acceptor {
         };
         let mut sockets = Vec::with_capacity(count);
         for _ in 0..count {
-            let (fd, bound) = self.bind(&endpoint)?;
+            let (fd, file, bound) = self.bind(&endpoint)?;
             // The others listen at the port that the kernel chose for the first.
             endpoint = bound;
-            sockets.push(fd);
+            sockets.push((fd, file));
         }
         let address = match endpoint {
             Endpoint::Ip(address) => Some(address),
             Endpoint::Unix(_) => None,
         };
         let mut listening = Listening { address, listeners: Vec::new() };
-        for (poller, fd) in on.pollers().iter().zip(sockets) {
-            listening.add(poller, fd, make())?;
+        for (poller, (fd, file)) in on.pollers().iter().zip(sockets) {
+            listening.add(poller, fd, Listener::new(make(), file))?;
         }
         Ok(listening)
     }
 
-    /// A socket that listens, and where it does.
-    fn bind(&self, endpoint: &Endpoint) -> io::Result<(OwnedFd, Endpoint)> {
+    /// A socket that listens, the file that it has made, and where it listens.
+    fn bind(&self, endpoint: &Endpoint) -> io::Result<(OwnedFd, Option<SocketFile>, Endpoint)> {
+        if let Some(path) = endpoint.path() {
+            let listened = socket_file::listen(path, &endpoint.to_sock_addr()?, &self.listen);
+            let (fd, file) = listened.map_err(|error| self.describe(&error))?;
+            return Ok((fd, Some(file), endpoint.clone()));
+        }
         let mut endpoint = endpoint.clone();
         let mut listened = socket::listen(&endpoint.to_sock_addr()?, &self.listen);
         if let (Endpoint::Ip(address), Err(_)) = (&endpoint, &listened)
@@ -166,11 +176,15 @@ impl Acceptor {
             endpoint = Endpoint::Ip((Ipv4Addr::UNSPECIFIED, address.port()).into());
             listened = socket::listen(&endpoint.to_sock_addr()?, &self.listen);
         }
-        let fd = listened.map_err(|error| with_address("listening on", &self.address, &error))?;
+        let fd = listened.map_err(|error| self.describe(&error))?;
         if let Endpoint::Ip(address) = &mut endpoint {
             *address = socket::local_addr(fd.as_fd())?;
         }
-        Ok((fd, endpoint))
+        Ok((fd, None, endpoint))
+    }
+
+    fn describe(&self, error: &io::Error) -> io::Error {
+        with_address("listening on", &self.address, error)
     }
 }
 
@@ -213,17 +227,17 @@ impl Listening {
         &mut self,
         poller: &PollerHandle,
         fd: OwnedFd,
-        deliver: D,
+        listener: Listener<D>,
     ) -> io::Result<()> {
         let token = Arc::new(OnceLock::new());
         self.listeners.push((poller.clone(), token.clone()));
         let register = move || {
             let Some(local) = Local::current() else { return };
-            let listener = Box::new(Listener::new(deliver));
             let facts = bits::SOCKET | bits::INTERNAL | bits::LISTENER;
             // A shutdown that was asked for before this leaves nothing to listen for.
             if !local.drain.is_requested()
-                && let Ok(added) = local.add_connection(fd, Interest::READABLE, listener, facts)
+                && let Ok(added) =
+                    local.add_connection(fd, Interest::READABLE, Box::new(listener), facts)
             {
                 let _ = token.set(added);
             }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::os::linux::net::SocketAddrExt;
+use std::path::Path;
 
 use socket2::SockAddr;
 
@@ -30,6 +31,14 @@ impl Endpoint {
         }
         let known = text.addresses()?.known()?;
         Ok(Endpoint::Ip(known[0]))
+    }
+
+    /// The path in the file system, if it has one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Endpoint::Ip(_) => None,
+            Endpoint::Unix(address) => address.as_pathname(),
+        }
     }
 
     /// The form that the kernel takes.

@@ -8,5 +8,6 @@ pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod socket;
+pub(crate) mod socket_file;
 pub(crate) mod stream;
 mod syscall;

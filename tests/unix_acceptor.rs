@@ -1,0 +1,219 @@
+//! Listening at Unix sockets: what is stale is replaced, what is not ours is left alone.
+
+mod common;
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use common::{PATIENCE, Server, eventually};
+use corepoll::{Acceptor, Action, EvContext, EvHandler, Listening, Reactor};
+
+struct Echo;
+
+impl EvHandler for Echo {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let data = cx.read()?;
+        if data.is_empty() {
+            return Ok(Action::Close);
+        }
+        cx.write(&data)?;
+        Ok(Action::Keep)
+    }
+}
+
+/// A directory that is removed with the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Directory {
+        let path = std::env::temp_dir().join(format!("corepoll-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).expect("a new directory");
+        Directory(path)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.join("socket")
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn listen(server: &Server, path: &Path) -> io::Result<Listening> {
+    Acceptor::new(&format!("unix:{}", path.display())).listen(server.handle(), || Echo)
+}
+
+#[track_caller]
+fn echoes(mut client: UnixStream) {
+    client.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+    client.write_all(b"ping").expect("it is connected");
+    let mut answer = [0; 4];
+    client.read_exact(&mut answer).expect("it answers");
+    assert_eq!(&answer, b"ping");
+}
+
+#[test]
+fn listens_at_a_path_and_takes_the_file_away_at_the_end() {
+    let directory = Directory::new("listens");
+    let path = directory.path();
+    let server = Server::start(2);
+    let listening = listen(&server, &path).expect("a free path");
+    assert!(listening.local_addr().is_err());
+    echoes(UnixStream::connect(&path).expect("it listens"));
+    listening.close();
+    eventually("the file is removed", || !path.exists());
+
+    listen(&server, &path).expect("it is free again");
+    echoes(UnixStream::connect(&path).expect("it listens"));
+    server.stop(Duration::ZERO);
+    assert!(!path.exists());
+}
+
+#[test]
+fn listens_at_an_abstract_name() {
+    let server = Server::start(1);
+    let name = format!("corepoll-acceptor-{}", std::process::id());
+    let acceptor = Acceptor::new(&format!("unix:@{name}"));
+    acceptor.clone().listen(server.handle(), || Echo).expect("a free name");
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("a name");
+    echoes(UnixStream::connect_addr(&address).expect("it listens"));
+    let second = acceptor.listen(server.handle(), || Echo).expect_err("it is in use");
+    assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+}
+
+#[test]
+fn a_stale_socket_is_replaced() {
+    let directory = Directory::new("stale");
+    let path = directory.path();
+    let server = Server::start(1);
+    drop(UnixListener::bind(&path).expect("a free path"));
+    assert!(path.exists(), "std leaves it behind");
+    let listening = listen(&server, &path).expect("nobody listens there");
+    echoes(UnixStream::connect(&path).expect("it listens"));
+    listening.close();
+    eventually("the file is removed", || !path.exists());
+    drop(UnixDatagram::bind(&path).expect("a free path"));
+    listen(&server, &path).expect("nobody receives there");
+    echoes(UnixStream::connect(&path).expect("it listens"));
+}
+
+/// Each is left as it was, and is an error that names the address.
+#[test]
+fn everything_else_is_left_alone() {
+    let directory = Directory::new("others");
+    let path = directory.path();
+    let other = directory.0.join("other");
+    let server = Server::start(1);
+    let refused = |what: &str| {
+        let error = listen(&server, &path).expect_err(what);
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{what}: {error}");
+        assert!(error.to_string().contains(&path.display().to_string()), "{what}: {error}");
+    };
+
+    fs::write(&path, b"precious").expect("a new file");
+    refused("a file");
+    assert_eq!(fs::read(&path).expect("it is still there"), b"precious");
+    fs::remove_file(&path).expect("it is ours");
+
+    fs::create_dir(&path).expect("a new directory");
+    refused("a directory");
+    fs::remove_dir(&path).expect("it is still there");
+
+    drop(UnixListener::bind(&other).expect("a free path"));
+    symlink(&other, &path).expect("a new link");
+    refused("a link to a stale socket");
+    assert_eq!(fs::read_link(&path).expect("it is still there"), other);
+    fs::remove_file(&path).expect("it is ours");
+
+    let live = UnixListener::bind(&path).expect("a free path");
+    refused("a live socket");
+    drop(live.accept().expect("the attempt to find out"));
+    echoes_with_std(&live, &path);
+    drop(live);
+    fs::remove_file(&path).expect("it is still there");
+
+    let datagram = UnixDatagram::bind(&path).expect("a free path");
+    refused("a live datagram socket");
+    let sender = UnixDatagram::unbound().expect("a socket");
+    sender.send_to(b"x", &path).expect("it still receives");
+    drop(datagram);
+    fs::remove_file(&path).expect("it is still there");
+
+    let missing = directory.0.join("missing").join("socket");
+    assert_eq!(
+        listen(&server, &missing).expect_err("there is no directory").kind(),
+        io::ErrorKind::NotFound
+    );
+}
+
+fn echoes_with_std(live: &UnixListener, path: &Path) {
+    let client = UnixStream::connect(path).expect("it still listens");
+    let (mut server, _) = live.accept().expect("the client");
+    let echo = thread::spawn(move || {
+        let mut bytes = [0; 4];
+        server.read_exact(&mut bytes).and_then(|()| server.write_all(&bytes))
+    });
+    echoes(client);
+    echo.join().expect("it doesn't panic").expect("the client is there");
+}
+
+#[test]
+fn a_file_that_has_been_replaced_is_not_removed() {
+    let directory = Directory::new("replaced");
+    let path = directory.path();
+    let server = Server::start(1);
+    listen(&server, &path).expect("a free path");
+    fs::rename(&path, directory.0.join("moved")).expect("it is there");
+    let _other = UnixListener::bind(&path).expect("a free path");
+    server.stop(Duration::ZERO);
+    UnixStream::connect(&path).expect("the other one still listens");
+}
+
+#[test]
+fn a_reactor_that_was_never_started_removes_its_file() {
+    let directory = Directory::new("unstarted");
+    let path = directory.path();
+    let reactor = Reactor::builder().pollers(1).build().expect("a reactor");
+    let acceptor = Acceptor::new(&format!("unix:{}", path.display()));
+    acceptor.listen(&reactor.handle(), || Echo).expect("a free path");
+    assert!(path.exists());
+    drop(reactor);
+    assert!(!path.exists());
+}
+
+/// Many start at a stale socket in the same moment: one of them gets it, and keeps it.
+#[test]
+fn of_many_that_start_together_one_listens() {
+    let directory = Directory::new("race");
+    let path = directory.path();
+    for _ in 0..20 {
+        drop(UnixListener::bind(&path).expect("a free path"));
+        let server = Server::start(1);
+        let barrier = std::sync::Barrier::new(8);
+        let listening: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        listen(&server, &path).ok()
+                    })
+                })
+                .collect();
+            threads.into_iter().filter_map(|it| it.join().expect("it doesn't panic")).collect()
+        });
+        assert_eq!(listening.len(), 1);
+        echoes(UnixStream::connect(&path).expect("one listens"));
+        server.stop(Duration::ZERO);
+        assert!(!path.exists());
+    }
+}
