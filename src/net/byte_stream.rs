@@ -3,9 +3,10 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::parts::buffers::Chunk;
 use crate::parts::readiness::Direction;
@@ -32,7 +33,7 @@ impl Registered {
 
     #[inline]
     pub(super) fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, Direction::Write, |fd| stream::send(fd, buf))
+        self.poll_io(cx, Direction::Write, |fd| self.send(fd, buf))
     }
 
     pub(super) fn poll_send_vectored(
@@ -40,7 +41,7 @@ impl Registered {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, Direction::Write, |fd| stream::send_vectored(fd, bufs))
+        self.poll_io(cx, Direction::Write, |fd| self.send_vectored(fd, bufs))
     }
 
     pub(super) fn read_chunk(&self) -> ReadChunk<'_> {
@@ -60,33 +61,61 @@ impl Registered {
     }
 
     pub(super) fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.try_io(Direction::Write, |fd| stream::send(fd, buf))
+        self.try_io(Direction::Write, |fd| self.send(fd, buf))
     }
 
     pub(super) fn try_send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_io(Direction::Write, |fd| stream::send_vectored(fd, bufs))
+        self.try_io(Direction::Write, |fd| self.send_vectored(fd, bufs))
     }
 
     #[inline]
     fn recv(&self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
         let count = stream::recv(fd, buf)?;
-        self.note_read(count, buf.len());
+        self.note_read(count, buf.len())?;
         Ok(count)
     }
 
     fn recv_vectored(&self, fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let asked = bufs.iter().map(|buf| buf.len()).sum();
         let count = stream::recv_vectored(fd, bufs)?;
-        self.note_read(count, asked);
+        self.note_read(count, asked)?;
         Ok(count)
     }
 
     /// A read that comes back short has taken all there is; the end is no such read.
     #[inline]
-    fn note_read(&self, count: usize, asked: usize) {
-        if 0 < count && count < asked {
+    fn note_read(&self, count: usize, asked: usize) -> io::Result<()> {
+        if count == 0 {
+            return self.earlier_failure().map_or(Ok(()), Err);
+        }
+        if count < asked {
             self.short_read();
         }
+        Ok(())
+    }
+
+    #[inline]
+    fn send(&self, fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+        stream::send(fd, buf).map_err(|error| self.explain(error))
+    }
+
+    fn send_vectored(&self, fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        stream::send_vectored(fd, bufs).map_err(|error| self.explain(error))
+    }
+
+    /// An error of writing may have an earlier one behind it.
+    #[cold]
+    fn explain(&self, error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return error;
+        }
+        self.earlier_failure().unwrap_or(error)
+    }
+
+    /// What has been written is in the kernel already, but for what a handler had queued before.
+    pub(super) fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = ready!(self.poll_paid(cx));
+        Poll::Ready(flushed.and(self.shut_down(Shutdown::Write)))
     }
 }
 
@@ -154,14 +183,16 @@ macro_rules! byte_stream {
                 self.registered.poll_send_vectored(cx, bufs)
             }
 
-            /// What has been written is in the kernel already.
-            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(Ok(()))
+            /// What has been written is in the kernel already, but for what a handler had queued
+            /// before the stream was taken.
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.registered.poll_paid(cx)
             }
 
-            /// Shuts the write direction down: the peer reads the end. May be called twice.
-            fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(self.shutdown(Shutdown::Write))
+            /// Flushes, then shuts the write direction down: the peer reads the end. May be called
+            /// twice.
+            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.registered.poll_close(cx)
             }
         }
 

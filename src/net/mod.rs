@@ -9,6 +9,7 @@ mod async_fd;
 mod byte_stream;
 pub(crate) mod connector;
 mod endpoint;
+mod handover;
 mod listen_options;
 mod serve;
 pub(crate) mod spread;

@@ -119,12 +119,23 @@ impl TcpStream {
         Ok(stream)
     }
 
+    /// A stream of a registration that exists.
+    pub(super) fn from_registered(registered: Registered) -> TcpStream {
+        TcpStream { registered }
+    }
+
+    pub(super) fn into_registered(self) -> Registered {
+        self.registered
+    }
+
     /// Gives the socket to std. It stays non-blocking.
     ///
     /// # Errors
-    /// None today.
+    /// [`EvContext::take_stream`](crate::EvContext::take_stream) brought output along, and the
+    /// kernel doesn't take all of it now (`WouldBlock`: flush first; the connection is closed when
+    /// it has been sent), or sending it has failed.
     pub fn into_std(self) -> io::Result<std::net::TcpStream> {
-        Ok(self.registered.into_fd().0.into())
+        Ok(self.registered.into_fd()?.into())
     }
 
     /// The peer's address.
@@ -159,12 +170,13 @@ impl TcpStream {
         socket::nodelay(self.registered.fd())
     }
 
-    /// Ends one direction or both: shutdown(2). It is no error if the connection has ended.
+    /// Ends one direction or both: shutdown(2). It is no error if the connection has ended. Output
+    /// that [`EvContext::take_stream`](crate::EvContext::take_stream) brought along is sent first.
     ///
     /// # Errors
     /// shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        socket::shutdown(self.registered.fd(), how)
+        self.registered.shut_down(how)
     }
 
     /// Reads what there is into the poller's buffer, and lends it: no copy, and while it waits

@@ -76,10 +76,12 @@ impl Local {
 
     /// The patience with a closing connection is over.
     pub(super) fn patience_is_over(&self, token: Token) {
-        if let Some(Entry::Handler(connection)) = self.entry(token)
-            && connection.state() == State::Flushing
-        {
-            self.finish_flushing(&connection, None);
+        match self.entry(token) {
+            Some(Entry::Handler(connection)) if connection.state() == State::Flushing => {
+                self.finish_flushing(&connection, None);
+            }
+            Some(Entry::Readiness(source)) => self.bury(&source),
+            _ => {}
         }
     }
 
@@ -125,7 +127,7 @@ impl Local {
     /// Closes a socket on which we have said our last word. If the peer is still sending, a plain
     /// close would answer with a reset, which destroys what the peer has not read yet: RFC 9112,
     /// section 9.6. So we listen, for a while, without keeping what comes.
-    fn close_without_reset(&self, fd: std::os::fd::OwnedFd) {
+    pub(super) fn close_without_reset(&self, fd: std::os::fd::OwnedFd) {
         let is_quiet = stream::unread(fd.as_fd()).unwrap_or(0) == 0;
         if is_quiet || socket::shutdown(fd.as_fd(), std::net::Shutdown::Write).is_err() {
             drop(fd);

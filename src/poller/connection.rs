@@ -47,6 +47,9 @@ pub(crate) mod bits {
     pub(crate) const LISTENER: u16 = 1 << 8;
     /// It was closed before `on_open` had been called.
     pub(crate) const UNOPENED: u16 = 1 << 14;
+    /// The write direction is shut down when the queued output has been sent: a stream was told to
+    /// before it became a handler's.
+    pub(crate) const ENDS: u16 = 1 << 9;
 }
 
 /// What is taken out of the connection while a callback runs: the handler and the descriptor.

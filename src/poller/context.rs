@@ -3,14 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::parts::buffers::Chunk;
-use crate::parts::outbox::SLICES;
+use crate::parts::outbox::{Outbox, SLICES};
 use crate::sys::{clock, socket, stream};
 use crate::task::{self, join::JoinHandle};
 
@@ -26,7 +26,7 @@ pub struct EvContext<'a> {
     pub(crate) local: &'a Local,
     pub(super) connection: &'a Connection,
     /// The descriptor; None once a stream has taken it.
-    fd: Option<OwnedFd>,
+    pub(super) fd: Option<OwnedFd>,
     /// Bytes that may still be read for this event.
     read_left: usize,
 }
@@ -53,10 +53,16 @@ impl<'a> EvContext<'a> {
         self.fd.as_ref().expect("the connection was given away by take_stream").as_fd()
     }
 
+    /// The descriptor, unless a stream has taken it.
+    #[inline]
+    fn present(&self) -> io::Result<BorrowedFd<'_>> {
+        self.fd.as_ref().map(AsFd::as_fd).ok_or_else(taken)
+    }
+
     /// The descriptor.
     ///
     /// # Panics
-    /// After `take_stream` has taken the connection over.
+    /// After [`EvContext::take_stream`] has taken the connection over.
     pub fn fd(&self) -> BorrowedFd<'_> {
         // From here on it may have been duplicated.
         self.connection.turn_on(bits::LENT);
@@ -66,17 +72,17 @@ impl<'a> EvContext<'a> {
     /// The peer's address: getpeername(2).
     ///
     /// # Errors
-    /// The connection has ended, or it is not an IP socket.
+    /// The connection has ended or was taken over, or it is not an IP socket.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        socket::peer_addr(self.descriptor())
+        socket::peer_addr(self.present()?)
     }
 
     /// Our address: getsockname(2).
     ///
     /// # Errors
-    /// It is not an IP socket.
+    /// It is not an IP socket, or it was taken over.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        socket::local_addr(self.descriptor())
+        socket::local_addr(self.present()?)
     }
 
     // ---- reading ----
@@ -144,10 +150,11 @@ impl<'a> EvContext<'a> {
         if self.read_left == 0 {
             return Err(self.spent());
         }
+        let fd = self.present()?;
         let count = if self.connection.has(bits::SOCKET) {
-            stream::recv(self.descriptor(), space)?
+            stream::recv(fd, space)?
         } else {
-            stream::read(self.descriptor(), space)?
+            stream::read(fd, space)?
         };
         Ok(self.note_read(count))
     }
@@ -373,30 +380,46 @@ impl Local {
     }
 }
 
+/// What a callback is told whose connection a stream has taken.
+#[cold]
+fn taken() -> io::Error {
+    let message = "the connection was given away by take_stream";
+    io::Error::new(io::ErrorKind::NotConnected, message)
+}
+
 /// Sends what is queued; true: nothing is left.
 pub(super) fn flush(connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<bool> {
     let is_socket = connection.has(bits::SOCKET);
-    let drained = connection.with_extra(|extra| {
-        let outbox = &mut extra.outbox;
-        while outbox.pending() > 0 {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = outbox.slices(&mut slices);
-            let sent = if is_socket {
-                stream::send_vectored(fd, &slices[..count])
-            } else {
-                stream::write(fd, &slices[0])
-            };
-            match sent {
-                Ok(sent) => outbox.advance(sent),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
-    })?;
+    let drained = connection.with_extra(|extra| send_queued(&mut extra.outbox, fd, is_socket))?;
     if drained {
         connection.turn_off(bits::OUTPUT);
         connection.turn_on(bits::DIRTY);
+        if connection.has(bits::ENDS) {
+            socket::shutdown(fd, Shutdown::Write)?;
+        }
     }
     Ok(drained)
+}
+
+/// Sends what `outbox` holds, as far as the kernel takes it; true: nothing is left.
+pub(super) fn send_queued(
+    outbox: &mut Outbox,
+    fd: BorrowedFd<'_>,
+    is_socket: bool,
+) -> io::Result<bool> {
+    while outbox.pending() > 0 {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = outbox.slices(&mut slices);
+        let sent = if is_socket {
+            stream::send_vectored(fd, &slices[..count])
+        } else {
+            stream::write(fd, &slices[0])
+        };
+        match sent {
+            Ok(sent) => outbox.advance(sent),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }

@@ -112,7 +112,8 @@ impl Poller {
     /// Whether the shutdown is over: nothing is left, or the grace has passed.
     pub(crate) fn is_drained(&self) -> bool {
         self.local.drain.is_requested()
-            && (self.alive() == 0 || clock::now() >= self.local.drain.deadline.get())
+            && (self.alive() + self.local.orphans.get() == 0
+                || clock::now() >= self.local.drain.deadline.get())
     }
 
     fn alive(&self) -> usize {

@@ -112,6 +112,8 @@ pub(crate) struct Local {
     pub(super) connections: Cell<usize>,
     /// How many of them there have been.
     pub(super) connections_made: Cell<usize>,
+    /// Dropped streams whose output is still on its way: the shutdown waits for them.
+    pub(super) orphans: Cell<usize>,
     /// This turn must not wait.
     in_a_hurry: Cell<bool>,
     /// Who wants to hear of descriptors that come free: listeners that found none.
@@ -142,6 +144,7 @@ impl Local {
             gone: Cell::new(false),
             connections: Cell::new(0),
             connections_made: Cell::new(0),
+            orphans: Cell::new(0),
             in_a_hurry: Cell::new(false),
             starved: RefCell::default(),
         }
@@ -196,6 +199,28 @@ impl Local {
         mask: Mask,
         make: impl FnOnce(Token, OwnedFd) -> Entry,
     ) -> Result<Token, (io::Error, OwnedFd)> {
+        self.insert_owned(fd, |fd, token| self.epoll.add(fd, token, mask), make)
+    }
+
+    /// As [`Local::register`], for a descriptor that is registered already: one system call gives
+    /// it the new token and mask, and reports anew what it is ready for. The old entry is the
+    /// caller's to remove.
+    pub(super) fn reregister(
+        &self,
+        fd: OwnedFd,
+        mask: Mask,
+        make: impl FnOnce(Token, OwnedFd) -> Entry,
+    ) -> Result<Token, (io::Error, OwnedFd)> {
+        self.insert_owned(fd, |fd, token| self.epoll.modify(fd, token, mask), make)
+    }
+
+    /// A new entry in the table, if `tell` can tell epoll of it.
+    fn insert_owned(
+        &self,
+        fd: OwnedFd,
+        tell: impl FnOnce(BorrowedFd<'_>, Token) -> io::Result<()>,
+        make: impl FnOnce(Token, OwnedFd) -> Entry,
+    ) -> Result<Token, (io::Error, OwnedFd)> {
         if self.gone.get() {
             return Err((io::Error::other("the poller has ended"), fd));
         }
@@ -204,7 +229,7 @@ impl Local {
         let mut fd = Some(fd);
         let token = table.try_insert_with(|token| {
             let owned = fd.take()?;
-            match self.epoll.add(owned.as_fd(), token, mask) {
+            match tell(owned.as_fd(), token) {
                 Ok(()) => Some(make(token, owned)),
                 Err(error) => {
                     failure = Some((error, owned));
@@ -226,15 +251,33 @@ impl Local {
         mask: Mask,
         make: impl FnOnce(Token) -> Entry,
     ) -> io::Result<Token> {
+        self.insert_borrowed(|token| self.epoll.add(fd, token, mask), make)
+    }
+
+    /// As [`Local::reregister`], for a descriptor that stays its owner's.
+    pub(super) fn reregister_borrowed(
+        &self,
+        fd: BorrowedFd<'_>,
+        mask: Mask,
+        make: impl FnOnce(Token) -> Entry,
+    ) -> io::Result<Token> {
+        self.insert_borrowed(|token| self.epoll.modify(fd, token, mask), make)
+    }
+
+    fn insert_borrowed(
+        &self,
+        tell: impl FnOnce(Token) -> io::Result<()>,
+        make: impl FnOnce(Token) -> Entry,
+    ) -> io::Result<Token> {
         if self.gone.get() {
             return Err(io::Error::other("the poller has ended"));
         }
-        let mut added = Ok(());
+        let mut told = Ok(());
         let token = self.table.borrow_mut().try_insert_with(|token| {
-            added = self.epoll.add(fd, token, mask);
-            added.is_ok().then(|| make(token))
+            told = tell(token);
+            told.is_ok().then(|| make(token))
         });
-        added.map(|()| token.expect("an insertion fails with its reason"))
+        told.map(|()| token.expect("an insertion fails with its reason"))
     }
 
     /// Registers `fd` with a handler; `on_open` is called at the end of the turn.

@@ -11,6 +11,8 @@
 //! | `handler` | what the user implements |
 //! | `context` | what a callback is given |
 //! | `timing` | the timers of connections |
+//! | `handover` | from a handler to a task and back |
+//! | `owed` | output that a handler has left to a stream |
 //! | `source` | a registration that tasks wait on |
 //! | `handle` | the remote side |
 //! | `drain` | how a poller is shut down |
@@ -25,7 +27,9 @@ mod dispatch;
 pub(crate) mod drain;
 pub(crate) mod handle;
 pub(crate) mod handler;
+mod handover;
 pub(crate) mod local;
+mod owed;
 pub(crate) mod source;
 mod timing;
 

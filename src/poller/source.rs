@@ -15,23 +15,29 @@ use crate::sys::epoll::{Event, Mask};
 use crate::sys::socket;
 use crate::task::{call_quietly, coop};
 
+use super::handover::Estate;
 use super::local::{Entry, Local};
+use super::owed::Owed;
 
 /// The readiness of a descriptor, shared by the table and by whoever reads and writes it.
 pub(crate) struct Source {
-    token: Token,
-    readiness: Readiness,
+    pub(super) token: Token,
+    pub(super) readiness: Readiness,
     /// The number of the descriptor, open for as long as the registration lives.
-    raw: RawFd,
+    pub(super) raw: RawFd,
     /// What the end of the registration has to see to.
-    hold: Cell<Hold>,
+    pub(super) hold: Cell<Hold>,
     /// It counts for the load of its poller.
-    counted: Cell<bool>,
+    pub(super) counted: Cell<bool>,
+    /// There is something in `owed`.
+    pub(super) owes: Cell<bool>,
+    /// Output that a handler has left: it is sent before anything else.
+    pub(super) owed: Cell<Option<Box<Owed>>>,
 }
 
 /// Whose a registered descriptor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hold {
+pub(super) enum Hold {
     /// Ours, and it never left our hands: closing it ends the registration.
     Ours,
     /// Ours, but it may be known outside, where somebody may hold the same open file: it is
@@ -39,13 +45,28 @@ enum Hold {
     Lent,
     /// Somebody else's: it is deregistered, and that is all.
     Theirs,
+    /// Somebody else's, and so is the registration: nothing is to be done.
+    Gone,
 }
 
 impl Source {
+    fn new(token: Token, fd: BorrowedFd<'_>, hold: Hold) -> Rc<Source> {
+        Rc::new(Source {
+            token,
+            readiness: Readiness::new(),
+            raw: fd.as_raw_fd(),
+            hold: Cell::new(hold),
+            counted: Cell::new(false),
+            owes: Cell::new(false),
+            owed: Cell::new(None),
+        })
+    }
+
     /// An event: first every bit, then every waker. The caller catches panics.
     #[inline]
     pub(super) fn on_event(&self, event: Event) {
-        let (readable, writable) = (event.is_readable(), event.is_writable());
+        let readable = event.is_readable();
+        let writable = event.is_writable() && (!self.owes.get() || self.pay());
         self.readiness.set(readable, writable, !event.short_read_means_nothing());
         if self.readiness.has_waiters() {
             self.wake_list(readable, writable);
@@ -83,18 +104,26 @@ impl Registration {
     fn with_hold(fd: BorrowedFd<'_>, local: Rc<Local>, hold: Hold) -> io::Result<Registration> {
         let mut made = None;
         local.register_borrowed(fd, Mask::ALL_EDGES, |token| {
-            let source = Rc::new(Source {
-                token,
-                readiness: Readiness::new(),
-                raw: fd.as_raw_fd(),
-                hold: Cell::new(hold),
-                counted: Cell::new(false),
-            });
-            made = Some(source.clone());
-            Entry::Readiness(source)
+            Entry::Readiness(made.insert(Source::new(token, fd, hold)).clone())
         })?;
         let source = made.expect("a registration makes its entry");
         Ok(Registration { source, local })
+    }
+
+    /// A descriptor of ours that `local` has registered already. Its old entry is the caller's to
+    /// remove.
+    fn again(fd: BorrowedFd<'_>, local: Rc<Local>) -> io::Result<Registration> {
+        let mut made = None;
+        local.reregister_borrowed(fd, Mask::ALL_EDGES, |token| {
+            Entry::Readiness(made.insert(Source::new(token, fd, Hold::Ours)).clone())
+        })?;
+        let source = made.expect("a registration makes its entry");
+        Ok(Registration { source, local })
+    }
+
+    #[inline]
+    pub(super) fn source(&self) -> &Source {
+        &self.source
     }
 
     /// The poller that it lives in.
@@ -193,7 +222,7 @@ impl Registration {
 
     /// Waiting makes sense only while the poller lives.
     #[inline]
-    fn still_there<R>(&self) -> Poll<io::Result<R>> {
+    pub(super) fn still_there<R>(&self) -> Poll<io::Result<R>> {
         if self.local.is_gone() {
             return Poll::Ready(Err(io::Error::other("the poller of this descriptor has ended")));
         }
@@ -203,16 +232,22 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let Source { token, raw, ref hold, ref counted, .. } = *self.source;
+        let Source { token, raw, ref hold, ref counted, ref owes, .. } = *self.source;
+        if hold.get() == Hold::Gone {
+            return;
+        }
+        if counted.get() {
+            self.local.handle.leave();
+        }
+        if owes.get() && self.leave_behind() {
+            return;
+        }
         if hold.get() != Hold::Ours {
             let _ = self.local.epoll.remove_number(raw);
         }
         if hold.get() == Hold::Lent {
             // Whoever knew of it may have made its close one that waits.
             socket::never_linger(raw);
-        }
-        if counted.get() {
-            self.local.handle.leave();
         }
         drop(self.local.remove(token));
         self.local.descriptor_closed();
@@ -232,6 +267,15 @@ impl Registered {
     pub(crate) fn new(fd: OwnedFd, local: Rc<Local>) -> io::Result<Registered> {
         let registration = Registration::with_hold(fd.as_fd(), local, Hold::Ours)?;
         Ok(Registered { registration, fd })
+    }
+
+    /// As [`Registered::new`], for a descriptor that `local` has registered already. Its old entry
+    /// is the caller's to remove.
+    pub(super) fn again(fd: OwnedFd, local: Rc<Local>) -> Result<Registered, (io::Error, OwnedFd)> {
+        match Registration::again(fd.as_fd(), local) {
+            Ok(registration) => Ok(Registered { registration, fd }),
+            Err(error) => Err((error, fd)),
+        }
     }
 
     /// The descriptor, for system calls that leave nothing of it behind.
@@ -281,13 +325,15 @@ impl Registered {
         self.registration.io(direction, || operation(self.fd())).await
     }
 
-    /// Ends the registration and gives the descriptor back, and whether it was counted.
-    pub(crate) fn into_fd(self) -> (OwnedFd, bool) {
+    /// Takes the entry out of the table and gives everything to somebody else. The descriptor
+    /// stays in epoll.
+    pub(super) fn take_apart(self) -> Estate {
         let Registered { registration, fd } = self;
-        registration.source.hold.set(Hold::Theirs);
-        let counted = registration.source.counted.replace(false);
-        drop(registration);
-        (fd, counted)
+        let source = registration.source();
+        drop(registration.local.remove(source.token));
+        let is_lent = source.hold.replace(Hold::Gone) == Hold::Lent;
+        let (outbox, ends, failure) = source.take_owed();
+        Estate { fd, is_lent, is_counted: source.counted.get(), outbox, ends, failure }
     }
 }
 

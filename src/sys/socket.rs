@@ -186,3 +186,11 @@ pub(crate) fn never_linger(fd: RawFd) {
     // SAFETY: as above; the option is readable for its size.
     unsafe { libc::setsockopt(fd, level, name, (&raw const linger).cast(), size) };
 }
+
+/// Whether `fd` is a TCP connection: a stream socket of TCP that doesn't listen.
+pub(crate) fn is_tcp_connection(fd: BorrowedFd<'_>) -> bool {
+    let socket = SockRef::from(&fd);
+    let protocol = socket.protocol().ok().flatten();
+    let is_tcp = matches!(protocol, Some(Protocol::TCP | Protocol::MPTCP));
+    is_tcp && socket.is_listener().is_ok_and(|listens| !listens)
+}
