@@ -26,6 +26,7 @@ pub use poller::handler::{Action, CloseReason, EvHandler, TimerId};
 pub use reactor::{Builder, Placement, Reactor, ReactorHandle, Running, Shutdown};
 pub use spawn::{spawn_local, spawn_local_named, with_local};
 pub use task::abort::AbortOnDrop;
+pub use task::bound::PollerBound;
 pub use task::coop::{Unconstrained, unconstrained, yield_now};
 pub use task::group::TaskGroup;
 pub use task::join::{JoinError, JoinHandle};

@@ -12,6 +12,7 @@
 //! | `waker` | std's `Waker` over a task |
 //! | `join` | the result of a task, on its own thread |
 //! | `abort` | a join handle that takes its task along |
+//! | `bound` | a value that stays on its thread, in a box that goes anywhere |
 //! | `group` | tasks that belong together |
 //! | `remote` | the result of a task, on any thread |
 //! | `coop` | the budget that makes an always-ready task yield |
@@ -36,6 +37,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod abort;
+pub(crate) mod bound;
 pub(crate) mod coop;
 mod current;
 pub(crate) mod executor;

@@ -1,0 +1,314 @@
+//! A value that stays on its poller's thread, in a box that goes anywhere.
+//!
+//! # Why it may be Send and Sync
+//!
+//! The value of a `PollerBound` is made, looked at, polled, taken out and dropped on one thread: the
+//! one on which `new` was called. Everywhere else only the box's address and the two fields beside
+//! it are moved around.
+//!
+//! - **Looked at, polled, taken out**: each way in asks [`HomeRef::is_current`] first and panics
+//!   when it is false. By the invariant **Owner** of the module, `CURRENT` equals a home's address
+//!   only on its owner's thread; the reference that is held keeps the address from being given to
+//!   another home; and an executor never changes its thread. So a true answer means: this thread
+//!   is the one on which `new` found the same home.
+//! - **Dropped**: in place on that same thread, which is known by its number even outside of the
+//!   home; else by a closure that is sent home. What is posted to a home is run or refused by its
+//!   owner, on its thread. If the home has ended the closure comes back, and is forgotten: the
+//!   value leaks, as the thread on which it could be dropped can't be asked any more.
+//! - **Shared**: `&PollerBound` gives another thread nothing but panics.
+//!
+//! # Why its pin reaches the value
+//!
+//! The value has a box of its own, so moving a `PollerBound`, and sending it home to be dropped,
+//! doesn't move the value. It is `Unpin` only if the value is: so once it is pinned, neither `&mut`
+//! (which `DerefMut` needs) nor the whole (which `into_inner` needs) can be had of it any more.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::home::HomeRef;
+
+/// Carries a value that is not `Send` through code that asks for `Send`: handlers of axum, upgrades
+/// of hyper, clients that box their stream as `Send`.
+///
+/// The value stays on the thread of the poller in which it was bound. Every use checks that it is
+/// made there, from inside the poller, and panics otherwise. The binding itself may travel: when
+/// it is dropped on another thread, the value is sent home and dropped there. If its poller has
+/// ended by then, the value is leaked rather than dropped on a thread that is not its own.
+///
+/// It derefs to the value, and is a future, a stream, an `AsyncRead` or an `AsyncWrite` where the
+/// value is one. It costs one allocation.
+///
+/// ```
+/// use corepoll::{PollerBound, block_on};
+/// use std::rc::Rc;
+///
+/// fn asks_for_send<F: Future + Send>(future: F) -> F {
+///     future
+/// }
+///
+/// let answer = block_on(asks_for_send(async {
+///     let shared = PollerBound::new(Rc::new(42));
+///     corepoll::yield_now().await; // `shared` lives across an await, and the future is Send.
+///     **shared
+/// }));
+/// assert_eq!(answer, 42);
+/// ```
+pub struct PollerBound<T: 'static> {
+    /// The poller.
+    home: HomeRef,
+    /// Its thread: a number that is never given out again.
+    thread: u64,
+    /// The value; None once `into_inner` or a drop has taken it.
+    value: Option<Box<T>>,
+    /// Unpin only if `T` is.
+    pinned: PhantomData<T>,
+}
+
+// SAFETY: the value is touched by its own thread only; see the top of the file. `HomeRef` is Send.
+unsafe impl<T> Send for PollerBound<T> {}
+// SAFETY: a shared reference gives other threads nothing of the value; see the top of the file.
+unsafe impl<T> Sync for PollerBound<T> {}
+
+/// A value on its way home. Dropping it drops the value, so it must only happen there.
+struct Homeward<T>(Box<T>);
+
+// SAFETY: it is dropped by the home's owner, or forgotten; nothing else is done with it.
+unsafe impl<T> Send for Homeward<T> {}
+
+/// The number of this thread; 0 is none. Numbers aren't used again, as addresses and the kernel's
+/// thread ids are.
+fn number_of_thread(or_new: bool) -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    thread_local! {
+        /// It has no destructor, so that it can be read in those of other thread-locals.
+        static NUMBER: Cell<u64> = const { Cell::new(0) };
+    }
+    NUMBER.with(|number| {
+        if number.get() == 0 && or_new {
+            // Relaxed: that they differ is all.
+            number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        }
+        number.get()
+    })
+}
+
+impl<T: 'static> PollerBound<T> {
+    /// Binds `value` to the poller of this thread.
+    ///
+    /// # Panics
+    /// Outside of a poller.
+    #[track_caller]
+    pub fn new(value: T) -> PollerBound<T> {
+        let Some(home) = HomeRef::current() else {
+            panic!(
+                "PollerBound::new was called outside of a poller: there is none on this thread \
+                 that the {} could be bound to",
+                std::any::type_name::<T>()
+            )
+        };
+        let thread = number_of_thread(true);
+        PollerBound { home, thread, value: Some(Box::new(value)), pinned: PhantomData }
+    }
+
+    /// The value, unbound.
+    ///
+    /// ```
+    /// use corepoll::{PollerBound, block_on};
+    /// use std::rc::Rc;
+    ///
+    /// block_on(async {
+    ///     let bound = PollerBound::new(Rc::new(5));
+    ///     assert_eq!(*bound.into_inner(), 5);
+    /// });
+    /// ```
+    ///
+    /// # Panics
+    /// Outside of its poller. The binding is dropped then, as it would be anywhere.
+    #[track_caller]
+    pub fn into_inner(mut self) -> T {
+        self.check();
+        *self.value.take().expect("a binding has its value until it is consumed")
+    }
+
+    /// Whether this is the place where the value may be used: its poller, on its thread.
+    pub fn is_home(&self) -> bool {
+        self.home.is_current()
+    }
+
+    /// # Panics
+    /// Outside of its poller.
+    #[inline]
+    #[track_caller]
+    fn check(&self) {
+        if !self.home.is_current() {
+            self.not_home();
+        }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn not_home(&self) -> ! {
+        panic!(
+            "a PollerBound<{}> was used outside of its poller: the value may only be used by code \
+             that runs in the poller in which it was bound, on its thread",
+            std::any::type_name::<T>()
+        )
+    }
+
+    #[inline]
+    #[track_caller]
+    fn get(&self) -> &T {
+        self.check();
+        self.value.as_deref().expect("a binding has its value until it is consumed")
+    }
+
+    #[inline]
+    #[track_caller]
+    fn get_pin(self: Pin<&mut Self>) -> Pin<&mut T> {
+        self.check();
+        // SAFETY: the value is pinned by the binding's pin: its box never moves it, and nothing
+        // below gives it out in another way; see the top of the file.
+        unsafe {
+            let this = self.get_unchecked_mut();
+            let value = this.value.as_deref_mut();
+            Pin::new_unchecked(value.expect("a binding has its value until it is consumed"))
+        }
+    }
+}
+
+impl<T> Drop for PollerBound<T> {
+    fn drop(&mut self) {
+        let Some(value) = self.value.take() else { return };
+        if self.home.is_current() || self.thread == number_of_thread(false) {
+            return drop(value);
+        }
+        let homeward = Homeward(value);
+        let carry = move || {
+            let homeward = homeward;
+            drop(homeward.0);
+        };
+        if let Err(refused) = self.home.post(carry) {
+            // Leaked: see above.
+            std::mem::forget(refused);
+        }
+    }
+}
+
+impl<T> Deref for PollerBound<T> {
+    type Target = T;
+
+    /// # Panics
+    /// Outside of its poller.
+    #[inline]
+    #[track_caller]
+    fn deref(&self) -> &T {
+        self.get()
+    }
+}
+
+impl<T> DerefMut for PollerBound<T> {
+    /// # Panics
+    /// Outside of its poller.
+    #[inline]
+    #[track_caller]
+    fn deref_mut(&mut self) -> &mut T {
+        self.check();
+        self.value.as_deref_mut().expect("a binding has its value until it is consumed")
+    }
+}
+
+impl<F: Future> Future for PollerBound<F> {
+    type Output = F::Output;
+
+    /// # Panics
+    /// Outside of its poller.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.get_pin().poll(cx)
+    }
+}
+
+impl<S: Stream> Stream for PollerBound<S> {
+    type Item = S::Item;
+
+    /// # Panics
+    /// Outside of its poller.
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        self.get_pin().poll_next(cx)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.get().size_hint()
+    }
+}
+
+impl<R: AsyncRead> AsyncRead for PollerBound<R> {
+    /// # Panics
+    /// Outside of its poller.
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.get_pin().poll_read(cx, buf)
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.get_pin().poll_read_vectored(cx, bufs)
+    }
+}
+
+impl<W: AsyncWrite> AsyncWrite for PollerBound<W> {
+    /// # Panics
+    /// Outside of its poller.
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.get_pin().poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.get_pin().poll_write_vectored(cx, bufs)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_pin().poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_pin().poll_close(cx)
+    }
+}
+
+/// Shows the value at home, and its type elsewhere.
+impl<T: fmt::Debug> fmt::Debug for PollerBound<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_tuple("PollerBound");
+        match &self.value {
+            Some(value) if self.is_home() => shown.field(value).finish(),
+            _ => shown
+                .field(&format_args!("{} of another thread", std::any::type_name::<T>()))
+                .finish(),
+        }
+    }
+}
