@@ -2,10 +2,14 @@
 #![allow(dead_code)]
 
 mod base;
+#[cfg(feature = "blocking")]
+mod blocking;
 pub mod net;
 mod parts;
 mod poller;
 mod reactor;
+#[cfg(feature = "signal")]
+pub mod signal;
 mod spawn;
 mod sys;
 mod task;
@@ -13,6 +17,8 @@ pub mod time;
 
 pub use base::interest::Interest;
 pub use base::token::Token;
+#[cfg(feature = "blocking")]
+pub use blocking::{BlockingHandle, spawn_blocking};
 pub use net::acceptor::{Acceptor, Listening};
 pub use net::connector::Connector;
 pub use net::spread::Balance;

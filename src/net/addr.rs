@@ -10,12 +10,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 /// the feature it is an error that says so.
 ///
 /// ```
-/// use corepoll::net::TcpStream;
+/// use corepoll::net::lookup_host;
 ///
+/// # fn main() -> std::io::Result<()> {
 /// corepoll::block_on(async {
-///     let error = TcpStream::connect("example.invalid:80").await.unwrap_err();
-///     # let _ = error;
-/// });
+///     let mut addresses = lookup_host(("127.0.0.1", 80)).await?;
+///     assert_eq!(addresses.next(), Some(([127, 0, 0, 1], 80).into()));
+///     Ok(())
+/// })
+/// # }
 /// ```
 pub trait ToSocketAddrs: sealed::Sealed {}
 
@@ -24,32 +27,39 @@ impl<T: sealed::Sealed + ?Sized> ToSocketAddrs for T {}
 /// What an address turns out to be.
 #[derive(Debug)]
 pub enum Addresses {
-    /// Known already.
+    /// One, known already.
+    One(SocketAddr),
+    /// Several, known already.
     Known(Vec<SocketAddr>),
     /// A host name and a port.
     Name(String, u16),
 }
 
 impl Addresses {
-    /// The addresses, if there is no name to look up.
+    /// The addresses, for a call that doesn't look names up, since it must not block.
     pub(crate) fn known(self) -> io::Result<Vec<SocketAddr>> {
         let addresses = match self {
+            Addresses::One(address) => vec![address],
             Addresses::Known(addresses) => addresses,
-            Addresses::Name(host, port) => return Err(needs_lookup(&host, port)),
+            Addresses::Name(host, port) => {
+                let message = format!(
+                    "{host}:{port} has a host name: looking it up blocks, and this call doesn't. \
+                     Give an IP address, or look the name up with net::lookup_host, which needs \
+                     corepoll's feature `blocking`"
+                );
+                return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+            }
         };
         if addresses.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no address was given"));
+            return Err(no_address());
         }
         Ok(addresses)
     }
 }
 
-fn needs_lookup(host: &str, port: u16) -> io::Error {
-    let message = format!(
-        "{host}:{port} has a host name: looking it up blocks, and needs corepoll's feature \
-         `blocking`; without it, give an IP address"
-    );
-    io::Error::new(io::ErrorKind::Unsupported, message)
+/// What is said to an empty list of addresses.
+pub(crate) fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "no address was given")
 }
 
 fn malformed(text: &str) -> io::Error {
@@ -72,7 +82,7 @@ macro_rules! known {
         impl Sealed for $type {
             fn addresses(&self) -> io::Result<Addresses> {
                 let $this = self;
-                Ok(Addresses::Known(vec![$address]))
+                Ok(Addresses::One($address))
             }
         }
     )*};
@@ -108,7 +118,7 @@ impl<const N: usize> Sealed for [SocketAddr; N] {
 impl Sealed for str {
     fn addresses(&self) -> io::Result<Addresses> {
         if let Ok(address) = self.parse::<SocketAddr>() {
-            return Ok(Addresses::Known(vec![address]));
+            return Ok(Addresses::One(address));
         }
         let (host, port) = self.rsplit_once(':').ok_or_else(|| malformed(self))?;
         let port = port.parse().map_err(|_| malformed(self))?;
@@ -132,7 +142,7 @@ impl Sealed for (&str, u16) {
             return Err(malformed(&format!("{host}:{port}")));
         }
         Ok(match host.parse::<IpAddr>() {
-            Ok(ip) => Addresses::Known(vec![SocketAddr::new(ip, port)]),
+            Ok(ip) => Addresses::One(SocketAddr::new(ip, port)),
             Err(_) => Addresses::Name(host.to_owned(), port),
         })
     }
@@ -159,13 +169,26 @@ pub(crate) fn with_address(
     io::Error::new(error.kind(), format!("{operation} {address}: {error}"))
 }
 
+/// Several failures as one error.
+pub(crate) fn all_of(mut failures: Vec<io::Error>) -> io::Error {
+    let Some(last) = failures.pop() else { return no_address() };
+    if failures.is_empty() {
+        return last;
+    }
+    let kind = last.kind();
+    failures.push(last);
+    let texts: Vec<String> = failures.iter().map(io::Error::to_string).collect();
+    io::Error::new(kind, texts.join("; "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Addresses, Sealed};
 
     fn known(text: &str) -> Option<String> {
         match text.addresses() {
-            Ok(Addresses::Known(list)) => Some(list[0].to_string()),
+            Ok(Addresses::One(address)) => Some(address.to_string()),
+            Ok(Addresses::Known(list)) => Some(format!("{list:?}")),
             Ok(Addresses::Name(host, port)) => Some(format!("name {host} {port}")),
             Err(_) => None,
         }

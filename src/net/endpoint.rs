@@ -8,6 +8,7 @@ use std::path::Path;
 use socket2::SockAddr;
 
 use super::addr::sealed::Sealed;
+use super::unix_addr;
 
 /// Where to listen or connect: `"127.0.0.1:80"`, `"[::1]:80"`, `":80"` (every address of this
 /// machine, IPv4 and IPv6), `"unix:/path"` or `"unix:@abstract"`.
@@ -45,17 +46,7 @@ impl Endpoint {
     pub(crate) fn to_sock_addr(&self) -> io::Result<SockAddr> {
         match self {
             Endpoint::Ip(address) => Ok((*address).into()),
-            Endpoint::Unix(address) => match (address.as_pathname(), address.as_abstract_name()) {
-                (Some(path), _) => SockAddr::unix(path),
-                // socket2 takes a leading NUL for an abstract name.
-                (None, Some(name)) => {
-                    let bytes = [b"\0", name].concat();
-                    SockAddr::unix(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(
-                        &bytes,
-                    ))
-                }
-                (None, None) => Err(io::ErrorKind::InvalidInput.into()),
-            },
+            Endpoint::Unix(address) => unix_addr::to_kernel(address),
         }
     }
 }

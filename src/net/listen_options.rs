@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use crate::sys::socket;
 
-use super::addr::{sealed::Sealed, with_address};
+use super::addr::{all_of, with_address};
 
 /// How connections wait until they are accepted, when nobody says otherwise: as many as the kernel
 /// allows in its default setting.
@@ -78,17 +78,14 @@ impl ListenOptions {
     }
 
     /// A socket that listens at the first of the addresses where that works.
-    pub(crate) fn listen(&self, addr: &impl Sealed) -> io::Result<(OwnedFd, SocketAddr)> {
-        let mut failure = None;
-        for address in addr.addresses()?.known()? {
-            match socket::listen(&address.into(), &self.listen) {
-                Ok(fd) => {
-                    let bound = socket::local_addr(std::os::fd::AsFd::as_fd(&fd))?;
-                    return Ok((fd, bound));
-                }
-                Err(error) => failure = Some(with_address("listening on", address, &error)),
+    pub(crate) fn listen(&self, addresses: &[SocketAddr]) -> io::Result<OwnedFd> {
+        let mut failures = Vec::new();
+        for address in addresses {
+            match socket::listen(&(*address).into(), &self.listen) {
+                Ok(fd) => return Ok(fd),
+                Err(error) => failures.push(with_address("listening on", address, &error)),
             }
         }
-        Err(failure.unwrap_or_else(|| io::ErrorKind::InvalidInput.into()))
+        Err(all_of(failures))
     }
 }

@@ -3,6 +3,7 @@
 //! None of these types is `Send`: a socket lives in the poller that it was made in.
 
 mod accept;
+mod accepting;
 pub(crate) mod acceptor;
 mod addr;
 mod async_fd;
@@ -11,14 +12,26 @@ pub(crate) mod connector;
 mod endpoint;
 mod handover;
 mod listen_options;
+mod lookup;
 mod serve;
 pub(crate) mod spread;
 mod tcp_listener;
 mod tcp_stream;
+mod udp_socket;
+mod unix_addr;
+mod unix_datagram;
+mod unix_listener;
+mod unix_stream;
 
+pub use accepting::Incoming;
 pub use addr::ToSocketAddrs;
 pub use async_fd::AsyncFd;
 pub use byte_stream::ReadChunk;
 pub use listen_options::ListenOptions;
-pub use tcp_listener::{Incoming, TcpListener};
+pub use lookup::lookup_host;
+pub use tcp_listener::TcpListener;
 pub use tcp_stream::TcpStream;
+pub use udp_socket::UdpSocket;
+pub use unix_datagram::UnixDatagram;
+pub use unix_listener::UnixListener;
+pub use unix_stream::{PeerCredentials, UnixStream};

@@ -14,8 +14,9 @@ use crate::poller::source::Registered;
 use crate::sys::socket;
 use crate::time;
 
-use super::addr::{ToSocketAddrs, with_address};
+use super::addr::{ToSocketAddrs, all_of, with_address};
 use super::byte_stream::{ReadChunk, byte_stream};
+use super::lookup::resolve;
 
 /// A TCP connection of this thread's poller.
 ///
@@ -64,7 +65,7 @@ impl TcpStream {
     /// kind, by the last of them. A host name needs the feature `blocking`.
     pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
         let mut failures: Vec<io::Error> = Vec::new();
-        for address in addr.addresses()?.known()? {
+        for address in resolve(&addr).await? {
             match TcpStream::connect_one(address).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => failures.push(with_address("connecting to", address, &error)),
@@ -274,18 +275,6 @@ impl TcpStream {
     pub(crate) fn registered(&self) -> &Registered {
         &self.registered
     }
-}
-
-/// Several failures as one error.
-fn all_of(mut failures: Vec<io::Error>) -> io::Error {
-    let Some(last) = failures.pop() else { return io::ErrorKind::InvalidInput.into() };
-    if failures.is_empty() {
-        return last;
-    }
-    let kind = last.kind();
-    failures.push(last);
-    let texts: Vec<String> = failures.iter().map(io::Error::to_string).collect();
-    io::Error::new(kind, texts.join("; "))
 }
 
 byte_stream!(TcpStream);

@@ -30,6 +30,8 @@ pub(crate) struct Drained {
     pub(crate) drained: usize,
     /// Dropped at its end.
     pub(crate) cancelled: usize,
+    /// Blocking calls that outlive the poller.
+    pub(crate) leaked_blocking: usize,
 }
 
 impl Drain {
@@ -138,7 +140,10 @@ impl Poller {
         let drained = self.ended() - ended_before;
         let cancelled = self.alive();
         drop(entered);
-        Ok(Drained { drained, cancelled })
+        let local = self.local.clone();
+        // The end of a task may cancel a call that has not begun.
+        drop(self);
+        Ok(Drained { drained, cancelled, leaked_blocking: local.blocking_calls() })
     }
 }
 

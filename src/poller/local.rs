@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 
 use crate::base::interest::Interest;
@@ -95,6 +96,8 @@ pub(crate) struct Local {
     pub(crate) handle: PollerHandle,
     /// How this poller is told to end.
     pub(crate) drain: Drain,
+    /// Each blocking call of this poller holds one of these until it is over.
+    pub(crate) blocking_calls: Arc<()>,
     table: RefCell<Slab<Entry>>,
     pub(super) timers: RefCell<Timers<Expiry>>,
     due: RefCell<Vec<Due>>,
@@ -134,6 +137,7 @@ impl Local {
             cache: Cache::default(),
             handle,
             drain: Drain::default(),
+            blocking_calls: Arc::default(),
             table: RefCell::new(Slab::new()),
             timers: RefCell::new(Timers::new()),
             due: RefCell::default(),
@@ -448,6 +452,11 @@ impl Local {
             drop_quietly(value);
         }
         drop_quietly(self.starved.take());
+    }
+
+    /// How many blocking calls of this poller are not over.
+    pub(super) fn blocking_calls(&self) -> usize {
+        Arc::strong_count(&self.blocking_calls) - 1
     }
 
     // ---- descriptors ----

@@ -1,6 +1,7 @@
 //! A registration that tasks wait on: edge-triggered, made once and never modified.
 
 use std::cell::Cell;
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::ops::Deref;
@@ -227,6 +228,12 @@ impl Registration {
             return Poll::Ready(Err(io::Error::other("the poller of this descriptor has ended")));
         }
         Poll::Pending
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration").field("fd", &self.source.raw).finish_non_exhaustive()
     }
 }
 

@@ -27,7 +27,8 @@ pub struct Shutdown {
     pub drained: usize,
     /// Dropped when the grace was over.
     pub cancelled: usize,
-    /// Blocking calls that were still running.
+    /// Calls of `spawn_blocking`, look-ups of host names included, that a poller had begun and that
+    /// were not over when it ended. Nobody waits for them.
     pub leaked_blocking: usize,
 }
 
@@ -79,6 +80,7 @@ impl Running {
                 (Ok(total), Ok(part)) => {
                     total.drained += part.drained;
                     total.cancelled += part.cancelled;
+                    total.leaked_blocking += part.leaked_blocking;
                 }
                 (Ok(_), Err(error)) => result = Err(error),
                 (Err(_), _) => {}

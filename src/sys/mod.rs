@@ -5,8 +5,11 @@
 
 pub(crate) mod affinity;
 pub(crate) mod clock;
+pub(crate) mod datagram;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
+#[cfg(feature = "signal")]
+pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod socket_file;
 pub(crate) mod stream;

@@ -194,3 +194,24 @@ pub(crate) fn is_tcp_connection(fd: BorrowedFd<'_>) -> bool {
     let is_tcp = matches!(protocol, Some(Protocol::TCP | Protocol::MPTCP));
     is_tcp && socket.is_listener().is_ok_and(|listens| !listens)
 }
+
+/// SO_PEERCRED: process (None if it is unknown here), user and group of a Unix socket's peer.
+pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<(Option<i32>, u32, u32)> {
+    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut size = size_of_val(&credentials) as libc::socklen_t;
+    // SAFETY: the option is a `ucred`, which is writable for its size.
+    let answer = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &mut size,
+        )
+    };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let libc::ucred { pid, uid, gid } = credentials;
+    Ok(((pid != 0).then_some(pid), uid, gid))
+}

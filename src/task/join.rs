@@ -33,11 +33,11 @@ pub struct JoinError {
 }
 
 impl JoinError {
-    pub(super) fn cancelled() -> JoinError {
+    pub(crate) fn cancelled() -> JoinError {
         JoinError { panic: None }
     }
 
-    pub(super) fn panicked(payload: Box<dyn Any + Send + 'static>) -> JoinError {
+    pub(crate) fn panicked(payload: Box<dyn Any + Send + 'static>) -> JoinError {
         JoinError { panic: Some(payload) }
     }
 

@@ -1,0 +1,100 @@
+//! Accepting for tasks: what TCP and Unix listeners share.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+use socket2::SockAddr;
+
+use crate::parts::readiness::Direction;
+use crate::poller::local::Starved;
+use crate::poller::source::Registered;
+use crate::sys::socket;
+use crate::task::coop;
+use crate::time;
+
+use super::accept::{Failure, LONGEST_PAUSE, SHORTEST_PAUSE, failure};
+use super::tcp_stream::TcpStream;
+
+impl Registered {
+    /// Waits for the next connection of a listening socket.
+    pub(super) async fn accept(&self) -> io::Result<(OwnedFd, SockAddr)> {
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            poll_fn(coop::poll_proceed).await;
+            let error = match self.try_io(Direction::Read, socket::accept) {
+                Ok(accepted) => return Ok(accepted),
+                Err(error) => error,
+            };
+            match failure(&error) {
+                Failure::Nothing => self.ready(Direction::Read).await?,
+                Failure::OfOne => {}
+                Failure::Exhausted => {
+                    self.wait_for_descriptors(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Failure::OfListener => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until a descriptor of this poller has been closed, or for `pause`.
+    async fn wait_for_descriptors(&self, pause: Duration) {
+        let mut asked = false;
+        let closed = poll_fn(|cx| {
+            if std::mem::replace(&mut asked, true) {
+                return Poll::Ready(());
+            }
+            self.local().on_next_close(Starved::Task(cx.waker().clone()));
+            Poll::Pending
+        });
+        // Whichever comes first; the timer's own wake-up ends the other future as well.
+        let _ = time::timeout(pause, closed).await;
+    }
+}
+
+type Accept<'a, S> = Pin<Box<dyn Future<Output = io::Result<S>> + 'a>>;
+
+/// The connections of a listener: the stream of [`TcpListener::incoming`] and of
+/// [`UnixListener::incoming`].
+///
+/// [`TcpListener::incoming`]: crate::net::TcpListener::incoming
+/// [`UnixListener::incoming`]: crate::net::UnixListener::incoming
+#[must_use = "a stream does nothing until it is polled"]
+pub struct Incoming<'a, S = TcpStream> {
+    /// Begins to accept.
+    begin: Box<dyn Fn() -> Accept<'a, S> + 'a>,
+    /// The accept that is under way.
+    accept: Option<Accept<'a, S>>,
+}
+
+impl<'a, S> Incoming<'a, S> {
+    pub(super) fn new<F>(accept: impl Fn() -> F + 'a) -> Incoming<'a, S>
+    where
+        F: Future<Output = io::Result<S>> + 'a,
+    {
+        Incoming { begin: Box::new(move || Box::pin(accept())), accept: None }
+    }
+}
+
+impl<S> Stream for Incoming<'_, S> {
+    type Item = io::Result<S>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Incoming { begin, accept } = &mut *self;
+        let accepted = ready!(accept.get_or_insert_with(begin).as_mut().poll(cx));
+        self.accept = None;
+        Poll::Ready(Some(accepted))
+    }
+}
+
+impl<S> fmt::Debug for Incoming<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").finish_non_exhaustive()
+    }
+}

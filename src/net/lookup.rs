@@ -1,0 +1,77 @@
+//! Host names.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::addr::{Addresses, ToSocketAddrs, no_address, sealed::Sealed};
+
+/// The addresses that `addr` stands for, in the order of preference. A host name is looked up by
+/// getaddrinfo(3), on a thread of its own, and never on the poller's.
+///
+/// Cancel-safe: dropping it leaves the look-up to itself. A shutdown doesn't wait for it.
+///
+/// ```
+/// use corepoll::net::{TcpStream, lookup_host};
+///
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     # #[cfg(feature = "blocking")]
+///     for address in lookup_host("localhost:80").await? {
+///         assert!(address.ip().is_loopback());
+///     }
+///     Ok(())
+/// })
+/// # }
+/// ```
+///
+/// # Errors
+/// There is no such name, or the look-up fails. Without the feature `blocking` every host name is
+/// an error, of the kind `Unsupported`.
+pub async fn lookup_host(addr: impl ToSocketAddrs) -> io::Result<std::vec::IntoIter<SocketAddr>> {
+    Ok(resolve(&addr).await?.into_iter())
+}
+
+/// The addresses that `addr` stands for, at least one.
+pub(super) async fn resolve(addr: &impl Sealed) -> io::Result<Vec<SocketAddr>> {
+    match addr.addresses()? {
+        Addresses::Name(host, port) => look_up(host, port).await,
+        known => known.known(),
+    }
+}
+
+/// The first of the addresses that `addr` stands for.
+pub(super) async fn resolve_first(addr: &impl Sealed) -> io::Result<SocketAddr> {
+    match addr.addresses()? {
+        Addresses::One(address) => Ok(address),
+        Addresses::Known(addresses) => addresses.first().copied().ok_or_else(no_address),
+        Addresses::Name(host, port) => Ok(look_up(host, port).await?[0]),
+    }
+}
+
+/// Looks a name up: at least one address, or an error.
+#[cfg(feature = "blocking")]
+async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    use std::net::ToSocketAddrs;
+
+    let name = format!("{host}:{port}");
+    let look_up = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+    let found = crate::blocking::spawn_blocking(look_up).await.map_err(io::Error::from);
+    match found.and_then(|found| found) {
+        Ok(addresses) if addresses.is_empty() => {
+            let message = format!("looking up {name}: it has no address");
+            Err(io::Error::new(io::ErrorKind::NotFound, message))
+        }
+        Ok(addresses) => Ok(addresses),
+        Err(error) => Err(super::addr::with_address("looking up", name, &error)),
+    }
+}
+
+/// Says what is missing.
+#[cfg(not(feature = "blocking"))]
+async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let message = format!(
+        "{host}:{port} has a host name: looking it up blocks, and needs corepoll's feature \
+         `blocking`; without it, give an IP address"
+    );
+    Err(io::Error::new(io::ErrorKind::Unsupported, message))
+}

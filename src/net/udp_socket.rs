@@ -1,0 +1,265 @@
+//! A UDP socket, for tasks.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use socket2::SockRef;
+
+use crate::parts::readiness::Direction;
+use crate::poller::local::Local;
+use crate::poller::source::Registered;
+use crate::sys::{datagram, socket, stream};
+
+use super::addr::{ToSocketAddrs, all_of, with_address};
+use super::lookup::{resolve, resolve_first};
+
+/// A UDP socket of this thread's poller.
+///
+/// Each call sends or receives one datagram. One that is longer than the buffer is cut, and the
+/// rest of it is lost; one of zero bytes is a datagram like others, and not an end. Any number of
+/// tasks may send and receive through one socket at a time: each datagram goes to one of them.
+///
+/// Other options, such as the groups of multicast, are set through `socket2::SockRef::from(&socket)`.
+///
+/// ```
+/// use corepoll::net::UdpSocket;
+///
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     let server = UdpSocket::bind("127.0.0.1:0").await?;
+///     let client = UdpSocket::bind("127.0.0.1:0").await?;
+///     client.connect(server.local_addr()?).await?;
+///
+///     client.send(b"ping").await?;
+///     let mut bytes = [0; 1500];
+///     let (count, from) = server.recv_from(&mut bytes).await?;
+///     server.send_to(&bytes[..count], from).await?;
+///     assert_eq!(client.recv(&mut bytes).await?, 4);
+///     assert_eq!(&bytes[..4], b"ping");
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub struct UdpSocket {
+    registered: Registered,
+}
+
+impl UdpSocket {
+    fn from_fd(fd: OwnedFd, what: &str) -> io::Result<UdpSocket> {
+        Ok(UdpSocket { registered: Registered::new(fd, Local::expect_current(what)?)? })
+    }
+
+    /// A socket at the first of the addresses that can be had. Port 0 lets the kernel choose.
+    ///
+    /// # Errors
+    /// None can be had: the error tells of every address. A host name needs the feature
+    /// `blocking`.
+    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
+        let mut failures = Vec::new();
+        for address in resolve(&addr).await? {
+            match datagram::bind(&address.into()) {
+                Ok(fd) => return UdpSocket::from_fd(fd, "UdpSocket::bind"),
+                Err(error) => failures.push(with_address("binding", address, &error)),
+            }
+        }
+        Err(all_of(failures))
+    }
+
+    /// Takes a socket of std's over, blocking or not.
+    ///
+    /// # Errors
+    /// There is no poller on this thread, or the kernel refuses the registration.
+    pub fn from_std(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
+        socket.set_nonblocking(true)?;
+        let socket = UdpSocket::from_fd(socket.into(), "UdpSocket::from_std")?;
+        // There may be other descriptors of the same socket.
+        socket.registered.lend();
+        Ok(socket)
+    }
+
+    /// Gives the socket to std. It stays non-blocking.
+    ///
+    /// # Errors
+    /// None today.
+    pub fn into_std(self) -> io::Result<std::net::UdpSocket> {
+        Ok(self.registered.into_fd().0.into())
+    }
+
+    /// Makes the first of the addresses that can be reached the one that [`UdpSocket::send`] means,
+    /// and the only one that is heard. See udp(7).
+    ///
+    /// # Errors
+    /// None can be: the error tells of every address. A host name needs the feature `blocking`.
+    pub async fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
+        let mut failures = Vec::new();
+        for address in resolve(&addr).await? {
+            match datagram::connect(self.registered.fd(), &address.into()) {
+                Ok(()) => return Ok(()),
+                Err(error) => failures.push(with_address("connecting to", address, &error)),
+            }
+        }
+        Err(all_of(failures))
+    }
+
+    /// Sends one datagram to the address of [`UdpSocket::connect`].
+    ///
+    /// Cancel-safe: it has been sent whole, or not at all.
+    ///
+    /// # Errors
+    /// send(2)'s: the datagram is too long, the socket isn't connected; and `ConnectionRefused`,
+    /// when an earlier one found nobody.
+    pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.registered.io(Direction::Write, |fd| stream::send(fd, buf)).await
+    }
+
+    /// Sends one datagram to the first address of `target`.
+    ///
+    /// Cancel-safe: it has been sent whole, or not at all.
+    ///
+    /// # Errors
+    /// sendto(2)'s. A host name needs the feature `blocking`.
+    pub async fn send_to(&self, buf: &[u8], target: impl ToSocketAddrs) -> io::Result<usize> {
+        let target = resolve_first(&target).await?.into();
+        self.registered.io(Direction::Write, |fd| datagram::send_to(fd, buf, &target)).await
+    }
+
+    /// Receives one datagram: how many bytes of it are in `buf` now. Zero is an empty datagram.
+    ///
+    /// Cancel-safe: dropping the future never loses a datagram.
+    ///
+    /// # Errors
+    /// recv(2)'s; `ConnectionRefused`, when one that was sent to a connected address found nobody.
+    pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.registered.io(Direction::Read, |fd| stream::recv(fd, buf)).await
+    }
+
+    /// Receives one datagram: how many bytes of it are in `buf` now, and where it came from.
+    ///
+    /// Cancel-safe: dropping the future never loses a datagram.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::recv`].
+    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.registered.io(Direction::Read, |fd| ip(datagram::recv_from(fd, buf))).await
+    }
+
+    /// As [`UdpSocket::recv`], but the datagram stays.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::recv`].
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.registered.io(Direction::Read, |fd| stream::peek(fd, buf)).await
+    }
+
+    /// As [`UdpSocket::recv_from`], but the datagram stays.
+    ///
+    /// # Errors
+    /// As [`UdpSocket::recv`].
+    pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.registered.io(Direction::Read, |fd| ip(datagram::peek_from(fd, buf))).await
+    }
+
+    /// Waits until [`UdpSocket::try_recv`] is worth a try. It may be wrong: then that says
+    /// `WouldBlock`, and waiting again waits.
+    ///
+    /// Cancel-safe. Any number of tasks may wait.
+    ///
+    /// # Errors
+    /// The poller has ended.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.registered.ready(Direction::Read).await
+    }
+
+    /// Waits until [`UdpSocket::try_send`] is worth a try: see [`UdpSocket::readable`].
+    ///
+    /// # Errors
+    /// The poller has ended.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.registered.ready(Direction::Write).await
+    }
+
+    /// [`UdpSocket::send`] without waiting.
+    ///
+    /// # Errors
+    /// As there; `WouldBlock` when there is no room.
+    pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.registered.try_send(buf)
+    }
+
+    /// [`UdpSocket::send_to`] without waiting.
+    ///
+    /// # Errors
+    /// As there; `WouldBlock` when there is no room.
+    pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
+        let target = target.into();
+        self.registered.try_io(Direction::Write, |fd| datagram::send_to(fd, buf, &target))
+    }
+
+    /// [`UdpSocket::recv`] without waiting.
+    ///
+    /// # Errors
+    /// As there; `WouldBlock` when there is no datagram.
+    pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.registered.try_io(Direction::Read, |fd| stream::recv(fd, buf))
+    }
+
+    /// [`UdpSocket::recv_from`] without waiting.
+    ///
+    /// # Errors
+    /// As there; `WouldBlock` when there is no datagram.
+    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.registered.try_io(Direction::Read, |fd| ip(datagram::recv_from(fd, buf)))
+    }
+
+    /// Our address.
+    ///
+    /// # Errors
+    /// getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        socket::local_addr(self.registered.fd())
+    }
+
+    /// The address of [`UdpSocket::connect`].
+    ///
+    /// # Errors
+    /// It isn't connected: getpeername(2).
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        socket::peer_addr(self.registered.fd())
+    }
+
+    /// SO_BROADCAST: whether it may send to broadcast addresses. Off at first. See socket(7).
+    ///
+    /// # Errors
+    /// setsockopt(2).
+    pub fn set_broadcast(&self, on: bool) -> io::Result<()> {
+        SockRef::from(&self.registered.fd()).set_broadcast(on)
+    }
+
+    /// Whether SO_BROADCAST is on.
+    ///
+    /// # Errors
+    /// getsockopt(2).
+    pub fn broadcast(&self) -> io::Result<bool> {
+        SockRef::from(&self.registered.fd()).broadcast()
+    }
+}
+
+/// A received datagram's source as an IP address.
+fn ip(received: io::Result<(usize, socket2::SockAddr)>) -> io::Result<(usize, SocketAddr)> {
+    let (count, from) = received?;
+    Ok((count, socket::ip_address(from)?))
+}
+
+impl AsFd for UdpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.registered.lend()
+    }
+}
+
+impl fmt::Debug for UdpSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UdpSocket").field("fd", &self.registered.fd()).finish_non_exhaustive()
+    }
+}

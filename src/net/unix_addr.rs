@@ -1,0 +1,59 @@
+//! Addresses of Unix sockets, between std's form and the kernel's.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::SocketAddr;
+
+use socket2::SockAddr;
+
+/// The form that the kernel takes. A socket without a name has no such form.
+pub(super) fn to_kernel(address: &SocketAddr) -> io::Result<SockAddr> {
+    match (address.as_pathname(), address.as_abstract_name()) {
+        (Some(path), _) => SockAddr::unix(path),
+        // socket2 takes a leading NUL for an abstract name.
+        (None, Some(name)) => SockAddr::unix(OsStr::from_bytes(&[b"\0", name].concat())),
+        (None, None) => {
+            let message = "a Unix socket without a name cannot be addressed";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+        }
+    }
+}
+
+/// The form that std has: a path, an abstract name, or none.
+pub(super) fn from_kernel(address: &SockAddr) -> io::Result<SocketAddr> {
+    if let Some(path) = address.as_pathname() {
+        return SocketAddr::from_pathname(path);
+    }
+    match address.as_abstract_namespace() {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        // The empty path is no name.
+        None => SocketAddr::from_pathname(""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{from_kernel, to_kernel};
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
+
+    #[test]
+    fn an_address_comes_back_as_it_went() {
+        let path = SocketAddr::from_pathname("/tmp/corepoll").unwrap();
+        let back = from_kernel(&to_kernel(&path).unwrap()).unwrap();
+        assert_eq!(back.as_pathname(), path.as_pathname());
+        let name = SocketAddr::from_abstract_name(b"core\0poll").unwrap();
+        let back = from_kernel(&to_kernel(&name).unwrap()).unwrap();
+        assert_eq!(back.as_abstract_name(), Some(&b"core\0poll"[..]));
+    }
+
+    #[test]
+    fn a_socket_without_a_name_has_no_address() {
+        let unnamed = SocketAddr::from_pathname("").unwrap();
+        assert!(unnamed.is_unnamed() && to_kernel(&unnamed).is_err());
+        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+        assert!(from_kernel(&socket.unwrap().local_addr().unwrap()).unwrap().is_unnamed());
+    }
+}

@@ -1,0 +1,302 @@
+//! A Unix socket for datagrams, for tasks.
+
+use std::fmt;
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use socket2::{Domain, SockAddr, SockRef};
+
+use crate::parts::readiness::Direction;
+use crate::poller::local::Local;
+use crate::poller::source::Registered;
+use crate::sys::{datagram, socket, stream};
+use crate::time;
+
+use super::addr::with_address;
+use super::unix_addr::{from_kernel, to_kernel};
+
+/// How long it is until a datagram to an address is tried again when its receiver's queue is full,
+/// at first: the kernel tells only a connected sender when there is room again.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
+/// And after a while.
+const LONGEST_PAUSE: Duration = Duration::from_millis(16);
+
+/// A Unix socket for datagrams, of this thread's poller. See unix(7).
+///
+/// Each call sends or receives one datagram, reliably and in order. One that is longer than the
+/// buffer is cut, and the rest of it is lost; one of zero bytes is a datagram like others. Any
+/// number of tasks may send and receive through one socket at a time.
+///
+/// Its file stays when it is dropped: whoever made the path removes it.
+///
+/// ```
+/// use corepoll::net::UnixDatagram;
+///
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     let (one, other) = UnixDatagram::pair()?;
+///     one.send(b"hello").await?;
+///     let mut bytes = [0; 16];
+///     let count = other.recv(&mut bytes).await?;
+///     assert_eq!(&bytes[..count], b"hello");
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub struct UnixDatagram {
+    registered: Registered,
+}
+
+impl UnixDatagram {
+    fn from_fd(fd: OwnedFd, what: &str) -> io::Result<UnixDatagram> {
+        Ok(UnixDatagram { registered: Registered::new(fd, Local::expect_current(what)?)? })
+    }
+
+    /// A socket at `path`, where there is nothing yet.
+    ///
+    /// # Errors
+    /// `AddrInUse`: there is a file; and others of bind(2).
+    pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixDatagram> {
+        let path = path.as_ref();
+        SocketAddr::from_pathname(path)
+            .and_then(|address| UnixDatagram::bind_addr(&address))
+            .map_err(|error| with_address("binding", path.display(), &error))
+    }
+
+    /// A socket at `address`, which may be one of the abstract namespace.
+    ///
+    /// # Errors
+    /// bind(2)'s.
+    pub fn bind_addr(address: &SocketAddr) -> io::Result<UnixDatagram> {
+        UnixDatagram::from_fd(datagram::bind(&to_kernel(address)?)?, "UnixDatagram::bind")
+    }
+
+    /// A socket without an address, which nobody can answer.
+    ///
+    /// # Errors
+    /// There is no poller on this thread, or there are no descriptors.
+    pub fn unbound() -> io::Result<UnixDatagram> {
+        UnixDatagram::from_fd(datagram::unbound(Domain::UNIX)?, "UnixDatagram::unbound")
+    }
+
+    /// Two sockets that are connected to each other: socketpair(2).
+    ///
+    /// # Errors
+    /// There is no poller on this thread, or there are no descriptors.
+    pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
+        let (one, other) = std::os::unix::net::UnixDatagram::pair()?;
+        one.set_nonblocking(true)?;
+        other.set_nonblocking(true)?;
+        let what = "UnixDatagram::pair";
+        Ok((UnixDatagram::from_fd(one.into(), what)?, UnixDatagram::from_fd(other.into(), what)?))
+    }
+
+    /// Takes a socket of std's over, blocking or not.
+    ///
+    /// # Errors
+    /// There is no poller on this thread, or the kernel refuses the registration.
+    pub fn from_std(socket: std::os::unix::net::UnixDatagram) -> io::Result<UnixDatagram> {
+        socket.set_nonblocking(true)?;
+        let socket = UnixDatagram::from_fd(socket.into(), "UnixDatagram::from_std")?;
+        // There may be other descriptors of the same socket.
+        socket.registered.lend();
+        Ok(socket)
+    }
+
+    /// Gives the socket to std. It stays non-blocking.
+    ///
+    /// # Errors
+    /// None today.
+    pub fn into_std(self) -> io::Result<std::os::unix::net::UnixDatagram> {
+        Ok(self.registered.into_fd().0.into())
+    }
+
+    /// Makes the socket at `path` the one that [`UnixDatagram::send`] means.
+    ///
+    /// # Errors
+    /// connect(2)'s.
+    pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let path = path.as_ref();
+        SocketAddr::from_pathname(path)
+            .and_then(|address| self.connect_addr(&address))
+            .map_err(|error| with_address("connecting to", path.display(), &error))
+    }
+
+    /// Makes the socket at `address` the one that [`UnixDatagram::send`] means.
+    ///
+    /// # Errors
+    /// connect(2)'s.
+    pub fn connect_addr(&self, address: &SocketAddr) -> io::Result<()> {
+        datagram::connect(self.registered.fd(), &to_kernel(address)?)
+    }
+
+    /// Sends one datagram to the connected socket; waits while its queue is full.
+    ///
+    /// Cancel-safe: it has been sent whole, or not at all.
+    ///
+    /// # Errors
+    /// send(2)'s: the datagram is too long, the socket isn't connected, nobody is there any more.
+    pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.registered.io(Direction::Write, |fd| stream::send(fd, buf)).await
+    }
+
+    /// Sends one datagram to the socket at `path`; waits while its queue is full.
+    ///
+    /// Cancel-safe: it has been sent whole, or not at all.
+    ///
+    /// # Errors
+    /// sendto(2)'s.
+    pub async fn send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
+        self.send_to_addr(buf, &SocketAddr::from_pathname(path)?).await
+    }
+
+    /// Sends one datagram to the socket at `address`; waits while its queue is full.
+    ///
+    /// Cancel-safe: it has been sent whole, or not at all.
+    ///
+    /// # Errors
+    /// sendto(2)'s.
+    pub async fn send_to_addr(&self, buf: &[u8], address: &SocketAddr) -> io::Result<usize> {
+        let address = to_kernel(address)?;
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            std::future::poll_fn(crate::task::coop::poll_proceed).await;
+            match datagram::send_to(self.registered.fd(), buf, &address) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Receives one datagram: how many bytes of it are in `buf` now. Zero is an empty datagram; or
+    /// the end, after [`UnixDatagram::shutdown`] on either side of a pair. That the peer has
+    /// vanished is told to who sends, not to who receives.
+    ///
+    /// Cancel-safe: dropping the future never loses a datagram.
+    ///
+    /// # Errors
+    /// recv(2)'s.
+    pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.registered.io(Direction::Read, |fd| stream::recv(fd, buf)).await
+    }
+
+    /// Receives one datagram: how many bytes of it are in `buf` now, and where it came from.
+    ///
+    /// Cancel-safe: dropping the future never loses a datagram.
+    ///
+    /// # Errors
+    /// As [`UnixDatagram::recv`].
+    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.registered.io(Direction::Read, |fd| unix(datagram::recv_from(fd, buf))).await
+    }
+
+    /// As [`UnixDatagram::recv_from`], but the datagram stays.
+    ///
+    /// # Errors
+    /// As [`UnixDatagram::recv`].
+    pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.registered.io(Direction::Read, |fd| unix(datagram::peek_from(fd, buf))).await
+    }
+
+    /// Waits until [`UnixDatagram::try_recv`] is worth a try. It may be wrong: then that says
+    /// `WouldBlock`, and waiting again waits.
+    ///
+    /// Cancel-safe. Any number of tasks may wait.
+    ///
+    /// # Errors
+    /// The poller has ended.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.registered.ready(Direction::Read).await
+    }
+
+    /// Waits until [`UnixDatagram::try_send`] is worth a try: see [`UnixDatagram::readable`].
+    ///
+    /// # Errors
+    /// The poller has ended.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.registered.ready(Direction::Write).await
+    }
+
+    /// [`UnixDatagram::send`] without waiting.
+    ///
+    /// # Errors
+    /// As there; `WouldBlock` when there is no room.
+    pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.registered.try_send(buf)
+    }
+
+    /// [`UnixDatagram::send_to`] without waiting.
+    ///
+    /// # Errors
+    /// As there; `WouldBlock` when there is no room.
+    pub fn try_send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
+        let address = to_kernel(&SocketAddr::from_pathname(path)?)?;
+        // Not by the socket's readiness: whether there is room is the receiver's matter.
+        datagram::send_to(self.registered.fd(), buf, &address)
+    }
+
+    /// [`UnixDatagram::recv`] without waiting.
+    ///
+    /// # Errors
+    /// As there; `WouldBlock` when there is no datagram.
+    pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.registered.try_io(Direction::Read, |fd| stream::recv(fd, buf))
+    }
+
+    /// [`UnixDatagram::recv_from`] without waiting.
+    ///
+    /// # Errors
+    /// As there; `WouldBlock` when there is no datagram.
+    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.registered.try_io(Direction::Read, |fd| unix(datagram::recv_from(fd, buf)))
+    }
+
+    /// Our address, if we have one.
+    ///
+    /// # Errors
+    /// getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        from_kernel(&SockRef::from(&self.registered.fd()).local_addr()?)
+    }
+
+    /// The address of [`UnixDatagram::connect`].
+    ///
+    /// # Errors
+    /// It isn't connected: getpeername(2).
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        from_kernel(&SockRef::from(&self.registered.fd()).peer_addr()?)
+    }
+
+    /// Ends one direction or both: shutdown(2). It is no error if there is no peer any more.
+    ///
+    /// # Errors
+    /// shutdown(2).
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        socket::shutdown(self.registered.fd(), how)
+    }
+}
+
+/// A received datagram's source in std's form.
+fn unix(received: io::Result<(usize, SockAddr)>) -> io::Result<(usize, SocketAddr)> {
+    let (count, from) = received?;
+    Ok((count, from_kernel(&from)?))
+}
+
+impl AsFd for UnixDatagram {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.registered.lend()
+    }
+}
+
+impl fmt::Debug for UnixDatagram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnixDatagram").field("fd", &self.registered.fd()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,176 @@
+//! Signals of the process, as futures. Needs the feature `signal`.
+//!
+//! The first use of a signal installs a handler for the life of the process: from then on the
+//! signal no longer does what the kernel has it do by default, even while nobody waits for it. What
+//! a second SIGTERM does is for the program to say:
+//!
+//! ```no_run
+//! use corepoll::{Reactor, signal};
+//! use std::time::Duration;
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let running = Reactor::new()?.start()?;
+//! let handle = running.handle();
+//! // Not a task of the reactor, whose shutdown waits for its tasks.
+//! std::thread::spawn(move || -> std::io::Result<()> {
+//!     corepoll::block_on(async move {
+//!         let mut ends = signal::Signal::new([libc::SIGINT, libc::SIGTERM])?;
+//!         ends.recv().await?;
+//!         handle.shutdown(Duration::from_secs(30));
+//!         // Again: somebody is in a hurry.
+//!         ends.recv().await?;
+//!         std::process::exit(1)
+//!     })
+//! });
+//! running.join()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A signal reaches everybody who waits for it, on whichever poller.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use crate::parts::readiness::Direction;
+use crate::poller::local::Local;
+use crate::poller::source::Registration;
+use crate::sys::signal::Watch;
+
+/// Resolves at the next SIGINT: Ctrl-C in the terminal. It counts from this call on, not from the
+/// first poll.
+///
+/// Cancel-safe in itself; but a signal that comes between one of these futures and the next is
+/// nobody's: a loop keeps a [`Signal`].
+///
+/// ```no_run
+/// use corepoll::{Reactor, signal};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let reactor = Reactor::new()?;
+/// reactor.handle().serve("127.0.0.1:7", |stream, _peer| async move {
+///     futures::io::copy(&stream, &mut &stream).await
+/// })?;
+/// reactor.run_until(signal::ctrl_c())??;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// When it is awaited: sigaction(2)'s; there are no descriptors; it is awaited outside of a poller.
+pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
+    let next = any([libc::SIGINT]);
+    async move { next.await.map(drop) }
+}
+
+/// Resolves at the next SIGTERM, the polite request to end: see [`ctrl_c`].
+///
+/// # Errors
+/// As [`ctrl_c`].
+pub fn terminate() -> impl Future<Output = io::Result<()>> {
+    let next = any([libc::SIGTERM]);
+    async move { next.await.map(drop) }
+}
+
+/// Resolves at the next one of `signals`, by their numbers, and says which it was: see [`ctrl_c`].
+///
+/// ```no_run
+/// use corepoll::signal;
+///
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     match signal::any([libc::SIGINT, libc::SIGTERM]).await? {
+///         libc::SIGINT => println!("interrupted"),
+///         _ => println!("terminated"),
+///     }
+///     Ok(())
+/// })
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`ctrl_c`]; and `InvalidInput` if one of them cannot be waited for, like SIGKILL.
+pub fn any(signals: impl IntoIterator<Item = i32>) -> impl Future<Output = io::Result<i32>> {
+    let signal = Signal::new(signals);
+    async move { signal?.recv().await }
+}
+
+/// Signals of the process, one after the other, as a stream or by [`Signal::recv`].
+///
+/// None is lost while it lives, from [`Signal::new`] on; but one that comes again before it was
+/// received is received once, as always with signals.
+///
+/// ```
+/// use corepoll::signal::Signal;
+///
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     let mut hangups = Signal::new([libc::SIGHUP])?;
+///     # signal_hook::low_level::raise(libc::SIGHUP)?;
+///     assert_eq!(hangups.recv().await?, libc::SIGHUP);
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "it does nothing until it is polled"]
+pub struct Signal {
+    /// The registration with the poller that last polled it. Declared first, dropped first.
+    registration: Option<Registration>,
+    watch: Watch,
+}
+
+impl Signal {
+    /// Watches for `signals`, by their numbers, from now on. May be called outside of a poller.
+    ///
+    /// # Errors
+    /// `InvalidInput`: one of them cannot be waited for, like SIGKILL; sigaction(2)'s; there are no
+    /// descriptors.
+    pub fn new(signals: impl IntoIterator<Item = i32>) -> io::Result<Signal> {
+        Ok(Signal { registration: None, watch: Watch::new(signals)? })
+    }
+
+    /// The number of the next signal.
+    ///
+    /// Cancel-safe: dropping the future loses no signal.
+    ///
+    /// # Errors
+    /// It is awaited outside of a poller, or the kernel refuses the registration.
+    pub async fn recv(&mut self) -> io::Result<i32> {
+        std::future::poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<i32>> {
+        let watch = &self.watch;
+        let registration = match &mut self.registration {
+            Some(present) if is_here(present) => present,
+            other => {
+                *other = None;
+                let local = Local::expect_current("Signal::recv")?;
+                other.insert(Registration::new(std::os::fd::AsFd::as_fd(watch), local)?)
+            }
+        };
+        registration.poll_io(cx, Direction::Read, || {
+            watch.take().ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        })
+    }
+}
+
+/// Whether a registration is with the poller of this thread.
+fn is_here(registration: &Registration) -> bool {
+    Local::current().is_some_and(|here| Rc::ptr_eq(&here, registration.local()))
+}
+
+impl Stream for Signal {
+    type Item = io::Result<i32>;
+
+    /// Never ends; an error is that of [`Signal::recv`].
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_recv(cx).map(Some)
+    }
+}
