@@ -40,7 +40,7 @@ use futures_core::Stream;
 use crate::parts::readiness::Direction;
 use crate::poller::local::Local;
 use crate::poller::source::Registration;
-use crate::sys::signal::Watch;
+use crate::sys::signal::{SIGINT, SIGTERM, Watch};
 
 /// Resolves at the next SIGINT: Ctrl-C in the terminal. It counts from this call on, not from the
 /// first poll.
@@ -64,7 +64,7 @@ use crate::sys::signal::Watch;
 /// # Errors
 /// When it is awaited: sigaction(2)'s; there are no descriptors; it is awaited outside of a poller.
 pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
-    let next = any([libc::SIGINT]);
+    let next = any([SIGINT]);
     async move { next.await.map(drop) }
 }
 
@@ -73,7 +73,7 @@ pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
 /// # Errors
 /// As [`ctrl_c`].
 pub fn terminate() -> impl Future<Output = io::Result<()>> {
-    let next = any([libc::SIGTERM]);
+    let next = any([SIGTERM]);
     async move { next.await.map(drop) }
 }
 

@@ -12,10 +12,12 @@ const FLOORS: &[(&str, usize)] = &[
     ("parts", 2),
     ("poller", 3),
     ("spawn", 4),
+    ("blocking", 4),
     ("reactor", 4),
     ("time", 4),
     ("net", 5),
     ("io", 5),
+    ("signal", 5),
 ];
 
 /// Rooms of one floor that know each other.

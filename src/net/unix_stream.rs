@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::parts::buffers::Chunk;
 use crate::parts::readiness::Direction;
 use crate::poller::local::Local;
 use crate::poller::source::Registered;
@@ -20,7 +19,7 @@ use crate::sys::socket;
 use crate::time;
 
 use super::addr::with_address;
-use super::byte_stream::byte_stream;
+use super::byte_stream::{ReadChunk, byte_stream};
 use super::unix_addr::{from_kernel, to_kernel};
 
 /// How long it is until a connect is tried again when the listener's backlog is full, at first:
@@ -171,8 +170,8 @@ impl UnixStream {
     ///
     /// # Errors
     /// The connection's, after every byte that came before it.
-    pub async fn read_chunk(&self) -> io::Result<Chunk<'_>> {
-        self.registered.recv_chunk().await
+    pub fn read_chunk(&self) -> ReadChunk<'_> {
+        self.registered.read_chunk()
     }
 
     /// Looks at what there is without taking it; 0 is the end of the stream.

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use signal_hook_registry::{FORBIDDEN, SigId, register, unregister};
 
+pub(crate) use libc::{SIGINT, SIGTERM};
+
 use super::eventfd::EventFd;
 
 /// The highest signal of Linux: SIGRTMAX.
