@@ -80,7 +80,7 @@ impl TcpListener {
     /// # Errors
     /// None today.
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
-        Ok(self.registered.into_fd().0.into())
+        Ok(self.registered.into_fd()?.into())
     }
 
     /// Waits for the next connection. A connection that has failed before it was accepted is left

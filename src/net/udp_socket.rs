@@ -84,7 +84,7 @@ impl UdpSocket {
     /// # Errors
     /// None today.
     pub fn into_std(self) -> io::Result<std::net::UdpSocket> {
-        Ok(self.registered.into_fd().0.into())
+        Ok(self.registered.into_fd()?.into())
     }
 
     /// Makes the first of the addresses that can be reached the one that [`UdpSocket::send`] means,

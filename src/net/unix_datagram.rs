@@ -112,7 +112,7 @@ impl UnixDatagram {
     /// # Errors
     /// None today.
     pub fn into_std(self) -> io::Result<std::os::unix::net::UnixDatagram> {
-        Ok(self.registered.into_fd().0.into())
+        Ok(self.registered.into_fd()?.into())
     }
 
     /// Makes the socket at `path` the one that [`UnixDatagram::send`] means.

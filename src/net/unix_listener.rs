@@ -110,7 +110,7 @@ impl UnixListener {
     /// # Errors
     /// None today.
     pub fn into_std(self) -> io::Result<std::os::unix::net::UnixListener> {
-        Ok(self.registered.into_fd().0.into())
+        Ok(self.registered.into_fd()?.into())
     }
 
     /// Waits for the next connection, and for descriptors when they have run out.

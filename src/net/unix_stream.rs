@@ -127,7 +127,7 @@ impl UnixStream {
     /// # Errors
     /// None today.
     pub fn into_std(self) -> io::Result<std::os::unix::net::UnixStream> {
-        Ok(self.registered.into_fd().0.into())
+        Ok(self.registered.into_fd()?.into())
     }
 
     /// The peer's address; most have none.
