@@ -49,7 +49,9 @@ impl Local {
             self.call(connection, |handler, cx| handler.on_open(cx));
         }
         let wants_flush = matches!(reason, CloseReason::Requested | CloseReason::Shutdown);
-        if wants_flush && connection.has(bits::OUTPUT) && self.is_still_sending(connection) {
+        let is_unsent = wants_flush && connection.has(bits::OUTPUT);
+        // A poller that is ending waits for nobody any more.
+        if is_unsent && self.is_still_sending(connection) && !self.is_gone() {
             let deadline = clock::after(clock::now(), self.budget.close_linger);
             let patience = self.arm(deadline, Expiry::Linger(connection.token));
             connection.with_extra(|extra| extra.ending = Some((reason, patience)));

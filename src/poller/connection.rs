@@ -50,6 +50,8 @@ pub(crate) mod bits {
     /// The write direction is shut down when the queued output has been sent: a stream was told to
     /// before it became a handler's.
     pub(crate) const ENDS: u16 = 1 << 9;
+    /// A socket of datagrams: an empty one is no end, and an error belongs to one datagram.
+    pub(crate) const DATAGRAMS: u16 = 1 << 13;
 }
 
 /// What is taken out of the connection while a callback runs: the handler and the descriptor.

@@ -122,8 +122,7 @@ impl<'a> EvContext<'a> {
         let buffers = &self.local.buffers;
         let mut buffer = buffers.take().unwrap_or_else(|| buffers.another());
         let received = match known {
-            Some(Ok(count)) => Ok(self.note_read(count)),
-            Some(Err(error)) => Err(error),
+            Some(nothing) => self.received_nothing(nothing),
             None => self.receive(&mut buffer),
         };
         match received {
@@ -151,22 +150,31 @@ impl<'a> EvContext<'a> {
             return Err(self.spent());
         }
         let fd = self.present()?;
-        let count = if self.connection.has(bits::SOCKET) {
-            stream::recv(fd, space)?
+        let received = if self.connection.has(bits::SOCKET) {
+            stream::recv(fd, space)
         } else {
-            stream::read(fd, space)?
+            stream::read(fd, space)
         };
-        Ok(self.note_read(count))
+        let Ok(count @ 1..) = received else { return self.received_nothing(received) };
+        self.note_read(count);
+        Ok(count)
     }
 
     #[inline]
-    fn note_read(&mut self, count: usize) -> usize {
-        if count == 0 {
-            self.connection.turn_on(bits::END | bits::DIRTY);
-        }
+    fn note_read(&mut self, count: usize) {
         self.local.has_read.set(true);
         self.read_left = self.read_left.saturating_sub(count);
-        count
+    }
+
+    /// No bytes: not yet, or never again. A failed socket has nothing more to read either, and a
+    /// handler that doesn't care must not be left with it for ever.
+    #[cold]
+    fn received_nothing(&mut self, received: io::Result<usize>) -> io::Result<usize> {
+        let is_over = !matches!(&received, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        if is_over && !self.connection.has(bits::DATAGRAMS) {
+            self.connection.turn_on(bits::END | bits::DIRTY);
+        }
+        received
     }
 
     /// This event's budget is spent: the rest comes in the next turn.
@@ -374,8 +382,12 @@ impl Local {
         if let Err(error) = socket::set_nonblocking(fd.as_fd()) {
             return Err((error, handler));
         }
-        let is_socket = socket::is_socket(fd.as_fd());
-        let facts = bits::LENT | if is_socket { bits::SOCKET } else { 0 };
+        let facts = bits::LENT
+            | match socket::kind(fd.as_fd()) {
+                Some(socket::Kind::Stream) => bits::SOCKET,
+                Some(socket::Kind::Datagrams) => bits::SOCKET | bits::DATAGRAMS,
+                None => 0,
+            };
         self.add_connection(fd, interest, handler, facts)
     }
 }

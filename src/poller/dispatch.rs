@@ -36,7 +36,7 @@ impl Local {
             State::Closing | State::Closed => return,
         }
         self.has_read.set(false);
-        if event.is_readable() && connection.interest().is_readable() && is_open(connection) {
+        if event.is_readable() && wants_to_read(connection) {
             self.readable(connection);
         }
         let has_read = self.has_read.get();
@@ -97,6 +97,10 @@ impl Local {
             return self.refresh(connection);
         }
         let error = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
+        if connection.has(bits::DATAGRAMS) {
+            // It was one datagram's; the others go on.
+            return;
+        }
         let reason = error.map_or(CloseReason::PeerClosed, CloseReason::Error);
         self.request_close(connection, reason);
     }
@@ -183,8 +187,8 @@ impl Local {
     /// Another `on_read` for a connection whose budget was spent; or the listener that found no
     /// descriptor.
     pub(super) fn again(&self, connection: &Connection) {
-        let wants = connection.interest().is_readable() || connection.has(bits::LISTENER);
-        if is_open(connection) && wants {
+        let is_listener = is_open(connection) && connection.has(bits::LISTENER);
+        if is_listener || wants_to_read(connection) {
             self.call(connection, |handler, cx| handler.on_read(cx));
         }
     }
@@ -222,6 +226,11 @@ impl Local {
 
 fn is_open(connection: &Connection) -> bool {
     connection.state() == State::Open
+}
+
+/// The end is told once, whatever the kernel reports after it.
+fn wants_to_read(connection: &Connection) -> bool {
+    is_open(connection) && connection.interest().is_readable() && !connection.has(bits::END)
 }
 
 /// A callback under way: should it throw, what was taken out is put back.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::sys::clock;
+use crate::task::call_quietly;
 
 use super::Poller;
 use super::connection::{Connection, State, bits};
@@ -97,7 +98,8 @@ impl Local {
             }
         }
         for (_, waker) in self.drain.waiters.take() {
-            waker.wake();
+            // One that panics must not cost the others their wake-up.
+            call_quietly(|| waker.wake());
         }
     }
 

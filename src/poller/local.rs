@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::parts::cache::Cache;
 use crate::parts::timers::Timers;
 use crate::sys::clock;
 use crate::sys::epoll::{Epoll, Mask};
-use crate::task::drop_quietly;
+use crate::task::{call_quietly, drop_quietly};
 
 use super::connecting::Connecting;
 use super::connection::{Connection, bits};
@@ -83,7 +84,11 @@ pub(crate) enum Expiry {
 
 thread_local! {
     /// The poller of this thread, while it runs.
-    static CURRENT: Cell<Option<Rc<Local>>> = const { Cell::new(None) };
+    ///
+    /// It has no destructor, so that a poller may be driven and dropped by the thread's own
+    /// destructors: whoever enters a poller puts back what was here.
+    static CURRENT: Cell<ManuallyDrop<Option<Rc<Local>>>> =
+        const { Cell::new(ManuallyDrop::new(None)) };
 }
 
 /// One poller, as its own thread sees it. Nothing in here is borrowed while foreign code runs.
@@ -157,16 +162,12 @@ impl Local {
     /// The poller of this thread, if it is running one.
     #[inline]
     pub(crate) fn current() -> Option<Rc<Local>> {
-        // The thread's destructors may ask after the slot is gone.
-        CURRENT
-            .try_with(|current| {
-                let local = current.take();
-                let copy = local.clone();
-                current.set(local);
-                copy
-            })
-            .ok()
-            .flatten()
+        CURRENT.with(|current| {
+            let local = current.replace(ManuallyDrop::new(None));
+            let copy = (*local).clone();
+            current.set(local);
+            copy
+        })
     }
 
     /// As [`Local::current`], with an error that says what is missing.
@@ -177,7 +178,8 @@ impl Local {
     }
 
     pub(super) fn set_current(local: Option<Rc<Local>>) -> Option<Rc<Local>> {
-        CURRENT.with(|current| current.replace(local))
+        let before = CURRENT.with(|current| current.replace(ManuallyDrop::new(local)));
+        ManuallyDrop::into_inner(before)
     }
 
     // ---- the table ----
@@ -481,7 +483,7 @@ impl Local {
     fn feed_starved(&self) {
         for who in self.starved.take() {
             match who {
-                Starved::Task(waker) => waker.wake(),
+                Starved::Task(waker) => call_quietly(|| waker.wake()),
                 Starved::Listener(token) => self.later(Due::Again(token)),
             }
         }

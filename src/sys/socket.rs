@@ -164,9 +164,20 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether `fd` is a stream socket, for which recv(2) and send(2) work as on TCP.
-pub(crate) fn is_socket(fd: BorrowedFd<'_>) -> bool {
-    SockRef::from(&fd.as_fd()).r#type().is_ok()
+/// What a socket carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Bytes, which come to an end.
+    Stream,
+    /// Messages, of which one may be empty.
+    Datagrams,
+}
+
+/// What `fd` carries; None if it is not a socket.
+pub(crate) fn kind(fd: BorrowedFd<'_>) -> Option<Kind> {
+    let of = SockRef::from(&fd).r#type().ok()?;
+    let is_stream = of == Type::STREAM || of == Type::SEQPACKET;
+    Some(if is_stream { Kind::Stream } else { Kind::Datagrams })
 }
 
 /// Takes away what would make the close of the socket with the number `fd` wait: SO_LINGER with a

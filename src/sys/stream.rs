@@ -65,8 +65,13 @@ pub(crate) fn recv_vectored(
 pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let [pointer, length] = [buffer.as_mut_ptr() as usize, buffer.len()];
     let arguments = [fd.as_raw_fd() as usize, pointer, length, 0, 0, 0];
-    // SAFETY: `buffer` is writable for `length` bytes.
-    checked(unsafe { syscall(libc::SYS_read, arguments) })
+    loop {
+        // SAFETY: `buffer` is writable for `length` bytes.
+        match checked(unsafe { syscall(libc::SYS_read, arguments) }) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// write(2), for descriptors that are not sockets. They are non-blocking.

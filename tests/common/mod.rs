@@ -59,11 +59,17 @@ pub fn ask(mut stream: &TcpStream, request: &[u8]) -> Vec<u8> {
     read_exactly(stream, request.len())
 }
 
-/// Whether the peer has ended the connection, by FIN or by RST. Waits for it.
+/// Whether the peer has ended the connection, by FIN or by RST. Waits for it, and reads what comes
+/// before it.
 pub fn is_ended(mut stream: &TcpStream) -> bool {
-    match stream.read(&mut [0]) {
-        Ok(count) => count == 0,
-        Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+    loop {
+        return match stream.read(&mut [0; 1024]) {
+            Ok(0) => true,
+            Ok(_) => continue,
+            Err(error) => {
+                !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+            }
+        };
     }
 }
 
@@ -267,3 +273,22 @@ fn run_alone(name: &str) -> Output {
     }
     child.wait_with_output().expect("it has ended")
 }
+
+// ---- panics ----
+
+/// Panics, without a message on the terminal: those are for what goes wrong.
+pub fn panic_on_purpose() -> ! {
+    static QUIET: std::sync::Once = std::sync::Once::new();
+    QUIET.call_once(|| {
+        let loud = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if info.payload().downcast_ref::<&str>() != Some(&ON_PURPOSE) {
+                loud(info);
+            }
+        }));
+    });
+    std::panic::panic_any(ON_PURPOSE)
+}
+
+/// What [`panic_on_purpose`] says.
+pub const ON_PURPOSE: &str = "on purpose";
