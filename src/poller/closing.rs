@@ -120,17 +120,17 @@ impl Local {
         }
         let is_one_sided = connection.has(bits::SOCKET) && !connection.has(bits::END | bits::LENT);
         if is_requested && is_one_sided && !connection.has(bits::LISTENER) {
-            return self.close_without_reset(fd);
+            return self.close_without_reset(fd, connection.has(bits::LAST_WORDS));
         }
         drop(fd);
         self.descriptor_closed();
     }
 
-    /// Closes a socket on which we have said our last word. If the peer is still sending, a plain
-    /// close would answer with a reset, which destroys what the peer has not read yet: RFC 9112,
-    /// section 9.6. So we listen, for a while, without keeping what comes.
-    pub(super) fn close_without_reset(&self, fd: std::os::fd::OwnedFd) {
-        let is_quiet = stream::unread(fd.as_fd()).unwrap_or(0) == 0;
+    /// Closes a socket. If the peer is still sending, a plain close would answer with a reset, which
+    /// destroys what the peer has not read yet: RFC 9112, section 9.6. So if it is, or if we have
+    /// just said something, we listen, for a while, without keeping what comes.
+    pub(super) fn close_without_reset(&self, fd: std::os::fd::OwnedFd, last_words: bool) {
+        let is_quiet = !last_words && stream::unread(fd.as_fd()).unwrap_or(0) == 0;
         if is_quiet || socket::shutdown(fd.as_fd(), std::net::Shutdown::Write).is_err() {
             drop(fd);
             return self.descriptor_closed();

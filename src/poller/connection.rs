@@ -52,6 +52,8 @@ pub(crate) mod bits {
     pub(crate) const ENDS: u16 = 1 << 9;
     /// A socket of datagrams: an empty one is no end, and an error belongs to one datagram.
     pub(crate) const DATAGRAMS: u16 = 1 << 13;
+    /// The callback that asked for the end has written: its last words are to be heard.
+    pub(crate) const LAST_WORDS: u16 = 1 << 15;
 }
 
 /// What is taken out of the connection while a callback runs: the handler and the descriptor.

@@ -201,6 +201,7 @@ impl<'a> EvContext<'a> {
         // What nearly every write is, small enough to become part of its caller.
         if let (Some(fd), true) = (&self.fd, self.may_send_now()) {
             sent = stream::send(fd.as_fd(), bytes);
+            self.local.has_written.set(true);
             if matches!(sent, Ok(count) if count == bytes.len()) {
                 return Ok(());
             }
@@ -228,6 +229,7 @@ impl<'a> EvContext<'a> {
         let total: usize = bufs.iter().map(|buf| buf.len()).sum();
         let mut sent = 0;
         if self.may_send_now() && total > 0 {
+            self.local.has_written.set(true);
             sent = self.sent(stream::send_vectored(self.descriptor(), bufs))?;
             if sent == total {
                 return Ok(());

@@ -129,6 +129,7 @@ impl Local {
     {
         let Some(Body { mut handler, fd }) = connection.take_body() else { return };
         assert!(!self.in_callback.replace(true), "callbacks never nest");
+        self.has_written.set(false);
         let mut call = Call { cx: EvContext::new(self, connection, fd), handler: &mut handler };
         let result = callback(&mut **call.handler, &mut call.cx);
         self.in_callback.set(false);
@@ -161,7 +162,12 @@ impl Local {
     fn settle(&self, connection: &Connection, result: io::Result<Action>) {
         let reason = match result {
             Ok(Action::Keep) => return,
-            Ok(Action::Close) => CloseReason::Requested,
+            Ok(Action::Close) => {
+                if self.has_written.get() || connection.has(bits::OUTPUT) {
+                    connection.turn_on(bits::LAST_WORDS);
+                }
+                CloseReason::Requested
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Err(error) => CloseReason::Error(error),
         };

@@ -114,6 +114,8 @@ pub(crate) struct Local {
     pub(super) in_callback: Cell<bool>,
     /// The last callback has read something, an end included.
     pub(super) has_read: Cell<bool>,
+    /// This callback has written something.
+    pub(super) has_written: Cell<bool>,
     /// The poller is ending: nothing new is registered.
     gone: Cell<bool>,
     /// Handlers' connections that count for the shutdown.
@@ -150,6 +152,7 @@ impl Local {
             now: Cell::new(0),
             in_callback: Cell::new(false),
             has_read: Cell::new(false),
+            has_written: Cell::new(false),
             gone: Cell::new(false),
             connections: Cell::new(0),
             connections_made: Cell::new(0),

@@ -202,7 +202,7 @@ impl Local {
             let _ = self.epoll.remove(owed.fd.as_fd());
             socket::never_linger(owed.fd.as_raw_fd());
         } else if owed.outbox.pending() == 0 && owed.failure.is_none() {
-            return self.close_without_reset(owed.fd);
+            return self.close_without_reset(owed.fd, true);
         }
         drop(owed);
         self.descriptor_closed();

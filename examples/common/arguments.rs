@@ -1,0 +1,100 @@
+//! The arguments that every example server takes.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroUsize;
+
+use lexopt::{Arg, Parser, ValueExt};
+
+/// Where a server listens unless told otherwise: no other machine can reach it there.
+const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
+
+/// How a server is to run.
+#[derive(Debug)]
+pub struct Arguments {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// How many pollers to run; `None` leaves it to the library.
+    pub pollers: Option<NonZeroUsize>,
+    /// Which API serves the connections.
+    pub api: Api,
+}
+
+/// The two APIs of the library.
+#[derive(Clone, Copy, Debug)]
+pub enum Api {
+    /// An `EvHandler` a connection.
+    Handler,
+    /// A task a connection.
+    Async,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// To serve.
+    Serve(Arguments),
+    /// To say how it is used.
+    Help,
+}
+
+/// What `--help` prints.
+pub fn help(name: &str, about: &str) -> String {
+    format!(
+        "{about}
+
+Usage: {name} [OPTIONS]
+
+Options:
+      --addr <ADDRESS>     Where to listen [default: {DEFAULT_ADDRESS}]; port 0 takes a free one,
+                           and the first line printed names it
+      --pollers <NUMBER>   How many threads serve [default: one for each available CPU]
+      --api <API>          What serves a connection: handler or async [default: handler]
+  -h, --help               Print this
+
+SIGINT and SIGTERM end it gracefully; a second one ends it at once.
+"
+    )
+}
+
+impl Command {
+    /// Reads the command line of this process.
+    pub fn from_environment() -> Result<Command, lexopt::Error> {
+        let mut parser = Parser::from_env();
+        let mut address = None;
+        let mut pollers = None;
+        let mut api = Api::Handler;
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Arg::Long("addr") => address = Some(parser.value()?.parse_with(parse_address)?),
+                Arg::Long("pollers") => pollers = Some(parser.value()?.parse_with(parse_pollers)?),
+                Arg::Long("api") => api = parser.value()?.parse_with(parse_api)?,
+                Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
+                _ => return Err(argument.unexpected()),
+            }
+        }
+        let address = address.map_or_else(|| parse_address(DEFAULT_ADDRESS), Ok)?;
+        Ok(Command::Serve(Arguments { address, pollers, api }))
+    }
+}
+
+/// An address with a port. A host name is looked up here: nothing is served yet that could wait.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let mut addresses = text.to_socket_addrs().map_err(|error| {
+        format!("{error}; an address with a port is needed, such as {DEFAULT_ADDRESS} or [::1]:0")
+    })?;
+    addresses.next().ok_or_else(|| String::from("the name has no address"))
+}
+
+/// At least one.
+fn parse_pollers(text: &str) -> Result<NonZeroUsize, &'static str> {
+    text.parse().map_err(|_| "a number of threads is needed, at least 1")
+}
+
+/// One of two words.
+fn parse_api(text: &str) -> Result<Api, &'static str> {
+    match text {
+        "handler" => Ok(Api::Handler),
+        "async" => Ok(Api::Async),
+        _ => Err("it is either handler or async"),
+    }
+}

@@ -1,0 +1,74 @@
+//! What the example programs share: their arguments, their signals, and the frame around both.
+
+mod arguments;
+mod signals;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use corepoll::{Listening, Reactor, ReactorHandle};
+
+pub use arguments::{Api, Arguments};
+use arguments::{Command, help};
+
+/// The exit status for arguments that make no sense, as shells and the GNU tools have it.
+const USAGE_ERROR: u8 = 2;
+
+/// Runs a server from its arguments to its exit status. `about` says in a line or two what it does;
+/// `listen` opens its listener on a reactor that has yet to be started.
+pub fn run_server(
+    name: &str,
+    about: &str,
+    listen: impl FnOnce(&ReactorHandle, &Arguments) -> io::Result<Listening>,
+) -> ExitCode {
+    let outcome = match Command::from_environment() {
+        Ok(Command::Serve(arguments)) => serve(&arguments, listen),
+        Ok(Command::Help) => print(&help(name, about)),
+        Err(error) => {
+            eprintln!("{name}: {error}\nTry '{name} --help'.");
+            return ExitCode::from(USAGE_ERROR);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves until a signal comes.
+fn serve(
+    arguments: &Arguments,
+    listen: impl FnOnce(&ReactorHandle, &Arguments) -> io::Result<Listening>,
+) -> io::Result<()> {
+    let reactor = build_reactor(arguments)?;
+    let handle = reactor.handle();
+    // Before the address is announced: whoever has read it may send a signal at once.
+    signals::shut_down_on_signal(handle.clone())?;
+    let listening = listen(&handle, arguments)?;
+    announce(listening.local_addr()?)?;
+    reactor.run()
+}
+
+/// A reactor with as many pollers as asked for; by default one for each CPU that we may use.
+fn build_reactor(arguments: &Arguments) -> io::Result<Reactor> {
+    match arguments.pollers {
+        Some(pollers) => Reactor::builder().pollers(pollers.get()).build(),
+        None => Reactor::new(),
+    }
+}
+
+/// The first line printed: with port 0, this is how others learn the port.
+fn announce(address: SocketAddr) -> io::Result<()> {
+    print(&format!("listening on {address}\n"))
+}
+
+/// Prints at once, and without the panic of `print!` when nobody reads.
+fn print(text: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    output.flush()
+}

@@ -1,0 +1,7 @@
+//! The example programs, run as their users run them: started with arguments, asked by plain
+//! blocking sockets, ended by signals.
+
+mod echo;
+mod frame;
+mod support;
+mod techempower;

@@ -1,0 +1,125 @@
+//! Starts the example programs, which `cargo test` builds before it runs any test.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// The two APIs that each program can serve with.
+pub const APIS: [&str; 2] = ["handler", "async"];
+
+/// When a test gives up on an answer. No test waits this long unless it fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running example program; killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    /// The process.
+    child: Child,
+    /// What it has announced.
+    address: SocketAddr,
+    /// All that it prints after that, once it has ended.
+    output: mpsc::Receiver<String>,
+}
+
+impl Server {
+    /// Starts `example` on a free port, serving by `api`, and waits until it has named its address.
+    pub fn start(example: &str, api: &str) -> Server {
+        Server::start_with(example, &["--addr", "127.0.0.1:0", "--pollers", "2", "--api", api])
+    }
+
+    /// The same with these arguments.
+    pub fn start_with(example: &str, arguments: &[&str]) -> Server {
+        let mut command = command(example);
+        let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().expect("starts");
+        let mut output = BufReader::new(child.stdout.take().expect("its output is piped"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("prints");
+        let announced = line.strip_prefix("listening on ").expect("names its address first");
+        let address = announced.trim_end().parse().expect("an address");
+        let (sender, rest) = mpsc::channel();
+        thread::spawn(move || {
+            let mut text = String::new();
+            output.read_to_string(&mut text).expect("prints text");
+            // Nobody needs to wait for it.
+            let _ = sender.send(text);
+        });
+        Server { child, address, output: rest }
+    }
+
+    /// The address that it announced.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A connection to it, which gives up after a while where it would hang.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("connects");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_nodelay(true).expect("no delay");
+        stream
+    }
+
+    /// Sends it a signal, `TERM` or `INT`. The shell's own `kill` is always there.
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("runs").success());
+    }
+
+    /// How it ends, having printed nothing more.
+    pub fn wait(mut self) -> ExitStatus {
+        let printed = self.output.recv_timeout(PATIENCE).expect("ends");
+        assert_eq!(printed, "");
+        self.child.wait().expect("ends")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail if it has ended already, as it should have.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends all of `bytes` and ends the direction, from a thread of its own; and says so when nothing
+/// could be written for a while. Where the server is only slow, that is said early, which does no
+/// harm; where nothing holds the sender back, the channel just closes.
+pub fn send_until_held_back(
+    stream: &TcpStream,
+    bytes: Vec<u8>,
+) -> (thread::JoinHandle<()>, mpsc::Receiver<()>) {
+    let (notice, held_back) = mpsc::sync_channel(1);
+    let mut stream = stream.try_clone().expect("a clone");
+    stream.set_write_timeout(Some(Duration::from_millis(300))).expect("a timeout");
+    let sending = thread::spawn(move || {
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            match stream.write(rest) {
+                Ok(length) => rest = &rest[length..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => drop(notice.try_send(())),
+                Err(error) => panic!("is read: {error}"),
+            }
+        }
+        stream.shutdown(Shutdown::Write).expect("ends");
+    });
+    (sending, held_back)
+}
+
+/// The command that runs an example.
+pub fn command(example: &str) -> Command {
+    Command::new(path(example))
+}
+
+/// `target/<profile>/examples/<name>`: this test's own program lies in `deps` beside it.
+fn path(example: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the test's path");
+    let profile = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+    let path = profile.join("examples").join(example);
+    assert!(path.exists(), "{} is missing: run `cargo build --examples`", path.display());
+    path
+}
