@@ -1,4 +1,15 @@
-//! corepoll
+#![doc = include_str!("../README.md")]
+//!
+//! # The map
+//!
+//! | where | what |
+//! |---|---|
+//! | [`Reactor`], [`Builder`], [`Budget`] | pollers and their threads: how many, where, with which limits |
+//! | [`EvHandler`], [`EvContext`] | the callback API |
+//! | [`spawn_local`], [`block_on`], [`JoinHandle`] | tasks |
+//! | [`net`], [`time`] | sockets and timers for tasks |
+//! | [`Acceptor`], [`Connector`], [`ReactorHandle::serve`] | connections in and out |
+//! | [`PollerHandle`], [`ReactorHandle`] | the way in from other threads |
 #![allow(dead_code)]
 
 mod base;
