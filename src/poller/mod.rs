@@ -16,6 +16,7 @@
 //! | `source` | a registration that tasks wait on |
 //! | `handle` | the remote side |
 //! | `drain` | how a poller is shut down |
+//! | `local_poller` | a poller for somebody else's loop |
 //! | `block_on` | a poller on the caller's thread |
 
 mod block_on;
@@ -29,6 +30,7 @@ pub(crate) mod handle;
 pub(crate) mod handler;
 mod handover;
 pub(crate) mod local;
+pub(crate) mod local_poller;
 mod owed;
 pub(crate) mod source;
 mod timing;
@@ -96,8 +98,8 @@ pub(crate) struct Poller {
     local: Rc<Local>,
     /// Room for a wait's events; out of here during a turn.
     events: Cell<Events>,
-    /// Keeps the descriptor open for as long as it is registered.
-    _bell: Arc<EventFd>,
+    /// Rung by whoever gives it work while it sleeps.
+    bell: Arc<EventFd>,
 }
 
 impl Poller {
@@ -106,7 +108,7 @@ impl Poller {
         let budget = seed.budget.at_least_one();
         let events = Cell::new(Events::with_capacity(budget.events_per_wait));
         let local = Local::new(seed.epoll, seed.handle, budget, seed.read_buffer_size);
-        Poller { executor: seed.seed.adopt(), local: Rc::new(local), events, _bell: seed.bell }
+        Poller { executor: seed.seed.adopt(), local: Rc::new(local), events, bell: seed.bell }
     }
 
     /// One turn of the loop: everything that a poller does is done from here. It waits for `most`
@@ -114,7 +116,7 @@ impl Poller {
     pub(crate) fn turn(&self, most: Option<Duration>) -> io::Result<()> {
         let local = &*self.local;
         let budget = &local.budget;
-        self.executor.run(budget.tasks_per_turn, budget.mail_per_turn);
+        self.run_tasks();
         let mut events = self.events.take();
         let count = self.wait(&mut events, most)?;
         local.new_turn();
@@ -124,6 +126,12 @@ impl Poller {
         self.executor.open_mail(budget.mail_per_turn);
         local.finish_turn();
         Ok(())
+    }
+
+    /// Runs what is runnable, up to the budget; says how many tasks were polled.
+    fn run_tasks(&self) -> usize {
+        let budget = &self.local.budget;
+        self.executor.run(budget.tasks_per_turn, budget.mail_per_turn)
     }
 
     /// Waits for events: until the next deadline at the longest.

@@ -131,6 +131,19 @@ impl Epoll {
         std::os::fd::AsFd::as_fd(&self.fd)
     }
 
+    /// Whether a wait would return at once. Takes no event.
+    pub(crate) fn has_events(&self) -> io::Result<bool> {
+        let mut asked = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: `asked` is one valid pollfd.
+        let answer = unsafe { libc::poll(&mut asked, 1, 0) };
+        match answer {
+            0.. => Ok(answer > 0),
+            // A signal came first: the next look finds the event.
+            _ if io::Error::last_os_error().raw_os_error() == Some(libc::EINTR) => Ok(true),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
     /// Registers `fd` under `token`.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: Token, mask: Mask) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd.as_raw_fd(), token, mask)

@@ -14,3 +14,4 @@ pub(crate) mod socket;
 pub(crate) mod socket_file;
 pub(crate) mod stream;
 mod syscall;
+pub(crate) mod timerfd;
