@@ -2,6 +2,7 @@
 //! blocking sockets, ended by signals.
 
 mod echo;
+mod embed;
 mod frame;
 mod support;
 mod techempower;
