@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use socket2::SockAddr;
 
@@ -16,8 +17,8 @@ use crate::poller::handle::{PollerHandle, gone};
 use crate::poller::handler::EvHandler;
 use crate::poller::local::Local;
 use crate::reactor::ReactorHandle;
-use crate::sys::socket;
 use crate::sys::socket_file::{self, SocketFile};
+use crate::sys::{socket, steering};
 use crate::task::drop_quietly;
 
 use super::accept::{Deliver, Listener};
@@ -59,6 +60,8 @@ use super::spread::{Balance, Spread};
 pub struct Acceptor {
     address: String,
     listen: socket::Listen,
+    /// A connection goes to the listener of the processor that it came in on.
+    steer_by_cpu: bool,
     balance: Balance,
     /// None: the reactor that listens.
     target: Option<ReactorHandle>,
@@ -72,13 +75,13 @@ impl Acceptor {
     /// other file, a symbolic link too, is an error and left alone. The file is removed when the
     /// listener ends. See unix(7).
     pub fn new(addr: &str) -> Acceptor {
-        let listen = socket::Listen {
-            reuse_port: false,
-            backlog: BACKLOG,
-            recv_buffer_size: None,
-            only_v6: None,
-        };
-        Acceptor { address: addr.to_owned(), listen, balance: Balance::default(), target: None }
+        Acceptor {
+            address: addr.to_owned(),
+            listen: socket::Listen::new(BACKLOG),
+            steer_by_cpu: false,
+            balance: Balance::default(),
+            target: None,
+        }
     }
 
     /// With SO_REUSEPORT every poller has a listener of its own, and the kernel brings each
@@ -102,6 +105,28 @@ impl Acceptor {
         self
     }
 
+    /// TCP_DEFER_ACCEPT: a connection is accepted when its first bytes have come, or after `limit`,
+    /// which the kernel rounds up to some seconds. Saves the wake-up in which there is nothing to
+    /// read; not for protocols in which the server speaks first. Nothing for Unix sockets. See
+    /// tcp(7). Default: off.
+    pub fn defer_accept(mut self, limit: Duration) -> Acceptor {
+        self.listen.defer_accept = Some(limit);
+        self
+    }
+
+    /// With [`Acceptor::reuse_port`]: the kernel brings each connection to the poller whose index
+    /// is the number of the processor that the connection's first packet was handled on, modulo the
+    /// number of pollers; and not to one chosen by a hash. So where the pollers are placed on the
+    /// processors 0, 1, 2, ..., a packet stays on its processor all the way
+    /// (SO_ATTACH_REUSEPORT_CBPF of socket(7)).
+    ///
+    /// With [`Balance::Local`] connections stay there; the default hands over those that are too
+    /// many for a poller. Default: off.
+    pub fn steer_by_cpu(mut self, on: bool) -> Acceptor {
+        self.steer_by_cpu = on;
+        self
+    }
+
     /// How connections are spread over the pollers. Default: [`Balance::LeastLoaded`].
     pub fn balance(mut self, balance: Balance) -> Acceptor {
         self.balance = balance;
@@ -119,7 +144,8 @@ impl Acceptor {
     /// connection.
     ///
     /// # Errors
-    /// The address is malformed or cannot be listened at, or the reactor has ended.
+    /// The address is malformed or cannot be listened at, [`Acceptor::steer_by_cpu`] has nothing to
+    /// choose from, or the reactor has ended.
     pub fn listen<H: EvHandler>(
         self,
         on: &ReactorHandle,
@@ -142,12 +168,20 @@ impl Acceptor {
             (Endpoint::Ip(_), true) => on.pollers().len(),
             _ => 1,
         };
+        if self.steer_by_cpu && !self.listen.reuse_port {
+            let message = "steer_by_cpu chooses among the listeners that reuse_port(true) makes";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         let mut sockets = Vec::with_capacity(count);
         for _ in 0..count {
             let (fd, file, bound) = self.bind(&endpoint)?;
             // The others listen at the port that the kernel chose for the first.
             endpoint = bound;
             sockets.push((fd, file));
+        }
+        if self.steer_by_cpu && count > 1 {
+            // The sockets are numbered in the order in which they began to listen.
+            steering::by_cpu(sockets[0].0.as_fd(), count).map_err(|error| self.describe(&error))?;
         }
         let address = match endpoint {
             Endpoint::Ip(address) => Some(address),

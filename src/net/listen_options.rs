@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use crate::sys::socket;
 
@@ -41,13 +42,7 @@ impl Default for ListenOptions {
 impl ListenOptions {
     /// The defaults: SO_REUSEADDR on, SO_REUSEPORT off, a backlog of 4096.
     pub fn new() -> ListenOptions {
-        let listen = socket::Listen {
-            reuse_port: false,
-            backlog: BACKLOG,
-            recv_buffer_size: None,
-            only_v6: None,
-        };
-        ListenOptions { listen }
+        ListenOptions { listen: socket::Listen::new(BACKLOG) }
     }
 
     /// SO_REUSEPORT: several sockets may listen at one address, and the kernel spreads
@@ -74,6 +69,14 @@ impl ListenOptions {
     /// ipv6(7).
     pub fn only_v6(mut self, on: bool) -> ListenOptions {
         self.listen.only_v6 = Some(on);
+        self
+    }
+
+    /// TCP_DEFER_ACCEPT: a connection is accepted when its first bytes have come, or after `limit`,
+    /// which the kernel rounds up to some seconds. Saves the wake-up in which there is nothing to
+    /// read; not for protocols in which the server speaks first. See tcp(7).
+    pub fn defer_accept(mut self, limit: Duration) -> ListenOptions {
+        self.listen.defer_accept = Some(limit);
         self
     }
 

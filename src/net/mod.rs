@@ -17,12 +17,15 @@ mod serve;
 mod split;
 pub(crate) mod spread;
 mod tcp_listener;
+mod tcp_options;
 mod tcp_stream;
 mod udp_socket;
 mod unix_addr;
 mod unix_datagram;
 mod unix_listener;
 mod unix_stream;
+
+pub use socket2::TcpKeepalive;
 
 pub use accepting::Incoming;
 pub use addr::ToSocketAddrs;

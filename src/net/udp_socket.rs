@@ -234,7 +234,7 @@ impl UdpSocket {
     /// # Errors
     /// setsockopt(2).
     pub fn set_broadcast(&self, on: bool) -> io::Result<()> {
-        SockRef::from(&self.registered.fd()).set_broadcast(on)
+        SockRef::from(&self.registered).set_broadcast(on)
     }
 
     /// Whether SO_BROADCAST is on.
@@ -242,7 +242,7 @@ impl UdpSocket {
     /// # Errors
     /// getsockopt(2).
     pub fn broadcast(&self) -> io::Result<bool> {
-        SockRef::from(&self.registered.fd()).broadcast()
+        SockRef::from(&self.registered).broadcast()
     }
 }
 

@@ -263,7 +263,7 @@ impl UnixDatagram {
     /// # Errors
     /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        from_kernel(&SockRef::from(&self.registered.fd()).local_addr()?)
+        from_kernel(&SockRef::from(&self.registered).local_addr()?)
     }
 
     /// The address of [`UnixDatagram::connect`].
@@ -271,7 +271,7 @@ impl UnixDatagram {
     /// # Errors
     /// It isn't connected: getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        from_kernel(&SockRef::from(&self.registered.fd()).peer_addr()?)
+        from_kernel(&SockRef::from(&self.registered).peer_addr()?)
     }
 
     /// Ends one direction or both: shutdown(2). It is no error if there is no peer any more.

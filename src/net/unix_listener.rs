@@ -134,7 +134,7 @@ impl UnixListener {
     /// # Errors
     /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        from_kernel(&SockRef::from(&self.registered.fd()).local_addr()?)
+        from_kernel(&SockRef::from(&self.registered).local_addr()?)
     }
 }
 

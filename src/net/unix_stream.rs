@@ -135,7 +135,7 @@ impl UnixStream {
     /// # Errors
     /// getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        from_kernel(&SockRef::from(&self.registered.fd()).peer_addr()?)
+        from_kernel(&SockRef::from(&self.registered).peer_addr()?)
     }
 
     /// Our address, if we have one.
@@ -143,7 +143,7 @@ impl UnixStream {
     /// # Errors
     /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        from_kernel(&SockRef::from(&self.registered.fd()).local_addr()?)
+        from_kernel(&SockRef::from(&self.registered).local_addr()?)
     }
 
     /// Who the peer was when it connected or listened: SO_PEERCRED of unix(7).

@@ -344,6 +344,13 @@ impl Registered {
     }
 }
 
+impl AsFd for Registered {
+    /// As [`Registered::fd`].
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd()
+    }
+}
+
 impl Deref for Registered {
     type Target = Registration;
 

@@ -12,6 +12,7 @@ pub(crate) mod eventfd;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod socket_file;
+pub(crate) mod steering;
 pub(crate) mod stream;
 mod syscall;
 pub(crate) mod timerfd;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -17,6 +18,21 @@ pub(crate) struct Listen {
     pub(crate) recv_buffer_size: Option<usize>,
     /// IPV6_V6ONLY; None leaves the system's default.
     pub(crate) only_v6: Option<bool>,
+    /// TCP_DEFER_ACCEPT: how long a connection without a byte is kept back.
+    pub(crate) defer_accept: Option<Duration>,
+}
+
+impl Listen {
+    /// Nothing but a backlog.
+    pub(crate) const fn new(backlog: u32) -> Listen {
+        Listen {
+            reuse_port: false,
+            backlog,
+            recv_buffer_size: None,
+            only_v6: None,
+            defer_accept: None,
+        }
+    }
 }
 
 /// A non-blocking stream socket for addresses of the family of `addr`.
@@ -42,6 +58,12 @@ pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> 
     if let Some(bytes) = settings.recv_buffer_size {
         socket.set_recv_buffer_size(bytes)?;
     }
+    if let (Some(limit), true) = (settings.defer_accept, addr.domain() != Domain::UNIX) {
+        // Whole seconds, and not none of them.
+        let seconds = limit.as_secs() + u64::from(limit.subsec_nanos() > 0);
+        let seconds = libc::c_int::try_from(seconds).unwrap_or(libc::c_int::MAX);
+        set_int(socket.as_fd(), libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)?;
+    }
     socket.bind(addr)?;
     socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
@@ -61,7 +83,7 @@ pub(crate) fn connect(addr: &SockAddr, from: Option<SocketAddr>) -> io::Result<O
     if let Some(from) = from {
         // The port is chosen at connect, when the whole four-tuple is known: ip(7).
         if from.port() == 0 {
-            bind_without_port(socket.as_fd())?;
+            set_int(socket.as_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
         }
         socket.set_reuse_address(true)?;
         socket.bind(&from.into())?;
@@ -73,19 +95,17 @@ pub(crate) fn connect(addr: &SockAddr, from: Option<SocketAddr>) -> io::Result<O
     }
 }
 
-/// IP_BIND_ADDRESS_NO_PORT, which socket2 doesn't have.
-fn bind_without_port(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let on: libc::c_int = 1;
+/// Sets an option that takes an int, for those which socket2 doesn't have.
+fn set_int(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    let size = size_of_val(&value) as libc::socklen_t;
     // SAFETY: the option takes an int, which is readable for its size.
-    let answer = unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_BIND_ADDRESS_NO_PORT,
-            (&raw const on).cast(),
-            size_of_val(&on) as libc::socklen_t,
-        )
-    };
+    let answer =
+        unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), size) };
     if answer < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -1,0 +1,138 @@
+//! The options of a TCP connection, beyond those that nearly everybody sets.
+
+use std::io;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+
+use super::tcp_stream::TcpStream;
+
+/// Others are set through `socket2::SockRef::from(&stream)`.
+impl TcpStream {
+    /// SO_LINGER: with a time of zero, closing resets the connection, and what has not been sent
+    /// yet is lost. See socket(7).
+    ///
+    /// Any other time means that close waits as long for what has not been sent yet: Linux blocks
+    /// the closing thread then. That would be the poller, so dropping a stream takes such a time
+    /// away first: the same bytes are sent, without the wait. What
+    /// [`into_std`](TcpStream::into_std) gives keeps it. Default: None.
+    ///
+    /// # Errors
+    /// setsockopt(2).
+    pub fn set_linger(&self, time: Option<Duration>) -> io::Result<()> {
+        // Through AsFd, which notes that the close has to look for it.
+        SockRef::from(self).set_linger(time)
+    }
+
+    /// The time of SO_LINGER, in whole seconds.
+    ///
+    /// # Errors
+    /// getsockopt(2).
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        self.options().linger()
+    }
+
+    /// SO_KEEPALIVE: whether a peer that has been silent for a while is asked if it is still there,
+    /// and when, how often and for how long. See tcp(7). None turns it off.
+    ///
+    /// ```
+    /// use corepoll::net::{TcpKeepalive, TcpListener, TcpStream};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// corepoll::block_on(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let stream = TcpStream::connect(listener.local_addr()?).await?;
+    ///     let minute = Duration::from_secs(60);
+    ///     stream.set_keepalive(&TcpKeepalive::new().with_time(minute).with_retries(3))?;
+    ///     assert!(stream.keepalive()?);
+    ///     stream.set_keepalive(None)?;
+    ///     assert!(!stream.keepalive()?);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// setsockopt(2).
+    pub fn set_keepalive<'a>(
+        &self,
+        keepalive: impl Into<Option<&'a TcpKeepalive>>,
+    ) -> io::Result<()> {
+        match keepalive.into() {
+            Some(parameters) => self.options().set_tcp_keepalive(parameters),
+            None => self.options().set_keepalive(false),
+        }
+    }
+
+    /// Whether SO_KEEPALIVE is on.
+    ///
+    /// # Errors
+    /// getsockopt(2).
+    pub fn keepalive(&self) -> io::Result<bool> {
+        self.options().keepalive()
+    }
+
+    /// TCP_USER_TIMEOUT: how long bytes may stay unacknowledged before the connection is given up,
+    /// to the millisecond. None is the system's default: some 15 minutes. See tcp(7).
+    ///
+    /// # Errors
+    /// setsockopt(2).
+    pub fn set_user_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.options().set_tcp_user_timeout(limit)
+    }
+
+    /// The time of TCP_USER_TIMEOUT.
+    ///
+    /// # Errors
+    /// getsockopt(2).
+    pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
+        self.options().tcp_user_timeout()
+    }
+
+    /// IP_TTL, or IPV6_UNICAST_HOPS: how many routers may pass the packets on, 1 to 255.
+    ///
+    /// # Errors
+    /// setsockopt(2).
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        if self.local_addr()?.is_ipv6() {
+            return self.options().set_unicast_hops_v6(ttl);
+        }
+        self.options().set_ttl_v4(ttl)
+    }
+
+    /// How many routers may pass the packets on.
+    ///
+    /// # Errors
+    /// getsockopt(2).
+    pub fn ttl(&self) -> io::Result<u32> {
+        if self.local_addr()?.is_ipv6() {
+            return self.options().unicast_hops_v6();
+        }
+        self.options().ttl_v4()
+    }
+
+    /// SO_BUSY_POLL: how long a read that finds nothing asks the network device itself, to the
+    /// microsecond. Zero is never. See socket(7).
+    ///
+    /// # Errors
+    /// `PermissionDenied`: it is longer than net.core.busy_read, and the process has no
+    /// CAP_NET_ADMIN; and others of setsockopt(2).
+    pub fn set_busy_poll(&self, time: Duration) -> io::Result<()> {
+        // The option is an int.
+        self.options().set_busy_poll(time.as_micros().min(i32::MAX as u128) as u32)
+    }
+
+    /// The time of SO_BUSY_POLL.
+    ///
+    /// # Errors
+    /// getsockopt(2).
+    pub fn busy_poll(&self) -> io::Result<Duration> {
+        Ok(Duration::from_micros(self.options().busy_poll()?.into()))
+    }
+
+    /// The socket, for options that leave nothing of it behind.
+    fn options(&self) -> SockRef<'_> {
+        SockRef::from(self.registered())
+    }
+}

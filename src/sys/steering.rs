@@ -1,0 +1,42 @@
+//! Which listener of a SO_REUSEPORT group a connection goes to.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Where a program finds the number of the processor that runs it: an offset which no packet has,
+/// bpf(2) and linux/filter.h.
+const CURRENT_CPU: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_CPU) as u32;
+
+/// Has the group of `listener`, which is of `count` sockets, choose by the processor that the first
+/// packet of a connection is handled on: the socket with its number modulo `count`, in the order in
+/// which they began to listen.
+pub(crate) fn by_cpu(listener: BorrowedFd<'_>, count: usize) -> io::Result<()> {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    let mut program = [
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, CURRENT_CPU),
+        instruction(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, count),
+        instruction(libc::BPF_RET | libc::BPF_A, 0),
+    ];
+    let program =
+        libc::sock_fprog { len: program.len() as libc::c_ushort, filter: program.as_mut_ptr() };
+    // SAFETY: the option takes a sock_fprog, which is readable for its size and names
+    // instructions that are alive. The kernel copies them and keeps no pointer.
+    let answer = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const program).cast(),
+            size_of_val(&program) as libc::socklen_t,
+        )
+    };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// One instruction without a jump.
+fn instruction(code: u32, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
+}
