@@ -99,6 +99,39 @@ fn a_lingering_stream_does_not_block_the_poller_when_it_is_dropped() {
     assert_eq!(common::read_to_end(&peer).len(), filled);
 }
 
+/// Fills the connection, lets it linger, and fails.
+struct Lingers(mpsc::Sender<usize>);
+
+impl EvHandler for Lingers {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        SockRef::from(&cx.fd()).set_linger(Some(Duration::from_secs(3600)))?;
+        let socket = cx.fd().try_clone_to_owned()?;
+        let mut socket = StdStream::from(socket);
+        let mut filled = 0;
+        while let Ok(count) = socket.write(&[5; 4096]) {
+            filled += count;
+        }
+        self.0.send(filled).map_err(io::Error::other)?;
+        Err(io::Error::other("closed at once"))
+    }
+
+    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Keep)
+    }
+}
+
+#[test]
+fn nor_does_a_handlers_connection() {
+    let (sender, filled) = mpsc::channel();
+    let (server, addr) = Server::of_handlers(move || Lingers(sender.clone()));
+    let peer = common::connect(addr);
+    let filled = filled.recv_timeout(PATIENCE).unwrap();
+    // The poller goes on.
+    let handle = server.handle().clone();
+    within_patience(move || block_on(handle.pollers()[0].spawn_on(|| async {})).unwrap());
+    assert_eq!(common::read_to_end(&peer).len(), filled);
+}
+
 #[test]
 fn a_linger_of_zero_resets() {
     in_a_poller(|| async {

@@ -1,7 +1,7 @@
 //! How a connection ends.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
@@ -117,6 +117,8 @@ impl Local {
         if connection.has(bits::LENT) {
             // Somebody may hold the same open file: closing ours would not end the registration.
             let _ = self.epoll.remove(fd.as_fd());
+            // Nor may its close wait, if whoever knew of it has asked for that.
+            socket::never_linger(fd.as_raw_fd());
         }
         let is_one_sided = connection.has(bits::SOCKET) && !connection.has(bits::END | bits::LENT);
         if is_requested && is_one_sided && !connection.has(bits::LISTENER) {
