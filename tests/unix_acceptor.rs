@@ -4,6 +4,7 @@ mod common;
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -196,7 +197,7 @@ fn a_reactor_that_was_never_started_removes_its_file() {
 fn of_many_that_start_together_one_listens() {
     let directory = Directory::new("race");
     let path = directory.path();
-    for _ in 0..20 {
+    for _ in 0..50 {
         drop(UnixListener::bind(&path).expect("a free path"));
         let server = Server::start(1);
         let barrier = std::sync::Barrier::new(8);
@@ -216,4 +217,31 @@ fn of_many_that_start_together_one_listens() {
         server.stop(Duration::ZERO);
         assert!(!path.exists());
     }
+}
+
+/// Between its bind and its listen another process's socket refuses connections, as a stale one
+/// does. As long as that process has the lock of the directory, nobody takes it for one.
+#[test]
+fn one_that_is_about_to_listen_is_not_taken_for_a_stale_one() {
+    let directory = Directory::new("lock");
+    let path = directory.path();
+    let server = Server::start(1);
+    let lock = fs::File::open(&directory.0).expect("it is ours");
+    // SAFETY: takes no pointers; the descriptor is open.
+    #[allow(unsafe_code)]
+    let locked = unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX) };
+    assert_eq!(locked, 0);
+    let other = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+    let other = other.expect("a socket");
+    other.bind(&socket2::SockAddr::unix(&path).expect("a path")).expect("a free path");
+    thread::scope(|scope| {
+        let ours = scope.spawn(|| listen(&server, &path));
+        // Without the lock it would be done by then; with it, any time is right.
+        thread::sleep(Duration::from_millis(50));
+        other.listen(1).expect("it is bound");
+        drop(lock);
+        let refused = ours.join().expect("it doesn't panic").expect_err("somebody listens");
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+    });
+    UnixStream::connect(&path).expect("the other one listens");
 }

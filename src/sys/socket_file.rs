@@ -13,9 +13,9 @@ use socket2::SockAddr;
 use super::socket::{self, Listen};
 
 /// How often the lock of a directory is tried for.
-const TRIES: u32 = 100;
+const TRIES: u32 = 500;
 /// And how long it is waited between two tries. Whoever has it only binds and listens; should
-/// somebody keep it for another reason, a second is enough.
+/// somebody keep it for another reason, five seconds are enough.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The file of a socket of ours. Dropping it removes it, if it is still that file.
