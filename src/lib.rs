@@ -31,6 +31,7 @@ pub use base::token::Token;
 #[cfg(feature = "blocking")]
 pub use blocking::{BlockingHandle, spawn_blocking};
 pub use net::acceptor::{Acceptor, Listening};
+pub use net::connect_pool::{ConnectPool, Pooled};
 pub use net::connector::Connector;
 pub use net::spread::Balance;
 pub use parts::budget::Budget;

@@ -8,6 +8,7 @@ pub(crate) mod acceptor;
 mod addr;
 mod async_fd;
 mod byte_stream;
+pub(crate) mod connect_pool;
 pub(crate) mod connector;
 mod endpoint;
 mod handover;

@@ -128,8 +128,7 @@ impl Local {
     pub(crate) fn connect(&self, target: Target, recipient: Recipient) -> Token {
         let deadline = target.limit.map_or(clock::NEVER, |limit| clock::after(clock::now(), limit));
         if matches!(recipient, Recipient::Handler(_)) {
-            self.connections.set(self.connections.get() + 1);
-            self.connections_made.set(self.connections_made.get() + 1);
+            self.hold_up_shutdown();
         }
         let attempt = self.insert(|token| {
             let attempt = Rc::new(Connecting {
@@ -290,11 +289,34 @@ impl Local {
         let error = attempt.describe(error);
         match recipient {
             Recipient::Handler(handler) => {
-                self.connections.set(self.connections.get() - 1);
+                self.let_shutdown_go(false);
                 self.handle.leave();
                 self.connect_fail(handler, error);
             }
             Recipient::Descriptor(receive) => call_quietly(|| receive(Err(error))),
+        }
+    }
+
+    /// Tells a handler that it gets no connection: at the end of the turn. After the last turn,
+    /// now.
+    pub(crate) fn refuse(&self, handler: Box<dyn EvHandler>, error: io::Error) {
+        if self.is_gone() && !self.in_callback.get() {
+            return self.connect_fail(handler, error);
+        }
+        self.later(Due::Refuse(handler, error));
+    }
+
+    /// A handler waits for a connection: the shutdown waits for it as it does for a connection.
+    pub(crate) fn hold_up_shutdown(&self) {
+        self.connections.set(self.connections.get() + 1);
+        self.connections_made.set(self.connections_made.get() + 1);
+    }
+
+    /// It waits no more: it gets a connection, which is counted by itself, or it gets none.
+    pub(crate) fn let_shutdown_go(&self, is_connected: bool) {
+        self.connections.set(self.connections.get() - 1);
+        if is_connected {
+            self.connections_made.set(self.connections_made.get() - 1);
         }
     }
 

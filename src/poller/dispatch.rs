@@ -207,6 +207,7 @@ impl Local {
                 Due::Open(token) => self.with_connection(token, |this, it| this.open(it)),
                 Due::Again(token) => self.with_connection(token, |this, it| this.again(it)),
                 Due::ConnectFail(token, error) => self.connect_failed(token, error),
+                Due::Refuse(handler, error) => self.connect_fail(handler, error),
                 Due::Close(token, reason) => {
                     self.with_connection(token, |this, it| this.close(it, reason));
                 }

@@ -25,7 +25,7 @@ use super::drain::Drain;
 use super::handle::PollerHandle;
 use super::handler::{CloseReason, EvHandler};
 use super::source::Source;
-use super::timing::HandlerTimer;
+use super::timing::{HandlerTimer, OnTimer};
 
 /// What a token stands for.
 #[derive(Clone)]
@@ -48,6 +48,8 @@ pub(crate) enum Due {
     Again(Token),
     /// `on_connect_fail`: the attempt has failed at once, or was closed.
     ConnectFail(Token, io::Error),
+    /// `on_connect_fail`, of a handler that has no connection.
+    Refuse(Box<dyn EvHandler>, io::Error),
 }
 
 /// Who found no free descriptor.
@@ -78,6 +80,8 @@ pub(crate) enum Expiry {
     Connect(Token),
     /// A task.
     Task(Waker),
+    /// A part of ours above the poller.
+    Ours(Rc<dyn OnTimer>),
     /// Nothing but the turn itself: the end of a grace.
     Turn,
 }

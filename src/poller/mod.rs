@@ -33,7 +33,7 @@ pub(crate) mod local;
 pub(crate) mod local_poller;
 mod owed;
 pub(crate) mod source;
-mod timing;
+pub(crate) mod timing;
 
 pub(crate) use block_on::READ_BUFFER_SIZE;
 pub use block_on::block_on;

@@ -1,6 +1,7 @@
 //! The timers of connections: linked through their entries, so that they end with it.
 
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::token::Token;
@@ -21,6 +22,12 @@ pub(crate) struct HandlerTimer {
     /// The connection's timers before and after this one.
     previous: Option<Token>,
     next: Option<Token>,
+}
+
+/// Something of ours, above the poller, that has a timer.
+pub(crate) trait OnTimer {
+    /// The timer is due, and gone.
+    fn on_timer(self: Rc<Self>);
 }
 
 impl EvContext<'_> {
@@ -148,6 +155,7 @@ impl Local {
             Some(Expiry::Task(waker)) => call_quietly(|| waker.wake()),
             Some(Expiry::Linger(connection)) => self.patience_is_over(connection),
             Some(Expiry::Connect(attempt)) => self.connect_timer(attempt),
+            Some(Expiry::Ours(ours)) => call_quietly(|| ours.on_timer()),
             _ => {}
         }
     }

@@ -1,0 +1,79 @@
+//! A connection in a handler's hands.
+
+use std::io;
+use std::rc::Rc;
+
+use crate::net::tcp_stream::TcpStream;
+use crate::poller::context::EvContext;
+use crate::poller::handler::{Action, CloseReason, EvHandler, TimerId};
+
+use super::shared::Shared;
+
+/// A handler with a connection of a pool, which gets it back at the end.
+pub(super) struct Leased {
+    handler: Box<dyn EvHandler>,
+    lease: Lease,
+}
+
+/// The pool's count of one connection. Dropping it says that the connection is gone.
+struct Lease(Option<Rc<Shared>>);
+
+impl Leased {
+    pub(super) fn new(handler: Box<dyn EvHandler>, pool: Rc<Shared>) -> Leased {
+        Leased { handler, lease: Lease(Some(pool)) }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.take() {
+            pool.lost();
+        }
+    }
+}
+
+impl EvHandler for Leased {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.handler.on_open(cx)
+    }
+
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.handler.on_read(cx)
+    }
+
+    fn on_write(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.handler.on_write(cx)
+    }
+
+    fn on_write_high(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.handler.on_write_high(cx)
+    }
+
+    fn on_write_low(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.handler.on_write_low(cx)
+    }
+
+    fn on_timeout(&mut self, cx: &mut EvContext<'_>, timer: TimerId) -> io::Result<Action> {
+        self.handler.on_timeout(cx, timer)
+    }
+
+    fn on_shutdown(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.handler.on_shutdown(cx)
+    }
+
+    fn on_connect_fail(&mut self, error: io::Error) {
+        self.handler.on_connect_fail(error);
+    }
+
+    /// What the handler has ended itself, with nothing left to send, can be used again.
+    fn on_close(&mut self, cx: &mut EvContext<'_>, reason: CloseReason) {
+        let is_requested = matches!(reason, CloseReason::Requested);
+        self.handler.on_close(cx, reason);
+        if is_requested
+            && let Some(registered) = cx.reclaim()
+            && let Some(pool) = self.lease.0.take()
+        {
+            pool.take_back(TcpStream::from_registered(registered), false);
+        }
+    }
+}

@@ -1,0 +1,500 @@
+//! The pool: what is idle, who waits, how it grows and shrinks.
+//!
+//! Nothing in here is borrowed while foreign code runs: wakers, handlers, and the drop of a
+//! stream, whose descriptor somebody may be waiting for.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use crate::base::token::Token;
+use crate::net::connector::target;
+use crate::net::tcp_stream::TcpStream;
+use crate::poller::connecting::{Recipient, Target, poller_ended};
+use crate::poller::context::EvContext;
+use crate::poller::handler::{EvHandler, copy_error};
+use crate::poller::local::{Expiry, Local};
+use crate::poller::timing::OnTimer;
+use crate::sys::{clock, stream};
+use crate::task::{call_quietly, drop_quietly};
+
+use super::leased::Leased;
+use super::queue::Queue;
+
+/// How long nothing is begun after a first failure.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+/// And after many.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the builder functions set.
+pub(super) struct Settings {
+    pub(super) min_idle: Cell<usize>,
+    pub(super) max_live: Cell<usize>,
+    pub(super) grow_by: Cell<usize>,
+    pub(super) connect_timeout: Cell<Duration>,
+    pub(super) idle_timeout: Cell<Duration>,
+}
+
+/// Who waits, or has waited.
+enum Waiter {
+    /// A task.
+    Task(Waker),
+    /// A handler.
+    Handler(Box<dyn EvHandler>),
+    /// A task that has been called and has not come yet.
+    Served(io::Result<TcpStream>),
+}
+
+/// A connection that nobody uses.
+struct Idle {
+    stream: TcpStream,
+    /// When it came back.
+    since: u64,
+}
+
+/// After failures.
+struct Backoff {
+    /// How long the present pause is. Zero: the last attempt was good.
+    pause: Cell<Duration>,
+    /// When it is over; 0 if there is none.
+    until: Cell<u64>,
+    /// How many pauses there have been. Of attempts that were begun together, one failure counts.
+    round: Cell<u64>,
+}
+
+/// A pool.
+pub(super) struct Shared {
+    /// The address as it was given,
+    name: Box<str>,
+    /// and that it is one: looked at once.
+    is_address: bool,
+    pub(super) settings: Settings,
+    /// How many handles there are.
+    handles: Cell<usize>,
+    /// The poller that it lives in, from the first use on.
+    home: RefCell<Option<Rc<Local>>>,
+    /// The last one that came back is last.
+    idle: RefCell<VecDeque<Idle>>,
+    waiters: RefCell<Queue<Waiter>>,
+    /// Connections: idle, in use, and on their way.
+    live: Cell<usize>,
+    /// Those on their way.
+    connecting: Cell<usize>,
+    backoff: Backoff,
+    /// The timer that is armed, and for when: the end of a pause, or of a connection's idle time.
+    timer: Cell<Option<(Token, u64)>>,
+}
+
+impl Shared {
+    pub(super) fn new(addr: &str) -> Shared {
+        let settings = Settings {
+            min_idle: Cell::new(0),
+            max_live: Cell::new(1024),
+            grow_by: Cell::new(1),
+            connect_timeout: Cell::new(Duration::from_secs(5)),
+            idle_timeout: Cell::new(Duration::from_secs(60)),
+        };
+        Shared {
+            name: addr.into(),
+            is_address: target(addr, None, None).is_ok(),
+            settings,
+            handles: Cell::new(0),
+            home: RefCell::new(None),
+            idle: RefCell::new(VecDeque::new()),
+            waiters: RefCell::new(Queue::new()),
+            live: Cell::new(0),
+            connecting: Cell::new(0),
+            backoff: Backoff {
+                pause: Cell::new(Duration::ZERO),
+                until: Cell::new(0),
+                round: Cell::new(0),
+            },
+            timer: Cell::new(None),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn idle(&self) -> usize {
+        self.idle.borrow().len()
+    }
+
+    pub(super) fn live(&self) -> usize {
+        self.live.get()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiters.borrow().waiting()
+    }
+
+    // ---- handles, and the poller ----
+
+    pub(super) fn add_handle(&self) {
+        self.handles.set(self.handles.get() + 1);
+    }
+
+    /// With the last handle, idle connections go. Who waits is still served.
+    pub(super) fn remove_handle(&self) {
+        self.handles.set(self.handles.get() - 1);
+        if self.handles.get() == 0 {
+            self.drop_idle();
+            if self.waiting() == 0 {
+                self.disarm();
+            }
+        }
+    }
+
+    fn drop_idle(&self) {
+        while let Some(idle) = { self.idle.borrow_mut().pop_front() } {
+            self.throw_away(idle.stream);
+        }
+    }
+
+    fn throw_away(&self, stream: TcpStream) {
+        drop_quietly(stream);
+        self.live.set(self.live.get() - 1);
+    }
+
+    fn disarm(&self) {
+        if let (Some((timer, _)), Some(home)) = (self.timer.take(), self.home()) {
+            drop(home.disarm(timer));
+        }
+    }
+
+    fn home(&self) -> Option<Rc<Local>> {
+        self.home.borrow().clone()
+    }
+
+    /// The poller of this thread, which is the pool's from now on if it had none.
+    fn enter(&self) -> io::Result<Rc<Local>> {
+        let here = Local::expect_current("ConnectPool")?;
+        match self.home() {
+            Some(home) if Rc::ptr_eq(&home, &here) => return Ok(here),
+            Some(home) if !home.is_gone() => {
+                return Err(io::Error::other("the connect pool lives in another poller"));
+            }
+            Some(_) => {
+                // What it had there is of no use here, and its timer has gone with the poller.
+                self.drop_idle();
+                self.timer.set(None);
+            }
+            None => {}
+        }
+        self.home.replace(Some(here.clone()));
+        Ok(here)
+    }
+
+    /// Whether there is something to connect to.
+    fn check(&self) -> io::Result<()> {
+        if self.is_address { Ok(()) } else { self.target().map(drop) }
+    }
+
+    fn target(&self) -> io::Result<Target> {
+        target(&self.name, Some(self.settings.connect_timeout.get()), None)
+    }
+
+    // ---- acquiring ----
+
+    /// An idle connection, or the place of `waker` in the queue.
+    pub(super) fn take_or_wait(
+        self: &Rc<Self>,
+        waker: &Waker,
+    ) -> io::Result<Result<TcpStream, Token>> {
+        self.enter()?;
+        if let Some(stream) = self.take_idle() {
+            self.grow();
+            return Ok(Ok(stream));
+        }
+        self.check()?;
+        let waiter = Waiter::Task(waker.clone());
+        let place = self.waiters.borrow_mut().push(waiter);
+        self.grow();
+        Ok(Err(place))
+    }
+
+    /// What a task has waited for, once it is there.
+    pub(super) fn poll_served(&self, place: Token, waker: &Waker) -> Poll<io::Result<TcpStream>> {
+        // Cloning and dropping wakers is foreign code.
+        let mut waiter = Waiter::Task(waker.clone());
+        let mut waiters = self.waiters.borrow_mut();
+        if let Some(present @ Waiter::Task(_)) = waiters.get_mut(place) {
+            std::mem::swap(present, &mut waiter);
+            drop(waiters);
+            drop_quietly(waiter);
+            return Poll::Pending;
+        }
+        let served = waiters.remove(place);
+        drop(waiters);
+        drop_quietly(waiter);
+        match served {
+            Some(Waiter::Served(result)) => Poll::Ready(result),
+            _ => unreachable!("a place belongs to one task, until it has been served"),
+        }
+    }
+
+    /// A task does not wait any more. What it has been given goes to the next one.
+    pub(super) fn leave(self: &Rc<Self>, place: Token) {
+        let left = self.waiters.borrow_mut().remove(place);
+        match left {
+            Some(Waiter::Served(Ok(stream))) => self.take_back(stream, false),
+            left => drop_quietly(left),
+        }
+    }
+
+    /// A connection for a handler.
+    pub(super) fn get_with(self: &Rc<Self>, cx: &mut EvContext<'_>, handler: Box<dyn EvHandler>) {
+        if let Err(error) = self.enter() {
+            return cx.local.refuse(handler, error);
+        }
+        if let Some(stream) = self.take_idle() {
+            self.open(cx.local, stream, handler);
+        } else if let Err(error) = self.check() {
+            cx.local.refuse(handler, error);
+        } else {
+            cx.local.hold_up_shutdown();
+            self.waiters.borrow_mut().push(Waiter::Handler(handler));
+        }
+        self.grow();
+    }
+
+    /// Gives a connection to a handler.
+    fn open(self: &Rc<Self>, local: &Local, stream: TcpStream, handler: Box<dyn EvHandler>) {
+        local.handle.join();
+        stream.registered().count();
+        let leased = Box::new(Leased::new(handler, self.clone()));
+        if let Err((error, leased)) = stream.into_registered().into_connection(leased) {
+            local.refuse(leased, error);
+        }
+    }
+
+    /// The idle connection that was used last, and is still good.
+    fn take_idle(&self) -> Option<TcpStream> {
+        loop {
+            let idle = self.idle.borrow_mut().pop_back()?;
+            if is_quiet(&idle.stream) {
+                return Some(idle.stream);
+            }
+            self.throw_away(idle.stream);
+        }
+    }
+
+    // ---- giving back ----
+
+    /// A connection is not used any more.
+    pub(super) fn take_back(self: &Rc<Self>, stream: TcpStream, is_broken: bool) {
+        let is_ours = self
+            .home()
+            .is_some_and(|home| !home.is_gone() && Rc::ptr_eq(&home, stream.registered().local()));
+        if is_ours && !is_broken && is_quiet(&stream) && is_writable(&stream) {
+            self.offer(stream);
+        } else {
+            drop_quietly(stream);
+            self.lost();
+        }
+    }
+
+    /// A connection that was in use is gone.
+    pub(super) fn lost(self: &Rc<Self>) {
+        self.live.set(self.live.get() - 1);
+        self.grow();
+    }
+
+    /// A good connection goes to the first who waits, or is idle.
+    fn offer(self: &Rc<Self>, stream: TcpStream) {
+        let Some(stream) = self.serve(Ok(stream)) else { return };
+        let (Ok(stream), Some(home)) = (stream, self.home()) else { return };
+        if self.handles.get() == 0 {
+            return self.throw_away(stream);
+        }
+        let since = clock::now();
+        self.idle.borrow_mut().push_back(Idle { stream, since });
+        self.arm(&home, clock::after(since, self.settings.idle_timeout.get()));
+    }
+
+    /// Gives `result` to the first who waits; it comes back if there is nobody.
+    fn serve(self: &Rc<Self>, result: io::Result<TcpStream>) -> Option<io::Result<TcpStream>> {
+        let mut waiters = self.waiters.borrow_mut();
+        let Some(place) = waiters.call_first() else { return Some(result) };
+        if let Some(waiter @ Waiter::Task(_)) = waiters.get_mut(place) {
+            let task = std::mem::replace(waiter, Waiter::Served(result));
+            drop(waiters);
+            if let Waiter::Task(waker) = task {
+                call_quietly(|| waker.wake());
+            }
+            return None;
+        }
+        let waiter = waiters.remove(place);
+        drop(waiters);
+        if let (Some(Waiter::Handler(handler)), Some(home)) = (waiter, self.home()) {
+            match result {
+                Ok(stream) => {
+                    home.let_shutdown_go(true);
+                    self.open(&home, stream, handler);
+                }
+                Err(error) => {
+                    home.let_shutdown_go(false);
+                    home.refuse(handler, error);
+                }
+            }
+        }
+        None
+    }
+
+    // ---- growing ----
+
+    /// Begins as many attempts as are missing, unless it is paused.
+    fn grow(self: &Rc<Self>) {
+        if !self.is_short() {
+            return;
+        }
+        let Some(home) = self.home() else { return };
+        if home.is_gone() {
+            return self.fail_all(&poller_ended());
+        }
+        let until = self.backoff.until.get();
+        if until > clock::now() {
+            return self.arm(&home, until);
+        }
+        while self.is_short() {
+            let room = self.settings.max_live.get() - self.live.get();
+            for _ in 0..self.settings.grow_by.get().min(room) {
+                // An address that is none: whoever asked has been told.
+                let Ok(target) = self.target() else { return };
+                self.begin(&home, target);
+            }
+        }
+    }
+
+    /// Whether connections are missing that may be made.
+    fn is_short(&self) -> bool {
+        if self.live.get() >= self.settings.max_live.get() {
+            return false;
+        }
+        let (waiting, connecting) = (self.waiting(), self.connecting.get());
+        if connecting != waiting || self.handles.get() == 0 {
+            // More than are waiting: a step is under way.
+            return connecting < waiting;
+        }
+        self.idle() < self.settings.min_idle.get()
+    }
+
+    fn begin(self: &Rc<Self>, home: &Local, target: Target) {
+        self.live.set(self.live.get() + 1);
+        self.connecting.set(self.connecting.get() + 1);
+        let (pool, round) = (self.clone(), self.backoff.round.get());
+        let receive = move |result| pool.attempt_ended(round, result);
+        home.connect(target, Recipient::Descriptor(Box::new(receive)));
+    }
+
+    fn attempt_ended(self: &Rc<Self>, round: u64, result: io::Result<OwnedFd>) {
+        self.connecting.set(self.connecting.get() - 1);
+        match result.and_then(|fd| TcpStream::from_fd(fd, "ConnectPool")) {
+            Ok(stream) => {
+                self.backoff.pause.set(Duration::ZERO);
+                self.backoff.until.set(0);
+                self.offer(stream);
+            }
+            Err(error) => {
+                self.live.set(self.live.get() - 1);
+                if round == self.backoff.round.get() {
+                    self.back_off();
+                }
+                self.fail_waiters(&error);
+            }
+        }
+        self.grow();
+    }
+
+    fn back_off(&self) {
+        let backoff = &self.backoff;
+        let pause = (backoff.pause.get() * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        backoff.pause.set(pause);
+        backoff.until.set(clock::after(clock::now(), pause));
+        backoff.round.set(backoff.round.get() + 1);
+    }
+
+    /// Tells those whose attempt has failed, or who have nothing left to wait for.
+    fn fail_waiters(self: &Rc<Self>, error: &io::Error) {
+        if self.waiting() > self.connecting.get() {
+            drop(self.serve(Err(copy_error(error))));
+        }
+        if self.live.get() == 0 {
+            self.fail_all(error);
+        }
+    }
+
+    /// Those who come while these are told wait for the next attempt.
+    fn fail_all(self: &Rc<Self>, error: &io::Error) {
+        for _ in 0..self.waiting() {
+            drop(self.serve(Err(copy_error(error))));
+        }
+    }
+
+    // ---- time ----
+
+    /// Looks at the pool at `at` at the latest.
+    fn arm(self: &Rc<Self>, home: &Local, at: u64) {
+        match self.timer.get() {
+            _ if at == clock::NEVER => {}
+            Some((_, due)) if due <= at => {}
+            Some((timer, _)) => {
+                home.reset(timer, at);
+                self.timer.set(Some((timer, at)));
+            }
+            None => {
+                let timer = home.arm(at, Expiry::Ours(self.clone()));
+                self.timer.set(Some((timer, at)));
+            }
+        }
+    }
+
+    /// Closes what has been idle for too long.
+    fn expire(self: &Rc<Self>, home: &Local) {
+        let limit = self.settings.idle_timeout.get();
+        loop {
+            let mut idle = self.idle.borrow_mut();
+            if idle.len() <= self.settings.min_idle.get() {
+                return;
+            }
+            let Some(end) = idle.front().map(|first| clock::after(first.since, limit)) else {
+                return;
+            };
+            if end > clock::now() {
+                drop(idle);
+                return self.arm(home, end);
+            }
+            let expired = idle.pop_front();
+            drop(idle);
+            if let Some(expired) = expired {
+                self.throw_away(expired.stream);
+            }
+        }
+    }
+}
+
+impl OnTimer for Shared {
+    fn on_timer(self: Rc<Self>) {
+        self.timer.set(None);
+        if let Some(home) = self.home() {
+            self.expire(&home);
+            self.grow();
+        }
+    }
+}
+
+/// Whether nothing has come on a connection: no byte, no end, no error.
+fn is_quiet(stream: &TcpStream) -> bool {
+    let seen = stream::peek(stream.registered().fd(), &mut [0]);
+    matches!(seen, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Whether the write direction is open: sending nothing is an error if it isn't.
+fn is_writable(stream: &TcpStream) -> bool {
+    stream::send(stream.registered().fd(), &[]).is_ok()
+}

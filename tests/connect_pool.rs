@@ -1,0 +1,544 @@
+//! The pool: who gets a connection, in which order, and what becomes of it.
+
+mod common;
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread;
+use std::time::Duration;
+
+use common::{ANY, PATIENCE, is_ended, patient, within_patience};
+use corepoll::{ConnectPool, block_on, spawn_local, time, yield_now};
+use futures::{AsyncReadExt, AsyncWriteExt};
+
+/// A server whose connections the test holds in its hands, in the order of their coming.
+struct Peer {
+    listener: TcpListener,
+    addr: String,
+}
+
+impl Peer {
+    fn new() -> Peer {
+        let listener = TcpListener::bind(ANY).expect("a free port");
+        let addr = listener.local_addr().expect("it is bound").to_string();
+        Peer { listener, addr }
+    }
+
+    /// Blocks the thread: the connection is there, or comes without it.
+    fn accept(&self) -> TcpStream {
+        patient(self.listener.accept().expect("somebody connects").0)
+    }
+
+    /// How many connections wait to be accepted.
+    fn waiting(&self) -> usize {
+        self.listener.set_nonblocking(true).expect("it takes it");
+        let mut count = 0;
+        while self.listener.accept().is_ok() {
+            count += 1;
+        }
+        self.listener.set_nonblocking(false).expect("it takes it");
+        count
+    }
+}
+
+/// Runs `test` on a poller that gives up after a while.
+fn run<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+    within_patience(move || {
+        block_on(async { time::timeout(PATIENCE, test()).await.expect("it hangs") });
+    });
+}
+
+/// Waits until `holds`, and lets the poller go on meanwhile.
+async fn until(mut holds: impl FnMut() -> bool) {
+    while !holds() {
+        time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn counts(pool: &ConnectPool) -> (usize, usize, usize) {
+    (pool.idle(), pool.live(), pool.waiting())
+}
+
+#[test]
+fn a_connection_is_used_again() {
+    run(|| async {
+        let peer = Peer::new();
+        let pool = ConnectPool::new(&peer.addr);
+        assert_eq!(counts(&pool), (0, 0, 0));
+        let mut stream = pool.get().await.expect("it listens");
+        assert_eq!(counts(&pool), (0, 1, 0));
+        let mut other = peer.accept();
+        stream.write_all(b"one").await.expect("it is connected");
+        drop(stream);
+        assert_eq!(counts(&pool), (1, 1, 0));
+        let mut stream = pool.get().await.expect("it is idle");
+        assert_eq!(counts(&pool), (0, 1, 0));
+        other.write_all(b"two").expect("it is connected");
+        let mut bytes = [0; 3];
+        stream.read_exact(&mut bytes).await.expect("it is connected");
+        assert_eq!(&bytes, b"two");
+        other.read_exact(&mut bytes).expect("it is connected");
+        assert_eq!(&bytes, b"one");
+        drop(stream);
+        assert_eq!(peer.waiting(), 0);
+    });
+}
+
+#[test]
+fn waiters_are_served_in_order_and_max_live_holds() {
+    run(|| async {
+        let peer = Peer::new();
+        let pool = ConnectPool::new(&peer.addr).max_live(2).grow_by(8);
+        let first = pool.get().await.expect("it listens");
+        let second = pool.get().await.expect("it listens");
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let mut tasks = Vec::new();
+        for n in 0..10 {
+            let (pool, order) = (pool.clone(), order.clone());
+            tasks.push(spawn_local(async move {
+                let stream = pool.get().await.expect("it listens");
+                order.borrow_mut().push(n);
+                yield_now().await;
+                drop(stream);
+            }));
+            yield_now().await;
+        }
+        until(|| pool.waiting() == 10).await;
+        assert_eq!(counts(&pool), (0, 2, 10));
+        drop(first);
+        drop(second);
+        for task in tasks {
+            task.await.expect("it doesn't panic");
+        }
+        assert_eq!(*order.borrow(), (0..10).collect::<Vec<_>>());
+        assert_eq!(counts(&pool), (2, 2, 0));
+        assert_eq!(peer.waiting(), 2);
+    });
+}
+
+#[test]
+fn a_newcomer_does_not_overtake() {
+    run(|| async {
+        let peer = Peer::new();
+        let pool = ConnectPool::new(&peer.addr).max_live(1);
+        let held = pool.get().await.expect("it listens");
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let task = spawn_local({
+            let (pool, order) = (pool.clone(), order.clone());
+            async move {
+                let stream = pool.get().await.expect("it listens");
+                order.borrow_mut().push("waiter");
+                drop(stream);
+            }
+        });
+        until(|| pool.waiting() == 1).await;
+        drop(held);
+        // The waiter has been called and has not run yet: the connection is in its hands.
+        assert_eq!(counts(&pool), (0, 1, 0));
+        let stream = pool.get().await.expect("it listens");
+        order.borrow_mut().push("newcomer");
+        drop(stream);
+        task.await.expect("it doesn't panic");
+        assert_eq!(*order.borrow(), ["waiter", "newcomer"]);
+    });
+}
+
+#[test]
+fn growth_comes_in_steps_and_keeps_a_minimum() {
+    run(|| async {
+        let peer = Peer::new();
+        let pool = ConnectPool::new(&peer.addr).grow_by(3);
+        let stream = pool.get().await.expect("it listens");
+        until(|| counts(&pool) == (2, 3, 0)).await;
+        drop(stream);
+        assert_eq!(counts(&pool), (3, 3, 0));
+
+        let peer = Peer::new();
+        let pool = ConnectPool::new(&peer.addr).min_idle(4).max_live(6);
+        assert_eq!(counts(&pool), (0, 0, 0), "nothing happens before the first use");
+        let one = pool.get().await.expect("it listens");
+        until(|| counts(&pool) == (4, 5, 0)).await;
+        let two = pool.get().await.expect("it listens");
+        until(|| counts(&pool) == (4, 6, 0)).await;
+        let three = pool.get().await.expect("it listens");
+        assert_eq!(counts(&pool), (3, 6, 0));
+        drop((one, two, three));
+        assert_eq!(counts(&pool), (6, 6, 0));
+        assert_eq!(peer.waiting(), 6);
+    });
+}
+
+#[test]
+fn an_idle_connection_that_has_ended_is_not_handed_out() {
+    run(|| async {
+        let peer = Peer::new();
+        let pool = ConnectPool::new(&peer.addr);
+        for reset in [false, true] {
+            drop(pool.get().await.expect("it listens"));
+            let other = peer.accept();
+            if reset {
+                common::reset(other)
+            } else {
+                drop(other)
+            }
+            let mut stream = pool.get().await.expect("another one is made");
+            assert_eq!(counts(&pool), (0, 1, 0));
+            let mut other = peer.accept();
+            stream.write_all(b"x").await.expect("it is connected");
+            other.read_exact(&mut [0]).expect("it is connected");
+            stream.discard();
+            assert!(is_ended(&other));
+            assert_eq!(counts(&pool), (0, 0, 0));
+        }
+        // Bytes that nobody asked for.
+        drop(pool.get().await.expect("it listens"));
+        let mut other = peer.accept();
+        other.write_all(b"go away").expect("it is connected");
+        let stream = pool.get().await.expect("another one is made");
+        assert!(is_ended(&other));
+        drop((peer.accept(), stream));
+    });
+}
+
+#[test]
+fn what_is_broken_does_not_come_back() {
+    run(|| async {
+        let peer = Peer::new();
+        let pool = ConnectPool::new(&peer.addr);
+
+        // Its end has been read.
+        let mut stream = pool.get().await.expect("it listens");
+        drop(peer.accept());
+        assert_eq!(stream.read(&mut [0]).await.expect("the end"), 0);
+        drop(stream);
+        assert_eq!(counts(&pool), (0, 0, 0));
+
+        // Its end has come and was not read.
+        let stream = pool.get().await.expect("it listens");
+        drop(peer.accept());
+        stream.readable().await.expect("the poller runs");
+        drop(stream);
+        assert_eq!(counts(&pool), (0, 0, 0));
+
+        // Something is left to read.
+        let stream = pool.get().await.expect("it listens");
+        let mut other = peer.accept();
+        other.write_all(b"rest").expect("it is connected");
+        stream.readable().await.expect("the poller runs");
+        drop(stream);
+        assert_eq!(counts(&pool), (0, 0, 0));
+
+        // It has been shut down for writing, through the stream and through the pooled one.
+        for through_stream in [true, false] {
+            let mut stream = pool.get().await.expect("it listens");
+            let other = peer.accept();
+            if through_stream {
+                stream.shutdown(std::net::Shutdown::Write).expect("it is connected");
+            } else {
+                stream.close().await.expect("it is connected");
+            }
+            drop(stream);
+            assert_eq!(counts(&pool), (0, 0, 0));
+            assert!(is_ended(&other));
+        }
+
+        // A waiter gets a new one.
+        let pool = pool.max_live(1);
+        let stream = pool.get().await.expect("it listens");
+        let waiter = spawn_local({
+            let pool = pool.clone();
+            async move { pool.get().await.map(drop) }
+        });
+        until(|| pool.waiting() == 1).await;
+        stream.discard();
+        waiter.await.expect("it doesn't panic").expect("it listens");
+        assert_eq!(counts(&pool), (1, 1, 0));
+    });
+}
+
+#[test]
+fn idle_connections_expire_but_for_the_minimum() {
+    run(|| async {
+        let peer = Peer::new();
+        let pool = ConnectPool::new(&peer.addr)
+            .grow_by(3)
+            .min_idle(1)
+            .idle_timeout(Duration::from_millis(20));
+        drop(pool.get().await.expect("it listens"));
+        until(|| counts(&pool) == (1, 1, 0)).await;
+        let others = [peer.accept(), peer.accept(), peer.accept()];
+        for other in &others {
+            other.set_nonblocking(true).expect("it takes it");
+        }
+        let ended = || {
+            let read = |mut other: &TcpStream| other.read(&mut [0]);
+            others.iter().filter(|other| matches!(read(other), Ok(0))).count()
+        };
+        until(|| ended() == 2).await;
+        assert_eq!(counts(&pool), (1, 1, 0));
+        drop(pool);
+        until(|| ended() == 3).await;
+    });
+}
+
+#[test]
+fn a_peer_that_is_down_gives_errors_and_is_found_again() {
+    run(|| async {
+        let peer = Peer::new();
+        let addr = peer.addr.clone();
+        drop(peer);
+        let pool = ConnectPool::new(&addr).grow_by(2).max_live(4);
+        for _ in 0..3 {
+            let error = pool.get().await.expect_err("nobody listens");
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+            assert!(error.to_string().contains(&addr), "{error}");
+        }
+        // More wait than may be connected: each is told.
+        let tasks: Vec<_> = (0..20)
+            .map(|_| {
+                let pool = pool.clone();
+                spawn_local(async move { pool.get().await.map(drop) })
+            })
+            .collect();
+        for task in tasks {
+            task.await.expect("it doesn't panic").expect_err("nobody listens");
+        }
+        assert_eq!(counts(&pool), (0, 0, 0));
+
+        let listener = TcpListener::bind(&addr).expect("the port is free again");
+        let stream = pool.get().await.expect("the next attempt finds it");
+        until(|| pool.idle() == 1).await;
+        drop((listener, stream));
+    });
+}
+
+/// While nothing may be begun, whoever comes waits: so a thousand requests that are made one after
+/// the other are no thousand attempts.
+#[test]
+fn failures_are_followed_by_growing_pauses() {
+    run(|| async {
+        let peer = Peer::new();
+        let addr = peer.addr.clone();
+        drop(peer);
+        let pool = ConnectPool::new(&addr);
+        let start = std::time::Instant::now();
+        for _ in 0..5 {
+            pool.get().await.expect_err("nobody listens");
+        }
+        // 5, 10, 20 and 40 ms lie between five attempts. Timers are never early.
+        assert!(start.elapsed() >= Duration::from_millis(75));
+    });
+}
+
+#[test]
+fn a_waiter_that_is_cancelled_leaves_and_loses_nothing() {
+    run(|| async {
+        let peer = Peer::new();
+        let pool = ConnectPool::new(&peer.addr).max_live(1);
+        let held = pool.get().await.expect("it listens");
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+
+        let mut one = Box::pin(pool.get());
+        let mut two = Box::pin(pool.get());
+        let mut three = Box::pin(pool.get());
+        for waiter in [&mut one, &mut two, &mut three] {
+            assert!(waiter.as_mut().poll(&mut cx).is_pending());
+        }
+        assert_eq!(counts(&pool), (0, 1, 3));
+        drop(two);
+        assert_eq!(counts(&pool), (0, 1, 2));
+        drop(held);
+        assert_eq!(counts(&pool), (0, 1, 1));
+        // It has been handed the connection, and is dropped before it looks.
+        drop(one);
+        assert_eq!(counts(&pool), (0, 1, 0));
+        let stream = three.await.expect("it has come to the third one");
+        drop(stream);
+        assert_eq!(counts(&pool), (1, 1, 0));
+
+        // The same with nobody behind.
+        let held = pool.get().await.expect("it listens");
+        let mut one = Box::pin(pool.get());
+        assert!(one.as_mut().poll(&mut cx).is_pending());
+        drop(held);
+        drop(one);
+        assert_eq!(counts(&pool), (1, 1, 0));
+        assert_eq!(peer.waiting(), 1);
+
+        // And one for whom a connection is being made.
+        let pool = ConnectPool::new(&peer.addr);
+        let mut one = Box::pin(pool.get());
+        assert!(one.as_mut().poll(&mut cx).is_pending());
+        drop(one);
+        assert_eq!(counts(&pool), (0, 1, 0));
+        until(|| counts(&pool) == (1, 1, 0)).await;
+    });
+}
+
+#[test]
+fn an_attempt_that_takes_too_long_is_given_up() {
+    run(|| async {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        let any: std::net::SocketAddr = ANY.parse().expect("an address");
+        socket.bind(&any.into()).expect("a free port");
+        socket.listen(0).expect("it is bound");
+        let listener: TcpListener = socket.into();
+        let addr = listener.local_addr().expect("it is bound");
+        let _fills_the_backlog = common::connect(addr);
+        let pool = ConnectPool::new(&addr.to_string()).connect_timeout(Duration::from_millis(30));
+        let error = pool.get().await.expect_err("nobody answers");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+        assert_eq!(counts(&pool), (0, 0, 0));
+    });
+}
+
+#[test]
+fn an_address_that_is_none_is_every_requests_error() {
+    run(|| async {
+        let pool = ConnectPool::new("nonsense").min_idle(3);
+        for _ in 0..2 {
+            let error = pool.get().await.expect_err("it is no address");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+        assert_eq!(counts(&pool), (0, 0, 0));
+    });
+}
+
+#[test]
+fn without_handles_nothing_stays_idle() {
+    run(|| async {
+        let peer = Peer::new();
+        let pool = ConnectPool::new(&peer.addr).grow_by(2);
+        let stream = pool.get().await.expect("it listens");
+        until(|| pool.idle() == 1).await;
+        let (first, second) = (peer.accept(), peer.accept());
+        let clone = pool.clone();
+        drop(pool);
+        assert_eq!(counts(&clone), (1, 2, 0));
+        drop(clone);
+        // One of them was idle, the other one is in use.
+        let idle = if stream.local_addr().expect("it is connected")
+            == first.peer_addr().expect("it is connected")
+        {
+            (second, first)
+        } else {
+            (first, second)
+        };
+        assert!(is_ended(&idle.0));
+        drop(stream);
+        assert!(is_ended(&idle.1));
+    });
+}
+
+#[test]
+fn a_pool_outlives_its_poller() {
+    within_patience(|| {
+        let peer = Peer::new();
+        let pool = ConnectPool::new(&peer.addr);
+        let (first, second) = (pool.clone(), pool.clone());
+        let kept = block_on(async move {
+            drop(first.get().await.expect("it listens"));
+            (first.get().await.expect("it is idle"), first.get().await.expect("it listens"))
+        });
+        assert_eq!(counts(&pool), (0, 2, 0));
+        drop(kept.0);
+        assert_eq!(counts(&pool), (0, 1, 0));
+        let again = block_on(async move {
+            let stream = second.get().await.expect("it listens");
+            assert_eq!(counts(&second), (0, 2, 0));
+            drop(stream);
+            counts(&second)
+        });
+        assert_eq!(again, (1, 2, 0));
+        drop(kept.1);
+        assert_eq!(counts(&pool), (1, 1, 0));
+    });
+}
+
+#[test]
+fn unix_sockets_can_be_pooled() {
+    run(|| async {
+        let path = std::env::temp_dir().join(format!("corepoll-pool-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = std::os::unix::net::UnixListener::bind(&path).expect("a free path");
+        let pool = ConnectPool::new(&format!("unix:{}", path.display()));
+        for _ in 0..2 {
+            let mut stream = pool.get().await.expect("it listens");
+            stream.write_all(b"x").await.expect("it is connected");
+        }
+        assert_eq!(counts(&pool), (1, 1, 0));
+        let (mut other, _) = listener.accept().expect("it connects");
+        other.read_exact(&mut [0; 2]).expect("both came on one connection");
+        std::fs::remove_file(&path).expect("it was there");
+    });
+}
+
+/// Many tasks, few connections, a server that ends some of them: everybody is served, and nothing
+/// is left.
+#[test]
+fn a_crowd_is_served() {
+    fn serve(listener: &TcpListener, stop: &Receiver<()>, served: &Sender<usize>) {
+        let mut count = 0;
+        while !matches!(stop.try_recv(), Err(TryRecvError::Disconnected)) {
+            let Ok((mut stream, _)) = listener.accept() else { break };
+            let served = served.clone();
+            count += 1;
+            // Every third one ends after a few requests.
+            let requests = if count % 3 == 0 { 5 } else { usize::MAX };
+            thread::spawn(move || {
+                let mut bytes = [0; 4];
+                for _ in 0..requests {
+                    if stream.read_exact(&mut bytes).is_err() || stream.write_all(&bytes).is_err() {
+                        break;
+                    }
+                    let _ = served.send(1);
+                }
+            });
+        }
+    }
+    let peer = Peer::new();
+    let addr = peer.addr.clone();
+    let (stop, stopped) = channel();
+    let (served, requests) = channel();
+    let server = thread::spawn(move || serve(&peer.listener, &stopped, &served));
+    let pool_addr = addr.clone();
+    run(move || async move {
+        let pool = ConnectPool::new(&pool_addr).max_live(7).grow_by(2);
+        let tasks: Vec<_> = (0..50u32)
+            .map(|n| {
+                let pool = pool.clone();
+                spawn_local(async move {
+                    let mut answered = 0;
+                    while answered < 20 {
+                        let mut stream = pool.get().await.expect("it listens");
+                        assert!(pool.live() <= 7);
+                        let request = (n * 1000 + answered).to_be_bytes();
+                        let mut answer = [0; 4];
+                        // It may end under our hands: then another one is asked.
+                        if stream.write_all(&request).await.is_ok()
+                            && stream.read_exact(&mut answer).await.is_ok()
+                        {
+                            assert_eq!(answer, request);
+                            answered += 1;
+                        }
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.expect("it doesn't panic");
+        }
+        assert_eq!(pool.waiting(), 0);
+        assert_eq!(pool.idle(), pool.live());
+    });
+    drop(stop);
+    // It looks at its orders with the next connection.
+    drop(TcpStream::connect(&addr));
+    server.join().expect("it doesn't panic");
+    assert!(requests.try_iter().count() >= 1000);
+}
