@@ -37,8 +37,13 @@ pub struct Budget {
     /// Bytes that a handler reads for one event, after which `cx.read()` says `WouldBlock`. A
     /// peer that sends faster than its handler reads gets as much a turn, and the rest later.
     pub read_per_event: usize,
+    /// Bytes of a connection's queued output that are sent for one event, files included; about,
+    /// as one system call may take more. A peer that takes a large file as fast as we send it
+    /// gets as much a turn, and the rest later.
+    pub send_per_event: usize,
     /// Bytes queued for a connection, after which it ends with `CloseReason::Overflow`. Bounds
-    /// what a peer that never reads makes us keep.
+    /// what a peer that never reads makes us keep, so bytes of files, which aren't kept, don't
+    /// count.
     pub output_per_connection: usize,
     /// How long queued output may take after `Action::Close`; and how long a closed connection
     /// is listened to, so that what its peer still sends doesn't destroy our last answer.
@@ -54,6 +59,7 @@ impl Default for Budget {
             mail_per_turn: 256,
             timers_per_turn: 1024,
             read_per_event: 256 * 1024,
+            send_per_event: 1024 * 1024,
             output_per_connection: 8 * 1024 * 1024,
             close_linger: Duration::from_secs(5),
         }
@@ -71,6 +77,7 @@ impl Budget {
             &mut self.mail_per_turn,
             &mut self.timers_per_turn,
             &mut self.read_per_event,
+            &mut self.send_per_event,
         ] {
             *count = (*count).max(1);
         }

@@ -1,19 +1,20 @@
 //! How a connection ends.
 
-use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::sys::clock;
-use crate::sys::{socket, stream};
+use crate::sys::epoll::Event;
+use crate::sys::socket;
 use crate::task::drop_quietly;
 
 use super::connecting::poller_ended;
 use super::connection::{Body, Connection, State, bits};
 use super::context::EvContext;
-use super::handler::{Action, CloseReason, EvHandler, TimerId};
+use super::handler::{Action, CloseReason};
+use super::lingering::Thrown;
 use super::local::{Due, Entry, Expiry, Local};
+use super::writer::discard;
 
 impl Local {
     /// Ends a connection at the end of the turn, after its output. False: it is ending already.
@@ -26,6 +27,9 @@ impl Local {
             connection.turn_on(bits::UNOPENED);
         }
         connection.advance(State::Closing);
+        if connection.has(bits::WRITER) {
+            self.seal(connection);
+        }
         self.later(Due::Close(connection.token, reason));
         true
     }
@@ -50,38 +54,57 @@ impl Local {
         }
         let wants_flush = matches!(reason, CloseReason::Requested | CloseReason::Shutdown);
         let is_unsent = wants_flush && connection.has(bits::OUTPUT);
-        // A poller that is ending waits for nobody any more.
-        if is_unsent && self.is_still_sending(connection) && !self.is_gone() {
-            let deadline = clock::after(clock::now(), self.budget.close_linger);
-            let patience = self.arm(deadline, Expiry::Linger(connection.token));
-            connection.with_extra(|extra| extra.ending = Some((reason, patience)));
-            connection.advance(State::Flushing);
+        if is_unsent {
+            connection.turn_on(bits::LAST_WORDS);
+        }
+        match if is_unsent { self.flush(connection) } else { Ok(true) } {
+            // A poller that is ending waits for nobody any more.
+            Ok(false) if !self.is_gone() => self.keep_flushing(connection, reason),
+            Ok(_) => self.finish(connection, reason),
+            Err(error) => self.finish(connection, CloseReason::Error(error)),
+        }
+    }
+
+    /// There is still more to send: that has `Budget::close_linger`.
+    fn keep_flushing(&self, connection: &Connection, reason: CloseReason) {
+        let deadline = clock::after(clock::now(), self.budget.close_linger);
+        let patience = self.arm(deadline, Expiry::Linger(connection.token));
+        connection.with_extra(|extra| extra.ending = Some((reason, patience)));
+        connection.advance(State::Flushing);
+        self.refresh(connection);
+    }
+
+    /// An event for a closing connection: there is room for the rest of its output, or its peer
+    /// sends on. A peer that won't read before it has said all would wait for us as we for it, so
+    /// what it says is thrown away.
+    pub(super) fn flush_the_rest(&self, connection: &Connection, event: Event) {
+        if event.is_readable() && connection.throws_input_away() {
+            match self.throw_away(connection) {
+                Thrown::Some => {}
+                Thrown::End => connection.turn_on(bits::END),
+                Thrown::Failed(error) => {
+                    return self.finish_flushing(connection, Some(CloseReason::Error(error)));
+                }
+            }
+        }
+        if !event.is_writable() {
             return self.refresh(connection);
         }
-        self.finish(connection, reason);
-    }
-
-    /// Tries to send the rest; true: there is still more of it.
-    fn is_still_sending(&self, connection: &Connection) -> bool {
-        matches!(self.flush(connection), Ok(false))
-    }
-
-    /// There is room for the rest of a closing connection's output.
-    pub(super) fn flush_the_rest(&self, connection: &Connection) {
-        let reason = match self.flush(connection) {
-            Ok(false) => return,
-            Ok(true) => None,
-            Err(error) => Some(CloseReason::Error(error)),
-        };
-        self.finish_flushing(connection, reason);
+        match self.flush(connection) {
+            Ok(false) => self.refresh(connection),
+            Ok(true) => self.finish_flushing(connection, None),
+            Err(error) => self.finish_flushing(connection, Some(CloseReason::Error(error))),
+        }
     }
 
     /// The patience with a closing connection is over.
     pub(super) fn patience_is_over(&self, token: Token) {
         match self.entry(token) {
-            Some(Entry::Handler(connection)) if connection.state() == State::Flushing => {
-                self.finish_flushing(&connection, None);
-            }
+            Some(Entry::Handler(connection)) => match connection.state() {
+                State::Flushing => self.finish_flushing(&connection, None),
+                State::Lingering => self.let_go(&connection),
+                _ => {}
+            },
             Some(Entry::Readiness(source)) => self.bury(&source),
             _ => {}
         }
@@ -96,10 +119,13 @@ impl Local {
 
     /// `on_close`, and away with everything: timers, output, registration, handler, descriptor.
     pub(super) fn finish(&self, connection: &Connection, reason: CloseReason) {
+        let is_in_peace = matches!(reason, CloseReason::Requested) && !connection.has(bits::OUTPUT);
         connection.advance(State::Closed);
         self.remove_timers(connection);
-        drop(connection.take_extra());
-        let is_requested = matches!(reason, CloseReason::Requested);
+        connection.turn_off(bits::OUTPUT | bits::WRITER | bits::MARKS);
+        if let Some(mut extra) = connection.take_extra() {
+            discard(std::mem::take(&mut extra.outbox));
+        }
         if !connection.has(bits::INTERNAL) {
             self.connections.set(self.connections.get() - 1);
         }
@@ -107,40 +133,27 @@ impl Local {
             handler.on_close(cx, reason);
             Ok(Action::Keep)
         });
-        let entry = self.remove(connection.token);
-        drop(entry);
-        let Some(Body { handler, fd }) = connection.take_body() else { return };
+        let Some(Body { handler, fd }) = connection.take_body() else {
+            return drop(self.remove(connection.token));
+        };
+        let lingers = is_in_peace && self.deserves_lingering(connection, fd.as_fd());
+        let closing = if lingers { self.linger(connection, fd).err() } else { Some(fd) };
+        if closing.is_some() {
+            drop(self.remove(connection.token));
+        }
         drop_quietly(handler);
         if connection.has(bits::COUNTED) {
             self.handle.leave();
         }
+        let Some(fd) = closing else { return };
         if connection.has(bits::LENT) {
             // Somebody may hold the same open file: closing ours would not end the registration.
             let _ = self.epoll.remove(fd.as_fd());
             // Nor may its close wait, if whoever knew of it has asked for that.
             socket::never_linger(fd.as_raw_fd());
         }
-        let is_one_sided = connection.has(bits::SOCKET) && !connection.has(bits::END | bits::LENT);
-        if is_requested && is_one_sided && !connection.has(bits::LISTENER) {
-            return self.close_without_reset(fd, connection.has(bits::LAST_WORDS));
-        }
         drop(fd);
         self.descriptor_closed();
-    }
-
-    /// Closes a socket. If the peer is still sending, a plain close would answer with a reset, which
-    /// destroys what the peer has not read yet: RFC 9112, section 9.6. So if it is, or if we have
-    /// just said something, we listen, for a while, without keeping what comes.
-    pub(super) fn close_without_reset(&self, fd: std::os::fd::OwnedFd, last_words: bool) {
-        let is_quiet = !last_words && stream::unread(fd.as_fd()).unwrap_or(0) == 0;
-        if is_quiet || socket::shutdown(fd.as_fd(), std::net::Shutdown::Write).is_err() {
-            drop(fd);
-            return self.descriptor_closed();
-        }
-        let _ = self.epoll.remove(fd.as_fd());
-        let facts = bits::SOCKET | bits::INTERNAL;
-        // If that fails, the descriptor is closed: no worse than without the attempt.
-        drop(self.add_connection(fd, Interest::READABLE, Box::new(Discard), facts));
     }
 
     /// Ends every connection at once: the poller is ending.
@@ -165,34 +178,18 @@ impl Local {
     }
 
     fn end_at_once(&self, connection: &Connection) {
-        if connection.state() == State::Flushing {
-            return self.finish_flushing(connection, None);
+        match connection.state() {
+            State::Flushing => return self.finish_flushing(connection, None),
+            State::Lingering => return self.let_go(connection),
+            _ => self.open(connection),
         }
-        self.open(connection);
         if connection.state() == State::Open {
+            self.seal(connection);
             if connection.has(bits::OUTPUT) {
                 let _ = self.flush(connection);
             }
             connection.advance(State::Closing);
             self.finish(connection, CloseReason::Shutdown);
         }
-    }
-}
-
-/// Reads and forgets, until the peer ends or patience does.
-struct Discard;
-
-impl EvHandler for Discard {
-    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        cx.set_timer(cx.local.budget.close_linger);
-        Ok(Action::Keep)
-    }
-
-    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
-    }
-
-    fn on_timeout(&mut self, _: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
-        Ok(Action::Close)
     }
 }

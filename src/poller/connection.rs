@@ -9,6 +9,8 @@ use crate::parts::outbox::Outbox;
 use crate::sys::epoll::Mask;
 
 use super::handler::{CloseReason, EvHandler};
+use super::watermarks::Marks;
+use super::writer::Inlet;
 
 /// Where a connection is in its life. It only moves down this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +25,8 @@ pub(crate) enum State {
     Flushing,
     /// `on_close` has been called, or a stream has taken the descriptor.
     Closed,
+    /// After Closed: the handler is gone, and what the peer still sends is thrown away.
+    Lingering,
 }
 
 /// Facts about a connection, one bit each.
@@ -54,6 +58,10 @@ pub(crate) mod bits {
     pub(crate) const DATAGRAMS: u16 = 1 << 13;
     /// The callback that asked for the end has written: its last words are to be heard.
     pub(crate) const LAST_WORDS: u16 = 1 << 15;
+    /// There is a `Writer`, or there was one.
+    pub(crate) const WRITER: u16 = 1 << 10;
+    /// There are watermarks.
+    pub(crate) const MARKS: u16 = 1 << 11;
 }
 
 /// What is taken out of the connection while a callback runs: the handler and the descriptor.
@@ -69,8 +77,12 @@ pub(super) struct Extra {
     pub(super) outbox: Outbox,
     /// The first timer: they are linked through their entries.
     pub(super) first_timer: Option<Token>,
-    /// While Flushing: why it ends, and the timer of its patience.
+    /// While Flushing and Lingering: why it ends, and the timer of its patience.
     pub(super) ending: Option<(CloseReason, Token)>,
+    /// Where `Writer`s put their output.
+    pub(super) inlet: Option<Inlet>,
+    /// The watermarks.
+    pub(super) marks: Option<Box<Marks>>,
 }
 
 /// A registration with a handler. Everything in it is the poller's thread's own.
@@ -188,11 +200,20 @@ impl Connection {
         self.extra.take()
     }
 
+    /// While it is ending: what its peer still sends is read and forgotten, unless others may have
+    /// the descriptor and want it.
+    pub(super) fn throws_input_away(&self) -> bool {
+        self.has_only(bits::SOCKET, bits::END | bits::LENT | bits::LISTENER)
+    }
+
     /// The mask that its state and interest ask for.
     pub(super) fn wanted_mask(&self) -> Mask {
         let flush = self.has(bits::OUTPUT);
         match self.state() {
-            State::Flushing => Mask::of(Interest::NONE, flush),
+            State::Flushing | State::Lingering if self.throws_input_away() => {
+                Mask::of(Interest::READABLE, flush)
+            }
+            State::Flushing | State::Lingering => Mask::of(Interest::NONE, flush),
             _ if self.has(bits::HUNG_UP) && !self.interest().is_readable() => Mask::QUIET,
             // After the end there is nothing to read: level-triggering would tell for ever.
             _ if self.has(bits::END) => Mask::of(self.interest().not_readable(), flush),

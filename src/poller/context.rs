@@ -3,21 +3,20 @@
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::parts::buffers::Chunk;
-use crate::parts::outbox::{Outbox, SLICES};
 use crate::sys::{clock, socket, stream};
 use crate::task::{self, join::JoinHandle};
 
 use super::connection::{Connection, State, bits};
 use super::handler::{CloseReason, EvHandler, copy_error};
 use super::local::{Due, Local};
-use super::timing::ending;
+use super::output::{ending, too_much};
 
 /// The connection that a callback is called for, and the poller that it lives in.
 ///
@@ -214,8 +213,11 @@ impl<'a> EvContext<'a> {
     #[cold]
     fn write_the_rest(&mut self, bytes: &[u8], sent: io::Result<usize>) -> io::Result<()> {
         let sent = match sent {
-            Ok(0) if self.may_write_now() && !bytes.is_empty() => {
-                self.sent(stream::write(self.descriptor(), bytes))?
+            Ok(0) if !bytes.is_empty() && self.may_write_now() => {
+                let is_socket = self.connection.has(bits::SOCKET);
+                let write = if is_socket { stream::send } else { stream::write };
+                self.local.has_written.set(true);
+                self.sent(write(self.descriptor(), bytes))?
             }
             other => self.sent(other)?,
         };
@@ -229,7 +231,7 @@ impl<'a> EvContext<'a> {
     pub fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<()> {
         let total: usize = bufs.iter().map(|buf| buf.len()).sum();
         let mut sent = 0;
-        if self.may_send_now() && total > 0 {
+        if total > 0 && self.connection.has(bits::SOCKET) && self.may_write_now() {
             self.local.has_written.set(true);
             sent = self.sent(stream::send_vectored(self.descriptor(), bufs))?;
             if sent == total {
@@ -245,16 +247,17 @@ impl<'a> EvContext<'a> {
         self.queue(&rest)
     }
 
-    /// It is a socket, nothing is queued before it, and the connection goes on.
+    /// It is a socket, nothing is queued before it, nobody else writes, and the connection goes on.
     #[inline]
     fn may_send_now(&self) -> bool {
-        self.connection.has_only(bits::SOCKET, bits::OUTPUT)
+        self.connection.has_only(bits::SOCKET, bits::OUTPUT | bits::WRITER)
             && self.connection.state() == State::Open
     }
 
-    /// As `may_send_now`, for what is no socket.
-    fn may_write_now(&self) -> bool {
-        !self.connection.has(bits::SOCKET | bits::OUTPUT) && self.connection.state() == State::Open
+    /// As `may_send_now`, for any descriptor, and after what others have written.
+    pub(super) fn may_write_now(&mut self) -> bool {
+        (!self.connection.has(bits::OUTPUT | bits::WRITER) || self.let_writers_go_first())
+            && self.connection.state() == State::Open
     }
 
     /// How much of an attempt to send came true.
@@ -268,7 +271,7 @@ impl<'a> EvContext<'a> {
 
     /// The connection has failed: it ends, whatever the handler does with the error.
     #[cold]
-    fn fail(&mut self, error: io::Error) -> io::Error {
+    pub(super) fn fail(&mut self, error: io::Error) -> io::Error {
         self.local.request_close(self.connection, CloseReason::Error(copy_error(&error)));
         error
     }
@@ -279,30 +282,41 @@ impl<'a> EvContext<'a> {
             return Err(ending());
         }
         let more: usize = bufs.iter().map(|buf| buf.len()).sum();
+        if more == 0 {
+            return Ok(());
+        }
         let most = self.local.budget.output_per_connection;
-        if self.pending_output().saturating_add(more) > most {
-            self.local.request_close(self.connection, CloseReason::Overflow);
-            let message = format!("more than {most} bytes of output are queued");
-            return Err(io::Error::new(io::ErrorKind::OutOfMemory, message));
-        }
-        if more > 0 {
-            self.connection.with_extra(|extra| {
+        let is_datagram = self.connection.has(bits::DATAGRAMS);
+        let is_kept = self.connection.with_extra(|extra| {
+            let fits = extra.outbox.in_memory().saturating_add(more) <= most;
+            if fits && is_datagram {
+                let whole: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+                extra.outbox.push_apart(whole.into());
+            } else if fits {
                 bufs.iter().for_each(|buf| extra.outbox.push(buf));
-            });
-            self.connection.turn_on(bits::OUTPUT | bits::DIRTY);
+            }
+            fits
+        });
+        if !is_kept {
+            self.local.request_close(self.connection, CloseReason::Overflow);
+            return Err(too_much(most));
         }
+        self.connection.turn_on(bits::OUTPUT | bits::DIRTY);
+        self.local.output_changed(self.connection);
         Ok(())
     }
 
-    /// Bytes that are queued and not in the kernel yet.
+    /// Bytes that are queued and not in the kernel yet: those of [`EvContext::write`], of files,
+    /// and what a [`Writer`](crate::Writer) has brought.
     #[inline]
     pub fn pending_output(&self) -> usize {
-        if self.connection.has(bits::OUTPUT) { self.queued() } else { 0 }
+        if self.connection.has(bits::OUTPUT | bits::WRITER) { self.queued() } else { 0 }
     }
 
     #[cold]
     fn queued(&self) -> usize {
-        self.connection.with_extra(|extra| extra.outbox.pending())
+        let queued = self.connection.with_present_extra(|extra| extra.outbox.pending());
+        queued.unwrap_or(0).saturating_add(self.uncollected())
     }
 
     // ---- the registration ----
@@ -400,41 +414,4 @@ impl Local {
 fn taken() -> io::Error {
     let message = "the connection was given away by take_stream";
     io::Error::new(io::ErrorKind::NotConnected, message)
-}
-
-/// Sends what is queued; true: nothing is left.
-pub(super) fn flush(connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<bool> {
-    let is_socket = connection.has(bits::SOCKET);
-    let drained = connection.with_extra(|extra| send_queued(&mut extra.outbox, fd, is_socket))?;
-    if drained {
-        connection.turn_off(bits::OUTPUT);
-        connection.turn_on(bits::DIRTY);
-        if connection.has(bits::ENDS) {
-            socket::shutdown(fd, Shutdown::Write)?;
-        }
-    }
-    Ok(drained)
-}
-
-/// Sends what `outbox` holds, as far as the kernel takes it; true: nothing is left.
-pub(super) fn send_queued(
-    outbox: &mut Outbox,
-    fd: BorrowedFd<'_>,
-    is_socket: bool,
-) -> io::Result<bool> {
-    while outbox.pending() > 0 {
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let count = outbox.slices(&mut slices);
-        let sent = if is_socket {
-            stream::send_vectored(fd, &slices[..count])
-        } else {
-            stream::write(fd, &slices[0])
-        };
-        match sent {
-            Ok(sent) => outbox.advance(sent),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(true)
 }

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::io;
-use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::base::token::Token;
@@ -13,7 +12,7 @@ use crate::task::drop_quietly;
 use super::connection::{Body, Connection, State, bits};
 use super::context::EvContext;
 use super::handler::{Action, CloseReason, EvHandler};
-use super::local::{Due, Local};
+use super::local::{Due, Entry, Local};
 
 impl Local {
     /// An event for a handler's connection.
@@ -32,7 +31,8 @@ impl Local {
         match connection.state() {
             State::Open => {}
             State::Opening => self.open(connection),
-            State::Flushing => return self.flush_the_rest(connection),
+            State::Flushing => return self.flush_the_rest(connection, event),
+            State::Lingering => return self.linger_on(connection),
             State::Closing | State::Closed => return,
         }
         self.has_read.set(false);
@@ -81,6 +81,15 @@ impl Local {
         self.refresh(connection);
         if tell && is_open(connection) {
             self.call(connection, |handler, cx| handler.on_write(cx));
+        }
+    }
+
+    /// More of the output whose budget was spent.
+    fn flush_again(&self, token: Token) {
+        match self.entry(token) {
+            Some(Entry::Handler(it)) if is_open(&it) && it.has(bits::OUTPUT) => self.writable(&it),
+            Some(Entry::Readiness(source)) => source.pay_on(),
+            _ => {}
         }
     }
 
@@ -208,6 +217,11 @@ impl Local {
                 Due::Again(token) => self.with_connection(token, |this, it| this.again(it)),
                 Due::ConnectFail(token, error) => self.connect_failed(token, error),
                 Due::Refuse(handler, error) => self.connect_fail(handler, error),
+                Due::Flush(token) => self.flush_again(token),
+                Due::WriteHigh(token) => {
+                    self.with_connection(token, |this, it| this.write_high(it))
+                }
+                Due::WriteLow(token) => self.with_connection(token, |this, it| this.write_low(it)),
                 Due::Close(token, reason) => {
                     self.with_connection(token, |this, it| this.close(it, reason));
                 }
@@ -220,14 +234,6 @@ impl Local {
         if let Some(connection) = self.connection(token) {
             act(self, &connection);
         }
-    }
-
-    /// Looks at a connection's descriptor.
-    pub(super) fn flush(&self, connection: &Connection) -> io::Result<bool> {
-        let Some(body) = connection.take_body() else { return Ok(true) };
-        let result = super::context::flush(connection, body.fd.as_fd());
-        connection.put_body(body);
-        result
     }
 }
 

@@ -14,8 +14,8 @@ use super::connection::{Connection, State, bits};
 use super::context::EvContext;
 use super::handler::{CloseReason, EvHandler};
 use super::local::{Due, Entry, Local};
+use super::output::ending;
 use super::source::Registered;
-use super::timing::ending;
 
 impl EvContext<'_> {
     /// Takes the descriptor away from the handler, with everything that belongs to it. The handler
@@ -36,7 +36,8 @@ impl EvContext<'_> {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         // Queued output is sent through a descriptor of its own, which outlives the stream.
-        let has_output = self.connection.has(bits::OUTPUT);
+        // What writers bring until then is queued as well.
+        let has_output = self.connection.has(bits::OUTPUT | bits::WRITER);
         let taken = match has_output.then(|| fd.try_clone()).transpose() {
             Ok(copy) => Registered::again(fd, local).map(|registered| (registered, copy)),
             Err(error) => Err((error, fd)),
@@ -87,10 +88,13 @@ impl EvContext<'_> {
 impl Local {
     /// A stream has taken the descriptor of `connection`: what belongs to it goes along.
     fn disown(&self, connection: &Connection, heir: &Registered, copy: Option<OwnedFd>) {
+        if connection.has(bits::WRITER) {
+            self.seal(connection);
+        }
         connection.advance(State::Closed);
         self.remove_timers(connection);
         let outbox = connection.take_extra().map(|extra| extra.outbox).unwrap_or_default();
-        connection.turn_off(bits::OUTPUT | bits::DIRTY);
+        connection.turn_off(bits::OUTPUT | bits::DIRTY | bits::WRITER | bits::MARKS);
         if !connection.has(bits::INTERNAL) {
             // It goes on as part of a task: it is not one that has ended.
             self.connections.set(self.connections.get() - 1);
@@ -104,7 +108,7 @@ impl Local {
         if connection.has(bits::COUNTED) {
             heir.count();
         }
-        if let Some(copy) = copy {
+        if let (Some(copy), false) = (copy, outbox.is_empty()) {
             heir.owe(outbox, copy);
         }
     }

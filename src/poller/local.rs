@@ -50,6 +50,12 @@ pub(crate) enum Due {
     ConnectFail(Token, io::Error),
     /// `on_connect_fail`, of a handler that has no connection.
     Refuse(Box<dyn EvHandler>, io::Error),
+    /// More output: the event's budget was spent, and edge-triggering won't tell again.
+    Flush(Token),
+    /// `on_write_high`.
+    WriteHigh(Token),
+    /// `on_write_low`.
+    WriteLow(Token),
 }
 
 /// Who found no free descriptor.
@@ -128,6 +134,8 @@ pub(crate) struct Local {
     pub(super) connections_made: Cell<usize>,
     /// Dropped streams whose output is still on its way: the shutdown waits for them.
     pub(super) orphans: Cell<usize>,
+    /// Connections that are over, and listened to a little longer.
+    pub(super) lingering: Cell<usize>,
     /// This turn must not wait.
     in_a_hurry: Cell<bool>,
     /// Who wants to hear of descriptors that come free: listeners that found none.
@@ -161,6 +169,7 @@ impl Local {
             connections: Cell::new(0),
             connections_made: Cell::new(0),
             orphans: Cell::new(0),
+            lingering: Cell::new(0),
             in_a_hurry: Cell::new(false),
             starved: RefCell::default(),
         }
@@ -475,6 +484,10 @@ impl Local {
         let mut starved = self.starved.borrow_mut();
         if !starved.iter().any(|known| known.is_same(&who)) {
             starved.push(who);
+        }
+        drop(starved);
+        if self.lingering.get() > 0 {
+            self.let_all_go();
         }
     }
 

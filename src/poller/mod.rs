@@ -10,6 +10,10 @@
 //! | `closing` | how a connection ends |
 //! | `handler` | what the user implements |
 //! | `context` | what a callback is given |
+//! | `output` | queued output on its way into the kernel |
+//! | `writer` | output from any thread |
+//! | `watermarks` | when a handler is to produce less, and when more |
+//! | `lingering` | the last look at a connection on which we have said our last word |
 //! | `timing` | the timers of connections |
 //! | `handover` | from a handler to a task and back |
 //! | `owed` | output that a handler has left to a stream |
@@ -29,11 +33,15 @@ pub(crate) mod drain;
 pub(crate) mod handle;
 pub(crate) mod handler;
 mod handover;
+mod lingering;
 pub(crate) mod local;
 pub(crate) mod local_poller;
+mod output;
 mod owed;
 pub(crate) mod source;
 pub(crate) mod timing;
+mod watermarks;
+pub(crate) mod writer;
 
 pub(crate) use block_on::READ_BUFFER_SIZE;
 pub use block_on::block_on;

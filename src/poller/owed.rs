@@ -15,9 +15,10 @@ use crate::parts::readiness::Direction;
 use crate::sys::epoll::Mask;
 use crate::sys::{clock, socket};
 
-use super::context::send_queued;
-use super::local::{Expiry, Local};
+use super::local::{Due, Expiry, Local};
+use super::output::{Kind, Progress};
 use super::source::{Hold, Registered, Registration, Source};
+use super::writer::discard;
 
 /// What a stream owes to its peer.
 pub(super) struct Owed {
@@ -139,14 +140,22 @@ impl Source {
             self.set_owed(owed);
             return true;
         }
-        match send_queued(&mut owed.outbox, owed.fd.as_fd(), true) {
-            Ok(false) => {
+        let Some(local) = Local::current() else {
+            self.set_owed(owed);
+            return false;
+        };
+        match local.send_queued(&mut owed.outbox, owed.fd.as_fd(), Kind::Stream) {
+            Ok(Progress::Drained) => {}
+            Ok(progress) => {
+                if progress == Progress::Spent {
+                    // There may be room still, and no edge will tell of it.
+                    local.later(Due::Flush(self.token));
+                }
                 self.set_owed(owed);
                 return false;
             }
-            Ok(true) => {}
             Err(error) => {
-                owed.outbox = Outbox::default();
+                discard(mem::take(&mut owed.outbox));
                 owed.failure = Some(error);
             }
         }
@@ -154,7 +163,7 @@ impl Source {
             // It fails only if the connection has, which is known in other ways.
             let _ = socket::shutdown(owed.fd.as_fd(), Shutdown::Write);
         }
-        if let (Some(patience), Some(local)) = (owed.patience, Local::current()) {
+        if let Some(patience) = owed.patience {
             // The end comes with this turn's timers.
             local.reset(patience, local.now());
         }
@@ -162,6 +171,13 @@ impl Source {
         self.owes.set(!is_over);
         self.owed.set((!is_over).then_some(owed));
         true
+    }
+
+    /// More of what is owed, whose budget was spent.
+    pub(super) fn pay_on(&self) {
+        if self.owes.get() && self.pay() {
+            self.on_writable();
+        }
     }
 
     fn take_failure(&self) -> Option<io::Error> {
@@ -202,9 +218,11 @@ impl Local {
             let _ = self.epoll.remove(owed.fd.as_fd());
             socket::never_linger(owed.fd.as_raw_fd());
         } else if owed.outbox.pending() == 0 && owed.failure.is_none() {
-            return self.close_without_reset(owed.fd, true);
+            return self.linger_without_handler(owed.fd);
         }
-        drop(owed);
+        let Owed { fd, outbox, .. } = *owed;
+        discard(outbox);
+        drop(fd);
         self.descriptor_closed();
     }
 }

@@ -75,6 +75,15 @@ impl Source {
         self.readiness.wake(readable, writable);
     }
 
+    /// There is room, which no event tells of.
+    pub(super) fn on_writable(&self) {
+        self.readiness.set(false, true, true);
+        if self.readiness.has_waiters() {
+            self.wake_list(false, true);
+        }
+        self.readiness.wake(false, true);
+    }
+
     #[cold]
     fn wake_list(&self, readable: bool, writable: bool) {
         for (is_ready, direction) in [(readable, Direction::Read), (writable, Direction::Write)] {

@@ -1,6 +1,5 @@
 //! The timers of connections: linked through their entries, so that they end with it.
 
-use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -182,9 +181,4 @@ impl Local {
         let next = deadline.saturating_add(period.saturating_mul(missed.saturating_add(1)));
         timers.reset(token, next.max(deadline));
     }
-}
-
-/// What a callback on a connection that is ending is told.
-pub(super) fn ending() -> io::Error {
-    io::Error::new(io::ErrorKind::BrokenPipe, "the connection is ending: nothing more is written")
 }

@@ -8,6 +8,7 @@ pub(crate) mod clock;
 pub(crate) mod datagram;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
+pub(crate) mod file;
 #[cfg(feature = "signal")]
 pub(crate) mod signal;
 pub(crate) mod socket;

@@ -8,6 +8,7 @@
 //! | `home` | the executor's shared half: inbox and reference count; and the owner's half |
 //! | `inbox` | the lock-free stack that carries work from other threads |
 //! | `job` | a closure on its way to the owner's thread |
+//! | `errand` | a call to the owner's thread that is posted again and again |
 //! | `executor` | the owner's handle: run, park, cancel |
 //! | `waker` | std's `Waker` over a task |
 //! | `join` | the result of a task, on its own thread |
@@ -40,6 +41,7 @@ pub(crate) mod abort;
 pub(crate) mod bound;
 pub(crate) mod coop;
 mod current;
+pub(crate) mod errand;
 pub(crate) mod executor;
 pub(crate) mod group;
 mod home;
@@ -54,6 +56,7 @@ mod state;
 mod tests;
 mod waker;
 
+pub(crate) use errand::{Errand, Run};
 pub(crate) use executor::{Executor, Seed, spawn, spawn_named};
 pub(crate) use home::{Bell, HomeRef};
 pub(crate) use raw::{call_quietly, drop_quietly};

@@ -1,0 +1,45 @@
+//! Bytes from a file: to a socket, or into memory.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::stream::without_sigpipe;
+
+/// The most that one sendfile(2) transfers.
+const MOST_AT_ONCE: usize = 0x7fff_f000;
+
+/// sendfile(2): at most `count` bytes of `file`, from `offset` on, go to `target` without passing
+/// through our memory. 0: there are no bytes in the file at `offset`.
+///
+/// It has no MSG_NOSIGNAL, so SIGPIPE is held back meanwhile. Two system calls more, which don't
+/// depend on whose thread this is and leave nothing behind; each sendfile moves as much as the
+/// send buffer has room for, and they are little beside that.
+pub(crate) fn send_file(
+    target: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    offset: u64,
+    count: usize,
+) -> io::Result<usize> {
+    let mut offset = file_offset(offset)?;
+    let count = count.min(MOST_AT_ONCE);
+    without_sigpipe(|| {
+        // SAFETY: both descriptors are open while borrowed, and `offset` is read and written by
+        // the kernel as an off_t.
+        let sent =
+            unsafe { libc::sendfile(target.as_raw_fd(), file.as_raw_fd(), &mut offset, count) };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+    })
+}
+
+/// pread(2) from `offset` on. 0: there are no bytes in the file at `offset`.
+pub(crate) fn read_at(file: BorrowedFd<'_>, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let offset = file_offset(offset)?;
+    // SAFETY: `buffer` is writable for its length.
+    let read =
+        unsafe { libc::pread(file.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), offset) };
+    if read < 0 { Err(io::Error::last_os_error()) } else { Ok(read as usize) }
+}
+
+fn file_offset(offset: u64) -> io::Result<libc::off_t> {
+    libc::off_t::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))
+}
