@@ -295,7 +295,7 @@ impl EvContext<'_> {
     /// which the connection then ends. The file's error may as well come later, and then only to
     /// `on_close`.
     pub fn send_file(&mut self, file: File, offset: u64, len: u64) -> io::Result<()> {
-        if !offset.checked_add(len).is_some_and(|end| i64::try_from(end).is_ok()) {
+        if offset.checked_add(len).is_none_or(|end| i64::try_from(end).is_err()) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "no file is as long as offset + len",
