@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{
-    PATIENCE, Server, ask, connect, eventually, is_ended, open_descriptors, panic_on_purpose,
+    Echo, PATIENCE, Server, ask, connect, eventually, is_ended, open_descriptors, panic_on_purpose,
     reset, tcp_pair,
 };
 use corepoll::{
@@ -80,16 +80,6 @@ impl EvHandler for Fails {
     fn on_close(&mut self, _: &mut EvContext<'_>, reason: CloseReason) {
         self.closed.send(format!("{reason:?}")).unwrap();
         let _ = self.reach(Callback::Close);
-    }
-}
-
-struct Echo;
-
-impl EvHandler for Echo {
-    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        let data = cx.read()?;
-        cx.write(&data)?;
-        Ok(if data.is_empty() { Action::Close } else { Action::Keep })
     }
 }
 

@@ -15,7 +15,8 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use common::{
-    PATIENCE, Server, ask, connect, in_a_process_of_its_own, is_ended, load_of, tcp_pair,
+    Echo, PATIENCE, Server, ask, connect, hold, in_a_process_of_its_own, is_ended, load_of,
+    tcp_pair,
 };
 use corepoll::{
     Action, CloseReason, EvContext, EvHandler, Interest, Token, block_on, net, time, with_local,
@@ -92,16 +93,9 @@ fn a_neighbour_closed_in_the_same_batch_hears_nothing_and_neither_do_newcomers()
     newcomers.lock().unwrap().extend(ours.into_iter().map(OwnedFd::from));
 
     // All of them are ready in one wait: the poller is busy meanwhile.
-    let (written, wait) = mpsc::channel::<()>();
-    let (busy, is_busy) = mpsc::channel();
-    let held = server.poller().run_on(move || {
-        busy.send(()).unwrap();
-        wait.recv_timeout(PATIENCE).unwrap();
-    });
-    assert!(held.is_ok());
-    is_busy.recv_timeout(PATIENCE).unwrap();
+    let held = hold(server.poller());
     clients.iter_mut().for_each(|client| client.write_all(b"x").unwrap());
-    written.send(()).unwrap();
+    drop(held);
 
     let is_over = |client: &TcpStream| is_ended(client);
     assert_eq!(clients[1..].iter().filter(|client| is_over(client)).count(), 7);
@@ -287,16 +281,6 @@ fn two_streams_of_one_socket_do_not_end_each_other() {
         assert_eq!(&bytes, b"still there");
         drop(writer.join().unwrap());
     });
-}
-
-struct Echo;
-
-impl EvHandler for Echo {
-    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        let data = cx.read()?;
-        cx.write(&data)?;
-        Ok(if data.is_empty() { Action::Close } else { Action::Keep })
-    }
 }
 
 /// Descriptor numbers and slots are used again thousands of times, each by the right one.

@@ -179,6 +179,7 @@ impl Local {
         let Some(deadline) = timers.deadline(token) else { return };
         let missed = (self.now() - deadline.min(self.now())) / period.max(1);
         let next = deadline.saturating_add(period.saturating_mul(missed.saturating_add(1)));
-        timers.reset(token, next.max(deadline));
+        // Not before now, or a period of nothing would stay ahead of everybody else's timers.
+        timers.reset(token, next.max(self.now()));
     }
 }

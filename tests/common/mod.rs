@@ -14,8 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use corepoll::{
-    Acceptor, Builder, EvHandler, Listening, PollerHandle, Reactor, ReactorHandle, Running,
-    Shutdown, net,
+    Acceptor, Action, Builder, EvContext, EvHandler, Listening, PollerHandle, Reactor,
+    ReactorHandle, Running, Shutdown, net,
 };
 
 /// How long anything may take before a test gives up: far more than it ever takes.
@@ -32,8 +32,9 @@ pub fn connect(addr: SocketAddr) -> TcpStream {
     patient(stream)
 }
 
-/// Gives a blocking stream its timeouts.
+/// Gives a blocking stream its timeouts. What it writes is sent at once.
 pub fn patient(stream: TcpStream) -> TcpStream {
+    stream.set_nodelay(true).expect("TCP_NODELAY");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
     stream.set_write_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
     stream
@@ -216,11 +217,14 @@ pub fn open_descriptors() -> usize {
     fs::read_dir("/proc/self/fd").expect("procfs").count() - 1
 }
 
-/// How much processor time the calling thread has used.
+/// How much processor time the calling thread has used: needs no descriptor.
+#[allow(unsafe_code)]
 pub fn thread_cpu_time() -> Duration {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").expect("schedstat");
-    let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
-    Duration::from_nanos(nanoseconds.expect("the first field is nanoseconds"))
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable, and the clock is the calling thread's own.
+    let answer = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    assert_eq!(answer, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// The share of a core that `poller` uses during `span`.
@@ -292,3 +296,44 @@ pub fn panic_on_purpose() -> ! {
 
 /// What [`panic_on_purpose`] says.
 pub const ON_PURPOSE: &str = "on purpose";
+
+// ---- holding a poller ----
+
+/// Keeps a poller busy until it is dropped: what happens meanwhile comes to it all at once.
+pub struct Held {
+    _release: mpsc::Sender<()>,
+}
+
+/// Returns when `poller` is held.
+pub fn hold(poller: &PollerHandle) -> Held {
+    let (release, wait) = mpsc::channel::<()>();
+    let (held, is_held) = mpsc::channel();
+    let sent = poller.run_on(move || {
+        held.send(()).expect("the test waits");
+        let _ = wait.recv_timeout(PATIENCE);
+    });
+    assert!(sent.is_ok(), "the poller has ended");
+    is_held.recv_timeout(PATIENCE).expect("the poller runs what it is given");
+    Held { _release: release }
+}
+
+// ---- echo, by both APIs ----
+
+/// Echoes, and ends when the peer does.
+pub struct Echo;
+
+impl EvHandler for Echo {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let data = cx.read()?;
+        if data.is_empty() {
+            return Ok(Action::Close);
+        }
+        cx.write(&data)?;
+        Ok(Action::Keep)
+    }
+}
+
+/// Echoes, and ends when the peer does.
+pub async fn echo(stream: net::TcpStream, _: SocketAddr) -> io::Result<u64> {
+    futures::io::copy(&stream, &mut &stream).await
+}
