@@ -17,6 +17,31 @@ pub struct Arguments {
     pub pollers: Option<NonZeroUsize>,
     /// Which API serves the connections.
     pub api: Api,
+    /// The program's own options that were given, with their values.
+    own: Vec<(&'static str, Option<String>)>,
+}
+
+impl Arguments {
+    /// Whether one of the program's own options was given.
+    pub fn has(&self, name: &str) -> bool {
+        self.own.iter().any(|own| own.0 == name)
+    }
+
+    /// The value of one of the program's own options; of several, the last.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.own.iter().rev().find(|own| own.0 == name)?.1.as_deref()
+    }
+}
+
+/// An option that one program has and the others don't.
+#[derive(Debug)]
+pub struct Own {
+    /// What follows the two dashes.
+    pub name: &'static str,
+    /// What `--help` calls its value, if it takes one.
+    pub value: Option<&'static str>,
+    /// What `--help` says of it.
+    pub help: &'static str,
 }
 
 /// The two APIs of the library.
@@ -37,8 +62,20 @@ pub enum Command {
     Help,
 }
 
+/// What `--help` says of the APIs, where both make sense.
+const API_HELP: &str =
+    "      --api <API>          What serves a connection: handler or async [default: handler]\n";
+
 /// What `--help` prints.
-pub fn help(name: &str, about: &str) -> String {
+pub fn help(name: &str, about: &str, own: &[Own], has_api: bool) -> String {
+    let own: String = own
+        .iter()
+        .map(|own| {
+            let value = own.value.map(|value| format!(" <{value}>")).unwrap_or_default();
+            format!("      {:<20} {}\n", format!("--{}{value}", own.name), own.help)
+        })
+        .collect();
+    let api = if has_api { API_HELP } else { "" };
     format!(
         "{about}
 
@@ -48,8 +85,7 @@ Options:
       --addr <ADDRESS>     Where to listen [default: {DEFAULT_ADDRESS}]; port 0 takes a free one,
                            and the first line printed names it
       --pollers <NUMBER>   How many threads serve [default: one for each available CPU]
-      --api <API>          What serves a connection: handler or async [default: handler]
-  -h, --help               Print this
+{api}{own}  -h, --help               Print this
 
 SIGINT and SIGTERM end it gracefully; a second one ends it at once.
 "
@@ -57,8 +93,10 @@ SIGINT and SIGTERM end it gracefully; a second one ends it at once.
 }
 
 impl Command {
-    /// Reads the command line of this process.
-    pub fn from_environment() -> Result<Command, lexopt::Error> {
+    /// Reads the command line of this process. `own` are the program's own options; the choice of an
+    /// API is not everyone's.
+    pub fn from_environment(own: &[Own], has_api: bool) -> Result<Command, lexopt::Error> {
+        let mut given = Vec::new();
         let mut parser = Parser::from_env();
         let mut address = None;
         let mut pollers = None;
@@ -67,13 +105,20 @@ impl Command {
             match argument {
                 Arg::Long("addr") => address = Some(parser.value()?.parse_with(parse_address)?),
                 Arg::Long("pollers") => pollers = Some(parser.value()?.parse_with(parse_pollers)?),
-                Arg::Long("api") => api = parser.value()?.parse_with(parse_api)?,
+                Arg::Long("api") if has_api => api = parser.value()?.parse_with(parse_api)?,
                 Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
+                Arg::Long(name) => match own.iter().find(|own| own.name == name) {
+                    Some(own) => {
+                        let value = own.value.map(|_| parser.value()?.string()).transpose()?;
+                        given.push((own.name, value));
+                    }
+                    None => return Err(argument.unexpected()),
+                },
                 _ => return Err(argument.unexpected()),
             }
         }
         let address = address.map_or_else(|| parse_address(DEFAULT_ADDRESS), Ok)?;
-        Ok(Command::Serve(Arguments { address, pollers, api }))
+        Ok(Command::Serve(Arguments { address, pollers, api, own: given }))
     }
 }
 

@@ -1,5 +1,8 @@
 //! What the example programs share: their arguments, their signals, and the frame around both.
 
+// Each program uses some of it.
+#![allow(dead_code, unused_imports)]
+
 mod arguments;
 mod signals;
 
@@ -9,22 +12,33 @@ use std::process::ExitCode;
 
 use corepoll::{Listening, Reactor, ReactorHandle};
 
-pub use arguments::{Api, Arguments};
+pub use arguments::{Api, Arguments, Own};
 use arguments::{Command, help};
 
 /// The exit status for arguments that make no sense, as shells and the GNU tools have it.
 const USAGE_ERROR: u8 = 2;
 
-/// Runs a server from its arguments to its exit status. `about` says in a line or two what it does;
-/// `listen` opens its listener on a reactor that has yet to be started.
+/// Runs a server that serves by either API: see [`run`].
 pub fn run_server(
     name: &str,
     about: &str,
     listen: impl FnOnce(&ReactorHandle, &Arguments) -> io::Result<Listening>,
 ) -> ExitCode {
-    let outcome = match Command::from_environment() {
+    run(name, about, &[], true, listen)
+}
+
+/// Runs a server from its arguments to its exit status. `about` says in a line or two what it does;
+/// `own` are its own options; `listen` opens its listener on a reactor that has yet to be started.
+pub fn run(
+    name: &str,
+    about: &str,
+    own: &[Own],
+    has_api: bool,
+    listen: impl FnOnce(&ReactorHandle, &Arguments) -> io::Result<Listening>,
+) -> ExitCode {
+    let outcome = match Command::from_environment(own, has_api) {
         Ok(Command::Serve(arguments)) => serve(&arguments, listen),
-        Ok(Command::Help) => print(&help(name, about)),
+        Ok(Command::Help) => print(&help(name, about, own, has_api)),
         Err(error) => {
             eprintln!("{name}: {error}\nTry '{name} --help'.");
             return ExitCode::from(USAGE_ERROR);
@@ -67,7 +81,7 @@ fn announce(address: SocketAddr) -> io::Result<()> {
 }
 
 /// Prints at once, and without the panic of `print!` when nobody reads.
-fn print(text: &str) -> io::Result<()> {
+pub fn print(text: &str) -> io::Result<()> {
     let mut output = io::stdout().lock();
     output.write_all(text.as_bytes())?;
     output.flush()
