@@ -36,6 +36,7 @@ pub use net::connector::Connector;
 pub use net::spread::Balance;
 pub use parts::budget::Budget;
 pub use parts::buffers::Chunk;
+pub use parts::stats::PollerStats;
 pub use poller::block_on;
 pub use poller::context::EvContext;
 pub use poller::drain::shutdown_requested;

@@ -9,8 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use common::{PATIENCE, Server};
 use corepoll::{Action, CloseReason, EvContext, EvHandler, Interest};
 
-/// Has its peer, which it never hears of, with it.
-struct Says(Sender<String>, #[allow(dead_code)] UnixStream);
+struct Says(Sender<String>);
 
 impl EvHandler for Says {
     fn on_open(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
@@ -39,8 +38,8 @@ struct Registers {
 
 impl Registers {
     fn register(&self, cx: &mut EvContext<'_>) {
-        let (fd, peer) = UnixStream::pair().expect("a socket pair");
-        let says = Says(self.says.clone(), peer);
+        let (fd, _) = UnixStream::pair().expect("a socket pair");
+        let says = Says(self.says.clone());
         let token = cx.register(fd.into(), Interest::READABLE, says).expect("it is registered");
         if self.closes_at_once {
             assert!(cx.close(token));

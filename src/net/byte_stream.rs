@@ -70,7 +70,8 @@ impl Registered {
 
     #[inline]
     fn recv(&self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
-        let count = stream::recv(fd, buf)?;
+        let count = stream::recv_uncounted(fd, buf)?;
+        self.local().recorder.bytes_in(count);
         self.note_read(count, buf.len())?;
         Ok(count)
     }
@@ -96,7 +97,13 @@ impl Registered {
 
     #[inline]
     fn send(&self, fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
-        stream::send(fd, buf).map_err(|error| self.explain(error))
+        match stream::send_uncounted(fd, buf) {
+            Ok(count) => {
+                self.local().recorder.bytes_out(count);
+                Ok(count)
+            }
+            Err(error) => Err(self.explain(error)),
+        }
     }
 
     fn send_vectored(&self, fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {

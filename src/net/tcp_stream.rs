@@ -53,7 +53,7 @@ impl TcpStream {
     /// Wraps a non-blocking socket that is ours alone.
     pub(crate) fn from_fd(fd: OwnedFd, what: &str) -> io::Result<TcpStream> {
         let local = Local::expect_current(what)?;
-        Ok(TcpStream { registered: Registered::new(fd, local)? })
+        Ok(TcpStream { registered: Registered::new(fd, local)?.of_a_stream() })
     }
 
     /// Connects to the first of the addresses that answers.
@@ -122,7 +122,7 @@ impl TcpStream {
 
     /// A stream of a registration that exists.
     pub(super) fn from_registered(registered: Registered) -> TcpStream {
-        TcpStream { registered }
+        TcpStream { registered: registered.of_a_stream() }
     }
 
     pub(super) fn into_registered(self) -> Registered {

@@ -57,7 +57,8 @@ pub struct UnixStream {
 impl UnixStream {
     /// Wraps a non-blocking socket that is ours alone.
     pub(super) fn from_fd(fd: OwnedFd, what: &str) -> io::Result<UnixStream> {
-        Ok(UnixStream { registered: Registered::new(fd, Local::expect_current(what)?)? })
+        let registered = Registered::new(fd, Local::expect_current(what)?)?;
+        Ok(UnixStream { registered: registered.of_a_stream() })
     }
 
     /// Connects to the socket at `path`. While the listener's backlog is full, it waits.

@@ -7,4 +7,5 @@ pub(crate) mod buffers;
 pub(crate) mod cache;
 pub(crate) mod outbox;
 pub(crate) mod readiness;
+pub(crate) mod stats;
 pub(crate) mod timers;

@@ -84,15 +84,6 @@ impl<'a> EvContext<'a> {
         socket::local_addr(self.present()?)
     }
 
-    /// TCP_NODELAY: whether small segments are sent at once. See tcp(7).
-    ///
-    /// # Errors
-    /// It is not a TCP socket, or a stream has taken the connection over.
-    pub fn set_nodelay(&mut self, on: bool) -> io::Result<()> {
-        let fd = self.fd.as_ref().ok_or_else(ending)?;
-        socket::set_nodelay(fd.as_fd(), on)
-    }
-
     // ---- reading ----
 
     /// Reads what there is into the poller's buffer, and lends it. No copy, and no buffer of the
@@ -111,8 +102,9 @@ impl<'a> EvContext<'a> {
             && let Some(mut buffer) = buffers.take()
             && self.read_left > 0
         {
-            match stream::recv(fd.as_fd(), &mut buffer) {
+            match stream::recv_uncounted(fd.as_fd(), &mut buffer) {
                 Ok(count) if count > 0 => {
+                    self.local.recorder.bytes_in(count);
                     self.note_read(count);
                     return Ok(buffers.chunk(buffer, count));
                 }
@@ -209,9 +201,10 @@ impl<'a> EvContext<'a> {
         let mut sent = Ok(0);
         // What nearly every write is, small enough to become part of its caller.
         if let (Some(fd), true) = (&self.fd, self.may_send_now()) {
-            sent = stream::send(fd.as_fd(), bytes);
+            sent = stream::send_uncounted(fd.as_fd(), bytes);
             self.local.has_written.set(true);
             if matches!(sent, Ok(count) if count == bytes.len()) {
+                self.local.recorder.bytes_out(bytes.len());
                 return Ok(());
             }
         }
@@ -221,6 +214,7 @@ impl<'a> EvContext<'a> {
     /// Not everything was sent, or it could not even be tried.
     #[cold]
     fn write_the_rest(&mut self, bytes: &[u8], sent: io::Result<usize>) -> io::Result<()> {
+        self.local.recorder.bytes_out(*sent.as_ref().unwrap_or(&0));
         let sent = match sent {
             Ok(0) if !bytes.is_empty() && self.may_write_now() => {
                 let is_socket = self.connection.has(bits::SOCKET);

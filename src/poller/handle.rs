@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::interest::Interest;
+use crate::parts::stats::{PollerStats, Published};
 use crate::sys::socket;
 use crate::task::HomeRef;
 use crate::task::remote::{self, RemoteJoinHandle};
@@ -29,11 +30,14 @@ struct Shared {
     /// Connections that it holds or that are on their way to it. Relaxed throughout: it balances,
     /// and guards nothing.
     load: AtomicUsize,
+    /// What it has done.
+    stats: Arc<Published>,
 }
 
 impl PollerHandle {
     pub(crate) fn new(home: HomeRef, index: usize) -> PollerHandle {
-        PollerHandle { shared: Arc::new(Shared { home, index, load: AtomicUsize::new(0) }) }
+        let (load, stats) = (AtomicUsize::new(0), Arc::default());
+        PollerHandle { shared: Arc::new(Shared { home, index, load, stats }) }
     }
 
     /// Runs `make` on the poller's thread, and its future as a task there. May be called from any
@@ -93,6 +97,16 @@ impl PollerHandle {
             }
         };
         self.run_on(register).map_err(|_| gone())
+    }
+
+    /// What the poller has done so far. May be called from any thread, and after its end.
+    pub fn stats(&self) -> PollerStats {
+        self.shared.stats.look()
+    }
+
+    /// What the poller writes its numbers to.
+    pub(super) fn published(&self) -> &Arc<Published> {
+        &self.shared.stats
     }
 
     /// The mailbox.

@@ -14,6 +14,7 @@ use crate::base::token::Token;
 use crate::parts::budget::Budget;
 use crate::parts::buffers::Buffers;
 use crate::parts::cache::Cache;
+use crate::parts::stats::Recorder;
 use crate::parts::timers::Timers;
 use crate::sys::clock;
 use crate::sys::epoll::{Epoll, Mask};
@@ -136,6 +137,10 @@ pub(crate) struct Local {
     pub(super) orphans: Cell<usize>,
     /// Connections that are over, and listened to a little longer.
     pub(super) lingering: Cell<usize>,
+    /// Streams of tasks.
+    pub(super) streams: Cell<usize>,
+    /// What the poller does, in numbers.
+    pub(crate) recorder: Recorder,
     /// This turn must not wait.
     in_a_hurry: Cell<bool>,
     /// Who wants to hear of descriptors that come free: listeners that found none.
@@ -149,6 +154,7 @@ impl Local {
         budget: Budget,
         read_buffer_size: usize,
     ) -> Local {
+        let recorder = Recorder::new(handle.published().clone());
         Local {
             epoll,
             budget,
@@ -170,6 +176,8 @@ impl Local {
             connections_made: Cell::new(0),
             orphans: Cell::new(0),
             lingering: Cell::new(0),
+            streams: Cell::new(0),
+            recorder,
             in_a_hurry: Cell::new(false),
             starved: RefCell::default(),
         }
@@ -463,9 +471,9 @@ impl Local {
 
     /// Takes away everything that waits or is kept, when all connections are gone.
     pub(super) fn clear(&self) {
-        let timers = self.timers.take();
+        let timers = self.timers.borrow_mut().take_all();
         // One at a time: each drop is foreign code.
-        timers.into_payloads().for_each(drop_quietly);
+        timers.into_iter().for_each(drop_quietly);
         while let Some(value) = self.cache.pop() {
             drop_quietly(value);
         }

@@ -56,15 +56,20 @@ use std::time::Duration;
 
 use crate::base::token::Token;
 use crate::parts::budget::Budget;
+use crate::parts::stats::Report;
 use crate::sys::clock;
 use crate::sys::epoll::{Epoll, Events, Mask};
 use crate::sys::eventfd::EventFd;
+use crate::sys::{meter, ticks};
 use crate::task::{Bell, Executor, Seed};
 use handle::PollerHandle;
 use local::{Entry, Local};
 
 /// The mailbox's token. Nothing is looked up for it: that the wait has ended is its message.
 const MAILBOX: Token = Token::new(u32::MAX, u32::MAX);
+
+/// Callbacks or polls between two looks at the clock: the shortest take less time than a look.
+const CALLS_PER_LAP: usize = 32;
 
 impl Bell for EventFd {
     fn ring(&self) {
@@ -85,6 +90,7 @@ pub(crate) struct PollerSeed {
 impl PollerSeed {
     /// The `index`-th poller of its reactor.
     pub(crate) fn new(index: usize, budget: Budget, read_buffer_size: usize) -> io::Result<Self> {
+        ticks::calibrate();
         let epoll = Epoll::new()?;
         let bell = Arc::new(EventFd::new()?);
         epoll.add(bell.as_fd(), MAILBOX, Mask::BELL)?;
@@ -125,21 +131,46 @@ impl Poller {
         let local = &*self.local;
         let budget = &local.budget;
         self.run_tasks();
+        self.report();
         let mut events = self.events.take();
         let count = self.wait(&mut events, most)?;
         local.new_turn();
+        local.recorder.awake(count);
         self.dispatch(&events, count);
         self.events.set(events);
+        local.recorder.lap();
         local.fire_timers();
         self.executor.open_mail(budget.mail_per_turn);
         local.finish_turn();
+        local.recorder.lap();
         Ok(())
     }
 
     /// Runs what is runnable, up to the budget; says how many tasks were polled.
     fn run_tasks(&self) -> usize {
-        let budget = &self.local.budget;
-        self.executor.run(budget.tasks_per_turn, budget.mail_per_turn)
+        let Budget { tasks_per_turn, mail_per_turn, .. } = self.local.budget;
+        let mut polled = 0;
+        while polled < tasks_per_turn {
+            let most = (tasks_per_turn - polled).min(CALLS_PER_LAP);
+            let count = self.executor.run(most, mail_per_turn);
+            self.local.recorder.lap();
+            polled += count;
+            if count < most {
+                break;
+            }
+        }
+        self.local.recorder.polled(polled);
+        polled
+    }
+
+    /// Says what has been done, and what there is.
+    fn report(&self) {
+        self.local.recorder.report(&Report {
+            wakes: self.executor.wakes(),
+            tasks: self.executor.tasks() as u64,
+            connections: (self.local.connections.get() + self.local.streams.get()) as u64,
+            traffic: meter::take(),
+        });
     }
 
     /// Waits for events: until the next deadline at the longest.
@@ -179,6 +210,9 @@ impl Poller {
                         Some(Entry::Connecting(attempt)) => self.local.connect_event(&attempt),
                         // Closed earlier in this batch, or the mailbox.
                         None => {}
+                    }
+                    if next.is_multiple_of(CALLS_PER_LAP) {
+                        self.local.recorder.lap();
                     }
                 }
             });
@@ -225,6 +259,7 @@ impl Drop for Poller {
         self.local.refuse_new();
         self.executor.cancel_tasks();
         self.local.close_all();
+        self.report();
         drop(entered);
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Source {
     pub(super) hold: Cell<Hold>,
     /// It counts for the load of its poller.
     pub(super) counted: Cell<bool>,
+    /// It is a stream: one of the poller's connections.
+    stream: Cell<bool>,
     /// There is something in `owed`.
     pub(super) owes: Cell<bool>,
     /// Output that a handler has left: it is sent before anything else.
@@ -58,6 +60,7 @@ impl Source {
             raw: fd.as_raw_fd(),
             hold: Cell::new(hold),
             counted: Cell::new(false),
+            stream: Cell::new(false),
             owes: Cell::new(false),
             owed: Cell::new(None),
         })
@@ -249,6 +252,9 @@ impl fmt::Debug for Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         let Source { token, raw, ref hold, ref counted, ref owes, .. } = *self.source;
+        if self.source.stream.get() {
+            self.local.streams.set(self.local.streams.get() - 1);
+        }
         if hold.get() == Hold::Gone {
             return;
         }
@@ -304,6 +310,14 @@ impl Registered {
     pub(crate) fn lend(&self) -> BorrowedFd<'_> {
         self.source.hold.set(Hold::Lent);
         self.fd()
+    }
+
+    /// It is a stream, and one of the poller's connections.
+    pub(crate) fn of_a_stream(self) -> Registered {
+        if !self.source.stream.replace(true) {
+            self.local.streams.set(self.local.streams.get() + 1);
+        }
+        self
     }
 
     /// From now on its descriptor counts for the load of the poller.

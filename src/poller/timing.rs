@@ -137,6 +137,8 @@ impl Local {
         for _ in 0..self.budget.timers_per_turn {
             let Some(token) = ({ self.timers.borrow_mut().take_due(pass) }) else { return };
             self.fire(token);
+            self.recorder.fired();
+            self.recorder.lap();
         }
     }
 

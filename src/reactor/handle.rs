@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::parts::stats::PollerStats;
 use crate::poller::handle::PollerHandle;
 use crate::poller::local::Local;
 use crate::sys::clock;
@@ -65,6 +66,12 @@ impl ReactorHandle {
             .collect();
         drop(order);
         drop(refused);
+    }
+
+    /// What each poller has done so far, in the order of [`ReactorHandle::pollers`]. The pollers
+    /// aren't asked: they write their numbers down once a turn, as plain stores.
+    pub fn stats(&self) -> Vec<PollerStats> {
+        self.pollers().iter().map(PollerHandle::stats).collect()
     }
 
     /// Stops accepting, tells handlers (`on_shutdown`) and tasks

@@ -6,6 +6,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
+use super::meter;
+
 /// A non-blocking socket without an address.
 pub(crate) fn unbound(domain: Domain) -> io::Result<OwnedFd> {
     Ok(Socket::new(domain, Type::DGRAM.nonblocking(), None)?.into())
@@ -25,7 +27,9 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &SockAddr) -> io::Result<()> {
 
 /// recvfrom(2): one datagram, cut at the end of `buffer`, and where it came from.
 pub(crate) fn recv_from(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, SockAddr)> {
-    SockRef::from(&fd).recv_from_with_flags(to_fill(buffer), libc::MSG_DONTWAIT)
+    SockRef::from(&fd)
+        .recv_from_with_flags(to_fill(buffer), libc::MSG_DONTWAIT)
+        .inspect(|(count, _)| meter::bytes_in(*count))
 }
 
 /// recvfrom(2) that leaves the datagram where it is.
@@ -37,7 +41,9 @@ pub(crate) fn peek_from(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(us
 /// sendto(2) of one datagram.
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &SockAddr) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    SockRef::from(&fd).send_to_with_flags(bytes, to, flags)
+    SockRef::from(&fd)
+        .send_to_with_flags(bytes, to, flags)
+        .inspect(|count| meter::bytes_out(*count))
 }
 
 /// The same bytes, as those want them who only write.

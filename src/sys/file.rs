@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use super::meter;
 use super::stream::without_sigpipe;
 
 /// The most that one sendfile(2) transfers.
@@ -29,6 +30,7 @@ pub(crate) fn send_file(
             unsafe { libc::sendfile(target.as_raw_fd(), file.as_raw_fd(), &mut offset, count) };
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
     })
+    .inspect(|count| meter::bytes_out(*count))
 }
 
 /// pread(2) from `offset` on. 0: there are no bytes in the file at `offset`.

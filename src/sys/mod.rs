@@ -9,6 +9,7 @@ pub(crate) mod datagram;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod file;
+pub(crate) mod meter;
 #[cfg(feature = "signal")]
 pub(crate) mod signal;
 pub(crate) mod socket;
@@ -16,4 +17,5 @@ pub(crate) mod socket_file;
 pub(crate) mod steering;
 pub(crate) mod stream;
 mod syscall;
+pub(crate) mod ticks;
 pub(crate) mod timerfd;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
+use super::meter;
+
 /// What a listening socket is made with.
 #[derive(Debug, Clone)]
 pub(crate) struct Listen {
@@ -20,8 +22,6 @@ pub(crate) struct Listen {
     pub(crate) only_v6: Option<bool>,
     /// TCP_DEFER_ACCEPT: how long a connection without a byte is kept back.
     pub(crate) defer_accept: Option<Duration>,
-    /// TCP_NODELAY of the listener, inherited by what it accepts.
-    pub(crate) nodelay: bool,
 }
 
 impl Listen {
@@ -33,7 +33,6 @@ impl Listen {
             recv_buffer_size: None,
             only_v6: None,
             defer_accept: None,
-            nodelay: false,
         }
     }
 }
@@ -61,9 +60,6 @@ pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> 
     if let Some(bytes) = settings.recv_buffer_size {
         socket.set_recv_buffer_size(bytes)?;
     }
-    if settings.nodelay && addr.domain() != Domain::UNIX {
-        socket.set_tcp_nodelay(true)?;
-    }
     if let (Some(limit), true) = (settings.defer_accept, addr.domain() != Domain::UNIX) {
         // Whole seconds, and not none of them.
         let seconds = limit.as_secs() + u64::from(limit.subsec_nanos() > 0);
@@ -78,8 +74,18 @@ pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> 
 /// accept4(2).
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)> {
     let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    let (socket, peer) = SockRef::from(&listener).accept4(flags)?;
-    Ok((socket.into(), peer))
+    match SockRef::from(&listener).accept4(flags) {
+        Ok((socket, peer)) => {
+            meter::accepted();
+            Ok((socket.into(), peer))
+        }
+        Err(error) => {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                meter::accept_failed();
+            }
+            Err(error)
+        }
+    }
 }
 
 /// Begins to connect to `addr`, from the local address `from` if there is one. When the socket

@@ -3,11 +3,18 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use super::meter;
 use super::syscall::{checked, syscall};
 
 /// recv(2) into `buffer`.
 #[inline(always)]
 pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    recv_uncounted(fd, buffer).inspect(|count| meter::bytes_in(*count))
+}
+
+/// [`recv`] for the request path, where the caller has a counter at hand.
+#[inline(always)]
+pub(crate) fn recv_uncounted(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     recv_flags(fd, buffer, libc::MSG_DONTWAIT)
 }
 
@@ -27,6 +34,12 @@ fn recv_flags(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::
 /// send(2) of `bytes`.
 #[inline(always)]
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    send_uncounted(fd, bytes).inspect(|count| meter::bytes_out(*count))
+}
+
+/// [`send`] for the request path, where the caller has a counter at hand.
+#[inline(always)]
+pub(crate) fn send_uncounted(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
     let arguments = [fd.as_raw_fd() as usize, bytes.as_ptr() as usize, bytes.len(), flags, 0, 0];
     // SAFETY: `bytes` is readable for its length, and no address is given.
@@ -44,6 +57,7 @@ pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::R
     let arguments = [fd.as_raw_fd() as usize, &raw const message as usize, flags, 0, 0, 0];
     // SAFETY: `message` names `msg_iovlen` slices that are readable for their lengths.
     checked(unsafe { syscall(libc::SYS_sendmsg, arguments) })
+        .inspect(|count| meter::bytes_out(*count))
 }
 
 /// recvmsg(2) into `slices`, at most as many as the kernel takes at once.
@@ -59,6 +73,7 @@ pub(crate) fn recv_vectored(
     let arguments = [fd.as_raw_fd() as usize, &raw mut message as usize, flags, 0, 0, 0];
     // SAFETY: `message` names `msg_iovlen` slices that are writable for their lengths.
     checked(unsafe { syscall(libc::SYS_recvmsg, arguments) })
+        .inspect(|count| meter::bytes_in(*count))
 }
 
 /// read(2), for descriptors that are not sockets. They are non-blocking.
@@ -69,7 +84,7 @@ pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
         // SAFETY: `buffer` is writable for `length` bytes.
         match checked(unsafe { syscall(libc::SYS_read, arguments) }) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
+            result => return result.inspect(|count| meter::bytes_in(*count)),
         }
     }
 }
@@ -84,6 +99,7 @@ pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
         // SAFETY: `bytes` is readable for its length.
         checked(unsafe { syscall(libc::SYS_write, arguments) })
     })
+    .inspect(|count| meter::bytes_out(*count))
 }
 
 /// Runs `call` such that a SIGPIPE of its making is never seen: it is held back on this thread, and

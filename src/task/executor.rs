@@ -224,6 +224,12 @@ impl Executor {
         unsafe { (*self.owner().tasks.get()).len() }
     }
 
+    /// Wakes so far: those by the owner that queued a task, and those by other threads.
+    #[inline]
+    pub(crate) fn wakes(&self) -> (u64, u64) {
+        (self.owner().wakes.get(), self.owner().wakes_by_mail.get())
+    }
+
     /// How many tasks there have been.
     pub(crate) fn spawned(&self) -> usize {
         self.owner().spawned.get()

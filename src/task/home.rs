@@ -57,6 +57,10 @@ pub(super) struct OwnerSide {
     references: Cell<i64>,
     /// The executor is ending: what is spawned now is cancelled at once.
     pub(super) closing: Cell<bool>,
+    /// Wakes that queued a task, by the owner.
+    pub(super) wakes: Cell<u64>,
+    /// Wakes that came by mail.
+    pub(super) wakes_by_mail: Cell<u64>,
     /// How many more I/O operations the running task may do before it yields.
     pub(super) allowance: Cell<u32>,
 }
@@ -89,6 +93,8 @@ impl Home {
                 memory: Memory::new(),
                 references: Cell::new(0),
                 closing: Cell::new(false),
+                wakes: Cell::new(0),
+                wakes_by_mail: Cell::new(0),
                 allowance: Cell::new(UNLIMITED),
             },
         });

@@ -432,7 +432,9 @@ unsafe fn wake_here(header: NonNull<Header>) {
         let task = header.as_ref();
         if !task.has(QUEUED | COMPLETE) {
             task.set_flag(QUEUED);
-            task.home.as_ref().owner.enqueue(header.as_ptr());
+            let owner = &task.home.as_ref().owner;
+            owner.wakes.set(owner.wakes.get() + 1);
+            owner.enqueue(header.as_ptr());
         }
     }
 }
@@ -465,7 +467,11 @@ unsafe fn arrive(node: *mut Node) {
         let task = header.as_ref();
         task.remote.unmail();
         if !task.has(COMPLETE) {
+            let owner = &task.home.as_ref().owner;
+            let wakes = owner.wakes.get();
             wake_here(header);
+            owner.wakes.set(wakes);
+            owner.wakes_by_mail.set(owner.wakes_by_mail.get() + 1);
         } else if !task.has(QUEUED) {
             release_executors(header);
         }

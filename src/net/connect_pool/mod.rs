@@ -64,7 +64,8 @@ use shared::Shared;
 ///     let server = corepoll::spawn_local(async move {
 ///         let (mut stream, _peer) = listener.accept().await?;
 ///         let mut request = [0; 4];
-///         while stream.read_exact(&mut request).await.is_ok() {
+///         for _ in 0..2 {
+///             stream.read_exact(&mut request).await?;
 ///             stream.write_all(b"pong").await?;
 ///         }
 ///         std::io::Result::Ok(())
@@ -80,7 +81,6 @@ use shared::Shared;
 ///         assert_eq!(&answer, b"pong");
 ///     }
 ///     assert_eq!((pool.idle(), pool.live(), pool.waiting()), (1, 1, 0));
-///     drop(pool);
 ///     server.await.unwrap()
 /// })
 /// # }

@@ -1,0 +1,192 @@
+//! A reactor's numbers are true to what happened.
+
+mod common;
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use corepoll::{Action, EvContext, EvHandler, PollerStats, block_on, time, yield_now};
+
+use common::{Server, connect, eventually, read_exactly};
+
+/// Sends back what comes, each byte twice.
+struct Twice;
+
+impl EvHandler for Twice {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let chunk = cx.read()?;
+        if chunk.is_empty() {
+            return Ok(Action::Close);
+        }
+        cx.write(&chunk)?;
+        cx.write(&chunk)?;
+        Ok(Action::Keep)
+    }
+}
+
+fn stats(server: &Server) -> PollerStats {
+    server.handle().stats()[0]
+}
+
+/// Once the poller waits, its numbers are exact.
+#[track_caller]
+fn settles(server: &Server, what: &str, holds: impl Fn(&PollerStats) -> bool) {
+    eventually(what, || holds(&stats(server)));
+}
+
+#[test]
+fn handlers_connections_accepts_and_bytes_are_counted() {
+    let (server, addr) = Server::of_handlers(|| Twice);
+    let mut clients: Vec<TcpStream> = (0..5).map(|_| connect(addr)).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.write_all(&vec![7; 1000 * (n + 1)]).unwrap();
+        read_exactly(client, 2000 * (n + 1));
+    }
+    settles(&server, "5 connections", |it| (it.connections, it.accepts) == (5, 5));
+    settles(&server, "every byte", |it| (it.bytes_in, it.bytes_out) == (15_000, 30_000));
+    let before = stats(&server);
+    assert!(before.turns > 0 && before.events >= 6 && before.accept_errors == 0);
+    clients.truncate(2);
+    settles(&server, "2 connections", |it| (it.connections, it.accepts) == (2, 5));
+    assert!(stats(&server).turns > before.turns && stats(&server).events > before.events);
+}
+
+#[test]
+fn streams_tasks_and_bytes_are_counted() {
+    let (server, addr) = Server::of_tasks(|stream, _| async move {
+        let (reader, mut writer) = (&stream, &stream);
+        futures::io::copy(reader, &mut writer).await
+    });
+    let mut clients: Vec<TcpStream> = (0..3).map(|_| connect(addr)).collect();
+    for client in &mut clients {
+        client.write_all(&[1; 5000]).unwrap();
+        read_exactly(client, 5000);
+    }
+    let expected = (3, 3, 15_000, 15_000);
+    settles(&server, "3 of each", |it| {
+        (it.connections, it.tasks, it.bytes_in, it.bytes_out) == expected
+    });
+    drop(clients);
+    settles(&server, "none", |it| (it.connections, it.tasks, it.accepts) == (0, 0, 3));
+}
+
+#[test]
+fn polls_wakes_and_timers_are_counted() {
+    let server = Server::start(1);
+    let before = stats(&server);
+    let task = server.poller().spawn_on(|| async {
+        for _ in 0..100 {
+            yield_now().await;
+        }
+    });
+    block_on(task).unwrap();
+    settles(&server, "a poll for each yield", |it| it.polls >= before.polls + 101);
+    assert!(stats(&server).wakes_local >= before.wakes_local + 100);
+    assert_eq!(stats(&server).timers_fired, 0);
+
+    let before = stats(&server);
+    block_on(server.poller().spawn_on(|| async {
+        for _ in 0..10 {
+            time::sleep(Duration::from_micros(10)).await;
+        }
+    }))
+    .unwrap();
+    settles(&server, "10 timers", |it| it.timers_fired == before.timers_fired + 10);
+
+    let before = stats(&server);
+    let (give, take) = mpsc::channel::<Waker>();
+    let task = server.poller().spawn_on(move || async move {
+        let polls = Rc::new(Cell::new(0));
+        poll_fn(|cx| {
+            polls.set(polls.get() + 1);
+            if polls.get() > 20 {
+                return Poll::Ready(());
+            }
+            give.send(cx.waker().clone()).unwrap();
+            Poll::Pending
+        })
+        .await;
+    });
+    for _ in 0..20 {
+        take.recv_timeout(common::PATIENCE).unwrap().wake();
+    }
+    block_on(task).unwrap();
+    settles(&server, "20 wakes", |it| it.wakes_remote >= before.wakes_remote + 20);
+    assert!(stats(&server).wakes_remote <= before.wakes_remote + 21);
+}
+
+#[test]
+fn the_longest_callback_and_poll_and_the_busy_time_show() {
+    let long = Duration::from_millis(30);
+    struct Slow(Duration);
+    impl EvHandler for Slow {
+        fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+            cx.read()?;
+            thread::sleep(self.0);
+            Ok(Action::Close)
+        }
+    }
+    let (server, addr) = Server::of_handlers(move || Slow(long));
+    let idle = stats(&server);
+    assert!(idle.longest < long);
+    let mut client = connect(addr);
+    client.write_all(b"x").unwrap();
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    settles(&server, "a long callback", |it| it.longest >= long && it.busy >= long);
+    block_on(server.poller().spawn_on(move || async move { thread::sleep(3 * long) })).unwrap();
+    settles(&server, "a longer poll", |it| it.longest >= 3 * long && it.busy >= 4 * long);
+}
+
+#[test]
+fn waiting_is_not_busy() {
+    let server = Server::start(1);
+    settles(&server, "a turn", |it| it.turns > 0);
+    let waited = Duration::from_millis(200);
+    block_on(server.poller().spawn_on(move || time::sleep(waited))).unwrap();
+    settles(&server, "it has slept", |it| it.timers_fired == 1);
+    assert!(stats(&server).busy < waited);
+}
+
+#[test]
+fn numbers_outlive_their_poller() {
+    let (server, addr) = Server::of_handlers(|| Twice);
+    drop(connect(addr));
+    settles(&server, "it came and went", |it| (it.accepts, it.connections) == (1, 0));
+    let _left_open = connect(addr);
+    settles(&server, "one is left", |it| it.connections == 1);
+    let handle = server.handle().clone();
+    let before = handle.stats()[0];
+    server.stop(Duration::ZERO);
+    let after = handle.stats()[0];
+    assert!(after.turns >= before.turns);
+    assert_eq!((after.tasks, after.connections, after.accepts), (0, 0, 2));
+}
+
+#[test]
+fn accepts_that_fail_are_counted_apart() {
+    common::in_a_process_of_its_own("accepts_that_fail_are_counted_apart", || {
+        let (server, addr) = Server::of_handlers(|| Twice);
+        // Client sockets first; then no descriptor is left for the server's side.
+        let clients: Vec<_> = (0..3)
+            .map(|_| {
+                let kind = socket2::Type::STREAM;
+                socket2::Socket::new(socket2::Domain::IPV4, kind, None).unwrap()
+            })
+            .collect();
+        let taken: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+        for client in &clients {
+            client.connect(&addr.into()).unwrap();
+        }
+        settles(&server, "errors", |it| it.accept_errors > 0);
+        assert_eq!(stats(&server).accepts, 0);
+        drop(taken);
+        settles(&server, "accepted at last", |it| it.accepts == 3);
+    });
+}
