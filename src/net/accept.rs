@@ -12,6 +12,7 @@ use crate::poller::handler::{Action, EvHandler, TimerId};
 use crate::poller::local::Starved;
 use crate::sys::socket;
 use crate::sys::socket_file::SocketFile;
+use crate::task::call_quietly;
 
 /// How long a listener waits for descriptors at first, when none are closed in its own poller.
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
@@ -95,7 +96,8 @@ impl<D: Deliver> EvHandler for Listener<D> {
             match socket::accept(cx.descriptor()) {
                 Ok((fd, peer)) => {
                     self.pause = SHORTEST_PAUSE;
-                    self.deliver.deliver(cx, fd, peer);
+                    // A panic in there costs one connection, and not the listener.
+                    call_quietly(|| self.deliver.deliver(cx, fd, peer));
                 }
                 Err(error) => match failure(&error) {
                     Failure::Nothing => break,

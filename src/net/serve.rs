@@ -110,7 +110,13 @@ where
         if poller.is_same(here) {
             return begin(cx.local, fd, &peer, &self.service);
         }
-        let service = self.service.clone();
+        let service = match catch_unwind(AssertUnwindSafe(|| self.service.clone())) {
+            Ok(service) => service,
+            Err(panic) => {
+                drop_quietly(panic);
+                return poller.leave();
+            }
+        };
         let begun = poller.run_on(move || {
             if let Some(local) = Local::current() {
                 begin(&local, fd, &peer, &service);

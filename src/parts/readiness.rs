@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
-use crate::task::call_quietly;
+use crate::task::{call_quietly, drop_quietly};
 
 /// One of the two directions of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +60,8 @@ impl Slot {
     #[cold]
     fn replace(&self, cx: &Context<'_>, old: Option<Waker>) {
         let waker = cx.waker().clone();
-        drop(old);
-        self.waker.set(Some(waker));
+        drop_quietly(old);
+        drop_quietly(self.waker.replace(Some(waker)));
     }
 
     /// Wakes who waits. Waking is foreign code: the slot is empty meanwhile, and may be full when
@@ -74,9 +74,15 @@ impl Slot {
             waker.wake_by_ref();
             let newer = self.waker.replace(Some(waker));
             if newer.is_some() {
-                drop(self.waker.replace(newer));
+                drop_quietly(self.waker.replace(newer));
             }
         }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        drop_quietly(self.waker.take());
     }
 }
 
@@ -228,7 +234,7 @@ impl Readiness {
         let place = waiters.list.iter().position(|waiter| waiter.key == key);
         let left = place.and_then(|place| waiters.list.remove(place));
         drop(waiters);
-        drop(left);
+        drop_quietly(left);
     }
 }
 

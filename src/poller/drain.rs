@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::sys::clock;
-use crate::task::call_quietly;
+use crate::task::{call_quietly, drop_quietly};
 
 use super::Poller;
 use super::connection::{Connection, State, bits};
@@ -60,7 +60,7 @@ impl Drain {
             }
         };
         drop(waiters);
-        drop(old);
+        drop_quietly(old);
         Poll::Pending
     }
 
@@ -69,7 +69,7 @@ impl Drain {
         let place = waiters.iter().position(|waiter| waiter.0 == key);
         let left = place.map(|place| waiters.swap_remove(place));
         drop(waiters);
-        drop(left);
+        drop_quietly(left);
     }
 }
 

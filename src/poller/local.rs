@@ -409,13 +409,15 @@ impl Local {
         }
         // Cloning is foreign code: nothing is borrowed meanwhile.
         let mut new = Some(waker.clone());
+        let mut is_there = false;
         if let Some(Expiry::Task(present)) = self.timers.borrow_mut().get_mut(timer)
             && let Some(new) = &mut new
         {
             std::mem::swap(present, new);
-            return true;
+            is_there = true;
         }
-        false
+        drop_quietly(new);
+        is_there
     }
 
     /// When the next timer is due.

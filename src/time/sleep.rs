@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::base::token::Token;
 use crate::poller::local::{Expiry, Local};
 use crate::sys::clock;
-use crate::task::{HomeRef, coop};
+use crate::task::{HomeRef, coop, drop_quietly};
 
 /// Waits until `duration` has passed from now.
 ///
@@ -120,7 +120,7 @@ impl Sleep {
     fn disarm(&mut self) {
         let Some(Armed { home, timer }) = self.armed.take() else { return };
         if home.is_current() {
-            drop(Local::current().and_then(|local| local.disarm(timer)));
+            drop_quietly(Local::current().and_then(|local| local.disarm(timer)));
         } else {
             // If that poller has ended, so has its timer.
             let _ = home.post(move || drop(Local::current().and_then(|it| it.disarm(timer))));
