@@ -122,7 +122,7 @@ impl Local {
         let is_in_peace = matches!(reason, CloseReason::Requested) && !connection.has(bits::OUTPUT);
         connection.advance(State::Closed);
         self.remove_timers(connection);
-        connection.turn_off(bits::OUTPUT | bits::WRITER | bits::MARKS);
+        connection.turn_off(bits::WRITER | bits::MARKS);
         if let Some(mut extra) = connection.take_extra() {
             discard(std::mem::take(&mut extra.outbox));
         }
