@@ -318,6 +318,8 @@ fn a_download_ends_by_edges_too() {
     let (_server, addr, _ended) = serve(budget, |cx| {
         cx.set_interest(Interest::READABLE.edge())?;
         cx.send_file(zeros(LEN), 0, LEN)?;
+        let sent = LEN - cx.pending_output() as u64;
+        assert!(sent <= 10_000, "{sent} bytes were sent at once");
         cx.write(b"tail")?;
         Ok(Action::Keep)
     });

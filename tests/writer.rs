@@ -222,6 +222,10 @@ fn a_write_after_the_end_is_an_error() {
     let fixture = Fixture::new();
     fixture.writer.write("hello").expect("the connection goes on");
     assert_eq!(read_exactly(&fixture.client, 5), b"hello");
+    // More than the kernel takes.
+    fixture.writer.write(vec![0; 8_000_000]).expect("it is below the limit");
+    eventually("the poller has it", || fixture.writer.pending() < 8_000_000);
+    assert!(fixture.writer.pending() > 0);
     reset(fixture.client);
     fixture.ends.recv_timeout(PATIENCE).expect("on_close is called");
     assert_eq!(refused(&fixture.writer), io::ErrorKind::BrokenPipe);
@@ -250,6 +254,34 @@ fn what_a_writer_accepted_before_a_shutdown_arrives() {
         fixture.server.stop(Duration::ZERO);
         assert_eq!(read_to_end(&fixture.client), b"accepted".repeat(100));
     }
+}
+
+/// Writes when it is told of the shutdown, and stays.
+struct LastWords;
+
+impl EvHandler for LastWords {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let data = cx.read()?;
+        cx.write(&data)?;
+        Ok(Action::Keep)
+    }
+
+    fn on_shutdown(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        cx.writer().write("goodbye")?;
+        Ok(Action::Keep)
+    }
+}
+
+#[test]
+fn what_a_writer_accepted_before_the_pollers_last_moment_arrives() {
+    let mut budget = Budget::default();
+    // The mail with the shutdown is the last one that is opened.
+    budget.mail_per_turn = 1;
+    let server = Server::build(Reactor::builder().pollers(1).budget(budget));
+    let client = connect(server.listen(|| LastWords));
+    assert_eq!(common::ask(&client, b"hello"), b"hello");
+    server.stop(Duration::ZERO);
+    assert_eq!(read_to_end(&client), b"goodbye");
 }
 
 #[test]
