@@ -139,6 +139,9 @@ pub(crate) struct Local {
     pub(super) lingering: Cell<usize>,
     /// Streams of tasks.
     pub(super) streams: Cell<usize>,
+    /// It has paused the clock of this thread.
+    #[cfg(feature = "test-util")]
+    pub(crate) has_paused: Cell<bool>,
     /// What the poller does, in numbers.
     pub(crate) recorder: Recorder,
     /// This turn must not wait.
@@ -177,6 +180,8 @@ impl Local {
             orphans: Cell::new(0),
             lingering: Cell::new(0),
             streams: Cell::new(0),
+            #[cfg(feature = "test-util")]
+            has_paused: Cell::new(false),
             recorder,
             in_a_hurry: Cell::new(false),
             starved: RefCell::default(),
@@ -376,6 +381,12 @@ impl Local {
             self.now.set(clock::now());
         }
         self.now.get()
+    }
+
+    /// The clock has been moved: the time of this turn is another one.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn forget_now(&self) {
+        self.now.set(0);
     }
 
     /// A turn begins: it has a time of its own.

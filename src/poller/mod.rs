@@ -38,6 +38,8 @@ pub(crate) mod local;
 pub(crate) mod local_poller;
 mod output;
 mod owed;
+#[cfg(feature = "test-util")]
+mod paused;
 pub(crate) mod source;
 pub(crate) mod timing;
 mod watermarks;
@@ -179,6 +181,9 @@ impl Poller {
         if has_work || most == Some(Duration::ZERO) || !self.executor.park() {
             return self.local.epoll.wait(events, Some(Duration::ZERO));
         }
+        #[cfg(feature = "test-util")]
+        let result = self.wait_by_the_clock(events, most);
+        #[cfg(not(feature = "test-util"))]
         let result = self.local.epoll.wait(events, self.timeout(most));
         self.executor.unpark();
         result
@@ -260,6 +265,8 @@ impl Drop for Poller {
         self.executor.cancel_tasks();
         self.local.close_all();
         self.report();
+        #[cfg(feature = "test-util")]
+        self.forget_the_pause();
         drop(entered);
     }
 }

@@ -1,0 +1,242 @@
+//! A clock that stands: time passes when it is told to, or when everybody waits for it.
+#![cfg(feature = "test-util")]
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use corepoll::net::{TcpListener, TcpStream};
+use corepoll::time::{self, MissedTickBehavior};
+use corepoll::{
+    Action, EvContext, EvHandler, Interest, TaskGroup, TimerId, block_on, spawn_local, yield_now,
+};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Numbers without a pattern, the same in each run.
+fn numbers() -> impl FnMut() -> u64 {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    }
+}
+
+#[test]
+fn a_century_of_mixed_timers_fires_in_order_and_each_at_its_time() {
+    common::within_patience(|| {
+        block_on(async {
+            time::pause();
+            let start = time::now();
+            let fired: Rc<RefCell<Vec<Instant>>> = Rc::default();
+            let mut group = TaskGroup::new();
+            let mut number = numbers();
+            for kind in 0..3000 {
+                let delay = Duration::from_nanos(number() % CENTURY.as_nanos() as u64);
+                let (deadline, fired) = (start + delay, fired.clone());
+                group.spawn(async move {
+                    match kind % 3 {
+                        0 => time::sleep(delay).await,
+                        1 => time::sleep_until(deadline).await,
+                        _ => {
+                            let never = std::future::pending::<()>();
+                            assert!(time::timeout(delay, never).await.is_err());
+                        }
+                    }
+                    assert_eq!(time::now(), deadline);
+                    fired.borrow_mut().push(deadline);
+                });
+            }
+            // One that beats every year, beside the others.
+            group.spawn(async move {
+                let mut beat = time::interval_at(start, 365 * DAY);
+                for year in 0..=100 {
+                    assert_eq!(beat.tick().await, start + 365 * DAY * year);
+                    assert_eq!(time::now(), start + 365 * DAY * year);
+                }
+            });
+            group.join_all().await.into_iter().for_each(|task| task.unwrap());
+            let fired = fired.take();
+            assert_eq!(fired.len(), 3000);
+            assert!(fired.is_sorted());
+            assert_eq!(time::now() - start, CENTURY);
+        });
+    });
+}
+
+#[test]
+fn advance_fires_what_is_due_and_nothing_else() {
+    block_on(async {
+        time::pause();
+        let start = time::now();
+        let early = spawn_local(time::sleep(DAY));
+        let late = spawn_local(time::sleep(DAY + Duration::from_nanos(1)));
+        time::advance(DAY).await;
+        assert!(early.is_finished() && !late.is_finished());
+        assert_eq!(time::now(), start + DAY);
+        time::advance(Duration::from_nanos(1)).await;
+        assert!(late.is_finished());
+        // More than a turn fires.
+        let many: Vec<_> = (0..5000).map(|_| spawn_local(time::sleep(DAY))).collect();
+        time::advance(DAY).await;
+        assert!(many.iter().all(|task| task.is_finished()));
+    });
+}
+
+#[test]
+fn time_stands_while_somebody_works() {
+    block_on(async {
+        time::pause();
+        let start = time::now();
+        let waiting = spawn_local(time::sleep(Duration::from_nanos(1)));
+        for _ in 0..2000 {
+            yield_now().await;
+            assert_eq!(time::now(), start);
+        }
+        waiting.await.unwrap();
+        assert_eq!(time::now(), start + Duration::from_nanos(1));
+    });
+}
+
+#[test]
+fn bytes_on_their_way_come_before_time_passes() {
+    block_on(async {
+        let listener = TcpListener::bind(common::ANY).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        time::pause();
+        let start = time::now();
+        for _ in 0..100 {
+            assert_eq!(client.try_write(b"x").unwrap(), 1);
+            let read = time::timeout(Duration::from_millis(1), server.read_chunk()).await;
+            assert_eq!(&*read.unwrap().unwrap(), b"x");
+        }
+        assert_eq!(time::now(), start);
+        let late = time::timeout(DAY, server.read_chunk()).await;
+        assert!(late.is_err());
+        assert_eq!(time::now(), start + DAY);
+    });
+}
+
+#[test]
+fn missed_ticks_are_made_up_for_as_they_should() {
+    block_on(async {
+        time::pause();
+        let start = time::now();
+        let mut burst = time::interval(DAY);
+        let mut skip = time::interval(DAY);
+        let mut delay = time::interval(DAY);
+        skip.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        delay.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for beat in [&mut burst, &mut skip, &mut delay] {
+            assert_eq!(beat.tick().await, start);
+        }
+        time::advance(DAY * 7 / 2).await;
+        for day in 1..=3 {
+            assert_eq!(burst.tick().await, start + day * DAY);
+        }
+        assert_eq!(time::now(), start + DAY * 7 / 2);
+        assert_eq!(skip.tick().await, start + DAY);
+        assert_eq!(delay.tick().await, start + DAY);
+        assert_eq!(skip.tick().await, start + 4 * DAY);
+        assert_eq!(delay.tick().await, start + DAY * 9 / 2);
+    });
+}
+
+#[test]
+fn handlers_timers_go_by_the_same_clock() {
+    struct Daily(Instant, Rc<Cell<u32>>);
+    impl EvHandler for Daily {
+        fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+            cx.set_interval(DAY);
+            Ok(Action::Keep)
+        }
+        fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+            Ok(Action::Close)
+        }
+        fn on_timeout(&mut self, cx: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+            self.1.set(self.1.get() + 1);
+            assert_eq!(cx.now(), self.0 + DAY * self.1.get());
+            Ok(Action::Keep)
+        }
+    }
+    struct First(Option<(UnixStream, Daily)>);
+    impl EvHandler for First {
+        fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+            let (fd, daily) = self.0.take().unwrap();
+            cx.register(fd.into(), Interest::READABLE, daily)?;
+            Ok(Action::Close)
+        }
+        fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+            Ok(Action::Close)
+        }
+    }
+    block_on(async {
+        let listener = TcpListener::bind(common::ANY).await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        time::pause();
+        let days = Rc::new(Cell::new(0));
+        let daily = Daily(time::now(), days.clone());
+        stream.into_handler(First(Some((ours, daily)))).unwrap();
+        time::sleep(365 * DAY + Duration::from_secs(1)).await;
+        assert_eq!(days.get(), 365);
+    });
+}
+
+#[test]
+fn a_resumed_clock_runs_on_from_where_it_stood_and_the_next_poller_has_the_kernels() {
+    block_on(async {
+        time::pause();
+        let stood = time::now();
+        time::advance(DAY).await;
+        time::resume();
+        time::resume();
+        assert!(time::now() >= stood + DAY && time::now() < stood + 2 * DAY);
+        let before = (time::now(), Instant::now());
+        time::sleep(Duration::from_millis(5)).await;
+        assert!(time::now() - before.0 >= Duration::from_millis(5));
+        assert!(before.1.elapsed() >= Duration::from_millis(5), "it runs by itself again");
+        // Paused while the kernel's clock runs on: it is behind, not ahead, after that.
+        time::pause();
+        let stood = time::now();
+        std::thread::sleep(Duration::from_millis(3));
+        time::resume();
+        assert!(time::now() >= stood);
+        time::pause();
+    });
+    block_on(async {
+        assert!(time::now() <= Instant::now() && Instant::now() - time::now() < DAY);
+        let start = Instant::now();
+        time::sleep(Duration::from_millis(2)).await;
+        assert!(start.elapsed() >= Duration::from_millis(2));
+    });
+}
+
+#[test]
+#[should_panic(expected = "while the clock runs")]
+fn a_clock_that_runs_cannot_be_advanced() {
+    block_on(time::advance(DAY));
+}
+
+#[cfg(feature = "blocking")]
+#[test]
+fn time_doesnt_pass_while_a_blocking_call_is_under_way() {
+    block_on(async {
+        time::pause();
+        let start = time::now();
+        let long = spawn_local(time::sleep(DAY));
+        let call = corepoll::spawn_blocking(|| std::thread::sleep(Duration::from_millis(20)));
+        call.await.unwrap();
+        assert_eq!(time::now(), start);
+        long.await.unwrap();
+        assert_eq!(time::now(), start + DAY);
+    });
+}
