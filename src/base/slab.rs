@@ -28,6 +28,12 @@ struct Slot<T> {
     value: Option<T>,
 }
 
+impl<T> Default for Slab<T> {
+    fn default() -> Slab<T> {
+        Slab::new()
+    }
+}
+
 impl<T> Slab<T> {
     /// An empty slab that has allocated nothing.
     pub(crate) const fn new() -> Slab<T> {
@@ -104,6 +110,11 @@ impl<T> Slab<T> {
     pub(crate) fn token_at(&self, index: u32) -> Option<Token> {
         let slot = self.slots.get(index as usize)?;
         slot.value.as_ref().map(|_| Token::new(index, slot.generation))
+    }
+
+    /// All values, in the order of their slots.
+    pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
+        self.slots.into_iter().filter_map(|slot| slot.value)
     }
 
     /// The tokens of all values, in the order of their slots.

@@ -72,6 +72,13 @@ impl ListenOptions {
         self
     }
 
+    /// TCP_NODELAY of the connections: whether small segments are sent at once. They inherit it from
+    /// the listener, so it costs no system call for each. Default: off. See tcp(7).
+    pub fn nodelay(mut self, on: bool) -> ListenOptions {
+        self.listen.nodelay = on;
+        self
+    }
+
     /// TCP_DEFER_ACCEPT: a connection is accepted when its first bytes have come, or after `limit`,
     /// which the kernel rounds up to some seconds. Saves the wake-up in which there is nothing to
     /// read; not for protocols in which the server speaks first. See tcp(7).

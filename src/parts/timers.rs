@@ -30,6 +30,12 @@ pub(crate) struct Pass {
     end: u32,
 }
 
+impl<T> Default for Timers<T> {
+    fn default() -> Timers<T> {
+        Timers::new()
+    }
+}
+
 impl<T> Timers<T> {
     pub(crate) fn new() -> Timers<T> {
         Timers { entries: Slab::new(), heap: Heap::default() }
@@ -129,10 +135,9 @@ impl<T> Timers<T> {
         Some(token)
     }
 
-    /// Takes all of them out.
-    pub(crate) fn take_all(&mut self) -> Vec<T> {
-        let tokens: Vec<Token> = self.entries.tokens().collect();
-        tokens.into_iter().filter_map(|token| self.remove(token)).collect()
+    /// All of them, at the end.
+    pub(crate) fn into_payloads(self) -> impl Iterator<Item = T> {
+        self.entries.into_values().map(|entry| entry.payload)
     }
 }
 

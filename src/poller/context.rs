@@ -84,6 +84,15 @@ impl<'a> EvContext<'a> {
         socket::local_addr(self.present()?)
     }
 
+    /// TCP_NODELAY: whether small segments are sent at once. See tcp(7).
+    ///
+    /// # Errors
+    /// It is not a TCP socket, or a stream has taken the connection over.
+    pub fn set_nodelay(&mut self, on: bool) -> io::Result<()> {
+        let fd = self.fd.as_ref().ok_or_else(ending)?;
+        socket::set_nodelay(fd.as_fd(), on)
+    }
+
     // ---- reading ----
 
     /// Reads what there is into the poller's buffer, and lends it. No copy, and no buffer of the

@@ -6,6 +6,8 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::base::slab::Slab;
+use crate::base::token::Token;
 use crate::sys::clock;
 use crate::task::{call_quietly, drop_quietly};
 
@@ -19,9 +21,8 @@ use super::local::{Entry, Expiry, Local};
 pub(crate) struct Drain {
     /// When the grace ends; 0 while no shutdown has been asked for.
     deadline: Cell<u64>,
-    /// Who waits to hear of it: `shutdown_requested`. The key is the future's.
-    waiters: RefCell<Vec<(u64, Waker)>>,
-    next_key: Cell<u64>,
+    /// Who waits to hear of it: `shutdown_requested`. Each future knows its place.
+    waiters: RefCell<Slab<Waker>>,
 }
 
 /// What became of the connections and tasks of one poller.
@@ -41,35 +42,27 @@ impl Drain {
         self.deadline.get() != 0
     }
 
-    /// Waits for the request; `key` is the future's.
-    fn poll(&self, cx: &mut Context<'_>, key: &mut u64) -> Poll<()> {
+    /// Waits for the request; `place` is the future's. A task that waits for this beside every
+    /// read comes here once a request, so the waker that is here already is kept.
+    fn poll(&self, cx: &mut Context<'_>, place: &mut Option<Token>) -> Poll<()> {
         if self.is_requested() {
             return Poll::Ready(());
         }
-        let waker = cx.waker().clone();
-        if *key == 0 {
-            self.next_key.set(self.next_key.get() + 1);
-            *key = self.next_key.get();
+        if !place.is_some_and(|place| self.will_wake(place, cx.waker())) {
+            let waker = cx.waker().clone();
+            drop_quietly(self.forget(place));
+            *place = Some(self.waiters.borrow_mut().insert_with(|_| waker));
         }
-        let mut waiters = self.waiters.borrow_mut();
-        let old = match waiters.iter_mut().find(|waiter| waiter.0 == *key) {
-            Some(known) => Some(std::mem::replace(&mut known.1, waker)),
-            None => {
-                waiters.push((*key, waker));
-                None
-            }
-        };
-        drop(waiters);
-        drop_quietly(old);
         Poll::Pending
     }
 
-    fn forget(&self, key: u64) {
-        let mut waiters = self.waiters.borrow_mut();
-        let place = waiters.iter().position(|waiter| waiter.0 == key);
-        let left = place.map(|place| waiters.swap_remove(place));
-        drop(waiters);
-        drop_quietly(left);
+    fn will_wake(&self, place: Token, waker: &Waker) -> bool {
+        self.waiters.borrow().get(place).is_some_and(|present| present.will_wake(waker))
+    }
+
+    /// Takes a future's waker out, to be dropped after this: that is foreign code.
+    fn forget(&self, place: &mut Option<Token>) -> Option<Waker> {
+        self.waiters.borrow_mut().remove(place.take()?)
     }
 }
 
@@ -97,7 +90,7 @@ impl Local {
                 self.tell_of_shutdown(&connection);
             }
         }
-        for (_, waker) in self.drain.waiters.take() {
+        for waker in self.drain.waiters.take().into_values() {
             // One that panics must not cost the others their wake-up.
             call_quietly(|| waker.wake());
         }
@@ -175,10 +168,10 @@ impl Poller {
 /// If it is polled outside of a poller.
 pub async fn shutdown_requested() {
     let local = Local::current().expect("shutdown_requested was awaited outside of a poller");
-    let mut waiting = Waiting { local, key: 0 };
+    let mut waiting = Waiting { local, place: None };
     poll_fn(|cx| {
-        let Waiting { local, key } = &mut waiting;
-        local.drain.poll(cx, key)
+        let Waiting { local, place } = &mut waiting;
+        local.drain.poll(cx, place)
     })
     .await;
 }
@@ -186,11 +179,11 @@ pub async fn shutdown_requested() {
 /// A place in the list of those who wait, given up on drop.
 struct Waiting {
     local: Rc<Local>,
-    key: u64,
+    place: Option<Token>,
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.local.drain.forget(self.key);
+        drop_quietly(self.local.drain.forget(&mut self.place));
     }
 }

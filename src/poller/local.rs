@@ -484,9 +484,9 @@ impl Local {
 
     /// Takes away everything that waits or is kept, when all connections are gone.
     pub(super) fn clear(&self) {
-        let timers = self.timers.borrow_mut().take_all();
+        let timers = self.timers.take();
         // One at a time: each drop is foreign code.
-        timers.into_iter().for_each(drop_quietly);
+        timers.into_payloads().for_each(drop_quietly);
         while let Some(value) = self.cache.pop() {
             drop_quietly(value);
         }

@@ -22,6 +22,8 @@ pub(crate) struct Listen {
     pub(crate) only_v6: Option<bool>,
     /// TCP_DEFER_ACCEPT: how long a connection without a byte is kept back.
     pub(crate) defer_accept: Option<Duration>,
+    /// TCP_NODELAY of the listener, inherited by what it accepts.
+    pub(crate) nodelay: bool,
 }
 
 impl Listen {
@@ -33,6 +35,7 @@ impl Listen {
             recv_buffer_size: None,
             only_v6: None,
             defer_accept: None,
+            nodelay: false,
         }
     }
 }
@@ -59,6 +62,9 @@ pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> 
     }
     if let Some(bytes) = settings.recv_buffer_size {
         socket.set_recv_buffer_size(bytes)?;
+    }
+    if settings.nodelay && addr.domain() != Domain::UNIX {
+        socket.set_tcp_nodelay(true)?;
     }
     if let (Some(limit), true) = (settings.defer_accept, addr.domain() != Domain::UNIX) {
         // Whole seconds, and not none of them.
