@@ -9,7 +9,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use common::{PATIENCE, Server};
 use corepoll::{Action, CloseReason, EvContext, EvHandler, Interest};
 
-struct Says(Sender<String>);
+/// Says what is called. It holds its peer, so that nothing ends by itself.
+struct Says(Sender<String>, #[allow(dead_code)] UnixStream);
 
 impl EvHandler for Says {
     fn on_open(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
@@ -38,8 +39,8 @@ struct Registers {
 
 impl Registers {
     fn register(&self, cx: &mut EvContext<'_>) {
-        let (fd, _) = UnixStream::pair().expect("a socket pair");
-        let says = Says(self.says.clone());
+        let (fd, peer) = UnixStream::pair().expect("a socket pair");
+        let says = Says(self.says.clone(), peer);
         let token = cx.register(fd.into(), Interest::READABLE, says).expect("it is registered");
         if self.closes_at_once {
             assert!(cx.close(token));

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use crate::base::slab::Slab;
 use crate::base::token::Token;
 use crate::sys::clock;
-use crate::task::{call_quietly, drop_quietly};
+use crate::task::{call_quietly, drop_quietly, executor};
 
 use super::Poller;
 use super::connection::{Connection, State, bits};
@@ -21,6 +21,8 @@ use super::local::{Entry, Expiry, Local};
 pub(crate) struct Drain {
     /// When the grace ends; 0 while no shutdown has been asked for.
     deadline: Cell<u64>,
+    /// Connections and tasks that had ended when it was asked for.
+    ended_before: Cell<usize>,
     /// Who waits to hear of it: `shutdown_requested`. Each future knows its place.
     waiters: RefCell<Slab<Waker>>,
 }
@@ -80,6 +82,7 @@ impl Local {
         if begun {
             return;
         }
+        self.drain.ended_before.set(self.connections_ended() + executor::ended_here());
         for token in self.tokens() {
             let Some(Entry::Handler(connection)) = self.entry(token) else { continue };
             if connection.has(bits::LISTENER) {
@@ -117,22 +120,14 @@ impl Poller {
         self.executor.tasks() + self.local.connections.get()
     }
 
-    /// Connections and tasks that have ended so far.
-    fn ended(&self) -> usize {
-        self.executor.spawned() + self.local.connections_made.get() - self.alive()
-    }
-
     /// Runs until it has been shut down.
     pub(crate) fn run(self) -> std::io::Result<Drained> {
         let entered = self.enter();
-        let mut ended_before = 0;
         while !self.is_drained() {
-            if !self.local.drain.is_requested() {
-                ended_before = self.ended();
-            }
             self.turn(None)?;
         }
-        let drained = self.ended() - ended_before;
+        let ended = self.local.connections_ended() + executor::ended_here();
+        let drained = ended - self.local.drain.ended_before.get();
         let cancelled = self.alive();
         drop(entered);
         let local = self.local.clone();

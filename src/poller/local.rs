@@ -372,6 +372,11 @@ impl Local {
         self.table.borrow().tokens().collect()
     }
 
+    /// How many handlers' connections have ended.
+    pub(super) fn connections_ended(&self) -> usize {
+        self.connections_made.get() - self.connections.get()
+    }
+
     // ---- time ----
 
     /// The time of this turn: read once, when it is first asked for.

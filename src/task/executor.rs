@@ -351,3 +351,10 @@ pub(crate) fn spawn_named<F: Future + 'static>(
     // SAFETY: as in `spawn`.
     Ok(unsafe { JoinHandle::new(raw::spawn_named(home, name, future)) })
 }
+
+/// How many tasks of the executor that this thread is in have ended.
+pub(crate) fn ended_here() -> usize {
+    // SAFETY: **Owner**; nothing foreign runs while the table is borrowed.
+    let ended = current::owner(|owner| owner.spawned.get() - unsafe { (*owner.tasks.get()).len() });
+    ended.unwrap_or(0)
+}

@@ -106,7 +106,6 @@ impl From<JoinError> for io::Error {
 /// });
 /// assert_eq!(sum, 5);
 /// ```
-#[must_use = "drop it with `drop` to let the task run on by itself"]
 pub struct JoinHandle<T> {
     /// The task, of which the handle holds one reference. Not Send: **Owner**.
     task: NonNull<Header>,

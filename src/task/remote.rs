@@ -29,7 +29,6 @@ use super::raw::{call_quietly, drop_quietly};
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "drop it with `drop` to let the task run on by itself"]
 pub struct RemoteJoinHandle<T> {
     shared: Arc<Shared<T>>,
 }
