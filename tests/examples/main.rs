@@ -1,8 +1,10 @@
 //! The example programs, run as their users run them: started with arguments, asked by plain
 //! blocking sockets, ended by signals.
 
+mod async_http;
 mod echo;
 mod embed;
 mod frame;
+mod reuseport;
 mod support;
 mod techempower;
