@@ -64,8 +64,7 @@ use shared::Shared;
 ///     let server = corepoll::spawn_local(async move {
 ///         let (mut stream, _peer) = listener.accept().await?;
 ///         let mut request = [0; 4];
-///         for _ in 0..2 {
-///             stream.read_exact(&mut request).await?;
+///         while stream.read_exact(&mut request).await.is_ok() {
 ///             stream.write_all(b"pong").await?;
 ///         }
 ///         std::io::Result::Ok(())
@@ -81,6 +80,7 @@ use shared::Shared;
 ///         assert_eq!(&answer, b"pong");
 ///     }
 ///     assert_eq!((pool.idle(), pool.live(), pool.waiting()), (1, 1, 0));
+///     drop(pool);
 ///     server.await.unwrap()
 /// })
 /// # }
