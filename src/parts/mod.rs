@@ -6,6 +6,7 @@ pub(crate) mod budget;
 pub(crate) mod buffers;
 pub(crate) mod cache;
 pub(crate) mod outbox;
+pub(crate) mod pool;
 pub(crate) mod readiness;
 pub(crate) mod stats;
 pub(crate) mod timers;

@@ -52,6 +52,7 @@ impl Local {
             connection.turn_off(bits::UNOPENED);
             self.call(connection, |handler, cx| handler.on_open(cx));
         }
+        self.cut_relay(connection, &reason);
         let wants_flush = matches!(reason, CloseReason::Requested | CloseReason::Shutdown);
         let is_unsent = wants_flush && connection.has(bits::OUTPUT);
         if is_unsent {
@@ -182,6 +183,9 @@ impl Local {
             State::Flushing => return self.finish_flushing(connection, None),
             State::Lingering => return self.let_go(connection),
             _ => self.open(connection),
+        }
+        if connection.state() == State::Relaying {
+            self.request_close(connection, CloseReason::Shutdown);
         }
         if connection.state() == State::Open {
             self.seal(connection);

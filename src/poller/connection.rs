@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
@@ -9,6 +10,7 @@ use crate::parts::outbox::Outbox;
 use crate::sys::epoll::Mask;
 
 use super::handler::{CloseReason, EvHandler};
+use super::relaying::Relaying;
 use super::watermarks::Marks;
 use super::writer::Inlet;
 
@@ -19,6 +21,9 @@ pub(crate) enum State {
     Opening,
     /// Callbacks come.
     Open,
+    /// The poller passes on what this connection and another one send to each other. No callback
+    /// comes but `on_timeout` and `on_shutdown`.
+    Relaying,
     /// The end is decided, and due at the end of the turn. No callback but `on_close` comes.
     Closing,
     /// As Closing, while queued output is still on its way.
@@ -77,6 +82,8 @@ pub(super) struct Extra {
     pub(super) outbox: Outbox,
     /// The first timer: they are linked through their entries.
     pub(super) first_timer: Option<Token>,
+    /// While Relaying: what it shares with the other connection.
+    pub(super) relaying: Option<Rc<Relaying>>,
     /// While Flushing and Lingering: why it ends, and the timer of its patience.
     pub(super) ending: Option<(CloseReason, Token)>,
     /// Where `Writer`s put their output.
@@ -210,6 +217,7 @@ impl Connection {
     pub(super) fn wanted_mask(&self) -> Mask {
         let flush = self.has(bits::OUTPUT);
         match self.state() {
+            State::Relaying => Mask::ALL_EDGES,
             State::Flushing | State::Lingering if self.throws_input_away() => {
                 Mask::of(Interest::READABLE, flush)
             }

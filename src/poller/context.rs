@@ -36,6 +36,11 @@ impl<'a> EvContext<'a> {
         EvContext { local, connection, fd: Some(fd), read_left: local.budget.read_per_event }
     }
 
+    /// In this callback nothing is read.
+    pub(super) fn refuse_to_read(&mut self) {
+        self.read_left = 0;
+    }
+
     #[inline]
     pub(super) fn take_fd(&mut self) -> Option<OwnedFd> {
         self.fd.take()

@@ -31,6 +31,7 @@ impl Local {
         match connection.state() {
             State::Open => {}
             State::Opening => self.open(connection),
+            State::Relaying => return self.relay_event(connection, event),
             State::Flushing => return self.flush_the_rest(connection, event),
             State::Lingering => return self.linger_on(connection),
             State::Closing | State::Closed => return,
@@ -88,6 +89,7 @@ impl Local {
     fn flush_again(&self, token: Token) {
         match self.entry(token) {
             Some(Entry::Handler(it)) if is_open(&it) && it.has(bits::OUTPUT) => self.writable(&it),
+            Some(Entry::Handler(it)) => self.relay_flush_again(&it),
             Some(Entry::Readiness(source)) => source.pay_on(),
             _ => {}
         }
@@ -202,6 +204,9 @@ impl Local {
     /// Another `on_read` for a connection whose budget was spent; or the listener that found no
     /// descriptor.
     pub(super) fn again(&self, connection: &Connection) {
+        if connection.state() == State::Relaying {
+            return self.relay_again(connection);
+        }
         let is_listener = is_open(connection) && connection.has(bits::LISTENER);
         if is_listener || wants_to_read(connection) {
             self.call(connection, |handler, cx| handler.on_read(cx));

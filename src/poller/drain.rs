@@ -102,8 +102,8 @@ impl Local {
     /// Calls `on_shutdown`, unless the connection is one of ours.
     #[cold]
     pub(super) fn tell_of_shutdown(&self, connection: &Connection) {
-        if connection.state() == State::Open && !connection.has(bits::INTERNAL) {
-            self.call(connection, |handler, cx| handler.on_shutdown(cx));
+        if !connection.has(bits::INTERNAL) {
+            self.call_aside(connection, |handler, cx| handler.on_shutdown(cx));
         }
     }
 }

@@ -14,10 +14,12 @@ use crate::base::token::Token;
 use crate::parts::budget::Budget;
 use crate::parts::buffers::Buffers;
 use crate::parts::cache::Cache;
+use crate::parts::pool::Pool;
 use crate::parts::stats::Recorder;
 use crate::parts::timers::Timers;
 use crate::sys::clock;
 use crate::sys::epoll::{Epoll, Mask};
+use crate::sys::splice::Pipe;
 use crate::task::{call_quietly, drop_quietly};
 
 use super::connecting::Connecting;
@@ -25,6 +27,7 @@ use super::connection::{Connection, bits};
 use super::drain::Drain;
 use super::handle::PollerHandle;
 use super::handler::{CloseReason, EvHandler};
+use super::pipes::MOST_SPARE_PIPES;
 use super::source::Source;
 use super::timing::{HandlerTimer, OnTimer};
 
@@ -89,6 +92,8 @@ pub(crate) enum Expiry {
     Task(Waker),
     /// A part of ours above the poller.
     Ours(Rc<dyn OnTimer>),
+    /// Pipes that nobody has needed for a while.
+    Pipes,
     /// Nothing but the turn itself: the end of a grace.
     Turn,
 }
@@ -114,6 +119,10 @@ pub(crate) struct Local {
     pub(crate) drain: Drain,
     /// Each blocking call of this poller holds one of these until it is over.
     pub(crate) blocking_calls: Arc<()>,
+    /// Empty pipes, for relays.
+    pub(super) pipes: Pool<Pipe>,
+    /// A timer is armed that trims them.
+    pub(super) trims_pipes: Cell<bool>,
     table: RefCell<Slab<Entry>>,
     pub(super) timers: RefCell<Timers<Expiry>>,
     due: RefCell<Vec<Due>>,
@@ -166,6 +175,8 @@ impl Local {
             handle,
             drain: Drain::default(),
             blocking_calls: Arc::default(),
+            pipes: Pool::new(MOST_SPARE_PIPES),
+            trims_pipes: Cell::new(false),
             table: RefCell::new(Slab::new()),
             timers: RefCell::new(Timers::new()),
             due: RefCell::default(),

@@ -17,6 +17,9 @@
 //! | `timing` | the timers of connections |
 //! | `handover` | from a handler to a task and back |
 //! | `owed` | output that a handler has left to a stream |
+//! | `pipes` | the pipes of a poller |
+//! | `way` | one direction of a relay, and both |
+//! | `relaying` | two handlers' connections that relay |
 //! | `source` | a registration that tasks wait on |
 //! | `handle` | the remote side |
 //! | `drain` | how a poller is shut down |
@@ -40,9 +43,12 @@ mod output;
 mod owed;
 #[cfg(feature = "test-util")]
 mod paused;
+mod pipes;
+mod relaying;
 pub(crate) mod source;
 pub(crate) mod timing;
 mod watermarks;
+pub(crate) mod way;
 pub(crate) mod writer;
 
 pub(crate) use block_on::READ_BUFFER_SIZE;

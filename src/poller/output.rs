@@ -76,7 +76,8 @@ impl Local {
             Ok(Progress::Drained) => self.drained(connection, fd).map(|()| Progress::Drained),
             other => other,
         };
-        if matches!(progress, Ok(Progress::Spent)) && connection.interest().is_edge() {
+        let is_edge = connection.interest().is_edge() || connection.state() == State::Relaying;
+        if matches!(progress, Ok(Progress::Spent)) && is_edge {
             // Nobody will tell of the room that there is.
             self.later(Due::Flush(connection.token));
         }

@@ -233,6 +233,18 @@ impl Registration {
         Ready { registration: self, direction, key: None }
     }
 
+    /// Waits in the slot of `direction`.
+    pub(crate) fn poll_ready(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<()>> {
+        match self.source.readiness.poll(cx, direction) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => self.still_there(),
+        }
+    }
+
     /// Waiting makes sense only while the poller lives.
     #[inline]
     pub(super) fn still_there<R>(&self) -> Poll<io::Result<R>> {

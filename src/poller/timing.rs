@@ -155,6 +155,7 @@ impl Local {
         match expiry {
             Some(Expiry::Task(waker)) => call_quietly(|| waker.wake()),
             Some(Expiry::Linger(connection)) => self.patience_is_over(connection),
+            Some(Expiry::Pipes) => self.trim_pipes(),
             Some(Expiry::Connect(attempt)) => self.connect_timer(attempt),
             Some(Expiry::Ours(ours)) => call_quietly(|| ours.on_timer()),
             _ => {}
@@ -166,9 +167,7 @@ impl Local {
         if let Some(period) = period {
             self.rearm(token, period);
         }
-        if connection.state() == State::Open {
-            self.call(&connection, |handler, cx| handler.on_timeout(cx, TimerId(token)));
-        }
+        self.call_aside(&connection, |handler, cx| handler.on_timeout(cx, TimerId(token)));
         // A one-shot that its callback did not arm again is gone.
         if !self.timers.borrow().is_armed(token) {
             self.remove_timer(&connection, token);

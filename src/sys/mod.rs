@@ -14,6 +14,7 @@ pub(crate) mod meter;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod socket_file;
+pub(crate) mod splice;
 pub(crate) mod steering;
 pub(crate) mod stream;
 mod syscall;

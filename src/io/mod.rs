@@ -1,0 +1,5 @@
+//! What is done with whole streams.
+
+mod relay;
+
+pub use relay::{Relayed, relay};

@@ -1,0 +1,70 @@
+//! Things that are costly to make, kept for whoever needs one for a moment.
+
+use std::cell::{Cell, RefCell};
+
+/// Spare things, the last one used first: those that are not needed stay at the bottom.
+pub(crate) struct Pool<T> {
+    spare: RefCell<Vec<T>>,
+    /// How many are kept at the most.
+    most: usize,
+    /// The fewest that have been spare at any time since the last trim.
+    fewest: Cell<usize>,
+}
+
+impl<T> Pool<T> {
+    /// Keeps at most `most`.
+    pub(crate) fn new(most: usize) -> Pool<T> {
+        Pool { spare: RefCell::default(), most, fewest: Cell::new(0) }
+    }
+
+    /// One that is spare.
+    pub(crate) fn take(&self) -> Option<T> {
+        let mut spare = self.spare.borrow_mut();
+        let taken = spare.pop();
+        self.fewest.set(self.fewest.get().min(spare.len()));
+        taken
+    }
+
+    /// Keeps `thing`; gives it back if there are enough.
+    pub(crate) fn keep(&self, thing: T) -> Option<T> {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() >= self.most {
+            return Some(thing);
+        }
+        spare.push(thing);
+        None
+    }
+
+    /// Those that have not been needed since the last trim.
+    pub(crate) fn trim(&self) -> Vec<T> {
+        let mut spare = self.spare.borrow_mut();
+        let unneeded: Vec<T> = spare.drain(..self.fewest.get()).collect();
+        self.fewest.set(spare.len());
+        unneeded
+    }
+
+    /// Whether none is spare.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.spare.borrow().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pool;
+
+    #[test]
+    fn what_is_needed_again_and_again_survives_the_trims() {
+        let pool = Pool::new(3);
+        assert_eq!((1..5).filter_map(|thing| pool.keep(thing)).collect::<Vec<_>>(), [4]);
+        assert!(pool.trim().is_empty());
+        for _ in 0..3 {
+            let thing = pool.take().unwrap();
+            assert_eq!(thing, 3);
+            assert_eq!(pool.keep(thing), None);
+        }
+        assert_eq!(pool.trim(), [1, 2]);
+        assert_eq!(pool.trim(), [3]);
+        assert!(pool.is_empty() && pool.take().is_none());
+    }
+}

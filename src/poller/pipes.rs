@@ -1,0 +1,54 @@
+//! The pipes of a poller: what relays need while bytes are on their way.
+
+use std::io;
+use std::time::Duration;
+
+use crate::sys::clock;
+use crate::sys::splice::Pipe;
+
+use super::local::{Expiry, Local};
+
+/// Pipes kept for later. A relay holds one in each direction, and only while its peer is slow;
+/// relays that flow use the same pipe one after the other.
+pub(super) const MOST_SPARE_PIPES: usize = 16;
+
+/// Bytes that a pipe holds, at a page for each packet at the worst. More bring no more system
+/// calls a byte; and a user has 64 MiB for all pipes, past which new ones are tiny.
+pub(super) const PIPE_CAPACITY: usize = 256 * 1024;
+
+/// How long a spare pipe is kept that is not needed, at least; at most it is twice that.
+const KEPT: Duration = Duration::from_millis(250);
+
+impl Local {
+    /// An empty pipe.
+    pub(super) fn take_pipe(&self) -> io::Result<Pipe> {
+        match self.pipes.take() {
+            Some(pipe) => Ok(pipe),
+            None => Pipe::new(PIPE_CAPACITY),
+        }
+    }
+
+    /// An empty pipe comes back.
+    pub(super) fn keep_pipe(&self, pipe: Pipe) {
+        if let Some(unwanted) = self.pipes.keep(pipe) {
+            drop(unwanted);
+            self.descriptor_closed();
+        }
+        if !self.trims_pipes.replace(true) {
+            self.arm(clock::after(self.now(), KEPT), Expiry::Pipes);
+        }
+    }
+
+    /// Closes the pipes that nobody has needed for a while.
+    pub(super) fn trim_pipes(&self) {
+        let unneeded = self.pipes.trim();
+        if !unneeded.is_empty() {
+            drop(unneeded);
+            self.descriptor_closed();
+        }
+        self.trims_pipes.set(!self.pipes.is_empty());
+        if self.trims_pipes.get() {
+            self.arm(clock::after(self.now(), KEPT), Expiry::Pipes);
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Two handlers' connections that relay: from the request on, the poller itself passes on what
+//! either of them sends to the other.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+
+use crate::base::token::Token;
+use crate::parts::readiness::Direction;
+use crate::sys::epoll::Event;
+use crate::sys::socket;
+
+use super::connection::{Connection, State, bits};
+use super::context::EvContext;
+use super::handler::{Action, CloseReason, EvHandler, copy_error};
+use super::local::{Due, Local};
+use super::output::ending;
+use super::way::{End, Pair, Step};
+
+/// What two connections share that relay.
+pub(super) struct Relaying {
+    ends: [Rc<Connection>; 2],
+    /// What epoll has told of each end, edge-triggered.
+    ready: [Ready; 2],
+    /// Borrowed only while it is being pumped, when nothing foreign runs.
+    pair: RefCell<Pair>,
+}
+
+impl Relaying {
+    /// Which of the ends it is.
+    fn place_of(&self, connection: &Connection) -> usize {
+        usize::from(self.ends[1].token == connection.token)
+    }
+}
+
+/// The readiness of one end.
+#[derive(Default)]
+struct Ready {
+    readable: Cell<bool>,
+    writable: Cell<bool>,
+}
+
+impl EvContext<'_> {
+    /// Passes on everything that this connection and `other`, which lives in the same poller, send
+    /// to each other, until both have ended.
+    ///
+    /// The bytes go by splice(2), as with [`io::relay`](crate::io::relay()): a slow side makes the
+    /// other one wait, and the end of one direction is passed on. What either handler had queued
+    /// goes first. From now on neither is called for reading or writing, and reading, writing
+    /// and changing the interest give errors; bytes of a `Writer` are refused. Timers keep running,
+    /// so `on_timeout` comes (cancel an idle timer that nothing will reset), and so does
+    /// `on_shutdown`.
+    ///
+    /// When both directions have ended, both connections are closed with
+    /// [`CloseReason::PeerClosed`]; when one of them fails, both with [`CloseReason::Error`].
+    /// Closing either of them (by [`EvContext::close`], or by what `on_timeout` or
+    /// `on_shutdown` returns) closes both: what is on its way is then still sent, as queued
+    /// output is.
+    ///
+    /// ```
+    /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor, Token};
+    /// use std::io::{self, Read, Write};
+    ///
+    /// /// The side of the client: connects to the upstream.
+    /// struct Front(String);
+    ///
+    /// impl EvHandler for Front {
+    ///     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         // Nothing is read before the relay begins.
+    ///         cx.set_interest(corepoll::Interest::NONE)?;
+    ///         cx.connect(&self.0, Back(cx.token()))?;
+    ///         Ok(Action::Keep)
+    ///     }
+    ///     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         Ok(Action::Keep)
+    ///     }
+    /// }
+    ///
+    /// /// The side of the upstream.
+    /// struct Back(Token);
+    ///
+    /// impl EvHandler for Back {
+    ///     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         cx.relay(self.0)?;
+    ///         Ok(Action::Keep)
+    ///     }
+    ///     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         Ok(Action::Keep)
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> io::Result<()> {
+    /// let upstream = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let address = upstream.local_addr()?.to_string();
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let listening = Acceptor::new("127.0.0.1:0")
+    ///     .listen(&reactor.handle(), move || Front(address.clone()))?;
+    /// let running = reactor.start()?;
+    ///
+    /// let mut client = std::net::TcpStream::connect(listening.local_addr()?)?;
+    /// client.write_all(b"hello")?;
+    /// let (mut server, _peer) = upstream.accept()?;
+    /// let mut bytes = [0; 5];
+    /// server.read_exact(&mut bytes)?;
+    /// assert_eq!(&bytes, b"hello");
+    ///
+    /// running.handle().shutdown(std::time::Duration::ZERO);
+    /// running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `other` is this connection itself, has not been opened yet, is ending or gone, or relays
+    /// already; so does this one; or one of them is no socket. Then nothing has changed.
+    pub fn relay(&mut self, other: Token) -> io::Result<()> {
+        if self.connection.state() != State::Open {
+            return Err(ending());
+        }
+        let (Some(one), Some(two)) =
+            (self.local.connection(self.token()), self.local.connection(other))
+        else {
+            return Err(unsuitable("is gone"));
+        };
+        if Rc::ptr_eq(&one, &two) {
+            return Err(unsuitable("is this connection itself"));
+        }
+        if two.state() != State::Open {
+            return Err(unsuitable("has not been opened yet, or is ending, or relays already"));
+        }
+        if [&one, &two]
+            .iter()
+            .any(|it| !it.has_only(bits::SOCKET, bits::INTERNAL | bits::DATAGRAMS))
+        {
+            return Err(unsuitable("or this one is no connection"));
+        }
+        self.local.begin_relay(one, two);
+        Ok(())
+    }
+}
+
+fn unsuitable(why: &str) -> io::Error {
+    let message = format!("relay: the other connection {why}");
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+impl Local {
+    /// `one` is the connection whose callback runs.
+    fn begin_relay(&self, one: Rc<Connection>, two: Rc<Connection>) {
+        let relaying = Rc::new(Relaying {
+            ends: [one, two],
+            ready: Default::default(),
+            pair: RefCell::new(Pair::new()),
+        });
+        for end in &relaying.ends {
+            end.with_extra(|extra| extra.relaying = Some(relaying.clone()));
+            end.advance(State::Relaying);
+            if end.has(bits::WRITER) {
+                // What writers were told is accepted goes first, and then no more.
+                self.seal(end);
+            }
+        }
+        // The new mask brings an event for everything that is ready already. The first end's
+        // registration is changed when its callback has returned.
+        relaying.ends[0].turn_on(bits::DIRTY);
+        self.refresh(&relaying.ends[1]);
+    }
+
+    /// Calls a callback that has nothing to do with the bytes: it comes for a connection that
+    /// relays as well, which must not be read meanwhile.
+    pub(super) fn call_aside<C>(&self, connection: &Connection, callback: C)
+    where
+        C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
+    {
+        match connection.state() {
+            State::Open => self.call(connection, callback),
+            State::Relaying => self.call(connection, |handler, cx| {
+                cx.refuse_to_read();
+                callback(handler, cx)
+            }),
+            _ => {}
+        }
+    }
+
+    /// An event for one of two connections that relay.
+    pub(super) fn relay_event(&self, connection: &Connection, event: Event) {
+        let Some(relaying) = relaying_of(connection) else { return };
+        let ready = &relaying.ready[relaying.place_of(connection)];
+        ready.readable.set(ready.readable.get() || event.is_readable());
+        ready.writable.set(ready.writable.get() || event.is_writable());
+        self.pump_relay(&relaying);
+    }
+
+    /// The next share of a relay that has had the last turn's.
+    pub(super) fn relay_again(&self, connection: &Connection) {
+        if let Some(relaying) = relaying_of(connection) {
+            self.pump_relay(&relaying);
+        }
+    }
+
+    /// The next share of the output that one of two connections had queued before they relayed.
+    pub(super) fn relay_flush_again(&self, connection: &Connection) {
+        let Some(relaying) = relaying_of(connection) else { return };
+        relaying.ready[relaying.place_of(connection)].writable.set(true);
+        self.pump_relay(&relaying);
+    }
+
+    fn pump_relay(&self, relaying: &Relaying) {
+        if relaying.ends.iter().any(|end| end.state() != State::Relaying) {
+            // One of them is closing, and takes the other one along.
+            return;
+        }
+        for (end, ready) in relaying.ends.iter().zip(&relaying.ready) {
+            if end.has(bits::OUTPUT) && ready.writable.get() {
+                match self.flush(end) {
+                    Ok(drained) => ready.writable.set(drained),
+                    Err(error) => return self.end_relay(relaying, Some(error)),
+                }
+            }
+        }
+        let mut pair = relaying.pair.borrow_mut();
+        let steps = self.with_sides(relaying, |sides| pair.pump(sides, self));
+        match steps {
+            None | Some([Step::Over, Step::Over]) => {
+                let failure = pair.take_failure();
+                drop(pair);
+                self.end_relay(relaying, failure);
+            }
+            Some(steps) if steps.contains(&Step::Spent) => {
+                self.later(Due::Again(relaying.ends[0].token));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Lends both descriptors. Nothing foreign runs meanwhile.
+    fn with_sides<R>(
+        &self,
+        relaying: &Relaying,
+        look: impl FnOnce([&Side<'_>; 2]) -> R,
+    ) -> Option<R> {
+        let [one, two] = &relaying.ends;
+        let [ready_one, ready_two] = &relaying.ready;
+        one.with_fd(|fd_one| {
+            two.with_fd(|fd_two| {
+                let side_one = Side { fd: fd_one, ready: ready_one, connection: one };
+                let side_two = Side { fd: fd_two, ready: ready_two, connection: two };
+                look([&side_one, &side_two])
+            })
+        })
+        .flatten()
+    }
+
+    fn end_relay(&self, relaying: &Relaying, failure: Option<io::Error>) {
+        for end in &relaying.ends {
+            let reason = match &failure {
+                Some(error) => CloseReason::Error(copy_error(error)),
+                None => CloseReason::PeerClosed,
+            };
+            self.request_close(end, reason);
+        }
+    }
+
+    /// A connection is closing: if it relays, so is the other one, and what is on its way becomes
+    /// queued output.
+    #[cold]
+    pub(super) fn cut_relay(&self, connection: &Connection, reason: &CloseReason) {
+        let taken = connection.with_present_extra(|extra| extra.relaying.take()).flatten();
+        let Some(relaying) = taken else { return };
+        let held = relaying.pair.borrow_mut().stop(self);
+        for (end, held) in relaying.ends.iter().zip(held) {
+            if !held.is_empty() {
+                drop(end.with_extra(|extra| extra.outbox.push_shared(held.into())));
+                end.turn_on(bits::OUTPUT | bits::DIRTY);
+            }
+            let reason = match reason {
+                CloseReason::Shutdown => CloseReason::Shutdown,
+                _ => CloseReason::Requested,
+            };
+            self.output_changed(end);
+            // The one that is closing already stays as it is.
+            self.request_close(end, reason);
+        }
+    }
+}
+
+fn relaying_of(connection: &Connection) -> Option<Rc<Relaying>> {
+    connection.with_present_extra(|extra| extra.relaying.clone()).flatten()
+}
+
+/// One end of a relay, while it is being pumped.
+struct Side<'a> {
+    fd: BorrowedFd<'a>,
+    ready: &'a Ready,
+    connection: &'a Connection,
+}
+
+impl Side<'_> {
+    fn bit(&self, direction: Direction) -> &Cell<bool> {
+        match direction {
+            Direction::Read => &self.ready.readable,
+            Direction::Write => &self.ready.writable,
+        }
+    }
+}
+
+impl End for Side<'_> {
+    fn is_ready(&self, direction: Direction) -> bool {
+        // Queued output goes first.
+        let is_free = direction == Direction::Read || !self.connection.has(bits::OUTPUT);
+        is_free && self.bit(direction).get()
+    }
+
+    fn try_io(
+        &self,
+        direction: Direction,
+        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if !self.is_ready(direction) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = operation(self.fd);
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.bit(direction).set(false);
+        }
+        result
+    }
+
+    fn end(&self) -> io::Result<()> {
+        if self.connection.has(bits::OUTPUT) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        socket::shutdown(self.fd.as_fd(), Shutdown::Write)
+    }
+}

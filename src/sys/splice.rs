@@ -1,0 +1,58 @@
+//! Bytes from socket to socket without a copy: splice(2), with a pipe between the two.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::stream::{self, without_sigpipe};
+use super::syscall::{checked, syscall};
+
+/// A pipe that nobody else knows. Both ends are CLOEXEC and non-blocking: see pipe(7).
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    reader: OwnedFd,
+    writer: OwnedFd,
+}
+
+impl Pipe {
+    /// A pipe that holds `capacity` bytes, or what the system gives: past
+    /// /proc/sys/fs/pipe-user-pages-soft of one user's pages it is less.
+    pub(crate) fn new(capacity: usize) -> io::Result<Pipe> {
+        let mut ends: [libc::c_int; 2] = [-1; 2];
+        // SAFETY: `ends` has room for two descriptors.
+        if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel just gave us both descriptors, and nobody else knows of them.
+        let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
+        let size = libc::c_int::try_from(capacity).unwrap_or(libc::c_int::MAX);
+        // SAFETY: takes no pointers. When it fails the pipe is as large as it was.
+        unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, size) };
+        Ok(Pipe { reader, writer })
+    }
+
+    /// Moves up to `most` bytes from the socket `from` into the pipe; 0 is the socket's end. When
+    /// the pipe is empty, `WouldBlock` means that the socket has nothing.
+    pub(crate) fn fill(&self, from: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+        splice(from, self.writer.as_fd(), most)
+    }
+
+    /// Moves up to `most` bytes from the pipe to the socket `to`. When the pipe is not empty,
+    /// `WouldBlock` means that the socket takes nothing.
+    ///
+    /// A socket whose peer is gone raises SIGPIPE, and splice has no flag against that.
+    pub(crate) fn drain(&self, to: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+        without_sigpipe(|| splice(self.reader.as_fd(), to, most))
+    }
+
+    /// Copies bytes out of the pipe.
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        stream::read(self.reader.as_fd(), buffer)
+    }
+}
+
+fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+    let flags = (libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK) as usize;
+    let arguments = [from.as_raw_fd() as usize, 0, to.as_raw_fd() as usize, 0, most, flags];
+    // SAFETY: both offsets are null, as they are for pipes and sockets.
+    checked(unsafe { syscall(libc::SYS_splice, arguments) })
+}

@@ -1,0 +1,401 @@
+//! `io::relay`: every byte arrives once and in order, ends are passed on, and nothing is left over.
+
+mod common;
+
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use common::Server;
+use corepoll::io::{Relayed, relay};
+use corepoll::{
+    Action, Budget, EvContext, EvHandler, Reactor, block_on, net, spawn_local, yield_now,
+};
+
+/// Bytes that tell their place; `salt` tells streams apart.
+fn pattern(length: usize, salt: u8) -> Vec<u8> {
+    (0..length).map(|at| (at ^ at >> 8 ^ at >> 16) as u8 ^ salt).collect()
+}
+
+/// A proxy of tasks: where it listens, its upstream, and what its relays came to.
+fn proxy(server: &Server) -> (SocketAddr, TcpListener, Receiver<std::io::Result<Relayed>>) {
+    let upstream = TcpListener::bind(common::ANY).unwrap();
+    let address = upstream.local_addr().unwrap();
+    let (sender, done) = channel();
+    let listening = server
+        .handle()
+        .serve(common::ANY, move |near, _| {
+            let sender = sender.clone();
+            async move {
+                let far = net::TcpStream::connect(address).await.unwrap();
+                let _ = sender.send(relay(near, far).await);
+            }
+        })
+        .unwrap();
+    (listening.local_addr().unwrap(), upstream, done)
+}
+
+/// A client and a server with the proxy in between.
+fn ends(address: SocketAddr, upstream: &TcpListener) -> (TcpStream, TcpStream) {
+    let client = common::connect(address);
+    let (server, _) = upstream.accept().unwrap();
+    (client, common::patient(server))
+}
+
+fn recv(done: &Receiver<std::io::Result<Relayed>>) -> std::io::Result<Relayed> {
+    done.recv_timeout(common::PATIENCE).expect("the relay ends")
+}
+
+/// Sends `bytes` and the end, in pieces of odd sizes.
+fn send(mut stream: &TcpStream, bytes: &[u8]) {
+    for (piece, chunk) in bytes.chunks(100_003).enumerate() {
+        let cut = piece * 7919 % chunk.len();
+        stream.write_all(&chunk[..cut]).unwrap();
+        stream.write_all(&chunk[cut..]).unwrap();
+    }
+    stream.shutdown(Shutdown::Write).unwrap();
+}
+
+/// Reads to the end, a little at a time.
+fn read_slowly(mut stream: &TcpStream) -> Vec<u8> {
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 1999]);
+    loop {
+        match stream.read(&mut buffer).unwrap() {
+            0 => return bytes,
+            count => bytes.extend_from_slice(&buffer[..count]),
+        }
+        if bytes.len() % 64 == 0 {
+            thread::yield_now();
+        }
+    }
+}
+
+const MUCH: usize = 32 << 20;
+
+#[test]
+fn both_ways_at_once_with_a_slow_side_every_byte_arrives() {
+    let server = Server::start(1);
+    let (address, upstream, done) = proxy(&server);
+    let (near, far) = ends(address, &upstream);
+    let (question, answer) = (pattern(MUCH, 0), pattern(MUCH, 0xa5));
+    thread::scope(|scope| {
+        scope.spawn(|| send(&near, &question));
+        scope.spawn(|| send(&far, &answer));
+        let at_far = scope.spawn(|| read_slowly(&far));
+        assert!(common::read_to_end(&near) == answer, "the answer is damaged");
+        assert!(at_far.join().unwrap() == question, "the question is damaged");
+    });
+    let relayed = recv(&done).unwrap();
+    assert_eq!((relayed.a_to_b, relayed.b_to_a), (MUCH as u64, MUCH as u64));
+    assert!(relayed.spliced);
+}
+
+#[test]
+fn the_end_of_one_direction_is_passed_on_and_the_other_goes_on() {
+    let server = Server::start(1);
+    let (address, upstream, done) = proxy(&server);
+    let (mut near, mut far) = ends(address, &upstream);
+    near.write_all(b"question").unwrap();
+    near.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(common::read_to_end(&far), b"question");
+    for round in 0..10u8 {
+        far.write_all(&[round]).unwrap();
+        assert_eq!(common::read_exactly(&near, 1), [round]);
+    }
+    drop(far);
+    assert_eq!(near.read(&mut [0]).unwrap(), 0);
+    let relayed = recv(&done).unwrap();
+    assert_eq!((relayed.a_to_b, relayed.b_to_a), (8, 10));
+}
+
+#[test]
+fn a_relay_of_nothing_moves_nothing() {
+    let server = Server::start(1);
+    let (address, upstream, done) = proxy(&server);
+    let (near, far) = ends(address, &upstream);
+    drop((near, far));
+    let relayed = recv(&done).unwrap();
+    assert_eq!((relayed.a_to_b, relayed.b_to_a), (0, 0));
+}
+
+#[test]
+fn a_side_that_does_not_read_makes_the_other_wait() {
+    let server = Server::start(1);
+    let (address, upstream, done) = proxy(&server);
+    let (near, far) = ends(address, &upstream);
+    near.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let bytes = pattern(256 << 20, 1);
+    let mut sent = 0;
+    while let Ok(count) = (&near).write(&bytes[sent..]) {
+        sent += count;
+        assert!(sent < bytes.len(), "nobody makes the sender wait");
+    }
+    near.shutdown(Shutdown::Write).unwrap();
+    far.shutdown(Shutdown::Write).unwrap();
+    assert!(common::read_to_end(&far) == bytes[..sent], "bytes were damaged");
+    assert_eq!(recv(&done).unwrap().a_to_b, sent as u64);
+}
+
+#[test]
+fn what_came_before_a_reset_arrives_and_the_relay_tells_of_it() {
+    let server = Server::start(1);
+    let (address, upstream, done) = proxy(&server);
+    let (near, far) = ends(address, &upstream);
+    // More than goes through at once: the rest is in the pipe or in the socket at the reset.
+    socket2::SockRef::from(&far).set_recv_buffer_size(4096).unwrap();
+    near.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let bytes = pattern(64 << 10, 2);
+    (&near).write_all(&bytes).unwrap();
+    // The first byte has arrived: the relay is at it, and all of the others are with it, since the
+    // sender's queue is empty.
+    let first = common::read_exactly(&far, 1);
+    common::eventually("the sender has sent", || unsent(&near) == 0);
+    common::reset(near);
+    let mut got = first;
+    // The end is a plain one or a reset: what counts is that the bytes come before it.
+    let _ = (&far).read_to_end(&mut got);
+    assert!(got == bytes, "{} of {} bytes", got.len(), bytes.len());
+    assert!(recv(&done).is_err(), "a reset is no end");
+}
+
+/// Bytes that the peer's kernel has not acknowledged: SIOCOUTQ of tcp(7).
+#[allow(unsafe_code)]
+fn unsent(stream: &TcpStream) -> libc::c_int {
+    use std::os::fd::AsRawFd;
+    let mut count = 0;
+    // SAFETY: SIOCOUTQ (TIOCOUTQ) writes one int.
+    assert_eq!(unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &mut count) }, 0);
+    count
+}
+
+#[test]
+fn what_a_dead_side_had_said_arrives_although_nothing_reaches_it() {
+    let [(one, near), (two, far)] = [common::tcp_pair(), common::tcp_pair()];
+    (&far).write_all(b"last words").unwrap();
+    common::reset(far);
+    // Its reset has come, and the first thing that the relay does is to write to it.
+    common::eventually("the reset comes", || is_gone(&two));
+    (&near).write_all(b"anybody there?").unwrap();
+    let relayed = block_on(async {
+        let [a, b] = [one, two].map(|end| net::TcpStream::from_std(end).unwrap());
+        relay(a, b).await
+    });
+    assert!(relayed.is_err());
+    let mut got = Vec::new();
+    let _ = (&near).read_to_end(&mut got);
+    assert_eq!(got, b"last words");
+}
+
+/// Whether the peer has reset the connection: EPOLLERR, as poll(2) tells it without taking it.
+#[allow(unsafe_code)]
+fn is_gone(stream: &TcpStream) -> bool {
+    use std::os::fd::AsRawFd;
+    let mut poll = libc::pollfd { fd: stream.as_raw_fd(), events: 0, revents: 0 };
+    // SAFETY: one pollfd.
+    assert!(unsafe { libc::poll(&mut poll, 1, 0) } >= 0);
+    poll.revents & libc::POLLERR != 0
+}
+
+#[test]
+fn a_dropped_relay_closes_both_and_leaves_nothing_in_the_pipes() {
+    common::in_a_process_of_its_own(
+        "a_dropped_relay_closes_both_and_leaves_nothing_in_the_pipes",
+        || {
+            let server = Server::start(1);
+            let upstream = TcpListener::bind(common::ANY).unwrap();
+            let address = upstream.local_addr().unwrap();
+            let before = common::open_descriptors();
+            for round in 0..20u8 {
+                let (one, two) = common::tcp_pair();
+                let (give, take) = channel();
+                let task = server.poller().spawn_on(move || async move {
+                    let far = net::TcpStream::connect(address).await.unwrap();
+                    let near = net::TcpStream::from_std(one).unwrap();
+                    give.send(()).unwrap();
+                    relay(near, far).await
+                });
+                take.recv().unwrap();
+                let far = common::patient(upstream.accept().unwrap().0);
+                if round % 2 == 0 {
+                    // Dropped with a pipe full of bytes.
+                    two.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
+                    let dirt = vec![round; 1 << 20];
+                    while (&two).write_all(&dirt).is_ok() {}
+                    task.abort();
+                    assert!(block_on(task).unwrap_err().is_cancelled());
+                    let mut got = Vec::new();
+                    let _ = (&far).read_to_end(&mut got);
+                    assert!(got.iter().all(|byte| *byte == round));
+                } else {
+                    (&two).write_all(&[round; 1000]).unwrap();
+                    two.shutdown(Shutdown::Write).unwrap();
+                    assert_eq!(common::read_to_end(&far), [round; 1000]);
+                    drop(far);
+                    assert!(block_on(task).unwrap().unwrap().spliced);
+                }
+            }
+            // The pipes that were kept are let go when nobody needs them.
+            common::eventually("all descriptors are closed", || {
+                common::open_descriptors() == before
+            });
+        },
+    );
+}
+
+#[test]
+#[allow(unsafe_code)]
+fn sigpipe_is_never_raised() {
+    common::in_a_process_of_its_own("sigpipe_is_never_raised", || {
+        // SAFETY: the process is single-minded: nobody else changes signals.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        let server = Server::start(1);
+        let (address, upstream, done) = proxy(&server);
+        for _ in 0..20 {
+            let (mut near, far) = ends(address, &upstream);
+            near.write_all(b"x").unwrap();
+            common::read_exactly(&far, 1);
+            common::reset(far);
+            // Most of it finds a target that is gone; our own writes are not to raise it either.
+            while socket2::SockRef::from(&near)
+                .send_with_flags(&[1; 4096], libc::MSG_NOSIGNAL)
+                .is_ok()
+            {}
+            assert!(recv(&done).is_err());
+        }
+    });
+}
+
+#[test]
+#[allow(unsafe_code)]
+fn without_descriptors_for_pipes_the_bytes_go_through_the_buffer() {
+    common::in_a_process_of_its_own(
+        "without_descriptors_for_pipes_the_bytes_go_through_the_buffer",
+        || {
+            let pairs = [common::tcp_pair(), common::tcp_pair()];
+            let relayed = relay_pairs(pairs, || {
+                let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+                // SAFETY: `limit` is a valid rlimit.
+                assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+            });
+            assert!(!relayed.spliced);
+        },
+    );
+}
+
+/// Relays between the first ends of two pairs while the others send and read, and are content.
+fn relay_pairs(pairs: [(TcpStream, TcpStream); 2], prepare: impl FnOnce()) -> Relayed {
+    const LENGTH: usize = 4 << 20;
+    let [(one, near), (two, far)] = pairs;
+    block_on(async {
+        let [a, b] = [one, two].map(|end| net::TcpStream::from_std(end).unwrap());
+        prepare();
+        let peers = thread::spawn(move || {
+            let (question, answer) = (pattern(LENGTH, 5), pattern(LENGTH, 6));
+            thread::scope(|scope| {
+                scope.spawn(|| send(&near, &question));
+                scope.spawn(|| send(&far, &answer));
+                let at_far = scope.spawn(|| read_slowly(&far));
+                assert!(common::read_to_end(&near) == answer, "the answer is damaged");
+                assert!(at_far.join().unwrap() == question, "the question is damaged");
+            });
+        });
+        let relayed = relay(a, b).await.unwrap();
+        assert_eq!((relayed.a_to_b, relayed.b_to_a), (LENGTH as u64, LENGTH as u64));
+        peers.join().unwrap();
+        relayed
+    })
+}
+
+/// Makes splice(2) to a descriptor fail with EINVAL, once bytes are in the pipe.
+#[allow(unsafe_code)]
+fn refuse_splice(stream: &TcpStream) {
+    use std::os::fd::AsRawFd;
+    // SAFETY: takes no pointers.
+    unsafe {
+        let flags = libc::fcntl(stream.as_raw_fd(), libc::F_GETFL);
+        assert_eq!(libc::fcntl(stream.as_raw_fd(), libc::F_SETFL, flags | libc::O_APPEND), 0);
+    }
+}
+
+#[test]
+fn a_target_that_cannot_be_spliced_to_gets_what_is_in_the_pipe_first() {
+    let pairs = [common::tcp_pair(), common::tcp_pair()];
+    refuse_splice(&pairs[1].0);
+    assert!(!relay_pairs(pairs, || {}).spliced);
+}
+
+#[test]
+fn a_busy_relay_lets_other_tasks_run() {
+    const SHARE: usize = 4096;
+    let mut budget = Budget::default();
+    budget.read_per_event = SHARE;
+    let running = Reactor::builder().pollers(1).budget(budget).build().unwrap().start().unwrap();
+    let ((one, near), (two, far)) = (common::tcp_pair(), common::tcp_pair());
+    // All is there before the relay begins, so that it never waits.
+    let bytes = pattern(64 << 10, 7);
+    (&near).write_all(&bytes).unwrap();
+    near.shutdown(Shutdown::Write).unwrap();
+    far.shutdown(Shutdown::Write).unwrap();
+    let task = running.handle().pollers()[0].spawn_on(move || async move {
+        let [a, b] = [one, two].map(|end| net::TcpStream::from_std(end).unwrap());
+        let turns = Rc::new(Cell::new(0));
+        let counter = spawn_local({
+            let turns = turns.clone();
+            async move {
+                loop {
+                    turns.set(turns.get() + 1);
+                    yield_now().await;
+                }
+            }
+        });
+        relay(a, b).await.unwrap();
+        counter.abort();
+        turns.get()
+    });
+    let turns = block_on(task).unwrap();
+    assert!(common::read_to_end(&far) == bytes, "bytes were damaged");
+    let least = bytes.len() / SHARE - 1;
+    assert!(turns >= least, "{turns} turns of another task, and not {least}");
+    running.handle().shutdown(Duration::ZERO);
+    running.join().unwrap();
+}
+
+/// Queues much, then relays to `to`.
+struct QueuesAndRelays(SocketAddr);
+
+const QUEUED: usize = 6 << 20;
+
+impl EvHandler for QueuesAndRelays {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> std::io::Result<Action> {
+        let mut first = [0];
+        assert_eq!(cx.read_into(&mut first)?, 1);
+        cx.write(&pattern(QUEUED, 8))?;
+        assert!(cx.pending_output() > 0, "the kernel takes all of it: queue more");
+        let (near, to) = (cx.take_stream()?, self.0);
+        drop(cx.spawn_local(async move {
+            relay(near, net::TcpStream::connect(to).await.unwrap()).await.unwrap();
+        }));
+        Ok(Action::Keep)
+    }
+}
+
+#[test]
+fn output_that_a_handler_had_queued_goes_first() {
+    let upstream = TcpListener::bind(common::ANY).unwrap();
+    let to = upstream.local_addr().unwrap();
+    let (_server, address) = Server::of_handlers(move || QueuesAndRelays(to));
+    let mut near = common::connect(address);
+    near.write_all(b"!question").unwrap();
+    near.shutdown(Shutdown::Write).unwrap();
+    let mut far = common::patient(upstream.accept().unwrap().0);
+    assert_eq!(common::read_to_end(&far), b"question");
+    far.write_all(b"answer").unwrap();
+    drop(far);
+    let got = common::read_to_end(&near);
+    assert!(got[..QUEUED] == pattern(QUEUED, 8), "queued output is damaged");
+    assert_eq!(&got[QUEUED..], b"answer");
+}
