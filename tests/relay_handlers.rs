@@ -27,8 +27,6 @@ enum Extra {
     Queues(usize),
     /// Try everything that can't be done while relaying, on a timer.
     TriesAtTimeout,
-    /// End it on a timer.
-    ClosesAtTimeout,
     /// Panic on a timer.
     PanicsAtTimeout,
     /// Keep it when the reactor is to shut down.
@@ -42,6 +40,7 @@ enum Extra {
 struct Teller {
     events: Sender<(&'static str, String)>,
     writer: Sender<Writer>,
+    back: Sender<Token>,
 }
 
 impl Teller {
@@ -114,12 +113,10 @@ impl EvHandler for Back {
         assert!(cx.relay(cx.token()).is_err(), "a relay with itself");
         cx.relay(self.front)?;
         assert!(cx.relay(self.front).is_err(), "a relay twice");
-        if matches!(
-            self.extra,
-            Extra::TriesAtTimeout | Extra::ClosesAtTimeout | Extra::PanicsAtTimeout
-        ) {
+        if matches!(self.extra, Extra::TriesAtTimeout | Extra::PanicsAtTimeout) {
             cx.set_timer(Duration::from_millis(20));
         }
+        self.teller.back.send(cx.token()).unwrap();
         self.teller.tell("back", "relays");
         Ok(Action::Keep)
     }
@@ -135,11 +132,7 @@ impl EvHandler for Back {
     }
 
     fn on_timeout(&mut self, cx: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
-        match self.extra {
-            Extra::ClosesAtTimeout => return Ok(Action::Close),
-            Extra::PanicsAtTimeout => panic!("a callback panics"),
-            _ => {}
-        }
+        assert!(self.extra != Extra::PanicsAtTimeout, "a callback panics");
         assert_eq!(cx.read().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         assert_eq!(cx.read_into(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         assert!(cx.write(b"x").is_err());
@@ -168,6 +161,7 @@ struct Stage {
     far: TcpStream,
     events: Receiver<(&'static str, String)>,
     writers: Receiver<Writer>,
+    back: Receiver<Token>,
 }
 
 fn stage(extra: Extra) -> Stage {
@@ -179,14 +173,15 @@ fn stage_with(extra: Extra, budget: Budget) -> Stage {
     let address = upstream.local_addr().unwrap();
     let (events_sender, events) = channel();
     let (writer_sender, writers) = channel();
-    let teller = Teller { events: events_sender, writer: writer_sender };
+    let (back_sender, back) = channel();
+    let teller = Teller { events: events_sender, writer: writer_sender, back: back_sender };
     let server = Server::build(Reactor::builder().pollers(1).budget(budget));
     let listening = Acceptor::new(common::ANY)
         .listen(server.handle(), move || Front { upstream: address, extra, teller: teller.clone() })
         .unwrap();
     let near = common::connect(listening.local_addr().unwrap());
     let far = common::patient(upstream.accept().unwrap().0);
-    let stage = Stage { server, near, far, events, writers };
+    let stage = Stage { server, near, far, events, writers, back };
     stage.expect("back", "relays");
     listening.close();
     stage
@@ -303,20 +298,48 @@ fn timers_run_on_and_their_callback_touches_no_bytes() {
     stage.expect_ends("PeerClosed", "PeerClosed");
 }
 
+/// Closes another connection when it is told to.
+struct Closes(Token);
+
+impl EvHandler for Closes {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        assert!(cx.close(self.0) && !cx.close(self.0));
+        Ok(Action::Close)
+    }
+}
+
 #[test]
 fn closing_one_closes_both_and_sends_what_is_on_its_way() {
-    let stage = stage(Extra::ClosesAtTimeout);
-    // Until the relay is full and has closed: nobody reads meanwhile.
-    stage.near.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     let bytes = pattern(64 << 20, 6);
+    let stage = stage(Extra::Nothing);
+    // Until everything on the way is full, since nobody reads.
+    stage.near.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let mut sent = 0;
     while let Ok(count @ 1..) = (&stage.near).write(&bytes[sent..]) {
         sent += count;
     }
+    // A pipe of it, at the least, is neither in the one socket nor in the other.
+    let waiting = unread(&stage.far);
+    let back = stage.back.recv().unwrap();
+    let (one, mut two) = std::os::unix::net::UnixStream::pair().unwrap();
+    stage.server.poller().register(one.into(), Interest::READABLE, move || Closes(back)).unwrap();
+    two.write_all(b"!").unwrap();
     let mut got = Vec::new();
-    let _ = (&stage.far).read_to_end(&mut got);
-    assert!(!got.is_empty() && got[..] == bytes[..got.len()], "bytes are damaged");
+    let end = (&stage.far).read_to_end(&mut got);
+    let damage = got.iter().zip(&bytes).position(|(got, sent)| got != sent);
+    assert!(damage.is_none(), "{} bytes, {damage:?}, {end:?}", got.len());
+    assert!(got.len() > waiting, "only the {waiting} bytes that had arrived before the close");
     stage.expect_ends("Requested", "Requested");
+}
+
+/// FIONREAD of tcp(7).
+#[allow(unsafe_code)]
+fn unread(stream: &TcpStream) -> usize {
+    use std::os::fd::AsRawFd;
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int.
+    assert_eq!(unsafe { libc::ioctl(stream.as_raw_fd(), libc::FIONREAD, &mut count) }, 0);
+    count as usize
 }
 
 #[test]
@@ -328,13 +351,13 @@ fn a_panic_ends_both() {
 
 #[test]
 fn a_reset_ends_both_with_its_error() {
-    let Stage { server, near, far, events, writers } = stage(Extra::Nothing);
+    let Stage { server, near, far, events, writers, back } = stage(Extra::Nothing);
     (&near).write_all(b"last words").unwrap();
     assert_eq!(common::read_exactly(&far, 10), b"last words");
     common::reset(near);
     assert!(common::is_ended(&far));
     let near = far.try_clone().unwrap();
-    Stage { server, near, far, events, writers }.expect_ends("Error", "Error");
+    Stage { server, near, far, events, writers, back }.expect_ends("Error", "Error");
 }
 
 #[test]
@@ -345,7 +368,7 @@ fn a_shutdown_asks_both_and_counts_them_once() {
     let shutdown = stage.server.stop(common::PATIENCE);
     assert_eq!((shutdown.drained, shutdown.cancelled), (2, 0));
     let told: Vec<_> = stage.events.try_iter().collect();
-    assert_eq!(told.iter().filter(|(_, what)| what == "shutdown").count(), 1, "{told:?}");
+    assert_eq!(told.iter().filter(|(_, what)| what == "shutdown").count(), 2, "{told:?}");
     assert_eq!(told.iter().filter(|(_, what)| what == "Requested").count(), 2, "{told:?}");
 }
 
