@@ -112,7 +112,11 @@ impl Way {
         if self.stage == Stage::Over {
             return Ok(Step::Over);
         }
+        let (moved, held) = (self.moved, self.held);
         let step = self.go_on(from, to, local);
+        let sent = (self.moved - moved) as usize;
+        local.recorder.bytes_out(sent);
+        local.recorder.bytes_in(self.held + sent - held);
         if step.is_err() {
             self.stage = Stage::Over;
         }
