@@ -8,11 +8,14 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use common::{ANY, PATIENCE, is_ended, patient, within_patience};
-use corepoll::{ConnectPool, block_on, spawn_local, time, yield_now};
+use common::{ANY, PATIENCE, closed_port, is_ended, patient, within_patience};
+use corepoll::{
+    Action, ConnectPool, EvContext, EvHandler, block_on, net, spawn_local, time, yield_now,
+};
 use futures::{AsyncReadExt, AsyncWriteExt};
 
 /// A server whose connections the test holds in its hands, in the order of their coming.
@@ -288,16 +291,28 @@ fn idle_connections_expire_but_for_the_minimum() {
 #[test]
 fn a_peer_that_is_down_gives_errors_and_is_found_again() {
     run(|| async {
-        let peer = Peer::new();
-        let addr = peer.addr.clone();
-        drop(peer);
+        let (addr, _guard) = closed_port();
         let pool = ConnectPool::new(&addr).grow_by(2).max_live(4);
         for _ in 0..3 {
             let error = pool.get().await.expect_err("nobody listens");
             assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
             assert!(error.to_string().contains(&addr), "{error}");
         }
+        // When nothing is left to wait for, all are told: not one with each attempt.
+        let pool = pool.max_live(1).grow_by(1);
+        let mut two = {
+            let mut one = Box::pin(pool.get());
+            let mut two = Box::pin(pool.get());
+            assert!(futures::poll!(&mut one).is_pending());
+            assert!(futures::poll!(&mut two).is_pending());
+            one.await.expect_err("nobody listens");
+            two
+        };
+        assert!(matches!(futures::poll!(&mut two), Poll::Ready(Err(_))));
+        drop(two);
+
         // More wait than may be connected: each is told.
+        let pool = pool.max_live(4).grow_by(2);
         let tasks: Vec<_> = (0..20)
             .map(|_| {
                 let pool = pool.clone();
@@ -309,7 +324,7 @@ fn a_peer_that_is_down_gives_errors_and_is_found_again() {
         }
         assert_eq!(counts(&pool), (0, 0, 0));
 
-        let listener = TcpListener::bind(&addr).expect("the port is free again");
+        let listener = TcpListener::bind(&addr).expect("it is kept for us");
         let stream = pool.get().await.expect("the next attempt finds it");
         until(|| pool.idle() == 1).await;
         drop((listener, stream));
@@ -321,9 +336,7 @@ fn a_peer_that_is_down_gives_errors_and_is_found_again() {
 #[test]
 fn failures_are_followed_by_growing_pauses() {
     run(|| async {
-        let peer = Peer::new();
-        let addr = peer.addr.clone();
-        drop(peer);
+        let (addr, _guard) = closed_port();
         let pool = ConnectPool::new(&addr);
         let start = std::time::Instant::now();
         for _ in 0..5 {
@@ -457,6 +470,47 @@ fn a_pool_outlives_its_poller() {
         assert_eq!(again, (1, 2, 0));
         drop(kept.1);
         assert_eq!(counts(&pool), (1, 1, 0));
+    });
+}
+
+/// A handler waits for a connection that somebody keeps beyond the poller's end: it is told when
+/// that one is given up.
+#[test]
+fn a_handler_that_waits_beyond_the_end_is_told() {
+    struct Asks(ConnectPool, Sender<String>);
+    struct Waits(Sender<String>);
+    impl EvHandler for Asks {
+        fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+            self.0.get_with(cx, Waits(self.1.clone()));
+            Ok(Action::Close)
+        }
+        fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+            Ok(Action::Close)
+        }
+    }
+    impl EvHandler for Waits {
+        fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+            Ok(Action::Close)
+        }
+        fn on_connect_fail(&mut self, error: io::Error) {
+            let _ = self.0.send(format!("{:?}", error.kind()));
+        }
+    }
+    within_patience(|| {
+        let peer = Peer::new();
+        let pool = ConnectPool::new(&peer.addr).max_live(1);
+        let (says, said) = channel();
+        let inside = pool.clone();
+        let kept = block_on(async {
+            let kept = inside.get().await.expect("it listens");
+            let stream = net::TcpStream::connect(&peer.addr).await.expect("it listens");
+            stream.into_handler(Asks(inside.clone(), says)).expect("the poller runs");
+            until(|| inside.waiting() == 1).await;
+            kept
+        });
+        drop(kept);
+        assert_eq!(said.into_iter().collect::<Vec<_>>(), ["ConnectionAborted"]);
+        assert_eq!(counts(&pool), (0, 0, 0));
     });
 }
 

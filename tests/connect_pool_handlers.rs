@@ -8,10 +8,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use common::{ANY, PATIENCE, Server, eventually, is_ended, patient};
+use common::{ANY, PATIENCE, Server, closed_port, eventually, is_ended, patient};
 use corepoll::{
-    Action, CloseReason, ConnectPool, EvContext, EvHandler, Interest, Token, spawn_local,
-    with_local,
+    Action, Budget, CloseReason, ConnectPool, EvContext, EvHandler, Interest, Reactor, Token,
+    spawn_local, with_local,
 };
 
 /// Does something in `on_open`.
@@ -39,9 +39,12 @@ fn the_pool() -> ConnectPool {
 
 impl Pool {
     fn new(max_live: usize) -> Pool {
+        Pool::of(Server::start(1), max_live)
+    }
+
+    fn of(server: Server, max_live: usize) -> Pool {
         let listener = TcpListener::bind(ANY).expect("a free port");
         let addr = listener.local_addr().expect("it is bound").to_string();
-        let server = Server::start(1);
         server.on_poller(move || {
             let made = ConnectPool::new(&addr).max_live(max_live);
             with_local(|pool: &mut Option<ConnectPool>| *pool = Some(made));
@@ -209,8 +212,11 @@ fn handlers_and_tasks_wait_in_one_queue() {
 fn a_peer_that_is_down_is_told_to_each() {
     let pool = Pool::new(1);
     let Pool { server, listener } = pool;
-    let addr = listener.local_addr().expect("it is bound");
+    let (addr, _guard) = closed_port();
     drop(listener);
+    server.on_poller(move || {
+        with_local(|pool: &mut Option<ConnectPool>| *pool = Some(ConnectPool::new(&addr)));
+    });
     let (says, said) = channel();
     for word in ["one", "two"] {
         let (fd, _) = UnixStream::pair().expect("a socket pair");
@@ -225,7 +231,6 @@ fn a_peer_that_is_down_is_told_to_each() {
     );
     drop(says);
     assert!(said.recv().is_err(), "each is told once");
-    drop(TcpListener::bind(addr));
     let ended = server.stop(3 * PATIENCE);
     assert_eq!(ended.cancelled, 0);
 }
@@ -264,6 +269,22 @@ fn what_is_not_fit_to_be_used_again_is_closed() {
     assert_eq!(next(&said), "two open");
     next(&said);
     pool.comes_to((0, 0, 0));
+
+    // Not all of its output has been sent when the patience is over.
+    let mut budget = Budget::default();
+    budget.close_linger = Duration::from_millis(10);
+    let hasty = Pool::of(Server::build(Reactor::builder().pollers(1).budget(budget)), 8);
+    let floods = |cx: &mut EvContext<'_>| {
+        while cx.pending_output() == 0 {
+            cx.write(&[0; 64 * 1024])?;
+        }
+        Ok(Action::Close)
+    };
+    hasty.get_with(Asks { at_open: floods, ..Asks::new("flood", &says) });
+    let peer = hasty.accept();
+    assert_eq!([next(&said), next(&said)], ["flood open", "flood close Requested"]);
+    hasty.comes_to((0, 0, 0));
+    drop(peer);
 
     // A callback has failed, or panicked; or the last one has.
     let fails = |_: &mut EvContext<'_>| Err(io::Error::other("enough"));

@@ -10,7 +10,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use common::{PATIENCE, Server, eventually, in_a_process_of_its_own, open_descriptors, patient};
+use common::{
+    PATIENCE, Server, closed_port, eventually, in_a_process_of_its_own, open_descriptors, patient,
+};
 use corepoll::{Action, CloseReason, Connector, EvContext, EvHandler, Reactor, Token};
 
 /// What a handler was told.
@@ -125,11 +127,6 @@ fn full_listener() -> (TcpListener, TcpStream, SocketAddr) {
     (listener, filler, addr)
 }
 
-/// An address at which nobody listens.
-fn closed_port() -> String {
-    listener(common::ANY).1
-}
-
 #[test]
 fn connects_over_ipv4_and_ipv6() {
     for any in ["127.0.0.1:0", "[::1]:0"] {
@@ -156,8 +153,9 @@ fn connects_to_unix_sockets_in_the_file_system_and_abstract_ones() {
 fn a_refusal_names_the_operation_and_the_address() {
     let server = Server::start(1);
     let gone = std::env::temp_dir().join("corepoll-nothing-is-here");
+    let (closed, _guard) = closed_port();
     for (addr, kind) in [
-        (closed_port(), io::ErrorKind::ConnectionRefused),
+        (closed, io::ErrorKind::ConnectionRefused),
         (format!("unix:{}", gone.display()), io::ErrorKind::NotFound),
         ("unix:@corepoll-nobody-is-here".to_owned(), io::ErrorKind::ConnectionRefused),
         // A network that no loopback interface has, from an address that only it has.
@@ -232,11 +230,12 @@ fn a_full_unix_backlog_is_waited_for_or_timed_out() {
 
 #[test]
 fn a_socket_that_meets_itself_is_refused() {
-    let addr: SocketAddr = closed_port().parse().expect("an address");
+    let (addr, _guard) = closed_port();
     let server = Server::start(1);
     let (says, told) = channel();
-    let connector = Connector::new(server.handle()).bind_local(addr);
-    connector.connect(&addr.to_string(), move || Says(says)).expect("a good address");
+    let from: SocketAddr = addr.parse().expect("an address");
+    let connector = Connector::new(server.handle()).bind_local(from);
+    connector.connect(&addr, move || Says(says)).expect("a good address");
     let error = failure(&told);
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{error}");
     assert!(error.to_string().contains("itself"), "{error}");
@@ -256,7 +255,8 @@ fn the_local_address_can_be_chosen() {
         echoes(patient(peer));
     }
     // And a port, too.
-    let from: SocketAddr = closed_port().parse().expect("an address");
+    let (from, _guard) = closed_port();
+    let from: SocketAddr = from.parse().expect("an address");
     let (listener, addr) = listener(common::ANY);
     let server = Server::start(1);
     let (says, _told) = channel();
@@ -287,7 +287,7 @@ fn attempts_go_to_the_poller_with_the_fewest_connections() {
 #[test]
 fn ten_thousand_refusals_leave_nothing_behind() {
     in_a_process_of_its_own("ten_thousand_refusals_leave_nothing_behind", || {
-        let addr = closed_port();
+        let (addr, _guard) = closed_port();
         let server = Server::start(2);
         let connector = Connector::new(server.handle()).timeout(Duration::from_secs(3600));
         let before = open_descriptors();
@@ -351,7 +351,7 @@ fn a_panic_harms_nothing_else() {
     }
     let server = Server::start(1);
     let connector = Connector::new(server.handle());
-    let addr = closed_port();
+    let (addr, _guard) = closed_port();
     connector.connect(&addr, || -> Says { panic!("in the factory") }).expect("a good address");
     let (says, told) = channel();
     connector.connect(&addr, move || Panics(Says(says))).expect("a good address");
@@ -407,11 +407,12 @@ fn an_attempt_that_its_poller_never_comes_to_fails() {
     let reactor = Reactor::builder().pollers(1).build().expect("a reactor");
     let (says, told) = channel();
     let connector = Connector::new(&reactor.handle());
-    connector.connect(&closed_port(), move || Says(says)).expect("a good address");
+    let (addr, _guard) = closed_port();
+    connector.connect(&addr, move || Says(says)).expect("a good address");
     drop(reactor);
     assert_eq!(failure(&told).kind(), io::ErrorKind::ConnectionAborted);
 
-    let refused = connector.connect(&closed_port(), || -> Says { panic!("it must not be made") });
+    let refused = connector.connect(&addr, || -> Says { panic!("it must not be made") });
     assert!(refused.is_err());
 }
 
@@ -421,7 +422,7 @@ fn attempts_that_race_with_the_end_are_told() {
     for _ in 0..50 {
         let server = Server::start(1);
         let connector = Connector::new(server.handle());
-        let addr = closed_port();
+        let (addr, _guard) = closed_port();
         let thread = thread::spawn(move || {
             let (says, told) = channel();
             let mut taken = 0;
@@ -474,7 +475,7 @@ fn inside(
 #[test]
 fn inside_a_callback_no_call_comes() {
     let server = Server::start(1);
-    let addr = closed_port();
+    let (addr, _guard) = closed_port();
     let told = inside(&server, move |cx, says| {
         for _ in 0..3 {
             cx.connect(&addr, Says(says.clone())).expect("a good address");

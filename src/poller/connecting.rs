@@ -328,3 +328,55 @@ impl Local {
         drop_quietly(handler);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::Poller;
+    use super::{Recipient, Target};
+    use std::cell::RefCell;
+    use std::io;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    /// Connects and turns until it is told; how it went.
+    fn outcome(poller: &Poller, address: std::net::SocketAddr, aborts: bool) -> bool {
+        let told: Rc<RefCell<Vec<bool>>> = Rc::default();
+        let limit = Some(Duration::from_secs(3600));
+        let name = address.to_string().into();
+        let target = Target { name, address: address.into(), from: None, limit };
+        let tells = told.clone();
+        let receive = move |result: io::Result<_>| tells.borrow_mut().push(result.is_ok());
+        let token = poller.local().connect(target, Recipient::Descriptor(Box::new(receive)));
+        assert_eq!(aborts, aborts && poller.local().close_token(token));
+        while told.borrow().is_empty() {
+            poller.turn(None).expect("epoll works");
+        }
+        poller.turn(Some(Duration::ZERO)).expect("epoll works");
+        assert_eq!(told.borrow().len(), 1);
+        told.take()[0]
+    }
+
+    #[test]
+    fn no_timer_and_no_entry_is_left() {
+        let poller = Poller::on_this_thread().expect("a poller");
+        let entered = poller.enter();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("it takes it");
+        let open = listener.local_addr().expect("it is bound");
+        let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into();
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let closed = socket.expect("a socket");
+        closed.bind(&any).expect("a free port");
+        let closed = closed.local_addr().expect("it is bound").as_socket().expect("an IP socket");
+        for _ in 0..100 {
+            assert!(outcome(&poller, open, false));
+            assert!(!outcome(&poller, open, true));
+            assert!(!outcome(&poller, closed, false));
+            // Its backlog has room for some of them only.
+            while listener.accept().is_ok() {}
+        }
+        assert_eq!(poller.local().timers.borrow().len(), 0);
+        assert_eq!(poller.local().tokens(), []);
+        drop(entered);
+    }
+}

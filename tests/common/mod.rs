@@ -88,6 +88,19 @@ pub fn tcp_pair() -> (TcpStream, TcpStream) {
     (patient(server), client)
 }
 
+/// An address at which nobody listens, and nobody will as long as the guard lives: a socket has
+/// it that doesn't listen.
+pub fn closed_port() -> (String, socket2::Socket) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let socket = socket.expect("a socket");
+    // Who knows the port may still bind to it.
+    socket.set_reuse_address(true).expect("SO_REUSEADDR");
+    let any: SocketAddr = ANY.parse().expect("an address");
+    socket.bind(&any.into()).expect("a free port");
+    let addr = socket.local_addr().expect("it is bound").as_socket().expect("an IP socket");
+    (addr.to_string(), socket)
+}
+
 // ---- reactors ----
 
 /// A reactor that runs; dropping it shuts it down and waits for its threads.
