@@ -144,11 +144,12 @@ impl Poller {
         let count = self.wait(&mut events, most)?;
         local.new_turn();
         local.recorder.awake(count);
+        // Before the events: what was sent to us before a peer wrote is known when it is read.
+        self.executor.open_mail(budget.mail_per_turn);
         self.dispatch(&events, count);
         self.events.set(events);
         local.recorder.lap();
         local.fire_timers();
-        self.executor.open_mail(budget.mail_per_turn);
         local.finish_turn();
         local.recorder.lap();
         Ok(())
