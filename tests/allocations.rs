@@ -1,13 +1,17 @@
-//! After warm-up a request allocates nothing, by handlers and by tasks.
+//! After warm-up a request allocates nothing, by handlers and by tasks; neither does a timer.
 
 mod common;
 
-use std::io;
+use std::future::Future;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
 
 use common::counting::{Counting, allocations};
 use common::{Server, ask, connect};
-use corepoll::{Action, EvContext, EvHandler, net};
+use corepoll::{Action, EvContext, EvHandler, TimerId, block_on, net, time};
 use futures::{AsyncReadExt, AsyncWriteExt};
 
 #[global_allocator]
@@ -72,6 +76,77 @@ async fn echo_by_async_read(mut stream: net::TcpStream, _: SocketAddr) -> io::Re
         stream.write_all(&answer(&buffer[..count])).await?;
     }
 }
+
+// ---- timers ----
+
+const MILLION: usize = 1_000_000;
+
+/// For each byte that it reads, sets a million timers and cancels them; answers with how many
+/// allocations that took.
+struct SetsAndCancels {
+    timers: Vec<TimerId>,
+}
+
+impl EvHandler for SetsAndCancels {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        if cx.read_into(&mut [0; 1])? == 0 {
+            return Ok(Action::Close);
+        }
+        let before = allocations();
+        for number in 0..MILLION {
+            // Due soon and late, in no order.
+            let delay = Duration::from_millis(1 + (number * 7919 % 100_000) as u64);
+            self.timers.push(cx.set_timer(delay));
+        }
+        let cancelled = self.timers.drain(..).filter(|timer| cx.cancel_timer(*timer)).count();
+        assert_eq!(cancelled, MILLION);
+        cx.write(&(allocations() - before).to_be_bytes())?;
+        Ok(Action::Keep)
+    }
+    fn on_timeout(&mut self, _: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+        unreachable!("all of them were cancelled")
+    }
+}
+
+/// Cancelled timers leave their places to the next ones: nothing piles up.
+#[test]
+fn a_million_cancelled_timers_leave_their_places() {
+    let factory = || SetsAndCancels { timers: Vec::with_capacity(MILLION) };
+    let (server, addr) = Server::of_handlers(factory);
+    let mut client = connect(addr);
+    let mut takes = || {
+        client.write_all(b"x").unwrap();
+        let answer = common::read_exactly(&client, 8);
+        u64::from_be_bytes(answer.try_into().expect("eight bytes"))
+    };
+    let first = takes();
+    assert!(first > 0, "the first ones need room");
+    assert_eq!((takes(), takes()), (0, 0));
+    let load = common::load_of(server.poller(), Duration::from_millis(100));
+    assert!(load < 0.3, "no timer is left: {load}");
+}
+
+#[test]
+fn a_hundred_thousand_dropped_sleeps_leave_their_places() {
+    block_on(async {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut sleeps: Vec<time::Sleep> = Vec::with_capacity(MILLION / 10);
+        let mut takes = || {
+            let before = allocations();
+            for number in 0..MILLION / 10 {
+                let mut sleep = time::sleep(Duration::from_secs(1 + number as u64 * 7919 % 1000));
+                assert!(Pin::new(&mut sleep).poll(&mut cx).is_pending());
+                sleeps.push(sleep);
+            }
+            sleeps.clear();
+            allocations() - before
+        };
+        assert!(takes() > 0, "the first ones need room");
+        assert_eq!((takes(), takes()), (0, 0));
+    });
+}
+
+// ---- requests ----
 
 #[test]
 fn a_request_to_a_handler_allocates_nothing() {
