@@ -379,3 +379,31 @@ fn who_waits_is_served_without_a_handle() {
     assert_eq!([next(&said), next(&said)], ["one open", "one close Requested"]);
     assert!(is_ended(&peer), "there is no pool to go back to");
 }
+
+/// The last callback of all asks for a connection: it is told that there will be none.
+#[test]
+fn who_asks_at_the_very_end_is_told() {
+    struct Last(String, Sender<String>);
+    impl EvHandler for Last {
+        fn on_open(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+            Ok(Action::Close)
+        }
+        fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+            Ok(Action::Close)
+        }
+        fn on_close(&mut self, cx: &mut EvContext<'_>, _: CloseReason) {
+            ConnectPool::new(&self.0).get_with(cx, Asks::new("late", &self.1));
+        }
+    }
+    let (addr, _guard) = closed_port();
+    let (says, said) = channel();
+    let reactor = Reactor::builder().pollers(1).build().expect("a reactor");
+    // Its first turn is its last one, and the close is due after that.
+    reactor.handle().shutdown(Duration::ZERO);
+    let (fd, _other) = UnixStream::pair().expect("a socket pair");
+    let factory = move || Last(addr, says);
+    let poller = reactor.handle().pollers()[0].clone();
+    poller.register(fd.into(), Interest::READABLE, factory).expect("it takes mail");
+    reactor.start().expect("its thread").join().expect("no poller has failed");
+    assert_eq!(said.into_iter().collect::<Vec<_>>(), ["late fail ConnectionAborted"]);
+}

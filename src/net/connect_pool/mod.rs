@@ -3,13 +3,17 @@
 //! | file | noun |
 //! |---|---|
 //! | `mod` | the handle: settings, counts, ways to acquire |
-//! | `shared` | the pool: what is idle, who waits, how it grows and shrinks |
+//! | `shared` | the pool: what is idle, and who waits |
+//! | `growth` | how it gets more connections |
+//! | `backoff` | pauses that grow with failures |
 //! | `queue` | who waits, in order |
 //! | `get` | the future of a task that waits |
 //! | `pooled` | a connection in a task's hands |
 //! | `leased` | a connection in a handler's hands |
 
+mod backoff;
 mod get;
+mod growth;
 mod leased;
 mod pooled;
 mod queue;

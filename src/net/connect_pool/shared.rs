@@ -1,4 +1,4 @@
-//! The pool: what is idle, who waits, how it grows and shrinks.
+//! The pool: what is idle, and who waits.
 //!
 //! Nothing in here is borrowed while foreign code runs: wakers, handlers, and the drop of a
 //! stream, whose descriptor somebody may be waiting for.
@@ -6,7 +6,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -14,21 +13,17 @@ use std::time::Duration;
 use crate::base::token::Token;
 use crate::net::connector::target;
 use crate::net::tcp_stream::TcpStream;
-use crate::poller::connecting::{Recipient, Target, poller_ended};
+use crate::poller::connecting::Target;
 use crate::poller::context::EvContext;
-use crate::poller::handler::{EvHandler, copy_error};
+use crate::poller::handler::EvHandler;
 use crate::poller::local::{Expiry, Local};
 use crate::poller::timing::OnTimer;
 use crate::sys::{clock, stream};
 use crate::task::{call_quietly, drop_quietly};
 
+use super::backoff::Backoff;
 use super::leased::Leased;
 use super::queue::Queue;
-
-/// How long nothing is begun after a first failure.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
-/// And after many.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the builder functions set.
 pub(super) struct Settings {
@@ -56,16 +51,6 @@ struct Idle {
     since: u64,
 }
 
-/// After failures.
-struct Backoff {
-    /// How long the present pause is. Zero: the last attempt was good.
-    pause: Cell<Duration>,
-    /// When it is over; 0 if there is none.
-    until: Cell<u64>,
-    /// How many pauses there have been. Of attempts that were begun together, one failure counts.
-    round: Cell<u64>,
-}
-
 /// A pool.
 pub(super) struct Shared {
     /// The address as it was given,
@@ -74,17 +59,17 @@ pub(super) struct Shared {
     is_address: bool,
     pub(super) settings: Settings,
     /// How many handles there are.
-    handles: Cell<usize>,
+    pub(super) handles: Cell<usize>,
     /// The poller that it lives in, from the first use on.
     home: RefCell<Option<Rc<Local>>>,
     /// The last one that came back is last.
     idle: RefCell<VecDeque<Idle>>,
     waiters: RefCell<Queue<Waiter>>,
     /// Connections: idle, in use, and on their way.
-    live: Cell<usize>,
+    pub(super) live: Cell<usize>,
     /// Those on their way.
-    connecting: Cell<usize>,
-    backoff: Backoff,
+    pub(super) connecting: Cell<usize>,
+    pub(super) backoff: Backoff,
     /// The timer that is armed, and for when: the end of a pause, or of a connection's idle time.
     timer: Cell<Option<(Token, u64)>>,
 }
@@ -108,11 +93,7 @@ impl Shared {
             waiters: RefCell::new(Queue::new()),
             live: Cell::new(0),
             connecting: Cell::new(0),
-            backoff: Backoff {
-                pause: Cell::new(Duration::ZERO),
-                until: Cell::new(0),
-                round: Cell::new(0),
-            },
+            backoff: Backoff::default(),
             timer: Cell::new(None),
         }
     }
@@ -167,7 +148,7 @@ impl Shared {
         }
     }
 
-    fn home(&self) -> Option<Rc<Local>> {
+    pub(super) fn home(&self) -> Option<Rc<Local>> {
         self.home.borrow().clone()
     }
 
@@ -195,7 +176,7 @@ impl Shared {
         if self.is_address { Ok(()) } else { self.target().map(drop) }
     }
 
-    fn target(&self) -> io::Result<Target> {
+    pub(super) fn target(&self) -> io::Result<Target> {
         target(&self.name, Some(self.settings.connect_timeout.get()), None)
     }
 
@@ -306,7 +287,7 @@ impl Shared {
     }
 
     /// A good connection goes to the first who waits, or is idle.
-    fn offer(self: &Rc<Self>, stream: TcpStream) {
+    pub(super) fn offer(self: &Rc<Self>, stream: TcpStream) {
         let Some(stream) = self.serve(Ok(stream)) else { return };
         let (Ok(stream), Some(home)) = (stream, self.home()) else { return };
         if self.handles.get() == 0 {
@@ -318,7 +299,10 @@ impl Shared {
     }
 
     /// Gives `result` to the first who waits; it comes back if there is nobody.
-    fn serve(self: &Rc<Self>, result: io::Result<TcpStream>) -> Option<io::Result<TcpStream>> {
+    pub(super) fn serve(
+        self: &Rc<Self>,
+        result: io::Result<TcpStream>,
+    ) -> Option<io::Result<TcpStream>> {
         let mut waiters = self.waiters.borrow_mut();
         let Some(place) = waiters.call_first() else { return Some(result) };
         if let Some(waiter @ Waiter::Task(_)) = waiters.get_mut(place) {
@@ -346,100 +330,10 @@ impl Shared {
         None
     }
 
-    // ---- growing ----
-
-    /// Begins as many attempts as are missing, unless it is paused.
-    fn grow(self: &Rc<Self>) {
-        if !self.is_short() {
-            return;
-        }
-        let Some(home) = self.home() else { return };
-        if home.is_gone() {
-            return self.fail_all(&poller_ended());
-        }
-        let until = self.backoff.until.get();
-        if until > clock::now() {
-            return self.arm(&home, until);
-        }
-        while self.is_short() {
-            let room = self.settings.max_live.get() - self.live.get();
-            for _ in 0..self.settings.grow_by.get().min(room) {
-                // An address that is none: whoever asked has been told.
-                let Ok(target) = self.target() else { return };
-                self.begin(&home, target);
-            }
-        }
-    }
-
-    /// Whether connections are missing that may be made.
-    fn is_short(&self) -> bool {
-        if self.live.get() >= self.settings.max_live.get() {
-            return false;
-        }
-        let (waiting, connecting) = (self.waiting(), self.connecting.get());
-        if connecting != waiting || self.handles.get() == 0 {
-            // More than are waiting: a step is under way.
-            return connecting < waiting;
-        }
-        self.idle() < self.settings.min_idle.get()
-    }
-
-    fn begin(self: &Rc<Self>, home: &Local, target: Target) {
-        self.live.set(self.live.get() + 1);
-        self.connecting.set(self.connecting.get() + 1);
-        let (pool, round) = (self.clone(), self.backoff.round.get());
-        let receive = move |result| pool.attempt_ended(round, result);
-        home.connect(target, Recipient::Descriptor(Box::new(receive)));
-    }
-
-    fn attempt_ended(self: &Rc<Self>, round: u64, result: io::Result<OwnedFd>) {
-        self.connecting.set(self.connecting.get() - 1);
-        match result.and_then(|fd| TcpStream::from_fd(fd, "ConnectPool")) {
-            Ok(stream) => {
-                self.backoff.pause.set(Duration::ZERO);
-                self.backoff.until.set(0);
-                self.offer(stream);
-            }
-            Err(error) => {
-                self.live.set(self.live.get() - 1);
-                if round == self.backoff.round.get() {
-                    self.back_off();
-                }
-                self.fail_waiters(&error);
-            }
-        }
-        self.grow();
-    }
-
-    fn back_off(&self) {
-        let backoff = &self.backoff;
-        let pause = (backoff.pause.get() * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-        backoff.pause.set(pause);
-        backoff.until.set(clock::after(clock::now(), pause));
-        backoff.round.set(backoff.round.get() + 1);
-    }
-
-    /// Tells those whose attempt has failed, or who have nothing left to wait for.
-    fn fail_waiters(self: &Rc<Self>, error: &io::Error) {
-        if self.waiting() > self.connecting.get() {
-            drop(self.serve(Err(copy_error(error))));
-        }
-        if self.live.get() == 0 {
-            self.fail_all(error);
-        }
-    }
-
-    /// Those who come while these are told wait for the next attempt.
-    fn fail_all(self: &Rc<Self>, error: &io::Error) {
-        for _ in 0..self.waiting() {
-            drop(self.serve(Err(copy_error(error))));
-        }
-    }
-
     // ---- time ----
 
     /// Looks at the pool at `at` at the latest.
-    fn arm(self: &Rc<Self>, home: &Local, at: u64) {
+    pub(super) fn arm(self: &Rc<Self>, home: &Local, at: u64) {
         match self.timer.get() {
             _ if at == clock::NEVER => {}
             Some((_, due)) if due <= at => {}

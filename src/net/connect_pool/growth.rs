@@ -1,0 +1,90 @@
+//! How the pool gets more connections.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use crate::net::tcp_stream::TcpStream;
+use crate::poller::connecting::{Recipient, Target, poller_ended};
+use crate::poller::handler::copy_error;
+use crate::poller::local::Local;
+
+use super::shared::Shared;
+
+impl Shared {
+    /// Begins as many attempts as are missing, unless it is paused.
+    pub(super) fn grow(self: &Rc<Self>) {
+        if !self.is_short() {
+            return;
+        }
+        let Some(home) = self.home() else { return };
+        if home.is_gone() {
+            return self.fail_all(&poller_ended());
+        }
+        if let Some(until) = self.backoff.pause_ends() {
+            return self.arm(&home, until);
+        }
+        while self.is_short() {
+            let room = self.settings.max_live.get() - self.live.get();
+            for _ in 0..self.settings.grow_by.get().min(room) {
+                // An address that is none: whoever asked has been told.
+                let Ok(target) = self.target() else { return };
+                self.begin(&home, target);
+            }
+        }
+    }
+
+    /// Whether connections are missing that may be made.
+    fn is_short(&self) -> bool {
+        if self.live.get() >= self.settings.max_live.get() {
+            return false;
+        }
+        let (waiting, connecting) = (self.waiting(), self.connecting.get());
+        if connecting != waiting || self.handles.get() == 0 {
+            // More than are waiting: a step is under way.
+            return connecting < waiting;
+        }
+        self.idle() < self.settings.min_idle.get()
+    }
+
+    fn begin(self: &Rc<Self>, home: &Local, target: Target) {
+        self.live.set(self.live.get() + 1);
+        self.connecting.set(self.connecting.get() + 1);
+        let (pool, round) = (self.clone(), self.backoff.round());
+        let receive = move |result| pool.attempt_ended(round, result);
+        home.connect(target, Recipient::Descriptor(Box::new(receive)));
+    }
+
+    fn attempt_ended(self: &Rc<Self>, round: u64, result: io::Result<OwnedFd>) {
+        self.connecting.set(self.connecting.get() - 1);
+        match result.and_then(|fd| TcpStream::from_fd(fd, "ConnectPool")) {
+            Ok(stream) => {
+                self.backoff.end();
+                self.offer(stream);
+            }
+            Err(error) => {
+                self.live.set(self.live.get() - 1);
+                self.backoff.begin(round);
+                self.fail_waiters(&error);
+            }
+        }
+        self.grow();
+    }
+
+    /// Tells those whose attempt has failed, or who have nothing left to wait for.
+    fn fail_waiters(self: &Rc<Self>, error: &io::Error) {
+        if self.waiting() > self.connecting.get() {
+            drop(self.serve(Err(copy_error(error))));
+        }
+        if self.live.get() == 0 {
+            self.fail_all(error);
+        }
+    }
+
+    /// Those who come while these are told wait for the next attempt.
+    fn fail_all(self: &Rc<Self>, error: &io::Error) {
+        for _ in 0..self.waiting() {
+            drop(self.serve(Err(copy_error(error))));
+        }
+    }
+}
