@@ -2,6 +2,7 @@
 //! blocking sockets, ended by signals.
 
 mod async_http;
+mod download;
 mod echo;
 mod embed;
 mod frame;

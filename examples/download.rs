@@ -1,0 +1,217 @@
+//! Sends a file at a speed that can be changed while it is being sent.
+//!
+//! ```text
+//! cargo run --release --example download -- --file video.mp4 --sendfile
+//! curl -o copy http://127.0.0.1:8080/ &
+//! curl http://127.0.0.1:8080/speed/200000          # bytes a second
+//! ```
+//!
+//! Each poller keeps the speed in its cache. A new one comes by a broadcast, and every download on every
+//! poller sees it at its next tick, without a lock.
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::{Arguments, Own};
+use corepoll::{Acceptor, Action, EvContext, EvHandler, Listening, ReactorHandle, TimerId};
+
+/// How often a download goes on. Shorter is smoother, and costs more.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The most that a tick sends, whatever the speed: others want to be served as well.
+const MOST_A_TICK: u64 = 1024 * 1024;
+
+/// The longest request.
+const LONGEST_REQUEST: usize = 8 * 1024;
+
+/// How long the file is that is made when none is given.
+const MADE_LENGTH: usize = 4 * 1024 * 1024;
+
+/// Bytes a second for each connection: the poller's cache has one.
+#[derive(Debug)]
+struct Speed(u64);
+
+impl Default for Speed {
+    fn default() -> Speed {
+        Speed(1024 * 1024)
+    }
+}
+
+/// What all connections share.
+struct Site {
+    file: File,
+    length: u64,
+    /// By sendfile(2), from the page cache to the socket; else read into memory and written.
+    by_sendfile: bool,
+    reactor: ReactorHandle,
+}
+
+/// One connection: a request, then its answer, then the end.
+struct Download {
+    site: Arc<Site>,
+    /// What was read of the request.
+    request: Vec<u8>,
+    /// The download, once it has begun.
+    progress: Option<Progress>,
+}
+
+/// How far a download is.
+struct Progress {
+    /// What comes next of the file.
+    offset: u64,
+    /// How many bytes may be sent by now. It has a fraction: a slow speed is less than a byte a tick.
+    credit: f64,
+    /// Until when the credit is counted.
+    counted: Instant,
+}
+
+impl Download {
+    /// Answers the request; `path` is what it asks for.
+    fn answer(&mut self, cx: &mut EvContext<'_>, path: &str) -> io::Result<Action> {
+        if path == "/" {
+            write_head(cx, "200 OK", self.site.length)?;
+            self.progress = Some(Progress { offset: 0, credit: 0.0, counted: cx.now() });
+            cx.set_interval(TICK);
+            return Ok(Action::Keep);
+        }
+        match path.strip_prefix("/speed/").map(str::parse) {
+            Some(Ok(speed)) => {
+                set_speed(&self.site.reactor, speed);
+                write_head(cx, "204 No Content", 0)?;
+            }
+            Some(Err(_)) => write_head(cx, "400 Bad Request", 0)?,
+            None => write_head(cx, "404 Not Found", 0)?,
+        }
+        Ok(Action::Close)
+    }
+
+    /// Sends bytes from `offset` on, after those before them.
+    fn send(&self, cx: &mut EvContext<'_>, offset: u64, length: u64) -> io::Result<()> {
+        if self.site.by_sendfile {
+            return cx.send_file(self.site.file.try_clone()?, offset, length);
+        }
+        // It blocks the poller if the disk is slow; sendfile(2) has the same trouble.
+        let mut piece = vec![0; length as usize];
+        self.site.file.read_exact_at(&mut piece, offset)?;
+        cx.write(&piece)
+    }
+}
+
+impl EvHandler for Download {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let chunk = cx.read()?;
+        if self.progress.is_some() {
+            // Nothing more is wanted of the peer, who may have ended its side and still reads.
+            return Ok(Action::Keep);
+        }
+        if chunk.is_empty() {
+            return Ok(Action::Close);
+        }
+        self.request.extend_from_slice(&chunk);
+        let request = std::mem::take(&mut self.request);
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut parsed = httparse::Request::new(&mut headers);
+        match parsed.parse(&request) {
+            Ok(httparse::Status::Complete(_)) => self.answer(cx, parsed.path.unwrap_or_default()),
+            Ok(httparse::Status::Partial) if request.len() < LONGEST_REQUEST => {
+                self.request = request;
+                Ok(Action::Keep)
+            }
+            _ => {
+                write_head(cx, "400 Bad Request", 0)?;
+                Ok(Action::Close)
+            }
+        }
+    }
+
+    fn on_timeout(&mut self, cx: &mut EvContext<'_>, _tick: TimerId) -> io::Result<Action> {
+        let Some(progress) = &mut self.progress else { return Ok(Action::Keep) };
+        let speed = cx.with_local(|speed: &mut Speed| speed.0);
+        let passed = cx.now() - progress.counted;
+        progress.counted = cx.now();
+        progress.credit += speed as f64 * passed.as_secs_f64();
+        if cx.pending_output() > 0 {
+            // The network is slower than we may be: nothing is saved up for it.
+            progress.credit = 0.0;
+            return Ok(Action::Keep);
+        }
+        let rest = self.site.length - progress.offset;
+        if rest == 0 {
+            // All is in the kernel.
+            return Ok(Action::Close);
+        }
+        let length = (progress.credit as u64).min(MOST_A_TICK).min(rest);
+        let offset = progress.offset;
+        progress.offset += length;
+        progress.credit = (progress.credit - length as f64).min(MOST_A_TICK as f64);
+        if length > 0 {
+            self.send(cx, offset, length)?;
+        }
+        Ok(Action::Keep)
+    }
+
+    fn on_shutdown(&mut self, _cx: &mut EvContext<'_>) -> io::Result<Action> {
+        // A download has until the end of the grace.
+        Ok(if self.progress.is_some() { Action::Keep } else { Action::Close })
+    }
+}
+
+/// Writes the head of an answer whose content is `length` bytes long.
+fn write_head(cx: &mut EvContext<'_>, status: &str, length: u64) -> io::Result<()> {
+    let length = match status {
+        // It has no content, and then it may not tell a length: RFC 9110, section 8.6.
+        "204 No Content" => String::new(),
+        _ => format!("Content-Length: {length}\r\n"),
+    };
+    cx.write(format!("HTTP/1.1 {status}\r\n{length}Connection: close\r\n\r\n").as_bytes())
+}
+
+/// Tells every poller.
+fn set_speed(reactor: &ReactorHandle, bytes_per_second: u64) {
+    reactor.broadcast(move || corepoll::with_local(|speed: &mut Speed| speed.0 = bytes_per_second));
+}
+
+/// A file that is there until it is closed: numbered lines, so that what is missing can be seen.
+fn make_file() -> io::Result<File> {
+    let path = std::env::temp_dir().join(format!("corepoll-download-{}", std::process::id()));
+    let mut options = File::options();
+    let mut file = options.read(true).write(true).create_new(true).open(&path)?;
+    fs::remove_file(&path)?;
+    let lines: String = (0..MADE_LENGTH / 16).map(|line| format!("line {line:10}\n")).collect();
+    file.write_all(lines.as_bytes())?;
+    Ok(file)
+}
+
+fn main() -> ExitCode {
+    let own = [
+        Own { name: "file", value: Some("PATH"), help: "What to send [default: 4 MiB of lines]" },
+        Own { name: "speed", value: Some("N"), help: "Bytes a second at first [default: 1048576]" },
+        Own { name: "sendfile", value: None, help: "Send by sendfile(2), without a copy" },
+    ];
+    let about = "Sends a file at a given speed; /speed/N changes it to N bytes a second, for all.";
+    common::run("download", about, &own, false, listen)
+}
+
+/// Opens the listener.
+fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listening> {
+    let file = match arguments.value("file") {
+        Some(path) => File::open(path)?,
+        None => make_file()?,
+    };
+    if let Some(speed) = arguments.value("speed") {
+        let wrong =
+            |error| io::Error::new(io::ErrorKind::InvalidInput, format!("--speed: {error}"));
+        set_speed(reactor, speed.parse().map_err(wrong)?);
+    }
+    let length = file.metadata()?.len();
+    let by_sendfile = arguments.has("sendfile");
+    let site = Arc::new(Site { file, length, by_sendfile, reactor: reactor.clone() });
+    let begin = move || Download { site: site.clone(), request: Vec::new(), progress: None };
+    Acceptor::new(&arguments.address.to_string()).listen(reactor, begin)
+}

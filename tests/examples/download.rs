@@ -1,0 +1,93 @@
+//! The `download` example: whole files, at a speed that a broadcast changes.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::support::Server;
+
+/// Slow enough for a download not to end by itself.
+const CRAWL: &str = "1000";
+
+/// More than it can be.
+const FULL: &str = "/speed/1000000000";
+
+fn start(own: &[&str]) -> Server {
+    let arguments = [&["--addr", "127.0.0.1:0", "--pollers", "2"], own].concat();
+    Server::start_with("download", &arguments)
+}
+
+fn ask(server: &Server, path: &str) -> TcpStream {
+    let mut stream = server.connect();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").expect("writes");
+    stream
+}
+
+/// The first byte, which proves that the download has begun.
+fn begin(stream: &mut TcpStream) {
+    stream.read_exact(&mut [0]).expect("begins");
+}
+
+/// The content, after the head has been checked.
+fn content(mut stream: TcpStream) -> Vec<u8> {
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("answers, and ends");
+    let end = answer.windows(4).position(|end| end == b"\r\n\r\n").expect("a head") + 4;
+    let content = answer.split_off(end);
+    let head = String::from_utf8(answer).expect("text");
+    assert!(head.contains(&format!("Content-Length: {}\r\n", content.len())), "{head}");
+    content
+}
+
+#[test]
+fn a_file_arrives_whole_by_either_way() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock");
+    let expected = std::fs::read(path).expect("a file");
+    for own in [&["--file", path][..], &["--file", path, "--sendfile"]] {
+        assert!(content(ask(&start(own), "/")) == expected, "{own:?}");
+    }
+}
+
+#[test]
+fn a_new_speed_reaches_the_downloads_of_every_poller() {
+    for own in [&["--speed", CRAWL][..], &["--speed", CRAWL, "--sendfile"]] {
+        let server = start(own);
+        let mut downloads: Vec<_> = (0..4).map(|_| ask(&server, "/")).collect();
+        downloads.iter_mut().for_each(begin);
+        let mut answer = String::new();
+        ask(&server, FULL).read_to_string(&mut answer).expect("answers");
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+        for mut download in downloads {
+            let mut rest = Vec::new();
+            download.read_to_end(&mut rest).expect("ends");
+            let end = rest.windows(4).position(|end| end == b"\r\n\r\n").expect("a head") + 4;
+            assert_eq!(rest.len() - end, 4 * 1024 * 1024);
+            for (number, line) in rest[end..].chunks(16).enumerate() {
+                assert_eq!(line, format!("line {number:10}\n").as_bytes());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_download_goes_on_after_the_signal() {
+    let server = start(&["--speed", CRAWL]);
+    let mut download = ask(&server, "/");
+    begin(&mut download);
+    // Half a second of work is left when the signal comes, far less than the grace.
+    ask(&server, "/speed/8000000").read_to_end(&mut Vec::new()).expect("answers");
+    server.signal("TERM");
+    let mut rest = Vec::new();
+    download.read_to_end(&mut rest).expect("ends");
+    assert!(rest.len() > 4 * 1024 * 1024);
+    assert!(server.wait().success());
+}
+
+#[test]
+fn other_requests_are_refused() {
+    let server = start(&[]);
+    for (path, status) in [("/other", "404"), ("/speed/much", "400")] {
+        let mut answer = String::new();
+        ask(&server, path).read_to_string(&mut answer).expect("answers");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+}
