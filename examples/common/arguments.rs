@@ -123,7 +123,7 @@ impl Command {
 }
 
 /// An address with a port. A host name is looked up here: nothing is served yet that could wait.
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
+pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let mut addresses = text.to_socket_addrs().map_err(|error| {
         format!("{error}; an address with a port is needed, such as {DEFAULT_ADDRESS} or [::1]:0")
     })?;

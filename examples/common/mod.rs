@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use corepoll::{Listening, Reactor, ReactorHandle};
 
 pub use arguments::{Api, Arguments, Own};
-use arguments::{Command, help};
+use arguments::{Command, help, parse_address};
 
 /// The exit status for arguments that make no sense, as shells and the GNU tools have it.
 const USAGE_ERROR: u8 = 2;
@@ -78,6 +78,11 @@ fn build_reactor(arguments: &Arguments) -> io::Result<Reactor> {
 /// The first line printed: with port 0, this is how others learn the port.
 fn announce(address: SocketAddr) -> io::Result<()> {
     print(&format!("listening on {address}\n"))
+}
+
+/// The first address that `text` means: for an option of a program's own.
+pub fn resolve(text: &str) -> io::Result<SocketAddr> {
+    parse_address(text).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 /// Prints at once, and without the panic of `print!` when nobody reads.

@@ -2,10 +2,12 @@
 //! blocking sockets, ended by signals.
 
 mod async_http;
+mod connect_pool;
 mod download;
 mod echo;
 mod embed;
 mod frame;
+mod proxy;
 mod reuseport;
 mod support;
 mod techempower;

@@ -1,6 +1,6 @@
 //! Starts the example programs, which `cargo test` builds before it runs any test.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -21,7 +21,7 @@ pub struct Server {
     child: Child,
     /// What it has announced.
     address: SocketAddr,
-    /// All that it prints after that, once it has ended.
+    /// The lines that it prints after that; closed when it has ended.
     output: mpsc::Receiver<String>,
 }
 
@@ -42,10 +42,10 @@ impl Server {
         let address = announced.trim_end().parse().expect("an address");
         let (sender, rest) = mpsc::channel();
         thread::spawn(move || {
-            let mut text = String::new();
-            output.read_to_string(&mut text).expect("prints text");
-            // Nobody needs to wait for it.
-            let _ = sender.send(text);
+            for line in output.lines() {
+                // Read to the end, even if nobody wants to know: it must not wait for a full pipe.
+                let _ = sender.send(line.expect("prints text"));
+            }
         });
         Server { child, address, output: rest }
     }
@@ -70,10 +70,23 @@ impl Server {
         assert!(Command::new("sh").args(["-c", &kill]).status().expect("runs").success());
     }
 
+    /// The next line that it prints.
+    pub fn next_line(&self) -> String {
+        self.output.recv_timeout(PATIENCE).expect("prints")
+    }
+
     /// How it ends, having printed nothing more.
-    pub fn wait(mut self) -> ExitStatus {
-        let printed = self.output.recv_timeout(PATIENCE).expect("ends");
-        assert_eq!(printed, "");
+    pub fn wait(self) -> ExitStatus {
+        let printed = self.output.recv_timeout(PATIENCE);
+        assert_eq!(printed, Err(mpsc::RecvTimeoutError::Disconnected));
+        self.wait_printing()
+    }
+
+    /// How it ends, whatever it prints until then.
+    pub fn wait_printing(mut self) -> ExitStatus {
+        // A program that goes on may print for ever.
+        let ended = (0..100).find_map(|_| self.output.recv_timeout(PATIENCE).err());
+        assert_eq!(ended, Some(mpsc::RecvTimeoutError::Disconnected), "it goes on");
         self.child.wait().expect("ends")
     }
 }

@@ -1,0 +1,181 @@
+//! A front that asks an upstream over connections which it keeps: a `ConnectPool` on each poller.
+//!
+//! ```text
+//! cargo run --release --example connect_pool
+//! curl http://127.0.0.1:8080/hello
+//! curl http://127.0.0.1:8080/stats
+//! ```
+//!
+//! The upstream answers each line with a line. Without `--upstream` it is an echo server that this
+//! program starts for itself. A request takes a connection out of the pool of its poller, sends the path
+//! as a line, and answers with the line that comes back; then the connection goes back. So a few
+//! connections are enough for many clients, none is made while a client waits for it, and no lock is
+//! needed, as nothing of a pool is shared between threads.
+
+mod common;
+
+use std::io;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use common::{Arguments, Own};
+use corepoll::net::TcpStream;
+use corepoll::{ConnectPool, Listening, ReactorHandle, shutdown_requested, time, with_local};
+use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
+
+/// How many connections a poller keeps ready.
+const MIN_IDLE: usize = 2;
+
+/// How many connections a poller may have. Who needs one more waits for its turn.
+const MAX_LIVE: usize = 8;
+
+/// How long the upstream may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a request may take in all, the wait for a connection included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest head of a request, and the longest line of an answer.
+const LONGEST: usize = 16 * 1024;
+
+/// The pool of this poller, in its cache; made by the first request.
+#[derive(Default)]
+struct Upstream(Option<ConnectPool>);
+
+/// A handle to this poller's pool.
+fn pool(address: &str) -> ConnectPool {
+    with_local(|upstream: &mut Upstream| {
+        let make = || {
+            ConnectPool::new(address)
+                .min_idle(MIN_IDLE)
+                .max_live(MAX_LIVE)
+                .connect_timeout(CONNECT_TIMEOUT)
+        };
+        upstream.0.get_or_insert_with(make).clone()
+    })
+}
+
+/// Serves one connection: requests one after the other.
+async fn serve(mut stream: TcpStream, upstream: String) -> io::Result<()> {
+    let mut shutdown = pin!(shutdown_requested().fuse());
+    let mut input = Vec::new();
+    loop {
+        let path = {
+            let mut reading = pin!(read_request(&stream, &mut input).fuse());
+            futures::select_biased! {
+                path = reading => path?,
+                () = shutdown => None,
+            }
+        };
+        let Some(path) = path else { return stream.close().await };
+        let (status, content) = answer(&path, &upstream).await;
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", content.len());
+        stream.write_all(&[head.as_bytes(), &content].concat()).await?;
+    }
+}
+
+/// The status and the content for this path.
+async fn answer(path: &str, upstream: &str) -> (&'static str, Vec<u8>) {
+    let pool = pool(upstream);
+    if path == "/stats" {
+        let counts = (pool.idle(), pool.live(), pool.waiting());
+        let content = format!("idle {} live {} waiting {}\n", counts.0, counts.1, counts.2);
+        return ("200 OK", content.into_bytes());
+    }
+    match time::timeout(REQUEST_TIMEOUT, ask(&pool, path)).await {
+        Ok(Ok(line)) => ("200 OK", line),
+        Ok(Err(error)) => ("502 Bad Gateway", format!("{error}\n").into_bytes()),
+        Err(_elapsed) => ("504 Gateway Timeout", Vec::new()),
+    }
+}
+
+/// Sends a line to the upstream and reads one.
+///
+/// A connection is `ours` alone until it is dropped. It may go back only when the whole answer has been
+/// read: otherwise the next request would get the rest of it. That is why it is put into a guard that
+/// throws it away, also if this future is dropped at the timeout.
+async fn ask(pool: &ConnectPool, line: &str) -> io::Result<Vec<u8>> {
+    let mut connection = Unfinished(Some(pool.get().await?));
+    let Some(stream) = connection.0.as_mut() else {
+        return Err(io::ErrorKind::NotConnected.into());
+    };
+    stream.write_all(format!("{line}\n").as_bytes()).await?;
+    let mut answer = Vec::new();
+    let mut piece = [0; 1024];
+    while answer.last() != Some(&b'\n') {
+        match stream.read(&mut piece).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            length => answer.extend_from_slice(&piece[..length]),
+        }
+        if answer.len() > LONGEST {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the upstream's line is too long",
+            ));
+        }
+    }
+    // Dropped as it is, it goes back.
+    drop(connection.0.take());
+    Ok(answer)
+}
+
+/// A connection in the middle of a question: dropped now, it is of no use to anybody else.
+struct Unfinished(Option<corepoll::Pooled>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            connection.discard();
+        }
+    }
+}
+
+/// The path of the next request, or `None` at the end. `input` holds what was read and not yet used.
+async fn read_request(stream: &TcpStream, input: &mut Vec<u8>) -> io::Result<Option<String>> {
+    loop {
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut request = httparse::Request::new(&mut headers);
+        match request.parse(input) {
+            Ok(httparse::Status::Complete(length)) => {
+                let path = request.path.unwrap_or("/").to_owned();
+                input.drain(..length);
+                return Ok(Some(path));
+            }
+            Ok(httparse::Status::Partial) if input.len() < LONGEST => {}
+            _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "no request")),
+        }
+        let chunk = stream.read_chunk().await?;
+        if chunk.is_empty() {
+            return Ok(None);
+        }
+        input.extend_from_slice(&chunk);
+    }
+}
+
+/// The upstream that is started by default: sends back what it is sent.
+async fn echo(stream: TcpStream) -> io::Result<u64> {
+    futures::io::copy(&stream, &mut &stream).await
+}
+
+fn main() -> ExitCode {
+    let upstream = Own {
+        name: "upstream",
+        value: Some("ADDR"),
+        help: "Whom to ask, a line for a line [default: an echo server of its own]",
+    };
+    let about = "Answers HTTP with what an upstream says, over pooled connections.";
+    common::run("connect_pool", about, &[upstream], false, listen)
+}
+
+/// Opens the listener, and the upstream's if none is given.
+fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listening> {
+    let upstream = match arguments.value("upstream") {
+        Some(address) => address.to_owned(),
+        None => {
+            let own = reactor.serve("127.0.0.1:0", |stream, _peer| echo(stream))?;
+            own.local_addr()?.to_string()
+        }
+    };
+    reactor.serve(arguments.address, move |stream, _peer| serve(stream, upstream.clone()))
+}

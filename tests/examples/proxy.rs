@@ -1,0 +1,107 @@
+//! The `proxy` example, by splice and by copying.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+
+use crate::support::{Server, send_until_held_back};
+
+const WAYS: [&[&str]; 2] = [&[], &["--copy"]];
+
+fn start(own: &[&str]) -> Server {
+    let arguments = [&["--addr", "127.0.0.1:0", "--pollers", "2"], own].concat();
+    Server::start_with("proxy", &arguments)
+}
+
+/// Bytes that repeat late, and at no power of two: a block lost, doubled or moved shows.
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|index| (index % 65_521 % 251) as u8).collect()
+}
+
+fn read_to_end(mut stream: TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("ends without a reset");
+    bytes
+}
+
+#[test]
+fn the_echo_server_of_its_own_is_reached_and_a_late_reader_holds_the_sender_back() {
+    for way in WAYS {
+        let server = start(way);
+        let stream = server.connect();
+        // More than all the sockets and pipes on the way can hold.
+        let message = pattern(64 * 1024 * 1024);
+        let (sending, held_back) = send_until_held_back(&stream, message.clone());
+        held_back.recv().expect("the proxy took all, though nobody read");
+        assert!(read_to_end(stream) == message, "{way:?}");
+        sending.join().expect("all was sent");
+    }
+}
+
+#[test]
+fn each_direction_ends_by_itself() {
+    for way in WAYS {
+        let upstream = TcpListener::bind("127.0.0.1:0").expect("binds");
+        let address = upstream.local_addr().expect("an address").to_string();
+        let server = start(&[way, &["--upstream", &address]].concat());
+        let mut client = server.connect();
+        let (mut far, _peer) = upstream.accept().expect("the proxy connects");
+        // The far side ends first, having said nothing; then the near one still speaks.
+        far.shutdown(Shutdown::Write).expect("ends");
+        assert_eq!(client.read(&mut [0]).expect("hears of it"), 0, "{way:?}");
+        client.write_all(b"still here").expect("writes");
+        client.shutdown(Shutdown::Write).expect("ends");
+        let mut heard = String::new();
+        far.read_to_string(&mut heard).expect("reads");
+        assert_eq!(heard, "still here", "{way:?}");
+    }
+}
+
+#[test]
+fn an_upstream_that_is_down_ends_the_connection() {
+    let down = TcpListener::bind("127.0.0.1:0").and_then(|down| down.local_addr());
+    let server = start(&["--upstream", &down.expect("an address").to_string()]);
+    for _ in 0..3 {
+        assert_eq!(read_to_end(server.connect()), b"");
+    }
+}
+
+#[test]
+fn what_is_open_goes_on_after_the_signal_and_the_statistics_tell_of_it() {
+    for way in WAYS {
+        let server = start(way);
+        let mut stream = server.connect();
+        stream.write_all(b"before").expect("writes");
+        stream.read_exact(&mut [0; 6]).expect("is echoed");
+        let line = server.next_line();
+        assert!(line.starts_with("open 1 total 1 refused 0 "), "{way:?}: {line}");
+        server.signal("TERM");
+        stream.write_all(b"after").expect("writes");
+        stream.shutdown(Shutdown::Write).expect("ends");
+        assert_eq!(read_to_end(stream), b"after", "{way:?}");
+        assert!(server.wait_printing().success());
+    }
+}
+
+#[test]
+fn the_bytes_of_each_way_are_counted() {
+    for way in WAYS {
+        let upstream = TcpListener::bind("127.0.0.1:0").expect("binds");
+        let address = upstream.local_addr().expect("an address").to_string();
+        let answering = thread::spawn(move || {
+            let (mut far, _peer) = upstream.accept().expect("the proxy connects");
+            far.write_all(&[7; 70_000]).expect("writes");
+            far.shutdown(Shutdown::Write).expect("ends");
+            assert_eq!(read_to_end(far).len(), 3);
+        });
+        let server = start(&[way, &["--upstream", &address]].concat());
+        let mut client = server.connect();
+        client.write_all(b"abc").expect("writes");
+        client.shutdown(Shutdown::Write).expect("ends");
+        assert_eq!(read_to_end(client).len(), 70_000);
+        answering.join().expect("has read all");
+        // A line may have been on its way before the end.
+        let mut lines = (0..10).map(|_| server.next_line());
+        assert!(lines.any(|line| line == "open 0 total 1 refused 0 up 3 down 70000"), "{way:?}");
+    }
+}
