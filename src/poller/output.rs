@@ -152,7 +152,7 @@ struct Sink<'a> {
 impl Sink<'_> {
     /// Sends the first slices or some of a file.
     fn take_next(&self, outbox: &mut Outbox) -> io::Result<Sent> {
-        let sent = if self.kind != Kind::Stream {
+        let sent = if self.kind != Kind::Stream || outbox.segments() == 1 {
             let mut slice = [IoSlice::new(&[])];
             self.send(outbox.next(&mut slice), &slice)
         } else if outbox.segments() <= SLICES {

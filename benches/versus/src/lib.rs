@@ -9,11 +9,13 @@
 //! | [`protocol`] | what is answered; the same code in every peer |
 //! | [`peers`] | one file a server |
 //! | [`server`], [`load`] | the two ends as programs |
+//! | [`fanout`] | one message to many: a program, one file a peer |
 //! | [`driver`] | one file a measurement |
 //! | [`sys`] | every system call that std does not offer; all the unsafe code |
 
 pub mod args;
 pub mod driver;
+pub mod fanout;
 pub mod load;
 pub mod peers;
 pub mod protocol;

@@ -13,6 +13,7 @@ use crate::protocol::Kind;
 use process::Work;
 
 mod cpu;
+mod fanout;
 mod idle;
 mod instructions;
 mod process;
@@ -26,17 +27,19 @@ versus QUESTION [options]
   instructions      user instructions a request (needs valgrind)
   cpu               user CPU time a request, and its ratio to the first peer (better with perf)
   idle              resident bytes an idle connection
+  fanout            CPU time of one message to many connections, for each of them
 options
   --peers A,B,..    default by the question; the first is what the others are held against
   --protocol NAME   plaintext | echo; default echo for instructions, else plaintext
-  --connections N   default 10000 for idle, else 64
+  --connections N   default 10000 for idle, 1000 for fanout, else 64
   --pipeline N      requests sent at once on a connection; default 1
-  --size BYTES      of an echo request; default 64
-  --requests N      measured a run; default by the question
-  --rounds N        of cpu: how often each peer has its turn; default 9
+  --size BYTES      of an echo request, of a message; default 64
+  --requests N      measured a run, messages for fanout; default by the question
+  --rounds N        of cpu and fanout: how often each peer has its turn; default 9
   --ticks           of cpu: take the times from /proc even if there is perf
 also
-  versus server ..  the server of this build, versus load ..  its load; see their --help";
+  versus server ..  the server of this build, versus load ..  its load, versus room ..  its fan-out;
+                    see their --help";
 
 /// How long a server may take to come up and to go down; under valgrind this is seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -89,10 +92,12 @@ pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
         // build: a server beside it might be an older one.
         "server" => return crate::server::main(parser),
         "load" => return crate::load::main(parser),
+        "room" => return crate::fanout::main(parser),
         "syscalls" => syscalls::measure,
         "instructions" => instructions::measure,
         "cpu" => cpu::measure,
         "idle" => idle::measure,
+        "fanout" => fanout::measure,
         other => return Err(failure(format!("no question {other:?}; see --help"))),
     };
     measure(&read_plan(parser)?)

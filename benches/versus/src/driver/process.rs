@@ -18,8 +18,8 @@ use crate::sys;
 ///
 /// One for each: the scheduler would else move them about, differently from run to run. On a
 /// machine with one CPU both remain where they are.
-const SERVER_CPU: usize = 0;
-const LOAD_CPU: usize = 1;
+pub(super) const SERVER_CPU: usize = 0;
+pub(super) const LOAD_CPU: usize = 1;
 
 /// A server with one loop, possibly below another program that watches it.
 #[derive(Debug)]
@@ -49,15 +49,7 @@ impl Server {
 
     /// User and system CPU time so far, in seconds.
     pub(super) fn cpu_seconds(&self) -> Result<(f64, f64), Error> {
-        // The second field, the name, may have spaces; the fields of the times are the 14th and
-        // 15th, in hundredths of a second on every Linux (USER_HZ).
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
-        let after_name = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-        let mut times = after_name.split_whitespace().skip(11).map(|ticks| ticks.parse::<f64>());
-        match (times.next(), times.next()) {
-            (Some(user), Some(system)) => Ok((user? / 100.0, system? / 100.0)),
-            _ => Err(failure("no CPU times in /proc/PID/stat")),
-        }
+        cpu_seconds(self.pid)
     }
 
     /// Resident memory in bytes, by a walk over the page tables: VmRSS in `status` is off by the
@@ -98,8 +90,21 @@ impl Drop for Server {
     }
 }
 
+/// User and system CPU time of a process so far, in seconds.
+pub(super) fn cpu_seconds(pid: i32) -> Result<(f64, f64), Error> {
+    // The second field, the name, may have spaces; the fields of the times are the 14th and
+    // 15th, in hundredths of a second on every Linux (USER_HZ).
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid))?;
+    let after_name = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
+    let mut times = after_name.split_whitespace().skip(11).map(|ticks| ticks.parse::<f64>());
+    match (times.next(), times.next()) {
+        (Some(user), Some(system)) => Ok((user? / 100.0, system? / 100.0)),
+        _ => Err(failure("no CPU times in /proc/PID/stat")),
+    }
+}
+
 /// This program, behind the words of another that runs it.
-fn command(wrapper: &[String]) -> Result<Command, Error> {
+pub(super) fn command(wrapper: &[String]) -> Result<Command, Error> {
     let this = std::env::current_exe()?;
     let Some((program, words)) = wrapper.split_first() else {
         return Ok(Command::new(this));
@@ -109,7 +114,7 @@ fn command(wrapper: &[String]) -> Result<Command, Error> {
     Ok(command)
 }
 
-fn spawn(command: &mut Command) -> Result<Child, Error> {
+pub(super) fn spawn(command: &mut Command) -> Result<Child, Error> {
     let program = command.get_program().to_owned();
     command.spawn().map_err(|error| failure(format!("{}: {error}", program.display())))
 }
@@ -125,7 +130,7 @@ fn read_announcement(child: &mut Child) -> Result<(SocketAddr, i32), Error> {
     Ok((next()??.parse()?, next()??.parse()?))
 }
 
-fn pin_args(cpu: usize) -> Vec<String> {
+pub(super) fn pin_args(cpu: usize) -> Vec<String> {
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     if cpus < 2 { Vec::new() } else { vec!["--cpu".to_owned(), cpu.to_string()] }
 }
