@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{self, Sender};
@@ -15,7 +15,7 @@ use common::{
     reset, tcp_pair,
 };
 use corepoll::{
-    Action, Budget, CloseReason, EvContext, EvHandler, Interest, Reactor, TimerId, Token,
+    Action, Budget, CloseReason, Connector, EvContext, EvHandler, Interest, Reactor, TimerId, Token,
 };
 use proptest::prelude::*;
 
@@ -26,6 +26,8 @@ enum Callback {
     Open,
     Read,
     Write,
+    WriteHigh,
+    WriteLow,
     Timeout,
     Shutdown,
     Close,
@@ -65,7 +67,17 @@ impl EvHandler for Fails {
         if data.is_empty() {
             return Ok(Action::Close);
         }
+        if let Callback::WriteHigh | Callback::WriteLow = self.at {
+            cx.set_watermarks(1000, 100_000);
+            (0..6).try_for_each(|_| cx.write(&MUCH))?;
+        }
         self.reach(Callback::Read)
+    }
+    fn on_write_high(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        self.reach(Callback::WriteHigh)
+    }
+    fn on_write_low(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        self.reach(Callback::WriteLow)
     }
     fn on_write(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         cx.set_interest(Interest::READABLE)?;
@@ -91,7 +103,12 @@ fn fails_at(at: Callback, by: Fault) {
 
     let mut client = connect(addr);
     match at {
-        Callback::Read => client.write_all(b"x").unwrap(),
+        Callback::Read | Callback::WriteHigh => client.write_all(b"x").unwrap(),
+        Callback::WriteLow => {
+            client.write_all(b"x").unwrap();
+            // It ends before the last bytes have come.
+            let _ = io::copy(&mut (&client).take(6 << 20), &mut io::sink());
+        }
         Callback::Close => client.shutdown(Shutdown::Write).unwrap(),
         Callback::Shutdown => {
             assert_eq!(ask(&client, b"open"), b"open");
@@ -119,11 +136,49 @@ fn fails_at(at: Callback, by: Fault) {
 
 #[test]
 fn a_failure_in_any_callback_ends_that_connection_alone() {
-    use Callback::{Close, Open, Read, Shutdown, Timeout, Write};
-    for at in [Open, Read, Write, Timeout, Shutdown, Close] {
+    use Callback::{Close, Open, Read, Shutdown, Timeout, Write, WriteHigh, WriteLow};
+    for at in [Open, Read, Write, WriteHigh, WriteLow, Timeout, Shutdown, Close] {
         fails_at(at, Fault::Error);
         fails_at(at, Fault::Panic);
     }
+}
+
+struct FailsToConnect(Sender<()>);
+
+impl EvHandler for FailsToConnect {
+    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Close)
+    }
+    fn on_connect_fail(&mut self, _: io::Error) {
+        self.0.send(()).unwrap();
+        panic_on_purpose();
+    }
+}
+
+impl Drop for FailsToConnect {
+    fn drop(&mut self) {
+        panic_on_purpose();
+    }
+}
+
+/// Its only callback panics, and so does its destructor.
+#[test]
+fn a_failure_to_connect_may_panic() {
+    let server = Server::start(1);
+    let bystander = connect(server.listen(|| Echo));
+    let (failed, failures) = mpsc::channel();
+    let connector = Connector::new(server.handle());
+    for _ in 0..3 {
+        let failed = failed.clone();
+        connector.connect("127.0.0.1:1", move || FailsToConnect(failed)).unwrap();
+        failures.recv_timeout(PATIENCE).expect("it is told");
+    }
+    // A regular file is no descriptor for epoll.
+    let file = std::fs::File::open("Cargo.toml").unwrap();
+    let factory = move || FailsToConnect(failed);
+    server.poller().register(file.into(), Interest::READABLE, factory).unwrap();
+    failures.recv_timeout(PATIENCE).expect("it is told");
+    assert_eq!(ask(&bystander, b"after"), b"after");
 }
 
 // ---- every order of ends ----
