@@ -15,6 +15,7 @@
 mod base;
 #[cfg(feature = "blocking")]
 mod blocking;
+pub mod docs;
 pub mod io;
 pub mod net;
 mod parts;

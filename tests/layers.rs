@@ -18,6 +18,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("net", 5),
     ("io", 5),
     ("signal", 5),
+    ("docs", 5),
 ];
 
 /// Rooms of one floor that know each other.
