@@ -171,7 +171,9 @@ fn main() -> ExitCode {
 /// Opens the listener, and the upstream's if none is given.
 fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listening> {
     let upstream = match arguments.value("upstream") {
-        Some(address) => address.to_owned(),
+        Some(path) if path.starts_with("unix:") => path.to_owned(),
+        // A name is looked up here: later it would hold a poller up.
+        Some(address) => common::resolve("--upstream", address)?.to_string(),
         None => {
             let own = reactor.serve("127.0.0.1:0", |stream, _peer| echo(stream))?;
             own.local_addr()?.to_string()

@@ -201,7 +201,11 @@ fn main() -> ExitCode {
 /// Opens the listener.
 fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listening> {
     let file = match arguments.value("file") {
-        Some(path) => File::open(path)?,
+        Some(path) => {
+            let named =
+                |error: io::Error| io::Error::new(error.kind(), format!("--file {path}: {error}"));
+            File::open(path).map_err(named)?
+        }
         None => make_file()?,
     };
     if let Some(speed) = arguments.value("speed") {

@@ -160,7 +160,7 @@ fn main() -> ExitCode {
 /// Opens the listener, and the upstream's if none is given.
 fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listening> {
     let upstream = match arguments.value("upstream") {
-        Some(address) => common::resolve(address)?,
+        Some(address) => common::resolve("--upstream", address)?,
         None => reactor.serve("127.0.0.1:0", |stream, _peer| echo(stream))?.local_addr()?,
     };
     let by_copy = arguments.has("copy");

@@ -80,9 +80,10 @@ fn announce(address: SocketAddr) -> io::Result<()> {
     print(&format!("listening on {address}\n"))
 }
 
-/// The first address that `text` means: for an option of a program's own.
-pub fn resolve(text: &str) -> io::Result<SocketAddr> {
-    parse_address(text).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+/// The first address that `text`, the value of `option`, means.
+pub fn resolve(option: &str, text: &str) -> io::Result<SocketAddr> {
+    let wrong = |error| io::Error::new(io::ErrorKind::InvalidInput, format!("{option}: {error}"));
+    parse_address(text).map_err(wrong)
 }
 
 /// Prints at once, and without the panic of `print!` when nobody reads.

@@ -9,6 +9,16 @@ use crate::support::{APIS, Server, command};
 /// The programs that issue 2 names.
 const EXAMPLES: [&str; 2] = ["techempower", "echo"];
 
+/// The programs that issue 3 names, and the options that each has beside those of all.
+const FURTHER: [(&str, &[&str]); 6] = [
+    ("async_http", &["--workers"]),
+    ("connect_pool", &["--upstream"]),
+    ("download", &["--file", "--speed", "--sendfile"]),
+    ("proxy", &["--upstream", "--copy"]),
+    ("reuseport", &["--balance"]),
+    ("websocket", &[]),
+];
+
 /// Runs a program that ends by itself.
 fn run(example: &str, arguments: &[&str]) -> Output {
     command(example).args(arguments).output().expect("runs")
@@ -147,4 +157,50 @@ fn the_default_address_is_this_machine_only() {
     let output = child.wait_with_output().expect("ends");
     let message = text(&printed[..length]).to_owned() + text(&output.stderr);
     assert!(message.contains("127.0.0.1:8080"), "{message}");
+}
+
+#[test]
+fn further_programs_name_their_own_options() {
+    for (example, own) in FURTHER {
+        let output = run(example, &["--help"]);
+        assert_eq!(output.status.code(), Some(0));
+        let help = text(&output.stdout);
+        for option in [&["--addr", "--pollers", "--help"], own].concat() {
+            assert!(help.contains(option), "{help}");
+        }
+        assert!(!help.contains("--api"), "{help}");
+    }
+}
+
+#[test]
+fn further_programs_need_no_arguments_but_a_port_that_is_free_and_end_by_either_signal() {
+    for (example, _own) in FURTHER {
+        for signal in ["INT", "TERM"] {
+            let server = Server::start_with(example, &["--addr", "127.0.0.1:0"]);
+            // Nothing is served yet when the signal comes, or one connection that says nothing.
+            let idle = server.connect();
+            server.signal(signal);
+            drop(idle);
+            assert_eq!(server.wait_printing().code(), Some(0), "{example}");
+        }
+    }
+}
+
+#[test]
+fn options_of_a_program_that_make_no_sense_are_named_on_stderr() {
+    for (example, option, value) in [
+        ("async_http", "--workers", "0"),
+        ("connect_pool", "--upstream", "nonsense"),
+        ("download", "--speed", "much"),
+        ("download", "--file", "/nonexistent"),
+        ("proxy", "--upstream", "nonsense"),
+        ("reuseport", "--balance", "nonsense"),
+    ] {
+        let output = run(example, &["--addr", "127.0.0.1:0", option, value]);
+        assert!(!output.status.success(), "{example}");
+        assert_eq!(text(&output.stdout), "", "{example}");
+        let message = text(&output.stderr);
+        assert!(message.starts_with(&format!("{example}: ")), "{message}");
+        assert!(message.contains(option), "{message}");
+    }
 }

@@ -11,3 +11,4 @@ mod proxy;
 mod reuseport;
 mod support;
 mod techempower;
+mod websocket;

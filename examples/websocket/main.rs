@@ -1,0 +1,139 @@
+//! A chat: what one says by WebSocket, all hear, on every poller, the speaker as well.
+//!
+//! ```text
+//! cargo run --release --example websocket
+//! ```
+//!
+//! Then open <http://127.0.0.1:8080/> in two windows: the page is served on the same port. A connection
+//! begins as HTTP; its first request asks for the page, or for the upgrade to WebSocket.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod member;
+mod room;
+
+use std::io;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::handshake::machine::TryParse;
+use async_tungstenite::tungstenite::handshake::server::{Request, create_response, write_response};
+use async_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use corepoll::net::TcpStream;
+use corepoll::{ReactorHandle, shutdown_requested, time};
+use futures::{AsyncWriteExt, FutureExt};
+
+use common::Own;
+
+/// What a browser shows.
+const PAGE: &str = include_str!("page.html");
+
+/// How long the first request may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest head of a request.
+const LONGEST_HEAD: usize = 16 * 1024;
+
+/// The longest message, whole or in one frame. Who sends a longer one is sent away.
+const LONGEST_MESSAGE: usize = 4 * 1024 * 1024;
+
+/// What is allocated for each connection to read into. The default is made for few busy ones.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// How long a peer may take to end its side after our last word.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Serves one connection, from its first request to its end.
+async fn serve(stream: TcpStream, reactor: ReactorHandle) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut input = Vec::new();
+    let request = {
+        let mut reading = pin!(time::timeout(HEAD_TIMEOUT, read_head(&stream, &mut input)).fuse());
+        futures::select_biased! {
+            request = reading => request??,
+            () = shutdown_requested().fuse() => return Ok(()),
+        }
+    };
+    let Some(request) = request else { return Ok(()) };
+    if request.headers().get("Upgrade").is_none() {
+        let (status, content) = match request.uri().path() {
+            "/" => ("200 OK", PAGE),
+            _ => ("404 Not Found", ""),
+        };
+        return answer(&stream, status, content).await;
+    }
+    let Ok(response) = create_response(&request) else {
+        return answer(&stream, "400 Bad Request", "").await;
+    };
+    let mut head = Vec::new();
+    write_response(&mut head, &response).map_err(io::Error::other)?;
+    (&stream).write_all(&head).await?;
+
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .max_message_size(Some(LONGEST_MESSAGE))
+        .max_frame_size(Some(LONGEST_MESSAGE));
+    // What came behind the request are frames already.
+    let socket =
+        WebSocketStream::from_partially_read(stream, input, Role::Server, Some(config)).await;
+    close_lingering(&member::serve(socket, &reactor).await).await
+}
+
+/// The head of the first request, or `None` if the peer ends before it is whole. What comes behind it is
+/// left in `input`.
+async fn read_head(stream: &TcpStream, input: &mut Vec<u8>) -> io::Result<Option<Request>> {
+    loop {
+        let chunk = stream.read_chunk().await?;
+        if chunk.is_empty() {
+            return Ok(None);
+        }
+        input.extend_from_slice(&chunk);
+        if let Some((length, request)) = Request::try_parse(input).map_err(io::Error::other)? {
+            input.drain(..length);
+            return Ok(Some(request));
+        }
+        if input.len() > LONGEST_HEAD {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the head is too long"));
+        }
+    }
+}
+
+/// Answers by HTTP, and ends the connection.
+async fn answer(mut stream: &TcpStream, status: &str, content: &str) -> io::Result<()> {
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n",
+        content.len()
+    );
+    stream.write_all(&[head.as_bytes(), content.as_bytes()].concat()).await?;
+    close_lingering(stream).await
+}
+
+/// Ends our side, then discards what the peer still sends until it has ended its own.
+///
+/// To close a socket that holds unread bytes is to reset the connection, and a reset destroys our last
+/// words if the peer hasn't read them yet: just when a frame was refused in the middle.
+async fn close_lingering(mut stream: &TcpStream) -> io::Result<()> {
+    stream.close().await?;
+    let discarding = async {
+        while !stream.read_chunk().await?.is_empty() {}
+        io::Result::Ok(())
+    };
+    time::timeout(LINGER, discarding).await.unwrap_or(Ok(()))
+}
+
+fn main() -> ExitCode {
+    let own: [Own; 0] = [];
+    common::run(
+        "websocket",
+        "A chat by WebSocket, with its page.",
+        &own,
+        false,
+        |reactor, given| {
+            let handle = reactor.clone();
+            reactor.serve(given.address, move |stream, _peer| serve(stream, handle.clone()))
+        },
+    )
+}

@@ -1,0 +1,212 @@
+//! The `websocket` example, by tungstenite's blocking client.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use async_tungstenite::tungstenite::protocol::CloseFrame;
+use async_tungstenite::tungstenite::protocol::frame::Frame;
+use async_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use async_tungstenite::tungstenite::{Error, Message, WebSocket, client::client};
+
+use crate::support::Server;
+
+type Client = WebSocket<TcpStream>;
+
+fn start() -> Server {
+    Server::start_with("websocket", &["--addr", "127.0.0.1:0", "--pollers", "2"])
+}
+
+/// A member who is known to have joined: it has heard itself.
+fn join(server: &Server) -> Client {
+    let url = format!("ws://{}/", server.address());
+    let (mut socket, _response) = client(url, server.connect()).expect("is accepted");
+    socket.send(Message::text("joins")).expect("writes");
+    assert_eq!(socket.read().expect("hears"), Message::text("joins"));
+    socket
+}
+
+/// How the server closes.
+fn close_code(socket: &mut Client) -> CloseCode {
+    loop {
+        match socket.read().expect("is told why") {
+            Message::Close(frame) => return frame.expect("with a code").code,
+            _earlier => {}
+        }
+    }
+}
+
+/// Sends bytes that tungstenite wouldn't.
+fn send_raw(socket: &mut Client, bytes: &[u8]) {
+    socket.get_mut().write_all(bytes).expect("writes");
+}
+
+/// The server still serves.
+fn still_talks(server: &Server) {
+    drop(join(server));
+}
+
+#[test]
+fn all_hear_what_one_says_on_every_poller_in_one_order() {
+    let server = start();
+    let mut members: Vec<Client> = Vec::new();
+    for _ in 0..6 {
+        let newcomer = join(&server);
+        for member in &mut members {
+            assert_eq!(member.read().expect("hears"), Message::text("joins"));
+        }
+        members.push(newcomer);
+    }
+    for round in 0..20 {
+        for (number, member) in members.iter_mut().enumerate() {
+            member.send(Message::text(format!("{round} from {number}"))).expect("writes");
+        }
+    }
+    let mut heard = members.iter_mut().map(|member| -> Vec<Message> {
+        (0..20 * 6).map(|_| member.read().expect("hears")).collect()
+    });
+    let first = heard.next().expect("one");
+    for other in heard {
+        assert!(other == first);
+    }
+    for number in 0..6 {
+        let own = format!(" from {number}");
+        let said = first.iter().filter_map(|message| message.to_text().ok()?.strip_suffix(&own));
+        assert!(said.eq((0..20).map(|round: usize| round.to_string())), "in the speaker's order");
+    }
+}
+
+#[test]
+fn large_and_binary_and_fragmented_messages_come_back_whole() {
+    let server = start();
+    let mut socket = join(&server);
+    for message in [
+        Message::text("ä".repeat(512 * 1024)),
+        Message::binary((0..1024 * 1024).map(|index| (index % 251) as u8).collect::<Vec<u8>>()),
+        Message::text(""),
+    ] {
+        socket.send(message.clone()).expect("writes");
+        assert!(socket.read().expect("hears") == message);
+    }
+    let fragment = |bytes: &'static [u8], kind, last| {
+        Message::Frame(Frame::message(bytes, OpCode::Data(kind), last))
+    };
+    // Cut in the middle of a character, with a ping in between.
+    socket.send(fragment(b"one \xc3", Data::Text, false)).expect("writes");
+    socket.send(Message::Ping("in between".into())).expect("writes");
+    socket.send(fragment(b"\xa4", Data::Continue, false)).expect("writes");
+    socket.send(fragment(b" three", Data::Continue, true)).expect("writes");
+    assert_eq!(socket.read().expect("hears"), Message::Pong("in between".into()));
+    assert_eq!(socket.read().expect("hears"), Message::text("one ä three"));
+}
+
+#[test]
+fn a_ping_gets_its_pong() {
+    let server = start();
+    let mut socket = join(&server);
+    socket.send(Message::Ping("are you there?".into())).expect("writes");
+    assert_eq!(socket.read().expect("hears"), Message::Pong("are you there?".into()));
+}
+
+#[test]
+fn a_goodbye_is_answered_with_its_code_and_then_the_connection_ends() {
+    let server = start();
+    for code in [CloseCode::Normal, CloseCode::Away, CloseCode::Library(4000)] {
+        let mut socket = join(&server);
+        let goodbye = CloseFrame { code, reason: "".into() };
+        socket.close(Some(goodbye)).expect("writes");
+        assert_eq!(close_code(&mut socket), code);
+        assert!(matches!(socket.read(), Err(Error::ConnectionClosed)));
+    }
+}
+
+#[test]
+fn what_breaks_the_protocol_is_refused_with_the_code_that_says_so() {
+    let server = start();
+    let text = |bytes: &'static [u8]| Frame::message(bytes, OpCode::Data(Data::Text), true);
+    let cases: [(&str, CloseCode, fn(&mut Client)); 4] = [
+        ("unmasked", CloseCode::Protocol, |socket| send_raw(socket, b"\x81\x02hi")),
+        ("reserved opcode", CloseCode::Protocol, |socket| send_raw(socket, b"\x83\x80\0\0\0\0")),
+        // 16 MiB are announced, and some of it is sent.
+        ("oversized", CloseCode::Size, |socket| {
+            send_raw(socket, b"\x82\xff\0\0\0\0\x01\0\0\0\0\0\0\0");
+            send_raw(socket, &[0; 10_000]);
+        }),
+        ("control frame too long", CloseCode::Protocol, |socket| {
+            send_raw(socket, b"\x89\xfe\x01\0\0\0\0\0");
+            send_raw(socket, &[0; 256]);
+        }),
+    ];
+    for (name, code, send) in cases {
+        let mut socket = join(&server);
+        send(&mut socket);
+        assert_eq!(close_code(&mut socket), code, "{name}");
+    }
+    let mut socket = join(&server);
+    socket.send(Message::Frame(text(b"\xff\xfe"))).expect("writes");
+    assert_eq!(close_code(&mut socket), CloseCode::Invalid);
+    still_talks(&server);
+}
+
+#[test]
+fn a_peer_that_vanishes_leaves_the_others_alone() {
+    let server = start();
+    let mut staying = join(&server);
+    for is_reset in [false, true] {
+        let mut leaving = join(&server);
+        assert_eq!(staying.read().expect("hears"), Message::text("joins"));
+        // Unread bytes when it is closed make a reset of its end.
+        send_raw(&mut leaving, b"\x82\xff\0\0");
+        if is_reset {
+            staying.send(Message::text("unread")).expect("writes");
+            assert_eq!(staying.read().expect("hears"), Message::text("unread"));
+            leaving.get_ref().peek(&mut [0]).expect("has it");
+        }
+        drop(leaving);
+        for _ in 0..10 {
+            staying.send(Message::text("still here")).expect("writes");
+            assert_eq!(staying.read().expect("hears"), Message::text("still here"));
+        }
+    }
+}
+
+#[test]
+fn a_member_that_does_not_read_holds_nobody_up() {
+    let server = start();
+    let _deaf = join(&server);
+    let mut socket = join(&server);
+    // More than the sockets between can hold.
+    let message = Message::binary(vec![7; 1024 * 1024]);
+    for _ in 0..32 {
+        socket.send(message.clone()).expect("writes");
+        assert!(socket.read().expect("hears") == message);
+    }
+}
+
+#[test]
+fn the_page_comes_by_the_same_port() {
+    let server = start();
+    let ask = |request: &str| {
+        let mut stream = server.connect();
+        stream.write_all(request.as_bytes()).expect("writes");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answers, and ends");
+        answer
+    };
+    let page = ask("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert!(page.starts_with("HTTP/1.1 200 ") && page.contains("new WebSocket("), "{page}");
+    assert!(ask("GET /other HTTP/1.1\r\nHost: test\r\n\r\n").starts_with("HTTP/1.1 404 "));
+    let incomplete = "GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\n\r\n";
+    assert!(ask(incomplete).starts_with("HTTP/1.1 400 "));
+}
+
+#[test]
+fn a_signal_says_goodbye_to_all() {
+    let server = start();
+    let mut members = [join(&server), join(&server)];
+    server.signal("TERM");
+    for member in &mut members {
+        assert_eq!(close_code(member), CloseCode::Away);
+    }
+    drop(members);
+    assert!(server.wait().success());
+}
