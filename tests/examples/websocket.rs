@@ -12,6 +12,9 @@ use crate::support::Server;
 
 type Client = WebSocket<TcpStream>;
 
+/// Sends something.
+type Send = fn(&mut Client);
+
 fn start() -> Server {
     Server::start_with("websocket", &["--addr", "127.0.0.1:0", "--pollers", "2"])
 }
@@ -123,7 +126,7 @@ fn a_goodbye_is_answered_with_its_code_and_then_the_connection_ends() {
 fn what_breaks_the_protocol_is_refused_with_the_code_that_says_so() {
     let server = start();
     let text = |bytes: &'static [u8]| Frame::message(bytes, OpCode::Data(Data::Text), true);
-    let cases: [(&str, CloseCode, fn(&mut Client)); 4] = [
+    let cases: [(&str, CloseCode, Send); 4] = [
         ("unmasked", CloseCode::Protocol, |socket| send_raw(socket, b"\x81\x02hi")),
         ("reserved opcode", CloseCode::Protocol, |socket| send_raw(socket, b"\x83\x80\0\0\0\0")),
         // 16 MiB are announced, and some of it is sent.
