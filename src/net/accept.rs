@@ -9,7 +9,7 @@ use socket2::SockAddr;
 use crate::base::interest::Interest;
 use crate::poller::context::EvContext;
 use crate::poller::handler::{Action, EvHandler, TimerId};
-use crate::poller::local::Starved;
+use crate::poller::starved::Starved;
 use crate::sys::socket;
 use crate::sys::socket_file::SocketFile;
 use crate::task::call_quietly;

@@ -12,8 +12,8 @@ use futures_core::Stream;
 use socket2::SockAddr;
 
 use crate::parts::readiness::Direction;
-use crate::poller::local::Starved;
 use crate::poller::source::Registered;
+use crate::poller::starved::Starved;
 use crate::sys::socket;
 use crate::task::coop;
 use crate::time;

@@ -13,7 +13,8 @@ use super::connection::{Body, Connection, State, bits};
 use super::context::EvContext;
 use super::handler::{Action, CloseReason};
 use super::lingering::Thrown;
-use super::local::{Due, Entry, Expiry, Local};
+use super::local::{Due, Expiry, Local};
+use super::table::Entry;
 use super::writer::discard;
 
 impl Local {

@@ -21,7 +21,8 @@ use crate::task::{call_quietly, drop_quietly};
 
 use super::connection::{Connection, bits};
 use super::handler::EvHandler;
-use super::local::{Due, Entry, Expiry, Local};
+use super::local::{Due, Expiry, Local};
+use super::table::Entry;
 
 /// How long the first wait for room in the backlog of a Unix socket is: it tells nobody when
 /// there is some.

@@ -12,7 +12,8 @@ use crate::task::drop_quietly;
 use super::connection::{Body, Connection, State, bits};
 use super::context::EvContext;
 use super::handler::{Action, CloseReason, EvHandler};
-use super::local::{Due, Entry, Local};
+use super::local::{Due, Local};
+use super::table::Entry;
 
 impl Local {
     /// An event for a handler's connection.

@@ -14,7 +14,8 @@ use crate::task::{call_quietly, drop_quietly, executor};
 use super::Poller;
 use super::connection::{Connection, State, bits};
 use super::handler::CloseReason;
-use super::local::{Entry, Expiry, Local};
+use super::local::{Expiry, Local};
+use super::table::Entry;
 
 /// Where a poller is in its shutdown.
 #[derive(Default)]

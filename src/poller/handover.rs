@@ -13,9 +13,10 @@ use crate::sys::socket;
 use super::connection::{Connection, State, bits};
 use super::context::EvContext;
 use super::handler::{CloseReason, EvHandler};
-use super::local::{Due, Entry, Local};
+use super::local::{Due, Local};
 use super::output::ending;
 use super::source::Registered;
+use super::table::Entry;
 
 impl EvContext<'_> {
     /// Takes the descriptor away from the handler, with everything that belongs to it. The handler

@@ -14,7 +14,8 @@ use crate::sys::{clock, socket, stream};
 use super::connection::{Body, Connection, State, bits};
 use super::context::EvContext;
 use super::handler::{Action, CloseReason, EvHandler};
-use super::local::{Entry, Expiry, Local};
+use super::local::{Expiry, Local};
+use super::table::Entry;
 
 /// What stands in the place of a handler that is gone. It is never called.
 struct Nobody;

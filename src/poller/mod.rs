@@ -6,6 +6,8 @@
 //! | `local` | the parts put together: what a poller's thread reaches |
 //! | `connecting` | a connection that is being made |
 //! | `connection` | a registration with a handler, and its state |
+//! | `table` | what each token stands for |
+//! | `starved` | who waits for a free descriptor |
 //! | `dispatch` | events and timers to callbacks |
 //! | `closing` | how a connection ends |
 //! | `handler` | what the user implements |
@@ -46,6 +48,8 @@ mod paused;
 mod pipes;
 mod relaying;
 pub(crate) mod source;
+pub(crate) mod starved;
+pub(crate) mod table;
 pub(crate) mod timing;
 mod watermarks;
 pub(crate) mod way;
@@ -71,7 +75,8 @@ use crate::sys::eventfd::EventFd;
 use crate::sys::{meter, ticks};
 use crate::task::{Bell, Executor, Seed};
 use handle::PollerHandle;
-use local::{Entry, Local};
+use local::Local;
+use table::Entry;
 
 /// The mailbox's token. Nothing is looked up for it: that the wait has ended is its message.
 const MAILBOX: Token = Token::new(u32::MAX, u32::MAX);

@@ -17,8 +17,9 @@ use crate::sys::socket;
 use crate::task::{call_quietly, coop};
 
 use super::handover::Estate;
-use super::local::{Entry, Local};
+use super::local::Local;
 use super::owed::Owed;
+use super::table::Entry;
 
 /// The readiness of a descriptor, shared by the table and by whoever reads and writes it.
 pub(crate) struct Source {
