@@ -21,8 +21,8 @@ const FLOORS: &[(&str, usize)] = &[
     ("docs", 5),
 ];
 
-/// Rooms of one floor that know each other.
-const NEIGHBOURS: &[(&str, &str)] = &[];
+/// Rooms of one floor that know each other: a relay joins two streams.
+const NEIGHBOURS: &[(&str, &str)] = &[("io", "net")];
 
 /// Where unsafe code may be.
 const UNSAFE: &[&str] = &["sys", "task"];

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::base::interest::Interest;
 use crate::base::slab::Slab;
 use crate::base::token::Token;
 use crate::parts::budget::Budget;
@@ -17,9 +16,9 @@ use crate::parts::pool::Pool;
 use crate::parts::stats::Recorder;
 use crate::parts::timers::Timers;
 use crate::sys::clock;
-use crate::sys::epoll::{Epoll, Mask};
+use crate::sys::epoll::Epoll;
 use crate::sys::splice::Pipe;
-use crate::task::{call_quietly, drop_quietly};
+use crate::task::drop_quietly;
 
 use super::drain::Drain;
 use super::handle::PollerHandle;

@@ -1,7 +1,6 @@
 //! The table: what each token of this poller stands for.
 
 use std::io;
-use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
