@@ -38,6 +38,7 @@ pub use net::connector::Connector;
 pub use net::spread::Balance;
 pub use parts::budget::Budget;
 pub use parts::buffers::Chunk;
+pub use parts::deadlines::Deadlines;
 pub use parts::stats::PollerStats;
 pub use poller::block_on;
 pub use poller::context::EvContext;

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::parts::deadlines::Deadlines;
 use crate::parts::readiness::Direction;
 use crate::poller::local::Local;
 use crate::poller::source::Registered;
@@ -153,6 +154,36 @@ impl TcpStream {
     /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         socket::local_addr(self.registered.fd())
+    }
+
+    /// Gives the stream deadlines, from now on, in place of those that it had. When one is missed,
+    /// what waits fails with an error of the kind [`TimedOut`](io::ErrorKind::TimedOut), which says
+    /// which one; the deadline begins anew then, and the stream can be used further.
+    ///
+    /// The read deadline runs from when a read has to wait until bytes come, the write deadline from
+    /// when a write has to wait until some are taken. They are the stream's and not a future's:
+    /// when one that waits is dropped, as in a `select`, and another one takes its place, the time
+    /// goes on. Shared by all who use the stream; gone when it becomes a handler's.
+    ///
+    /// ```
+    /// use corepoll::net::{TcpListener, TcpStream};
+    /// use corepoll::{Deadlines, block_on};
+    /// use std::{io, time::Duration};
+    ///
+    /// # fn main() -> io::Result<()> {
+    /// block_on(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let client = TcpStream::connect(listener.local_addr()?).await?;
+    ///     let read = Some(Duration::from_millis(5));
+    ///     client.set_deadlines(Deadlines { read, ..Deadlines::default() });
+    ///     let error = client.read_chunk().await.unwrap_err();
+    ///     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn set_deadlines(&self, deadlines: Deadlines) {
+        self.registered.set_deadlines(deadlines);
     }
 
     /// TCP_NODELAY: whether small segments are sent at once. See tcp(7).

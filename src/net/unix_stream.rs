@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use crate::parts::deadlines::Deadlines;
 use crate::parts::readiness::Direction;
 use crate::poller::local::Local;
 use crate::poller::source::Registered;
@@ -154,6 +155,18 @@ impl UnixStream {
     pub fn peer_cred(&self) -> io::Result<PeerCredentials> {
         let (pid, uid, gid) = socket::peer_credentials(self.registered.fd())?;
         Ok(PeerCredentials { pid, uid, gid })
+    }
+
+    /// Gives the stream deadlines, from now on, in place of those that it had. When one is missed,
+    /// what waits fails with an error of the kind [`TimedOut`](io::ErrorKind::TimedOut), which says
+    /// which one; the deadline begins anew then, and the stream can be used further.
+    ///
+    /// The read deadline runs from when a read has to wait until bytes come, the write deadline from
+    /// when a write has to wait until some are taken. They are the stream's and not a future's:
+    /// when one that waits is dropped, as in a `select`, and another one takes its place, the time
+    /// goes on. Shared by all who use the stream; gone when it becomes a handler's.
+    pub fn set_deadlines(&self, deadlines: Deadlines) {
+        self.registered.set_deadlines(deadlines);
     }
 
     /// Ends one direction or both: shutdown(2). It is no error if the connection has ended.

@@ -9,6 +9,7 @@ use crate::base::token::Token;
 use crate::parts::outbox::Outbox;
 use crate::sys::epoll::Mask;
 
+use super::deadlines::Timing;
 use super::handler::{CloseReason, EvHandler};
 use super::relaying::Relaying;
 use super::watermarks::Marks;
@@ -67,6 +68,8 @@ pub(crate) mod bits {
     pub(crate) const WRITER: u16 = 1 << 10;
     /// There are watermarks.
     pub(crate) const MARKS: u16 = 1 << 11;
+    /// There are deadlines.
+    pub(crate) const TIMED: u16 = 1 << 12;
 }
 
 /// What is taken out of the connection while a callback runs: the handler and the descriptor.
@@ -90,6 +93,8 @@ pub(super) struct Extra {
     pub(super) inlet: Option<Inlet>,
     /// The watermarks.
     pub(super) marks: Option<Box<Marks>>,
+    /// The deadlines.
+    pub(super) timing: Option<Box<Timing>>,
 }
 
 /// A registration with a handler. Everything in it is the poller's thread's own.

@@ -175,6 +175,12 @@ impl<'a> EvContext<'a> {
         Ok(count)
     }
 
+    /// Whether this callback has read any bytes.
+    #[inline]
+    pub(super) fn has_read(&self) -> bool {
+        self.read_left < self.local.budget.read_per_event
+    }
+
     #[inline]
     fn note_read(&mut self, count: usize) {
         self.local.has_read.set(true);

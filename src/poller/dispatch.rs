@@ -145,6 +145,7 @@ impl Local {
         let mut call = Call { cx: EvContext::new(self, connection, fd), handler: &mut handler };
         let result = callback(&mut **call.handler, &mut call.cx);
         self.in_callback.set(false);
+        let has_read = call.cx.has_read();
         let fd = call.cx.take_fd();
         std::mem::forget(call);
         match fd {
@@ -152,11 +153,22 @@ impl Local {
             // A stream has taken the connection over; it is not the handler's any more.
             None => return drop_quietly(handler),
         }
-        if connection.has(bits::DIRTY) {
-            self.refresh(connection);
+        if connection.has(bits::DIRTY | bits::TIMED) {
+            self.look_after(connection, has_read);
         }
         if !matches!(result, Ok(Action::Keep)) {
             self.settle(connection, result);
+        }
+    }
+
+    /// A callback has changed what epoll is to be told, or the connection has deadlines.
+    #[inline(never)]
+    fn look_after(&self, connection: &Connection, has_read: bool) {
+        if connection.has(bits::TIMED) {
+            self.note(connection, has_read, self.has_written.get());
+        }
+        if connection.has(bits::DIRTY) {
+            self.refresh(connection);
         }
     }
 

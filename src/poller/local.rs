@@ -54,6 +54,8 @@ pub(crate) enum Expiry {
     Handler(HandlerTimer),
     /// The end of a closing connection's patience.
     Linger(Token),
+    /// A deadline of a connection, or of a stream of tasks.
+    Deadline(Token),
     /// The deadline of an attempt to connect, or its next try.
     Connect(Token),
     /// A task.

@@ -16,6 +16,7 @@
 //! | `writer` | output from any thread |
 //! | `watermarks` | when a handler is to produce less, and when more |
 //! | `lingering` | the last look at a connection on which we have said our last word |
+//! | `deadlines` | how long connections may keep us waiting |
 //! | `timing` | the timers of connections |
 //! | `handover` | from a handler to a task and back |
 //! | `owed` | output that a handler has left to a stream |
@@ -33,6 +34,7 @@ mod closing;
 pub(crate) mod connecting;
 pub(crate) mod connection;
 pub(crate) mod context;
+mod deadlines;
 mod dispatch;
 pub(crate) mod drain;
 pub(crate) mod handle;

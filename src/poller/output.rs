@@ -67,7 +67,9 @@ impl Local {
         } else {
             Kind::Other
         };
+        let before = outbox.pending();
         let progress = self.send_queued(&mut outbox, fd, sink);
+        let has_sent = outbox.pending() < before;
         connection.with_extra(|extra| {
             debug_assert!(extra.outbox.is_empty(), "only callbacks and mail write");
             extra.outbox = outbox;
@@ -82,6 +84,9 @@ impl Local {
             self.later(Due::Flush(connection.token));
         }
         self.output_changed(connection);
+        if has_sent && connection.has(bits::TIMED) {
+            self.note(connection, false, true);
+        }
         progress.map(|progress| progress == Progress::Drained)
     }
 

@@ -51,7 +51,7 @@ impl EvContext<'_> {
     /// goes first. From now on neither is called for reading or writing, and reading, writing
     /// and changing the interest give errors; bytes of a `Writer` are refused. Timers keep running,
     /// so `on_timeout` comes (cancel an idle timer that nothing will reset), and so does
-    /// `on_shutdown`.
+    /// `on_shutdown`; deadlines end.
     ///
     /// When both directions have ended, both connections are closed with
     /// [`CloseReason::PeerClosed`]; when one of them fails, both with [`CloseReason::Error`].
@@ -157,6 +157,7 @@ impl Local {
         for end in &relaying.ends {
             end.with_extra(|extra| extra.relaying = Some(relaying.clone()));
             end.advance(State::Relaying);
+            self.end_timing(end);
             if end.has(bits::WRITER) {
                 // What writers were told is accepted goes first, and then no more.
                 self.seal(end);

@@ -16,6 +16,7 @@ use crate::sys::epoll::{Event, Mask};
 use crate::sys::socket;
 use crate::task::{call_quietly, coop};
 
+use super::deadlines::Timing;
 use super::handover::Estate;
 use super::local::Local;
 use super::owed::Owed;
@@ -33,6 +34,10 @@ pub(crate) struct Source {
     pub(super) counted: Cell<bool>,
     /// It is a stream: one of the poller's connections.
     stream: Cell<bool>,
+    /// There is something in `timing`.
+    pub(super) timed: Cell<bool>,
+    /// The deadlines.
+    pub(super) timing: Cell<Option<Box<Timing>>>,
     /// There is something in `owed`.
     pub(super) owes: Cell<bool>,
     /// Output that a handler has left: it is sent before anything else.
@@ -62,6 +67,8 @@ impl Source {
             hold: Cell::new(hold),
             counted: Cell::new(false),
             stream: Cell::new(false),
+            timed: Cell::new(false),
+            timing: Cell::new(None),
             owes: Cell::new(false),
             owed: Cell::new(None),
         })
@@ -86,6 +93,12 @@ impl Source {
             self.wake_list(false, true);
         }
         self.readiness.wake(false, true);
+    }
+
+    /// Wakes everybody who waits, whatever for: they look again.
+    pub(super) fn wake_all(&self) {
+        self.wake_list(true, true);
+        call_quietly(|| self.readiness.wake(true, true));
     }
 
     #[cold]
@@ -174,16 +187,25 @@ impl Registration {
         ready!(coop::poll_proceed(cx));
         loop {
             if self.source.readiness.poll(cx, direction).is_pending() {
-                return self.still_there();
+                return self.still_there(direction);
             }
             match operation() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.source.readiness.clear(direction);
                 }
                 result => {
+                    self.moved(direction, &result);
                     return Poll::Ready(result);
                 }
             }
+        }
+    }
+
+    /// What an operation has brought, if it has come to an end.
+    #[inline]
+    fn moved<R>(&self, direction: Direction, result: &io::Result<R>) {
+        if self.source.timed.get() && result.is_ok() {
+            self.note_moved(direction);
         }
     }
 
@@ -201,6 +223,7 @@ impl Registration {
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
             self.source.readiness.clear(direction);
         }
+        self.moved(direction, &result);
         result
     }
 
@@ -242,15 +265,18 @@ impl Registration {
     ) -> Poll<io::Result<()>> {
         match self.source.readiness.poll(cx, direction) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
-            Poll::Pending => self.still_there(),
+            Poll::Pending => self.still_there(direction),
         }
     }
 
-    /// Waiting makes sense only while the poller lives.
+    /// Waiting makes sense only while the poller lives, and as long as the deadlines say.
     #[inline]
-    pub(super) fn still_there<R>(&self) -> Poll<io::Result<R>> {
+    pub(super) fn still_there<R>(&self, direction: Direction) -> Poll<io::Result<R>> {
         if self.local.is_gone() {
             return Poll::Ready(Err(io::Error::other("the poller of this descriptor has ended")));
+        }
+        if self.source.timed.get() {
+            self.wait_in_time(direction)?;
         }
         Poll::Pending
     }
@@ -265,6 +291,9 @@ impl fmt::Debug for Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         let Source { token, raw, ref hold, ref counted, ref owes, .. } = *self.source;
+        if self.source.timed.get() {
+            self.end_timing();
+        }
         if self.source.stream.get() {
             self.local.streams.set(self.local.streams.get() - 1);
         }
@@ -416,7 +445,7 @@ impl Future for Ready<'_> {
                 readiness.unlist(&mut this.key);
                 Poll::Ready(Ok(()))
             }
-            Poll::Pending => this.registration.still_there(),
+            Poll::Pending => this.registration.still_there(this.direction),
         }
     }
 }

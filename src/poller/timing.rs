@@ -120,6 +120,7 @@ impl Local {
 
     /// The connection ends, and its timers with it.
     pub(super) fn remove_timers(&self, connection: &Connection) {
+        self.end_timing(connection);
         let mut next = connection.with_present_extra(|extra| extra.first_timer.take()).flatten();
         let mut timers = self.timers.borrow_mut();
         while let Some(token) = next {
@@ -156,6 +157,7 @@ impl Local {
             Some(Expiry::Task(waker)) => call_quietly(|| waker.wake()),
             Some(Expiry::Linger(connection)) => self.patience_is_over(connection),
             Some(Expiry::Pipes) => self.trim_pipes(),
+            Some(Expiry::Deadline(token)) => self.deadline_has_come(token),
             Some(Expiry::Connect(attempt)) => self.connect_timer(attempt),
             Some(Expiry::Ours(ours)) => call_quietly(|| ours.on_timer()),
             _ => {}

@@ -98,13 +98,16 @@ impl Local {
     /// The queued output is more or less than it was: writers and watermarks look at it.
     #[inline]
     pub(super) fn output_changed(&self, connection: &Connection) {
-        if connection.has(bits::WRITER | bits::MARKS) {
+        if connection.has(bits::WRITER | bits::MARKS | bits::TIMED) {
             self.tell_output(connection);
         }
     }
 
     #[cold]
     fn tell_output(&self, connection: &Connection) {
+        if connection.has(bits::TIMED) {
+            self.note(connection, false, false);
+        }
         let crossing = connection.with_present_extra(|extra| {
             if let Some(inlet) = &extra.inlet {
                 inlet.tell(&extra.outbox);

@@ -200,7 +200,8 @@ impl Way {
             _ => buffers.take().unwrap_or_else(|| buffers.another()),
         };
         let space = most.min(buffer.len());
-        let received = from.try_io(Direction::Read, |fd| stream::recv(fd, &mut buffer[..space]));
+        let received =
+            from.try_io(Direction::Read, |fd| stream::recv_uncounted(fd, &mut buffer[..space]));
         self.carrier = Some(Carrier::Buffer(buffer, 0));
         received
     }
@@ -214,7 +215,7 @@ impl Way {
                 }
                 Some(Carrier::Buffer(buffer, start)) => {
                     let bytes = &buffer[*start..*start + self.held];
-                    let sent = to.try_io(Direction::Write, |fd| stream::send(fd, bytes));
+                    let sent = to.try_io(Direction::Write, |fd| stream::send_uncounted(fd, bytes));
                     *start += sent.as_ref().map_or(0, |sent| *sent);
                     sent
                 }

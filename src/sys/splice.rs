@@ -46,7 +46,7 @@ impl Pipe {
 
     /// Copies bytes out of the pipe.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        stream::read(self.reader.as_fd(), buffer)
+        stream::read_uncounted(self.reader.as_fd(), buffer)
     }
 }
 

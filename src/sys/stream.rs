@@ -78,13 +78,18 @@ pub(crate) fn recv_vectored(
 
 /// read(2), for descriptors that are not sockets. They are non-blocking.
 pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    read_uncounted(fd, buffer).inspect(|count| meter::bytes_in(*count))
+}
+
+/// [`read`] of bytes that have been counted on their way in.
+pub(super) fn read_uncounted(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let [pointer, length] = [buffer.as_mut_ptr() as usize, buffer.len()];
     let arguments = [fd.as_raw_fd() as usize, pointer, length, 0, 0, 0];
     loop {
         // SAFETY: `buffer` is writable for `length` bytes.
         match checked(unsafe { syscall(libc::SYS_read, arguments) }) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result.inspect(|count| meter::bytes_in(*count)),
+            result => return result,
         }
     }
 }

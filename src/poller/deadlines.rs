@@ -1,0 +1,222 @@
+//! The deadlines of connections: one timer each, which looks at what was stored since.
+
+use std::cell::Cell;
+use std::io;
+
+use crate::base::token::Token;
+use crate::parts::deadlines::{Deadlines, Watch};
+use crate::parts::readiness::Direction;
+use crate::sys::clock;
+
+use super::connection::{Connection, State, bits};
+use super::context::EvContext;
+use super::handler::CloseReason;
+use super::local::{Expiry, Local};
+use super::output::ending;
+use super::source::{Registration, Source};
+use super::table::Entry;
+
+/// A connection with deadlines.
+pub(super) struct Timing {
+    watch: Watch,
+    /// The timer that looks at the watch. It may be set to an earlier time than it would have to:
+    /// then it looks, and is set anew.
+    timer: Option<(Token, u64)>,
+}
+
+impl Timing {
+    fn new(limits: Deadlines) -> Timing {
+        Timing { watch: Watch::new(limits, clock::now()), timer: None }
+    }
+
+    /// Sees to it that the timer looks in time. Nothing is done while it is set to look before.
+    fn arm(&mut self, local: &Local, token: Token, now: u64) {
+        let Some(next) = self.watch.next(now) else { return };
+        match self.timer {
+            Some((_, at)) if at <= next => {}
+            Some((timer, _)) => {
+                local.reset(timer, next);
+                self.timer = Some((timer, next));
+            }
+            None => self.timer = Some((local.arm(next, Expiry::Deadline(token)), next)),
+        }
+    }
+
+    /// Takes the timer away, at the end.
+    pub(super) fn disarm(&mut self, local: &Local) {
+        // It carries nothing foreign.
+        drop(self.timer.take().and_then(|(timer, _)| local.disarm(timer)));
+    }
+}
+
+impl EvContext<'_> {
+    /// Gives this connection deadlines, from now on, in place of those that it had. When one is
+    /// missed the connection ends with [`CloseReason::Error`], of the kind
+    /// [`TimedOut`](io::ErrorKind::TimedOut), which says which one.
+    ///
+    /// The read deadline runs while the handler is interested in reading, and the end has not been
+    /// read; the write deadline, while output is queued. They end when it becomes a stream, or
+    /// relays.
+    ///
+    /// ```
+    /// use corepoll::{Action, Deadlines, EvContext, EvHandler};
+    /// use std::{io, time::Duration};
+    ///
+    /// struct Impatient;
+    ///
+    /// impl EvHandler for Impatient {
+    ///     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         let idle = Some(Duration::from_secs(60));
+    ///         cx.set_deadlines(Deadlines { idle, ..Deadlines::default() })?;
+    ///         Ok(Action::Keep)
+    ///     }
+    ///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         let is_end = cx.read()?.is_empty();
+    ///         Ok(if is_end { Action::Close } else { Action::Keep })
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The connection is ending.
+    pub fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()> {
+        if self.connection.state() != State::Open {
+            return Err(ending());
+        }
+        self.local.end_timing(self.connection);
+        if deadlines != Deadlines::default() {
+            let timing = Box::new(Timing::new(deadlines));
+            self.connection.with_extra(|extra| extra.timing = Some(timing));
+            self.connection.turn_on(bits::TIMED);
+            // What it waits for is seen after the callback.
+        }
+        Ok(())
+    }
+}
+
+impl Local {
+    /// Something has been done with a connection that has deadlines.
+    #[cold]
+    pub(super) fn note(&self, connection: &Connection, has_read: bool, has_written: bool) {
+        let now = self.now();
+        let reads = connection.interest().is_readable() && !connection.has(bits::END);
+        let writes = connection.has(bits::OUTPUT);
+        connection.with_present_extra(|extra| {
+            let Some(timing) = &mut extra.timing else { return };
+            let watch = &mut timing.watch;
+            if has_read {
+                watch.has_read(now, reads);
+            }
+            if has_written {
+                watch.has_written(now);
+            }
+            // A wait begins at a time of its own: the turn may be old by now.
+            watch.waits_to_read(clock::now, reads);
+            watch.waits_to_write(clock::now, writes);
+            timing.arm(self, connection.token, now);
+        });
+    }
+
+    /// The timer of some deadlines looks at them.
+    pub(super) fn deadline_has_come(&self, token: Token) {
+        match self.entry(token) {
+            Some(Entry::Handler(connection)) => self.look_at_handlers(&connection),
+            Some(Entry::Readiness(source)) => self.look_at_streams(&source),
+            _ => {}
+        }
+    }
+
+    fn look_at_handlers(&self, connection: &Connection) {
+        let now = self.now();
+        let missed = connection.with_present_extra(|extra| {
+            let timing = extra.timing.as_mut()?;
+            timing.timer = None;
+            let missed = timing.watch.missed(now);
+            if missed.is_none() {
+                timing.arm(self, connection.token, now);
+            }
+            missed
+        });
+        if let (Some(missed), State::Open) = (missed.flatten(), connection.state()) {
+            self.request_close(connection, CloseReason::Error(missed.into()));
+        }
+    }
+
+    /// Wakes who waits: the poll finds the deadline missed.
+    fn look_at_streams(&self, source: &Source) {
+        let now = clock::now();
+        let Some(mut timing) = source.timing.take() else { return };
+        timing.timer = None;
+        let is_missed = timing.watch.missed(now).is_some();
+        timing.arm(self, source.token, now);
+        source.timing.set(Some(timing));
+        if is_missed {
+            source.wake_all();
+        }
+    }
+
+    /// The connection has no deadlines any more.
+    pub(super) fn end_timing(&self, connection: &Connection) {
+        if connection.has(bits::TIMED) {
+            connection.turn_off(bits::TIMED);
+            let timing = connection.with_present_extra(|extra| extra.timing.take()).flatten();
+            timing.into_iter().for_each(|mut timing| timing.disarm(self));
+        }
+    }
+}
+
+impl Registration {
+    /// Gives the stream deadlines, in place of those that it had.
+    pub(crate) fn set_deadlines(&self, deadlines: Deadlines) {
+        let is_timed = deadlines != Deadlines::default();
+        let new = is_timed.then(|| Box::new(Timing::new(deadlines)));
+        self.source().timed.set(is_timed);
+        self.end_timing();
+        self.source().timing.set(new);
+        // Whoever waits already waits by the new ones.
+        self.source().wake_all();
+    }
+
+    /// The stream has no deadlines any more.
+    pub(super) fn end_timing(&self) {
+        let timing = self.source().timing.take();
+        timing.into_iter().for_each(|mut timing| timing.disarm(self.local()));
+    }
+
+    /// An operation of a stream with deadlines has succeeded.
+    #[cold]
+    pub(super) fn note_moved(&self, direction: Direction) {
+        let now = self.local().now();
+        with(&self.source().timing, |timing| match direction {
+            Direction::Read => timing.watch.has_read(now, false),
+            Direction::Write => timing.watch.has_written(now),
+        });
+    }
+
+    /// An operation of a stream with deadlines has to wait: an error, if it has waited long enough.
+    #[cold]
+    pub(super) fn wait_in_time(&self, direction: Direction) -> io::Result<()> {
+        let (now, to_read) = (clock::now(), direction == Direction::Read);
+        let missed = with(&self.source().timing, |timing| {
+            if let Some(missed) = timing.watch.take_missed(now, to_read) {
+                return Some(missed);
+            }
+            if to_read {
+                timing.watch.waits_to_read(|| now, true);
+            } else {
+                timing.watch.waits_to_write(|| now, true);
+            }
+            timing.arm(self.local(), self.source().token, now);
+            None
+        });
+        missed.flatten().map_or(Ok(()), |missed| Err(missed.into()))
+    }
+}
+
+/// Changes what is in the cell, if there is something. Nothing foreign runs in `change`.
+fn with<R>(timing: &Cell<Option<Box<Timing>>>, change: impl FnOnce(&mut Timing) -> R) -> Option<R> {
+    let mut present = timing.take()?;
+    let result = change(&mut present);
+    timing.set(Some(present));
+    Some(result)
+}
