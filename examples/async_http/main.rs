@@ -9,20 +9,24 @@
 //! one may be done first; yet a client matches answers with requests by their order alone. So each
 //! request has a number, and an answer that is early waits for those before it.
 
+mod answers;
+#[path = "../common/mod.rs"]
 mod common;
+mod workers;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use common::{Arguments, Own};
 use corepoll::{
-    Acceptor, Action, EvContext, EvHandler, Interest, Listening, ReactorHandle, TimerId, Writer,
+    Acceptor, Action, EvContext, EvHandler, Interest, Listening, ReactorHandle, TimerId,
 };
+
+use answers::{Answers, response};
+use common::{Arguments, Own};
+use workers::Job;
 
 /// How many workers there are unless told otherwise.
 const WORKERS: usize = 4;
@@ -36,67 +40,6 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// The longest head of a request.
 const LONGEST_HEAD: usize = 16 * 1024;
-
-/// The longest that `/sleep/` works.
-const LONGEST_SLEEP: Duration = Duration::from_secs(10);
-
-/// What a worker is to do.
-struct Job {
-    /// What was asked for.
-    path: String,
-    /// Which request of its connection this is.
-    number: u64,
-    /// Where the answer goes.
-    answers: Arc<Answers>,
-}
-
-/// The answers of one connection, on their way from the workers.
-struct Answers {
-    writer: Writer,
-    order: Mutex<Order>,
-}
-
-#[derive(Default)]
-struct Order {
-    /// How many have been written: the number of the next one.
-    written: u64,
-    /// Answers that are ready before their turn.
-    early: BTreeMap<u64, String>,
-    /// The connection ends when this many have been written.
-    last: Option<u64>,
-}
-
-impl Answers {
-    /// Writes this answer when those before it have been.
-    fn put(&self, number: u64, answer: String) {
-        self.change(|order| drop(order.early.insert(number, answer)));
-    }
-
-    /// Ends the connection after `asked` answers.
-    fn end_after(&self, asked: u64) {
-        self.change(|order| order.last = Some(asked));
-    }
-
-    fn written(&self) -> u64 {
-        self.order.lock().unwrap_or_else(PoisonError::into_inner).written
-    }
-
-    /// Writes what has its turn. The lock is held meanwhile: a writer keeps the order of the calls, and
-    /// this makes the calls of two workers follow each other.
-    fn change(&self, change: impl FnOnce(&mut Order)) {
-        let mut guard = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        let order = &mut *guard;
-        change(order);
-        while let Some(answer) = order.early.remove(&order.written) {
-            order.written += 1;
-            // An error says that the connection has gone: nobody waits for the answer any more.
-            let _ = self.writer.write(answer);
-        }
-        if order.last == Some(order.written) {
-            self.writer.close();
-        }
-    }
-}
 
 /// One connection.
 struct Session {
@@ -162,8 +105,7 @@ impl Session {
 
 impl EvHandler for Session {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        let order = Mutex::default();
-        self.answers = Some(Arc::new(Answers { writer: cx.writer(), order }));
+        self.answers = Some(Arc::new(Answers::new(cx.writer())));
         Ok(Action::Keep)
     }
 
@@ -210,37 +152,6 @@ fn parse(input: &[u8]) -> Result<Option<(usize, String)>, &'static str> {
     }
 }
 
-/// A whole answer.
-fn response(status: &str, content: &str) -> String {
-    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{content}", content.len())
-}
-
-/// What the workers do: here it is to sleep, which stands for a database or for much arithmetic.
-fn work(path: &str) -> String {
-    if let Some(milliseconds) = path.strip_prefix("/sleep/") {
-        let Ok(milliseconds) = milliseconds.parse() else { return response("404 Not Found", "") };
-        thread::sleep(Duration::from_millis(milliseconds).min(LONGEST_SLEEP));
-    }
-    let thread = thread::current();
-    response("200 OK", &format!("{path} by {}\n", thread.name().unwrap_or_default()))
-}
-
-/// Starts the workers; they end when nobody can send them anything any more.
-fn start_workers(count: usize) -> io::Result<Sender<Job>> {
-    let (sender, receiver) = mpsc::channel();
-    let receiver = Arc::new(Mutex::new(receiver));
-    for index in 0..count {
-        let jobs = receiver.clone();
-        let take = move |jobs: &Mutex<Receiver<Job>>| jobs.lock().ok()?.recv().ok();
-        thread::Builder::new().name(format!("worker {index}")).spawn(move || {
-            while let Some(job) = take(&jobs) {
-                job.answers.put(job.number, work(&job.path));
-            }
-        })?;
-    }
-    Ok(sender)
-}
-
 fn main() -> ExitCode {
     let workers =
         Own { name: "workers", value: Some("N"), help: "How many threads answer [default: 4]" };
@@ -257,7 +168,7 @@ fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listenin
             _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "--workers: at least 1")),
         },
     };
-    let jobs = start_workers(workers)?;
+    let jobs = workers::start(workers)?;
     Acceptor::new(&arguments.address.to_string())
         .listen(reactor, move || Session::new(jobs.clone()))
 }
