@@ -21,7 +21,9 @@ use std::time::Duration;
 
 use common::{Arguments, Own};
 use corepoll::net::TcpStream;
-use corepoll::{ConnectPool, Listening, ReactorHandle, shutdown_requested, time, with_local};
+use corepoll::{
+    ConnectPool, Listening, ReactorHandle, shutdown_requested, spawn_local, time, with_local,
+};
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 
 /// How many connections a poller keeps ready.
@@ -45,15 +47,20 @@ struct Upstream(Option<ConnectPool>);
 
 /// A handle to this poller's pool.
 fn pool(address: &str) -> ConnectPool {
-    with_local(|upstream: &mut Upstream| {
-        let make = || {
-            ConnectPool::new(address)
-                .min_idle(MIN_IDLE)
-                .max_live(MAX_LIVE)
-                .connect_timeout(CONNECT_TIMEOUT)
-        };
-        upstream.0.get_or_insert_with(make).clone()
-    })
+    if let Some(pool) = with_local(|upstream: &mut Upstream| upstream.0.clone()) {
+        return pool;
+    }
+    let pool = ConnectPool::new(address)
+        .min_idle(MIN_IDLE)
+        .max_live(MAX_LIVE)
+        .connect_timeout(CONNECT_TIMEOUT);
+    with_local(|upstream: &mut Upstream| upstream.0 = Some(pool.clone()));
+    // With its last handle a pool closes what is idle: the upstream need not wait for that.
+    drop(spawn_local(async {
+        shutdown_requested().await;
+        drop(with_local(|upstream: &mut Upstream| upstream.0.take()));
+    }));
+    pool
 }
 
 /// Serves one connection: requests one after the other.

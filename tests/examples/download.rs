@@ -5,8 +5,8 @@ use std::net::TcpStream;
 
 use crate::support::Server;
 
-/// Slow enough for a download not to end by itself.
-const CRAWL: &str = "1000";
+/// A download begins with its head, and then nothing comes until the speed is another one.
+const PAUSED: &str = "0";
 
 /// More than it can be.
 const FULL: &str = "/speed/1000000000";
@@ -49,7 +49,7 @@ fn a_file_arrives_whole_by_either_way() {
 
 #[test]
 fn a_new_speed_reaches_the_downloads_of_every_poller() {
-    for own in [&["--speed", CRAWL][..], &["--speed", CRAWL, "--sendfile"]] {
+    for own in [&["--speed", PAUSED][..], &["--speed", PAUSED, "--sendfile"]] {
         let server = start(own);
         let mut downloads: Vec<_> = (0..4).map(|_| ask(&server, "/")).collect();
         downloads.iter_mut().for_each(begin);
@@ -70,7 +70,7 @@ fn a_new_speed_reaches_the_downloads_of_every_poller() {
 
 #[test]
 fn a_download_goes_on_after_the_signal() {
-    let server = start(&["--speed", CRAWL]);
+    let server = start(&["--speed", PAUSED]);
     let mut download = ask(&server, "/");
     begin(&mut download);
     // Half a second of work is left when the signal comes, far less than the grace.
