@@ -92,6 +92,19 @@ type Task<T> = ::blocking::Task<thread::Result<T>>;
 impl<T> BlockingHandle<T> {
     /// Gives up on the call. One that hasn't begun never will; one that has can't be stopped, and
     /// its result is dropped. Awaiting says that it was cancelled, unless it was over before.
+    ///
+    /// ```
+    /// use corepoll::{block_on, spawn_blocking};
+    ///
+    /// block_on(async {
+    ///     let call = spawn_blocking(|| 7);
+    ///     call.abort();
+    ///     match call.await {
+    ///         Ok(seven) => assert_eq!(seven, 7),
+    ///         Err(error) => assert!(error.is_cancelled()),
+    ///     }
+    /// });
+    /// ```
     pub fn abort(&self) {
         let mut task = self.lock();
         if task.as_ref().is_some_and(|task| !task.is_finished()) {

@@ -30,7 +30,7 @@ pub struct Relayed {
 /// wait. The end of one direction is passed on (a half-close), and the other one goes on. SIGPIPE
 /// is never raised. A relay that is always busy yields to other tasks.
 ///
-/// Dropping the future closes both connections; what was on its way is lost.
+/// Not cancel-safe: dropping the future closes both connections, and what was on its way is lost.
 ///
 /// ```
 /// use corepoll::io::relay;

@@ -230,6 +230,22 @@ impl Acceptor {
 }
 
 /// An address that is listened at. Dropping it keeps listening.
+///
+/// ```
+/// use corepoll::{Reactor, net::TcpStream};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let reactor = Reactor::builder().pollers(1).build()?;
+/// let listening = reactor.handle().serve("127.0.0.1:0", |_stream, _peer| async {})?;
+/// reactor.run_until(async {
+///     let addr = listening.local_addr()?;
+///     TcpStream::connect(addr).await?;
+///     // No new connections from here on.
+///     listening.close();
+///     std::io::Result::Ok(())
+/// })?
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Listening {
     /// None for a Unix socket.

@@ -81,6 +81,8 @@ impl<T: AsFd> AsyncFd<T> {
 
     /// Waits until the descriptor is writable: see [`AsyncFd::readable`].
     ///
+    /// Cancel-safe. Any number of tasks may wait.
+    ///
     /// # Errors
     /// The poller has ended.
     pub async fn writable(&self) -> io::Result<()> {

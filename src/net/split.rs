@@ -189,7 +189,7 @@ impl Error for ReuniteError {}
 macro_rules! read_half {
     ($type:ty) => {
         impl $type {
-            /// [`TcpStream::readable`].
+            /// [`TcpStream::readable`]. Cancel-safe.
             ///
             /// # Errors
             /// Its own.
@@ -270,7 +270,7 @@ macro_rules! read_half {
 macro_rules! write_half {
     ($type:ty) => {
         impl $type {
-            /// [`TcpStream::writable`].
+            /// [`TcpStream::writable`]. Cancel-safe.
             ///
             /// # Errors
             /// Its own.

@@ -7,6 +7,14 @@ use crate::poller::handle::PollerHandle;
 use crate::reactor::ReactorHandle;
 
 /// How new connections are spread over the pollers of a reactor.
+///
+/// ```
+/// use corepoll::{Acceptor, Balance};
+///
+/// // A listener of its own for each poller, and no connection leaves the one that accepted it.
+/// let acceptor = Acceptor::new(":8080").reuse_port(true).balance(Balance::Local);
+/// # drop(acceptor);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Balance {

@@ -42,13 +42,15 @@ pub struct TcpListener {
 impl TcpListener {
     /// Listens at the first of the addresses where that works. Port 0 lets the kernel choose.
     ///
+    /// Cancel-safe: it waits for the look-up of a host name only, and nothing listens before.
+    ///
     /// # Errors
     /// None works: the error tells of every address. A host name needs the feature `blocking`.
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
         TcpListener::bind_with(addr, ListenOptions::new()).await
     }
 
-    /// [`TcpListener::bind`] with other options than the defaults.
+    /// [`TcpListener::bind`] with other options than the defaults. Cancel-safe as that is.
     ///
     /// # Errors
     /// As [`TcpListener::bind`].
@@ -96,6 +98,23 @@ impl TcpListener {
     }
 
     /// The connections, as a stream that never ends.
+    ///
+    /// ```
+    /// use corepoll::net::{TcpListener, TcpStream};
+    /// use futures::StreamExt;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// corepoll::block_on(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let client = TcpStream::connect(listener.local_addr()?).await?;
+    ///     let mut incoming = listener.incoming();
+    ///     if let Some(stream) = incoming.next().await {
+    ///         assert_eq!(stream?.peer_addr()?, client.local_addr()?);
+    ///     }
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming::new(move || async move { Ok(self.accept().await?.0) })
     }

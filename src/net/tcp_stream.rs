@@ -23,8 +23,9 @@ use super::lookup::resolve;
 ///
 /// It reads and writes by futures-io's `AsyncRead` and `AsyncWrite`, also through `&TcpStream`, so
 /// that one task may read while another writes. Each direction has one waker: when two tasks
-/// wait in the same direction through the poll functions, the last one is woken. Any number may
-/// wait in [`TcpStream::readable`] and [`TcpStream::writable`].
+/// wait in the same direction through the poll functions, [`TcpStream::read_chunk`] or
+/// [`TcpStream::peek`], the last one is woken. Any number may wait in [`TcpStream::readable`] and
+/// [`TcpStream::writable`].
 ///
 /// Dropping it closes the connection. A stream that outlives its poller gives errors.
 ///
@@ -76,6 +77,22 @@ impl TcpStream {
     }
 
     /// [`TcpStream::connect`] that takes `limit` at the longest, for all addresses together.
+    ///
+    /// Cancel-safe: dropping it closes what was begun.
+    ///
+    /// ```
+    /// use corepoll::net::{TcpListener, TcpStream};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// corepoll::block_on(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let addr = listener.local_addr()?;
+    ///     TcpStream::connect_timeout(addr, Duration::from_secs(5)).await?;
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`TcpStream::connect`], and `TimedOut`.
@@ -245,6 +262,27 @@ impl TcpStream {
     ///
     /// Cancel-safe.
     ///
+    /// ```
+    /// use corepoll::net::{TcpListener, TcpStream};
+    /// use futures::AsyncWriteExt;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// corepoll::block_on(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let mut client = TcpStream::connect(listener.local_addr()?).await?;
+    ///     let (server, _peer) = listener.accept().await?;
+    ///     client.write_all(b"\x16\x03\x01").await?;
+    ///     let mut first = [0];
+    ///     server.peek(&mut first).await?;
+    ///     let is_tls = first[0] == 0x16;
+    ///     assert!(is_tls);
+    ///     // It is still there.
+    ///     assert_eq!(server.read_chunk().await?[0], 0x16);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The connection's.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
@@ -264,6 +302,8 @@ impl TcpStream {
 
     /// Waits until [`TcpStream::try_write`] is worth a try: see [`TcpStream::readable`].
     ///
+    /// Cancel-safe. Any number of tasks may wait.
+    ///
     /// # Errors
     /// The poller has ended.
     pub async fn writable(&self) -> io::Result<()> {
@@ -271,6 +311,31 @@ impl TcpStream {
     }
 
     /// Reads what there is, without waiting; 0 is the end of the stream.
+    ///
+    /// ```
+    /// use corepoll::net::{TcpListener, TcpStream};
+    /// use futures::AsyncWriteExt;
+    /// use std::io::ErrorKind;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// corepoll::block_on(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let mut client = TcpStream::connect(listener.local_addr()?).await?;
+    ///     let (server, _peer) = listener.accept().await?;
+    ///     client.write_all(b"hello").await?;
+    ///     let mut bytes = [0; 16];
+    ///     let count = loop {
+    ///         server.readable().await?;
+    ///         match server.try_read(&mut bytes) {
+    ///             Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+    ///             result => break result?,
+    ///         }
+    ///     };
+    ///     assert_eq!(&bytes[..count], b"hello");
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// `WouldBlock` when there is nothing; otherwise the connection's.

@@ -53,6 +53,8 @@ impl UdpSocket {
 
     /// A socket at the first of the addresses that can be had. Port 0 lets the kernel choose.
     ///
+    /// Cancel-safe: it waits for the look-up of a host name only, and nothing is bound before.
+    ///
     /// # Errors
     /// None can be had: the error tells of every address. A host name needs the feature
     /// `blocking`.
@@ -89,6 +91,8 @@ impl UdpSocket {
 
     /// Makes the first of the addresses that can be reached the one that [`UdpSocket::send`] means,
     /// and the only one that is heard. See udp(7).
+    ///
+    /// Cancel-safe: it waits for the look-up of a host name only; the socket is as it was before.
     ///
     /// # Errors
     /// None can be: the error tells of every address. A host name needs the feature `blocking`.
@@ -145,7 +149,7 @@ impl UdpSocket {
         self.registered.io(Direction::Read, |fd| ip(datagram::recv_from(fd, buf))).await
     }
 
-    /// As [`UdpSocket::recv`], but the datagram stays.
+    /// As [`UdpSocket::recv`], but the datagram stays. Cancel-safe.
     ///
     /// # Errors
     /// As [`UdpSocket::recv`].
@@ -153,7 +157,7 @@ impl UdpSocket {
         self.registered.io(Direction::Read, |fd| stream::peek(fd, buf)).await
     }
 
-    /// As [`UdpSocket::recv_from`], but the datagram stays.
+    /// As [`UdpSocket::recv_from`], but the datagram stays. Cancel-safe.
     ///
     /// # Errors
     /// As [`UdpSocket::recv`].
@@ -173,6 +177,8 @@ impl UdpSocket {
     }
 
     /// Waits until [`UdpSocket::try_send`] is worth a try: see [`UdpSocket::readable`].
+    ///
+    /// Cancel-safe. Any number of tasks may wait.
     ///
     /// # Errors
     /// The poller has ended.

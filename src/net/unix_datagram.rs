@@ -197,7 +197,7 @@ impl UnixDatagram {
         self.registered.io(Direction::Read, |fd| unix(datagram::recv_from(fd, buf))).await
     }
 
-    /// As [`UnixDatagram::recv_from`], but the datagram stays.
+    /// As [`UnixDatagram::recv_from`], but the datagram stays. Cancel-safe.
     ///
     /// # Errors
     /// As [`UnixDatagram::recv`].
@@ -217,6 +217,8 @@ impl UnixDatagram {
     }
 
     /// Waits until [`UnixDatagram::try_send`] is worth a try: see [`UnixDatagram::readable`].
+    ///
+    /// Cancel-safe. Any number of tasks may wait.
     ///
     /// # Errors
     /// The poller has ended.

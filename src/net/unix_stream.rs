@@ -211,6 +211,8 @@ impl UnixStream {
 
     /// Waits until [`UnixStream::try_write`] is worth a try: see [`UnixStream::readable`].
     ///
+    /// Cancel-safe. Any number of tasks may wait.
+    ///
     /// # Errors
     /// The poller has ended.
     pub async fn writable(&self) -> io::Result<()> {
@@ -251,6 +253,20 @@ impl UnixStream {
 }
 
 /// Who is at the other end of a Unix socket: [`UnixStream::peer_cred`].
+///
+/// ```
+/// use corepoll::net::UnixStream;
+///
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     let (one, _other) = UnixStream::pair()?;
+///     let peer = one.peer_cred()?;
+///     assert_eq!(peer.pid(), Some(std::process::id() as i32));
+///     println!("user {}, group {}", peer.uid(), peer.gid());
+///     Ok(())
+/// })
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PeerCredentials {
     /// The process; None if it is not to be seen from here (in another PID namespace).

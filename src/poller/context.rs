@@ -21,6 +21,28 @@ use super::output::{ending, too_much};
 /// The connection that a callback is called for, and the poller that it lives in.
 ///
 /// A context lives for one callback.
+///
+/// ```
+/// use corepoll::{Action, EvContext, EvHandler};
+/// use std::io;
+///
+/// /// Answers with what it has heard so far.
+/// struct Tally(usize);
+///
+/// impl EvHandler for Tally {
+///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+///         let data = cx.read()?;
+///         if data.is_empty() {
+///             return Ok(Action::Close);
+///         }
+///         self.0 += data.len();
+///         cx.write(format!("{} of {}\n", data.len(), self.0).as_bytes())?;
+///         // All connections of this poller.
+///         cx.with_local(|total: &mut usize| *total += data.len());
+///         Ok(Action::Keep)
+///     }
+/// }
+/// ```
 pub struct EvContext<'a> {
     pub(crate) local: &'a Local,
     pub(super) connection: &'a Connection,

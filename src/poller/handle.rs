@@ -70,6 +70,20 @@ impl PollerHandle {
     /// Runs `f` on the poller's thread: what one thread sends runs in the order of its calls.
     /// May be called from any thread, and never blocks.
     ///
+    /// ```
+    /// use corepoll::Reactor;
+    /// use std::sync::mpsc;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).thread_name("worker").build()?.start()?;
+    /// let (sender, receiver) = mpsc::channel();
+    /// let name = move || sender.send(std::thread::current().name().map(str::to_owned)).unwrap();
+    /// running.handle().pollers()[0].run_on(name).ok().expect("the poller is there");
+    /// assert_eq!(receiver.recv().unwrap().as_deref(), Some("worker-0"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Gives `f` back if the poller has ended. If it ends before `f` has run, `f` is dropped.
     pub fn run_on<F: FnOnce() + Send + 'static>(&self, f: F) -> Result<(), F> {
@@ -79,6 +93,36 @@ impl PollerHandle {
     /// Puts any descriptor into this poller: it is made non-blocking, and the handler that
     /// `factory` makes on the poller's thread gets its events. What goes wrong there, as with a
     /// regular file, which epoll doesn't take, comes to [`EvHandler::on_connect_fail`].
+    ///
+    /// ```
+    /// use corepoll::{Action, EvContext, EvHandler, Interest, Reactor};
+    /// use std::io::{self, Write};
+    /// use std::sync::mpsc;
+    ///
+    /// struct Lines(mpsc::Sender<Vec<u8>>);
+    ///
+    /// impl EvHandler for Lines {
+    ///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         let data = cx.read()?;
+    ///         if data.is_empty() {
+    ///             return Ok(Action::Close);
+    ///         }
+    ///         self.0.send(data.to_vec()).map_err(io::Error::other)?;
+    ///         Ok(Action::Keep)
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let (reader, mut writer) = io::pipe()?;
+    /// let (sender, receiver) = mpsc::channel();
+    /// let poller = running.handle().pollers()[0].clone();
+    /// poller.register(reader.into(), Interest::READABLE, move || Lines(sender))?;
+    /// writer.write_all(b"hello")?;
+    /// assert_eq!(receiver.recv().unwrap(), b"hello");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The descriptor is no good (fcntl(2)), or the poller has ended.

@@ -18,6 +18,26 @@ pub enum Action {
 }
 
 /// Why a connection has ended.
+///
+/// ```
+/// use corepoll::{Action, CloseReason, EvContext, EvHandler};
+/// use std::io;
+///
+/// struct Session;
+///
+/// impl EvHandler for Session {
+///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+///         Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
+///     }
+///
+///     fn on_close(&mut self, cx: &mut EvContext<'_>, reason: CloseReason) {
+///         match reason {
+///             CloseReason::Requested | CloseReason::PeerClosed | CloseReason::Shutdown => {}
+///             other => eprintln!("{:?} has failed: {other:?}", cx.token()),
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CloseReason {

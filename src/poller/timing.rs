@@ -34,6 +34,38 @@ impl EvContext<'_> {
     ///
     /// The delay begins now, not at [`EvContext::now`]. [`Duration::MAX`] is never. A timer ends
     /// with its connection.
+    ///
+    /// ```
+    /// use corepoll::{Action, EvContext, EvHandler, TimerId};
+    /// use std::io;
+    /// use std::time::Duration;
+    ///
+    /// const IDLE: Duration = Duration::from_secs(30);
+    ///
+    /// #[derive(Default)]
+    /// struct Session {
+    ///     idle: Option<TimerId>,
+    /// }
+    ///
+    /// impl EvHandler for Session {
+    ///     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         self.idle = Some(cx.set_timer(IDLE));
+    ///         Ok(Action::Keep)
+    ///     }
+    ///
+    ///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         let is_over = cx.read()?.is_empty();
+    ///         if let Some(idle) = self.idle {
+    ///             cx.reset_timer(idle, IDLE);
+    ///         }
+    ///         Ok(if is_over { Action::Close } else { Action::Keep })
+    ///     }
+    ///
+    ///     fn on_timeout(&mut self, _: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+    ///         Ok(Action::Close)
+    ///     }
+    /// }
+    /// ```
     pub fn set_timer(&mut self, delay: Duration) -> TimerId {
         self.arm_timer(delay, None)
     }

@@ -9,6 +9,17 @@ use crate::sys::affinity;
 use super::{Reactor, ReactorHandle};
 
 /// Which processors the pollers' threads run on.
+///
+/// ```
+/// use corepoll::{Placement, Reactor};
+///
+/// # fn main() -> std::io::Result<()> {
+/// // A poller for each processor, and none of them moves.
+/// let reactor = Reactor::builder().placement(Placement::OnePerCore).build()?;
+/// assert!(!reactor.handle().pollers().is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Placement {

@@ -20,6 +20,21 @@ pub struct Running {
 
 /// What became of a reactor's connections and tasks: handlers' connections, and tasks, are counted
 /// alike.
+///
+/// ```
+/// use corepoll::Reactor;
+/// use std::time::Duration;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let running = Reactor::builder().pollers(1).build()?.start()?;
+/// let endless = running.handle().pollers()[0].spawn_on(std::future::pending::<()>);
+/// running.handle().shutdown(Duration::from_millis(10));
+/// let shutdown = running.join()?;
+/// assert_eq!((shutdown.drained, shutdown.cancelled), (0, 1));
+/// # drop(endless);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Shutdown {

@@ -10,6 +10,15 @@ use crate::task::coop;
 use super::sleep::{Sleep, sleep, sleep_until};
 
 /// What an interval does about ticks that nobody was there for.
+///
+/// ```
+/// use corepoll::time::{MissedTickBehavior, interval};
+/// use std::time::Duration;
+///
+/// let mut refresh = interval(Duration::from_secs(1));
+/// // One late refresh is enough.
+/// refresh.set_missed_tick_behavior(MissedTickBehavior::Skip);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum MissedTickBehavior {

@@ -55,6 +55,8 @@ pub fn resume() {
 /// The timers fire in the order of their deadlines, but all of them after the move: each task sees
 /// the new time. To see each at its own time, sleep instead: the clock moves by itself then.
 ///
+/// Not cancel-safe: when it is dropped between two polls the clock has moved, or hasn't.
+///
 /// ```
 /// use corepoll::{block_on, spawn_local, time};
 /// use std::time::Duration;

@@ -76,6 +76,20 @@ impl Sleep {
     /// Makes it due at `deadline` instead; a store, when that is later.
     ///
     /// A task that waits already goes on waiting, for the new deadline.
+    ///
+    /// ```
+    /// use corepoll::{block_on, time};
+    /// use std::pin::pin;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// block_on(async {
+    ///     let mut idle = pin!(time::sleep(Duration::from_secs(60)));
+    ///     // Something has happened: sixty seconds from now.
+    ///     let deadline = Instant::now() + Duration::from_secs(60);
+    ///     idle.as_mut().reset(deadline);
+    ///     assert_eq!(idle.deadline(), deadline);
+    /// });
+    /// ```
     pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
         self.get_mut().reset_ns(clock::to_ns(deadline));
     }

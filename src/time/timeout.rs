@@ -67,6 +67,17 @@ impl<F: Future> Future for Timeout<F> {
 }
 
 /// The deadline came first.
+///
+/// ```
+/// use corepoll::{block_on, time};
+/// use std::io;
+/// use std::time::Duration;
+///
+/// let result: io::Result<()> = block_on(async {
+///     time::timeout(Duration::from_millis(1), std::future::pending()).await?
+/// });
+/// assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elapsed(());
 

@@ -34,6 +34,28 @@ impl Pooled {
     }
 
     /// Closes the connection instead of giving it back.
+    ///
+    /// ```
+    /// use corepoll::{ConnectPool, time};
+    /// use futures::{AsyncReadExt, AsyncWriteExt};
+    /// use std::io;
+    /// use std::time::Duration;
+    ///
+    /// async fn ask(pool: &ConnectPool) -> io::Result<[u8; 4]> {
+    ///     let mut stream = pool.get().await?;
+    ///     stream.write_all(b"ping").await?;
+    ///     let mut answer = [0; 4];
+    ///     match time::timeout(Duration::from_secs(1), stream.read_exact(&mut answer)).await {
+    ///         Ok(read) => read.map(|()| answer),
+    ///         Err(late) => {
+    ///             // The answer would come to whoever is next.
+    ///             stream.discard();
+    ///             Err(late.into())
+    ///         }
+    ///     }
+    /// }
+    /// # drop(ask);
+    /// ```
     pub fn discard(mut self) {
         self.is_broken = true;
     }
