@@ -17,6 +17,7 @@ use common::{
     read_exactly, read_to_end, reset,
 };
 use corepoll::{Action, Budget, CloseReason, EvContext, EvHandler, Interest, Reactor};
+use futures::AsyncWriteExt;
 
 /// A file without a name, that is gone with its descriptor.
 fn file_of(bytes: &[u8]) -> File {
@@ -260,6 +261,53 @@ fn a_file_goes_into_a_pipe_too() {
     let mut received = Vec::new();
     reader.read_to_end(&mut received).expect("the handler writes");
     assert!(received == [&b"head"[..], &text, b"tail"].concat());
+}
+
+#[test]
+fn all_that_was_accepted_goes_along_with_a_stream() {
+    let text = pattern(3_000_000);
+    let file = file_of(&text);
+    let written = vec![1; 2_000_000];
+    let from_writer = vec![2; 1_000_000];
+    let expected = [&b"head"[..], &text, &written, &from_writer, b"stream"].concat();
+    let (give, take) = channel();
+    let (_server, addr, _ended) = serve(Budget::default(), move |cx| {
+        let writer = cx.writer();
+        cx.write(b"head")?;
+        cx.send_file(file, 0, 3_000_000)?;
+        cx.write(&written)?;
+        writer.write(from_writer)?;
+        let mut stream = cx.take_stream()?;
+        let late = writer.write("too late").expect_err("a stream has it").kind();
+        give.send((late, writer.pending())).expect("the test waits");
+        drop(cx.spawn_local(async move {
+            stream.write_all(b"stream").await?;
+            stream.close().await
+        }));
+        Ok(Action::Keep)
+    });
+    let client = connect(addr);
+    assert_eq!(take.recv_timeout(PATIENCE), Ok((io::ErrorKind::BrokenPipe, 0)));
+    assert!(read_to_end(&client) == expected);
+}
+
+#[test]
+fn a_file_goes_on_with_a_stream_that_nobody_writes_to() {
+    const LEN: u64 = 30_000_000;
+    let mut budget = Budget::default();
+    // The stream is edge-triggered: what a budget leaves over, no event brings.
+    budget.send_per_event = 10_000;
+    let (_server, addr, _ended) = serve(budget, |cx| {
+        cx.send_file(zeros(LEN), 0, LEN)?;
+        let stream = cx.take_stream()?;
+        drop(cx.spawn_local(async move {
+            let _stream = stream;
+            std::future::pending::<()>().await;
+        }));
+        Ok(Action::Keep)
+    });
+    let received = read_exactly(&connect(addr), LEN as usize);
+    assert!(received.iter().all(|&b| b == 0));
 }
 
 /// Sends a file for as long as nobody stops it, or echoes.

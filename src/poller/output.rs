@@ -107,7 +107,9 @@ impl Local {
         fd: BorrowedFd<'_>,
         kind: Kind,
     ) -> io::Result<Progress> {
-        let most = self.budget.send_per_event;
+        // The poller's last event is for all that it keeps.
+        let at_the_end = if self.is_gone() { outbox.in_memory() } else { 0 };
+        let most = self.budget.send_per_event.max(at_the_end);
         let mut sink = Sink { fd, kind, most, buffers: &self.buffers };
         while !outbox.is_empty() {
             if sink.most == 0 {

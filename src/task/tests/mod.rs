@@ -3,6 +3,7 @@
 
 mod drive;
 mod ends;
+mod errand;
 mod panics;
 mod reentry;
 mod remote;

@@ -1,0 +1,88 @@
+//! Errands: whoever posts is heard, with one call for many posts, and without an allocation each.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+
+use super::*;
+use crate::task::{Errand, Run};
+
+/// What was put in, and what calls have taken out.
+#[derive(Default)]
+struct Counter {
+    waiting: AtomicUsize,
+    taken: AtomicUsize,
+    calls: AtomicUsize,
+    drops: Drops,
+}
+
+/// Counts its drops.
+#[derive(Default)]
+struct Drops(Arc<AtomicUsize>);
+
+impl Run for Counter {
+    fn run(&self) {
+        self.calls.fetch_add(1, SeqCst);
+        self.taken.fetch_add(self.waiting.swap(0, SeqCst), SeqCst);
+    }
+}
+
+impl Drop for Drops {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+fn put(errand: &Errand<Counter>) -> bool {
+    errand.waiting.fetch_add(1, SeqCst);
+    errand.post()
+}
+
+#[test]
+fn posts_before_a_call_share_it() {
+    let executor = executor();
+    let errand = Errand::new(executor.home(), Counter::default());
+    for round in 1..=3 {
+        (0..10).for_each(|_| assert!(put(&errand)));
+        let entered = executor.enter();
+        executor.open_mail(10);
+        drop(entered);
+        assert_eq!((errand.calls.load(SeqCst), errand.taken.load(SeqCst)), (round, round * 10));
+    }
+}
+
+#[test]
+fn what_eight_threads_put_in_is_all_taken_out() {
+    const EACH: usize = 20_000;
+    let executor = executor();
+    let errand = Errand::new(executor.home(), Counter::default());
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            let errand = errand.clone();
+            scope.spawn(move || (0..EACH).for_each(|_| assert!(put(&errand))));
+        }
+        let entered = executor.enter();
+        while errand.taken.load(SeqCst) < 8 * EACH {
+            executor.open_mail(100);
+        }
+        drop(entered);
+    });
+    assert_eq!(errand.taken.load(SeqCst), 8 * EACH);
+}
+
+#[test]
+fn an_executor_that_has_ended_refuses_and_frees_what_is_on_its_way() {
+    let drops = Arc::new(AtomicUsize::new(0));
+    let counter = || Counter { drops: Drops(drops.clone()), ..Counter::default() };
+    let executor = executor();
+    let on_its_way = Errand::new(executor.home(), counter());
+    let later = Errand::new(executor.home(), counter());
+    assert!(put(&on_its_way));
+    drop(on_its_way);
+    assert_eq!(drops.load(SeqCst), 0, "the mail holds it");
+    drop(executor);
+    assert_eq!(drops.load(SeqCst), 1);
+    assert!(!put(&later) && !put(&later));
+    assert_eq!(later.calls.load(SeqCst), 0);
+    drop(later);
+    assert_eq!(drops.load(SeqCst), 2);
+}
