@@ -38,8 +38,8 @@ pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
     }
 }
 
-/// [`spawn_local`] of a task with a name: `Debug` of its handle shows it, and so do the reports of
-/// the stall watch. Tasks without a name don't pay for the possibility.
+/// [`spawn_local`] of a task with a name: [`JoinHandle::name`] tells it, and `Debug` of the handle
+/// shows it. Tasks without a name don't pay for the possibility.
 ///
 /// ```
 /// use corepoll::{block_on, spawn_local_named};
