@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{ANY, Echo, Server, ask, connect, echo, tcp_pair, within_patience};
 use corepoll::{
     Action, EvContext, EvHandler, Interest, TimerId, block_on, net, spawn_local, time, yield_now,
 };
+use futures::future::select_all;
 use futures::{AsyncReadExt, AsyncWriteExt};
 
 /// Wakes itself for ever.
@@ -231,6 +232,46 @@ fn a_timeout_ends_what_is_always_ready() {
         });
     });
     drop(firehoses);
+}
+
+/// One task waits for more things at once than it may do in one poll: whichever comes is seen.
+#[test]
+fn a_task_that_waits_for_hundreds_of_things_at_once_sees_each() {
+    const MANY: usize = 300;
+    within_patience(|| {
+        block_on(async {
+            let long = Duration::from_secs(1000);
+            for soon in [0, MANY / 2, MANY - 1] {
+                let delay = |number| if number == soon { Duration::from_millis(1) } else { long };
+                let sleeps = (0..MANY).map(|number| time::sleep(delay(number)));
+                let ((), first, _) = select_all(sleeps).await;
+                assert_eq!(first, soon);
+                let beats = (0..MANY).map(|number| {
+                    let start = Instant::now() + delay(number);
+                    let mut interval = time::interval_at(start, long);
+                    Box::pin(async move { interval.tick().await })
+                });
+                assert_eq!(select_all(beats).await.1, soon);
+
+                let (near, far): (Vec<_>, Vec<_>) = (0..MANY).map(|_| tcp_pair()).unzip();
+                let near: Vec<_> =
+                    near.into_iter().map(|near| net::TcpStream::from_std(near).unwrap()).collect();
+                // New ones count as ready until somebody has tried.
+                near.iter().for_each(|near| assert!(near.try_read(&mut [0; 1]).is_err()));
+                let writing = thread::spawn(move || {
+                    thread::sleep(Duration::from_millis(2));
+                    (&far[soon]).write_all(b"x").unwrap();
+                    far
+                });
+                let readable = near.iter().map(|near| Box::pin(near.readable()));
+                assert_eq!(select_all(readable).await.1, soon);
+                let reads = near.iter().map(|near| Box::pin(near.read_chunk()));
+                let (chunk, first, _) = select_all(reads).await;
+                assert_eq!((&*chunk.unwrap(), first), (&b"x"[..], soon));
+                drop(writing.join().unwrap());
+            }
+        });
+    });
 }
 
 // ---- blocking ----

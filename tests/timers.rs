@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use common::{PATIENCE, Server, load_of, tcp_pair, within_patience};
 use corepoll::{
-    Action, CloseReason, EvContext, EvHandler, Interest, TimerId, Token, block_on, spawn_local,
-    time, with_local,
+    Action, CloseReason, EvContext, EvHandler, Interest, LocalPoller, TimerId, Token, block_on,
+    net, spawn_local, time, with_local,
 };
 
 const DELAYS: [Duration; 7] = [
@@ -425,6 +425,46 @@ fn timers_end_with_their_connection_even_when_they_are_due() {
     // The first pass may have begun before all of them were open.
     assert!(closes <= 4 && timeouts >= 1 && timeouts + closes <= 6, "{all:?}");
     drop(far);
+}
+
+/// Nothing is left of timers that were cancelled, or ended with their connection.
+#[test]
+fn no_deadline_is_left_of_timers_that_are_gone() {
+    struct Keeps;
+    impl EvHandler for Keeps {
+        fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+            for _ in 0..1000 {
+                let timers = [cx.set_timer(Duration::from_secs(5)), cx.set_interval(PATIENCE)];
+                assert!(timers.into_iter().all(|timer| cx.cancel_timer(timer)));
+                cx.set_timer(Duration::from_secs(3600));
+            }
+            cx.set_interval(Duration::from_secs(3600));
+            Ok(Action::Keep)
+        }
+        fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+            Ok(Action::Close)
+        }
+    }
+    let mut poller = LocalPoller::new().unwrap();
+    assert_eq!(poller.next_deadline(), None);
+    let (near, far) = tcp_pair();
+    drop(poller.spawn_local(async move {
+        net::TcpStream::from_std(near).unwrap().into_handler(Keeps).unwrap();
+        let mut sleep = Box::pin(time::sleep(Duration::from_secs(3600)));
+        assert!(time::timeout(Duration::from_millis(1), &mut sleep).await.is_err());
+    }));
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(20) {
+        poller.turn(Some(Duration::from_millis(1))).unwrap();
+    }
+    let next = poller.next_deadline().expect("the connection's timers");
+    assert!(next > start + Duration::from_secs(3000), "the cancelled ones are gone");
+    drop(far);
+    let start = Instant::now();
+    while poller.next_deadline().is_some() {
+        assert!(start.elapsed() < PATIENCE, "timers outlive their connection");
+        poller.turn(Some(Duration::from_millis(1))).unwrap();
+    }
 }
 
 // ---- tasks ----

@@ -106,6 +106,7 @@ fn poll_pump(
             }
         }
         if !is_ready {
+            coop::must_wait();
             return Poll::Pending;
         }
     }

@@ -187,6 +187,7 @@ impl Registration {
         ready!(coop::poll_proceed(cx));
         loop {
             if self.source.readiness.poll(cx, direction).is_pending() {
+                coop::must_wait();
                 return self.still_there(direction);
             }
             match operation() {
@@ -445,7 +446,10 @@ impl Future for Ready<'_> {
                 readiness.unlist(&mut this.key);
                 Poll::Ready(Ok(()))
             }
-            Poll::Pending => this.registration.still_there(this.direction),
+            Poll::Pending => {
+                coop::must_wait();
+                this.registration.still_there(this.direction)
+            }
         }
     }
 }

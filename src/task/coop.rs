@@ -28,6 +28,13 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
     }
 }
 
+/// Gives back what [`poll_proceed`] took, for an operation that has to wait: waiting is free, or a
+/// task that waits for hundreds of things at once would never come to the last of them.
+#[inline]
+pub(crate) fn must_wait() {
+    current::owner(|owner| owner.allowance.set(owner.allowance.get().saturating_add(1)));
+}
+
 #[cold]
 fn used_up(cx: &mut Context<'_>) -> Poll<()> {
     cx.waker().wake_by_ref();

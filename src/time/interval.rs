@@ -88,7 +88,10 @@ impl Interval {
     /// [`Interval::tick`], for futures written by hand.
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         ready!(coop::poll_proceed(cx));
-        ready!(self.next.poll_elapsed(cx));
+        if self.next.poll_elapsed(cx).is_pending() {
+            coop::must_wait();
+            return Poll::Pending;
+        }
         let due = self.next.deadline_ns();
         self.next.reset_ns(self.after(due));
         Poll::Ready(clock::to_instant(due))

@@ -149,8 +149,11 @@ impl Future for Sleep {
     /// Outside of a poller.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         ready!(coop::poll_proceed(cx));
-        ready!(self.poll_elapsed(cx));
-        Poll::Ready(())
+        let elapsed = self.poll_elapsed(cx);
+        if elapsed.is_pending() {
+            coop::must_wait();
+        }
+        elapsed
     }
 }
 
