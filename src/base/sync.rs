@@ -1,14 +1,12 @@
 //! The atomics, locks and cells that a loom model must see. Outside a model they are std's.
 
 #[cfg(loom)]
+pub(crate) use explored::{AtomicI64, AtomicPtr, AtomicU32};
+#[cfg(loom)]
 pub(crate) use loom::{
     cell::Cell,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicI64, AtomicPtr, AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, atomic::Ordering},
 };
-
 #[cfg(not(loom))]
 pub(crate) use std::{
     cell::Cell,
@@ -17,6 +15,61 @@ pub(crate) use std::{
         atomic::{AtomicI64, AtomicPtr, AtomicU32, Ordering},
     },
 };
+
+/// Atomics of which loom tries every order of accesses.
+///
+/// By itself it remembers only the last access to a word. A thread that loads a word and then
+/// writes it, as every loop around a compare-exchange does, hides another thread's load from
+/// itself, and the order in which its write comes before that load is never tried. So every access
+/// here comes after a write to a word beside it, which makes the two threads' loads known to each
+/// other. It is relaxed: it orders nothing and freshens no load.
+#[cfg(loom)]
+mod explored {
+    use loom::sync::atomic::{self, Ordering};
+    use std::ops::Deref;
+
+    pub(crate) type AtomicI64 = Explored<atomic::AtomicI64>;
+    pub(crate) type AtomicPtr<T> = Explored<atomic::AtomicPtr<T>>;
+    pub(crate) type AtomicU32 = Explored<atomic::AtomicU32>;
+
+    pub(crate) struct Explored<A> {
+        word: A,
+        turn: atomic::AtomicBool,
+    }
+
+    impl<A> Explored<A> {
+        fn of(word: A) -> Explored<A> {
+            Explored { word, turn: atomic::AtomicBool::new(false) }
+        }
+    }
+
+    impl AtomicI64 {
+        pub(crate) fn new(value: i64) -> AtomicI64 {
+            Explored::of(atomic::AtomicI64::new(value))
+        }
+    }
+
+    impl<T> AtomicPtr<T> {
+        pub(crate) fn new(value: *mut T) -> AtomicPtr<T> {
+            Explored::of(atomic::AtomicPtr::new(value))
+        }
+    }
+
+    impl AtomicU32 {
+        pub(crate) fn new(value: u32) -> AtomicU32 {
+            Explored::of(atomic::AtomicU32::new(value))
+        }
+    }
+
+    impl<A> Deref for Explored<A> {
+        type Target = A;
+
+        fn deref(&self) -> &A {
+            self.turn.swap(true, Ordering::Relaxed);
+            &self.word
+        }
+    }
+}
 
 /// Stands in memory that is freed by hand, and shows a model that it is freed once, after every
 /// use, and at all. Outside a model it is nothing.

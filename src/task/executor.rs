@@ -4,11 +4,10 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-
-use crate::base::sync::Arc;
 
 use super::coop::{OPERATIONS_PER_POLL, UNLIMITED};
 use super::home::{Bell, Home, HomeRef, OwnerSide};
@@ -114,10 +113,10 @@ impl Executor {
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
             self.run_some(budget, mail_budget, &mut polled, &mut task);
         })) {
-            if let Some(task) = task.take() {
-                // SAFETY: the executor is on the owner's thread; the task's poll has thrown.
-                unsafe { raw::run_panicked(task, panic) };
-            }
+            // Nothing else throws but a bug of ours, which is not to be lost.
+            let Some(task) = task.take() else { resume_unwind(panic) };
+            // SAFETY: the executor is on the owner's thread; the task's poll has thrown.
+            unsafe { raw::run_panicked(task, panic) };
         }
         self.owner().allowance.set(UNLIMITED);
         polled

@@ -3,8 +3,9 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
-use crate::base::sync::{Arc, AtomicI64, Cell, Ordering, Witness};
+use crate::base::sync::{AtomicI64, Cell, Ordering, Witness};
 
 use super::coop::UNLIMITED;
 use super::current;

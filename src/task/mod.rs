@@ -48,6 +48,8 @@ mod home;
 mod inbox;
 mod job;
 pub(crate) mod join;
+#[cfg(all(test, loom))]
+mod loom_models;
 mod memory;
 mod raw;
 pub(crate) mod remote;

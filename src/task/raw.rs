@@ -465,6 +465,7 @@ unsafe fn arrive(node: *mut Node) {
     unsafe {
         let header = NonNull::new_unchecked(node.cast::<Header>());
         let task = header.as_ref();
+        task.witness.used();
         task.remote.unmail();
         if !task.has(COMPLETE) {
             let owner = &task.home.as_ref().owner;
@@ -488,6 +489,7 @@ pub(super) unsafe fn run(header: NonNull<Header>) {
     // SAFETY: the executor's reference keeps a queued task alive, as does `complete` until its end.
     unsafe {
         let task = header.as_ref();
+        task.witness.used();
         let flags = task.flags.get();
         task.flags.set(flags & !QUEUED);
         if flags & (COMPLETE | ABORTED) != 0 {
@@ -669,6 +671,7 @@ pub(super) unsafe fn drop_handle(header: NonNull<Header>) {
     // SAFETY: the handle's reference keeps it alive until it is given up.
     unsafe {
         let task = header.as_ref();
+        task.witness.used();
         // Foreign destructors run here, and the task is still counted while they do. The waiter's
         // first: whatever it calls may complete the task, and its output would be left behind.
         drop_quietly(task.waiter.take());

@@ -11,6 +11,7 @@ mod threads;
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread, ThreadId};
@@ -19,7 +20,6 @@ use std::time::Duration;
 use super::executor::{Executor, Seed};
 use super::home::Bell;
 use super::join::JoinHandle;
-use crate::base::sync::Arc;
 
 /// Unparks the owner's thread: a poller without a kernel.
 struct Unpark(Thread);

@@ -11,7 +11,7 @@ struct PanicsAgain;
 
 impl Drop for PanicsAgain {
     fn drop(&mut self) {
-        throw("while the payload was dropped");
+        throw(());
     }
 }
 

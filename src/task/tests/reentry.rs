@@ -155,12 +155,8 @@ struct CallsBack {
 }
 
 impl CallsBack {
-    /// Lives to the end of the program: its wakers count nothing.
-    fn new() -> &'static CallsBack {
-        Box::leak(Box::default())
-    }
-
-    fn waker(&'static self) -> Waker {
+    /// Its waker, which counts nothing: `self` must outlive it and all its clones.
+    fn waker(&self) -> Waker {
         static VTABLE: RawWakerVTable = RawWakerVTable::new(
             |data| {
                 call(|waker| &waker.on_clone, data);
@@ -171,7 +167,8 @@ impl CallsBack {
             |data| call(|waker| &waker.on_drop, data),
         );
         fn call(which: fn(&CallsBack) -> &Callback, data: *const ()) {
-            // SAFETY: the data is a leaked `CallsBack`, which stays on its thread in these tests.
+            // SAFETY: the data is a `CallsBack`, which in these tests outlives its wakers and stays
+            // on its thread.
             if let Some(back) = which(unsafe { &*data.cast::<CallsBack>() }).take() {
                 back();
             }
@@ -183,41 +180,39 @@ impl CallsBack {
 
 #[test]
 fn a_task_that_ends_while_its_joiners_waker_is_cloned_is_not_missed() {
-    let executor: &Executor = Box::leak(Box::new(executor()));
+    let executor = Rc::new(executor());
     let mut task = {
         let _entered = executor.enter();
         spawn(async { 7 })
     };
-    let back = CallsBack::new();
-    back.on_clone.set(Some(Box::new(|| turn(executor))));
+    let back = CallsBack::default();
+    let its_executor = executor.clone();
+    back.on_clone.set(Some(Box::new(move || turn(&its_executor))));
     let waker = back.waker();
     let Poll::Ready(output) = Pin::new(&mut task).poll(&mut Context::from_waker(&waker)) else {
         panic!("it has ended, and nobody is going to wake us")
     };
     assert_eq!(output.unwrap(), 7);
     drop(task);
-    // SAFETY: it was leaked above, and nothing refers to it any more.
-    drop(unsafe { Box::from_raw(std::ptr::from_ref(executor).cast_mut()) });
 }
 
 #[test]
 fn a_task_that_ends_while_its_joiners_waker_is_dropped_leaves_no_output_behind() {
     let census = Arc::new(Census::default());
-    let executor: &Executor = Box::leak(Box::new(executor()));
+    let executor = Rc::new(executor());
     let mut task = {
         let _entered = executor.enter();
         let guest = census.guest();
         spawn(async { guest })
     };
-    let back = CallsBack::new();
+    let back = CallsBack::default();
     let waker = back.waker();
     assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
     std::mem::forget(waker);
-    back.on_drop.set(Some(Box::new(|| turn(executor))));
+    let its_executor = executor.clone();
+    back.on_drop.set(Some(Box::new(move || turn(&its_executor))));
     drop(task);
     census.assert_all_dropped_at_home();
-    // SAFETY: it was leaked above, and nothing refers to it any more.
-    drop(unsafe { Box::from_raw(std::ptr::from_ref(executor).cast_mut()) });
 }
 
 #[test]
@@ -227,7 +222,7 @@ fn a_joiners_waker_may_spawn_and_drop_the_handle_when_it_is_woken() {
     let entered = executor.enter();
     let guest = census.guest();
     let handle = Rc::new(RefCell::new(Some(spawn(async { guest }))));
-    let back = CallsBack::new();
+    let back = CallsBack::default();
     let waker = back.waker();
     let polled = Pin::new(handle.borrow_mut().as_mut().unwrap())
         .poll(&mut Context::from_waker(&waker))
@@ -267,9 +262,10 @@ fn a_joiners_waker_is_cloned_only_when_it_changes() {
 
 #[test]
 fn an_executor_cannot_be_run_from_inside_itself() {
-    let executor: &Executor = Box::leak(Box::new(executor()));
+    let executor = Rc::new(executor());
     let _entered = executor.enter();
-    let task = spawn(async { executor.run(1, 1) });
+    let its_executor = executor.clone();
+    let task = spawn(async move { its_executor.run(1, 1) });
     executor.run(1, 1);
     assert!(joined(task).unwrap_err().is_panic());
     let still_works = spawn(async { 7 });

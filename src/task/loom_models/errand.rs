@@ -1,0 +1,65 @@
+//! An errand that is posted again while it is on its way is run once more, or sees it.
+
+use loom::alloc::Track;
+use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use loom::thread;
+
+use super::{check, executor, join_all, turn_until};
+use crate::task::{Errand, Run};
+
+/// Notes what it has seen when it ran.
+struct Looks {
+    written: [AtomicBool; 2],
+    has_seen_all: AtomicBool,
+    _dropped: Track<()>,
+}
+
+impl Looks {
+    fn new() -> Looks {
+        let no = || AtomicBool::new(false);
+        Looks { written: [no(), no()], has_seen_all: no(), _dropped: Track::new(()) }
+    }
+}
+
+impl Run for Looks {
+    fn run(&self) {
+        if self.written.iter().all(|written| written.load(Relaxed)) {
+            self.has_seen_all.store(true, Relaxed);
+        }
+    }
+}
+
+/// Two threads write and post. The last run has to see both writes: the owner waits for ever, if a
+/// post is lost or doesn't carry them.
+#[test]
+fn two_posts_at_once_are_followed_by_a_run_that_sees_both() {
+    check(2, || {
+        let (executor, bell) = executor();
+        let errand = Errand::new(executor.home(), Looks::new());
+        let producers = [0, 1].map(|number| {
+            let errand = errand.clone();
+            thread::spawn(move || {
+                errand.written[number].store(true, Relaxed);
+                assert!(errand.post());
+            })
+        });
+        turn_until(&executor, &bell, || errand.has_seen_all.load(Relaxed));
+        join_all(producers);
+    });
+}
+
+/// An errand that is on its way when the executor ends is dropped with its last clone.
+#[test]
+fn an_errand_is_posted_while_the_executor_ends() {
+    check(3, || {
+        let (executor, _bell) = executor();
+        let errand = Errand::new(executor.home(), Looks::new());
+        let producers = [errand.clone(), errand].map(|errand| {
+            thread::spawn(move || {
+                errand.post();
+            })
+        });
+        drop(executor);
+        join_all(producers);
+    });
+}

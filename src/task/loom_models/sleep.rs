@@ -1,0 +1,53 @@
+//! Mail for an owner that is about to sleep wakes it.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use loom::thread;
+
+use super::{check, executor, join_all, spawn_polled, turn_until};
+
+/// Two producers post to an owner that sleeps whenever it finds nothing: it hears of both jobs.
+#[test]
+fn a_post_wakes_an_owner_that_is_about_to_sleep() {
+    check(2, || {
+        let (executor, bell) = executor();
+        let arrived = Arc::new(AtomicUsize::new(0));
+        let producers = [(); 2].map(|()| {
+            let (home, arrived) = (executor.home(), arrived.clone());
+            thread::spawn(move || {
+                let posted = home.post(move || {
+                    arrived.fetch_add(1, Relaxed);
+                });
+                assert!(posted.is_ok());
+            })
+        });
+        turn_until(&executor, &bell, || arrived.load(Relaxed) == 2);
+        join_all(producers);
+    });
+}
+
+/// A wake reaches a task whose owner is about to sleep, twice in a row: the second one meets an
+/// owner that is being woken by the first.
+#[test]
+fn a_wake_wakes_an_owner_that_is_about_to_sleep() {
+    check(3, || {
+        let (executor, bell) = executor();
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let (seen, mut polls) = (wakes.clone(), 0);
+        let (task, waker) = spawn_polled(&executor, move |_| {
+            polls += 1;
+            assert!(polls <= 2, "a poll without a wake");
+            if seen.load(Relaxed) == 2 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let producer = thread::spawn(move || {
+            for _ in 0..2 {
+                wakes.fetch_add(1, Relaxed);
+                waker.wake_by_ref();
+            }
+        });
+        turn_until(&executor, &bell, || task.is_finished());
+        producer.join().unwrap();
+    });
+}
