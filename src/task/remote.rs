@@ -206,7 +206,7 @@ impl<T> Future for RemoteJoinHandle<T> {
             }
             (None, false, state.joiner.replace(waker))
         });
-        drop(unused);
+        drop_quietly(unused);
         if !finished {
             return Poll::Pending;
         }
