@@ -10,7 +10,6 @@
 //! | [`net`], [`time`] | sockets and timers for tasks |
 //! | [`Acceptor`], [`Connector`], [`ReactorHandle::serve`] | connections in and out |
 //! | [`PollerHandle`], [`ReactorHandle`] | the way in from other threads |
-#![allow(dead_code)]
 
 mod base;
 #[cfg(feature = "blocking")]

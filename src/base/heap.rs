@@ -68,6 +68,7 @@ impl Heap {
     }
 
     /// The key with which `item` is in the heap.
+    #[cfg(test)]
     pub(crate) fn key(&self, item: u32) -> Option<u64> {
         let place = *self.places.get(item as usize)?;
         self.nodes.get(place as usize).map(|node| node.key)

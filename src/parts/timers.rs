@@ -47,6 +47,7 @@ impl<T> Timers<T> {
     }
 
     /// How many there are, armed or spent.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -98,11 +98,6 @@ impl ReactorHandle {
     pub(crate) fn is_shutting_down(&self) -> bool {
         self.shared.shutting_down.load(Ordering::Relaxed)
     }
-
-    /// Whether both are the same reactor's.
-    pub(crate) fn is_same(&self, other: &ReactorHandle) -> bool {
-        Arc::ptr_eq(&self.shared, &other.shared)
-    }
 }
 
 impl fmt::Debug for ReactorHandle {

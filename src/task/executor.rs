@@ -91,6 +91,7 @@ impl Executor {
     }
 
     /// The way in for other threads.
+    #[cfg(test)]
     pub(crate) fn home(&self) -> HomeRef {
         // SAFETY: the executor keeps the home alive.
         unsafe { HomeRef::new(self.home) }
@@ -227,11 +228,6 @@ impl Executor {
     #[inline]
     pub(crate) fn wakes(&self) -> (u64, u64) {
         (self.owner().wakes.get(), self.owner().wakes_by_mail.get())
-    }
-
-    /// How many tasks there have been.
-    pub(crate) fn spawned(&self) -> usize {
-        self.owner().spawned.get()
     }
 
     /// Drops every future, and from now on every new one at once. Says how many there were.

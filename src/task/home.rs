@@ -238,11 +238,6 @@ impl HomeRef {
     pub(super) fn pointer(&self) -> NonNull<Home> {
         self.home
     }
-
-    /// Whether both are the same home.
-    pub(crate) fn is_same(&self, other: &HomeRef) -> bool {
-        self.home == other.home
-    }
 }
 
 impl Clone for HomeRef {

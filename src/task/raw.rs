@@ -63,8 +63,6 @@ struct TaskVTable {
     layout: Layout,
     /// Where output is found, from the header's address on.
     stage_offset: usize,
-    /// The type of the future, for reports.
-    type_name: fn() -> &'static str,
     /// Where the name is found, if the task has one.
     name_offset: Option<usize>,
 }
@@ -113,7 +111,6 @@ impl<F: Future> VTableOf<F> {
             drop_output: drop_output::<F>,
             layout,
             stage_offset: std::mem::offset_of!(Task<F>, stage),
-            type_name: std::any::type_name::<F>,
             name_offset,
         }
     }
@@ -323,11 +320,6 @@ impl Header {
     #[inline]
     pub(super) fn has(&self, flag: u32) -> bool {
         self.flags.get() & flag != 0
-    }
-
-    /// The type of its future.
-    pub(super) fn type_name(&self) -> &'static str {
-        (self.vtable().type_name)()
     }
 
     /// Whether this thread is the owner and keeps its own count for this task.
