@@ -12,7 +12,7 @@ struct Counter {
     waiting: AtomicUsize,
     taken: AtomicUsize,
     calls: AtomicUsize,
-    drops: Drops,
+    _drops: Drops,
 }
 
 /// Counts its drops.
@@ -72,7 +72,7 @@ fn what_eight_threads_put_in_is_all_taken_out() {
 #[test]
 fn an_executor_that_has_ended_refuses_and_frees_what_is_on_its_way() {
     let drops = Arc::new(AtomicUsize::new(0));
-    let counter = || Counter { drops: Drops(drops.clone()), ..Counter::default() };
+    let counter = || Counter { _drops: Drops(drops.clone()), ..Counter::default() };
     let executor = executor();
     let on_its_way = Errand::new(executor.home(), counter());
     let later = Errand::new(executor.home(), counter());
