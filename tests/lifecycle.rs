@@ -74,6 +74,9 @@ impl EvHandler for Fails {
         self.reach(Callback::Read)
     }
     fn on_write_high(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        if self.at == Callback::WriteLow {
+            self.closed.send("not yet: its output is queued".into()).unwrap();
+        }
         self.reach(Callback::WriteHigh)
     }
     fn on_write_low(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
@@ -106,6 +109,8 @@ fn fails_at(at: Callback, by: Fault) {
         Callback::Read | Callback::WriteHigh => client.write_all(b"x").unwrap(),
         Callback::WriteLow => {
             client.write_all(b"x").unwrap();
+            // Read earlier, all of it might fit into the kernel, and nothing would be queued.
+            reasons.recv_timeout(PATIENCE).expect("its output is queued");
             // It ends before the last bytes have come.
             let _ = io::copy(&mut (&client).take(6 << 20), &mut io::sink());
         }
@@ -116,7 +121,8 @@ fn fails_at(at: Callback, by: Fault) {
         }
         Callback::Open | Callback::Write | Callback::Timeout => {}
     }
-    let reason = reasons.recv_timeout(PATIENCE).expect("on_close is called");
+    let reason = reasons.recv_timeout(PATIENCE);
+    let reason = reason.unwrap_or_else(|_| panic!("{at:?} {by:?}: on_close is called"));
     let is_right = match (at, by) {
         (Callback::Close, _) => reason == "Requested",
         (_, Fault::Error) => reason.contains("a fault"),
