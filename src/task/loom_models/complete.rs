@@ -1,4 +1,10 @@
 //! A task that ends while it is woken is freed once, after the last use.
+//!
+//! Seen to fail by a use that isn't ordered with the freeing, or comes after it: when `retire`
+//! ignores the remote count, or loads it relaxed, or never makes the counts one; when either half
+//! of `retire` doesn't look at MAILED, or `run_ended` doesn't; when `arrive` doesn't look at
+//! QUEUED; when `mail` doesn't look at MERGED; when `drop_reference` doesn't release, or doesn't
+//! acquire; when `counts_locally` is true on other threads.
 
 use std::task::{Poll, Waker};
 

@@ -1,4 +1,8 @@
 //! The two counts of a task give its true number of references at its end.
+//!
+//! Seen to fail by a leak: when the remote count is looked at and then taken, and not at once; when
+//! `retire` leaves what the counts had drifted apart in the owner's. By a use after the freeing:
+//! when MAILED is lost with the count.
 
 use std::task::Poll;
 

@@ -1,4 +1,8 @@
-//! An errand that is posted again while it is on its way is run once more, or sees it.
+//! An errand that is posted again while it is on its way is run once more, or its run sees it.
+//!
+//! Seen to fail by a deadlock, since the last run misses a write: when it is taken off its way
+//! after the run. By two unordered accesses to the node's link: when either side of
+//! `is_on_its_way` is relaxed. By a leak: when a refused errand isn't taken back.
 
 use loom::alloc::Track;
 use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -6,15 +6,20 @@
 //! | file | property |
 //! |---|---|
 //! | `sleep` | mail for an owner that is about to sleep wakes it |
-//! | `wake` | each wake is followed by a poll that sees what came before it; a node is pushed once |
+//! | `wake` | each wake is followed by a poll that sees what came before; a node is pushed once |
 //! | `complete` | a task that ends while it is woken is freed once, after the last use |
 //! | `ends` | so is one whose executor ends, and the home; jobs are run, dropped or given back |
 //! | `join` | an abort from elsewhere against a completion: one result, the future dropped once |
-//! | `errand` | an errand that is posted again while it is on its way is run once more, or sees it |
+//! | `errand` | what is posted again while it is on its way is run once more, or its run sees it |
 //! | `count` | the two counts of a task give its true number of references at the end |
 //!
 //! The owner's cells and links are loom's too (`base::sync`): whoever breaks **Owner** or **Link**
-//! breaks a model. Each model says which breaks it was seen to find.
+//! breaks a model. And what is freed by hand has a `Witness` in it, which knows a use after that, a
+//! use that is not ordered with it, a second time, and none at all.
+//!
+//! Each file says by which breaks its models were seen to fail, and how; all of them with two
+//! preemptions. One break no model finds: `push` may load CLOSED relaxed, as loom lets every
+//! read-modify-write see the newest value.
 
 mod complete;
 mod count;

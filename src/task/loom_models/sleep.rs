@@ -1,4 +1,9 @@
 //! Mail for an owner that is about to sleep wakes it.
+//!
+//! Seen to fail, each by a deadlock, since the owner sleeps for ever: when `park` stores PARKED
+//! without looking; when `unpark` clears the head without looking; when `push` makes up its mind
+//! about the bell at its first look, and not at the one that succeeded; when `take` looks and then
+//! clears; when the bell isn't rung. `a_wake` also when `unmail` comes after the poll.
 
 use std::sync::Arc;
 use std::task::Poll;

@@ -88,16 +88,16 @@ fn a_panic_of_a_turn_drops_the_driven_future_and_its_output() {
     }
 }
 
-/// Without the guard on `running` the abort below would drop the future a second time.
+/// Else a task that was aborted and queued would be dropped a second time, inside of its drop.
 #[test]
 fn a_driven_futures_drop_cannot_run_the_executor() {
     let executor = executor();
     let _entered = executor.enter();
-    let runs = Cell::new(0);
+    let was_refused = Cell::new(false);
     let guard = OnDrop(|| {
         let nested = catch_unwind(AssertUnwindSafe(|| executor.open_mail(1)));
-        runs.set(runs.get() + 1);
-        assert!(nested.is_err());
+        // Asserted below: a panic in here would be caught.
+        was_refused.set(nested.is_err());
     });
     assert!(executor.home().post(|| {}).is_ok());
     let future = async {
@@ -106,5 +106,5 @@ fn a_driven_futures_drop_cannot_run_the_executor() {
     };
     let outcome = executor.drive(future, || Err("no turn"));
     assert!(outcome.is_err());
-    assert_eq!(runs.get(), 1);
+    assert!(was_refused.get());
 }
