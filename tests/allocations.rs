@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::counting::{Counting, allocations};
 use common::{Server, ask, connect};
-use corepoll::{Action, EvContext, EvHandler, TimerId, block_on, net, time};
+use corepoll::{Action, Budget, EvContext, EvHandler, Reactor, TimerId, block_on, net, time};
 use futures::{AsyncReadExt, AsyncWriteExt};
 
 #[global_allocator]
@@ -51,6 +51,21 @@ impl EvHandler for Echo {
         }
         cx.write(&answer(&data))?;
         Ok(Action::Keep)
+    }
+}
+
+/// Reads until it is told that there is no more for now.
+struct EchoUntilWouldBlock;
+
+impl EvHandler for EchoUntilWouldBlock {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        loop {
+            let data = cx.read()?;
+            if data.is_empty() {
+                return Ok(Action::Close);
+            }
+            cx.write(&answer(&data))?;
+        }
     }
 }
 
@@ -152,6 +167,17 @@ fn a_hundred_thousand_dropped_sleeps_leave_their_places() {
 fn a_request_to_a_handler_allocates_nothing() {
     let (_server, addr) = Server::of_handlers(|| Echo);
     assert_eq!(allocated_by_requests(addr), 0);
+}
+
+#[test]
+fn a_handler_that_spends_its_budget_allocates_nothing() {
+    for read_per_event in [1, 1 << 20] {
+        let mut budget = Budget::default();
+        budget.read_per_event = read_per_event;
+        let server = Server::build(Reactor::builder().pollers(1).budget(budget));
+        let addr = server.listen(|| EchoUntilWouldBlock);
+        assert_eq!(allocated_by_requests(addr), 0);
+    }
 }
 
 #[test]

@@ -135,8 +135,8 @@ impl<'a> EvContext<'a> {
         let buffers = &self.local.buffers;
         // What nearly every read is, small enough to become part of its caller.
         if let (Some(fd), true) = (&self.fd, self.connection.has(bits::SOCKET))
-            && let Some(mut buffer) = buffers.take()
             && self.read_left > 0
+            && let Some(mut buffer) = buffers.take()
         {
             match stream::recv_uncounted(fd.as_fd(), &mut buffer) {
                 Ok(count) if count > 0 => {
