@@ -107,10 +107,11 @@ impl LocalPoller {
         self.rung.set(false);
         self.poller.executor().unpark();
         let timeout = if self.poller.run_tasks() > 0 { Some(Duration::ZERO) } else { timeout };
-        self.poller.turn(timeout)?;
+        let turned = self.poller.turn(timeout);
         self.poller.run_tasks();
         drop(entered);
-        self.settle()
+        // After a failure too: later wakes must still make the descriptor readable.
+        self.settle().and(turned)
     }
 
     /// When the next timer is due, or now, if there is something to do already; `None` if only an
