@@ -53,6 +53,11 @@ impl Pipe {
 fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
     let flags = (libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK) as usize;
     let arguments = [from.as_raw_fd() as usize, 0, to.as_raw_fd() as usize, 0, most, flags];
-    // SAFETY: both offsets are null, as they are for pipes and sockets.
-    checked(unsafe { syscall(libc::SYS_splice, arguments) })
+    loop {
+        // SAFETY: both offsets are null, as they are for pipes and sockets.
+        match checked(unsafe { syscall(libc::SYS_splice, arguments) }) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
