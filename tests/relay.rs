@@ -358,7 +358,8 @@ fn a_busy_relay_lets_other_tasks_run() {
     });
     let turns = block_on(task).unwrap();
     assert!(common::read_to_end(&far) == bytes, "bytes were damaged");
-    let least = bytes.len() / SHARE - 1;
+    // A few shares go in each turn, both ways.
+    let least = bytes.len() / SHARE / 8;
     assert!(turns >= least, "{turns} turns of another task, and not {least}");
     running.handle().shutdown(Duration::ZERO);
     running.join().unwrap();

@@ -86,6 +86,13 @@ enum Failure {
     Target(io::Error),
 }
 
+/// What is taken at once in the beginning, in bytes, and from a source whose target is slow.
+const LEAST_SHARE: usize = 64 * 1024;
+
+/// How many times `Budget::read_per_event` goes each way in a turn: nobody looks at these bytes, so
+/// they cost less than what a callback reads.
+const EVENTS_A_TURN: usize = 4;
+
 /// One direction of a relay: everything that its source sends goes to its target, in order. What
 /// is on its way when it is dropped is lost.
 #[derive(Debug)]
@@ -97,6 +104,9 @@ pub(crate) struct Way {
     held: usize,
     /// How many have reached the target.
     moved: u64,
+    /// How many are taken at once. It grows while the target takes all of them, so that a firehose
+    /// costs little; and shrinks when it doesn't, so that little is held for a slow one.
+    share: usize,
     /// Bytes go through a buffer.
     copies: bool,
     stage: Stage,
@@ -104,10 +114,11 @@ pub(crate) struct Way {
 
 impl Way {
     const fn new() -> Way {
-        Way { carrier: None, held: 0, moved: 0, copies: false, stage: Stage::Flowing }
+        let (held, moved, share) = (0, 0, LEAST_SHARE);
+        Way { carrier: None, held, moved, share, copies: false, stage: Stage::Flowing }
     }
 
-    /// Moves what can be moved, up to `Budget::read_per_event`.
+    /// Moves what can be moved, up to a few times `Budget::read_per_event`.
     fn pump(&mut self, from: &impl End, to: &impl End, local: &Local) -> Result<Step, Failure> {
         if self.stage == Stage::Over {
             return Ok(Step::Over);
@@ -127,10 +138,11 @@ impl Way {
     }
 
     fn go_on(&mut self, from: &impl End, to: &impl End, local: &Local) -> Result<Step, Failure> {
-        let mut left = local.budget.read_per_event;
+        let mut left = local.budget.read_per_event.saturating_mul(EVENTS_A_TURN);
         loop {
-            if let Some(step) = unless_blocked(self.unload(to), Direction::Write, Failure::Target)?
-            {
+            let unloaded = self.unload(to);
+            if let Some(step) = unless_blocked(unloaded, Direction::Write, Failure::Target)? {
+                self.share = LEAST_SHARE;
                 return Ok(step);
             }
             match self.stage {
@@ -139,10 +151,13 @@ impl Way {
                 Stage::Ended => return self.pass_end_on(to),
                 Stage::Over => return Ok(Step::Over),
             }
-            let loaded =
-                self.load(from, left, local).map(|()| left = left.saturating_sub(self.held));
+            let loaded = self.load(from, left.min(self.share), local);
             if let Some(step) = unless_blocked(loaded, Direction::Read, Failure::Source)? {
                 return Ok(step);
+            }
+            left = left.saturating_sub(self.held);
+            if self.held == self.share {
+                self.share = (2 * self.share).min(PIPE_CAPACITY);
             }
         }
     }
@@ -183,7 +198,7 @@ impl Way {
             self.carrier = local.take_pipe().ok().map(Carrier::Pipe);
         }
         if let Some(Carrier::Pipe(pipe)) = &self.carrier {
-            let loaded = from.try_io(Direction::Read, |fd| pipe.fill(fd, most.min(PIPE_CAPACITY)));
+            let loaded = from.try_io(Direction::Read, |fd| pipe.fill(fd, most));
             if !is_unsuitable(&loaded) {
                 return Some(loaded);
             }

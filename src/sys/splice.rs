@@ -6,6 +6,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use super::stream::{self, without_sigpipe};
 use super::syscall::{checked, syscall};
 
+/// What a pipe holds without any settings: pipe(7).
+const LEAST_CAPACITY: libc::c_int = 64 * 1024;
+
 /// A pipe that nobody else knows. Both ends are CLOEXEC and non-blocking: see pipe(7).
 #[derive(Debug)]
 pub(crate) struct Pipe {
@@ -14,8 +17,11 @@ pub(crate) struct Pipe {
 }
 
 impl Pipe {
-    /// A pipe that holds `capacity` bytes, or what the system gives: past
-    /// /proc/sys/fs/pipe-user-pages-soft of one user's pages it is less.
+    /// A pipe that holds `capacity` bytes, or the system's default.
+    ///
+    /// # Errors
+    /// pipe2(2)'s; and `QuotaExceeded` when the user has so many pipes that new ones are tiny
+    /// (/proc/sys/fs/pipe-user-pages-soft), and a copy is cheaper.
     pub(crate) fn new(capacity: usize) -> io::Result<Pipe> {
         let mut ends: [libc::c_int; 2] = [-1; 2];
         // SAFETY: `ends` has room for two descriptors.
@@ -26,7 +32,14 @@ impl Pipe {
         let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
         let size = libc::c_int::try_from(capacity).unwrap_or(libc::c_int::MAX);
         // SAFETY: takes no pointers. When it fails the pipe is as large as it was.
-        unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, size) };
+        let mut given = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, size) };
+        if given < 0 {
+            // SAFETY: takes no pointers.
+            given = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_GETPIPE_SZ) };
+        }
+        if given < LEAST_CAPACITY {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
         Ok(Pipe { reader, writer })
     }
 

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`protocol`] | what is answered; the same code in every peer |
 //! | [`peers`] | one file a server |
+//! | [`proxies`] | one file a proxy, and they as a program |
 //! | [`server`], [`load`] | the two ends as programs |
 //! | [`fanout`] | one message to many: a program, one file a peer |
 //! | [`driver`] | one file a measurement |
@@ -19,5 +20,6 @@ pub mod fanout;
 pub mod load;
 pub mod peers;
 pub mod protocol;
+pub mod proxies;
 pub mod server;
 pub mod sys;

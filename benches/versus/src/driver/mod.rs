@@ -17,6 +17,7 @@ mod fanout;
 mod idle;
 mod instructions;
 mod process;
+mod relay;
 mod sampler;
 mod syscalls;
 mod table;
@@ -28,6 +29,7 @@ versus QUESTION [options]
   cpu               user CPU time a request, and its ratio to the first peer (better with perf)
   idle              resident bytes an idle connection
   fanout            CPU time of one message to many connections, for each of them
+  relay             CPU time a byte of a proxy: splice, and copies
 options
   --peers A,B,..    default by the question; the first is what the others are held against
   --protocol NAME   plaintext | echo; default echo for instructions, else plaintext
@@ -35,11 +37,12 @@ options
   --pipeline N      requests sent at once on a connection; default 1
   --size BYTES      of an echo request, of a message; default 64
   --requests N      measured a run, messages for fanout; default by the question
-  --rounds N        of cpu and fanout: how often each peer has its turn; default 9
+  --rounds N        of cpu, fanout and relay: how often each peer has its turn; default 9
+  --bytes N         of relay: how many go each way in a turn; default 1 GiB
   --ticks           of cpu: take the times from /proc even if there is perf
 also
-  versus server ..  the server of this build, versus load ..  its load, versus room ..  its fan-out;
-                    see their --help";
+  versus server ..  the server of this build, versus load ..  its load, versus room ..  its fan-out,
+                    versus proxy ..  its proxies; see their --help";
 
 /// How long a server may take to come up and to go down; under valgrind this is seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,6 +57,7 @@ struct Plan {
     size: usize,
     requests: Option<u64>,
     rounds: usize,
+    bytes: u64,
     ticks: bool,
 }
 
@@ -93,11 +97,13 @@ pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
         "server" => return crate::server::main(parser),
         "load" => return crate::load::main(parser),
         "room" => return crate::fanout::main(parser),
+        "proxy" => return crate::proxies::main(parser),
         "syscalls" => syscalls::measure,
         "instructions" => instructions::measure,
         "cpu" => cpu::measure,
         "idle" => idle::measure,
         "fanout" => fanout::measure,
+        "relay" => relay::measure,
         other => return Err(failure(format!("no question {other:?}; see --help"))),
     };
     measure(&read_plan(parser)?)
@@ -112,6 +118,7 @@ fn read_plan(mut parser: lexopt::Parser) -> Result<Plan, Error> {
         size: 64,
         requests: None,
         rounds: 9,
+        bytes: 1 << 30,
         ticks: false,
     };
     while let Some(arg) = parser.next()? {
@@ -125,6 +132,7 @@ fn read_plan(mut parser: lexopt::Parser) -> Result<Plan, Error> {
             Long("pipeline") => plan.pipeline = parser.value()?.parse()?,
             Long("size") => plan.size = parser.value()?.parse()?,
             Long("requests") => plan.requests = Some(parser.value()?.parse()?),
+            Long("bytes") => plan.bytes = parser.value()?.parse()?,
             Long("ticks") => plan.ticks = true,
             Long("rounds") => plan.rounds = parser.value()?.parse()?,
             other => return Err(other.unexpected().into()),

@@ -12,6 +12,7 @@ use super::PATIENCE;
 use crate::args::{Error, failure};
 use crate::peers::Peer;
 use crate::protocol::Kind;
+use crate::proxies::Proxy;
 use crate::sys;
 
 /// The CPU of the server, and that of the load.
@@ -35,6 +36,17 @@ impl Server {
     pub(super) fn start(wrapper: &[String], peer: Peer, protocol: Kind) -> Result<Server, Error> {
         let mut command = command(wrapper)?;
         command.args(["server", "--peer", peer.name(), "--protocol", protocol.name()]);
+        Server::launch(command, peer.name())
+    }
+
+    /// Starts a proxy to `upstream`, and waits until it listens.
+    pub(super) fn start_proxy(proxy: Proxy, upstream: SocketAddr) -> Result<Server, Error> {
+        let mut command = command(&[])?;
+        command.args(["proxy", "--proxy", proxy.name(), "--upstream", &upstream.to_string()]);
+        Server::launch(command, proxy.name())
+    }
+
+    fn launch(mut command: Command, name: &str) -> Result<Server, Error> {
         command.args(pin_args(SERVER_CPU)).stdout(Stdio::piped());
         let mut child = spawn(&mut command)?;
         match read_announcement(&mut child) {
@@ -42,7 +54,7 @@ impl Server {
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                Err(failure(format!("{}: {error}", peer.name())))
+                Err(failure(format!("{name}: {error}")))
             }
         }
     }
@@ -50,6 +62,17 @@ impl Server {
     /// User and system CPU time so far, in seconds.
     pub(super) fn cpu_seconds(&self) -> Result<(f64, f64), Error> {
         cpu_seconds(self.pid)
+    }
+
+    /// CPU time so far of all its threads, in nanoseconds.
+    pub(super) fn cpu_nanoseconds(&self) -> Result<u64, Error> {
+        let mut total = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let time = text.split(' ').next().ok_or_else(|| failure("an empty schedstat"))?;
+            total += time.parse::<u64>()?;
+        }
+        Ok(total)
     }
 
     /// Resident memory in bytes, by a walk over the page tables: VmRSS in `status` is off by the
@@ -128,6 +151,15 @@ fn read_announcement(child: &mut Child) -> Result<(SocketAddr, i32), Error> {
     let mut lines = BufReader::new(out).lines();
     let mut next = || lines.next().ok_or_else(|| failure("it ended before it listened"));
     Ok((next()??.parse()?, next()??.parse()?))
+}
+
+/// Keeps this process where a load would be.
+pub(super) fn pin_to_load_cpu() -> Result<(), Error> {
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    if cpus >= 2 {
+        sys::pin_to(LOAD_CPU)?;
+    }
+    Ok(())
 }
 
 pub(super) fn pin_args(cpu: usize) -> Vec<String> {

@@ -124,7 +124,7 @@ fn run_with<P: Protocol>(peer: Peer, options: &Options) -> io::Result<()> {
 
 /// Prints the two lines that whoever started the server waits for: by one write, since one who
 /// wants only the first may be gone before a second.
-fn announce(addr: SocketAddr) -> io::Result<()> {
+pub(crate) fn announce(addr: SocketAddr) -> io::Result<()> {
     let lines = format!("{addr}\n{}\n", std::process::id());
     let mut out = io::stdout().lock();
     out.write_all(lines.as_bytes())?;
