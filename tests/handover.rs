@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
@@ -55,14 +56,17 @@ enum Then {
     Drops,
 }
 
-/// Queues much output, and gives the connection to a task.
-struct Gives(Then);
+/// Queues much output, says so, and gives the connection to a task. The client reads after that:
+/// earlier, the kernel might take all of it.
+struct Gives(Then, mpsc::Sender<()>);
 
 impl EvHandler for Gives {
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         let _ = cx.read()?;
         cx.write(&pattern(QUEUED))?;
         assert!(cx.pending_output() > 0, "the kernel takes all of it: queue more");
+        // The test that lets the peer never read doesn't ask.
+        let _ = self.1.send(());
         let mut stream = cx.take_stream()?;
         assert_eq!(cx.pending_output(), 0);
         let then = self.0;
@@ -99,9 +103,11 @@ impl EvHandler for Gives {
 }
 
 fn queued_output_arrives(then: Then, tail: &[u8]) {
-    let (running, listening) = serve(move || Gives(then));
+    let (queued, is_queued) = mpsc::channel();
+    let (running, listening) = serve(move || Gives(then, queued.clone()));
     let mut client = client(&listening);
     client.write_all(b"go").unwrap();
+    is_queued.recv_timeout(PATIENCE).expect("output is queued");
     let mut got = vec![0; QUEUED];
     client.read_exact(&mut got).unwrap();
     assert!(got == pattern(QUEUED), "queued output is damaged");
@@ -140,9 +146,11 @@ fn queued_output_outlives_the_stream() {
 
 #[test]
 fn a_shutdown_waits_for_the_output_of_a_dropped_stream() {
-    let (running, listening) = serve(|| Gives(Then::Drops));
+    let (queued, is_queued) = mpsc::channel();
+    let (running, listening) = serve(move || Gives(Then::Drops, queued.clone()));
     let mut client = client(&listening);
     client.write_all(b"go").unwrap();
+    is_queued.recv_timeout(PATIENCE).expect("output is queued");
     let mut got = vec![0; QUEUED];
     client.read_exact(&mut got[..1]).unwrap();
     running.handle().shutdown(PATIENCE);
@@ -157,8 +165,9 @@ fn a_peer_that_never_reads_is_waited_for_no_longer_than_the_linger() {
     let mut budget = Budget::default();
     budget.close_linger = Duration::from_millis(50);
     let reactor = Reactor::builder().pollers(1).budget(budget).build().unwrap();
-    let listening =
-        Acceptor::new("127.0.0.1:0").listen(&reactor.handle(), || Gives(Then::Drops)).unwrap();
+    let listening = Acceptor::new("127.0.0.1:0")
+        .listen(&reactor.handle(), || Gives(Then::Drops, mpsc::channel().0))
+        .unwrap();
     let running = reactor.start().unwrap();
     let mut client = client(&listening);
     client.write_all(b"go").unwrap();
