@@ -38,6 +38,21 @@ impl Interest {
         Interest(self.0 | Interest::EDGE.0)
     }
 
+    /// All bits that [`Interest::bits`] may have on.
+    pub(crate) const ALL_BITS: u32 = 7;
+
+    /// As a part of a word: readable is the lowest bit.
+    #[inline]
+    pub(crate) const fn bits(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The inverse of [`Interest::bits`]; what stands above them is left out.
+    #[inline]
+    pub(crate) const fn from_bits(bits: u32) -> Interest {
+        Interest((bits & Interest::ALL_BITS) as u8)
+    }
+
     /// The same interest without readable.
     pub(crate) const fn not_readable(self) -> Interest {
         Interest(self.0 & !Interest::READABLE.0)

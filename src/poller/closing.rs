@@ -9,7 +9,7 @@ use crate::sys::socket;
 use crate::task::drop_quietly;
 
 use super::connecting::poller_ended;
-use super::connection::{Body, Connection, State, bits};
+use super::connection::{Connection, State, bits};
 use super::context::EvContext;
 use super::handler::{Action, CloseReason};
 use super::lingering::Thrown;
@@ -135,9 +135,10 @@ impl Local {
             handler.on_close(cx, reason);
             Ok(Action::Keep)
         });
-        let Some(Body { handler, fd }) = connection.take_body() else {
+        let Some(fd) = connection.take_fd() else {
             return drop(self.remove(connection.token));
         };
+        let handler = connection.take_handler();
         let lingers = is_in_peace && self.deserves_lingering(connection, fd.as_fd());
         let closing = if lingers { self.linger(connection, fd).err() } else { Some(fd) };
         if closing.is_some() {

@@ -323,9 +323,9 @@ impl Local {
 
     /// Calls `on_connect_fail`: the handler's only call.
     pub(crate) fn connect_fail(&self, mut handler: Box<dyn EvHandler>, error: io::Error) {
-        assert!(!self.in_callback.replace(true), "callbacks never nest");
+        let running = self.begin_callback();
         call_quietly(|| handler.on_connect_fail(error));
-        self.in_callback.set(false);
+        drop(running);
         drop_quietly(handler);
     }
 }

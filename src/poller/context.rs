@@ -47,25 +47,24 @@ pub struct EvContext<'a> {
     pub(crate) local: &'a Local,
     pub(super) connection: &'a Connection,
     /// The descriptor; None once a stream has taken it.
-    pub(super) fd: Option<OwnedFd>,
+    pub(super) fd: &'a mut Option<OwnedFd>,
     /// Bytes that may still be read for this event.
     read_left: usize,
 }
 
 impl<'a> EvContext<'a> {
     #[inline]
-    pub(super) fn new(local: &'a Local, connection: &'a Connection, fd: OwnedFd) -> EvContext<'a> {
-        EvContext { local, connection, fd: Some(fd), read_left: local.budget.read_per_event }
+    pub(super) fn new(
+        local: &'a Local,
+        connection: &'a Connection,
+        fd: &'a mut Option<OwnedFd>,
+    ) -> EvContext<'a> {
+        EvContext { local, connection, fd, read_left: local.budget.read_per_event }
     }
 
     /// In this callback nothing is read.
     pub(super) fn refuse_to_read(&mut self) {
         self.read_left = 0;
-    }
-
-    #[inline]
-    pub(super) fn take_fd(&mut self) -> Option<OwnedFd> {
-        self.fd.take()
     }
 
     /// The connection's name in its poller.
@@ -129,46 +128,33 @@ impl<'a> EvContext<'a> {
     /// [`io::ErrorKind::WouldBlock`] when there is nothing to read now, or when this event's
     /// budget (`Budget::read_per_event`) is spent: on_read comes again for the rest. Otherwise
     /// the connection's error.
-    // Always: a chunk that is returned in registers saves a tenth of the whole path.
+    // Always: a chunk that stays in registers saves a tenth of the whole path.
     #[inline(always)]
     pub fn read(&mut self) -> io::Result<Chunk<'a>> {
         let buffers = &self.local.buffers;
-        // What nearly every read is, small enough to become part of its caller.
-        if let (Some(fd), true) = (&self.fd, self.connection.has(bits::SOCKET))
-            && self.read_left > 0
-            && let Some(mut buffer) = buffers.take()
-        {
-            match stream::recv_uncounted(fd.as_fd(), &mut buffer) {
-                Ok(count) if count > 0 => {
-                    self.local.recorder.bytes_in(count);
-                    self.note_read(count);
-                    return Ok(buffers.chunk(buffer, count));
-                }
-                other => {
-                    buffers.take_back(buffer);
-                    return self.read_rarely(Some(other));
-                }
-            }
-        }
-        self.read_rarely(None)
-    }
-
-    /// The end, an error, the first read of all, another kind of descriptor, a spent budget.
-    #[cold]
-    fn read_rarely(&mut self, known: Option<io::Result<usize>>) -> io::Result<Chunk<'a>> {
-        let buffers = &self.local.buffers;
         let mut buffer = buffers.take().unwrap_or_else(|| buffers.another());
-        let received = match known {
-            Some(nothing) => self.received_nothing(nothing),
-            None => self.receive(&mut buffer),
-        };
-        match received {
+        match self.receive_plainly(&mut buffer) {
             Ok(count) => Ok(buffers.chunk(buffer, count)),
             Err(error) => {
                 buffers.take_back(buffer);
                 Err(error)
             }
         }
+    }
+
+    /// What nearly every read is, small enough to become part of its caller.
+    #[inline(always)]
+    fn receive_plainly(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        if let (Some(fd), true) = (&*self.fd, self.connection.has(bits::SOCKET))
+            && self.read_left > 0
+        {
+            let received = stream::recv_uncounted(fd.as_fd(), space);
+            let Ok(count @ 1..) = received else { return self.received_nothing(received) };
+            self.local.recorder.bytes_in(count);
+            self.note_read(count);
+            return Ok(count);
+        }
+        self.receive(space)
     }
 
     /// Reads what there is into `buf`; 0 is the end of the stream, if `buf` isn't empty.
@@ -182,6 +168,8 @@ impl<'a> EvContext<'a> {
         self.receive(buf)
     }
 
+    /// As `receive_plainly`, for any descriptor, and after a spent budget.
+    #[inline(never)]
     fn receive(&mut self, space: &mut [u8]) -> io::Result<usize> {
         if self.read_left == 0 {
             return Err(self.spent());
@@ -205,7 +193,6 @@ impl<'a> EvContext<'a> {
 
     #[inline]
     fn note_read(&mut self, count: usize) {
-        self.local.has_read.set(true);
         self.read_left = self.read_left.saturating_sub(count);
     }
 
@@ -242,7 +229,7 @@ impl<'a> EvContext<'a> {
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut sent = Ok(0);
         // What nearly every write is, small enough to become part of its caller.
-        if let (Some(fd), true) = (&self.fd, self.may_send_now()) {
+        if let (Some(fd), true) = (&*self.fd, self.may_send_now()) {
             sent = stream::send_uncounted(fd.as_fd(), bytes);
             self.local.has_written.set(true);
             if matches!(sent, Ok(count) if count == bytes.len()) {
@@ -295,8 +282,7 @@ impl<'a> EvContext<'a> {
     /// It is a socket, nothing is queued before it, nobody else writes, and the connection goes on.
     #[inline]
     fn may_send_now(&self) -> bool {
-        self.connection.has_only(bits::SOCKET, bits::OUTPUT | bits::WRITER)
-            && self.connection.state() == State::Open
+        self.connection.has_only(bits::SOCKET | bits::OPEN, bits::OUTPUT | bits::WRITER)
     }
 
     /// As `may_send_now`, for any descriptor, and after what others have written.

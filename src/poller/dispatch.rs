@@ -1,14 +1,16 @@
 //! From events to callbacks.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::base::token::Token;
-use crate::sys::epoll::Event;
+use crate::sys::epoll::{Event, RawEvent};
 use crate::sys::{socket, stream};
 use crate::task::drop_quietly;
 
+use super::CALLS_PER_LAP;
 use super::connection::{Body, Connection, State, bits};
 use super::context::EvContext;
 use super::handler::{Action, CloseReason, EvHandler};
@@ -16,13 +18,34 @@ use super::local::{Due, Local};
 use super::table::Entry;
 
 impl Local {
+    /// Hands events to what they are for, counting them in `done` as they go. Throws what a callback
+    /// throws.
+    #[inline]
+    pub(super) fn hand_out(&self, events: &[RawEvent], done: &Cell<usize>) {
+        for lap in events.chunks(CALLS_PER_LAP) {
+            for &event in lap {
+                done.set(done.get() + 1);
+                let event = Event::from(event);
+                match self.entry(event.token) {
+                    Some(Entry::Handler(connection)) => self.on_event(&connection, event),
+                    Some(Entry::Readiness(source)) => source.on_event(event),
+                    Some(Entry::Connecting(attempt)) => self.connect_event(&attempt),
+                    // Closed earlier in this batch, or the mailbox.
+                    None => {}
+                }
+            }
+            self.recorder.lap();
+        }
+    }
+
     /// An event for a handler's connection.
     #[inline]
     pub(super) fn on_event(&self, connection: &Connection, event: Event) {
-        if event.is_plain_read() && is_open(connection) && connection.interest().is_readable() {
-            return self.readable(connection);
+        if event.is_plain_read() && connection.has_only(bits::OPEN | bits::READS, 0) {
+            self.readable(connection);
+        } else {
+            self.on_rare_event(connection, event);
         }
-        self.on_rare_event(connection, event);
     }
 
     /// Any other event. Reading comes first: what was sent before an end is read before the end is
@@ -37,11 +60,8 @@ impl Local {
             State::Lingering => return self.linger_on(connection),
             State::Closing | State::Closed => return,
         }
-        self.has_read.set(false);
-        if event.is_readable() && wants_to_read(connection) {
-            self.readable(connection);
-        }
-        let has_read = self.has_read.get();
+        let is_due = event.is_readable() && wants_to_read(connection);
+        let has_read = is_due && self.readable(connection);
         if event.is_writable() && is_open(connection) {
             self.writable(connection);
         }
@@ -62,10 +82,10 @@ impl Local {
         }
     }
 
-    /// The caller catches panics.
+    /// Says whether bytes were read. The caller catches panics.
     #[inline]
-    fn readable(&self, connection: &Connection) {
-        self.call_bare(connection, |handler, cx| handler.on_read(cx));
+    fn readable(&self, connection: &Connection) -> bool {
+        self.call_bare(connection, |handler, cx| handler.on_read(cx))
     }
 
     /// There is room: flushes first, and tells the handler when nothing is left to flush.
@@ -121,7 +141,7 @@ impl Local {
         connection.with_fd(|fd| stream::unread(fd).unwrap_or(0)).unwrap_or(0)
     }
 
-    /// Calls a callback, and catches its panic.
+    /// Calls a callback, and catches its panic. Not for a connection that a stream has taken.
     pub(super) fn call<C>(&self, connection: &Connection, callback: C)
     where
         C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
@@ -132,33 +152,46 @@ impl Local {
         }
     }
 
-    /// Calls a callback: the one place from which all of them are called. The caller catches its
-    /// panic.
+    /// Calls a callback: the one place from which all of them are called. Says whether it has read
+    /// any bytes. The caller catches its panic; what was lent to the callback is back by then.
     #[inline]
-    fn call_bare<C>(&self, connection: &Connection, callback: C)
+    fn call_bare<C>(&self, connection: &Connection, callback: C) -> bool
     where
         C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
     {
-        let Some(Body { mut handler, fd }) = connection.take_body() else { return };
-        assert!(!self.in_callback.replace(true), "callbacks never nest");
-        self.has_written.set(false);
-        let mut call = Call { cx: EvContext::new(self, connection, fd), handler: &mut handler };
-        let result = callback(&mut **call.handler, &mut call.cx);
-        self.in_callback.set(false);
-        let has_read = call.cx.has_read();
-        let fd = call.cx.take_fd();
-        std::mem::forget(call);
-        match fd {
-            Some(fd) => connection.put_body(Body { handler, fd }),
+        let running = self.begin_callback();
+        let mut body = connection.body();
+        let Body { handler, fd } = &mut *body;
+        let mut cx = EvContext::new(self, connection, fd);
+        let result = callback(&mut **handler, &mut cx);
+        let (has_read, is_ours) = (cx.has_read(), cx.fd.is_some());
+        drop(body);
+        drop(running);
+        if !is_ours {
             // A stream has taken the connection over; it is not the handler's any more.
-            None => return drop_quietly(handler),
-        }
-        if connection.has(bits::DIRTY | bits::TIMED) {
+            drop_quietly(connection.take_handler());
+        } else if connection.has(bits::DIRTY | bits::TIMED) {
             self.look_after(connection, has_read);
         }
         if !matches!(result, Ok(Action::Keep)) {
             self.settle(connection, result);
         }
+        has_read
+    }
+
+    /// A callback runs until the guard is dropped: callbacks never nest.
+    #[inline]
+    pub(super) fn begin_callback(&self) -> impl Drop + '_ {
+        struct Running<'a>(&'a Cell<bool>);
+        impl Drop for Running<'_> {
+            #[inline]
+            fn drop(&mut self) {
+                self.0.set(false);
+            }
+        }
+        assert!(!self.in_callback.replace(true), "callbacks never nest");
+        self.has_written.set(false);
+        Running(&self.in_callback)
     }
 
     /// A callback has changed what epoll is to be told, or the connection has deadlines.
@@ -256,37 +289,10 @@ impl Local {
 }
 
 fn is_open(connection: &Connection) -> bool {
-    connection.state() == State::Open
+    connection.has(bits::OPEN)
 }
 
 /// The end is told once, whatever the kernel reports after it.
 fn wants_to_read(connection: &Connection) -> bool {
     is_open(connection) && connection.interest().is_readable() && !connection.has(bits::END)
-}
-
-/// A callback under way: should it throw, what was taken out is put back.
-struct Call<'a, 'b> {
-    cx: EvContext<'a>,
-    handler: &'b mut Box<dyn EvHandler>,
-}
-
-impl Drop for Call<'_, '_> {
-    #[cold]
-    fn drop(&mut self) {
-        self.cx.local.in_callback.set(false);
-        let handler = std::mem::replace(self.handler, Box::new(Gone));
-        match self.cx.take_fd() {
-            Some(fd) => self.cx.connection.put_body(Body { handler, fd }),
-            None => drop_quietly(handler),
-        }
-    }
-}
-
-/// Stands where a handler was that has been put back.
-struct Gone;
-
-impl EvHandler for Gone {
-    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
-        Ok(Action::Close)
-    }
 }

@@ -32,7 +32,7 @@ impl EvContext<'_> {
         let local = Local::expect_current("take_stream")?;
         let Some(fd) = self.fd.take() else { return Err(ending()) };
         if !socket::is_tcp_connection(fd.as_fd()) {
-            self.fd = Some(fd);
+            *self.fd = Some(fd);
             let message = "take_stream: the descriptor is not a TCP connection";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
@@ -49,7 +49,7 @@ impl EvContext<'_> {
                 Ok(registered)
             }
             Err((error, fd)) => {
-                self.fd = Some(fd);
+                *self.fd = Some(fd);
                 Err(error)
             }
         }
@@ -79,7 +79,7 @@ impl EvContext<'_> {
                 Some(registered)
             }
             Err((_, fd)) => {
-                self.fd = Some(fd);
+                *self.fd = Some(fd);
                 None
             }
         }

@@ -11,20 +11,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::base::interest::Interest;
 use crate::sys::{clock, socket, stream};
 
-use super::connection::{Body, Connection, State, bits};
-use super::context::EvContext;
-use super::handler::{Action, CloseReason, EvHandler};
+use super::connection::{Connection, Nobody, State, bits};
+use super::handler::CloseReason;
 use super::local::{Expiry, Local};
 use super::table::Entry;
-
-/// What stands in the place of a handler that is gone. It is never called.
-struct Nobody;
-
-impl EvHandler for Nobody {
-    fn on_read(&mut self, _: &mut EvContext<'_>) -> std::io::Result<Action> {
-        Ok(Action::Close)
-    }
-}
 
 /// What came of reading and forgetting.
 pub(super) enum Thrown {
@@ -52,7 +42,7 @@ impl Local {
         if socket::shutdown(fd.as_fd(), std::net::Shutdown::Write).is_err() {
             return Err(fd);
         }
-        connection.put_body(Body { handler: Box::new(Nobody), fd });
+        connection.put_fd(fd);
         connection.turn_on(bits::INTERNAL);
         self.begin_lingering(connection);
         self.refresh(connection);
@@ -114,9 +104,9 @@ impl Local {
             drop(self.disarm(patience));
         }
         drop(self.remove(connection.token));
-        if let Some(body) = connection.take_body() {
+        if let Some(fd) = connection.take_fd() {
             self.lingering.set(self.lingering.get() - 1);
-            drop(body);
+            drop(fd);
             self.descriptor_closed();
         }
     }

@@ -102,8 +102,6 @@ pub(crate) struct Local {
     now: Cell<u64>,
     /// A callback is running.
     pub(super) in_callback: Cell<bool>,
-    /// The last callback has read something, an end included.
-    pub(super) has_read: Cell<bool>,
     /// This callback has written something.
     pub(super) has_written: Cell<bool>,
     /// The poller is ending: nothing new is registered.
@@ -153,7 +151,6 @@ impl Local {
             due_spare: Cell::default(),
             now: Cell::new(0),
             in_callback: Cell::new(false),
-            has_read: Cell::new(false),
             has_written: Cell::new(false),
             gone: Cell::new(false),
             connections: Cell::new(0),

@@ -72,13 +72,12 @@ use crate::base::token::Token;
 use crate::parts::budget::Budget;
 use crate::parts::stats::Report;
 use crate::sys::clock;
-use crate::sys::epoll::{Epoll, Events, Mask};
+use crate::sys::epoll::{Epoll, Event, Events, Mask, RawEvent};
 use crate::sys::eventfd::EventFd;
 use crate::sys::{meter, ticks};
 use crate::task::{Bell, Executor, Seed};
 use handle::PollerHandle;
 use local::Local;
-use table::Entry;
 
 /// The mailbox's token. Nothing is looked up for it: that the wait has ended is its message.
 const MAILBOX: Token = Token::new(u32::MAX, u32::MAX);
@@ -154,7 +153,7 @@ impl Poller {
         local.recorder.awake(count);
         // Before the events: what was sent to us before a peer wrote is known when it is read.
         self.executor.open_mail(budget.mail_per_turn);
-        self.dispatch(&events, count);
+        self.dispatch(events.first(count));
         self.events.set(events);
         local.recorder.lap();
         local.fire_timers();
@@ -215,30 +214,15 @@ impl Poller {
         }
     }
 
-    /// Hands `count` events to what they are for. One net catches the panics of the whole batch:
-    /// the connection whose callback threw ends, and the batch goes on behind it.
-    fn dispatch(&self, events: &Events, count: usize) {
-        let mut next = 0;
-        while next < count {
-            let batch = AssertUnwindSafe(|| {
-                while next < count {
-                    let event = events.get(next);
-                    next += 1;
-                    match self.local.entry(event.token) {
-                        Some(Entry::Handler(connection)) => self.local.on_event(&connection, event),
-                        Some(Entry::Readiness(source)) => source.on_event(event),
-                        Some(Entry::Connecting(attempt)) => self.local.connect_event(&attempt),
-                        // Closed earlier in this batch, or the mailbox.
-                        None => {}
-                    }
-                    if next.is_multiple_of(CALLS_PER_LAP) {
-                        self.local.recorder.lap();
-                    }
-                }
-            });
-            if let Err(panic) = catch_unwind(batch) {
-                self.local.callback_panicked(events.get(next - 1).token, panic);
-            }
+    /// Hands the events to what they are for. One net catches the panics of the whole batch: the
+    /// connection whose callback threw ends, and the batch goes on behind it.
+    fn dispatch(&self, events: &[RawEvent]) {
+        let done = Cell::new(0);
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
+            self.local.hand_out(&events[done.get()..], &done);
+        })) {
+            let thrower = Event::from(events[done.get() - 1]).token;
+            self.local.callback_panicked(thrower, panic);
         }
     }
 

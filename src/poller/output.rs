@@ -50,9 +50,10 @@ impl Local {
     /// Sends what is queued, as far as there is room and this event's budget allows, outside of
     /// callbacks; true: nothing is left.
     pub(super) fn flush(&self, connection: &Connection) -> io::Result<bool> {
-        let Some(body) = connection.take_body() else { return Ok(true) };
-        let result = self.flush_into(connection, body.fd.as_fd());
-        connection.put_body(body);
+        // Out of the connection: dropping what has been sent is foreign code.
+        let Some(fd) = connection.take_fd() else { return Ok(true) };
+        let result = self.flush_into(connection, fd.as_fd());
+        connection.put_fd(fd);
         result
     }
 

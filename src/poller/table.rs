@@ -134,7 +134,7 @@ impl Local {
         fd: OwnedFd,
         interest: Interest,
         handler: Box<dyn EvHandler>,
-        facts: u16,
+        facts: u32,
     ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
         let mut handler = Some(handler);
         let registered = self.register(fd, Mask::of(interest, false), |token, fd| {

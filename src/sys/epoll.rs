@@ -106,10 +106,19 @@ impl Events {
         Events { raw: vec![libc::epoll_event { events: 0, u64: 0 }; capacity.max(1)] }
     }
 
-    /// The `index`-th event of the last wait.
+    /// The first `count` events of the last wait.
     #[inline]
-    pub(crate) fn get(&self, index: usize) -> Event {
-        let raw = self.raw[index];
+    pub(crate) fn first(&self, count: usize) -> &[RawEvent] {
+        &self.raw[..count]
+    }
+}
+
+/// An event as the kernel writes it.
+pub(crate) type RawEvent = libc::epoll_event;
+
+impl From<RawEvent> for Event {
+    #[inline]
+    fn from(raw: RawEvent) -> Event {
         Event { token: Token::from_bits(raw.u64), bits: raw.events }
     }
 }
