@@ -24,8 +24,8 @@ const FLOORS: &[(&str, usize)] = &[
 /// Rooms of one floor that know each other: a relay joins two streams.
 const NEIGHBOURS: &[(&str, &str)] = &[("io", "net")];
 
-/// Where unsafe code may be.
-const UNSAFE: &[&str] = &["sys", "task"];
+/// Where unsafe code may be: two rooms, and a file that says what the safe form costs.
+const UNSAFE: &[&str] = &["sys/", "task/", "poller/table.rs"];
 
 fn sources() -> Vec<PathBuf> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -114,7 +114,9 @@ fn unsafe_code_stays_in_its_rooms() {
     for path in sources() {
         let code = code(&path);
         let has_unsafe = code.contains("unsafe ") || code.contains("allow(unsafe_code)");
-        assert!(!has_unsafe || UNSAFE.contains(&room(&path).as_str()), "{}", path.display());
+        let place = path.strip_prefix(root()).expect("a source").to_str().expect("a plain name");
+        let may = UNSAFE.iter().any(|room| place.starts_with(room));
+        assert!(!has_unsafe || may, "{place}");
     }
 }
 

@@ -45,16 +45,8 @@ impl<T> Slab<T> {
         self.len
     }
 
-    /// Puts in the value that `make` builds from the token it is going to have.
-    pub(crate) fn insert_with(&mut self, make: impl FnOnce(Token) -> T) -> Token {
-        self.try_insert_with(|token| Some(make(token))).expect("a value was made")
-    }
-
-    /// Puts in the value that `make` builds from the token it is going to have, if it builds one.
-    pub(crate) fn try_insert_with(
-        &mut self,
-        make: impl FnOnce(Token) -> Option<T>,
-    ) -> Option<Token> {
+    /// The token that the next value is going to have.
+    pub(crate) fn next_token(&mut self) -> Token {
         if self.free == NONE {
             let index = self.slots.len() as u32;
             // A table of 2³² - 1 live registrations is far beyond any descriptor limit.
@@ -62,12 +54,17 @@ impl<T> Slab<T> {
             self.slots.push(Slot { generation: 0, next_free: NONE, value: None });
             self.free = index;
         }
-        let slot = &mut self.slots[self.free as usize];
-        let token = Token::new(self.free, slot.generation);
-        slot.value = Some(make(token)?);
+        Token::new(self.free, self.slots[self.free as usize].generation)
+    }
+
+    /// Puts in the value that `make` builds from the token it is going to have.
+    pub(crate) fn insert_with(&mut self, make: impl FnOnce(Token) -> T) -> Token {
+        let token = self.next_token();
+        let slot = &mut self.slots[token.index() as usize];
+        slot.value = Some(make(token));
         self.free = slot.next_free;
         self.len += 1;
-        Some(token)
+        token
     }
 
     /// The value of `token`, unless it has been removed.

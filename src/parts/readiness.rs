@@ -4,7 +4,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
-use crate::task::{call_quietly, drop_quietly};
+use crate::sys::epoll::Event;
+use crate::task::{WakerSlot, call_quietly, drop_quietly};
 
 /// One of the two directions of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +13,29 @@ pub(crate) enum Direction {
     Read,
     Write,
 }
+
+impl Direction {
+    /// The bit of a word that says that a call in this direction may succeed: as epoll has it.
+    #[inline]
+    const fn ready(self) -> u32 {
+        match self {
+            Direction::Read => Event::IN,
+            Direction::Write => Event::OUT,
+        }
+    }
+
+    /// The bit beside it, which says that somebody waits in the slot of this direction.
+    #[inline]
+    const fn waits(self) -> u32 {
+        self.ready() << 1
+    }
+}
+
+/// The end of a stream or urgent data has been reported: a read that comes back short may have
+/// more behind it.
+const DISTRUST_SHORT: u32 = 1 << 4;
+/// Somebody may be waiting in the list.
+const LISTED: u32 = 1 << 5;
 
 /// Readiness of one edge-triggered descriptor, for the tasks of its poller.
 ///
@@ -21,69 +45,13 @@ pub(crate) enum Direction {
 /// Each direction has one slot for the future that reads or writes the stream, which the last
 /// one to poll has; and all share a list for futures that only wait, of which there may be many.
 pub(crate) struct Readiness {
-    readable: Cell<bool>,
-    writable: Cell<bool>,
-    /// A read that comes back short has taken all there is.
-    trust_short: Cell<bool>,
-    reader: Slot,
-    writer: Slot,
-    /// Somebody may be waiting in the list.
-    has_waiters: Cell<bool>,
+    /// For each direction whether it is ready and whether somebody waits in its slot, and the two
+    /// bits above.
+    word: Cell<u32>,
+    reader: WakerSlot,
+    writer: WakerSlot,
     /// Made when somebody first waits in it.
     waiters: OnceCell<Box<RefCell<Waiters>>>,
-}
-
-/// Where one future waits. Its waker stays here after it was woken: the same task nearly always
-/// comes back, and then nothing is cloned or dropped.
-struct Slot {
-    waker: Cell<Option<Waker>>,
-    /// The waker is to be woken by the next event.
-    is_waiting: Cell<bool>,
-}
-
-impl Slot {
-    const fn new() -> Slot {
-        Slot { waker: Cell::new(None), is_waiting: Cell::new(false) }
-    }
-
-    /// Waits with the waker of `cx`.
-    #[inline]
-    fn wait(&self, cx: &Context<'_>) {
-        match self.waker.take() {
-            Some(waker) if waker.will_wake(cx.waker()) => self.waker.set(Some(waker)),
-            other => self.replace(cx, other),
-        }
-        self.is_waiting.set(true);
-    }
-
-    /// Cloning and dropping wakers is foreign code: the slot is empty meanwhile.
-    #[cold]
-    fn replace(&self, cx: &Context<'_>, old: Option<Waker>) {
-        let waker = cx.waker().clone();
-        drop_quietly(old);
-        drop_quietly(self.waker.replace(Some(waker)));
-    }
-
-    /// Wakes who waits. Waking is foreign code: the slot is empty meanwhile, and may be full when
-    /// it comes back.
-    #[inline]
-    fn wake(&self) {
-        if self.is_waiting.replace(false)
-            && let Some(waker) = self.waker.take()
-        {
-            waker.wake_by_ref();
-            let newer = self.waker.replace(Some(waker));
-            if newer.is_some() {
-                drop_quietly(self.waker.replace(newer));
-            }
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        drop_quietly(self.waker.take());
-    }
 }
 
 #[derive(Default)]
@@ -103,24 +71,30 @@ struct Waiter {
 impl Readiness {
     pub(crate) const fn new() -> Readiness {
         Readiness {
-            readable: Cell::new(true),
-            writable: Cell::new(true),
-            trust_short: Cell::new(true),
-            reader: Slot::new(),
-            writer: Slot::new(),
-            has_waiters: Cell::new(false),
+            word: Cell::new(Direction::Read.ready() | Direction::Write.ready()),
+            reader: WakerSlot::new(),
+            writer: WakerSlot::new(),
             waiters: OnceCell::new(),
         }
     }
 
-    fn bit(&self, direction: Direction) -> &Cell<bool> {
-        match direction {
-            Direction::Read => &self.readable,
-            Direction::Write => &self.writable,
-        }
+    #[inline]
+    fn has(&self, any: u32) -> bool {
+        self.word.get() & any != 0
     }
 
-    fn slot(&self, direction: Direction) -> &Slot {
+    #[inline]
+    fn turn_on(&self, bits: u32) {
+        self.word.set(self.word.get() | bits);
+    }
+
+    #[inline]
+    fn turn_off(&self, bits: u32) {
+        self.word.set(self.word.get() & !bits);
+    }
+
+    #[inline]
+    fn slot(&self, direction: Direction) -> &WakerSlot {
         match direction {
             Direction::Read => &self.reader,
             Direction::Write => &self.writer,
@@ -130,48 +104,63 @@ impl Readiness {
     /// Whether a call in this direction may succeed.
     #[inline]
     pub(crate) fn is_ready(&self, direction: Direction) -> bool {
-        self.bit(direction).get()
+        self.has(direction.ready())
     }
 
     /// A call in this direction would have blocked.
     #[inline]
     pub(crate) fn clear(&self, direction: Direction) {
-        self.bit(direction).set(false);
+        self.turn_off(direction.ready());
     }
 
     /// A read came back short. Saves the next one, unless an end or urgent data has been reported:
     /// then there may be more without another event.
     #[inline]
     pub(crate) fn short_read(&self) {
-        if self.trust_short.get() {
-            self.readable.set(false);
+        if !self.has(DISTRUST_SHORT) {
+            self.clear(Direction::Read);
         }
     }
 
-    /// An event has come: sets the bits. Whoever waits is to be woken next.
+    /// An event has come that tells of bytes or room and of nothing else: `ready`, as epoll has it.
+    /// Sets the bits and wakes who waits, if that runs nothing foreign. False: it would, and all is
+    /// still to be done.
     #[inline]
+    pub(crate) fn mark(&self, ready: u32) -> bool {
+        let word = self.word.get();
+        let woken = word & (ready << 1);
+        let wakes = |direction: Direction| woken & direction.waits() != 0;
+        if word & LISTED != 0
+            || (wakes(Direction::Read) && !self.reader.wake_task())
+            || (wakes(Direction::Write) && !self.writer.wake_task())
+        {
+            return false;
+        }
+        self.word.set((word | ready) & !woken);
+        true
+    }
+
+    /// An event has come: sets the bits. Whoever waits is to be woken next.
     pub(crate) fn set(&self, readable: bool, writable: bool, trust_short: bool) {
         if readable {
-            self.readable.set(true);
+            self.turn_on(Direction::Read.ready());
         }
         if writable {
-            self.writable.set(true);
+            self.turn_on(Direction::Write.ready());
         }
         if !trust_short {
-            self.trust_short.set(false);
+            self.turn_on(DISTRUST_SHORT);
         }
     }
 
     /// Wakes who waits in the slots of the directions. Nothing of ours is borrowed meanwhile, and
-    /// a waker may panic.
-    #[inline]
+    /// a waker may panic: that of one direction does not cost the other one its wake-up.
     pub(crate) fn wake(&self, readable: bool, writable: bool) {
-        // The rarer one first, and such that its panic doesn't cost the other one its wake-up.
-        if writable && self.writer.is_waiting.get() {
-            call_quietly(|| self.writer.wake());
-        }
-        if readable {
-            self.reader.wake();
+        for (is_ready, direction) in [(writable, Direction::Write), (readable, Direction::Read)] {
+            if is_ready && self.has(direction.waits()) {
+                self.turn_off(direction.waits());
+                call_quietly(|| self.slot(direction).wake());
+            }
         }
     }
 
@@ -181,14 +170,16 @@ impl Readiness {
         let mut waiters = self.waiters.get()?.borrow_mut();
         let place = waiters.list.iter().position(|waiter| waiter.direction == direction)?;
         let waiter = waiters.list.remove(place);
-        self.has_waiters.set(!waiters.list.is_empty());
+        if waiters.list.is_empty() {
+            self.turn_off(LISTED);
+        }
         waiter.map(|waiter| waiter.waker)
     }
 
     /// Whether anybody may be waiting in the list.
     #[inline]
     pub(crate) fn has_waiters(&self) -> bool {
-        self.has_waiters.get()
+        self.has(LISTED)
     }
 
     /// How many wait in the list.
@@ -202,8 +193,15 @@ impl Readiness {
         if self.is_ready(direction) {
             return Poll::Ready(());
         }
-        self.slot(direction).wait(cx);
+        self.wait(cx, direction);
         Poll::Pending
+    }
+
+    /// Waits in the slot of `direction`, for the next event.
+    #[inline]
+    pub(crate) fn wait(&self, cx: &Context<'_>, direction: Direction) {
+        self.slot(direction).set(cx);
+        self.turn_on(direction.waits());
     }
 
     /// Waits in the list; `key` is the future's place in it.
@@ -221,7 +219,7 @@ impl Readiness {
         let mut waiters = self.waiters.get_or_init(Box::default).borrow_mut();
         waiters.next_key += 1;
         *key = Some(waiters.next_key);
-        self.has_waiters.set(true);
+        self.turn_on(LISTED);
         let waiter = Waiter { key: waiters.next_key, direction, waker };
         waiters.list.push_back(waiter);
         Poll::Pending

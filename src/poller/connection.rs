@@ -96,6 +96,8 @@ pub(crate) mod bits {
     pub(crate) const READS: u32 = 1 << INTEREST;
     /// Its state is Open.
     pub(crate) const OPEN: u32 = 1 << 19;
+    /// It is both: follows from the two.
+    pub(crate) const READING: u32 = 1 << 23;
     /// The interest stands from this bit on,
     pub(super) const INTEREST: u32 = 16;
     /// and the state from this one.
@@ -172,14 +174,20 @@ impl Connection {
 
     #[inline]
     pub(super) fn state(&self) -> State {
-        State::of(self.word.get() >> bits::STATE)
+        State::of((self.word.get() >> bits::STATE) & 7)
     }
 
     pub(super) fn advance(&self, state: State) {
         debug_assert!(self.state() < state);
         let rest = self.word.get() & (bits::OPEN - 1);
         let open = if state == State::Open { bits::OPEN } else { 0 };
-        self.word.set(rest | open | ((state as u32) << bits::STATE));
+        self.set_word(rest | open | ((state as u32) << bits::STATE));
+    }
+
+    fn set_word(&self, word: u32) {
+        let is_reading = word & bits::OPEN != 0 && word & bits::READS != 0;
+        let reading = if is_reading { bits::READING } else { 0 };
+        self.word.set((word & !bits::READING) | reading);
     }
 
     #[inline]
@@ -210,7 +218,7 @@ impl Connection {
 
     pub(super) fn set_interest(&self, interest: Interest) {
         let rest = self.word.get() & !(Interest::ALL_BITS << bits::INTEREST);
-        self.word.set(rest | (interest.bits() << bits::INTEREST) | bits::DIRTY);
+        self.set_word(rest | (interest.bits() << bits::INTEREST) | bits::DIRTY);
     }
 
     /// The handler and the descriptor, for a callback.
@@ -225,6 +233,11 @@ impl Connection {
     /// Takes the handler out, at the end.
     pub(super) fn take_handler(&self) -> Box<dyn EvHandler> {
         mem::replace(&mut self.body.borrow_mut().handler, Box::new(Nobody))
+    }
+
+    /// Whether the descriptor is here, outside of callbacks.
+    pub(super) fn has_fd(&self) -> bool {
+        self.body.borrow().fd.is_some()
     }
 
     /// Takes the descriptor out, outside of callbacks; None if a stream has taken it.

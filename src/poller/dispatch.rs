@@ -15,7 +15,7 @@ use super::connection::{Body, Connection, State, bits};
 use super::context::EvContext;
 use super::handler::{Action, CloseReason, EvHandler};
 use super::local::{Due, Local};
-use super::table::Entry;
+use super::table::{Addressee, Entry};
 
 impl Local {
     /// Hands events to what they are for, counting them in `done` as they go. Throws what a callback
@@ -23,25 +23,34 @@ impl Local {
     #[inline]
     pub(super) fn hand_out(&self, events: &[RawEvent], done: &Cell<usize>) {
         for lap in events.chunks(CALLS_PER_LAP) {
-            for &event in lap {
+            for raw in lap {
                 done.set(done.get() + 1);
-                let event = Event::from(event);
-                match self.entry(event.token) {
-                    Some(Entry::Handler(connection)) => self.on_event(&connection, event),
-                    Some(Entry::Readiness(source)) => source.on_event(event),
-                    Some(Entry::Connecting(attempt)) => self.connect_event(&attempt),
-                    // Closed earlier in this batch, or the mailbox.
-                    None => {}
+                let (token, event) = (raw.token(), raw.event());
+                match self.table.address(token, event) {
+                    Addressee::Handler(connection) => self.on_event(&connection, event),
+                    Addressee::Noted => {}
+                    Addressee::Rare(entry) => self.on_event_of(entry, event),
                 }
             }
             self.recorder.lap();
         }
     }
 
+    /// An event for anything but a handler's connection; it may have been closed earlier in the
+    /// batch, and the mailbox has none.
+    #[cold]
+    fn on_event_of(&self, entry: Option<Entry>, event: Event) {
+        match entry {
+            Some(Entry::Readiness(source)) => source.on_event(event),
+            Some(Entry::Connecting(attempt)) => self.connect_event(&attempt),
+            Some(Entry::Handler(_)) | None => {}
+        }
+    }
+
     /// An event for a handler's connection.
     #[inline]
     pub(super) fn on_event(&self, connection: &Connection, event: Event) {
-        if event.is_plain_read() && connection.has_only(bits::OPEN | bits::READS, 0) {
+        if event.is_plain_read() && connection.has(bits::READING) {
             self.readable(connection);
         } else {
             self.on_rare_event(connection, event);
@@ -164,19 +173,17 @@ impl Local {
         let Body { handler, fd } = &mut *body;
         let mut cx = EvContext::new(self, connection, fd);
         let result = callback(&mut **handler, &mut cx);
-        let (has_read, is_ours) = (cx.has_read(), cx.fd.is_some());
+        let read_left = cx.read_left;
         drop(body);
         drop(running);
-        if !is_ours {
-            // A stream has taken the connection over; it is not the handler's any more.
-            drop_quietly(connection.take_handler());
-        } else if connection.has(bits::DIRTY | bits::TIMED) {
-            self.look_after(connection, has_read);
+        let has_read = || read_left < self.budget.read_per_event;
+        if connection.has(bits::DIRTY | bits::TIMED) {
+            self.look_after(connection, has_read());
         }
         if !matches!(result, Ok(Action::Keep)) {
             self.settle(connection, result);
         }
-        has_read
+        has_read()
     }
 
     /// A callback runs until the guard is dropped: callbacks never nest.
@@ -194,9 +201,15 @@ impl Local {
         Running(&self.in_callback)
     }
 
-    /// A callback has changed what epoll is to be told, or the connection has deadlines.
+    /// A callback has changed what epoll is to be told or given the connection away, or the
+    /// connection has deadlines.
     #[inline(never)]
     fn look_after(&self, connection: &Connection, has_read: bool) {
+        if !connection.has_fd() {
+            // A stream has taken the connection over; it is not the handler's any more.
+            connection.turn_off(bits::DIRTY | bits::TIMED);
+            return drop_quietly(connection.take_handler());
+        }
         if connection.has(bits::TIMED) {
             self.note(connection, has_read, self.has_written.get());
         }

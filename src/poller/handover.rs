@@ -68,8 +68,9 @@ impl EvContext<'_> {
         let (local, fd) = (Local::current()?, self.fd.take()?);
         match Registered::again(fd, local) {
             Ok(registered) => {
-                // The body is out, since a callback runs: no foreign code.
+                // Whoever called us has a clone of it: no foreign code.
                 drop(self.local.remove(connection.token));
+                connection.turn_on(bits::DIRTY);
                 if connection.has(bits::LENT) {
                     registered.lend();
                 }
@@ -95,13 +96,15 @@ impl Local {
         connection.advance(State::Closed);
         self.remove_timers(connection);
         let outbox = connection.take_extra().map(|extra| extra.outbox).unwrap_or_default();
-        connection.turn_off(bits::OUTPUT | bits::DIRTY | bits::WRITER | bits::MARKS);
+        connection.turn_off(bits::OUTPUT | bits::WRITER | bits::MARKS);
+        // The end of the callback finds the handler without a descriptor.
+        connection.turn_on(bits::DIRTY);
         if !connection.has(bits::INTERNAL) {
             // It goes on as part of a task: it is not one that has ended.
             self.connections.set(self.connections.get() - 1);
             self.connections_made.set(self.connections_made.get() - 1);
         }
-        // The body is out, since a callback runs: no foreign code.
+        // Whoever called the callback has a clone of it: no foreign code.
         drop(self.remove(connection.token));
         if connection.has(bits::LENT) {
             heir.lend();

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::base::slab::Slab;
 use crate::base::token::Token;
 use crate::parts::budget::Budget;
 use crate::parts::buffers::Buffers;
@@ -18,6 +17,7 @@ use crate::parts::timers::Timers;
 use crate::sys::clock;
 use crate::sys::epoll::Epoll;
 use crate::sys::splice::Pipe;
+use crate::task::coop::Allowance;
 use crate::task::drop_quietly;
 
 use super::drain::Drain;
@@ -25,7 +25,7 @@ use super::handle::PollerHandle;
 use super::handler::{CloseReason, EvHandler};
 use super::pipes::MOST_SPARE_PIPES;
 use super::starved::Starved;
-use super::table::Entry;
+use super::table::Table;
 use super::timing::{HandlerTimer, OnTimer};
 
 /// What is to be done at the end of the turn: calls wait for their phase.
@@ -87,13 +87,15 @@ pub(crate) struct Local {
     pub(crate) handle: PollerHandle,
     /// How this poller is told to end.
     pub(crate) drain: Drain,
+    /// How much the task that runs may still do.
+    pub(crate) allowance: Allowance,
     /// Each blocking call of this poller holds one of these until it is over.
     pub(crate) blocking_calls: Arc<()>,
     /// Empty pipes, for relays.
     pub(super) pipes: Pool<Pipe>,
     /// A timer is armed that trims them.
     pub(super) trims_pipes: Cell<bool>,
-    pub(super) table: RefCell<Slab<Entry>>,
+    pub(super) table: Table,
     pub(super) timers: RefCell<Timers<Expiry>>,
     due: RefCell<Vec<Due>>,
     /// The vector that `due` is exchanged for, so that neither is allocated in every turn.
@@ -133,6 +135,7 @@ impl Local {
         handle: PollerHandle,
         budget: Budget,
         read_buffer_size: usize,
+        allowance: Allowance,
     ) -> Local {
         let recorder = Recorder::new(handle.published().clone());
         Local {
@@ -142,10 +145,11 @@ impl Local {
             cache: Cache::default(),
             handle,
             drain: Drain::default(),
+            allowance,
             blocking_calls: Arc::default(),
             pipes: Pool::new(MOST_SPARE_PIPES),
             trims_pipes: Cell::new(false),
-            table: RefCell::new(Slab::new()),
+            table: Table::new(),
             timers: RefCell::new(Timers::new()),
             due: RefCell::default(),
             due_spare: Cell::default(),

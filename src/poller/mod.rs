@@ -7,6 +7,7 @@
 //! | `connecting` | a connection that is being made |
 //! | `connection` | a registration with a handler, and its state |
 //! | `table` | what each token stands for |
+//! | `registering` | how entries come into the table and go out of it |
 //! | `starved` | who waits for a free descriptor |
 //! | `dispatch` | events and timers to callbacks |
 //! | `closing` | how a connection ends |
@@ -48,6 +49,7 @@ mod owed;
 #[cfg(feature = "test-util")]
 mod paused;
 mod pipes;
+mod registering;
 mod relaying;
 pub(crate) mod source;
 pub(crate) mod starved;
@@ -72,7 +74,7 @@ use crate::base::token::Token;
 use crate::parts::budget::Budget;
 use crate::parts::stats::Report;
 use crate::sys::clock;
-use crate::sys::epoll::{Epoll, Event, Events, Mask, RawEvent};
+use crate::sys::epoll::{Epoll, Events, Mask, RawEvent};
 use crate::sys::eventfd::EventFd;
 use crate::sys::{meter, ticks};
 use crate::task::{Bell, Executor, Seed};
@@ -135,8 +137,10 @@ impl Poller {
     pub(crate) fn adopt(seed: PollerSeed) -> Poller {
         let budget = seed.budget.at_least_one();
         let events = Cell::new(Events::with_capacity(budget.events_per_wait));
-        let local = Local::new(seed.epoll, seed.handle, budget, seed.read_buffer_size);
-        Poller { executor: seed.seed.adopt(), local: Rc::new(local), events, bell: seed.bell }
+        let executor = seed.seed.adopt();
+        let allowance = executor.allowance();
+        let local = Local::new(seed.epoll, seed.handle, budget, seed.read_buffer_size, allowance);
+        Poller { executor, local: Rc::new(local), events, bell: seed.bell }
     }
 
     /// One turn of the loop: everything that a poller does is done from here. It waits for `most`
@@ -221,7 +225,7 @@ impl Poller {
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
             self.local.hand_out(&events[done.get()..], &done);
         })) {
-            let thrower = Event::from(events[done.get() - 1]).token;
+            let thrower = events[done.get() - 1].token();
             self.local.callback_panicked(thrower, panic);
         }
     }

@@ -57,7 +57,7 @@ impl Registered {
         // The waker of the write direction: its turn comes when all has been sent.
         match self.source().readiness.poll(cx, Direction::Write) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
-            Poll::Pending => self.still_there(Direction::Write),
+            Poll::Pending => self.still_there(Direction::Write).map(Err),
         }
     }
 

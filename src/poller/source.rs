@@ -14,7 +14,7 @@ use crate::base::token::Token;
 use crate::parts::readiness::{Direction, Readiness};
 use crate::sys::epoll::{Event, Mask};
 use crate::sys::socket;
-use crate::task::{call_quietly, coop};
+use crate::task::call_quietly;
 
 use super::deadlines::Timing;
 use super::handover::Estate;
@@ -74,8 +74,18 @@ impl Source {
         })
     }
 
-    /// An event: first every bit, then every waker. The caller catches panics.
+    /// Takes note of a usual event, if nothing foreign has to run for it. False: nothing has been
+    /// done.
     #[inline]
+    pub(super) fn mark(&self, event: Event) -> bool {
+        match event.plain_readiness() {
+            Some(ready) if !self.owes.get() => self.readiness.mark(ready),
+            _ => false,
+        }
+    }
+
+    /// Any event: first every bit, then every waker. The caller catches panics.
+    #[cold]
     pub(super) fn on_event(&self, event: Event) {
         let readable = event.is_readable();
         let writable = event.is_writable() && (!self.owes.get() || self.pay());
@@ -175,37 +185,57 @@ impl Registration {
         self.source.readiness.is_ready(direction)
     }
 
-    /// Calls `operation` as long as the descriptor may be ready, and waits when it isn't. The slot
-    /// of `direction` belongs to the last future that waited in it.
+    /// Calls `operation` if the descriptor may be ready, and waits if it isn't. The slot of
+    /// `direction` belongs to the last future that waited in it.
     #[inline]
     pub(crate) fn poll_io<R>(
         &self,
         cx: &mut Context<'_>,
         direction: Direction,
-        mut operation: impl FnMut() -> io::Result<R>,
+        operation: impl FnOnce() -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        ready!(coop::poll_proceed(cx));
-        loop {
-            if self.source.readiness.poll(cx, direction).is_pending() {
-                coop::must_wait();
-                return self.still_there(direction);
+        if !self.source.readiness.is_ready(direction) {
+            return self.poll_wait(cx, direction).map(Err);
+        }
+        ready!(self.local.allowance.poll_proceed(cx));
+        match operation() {
+            Ok(result) => {
+                self.moved(direction);
+                Poll::Ready(Ok(result))
             }
-            match operation() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.source.readiness.clear(direction);
-                }
-                result => {
-                    self.moved(direction, &result);
-                    return Poll::Ready(result);
-                }
-            }
+            Err(error) => self.poll_failed(cx, direction, error).map(Err),
         }
     }
 
-    /// What an operation has brought, if it has come to an end.
+    /// Waits in the slot of `direction`, unless that makes no sense. Waiting is free: it takes
+    /// nothing from the task's allowance.
     #[inline]
-    fn moved<R>(&self, direction: Direction, result: &io::Result<R>) {
-        if self.source.timed.get() && result.is_ok() {
+    pub(crate) fn poll_wait(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Error> {
+        self.source.readiness.wait(cx, direction);
+        self.still_there(direction)
+    }
+
+    /// An operation has failed, or would have blocked: then what it took of the task's allowance
+    /// comes back.
+    #[cold]
+    pub(crate) fn poll_failed(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        error: io::Error,
+    ) -> Poll<io::Error> {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return Poll::Ready(error);
+        }
+        self.source.readiness.clear(direction);
+        self.local.allowance.give_back();
+        self.poll_wait(cx, direction)
+    }
+
+    /// An operation has come to a good end.
+    #[inline]
+    pub(crate) fn moved(&self, direction: Direction) {
+        if self.source.timed.get() {
             self.note_moved(direction);
         }
     }
@@ -221,10 +251,11 @@ impl Registration {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let result = operation();
-        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            self.source.readiness.clear(direction);
+        match &result {
+            Ok(_) => self.moved(direction),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(direction),
+            Err(_) => {}
         }
-        self.moved(direction, &result);
         result
     }
 
@@ -237,7 +268,7 @@ impl Registration {
         mut operation: impl FnMut() -> io::Result<R>,
     ) -> io::Result<R> {
         loop {
-            poll_fn(coop::poll_proceed).await;
+            poll_fn(|cx| self.local.allowance.poll_proceed(cx)).await;
             match self.try_io(direction, &mut operation) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.ready(direction).await?;
@@ -266,20 +297,29 @@ impl Registration {
     ) -> Poll<io::Result<()>> {
         match self.source.readiness.poll(cx, direction) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
-            Poll::Pending => self.still_there(direction),
+            Poll::Pending => self.still_there(direction).map(Err),
         }
     }
 
-    /// Waiting makes sense only while the poller lives, and as long as the deadlines say.
+    /// Waiting makes sense only while the poller lives, and as long as the deadlines say: ready with
+    /// the error if it doesn't.
     #[inline]
-    pub(super) fn still_there<R>(&self, direction: Direction) -> Poll<io::Result<R>> {
-        if self.local.is_gone() {
-            return Poll::Ready(Err(io::Error::other("the poller of this descriptor has ended")));
-        }
-        if self.source.timed.get() {
-            self.wait_in_time(direction)?;
+    pub(super) fn still_there(&self, direction: Direction) -> Poll<io::Error> {
+        if self.local.is_gone() || self.source.timed.get() {
+            return self.look_whether_there(direction);
         }
         Poll::Pending
+    }
+
+    #[cold]
+    fn look_whether_there(&self, direction: Direction) -> Poll<io::Error> {
+        if self.local.is_gone() {
+            return Poll::Ready(io::Error::other("the poller of this descriptor has ended"));
+        }
+        match self.wait_in_time(direction) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(error),
+        }
     }
 }
 
@@ -374,7 +414,7 @@ impl Registered {
         &self,
         cx: &mut Context<'_>,
         direction: Direction,
-        mut operation: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         self.registration.poll_io(cx, direction, || operation(self.fd()))
     }
@@ -440,15 +480,16 @@ impl Future for Ready<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let readiness = &this.registration.source.readiness;
-        ready!(coop::poll_proceed(cx));
+        let allowance = &this.registration.local.allowance;
+        ready!(allowance.poll_proceed(cx));
         match readiness.poll_listed(cx, this.direction, &mut this.key) {
             Poll::Ready(()) => {
                 readiness.unlist(&mut this.key);
                 Poll::Ready(Ok(()))
             }
             Poll::Pending => {
-                coop::must_wait();
-                this.registration.still_there(this.direction)
+                allowance.give_back();
+                this.registration.still_there(this.direction).map(Err)
             }
         }
     }

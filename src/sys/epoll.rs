@@ -51,22 +51,30 @@ impl Mask {
 
 /// What happened to one registration.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Event {
-    /// Which registration.
-    pub(crate) token: Token,
-    bits: u32,
-}
+pub(crate) struct Event(u32);
 
 impl Event {
+    /// There are bytes to read.
+    pub(crate) const IN: u32 = libc::EPOLLIN as u32;
+    /// There is room to write.
+    pub(crate) const OUT: u32 = libc::EPOLLOUT as u32;
+
     #[inline]
     fn has(self, any: libc::c_int) -> bool {
-        self.bits & any as u32 != 0
+        self.0 & any as u32 != 0
     }
 
     /// There are bytes to read, and nothing else has happened: what nearly every event says.
     #[inline]
     pub(crate) fn is_plain_read(self) -> bool {
-        self.bits == libc::EPOLLIN as u32
+        self.0 == libc::EPOLLIN as u32
+    }
+
+    /// There are bytes to read, or there is room to write, and nothing else has happened: `IN` and
+    /// `OUT`.
+    #[inline]
+    pub(crate) fn plain_readiness(self) -> Option<u32> {
+        (!self.has(!(libc::EPOLLIN | libc::EPOLLOUT))).then_some(self.0)
     }
 
     /// There are bytes or an end to read. HUP and ERR count: what came before them is read first.
@@ -97,13 +105,13 @@ impl Event {
 /// The kernel's side of a wait: room for events. The default has none.
 #[derive(Default)]
 pub(crate) struct Events {
-    raw: Vec<libc::epoll_event>,
+    raw: Vec<RawEvent>,
 }
 
 impl Events {
     /// Room for `capacity` events, at least one.
     pub(crate) fn with_capacity(capacity: usize) -> Events {
-        Events { raw: vec![libc::epoll_event { events: 0, u64: 0 }; capacity.max(1)] }
+        Events { raw: vec![RawEvent(libc::epoll_event { events: 0, u64: 0 }); capacity.max(1)] }
     }
 
     /// The first `count` events of the last wait.
@@ -114,12 +122,21 @@ impl Events {
 }
 
 /// An event as the kernel writes it.
-pub(crate) type RawEvent = libc::epoll_event;
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct RawEvent(libc::epoll_event);
 
-impl From<RawEvent> for Event {
+impl RawEvent {
+    /// Which registration.
     #[inline]
-    fn from(raw: RawEvent) -> Event {
-        Event { token: Token::from_bits(raw.u64), bits: raw.events }
+    pub(crate) fn token(&self) -> Token {
+        Token::from_bits(self.0.u64)
+    }
+
+    /// What happened to it.
+    #[inline]
+    pub(crate) fn event(&self) -> Event {
+        Event(self.0.events)
     }
 }
 

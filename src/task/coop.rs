@@ -1,10 +1,14 @@
 //! The budget that makes a task yield whose sockets are always ready.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::base::sync::Cell;
+
 use super::current;
+use super::home::HomeRef;
 
 /// I/O operations that a task may do in one poll. Enough for a burst of pipelined requests; at a
 /// microsecond for each, other tasks wait a tenth of a millisecond at the most.
@@ -13,26 +17,53 @@ pub(super) const OPERATIONS_PER_POLL: u32 = 128;
 /// Outside of tasks nobody counts.
 pub(super) const UNLIMITED: u32 = u32::MAX;
 
-/// Takes one operation off the running task's allowance. When it is used up the task is woken at
-/// once and told to wait: it goes on in its next turn.
-#[inline]
-pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
-    let is_allowed = current::owner(|owner| {
-        let left = owner.allowance.get();
-        owner.allowance.set(left.saturating_sub(1));
-        left > 0
-    });
-    match is_allowed {
-        Some(false) => used_up(cx),
-        _ => Poll::Ready(()),
+/// How much the task that runs may still do: the owner's look at its executor, which puts the count
+/// up again before each poll. Not Send: **Owner**.
+pub(crate) struct Allowance {
+    home: HomeRef,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Allowance {
+    /// For `Executor::allowance`: the caller is the owner.
+    pub(super) fn new(home: HomeRef) -> Allowance {
+        Allowance { home, not_send: PhantomData }
+    }
+
+    #[inline]
+    fn left(&self) -> &Cell<u32> {
+        &self.home.as_ref().owner.allowance
+    }
+
+    /// Takes one operation off the running task's allowance. When it is used up the task is woken
+    /// at once and told to wait: it goes on in its next turn.
+    #[inline]
+    pub(crate) fn poll_proceed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(left) = self.left().get().checked_sub(1) else { return used_up(cx) };
+        self.left().set(left);
+        Poll::Ready(())
+    }
+
+    /// Gives back what [`Allowance::poll_proceed`] took, for an operation that has to wait: waiting
+    /// is free, or a task that waits for hundreds of things at once would never come to the last of
+    /// them.
+    #[inline]
+    pub(crate) fn give_back(&self) {
+        self.left().set(self.left().get().saturating_add(1));
     }
 }
 
-/// Gives back what [`poll_proceed`] took, for an operation that has to wait: waiting is free, or a
-/// task that waits for hundreds of things at once would never come to the last of them.
-#[inline]
+/// [`Allowance::poll_proceed`] of the poller that this thread is in.
+pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
+    match HomeRef::current().map(Allowance::new) {
+        Some(allowance) => allowance.poll_proceed(cx),
+        None => Poll::Ready(()),
+    }
+}
+
+/// [`Allowance::give_back`] of the poller that this thread is in.
 pub(crate) fn must_wait() {
-    current::owner(|owner| owner.allowance.set(owner.allowance.get().saturating_add(1)));
+    HomeRef::current().map(Allowance::new).inspect(Allowance::give_back);
 }
 
 #[cold]

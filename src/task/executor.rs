@@ -9,7 +9,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::coop::{OPERATIONS_PER_POLL, UNLIMITED};
+use super::coop::{Allowance, OPERATIONS_PER_POLL, UNLIMITED};
 use super::home::{Bell, Home, HomeRef, OwnerSide};
 use super::inbox::Node;
 use super::join::{JoinError, JoinHandle};
@@ -88,6 +88,12 @@ impl Executor {
     fn owner(&self) -> &OwnerSide {
         // SAFETY: the executor keeps its home alive, and is on the owner's thread.
         unsafe { &self.home.as_ref().owner }
+    }
+
+    /// How much the task that runs may still do.
+    pub(crate) fn allowance(&self) -> Allowance {
+        // SAFETY: the executor keeps the home alive.
+        Allowance::new(unsafe { HomeRef::new(self.home) })
     }
 
     /// The way in for other threads.

@@ -11,6 +11,7 @@
 //! | `errand` | a call to the owner's thread that is posted again and again |
 //! | `executor` | the owner's handle: run, park, cancel |
 //! | `waker` | std's `Waker` over a task |
+//! | `slot` | where one future waits |
 //! | `join` | the result of a task, on its own thread |
 //! | `abort` | a join handle that takes its task along |
 //! | `bound` | a value that stays on its thread, in a box that goes anywhere |
@@ -53,6 +54,7 @@ mod loom_models;
 mod memory;
 mod raw;
 pub(crate) mod remote;
+mod slot;
 mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -62,3 +64,4 @@ pub(crate) use errand::{Errand, Run};
 pub(crate) use executor::{Executor, Seed, spawn, spawn_named};
 pub(crate) use home::{Bell, HomeRef};
 pub(crate) use raw::{call_quietly, drop_quietly};
+pub(crate) use slot::WakerSlot;

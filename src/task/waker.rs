@@ -42,6 +42,7 @@ unsafe fn drop(data: *const ()) {
 
 /// # Safety
 /// `data` is the header of a task.
+#[inline]
 unsafe fn header(data: *const ()) -> NonNull<Header> {
     // SAFETY: the caller's contract.
     unsafe { NonNull::new_unchecked(data.cast_mut().cast()) }
@@ -63,14 +64,18 @@ pub(super) fn is_of(waker: &Waker, task: *mut ()) -> bool {
     std::ptr::eq(waker.vtable(), &VTABLE) && waker.data() == task.cast_const()
 }
 
+/// The task whose waker it is, if it is one of ours. The waker keeps it alive.
+#[inline]
+pub(super) fn task_of(waker: &Waker) -> Option<NonNull<Header>> {
+    // SAFETY: the table says that the data is a task's header.
+    std::ptr::eq(waker.vtable(), &VTABLE).then(|| unsafe { header(waker.data()) })
+}
+
 /// Takes the waker of one of our tasks apart: its task, with the reference that it held.
 pub(super) fn into_task(waker: Waker) -> Result<NonNull<Header>, Waker> {
-    if !std::ptr::eq(waker.vtable(), &VTABLE) {
-        return Err(waker);
-    }
-    let waker = ManuallyDrop::new(waker);
-    // SAFETY: the table says that the data is a task's header.
-    Ok(unsafe { header(waker.data()) })
+    let Some(task) = task_of(&waker) else { return Err(waker) };
+    std::mem::forget(waker);
+    Ok(task)
 }
 
 /// The inverse of [`into_task`].
