@@ -19,18 +19,35 @@ pub(crate) struct Heap {
     next_order: u32,
 }
 
-/// One node: 16 bytes, so that the comparison of a sift stays in the line it has loaded.
+/// One node: 16 bytes, so that the comparison of a sift stays in the line it has loaded. From high
+/// to low: the key, the order and the item; no two orders are the same, so the item never decides.
 #[derive(Debug, Clone, Copy)]
-struct Node {
-    key: u64,
-    order: u32,
-    item: u32,
-}
+struct Node(u128);
 
 impl Node {
     #[inline]
-    fn is_before(&self, other: &Node) -> bool {
-        (self.key, self.order) < (other.key, other.order)
+    fn new(key: u64, order: u32, item: u32) -> Node {
+        Node((u128::from(key) << 64) | (u128::from(order) << 32) | u128::from(item))
+    }
+
+    #[inline]
+    fn key(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
+
+    #[inline]
+    fn order(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    #[inline]
+    fn item(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline]
+    fn is_before(self, other: Node) -> bool {
+        self.0 < other.0
     }
 }
 
@@ -59,7 +76,8 @@ impl Heap {
     /// The item with the least key; of equal keys, the one inserted first.
     #[inline]
     pub(crate) fn peek(&self) -> Option<Least> {
-        self.nodes.first().map(|node| Least { key: node.key, order: node.order, item: node.item })
+        let node = self.nodes.first()?;
+        Some(Least { key: node.key(), order: node.order(), item: node.item() })
     }
 
     /// Whether `item` is in the heap.
@@ -71,31 +89,38 @@ impl Heap {
     #[cfg(test)]
     pub(crate) fn key(&self, item: u32) -> Option<u64> {
         let place = *self.places.get(item as usize)?;
-        self.nodes.get(place as usize).map(|node| node.key)
+        self.nodes.get(place as usize).map(|node| node.key())
     }
 
-    /// Puts `item` in, or moves it if it is there already.
+    /// Puts `item` in, which is not there.
+    #[inline]
     pub(crate) fn insert(&mut self, item: u32, key: u64) {
-        self.remove(item);
+        debug_assert!(!self.contains(item));
         if self.places.len() <= item as usize {
-            self.places.resize(item as usize + 1, ABSENT);
+            self.make_place(item);
         }
-        let node = Node { key, order: self.next_order, item };
+        let node = Node::new(key, self.next_order, item);
         self.next_order = self.next_order.wrapping_add(1);
         self.nodes.push(node);
         self.sift_up(self.nodes.len() - 1, node);
+    }
+
+    #[cold]
+    fn make_place(&mut self, item: u32) {
+        self.places.resize(item as usize + 1, ABSENT);
     }
 
     /// Gives `item` a later key. It keeps its place among equals.
     pub(crate) fn postpone(&mut self, item: u32, key: u64) {
         let Some(place) = self.places.get(item as usize).copied() else { return };
         if let Some(node) = self.nodes.get(place as usize).copied() {
-            debug_assert!(key >= node.key);
-            self.sift_down(place as usize, Node { key, ..node });
+            debug_assert!(key >= node.key());
+            self.sift_down(place as usize, Node::new(key, node.order(), item));
         }
     }
 
     /// Takes `item` out; says whether it was there.
+    #[inline]
     pub(crate) fn remove(&mut self, item: u32) -> bool {
         let Some(place) = self.places.get_mut(item as usize) else { return false };
         let hole = std::mem::replace(place, ABSENT) as usize;
@@ -111,7 +136,7 @@ impl Heap {
 
     /// Finds the place of `node`, starting from a hole in the middle of the heap.
     fn settle(&mut self, hole: usize, node: Node) {
-        if hole > 0 && node.is_before(&self.nodes[(hole - 1) / ARITY]) {
+        if hole > 0 && node.is_before(self.nodes[(hole - 1) / ARITY]) {
             self.sift_up(hole, node);
         } else {
             self.sift_down(hole, node);
@@ -119,10 +144,11 @@ impl Heap {
     }
 
     /// Moves parents down into the hole until `node` fits.
+    #[inline]
     fn sift_up(&mut self, mut hole: usize, node: Node) {
         while hole > 0 {
             let parent = (hole - 1) / ARITY;
-            if !node.is_before(&self.nodes[parent]) {
+            if !node.is_before(self.nodes[parent]) {
                 break;
             }
             self.place(hole, self.nodes[parent]);
@@ -138,11 +164,11 @@ impl Heap {
             let end = (first + ARITY).min(self.nodes.len());
             let mut least = first;
             for child in first + 1..end {
-                if self.nodes[child].is_before(&self.nodes[least]) {
+                if self.nodes[child].is_before(self.nodes[least]) {
                     least = child;
                 }
             }
-            if first >= end || !self.nodes[least].is_before(&node) {
+            if first >= end || !self.nodes[least].is_before(node) {
                 break;
             }
             self.place(hole, self.nodes[least]);
@@ -154,7 +180,7 @@ impl Heap {
     #[inline]
     fn place(&mut self, place: usize, node: Node) {
         self.nodes[place] = node;
-        self.places[node.item as usize] = place as u32;
+        self.places[node.item() as usize] = place as u32;
     }
 }
 
@@ -179,6 +205,7 @@ mod tests {
                 if kind < 2 {
                     known.map(|entry| model.remove(&entry));
                     heap.next_order = order as u32;
+                    heap.remove(item);
                     heap.insert(item, key);
                     model.insert((key, order as u32, item));
                 } else if let (3, Some(entry)) = (kind, known) {

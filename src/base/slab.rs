@@ -46,18 +46,25 @@ impl<T> Slab<T> {
     }
 
     /// The token that the next value is going to have.
+    #[inline]
     pub(crate) fn next_token(&mut self) -> Token {
         if self.free == NONE {
-            let index = self.slots.len() as u32;
-            // A table of 2³² - 1 live registrations is far beyond any descriptor limit.
-            assert!(index < NONE, "slab is full");
-            self.slots.push(Slot { generation: 0, next_free: NONE, value: None });
-            self.free = index;
+            self.add_slot();
         }
         Token::new(self.free, self.slots[self.free as usize].generation)
     }
 
+    #[cold]
+    fn add_slot(&mut self) {
+        let index = self.slots.len() as u32;
+        // A table of 2³² - 1 live registrations is far beyond any descriptor limit.
+        assert!(index < NONE, "slab is full");
+        self.slots.push(Slot { generation: 0, next_free: NONE, value: None });
+        self.free = index;
+    }
+
     /// Puts in the value that `make` builds from the token it is going to have.
+    #[inline]
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(Token) -> T) -> Token {
         let token = self.next_token();
         let slot = &mut self.slots[token.index() as usize];
@@ -88,6 +95,7 @@ impl<T> Slab<T> {
     }
 
     /// Takes the value of `token` out. Its token is stale from now on.
+    #[inline]
     pub(crate) fn remove(&mut self, token: Token) -> Option<T> {
         let slot = self.slots.get_mut(token.index() as usize)?;
         if slot.generation != token.generation() {

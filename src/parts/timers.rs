@@ -61,6 +61,7 @@ impl<T> Timers<T> {
     }
 
     /// What `timer` carries.
+    #[inline]
     pub(crate) fn get(&self, timer: Token) -> Option<&T> {
         self.entries.get(timer).map(|entry| &entry.payload)
     }
@@ -95,6 +96,7 @@ impl<T> Timers<T> {
         let postponed = deadline >= entry.deadline;
         entry.deadline = deadline;
         if !postponed || !self.heap.contains(timer.index()) {
+            self.heap.remove(timer.index());
             self.heap.insert(timer.index(), deadline);
         }
         true

@@ -181,6 +181,17 @@ impl Local {
         })
     }
 
+    /// Looks at the poller of this thread, if it is running one. Nothing foreign runs in `look`.
+    #[inline]
+    pub(crate) fn with_current<R>(look: impl FnOnce(&Local) -> R) -> Option<R> {
+        CURRENT.with(|current| {
+            let local = current.replace(ManuallyDrop::new(None));
+            let result = local.as_ref().map(|local| look(local));
+            current.set(local);
+            result
+        })
+    }
+
     /// As [`Local::current`], with an error that says what is missing.
     pub(crate) fn expect_current(what: &str) -> io::Result<Rc<Local>> {
         Local::current().ok_or_else(|| {
@@ -218,6 +229,7 @@ impl Local {
     }
 
     /// A new timer that is due at `deadline`.
+    #[inline]
     pub(crate) fn arm(&self, deadline: u64, expiry: Expiry) -> Token {
         self.timers.borrow_mut().insert(deadline, expiry)
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::base::token::Token;
 use crate::poller::local::{Expiry, Local};
 use crate::sys::clock;
-use crate::task::{HomeRef, coop, drop_quietly};
+use crate::task::{HomeRef, drop_quietly};
 
 /// Waits until `duration` has passed from now.
 ///
@@ -102,7 +102,7 @@ impl Sleep {
         self.deadline = deadline;
         let Some(armed) = &self.armed else { return };
         let is_moved = armed.home.is_current()
-            && Local::current().is_some_and(|local| local.reset(armed.timer, deadline));
+            && Local::with_current(|local| local.reset(armed.timer, deadline)) == Some(true);
         if !is_moved {
             // It has fired, or waits in another poller: the next poll arms it.
             self.disarm();
@@ -112,16 +112,18 @@ impl Sleep {
     /// Waits without taking from the task's allowance.
     pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let local = Local::current().expect("a timer was polled outside of a poller");
-        if let Some(armed) = &self.armed
-            && armed.home.is_current()
-        {
-            if local.rewake(armed.timer, cx.waker()) {
+        self.poll_in(&local, cx)
+    }
+
+    #[inline]
+    fn poll_in(&mut self, local: &Local, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(armed) = &self.armed {
+            if armed.home.is_current() && local.rewake(armed.timer, cx.waker()) {
                 return Poll::Pending;
             }
-            // The timer has fired.
-            self.armed = None;
+            // It has fired, or waits in another poller.
+            self.disarm();
         }
-        self.disarm();
         if clock::now() >= self.deadline {
             return Poll::Ready(());
         }
@@ -134,7 +136,11 @@ impl Sleep {
     fn disarm(&mut self) {
         let Some(Armed { home, timer }) = self.armed.take() else { return };
         if home.is_current() {
-            drop_quietly(Local::current().and_then(|local| local.disarm(timer)));
+            match Local::with_current(|local| local.disarm(timer)).flatten() {
+                // Of our tasks' wakers, and of none at all, nothing foreign is dropped.
+                Some(Expiry::Task(waker)) => drop_quietly(waker),
+                other => debug_assert!(other.is_none(), "the timers of tasks carry wakers"),
+            }
         } else {
             // If that poller has ended, so has its timer.
             let _ = home.post(move || drop(Local::current().and_then(|it| it.disarm(timer))));
@@ -148,12 +154,10 @@ impl Future for Sleep {
     /// # Panics
     /// Outside of a poller.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(coop::poll_proceed(cx));
-        let elapsed = self.poll_elapsed(cx);
-        if elapsed.is_pending() {
-            coop::must_wait();
-        }
-        elapsed
+        let local = Local::current().expect("a timer was polled outside of a poller");
+        // Waiting is free. If the allowance is used up, the next poll finds that the time has come.
+        ready!(self.poll_in(&local, cx));
+        local.allowance.poll_proceed(cx)
     }
 }
 
