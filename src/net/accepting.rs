@@ -12,27 +12,27 @@ use futures_core::Stream;
 use socket2::SockAddr;
 
 use crate::parts::readiness::Direction;
-use crate::poller::source::Registered;
 use crate::poller::starved::Starved;
 use crate::sys::socket;
 use crate::task::coop;
 use crate::time;
 
 use super::accept::{Failure, LONGEST_PAUSE, SHORTEST_PAUSE, failure};
+use super::socket::Socket;
 use super::tcp_stream::TcpStream;
 
-impl Registered {
+impl Socket {
     /// Waits for the next connection of a listening socket.
     pub(super) async fn accept(&self) -> io::Result<(OwnedFd, SockAddr)> {
         let mut pause = SHORTEST_PAUSE;
         loop {
             poll_fn(coop::poll_proceed).await;
-            let error = match self.try_io(Direction::Read, socket::accept) {
+            let error = match self.registered.try_io(Direction::Read, socket::accept) {
                 Ok(accepted) => return Ok(accepted),
                 Err(error) => error,
             };
             match failure(&error) {
-                Failure::Nothing => self.ready(Direction::Read).await?,
+                Failure::Nothing => self.readable().await?,
                 Failure::OfOne => {}
                 Failure::Exhausted => {
                     self.wait_for_descriptors(pause).await;
@@ -50,7 +50,7 @@ impl Registered {
             if std::mem::replace(&mut asked, true) {
                 return Poll::Ready(());
             }
-            self.local().on_next_close(Starved::Task(cx.waker().clone()));
+            self.registered.local().on_next_close(Starved::Task(cx.waker().clone()));
             Poll::Pending
         });
         // Whichever comes first; the timer's own wake-up ends the other future as well.

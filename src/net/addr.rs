@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
+use socket2::SockAddr;
+
 /// What can be given where addresses are asked for: a `SocketAddr`, an `(IpAddr, port)`, several
 /// addresses (each is tried), or text like `"127.0.0.1:80"`, `"[::1]:80"` or `("127.0.0.1", 80)`.
 ///
@@ -77,24 +79,45 @@ pub(crate) mod sealed {
 
 use sealed::Sealed;
 
-macro_rules! known {
-    ($($type:ty: $this:ident => $address:expr;)*) => {$(
-        impl Sealed for $type {
-            fn addresses(&self) -> io::Result<Addresses> {
-                let $this = self;
-                Ok(Addresses::One($address))
-            }
-        }
-    )*};
+/// One address, known already.
+fn one(address: impl Into<SocketAddr>) -> io::Result<Addresses> {
+    Ok(Addresses::One(address.into()))
 }
 
-known! {
-    SocketAddr: this => *this;
-    SocketAddrV4: this => (*this).into();
-    SocketAddrV6: this => (*this).into();
-    (IpAddr, u16): this => (*this).into();
-    (Ipv4Addr, u16): this => (*this).into();
-    (Ipv6Addr, u16): this => (*this).into();
+impl Sealed for SocketAddr {
+    fn addresses(&self) -> io::Result<Addresses> {
+        one(*self)
+    }
+}
+
+impl Sealed for SocketAddrV4 {
+    fn addresses(&self) -> io::Result<Addresses> {
+        one(*self)
+    }
+}
+
+impl Sealed for SocketAddrV6 {
+    fn addresses(&self) -> io::Result<Addresses> {
+        one(*self)
+    }
+}
+
+impl Sealed for (IpAddr, u16) {
+    fn addresses(&self) -> io::Result<Addresses> {
+        one(*self)
+    }
+}
+
+impl Sealed for (Ipv4Addr, u16) {
+    fn addresses(&self) -> io::Result<Addresses> {
+        one(*self)
+    }
+}
+
+impl Sealed for (Ipv6Addr, u16) {
+    fn addresses(&self) -> io::Result<Addresses> {
+        one(*self)
+    }
 }
 
 impl Sealed for [SocketAddr] {
@@ -179,6 +202,23 @@ pub(crate) fn all_of(mut failures: Vec<io::Error>) -> io::Error {
     failures.push(last);
     let texts: Vec<String> = failures.iter().map(io::Error::to_string).collect();
     io::Error::new(kind, texts.join("; "))
+}
+
+/// What `operation` comes to at the first of the addresses where it succeeds; an error tells of
+/// every one.
+pub(crate) fn first_of<R>(
+    addresses: &[SocketAddr],
+    doing: &str,
+    mut operation: impl FnMut(&SockAddr) -> io::Result<R>,
+) -> io::Result<R> {
+    let mut failures = Vec::new();
+    for address in addresses {
+        match operation(&(*address).into()) {
+            Ok(done) => return Ok(done),
+            Err(error) => failures.push(with_address(doing, address, &error)),
+        }
+    }
+    Err(all_of(failures))
 }
 
 #[cfg(test)]

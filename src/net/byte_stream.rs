@@ -1,7 +1,6 @@
-//! What TCP streams and Unix streams share: how bytes go in and out of a registered socket.
+//! How bytes go in and out of a socket: what TCP streams and Unix streams share.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
@@ -10,71 +9,83 @@ use std::task::{Context, Poll, ready};
 
 use crate::parts::buffers::Chunk;
 use crate::parts::readiness::Direction;
-use crate::poller::source::Registered;
 use crate::sys::stream;
 
-impl Registered {
+use super::socket::Socket;
+
+impl Socket {
     #[inline]
-    pub(super) fn poll_recv(
+    pub(super) fn poll_read(
         &self,
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, Direction::Read, |fd| self.recv(fd, buf))
+        self.registered.poll_io(cx, Direction::Read, |fd| self.read(fd, buf))
     }
 
-    pub(super) fn poll_recv_vectored(
+    pub(super) fn poll_read_vectored(
         &self,
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, Direction::Read, |fd| self.recv_vectored(fd, bufs))
+        self.registered.poll_io(cx, Direction::Read, |fd| self.read_vectored(fd, bufs))
     }
 
     #[inline]
-    pub(super) fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, Direction::Write, |fd| self.send(fd, buf))
+    pub(super) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.registered.poll_io(cx, Direction::Write, |fd| self.write(fd, buf))
     }
 
-    pub(super) fn poll_send_vectored(
+    pub(super) fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, Direction::Write, |fd| self.send_vectored(fd, bufs))
+        self.registered.poll_io(cx, Direction::Write, |fd| self.write_vectored(fd, bufs))
+    }
+
+    /// What has been written is in the kernel already, but for what a handler had queued before.
+    pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.registered.poll_paid(cx)
+    }
+
+    pub(super) fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = ready!(self.poll_flush(cx));
+        Poll::Ready(flushed.and(self.shutdown(Shutdown::Write)))
+    }
+
+    /// shutdown(2), after what a handler had queued before.
+    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.registered.shut_down(how)
     }
 
     pub(super) fn read_chunk(&self) -> ReadChunk<'_> {
-        ReadChunk { registered: self }
+        ReadChunk { socket: self }
     }
 
-    pub(super) async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        poll_fn(|cx| self.poll_io(cx, Direction::Read, |fd| stream::peek(fd, buf))).await
+    pub(super) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.registered.try_io(Direction::Read, |fd| self.read(fd, buf))
     }
 
-    pub(super) fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.try_io(Direction::Read, |fd| self.recv(fd, buf))
+    pub(super) fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.registered.try_io(Direction::Read, |fd| self.read_vectored(fd, bufs))
     }
 
-    pub(super) fn try_recv_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.try_io(Direction::Read, |fd| self.recv_vectored(fd, bufs))
+    pub(super) fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.registered.try_io(Direction::Write, |fd| self.write(fd, buf))
     }
 
-    pub(super) fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.try_io(Direction::Write, |fd| self.send(fd, buf))
-    }
-
-    pub(super) fn try_send_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_io(Direction::Write, |fd| self.send_vectored(fd, bufs))
+    pub(super) fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.registered.try_io(Direction::Write, |fd| self.write_vectored(fd, bufs))
     }
 
     #[inline(always)]
-    fn recv(&self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    fn read(&self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
         let received = stream::recv_uncounted(fd, buf);
         let Ok(count @ 1..) = received else { return self.received_nothing(received, buf) };
-        self.local().recorder.bytes_in(count);
+        self.registered.local().recorder.bytes_in(count);
         if count < buf.len() {
-            self.short_read();
+            self.registered.short_read();
         }
         Ok(count)
     }
@@ -86,7 +97,7 @@ impl Registered {
         Ok(0)
     }
 
-    fn recv_vectored(&self, fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    fn read_vectored(&self, fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let asked = bufs.iter().map(|buf| buf.len()).sum();
         let count = stream::recv_vectored(fd, bufs)?;
         self.note_read(count, asked)?;
@@ -96,26 +107,26 @@ impl Registered {
     /// A read that comes back short has taken all there is; the end is no such read.
     fn note_read(&self, count: usize, asked: usize) -> io::Result<()> {
         if count == 0 {
-            return self.earlier_failure().map_or(Ok(()), Err);
+            return self.registered.earlier_failure().map_or(Ok(()), Err);
         }
         if count < asked {
-            self.short_read();
+            self.registered.short_read();
         }
         Ok(())
     }
 
     #[inline]
-    fn send(&self, fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+    fn write(&self, fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
         match stream::send_uncounted(fd, buf) {
             Ok(count) => {
-                self.local().recorder.bytes_out(count);
+                self.registered.local().recorder.bytes_out(count);
                 Ok(count)
             }
             Err(error) => Err(self.explain(error)),
         }
     }
 
-    fn send_vectored(&self, fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn write_vectored(&self, fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         stream::send_vectored(fd, bufs).map_err(|error| self.explain(error))
     }
 
@@ -125,20 +136,14 @@ impl Registered {
         if error.kind() == io::ErrorKind::WouldBlock {
             return error;
         }
-        self.earlier_failure().unwrap_or(error)
-    }
-
-    /// What has been written is in the kernel already, but for what a handler had queued before.
-    pub(super) fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = ready!(self.poll_paid(cx));
-        Poll::Ready(flushed.and(self.shut_down(Shutdown::Write)))
+        self.registered.earlier_failure().unwrap_or(error)
     }
 }
 
 /// The future of `read_chunk`: [`TcpStream::read_chunk`](crate::net::TcpStream::read_chunk).
 #[must_use = "a future does nothing until it is awaited"]
 pub struct ReadChunk<'a> {
-    registered: &'a Registered,
+    socket: &'a Socket,
 }
 
 impl<'a> Future for ReadChunk<'a> {
@@ -147,7 +152,8 @@ impl<'a> Future for ReadChunk<'a> {
     // Always: a chunk that stays in registers saves a tenth of the whole path.
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Chunk<'a>>> {
-        let registered = self.registered;
+        let socket = self.socket;
+        let registered = &socket.registered;
         if !registered.is_ready(Direction::Read) {
             return registered.poll_wait(cx, Direction::Read).map(Err);
         }
@@ -155,7 +161,7 @@ impl<'a> Future for ReadChunk<'a> {
         ready!(local.allowance.poll_proceed(cx));
         let buffers = &local.buffers;
         let mut buffer = buffers.take().unwrap_or_else(|| buffers.another());
-        let failure = match registered.recv(registered.fd(), &mut buffer) {
+        let failure = match socket.read(registered.fd(), &mut buffer) {
             Ok(count) => {
                 registered.moved(Direction::Read);
                 return Poll::Ready(Ok(buffers.chunk(buffer, count)));
@@ -169,63 +175,19 @@ impl<'a> Future for ReadChunk<'a> {
 
 impl fmt::Debug for ReadChunk<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadChunk").field("fd", &self.registered.fd()).finish()
+        f.debug_struct("ReadChunk").field("fd", &self.socket.fd()).finish()
     }
 }
 
-/// futures-io's traits for a type with a field `registered`, and for references to it.
+/// A type that is made of a socket, for the implementations that such types share.
+pub trait HasSocket {
+    /// What it is made of.
+    fn socket(&self) -> &Socket;
+}
+
+/// futures-io's traits for types that have a `socket` to give.
 macro_rules! byte_stream {
-    ($type:ty) => {
-        impl futures_io::AsyncRead for &$type {
-            #[inline]
-            fn poll_read(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &mut [u8],
-            ) -> Poll<io::Result<usize>> {
-                self.registered.poll_recv(cx, buf)
-            }
-
-            fn poll_read_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bufs: &mut [IoSliceMut<'_>],
-            ) -> Poll<io::Result<usize>> {
-                self.registered.poll_recv_vectored(cx, bufs)
-            }
-        }
-
-        impl futures_io::AsyncWrite for &$type {
-            #[inline]
-            fn poll_write(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                self.registered.poll_send(cx, buf)
-            }
-
-            fn poll_write_vectored(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bufs: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                self.registered.poll_send_vectored(cx, bufs)
-            }
-
-            /// What has been written is in the kernel already, but for what a handler had queued
-            /// before the stream was taken.
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.registered.poll_paid(cx)
-            }
-
-            /// Flushes, then shuts the write direction down: the peer reads the end. May be called
-            /// twice.
-            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.registered.poll_close(cx)
-            }
-        }
-
+    ($($type:ty),+) => {$(
         impl futures_io::AsyncRead for $type {
             #[inline]
             fn poll_read(
@@ -233,7 +195,7 @@ macro_rules! byte_stream {
                 cx: &mut Context<'_>,
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut &*self).poll_read(cx, buf)
+                self.socket().poll_read(cx, buf)
             }
 
             fn poll_read_vectored(
@@ -241,7 +203,7 @@ macro_rules! byte_stream {
                 cx: &mut Context<'_>,
                 bufs: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut &*self).poll_read_vectored(cx, bufs)
+                self.socket().poll_read_vectored(cx, bufs)
             }
         }
 
@@ -252,7 +214,7 @@ macro_rules! byte_stream {
                 cx: &mut Context<'_>,
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut &*self).poll_write(cx, buf)
+                self.socket().poll_write(cx, buf)
             }
 
             fn poll_write_vectored(
@@ -260,24 +222,22 @@ macro_rules! byte_stream {
                 cx: &mut Context<'_>,
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
-                Pin::new(&mut &*self).poll_write_vectored(cx, bufs)
+                self.socket().poll_write_vectored(cx, bufs)
             }
 
+            /// What has been written is in the kernel already, but for what a handler had queued
+            /// before the stream was taken.
             fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut &*self).poll_flush(cx)
+                self.socket().poll_flush(cx)
             }
 
+            /// Flushes, then shuts the write direction down: the peer reads the end. May be called
+            /// twice.
             fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut &*self).poll_close(cx)
+                self.socket().poll_close(cx)
             }
         }
-
-        impl AsFd for $type {
-            fn as_fd(&self) -> BorrowedFd<'_> {
-                self.registered.lend()
-            }
-        }
-    };
+    )+};
 }
 
 pub(super) use byte_stream;

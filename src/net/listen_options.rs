@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::sys::socket;
 
-use super::addr::{all_of, with_address};
+use super::addr::first_of;
 
 /// How connections wait until they are accepted, when nobody says otherwise: as many as the kernel
 /// allows in its default setting.
@@ -89,13 +89,6 @@ impl ListenOptions {
 
     /// A socket that listens at the first of the addresses where that works.
     pub(crate) fn listen(&self, addresses: &[SocketAddr]) -> io::Result<OwnedFd> {
-        let mut failures = Vec::new();
-        for address in addresses {
-            match socket::listen(&(*address).into(), &self.listen) {
-                Ok(fd) => return Ok(fd),
-                Err(error) => failures.push(with_address("listening on", address, &error)),
-            }
-        }
-        Err(all_of(failures))
+        first_of(addresses, "listening on", |address| socket::listen(address, &self.listen))
     }
 }

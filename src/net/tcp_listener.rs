@@ -3,16 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-use crate::poller::local::Local;
-use crate::poller::source::Registered;
-use crate::sys::socket;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::accepting::Incoming;
 use super::addr::ToSocketAddrs;
 use super::listen_options::ListenOptions;
 use super::lookup::resolve;
+use super::socket::{Address, Socket};
 use super::tcp_stream::TcpStream;
 
 /// A socket that listens, for tasks of this thread's poller.
@@ -36,7 +33,7 @@ use super::tcp_stream::TcpStream;
 /// # }
 /// ```
 pub struct TcpListener {
-    registered: Registered,
+    socket: Socket,
 }
 
 impl TcpListener {
@@ -58,12 +55,8 @@ impl TcpListener {
         addr: impl ToSocketAddrs,
         options: ListenOptions,
     ) -> io::Result<TcpListener> {
-        TcpListener::from_fd(options.listen(&resolve(&addr).await?)?, "TcpListener::bind")
-    }
-
-    fn from_fd(fd: OwnedFd, what: &str) -> io::Result<TcpListener> {
-        let registered = Registered::new(fd, Local::expect_current(what)?)?;
-        Ok(TcpListener { registered })
+        let fd = options.listen(&resolve(&addr).await?)?;
+        Ok(TcpListener { socket: Socket::new(fd, "TcpListener::bind")? })
     }
 
     /// Takes a listener of std's over, blocking or not.
@@ -71,10 +64,7 @@ impl TcpListener {
     /// # Errors
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-        listener.set_nonblocking(true)?;
-        let listener = TcpListener::from_fd(listener.into(), "TcpListener::from_std")?;
-        listener.registered.lend();
-        Ok(listener)
+        Ok(TcpListener { socket: Socket::from_std(listener, "TcpListener::from_std")? })
     }
 
     /// Gives the listener to std. It stays non-blocking.
@@ -82,7 +72,7 @@ impl TcpListener {
     /// # Errors
     /// None today.
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
-        Ok(self.registered.into_fd()?.into())
+        self.socket.into_std()
     }
 
     /// Waits for the next connection. A connection that has failed before it was accepted is left
@@ -93,8 +83,8 @@ impl TcpListener {
     /// # Errors
     /// accept(2)'s others.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, peer) = self.registered.accept().await?;
-        Ok((TcpStream::from_fd(fd, "accept")?, socket::ip_address(peer)?))
+        let (fd, peer) = self.socket.accept().await?;
+        Ok((TcpStream::from_fd(fd, "accept")?, SocketAddr::from_kernel(&peer)?))
     }
 
     /// The connections, as a stream that never ends.
@@ -124,18 +114,18 @@ impl TcpListener {
     /// # Errors
     /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        socket::local_addr(self.registered.fd())
+        self.socket.local_addr()
     }
 }
 
 impl AsFd for TcpListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.registered.lend()
+        self.socket.lend()
     }
 }
 
 impl fmt::Debug for TcpListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpListener").field("fd", &self.registered.fd()).finish_non_exhaustive()
+        self.socket.describe("TcpListener", f)
     }
 }

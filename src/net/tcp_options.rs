@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
+use super::byte_stream::HasSocket;
 use super::tcp_stream::TcpStream;
 
 /// Others are set through `socket2::SockRef::from(&stream)`.
@@ -29,7 +30,7 @@ impl TcpStream {
     /// # Errors
     /// getsockopt(2).
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        self.options().linger()
+        self.socket().options().linger()
     }
 
     /// SO_KEEPALIVE: whether a peer that has been silent for a while is asked if it is still there,
@@ -60,8 +61,8 @@ impl TcpStream {
         keepalive: impl Into<Option<&'a TcpKeepalive>>,
     ) -> io::Result<()> {
         match keepalive.into() {
-            Some(parameters) => self.options().set_tcp_keepalive(parameters),
-            None => self.options().set_keepalive(false),
+            Some(parameters) => self.socket().options().set_tcp_keepalive(parameters),
+            None => self.socket().options().set_keepalive(false),
         }
     }
 
@@ -70,7 +71,7 @@ impl TcpStream {
     /// # Errors
     /// getsockopt(2).
     pub fn keepalive(&self) -> io::Result<bool> {
-        self.options().keepalive()
+        self.socket().options().keepalive()
     }
 
     /// TCP_USER_TIMEOUT: how long bytes may stay unacknowledged before the connection is given up,
@@ -79,7 +80,7 @@ impl TcpStream {
     /// # Errors
     /// setsockopt(2).
     pub fn set_user_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
-        self.options().set_tcp_user_timeout(limit)
+        self.socket().options().set_tcp_user_timeout(limit)
     }
 
     /// The time of TCP_USER_TIMEOUT.
@@ -87,7 +88,7 @@ impl TcpStream {
     /// # Errors
     /// getsockopt(2).
     pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
-        self.options().tcp_user_timeout()
+        self.socket().options().tcp_user_timeout()
     }
 
     /// IP_TTL, or IPV6_UNICAST_HOPS: how many routers may pass the packets on, 1 to 255.
@@ -96,9 +97,9 @@ impl TcpStream {
     /// setsockopt(2).
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         if self.local_addr()?.is_ipv6() {
-            return self.options().set_unicast_hops_v6(ttl);
+            return self.socket().options().set_unicast_hops_v6(ttl);
         }
-        self.options().set_ttl_v4(ttl)
+        self.socket().options().set_ttl_v4(ttl)
     }
 
     /// How many routers may pass the packets on.
@@ -107,9 +108,9 @@ impl TcpStream {
     /// getsockopt(2).
     pub fn ttl(&self) -> io::Result<u32> {
         if self.local_addr()?.is_ipv6() {
-            return self.options().unicast_hops_v6();
+            return self.socket().options().unicast_hops_v6();
         }
-        self.options().ttl_v4()
+        self.socket().options().ttl_v4()
     }
 
     /// SO_BUSY_POLL: how long a read that finds nothing asks the network device itself, to the
@@ -120,7 +121,7 @@ impl TcpStream {
     /// CAP_NET_ADMIN; and others of setsockopt(2).
     pub fn set_busy_poll(&self, time: Duration) -> io::Result<()> {
         // The option is an int.
-        self.options().set_busy_poll(time.as_micros().min(i32::MAX as u128) as u32)
+        self.socket().options().set_busy_poll(time.as_micros().min(i32::MAX as u128) as u32)
     }
 
     /// The time of SO_BUSY_POLL.
@@ -128,11 +129,6 @@ impl TcpStream {
     /// # Errors
     /// getsockopt(2).
     pub fn busy_poll(&self) -> io::Result<Duration> {
-        Ok(Duration::from_micros(self.options().busy_poll()?.into()))
-    }
-
-    /// The socket, for options that leave nothing of it behind.
-    fn options(&self) -> SockRef<'_> {
-        SockRef::from(self.registered())
+        Ok(Duration::from_micros(self.socket().options().busy_poll()?.into()))
     }
 }

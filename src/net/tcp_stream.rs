@@ -9,22 +9,21 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::parts::deadlines::Deadlines;
-use crate::parts::readiness::Direction;
-use crate::poller::local::Local;
 use crate::poller::source::Registered;
 use crate::sys::socket;
 use crate::time;
 
 use super::addr::{ToSocketAddrs, all_of, with_address};
-use super::byte_stream::{ReadChunk, byte_stream};
+use super::byte_stream::{HasSocket, ReadChunk, byte_stream};
 use super::lookup::resolve;
+use super::socket::Socket;
 
 /// A TCP connection of this thread's poller.
 ///
 /// It reads and writes by futures-io's `AsyncRead` and `AsyncWrite`, also through `&TcpStream`, so
 /// that one task may read while another writes. Each direction has one waker: when two tasks
-/// wait in the same direction through the poll functions, [`TcpStream::read_chunk`] or
-/// [`TcpStream::peek`], the last one is woken. Any number may wait in [`TcpStream::readable`] and
+/// wait in the same direction through the poll functions or [`TcpStream::read_chunk`], the last one
+/// is woken. Any number may wait in [`TcpStream::peek`], [`TcpStream::readable`] and
 /// [`TcpStream::writable`].
 ///
 /// Dropping it closes the connection. A stream that outlives its poller gives errors.
@@ -48,14 +47,13 @@ use super::lookup::resolve;
 /// # }
 /// ```
 pub struct TcpStream {
-    registered: Registered,
+    socket: Socket,
 }
 
 impl TcpStream {
     /// Wraps a non-blocking socket that is ours alone.
     pub(crate) fn from_fd(fd: OwnedFd, what: &str) -> io::Result<TcpStream> {
-        let local = Local::expect_current(what)?;
-        Ok(TcpStream { registered: Registered::new(fd, local)?.of_a_stream() })
+        Ok(TcpStream { socket: Socket::new(fd, what)?.of_a_stream() })
     }
 
     /// Connects to the first of the addresses that answers.
@@ -112,12 +110,12 @@ impl TcpStream {
     async fn connect_one(address: SocketAddr) -> io::Result<TcpStream> {
         let stream = TcpStream::from_fd(socket::connect(&address.into(), None)?, "connect")?;
         // A socket that is connecting isn't writable, so the first event is the answer.
-        stream.registered.forget_readiness();
-        stream.registered.ready(Direction::Write).await?;
-        if let Some(error) = socket::take_error(stream.registered.fd())? {
+        stream.registered().forget_readiness();
+        stream.writable().await?;
+        if let Some(error) = socket::take_error(stream.socket.fd())? {
             return Err(error);
         }
-        if socket::is_self_connected(stream.registered.fd()) {
+        if socket::is_self_connected(stream.socket.fd()) {
             return Err(io::Error::new(
                 io::ErrorKind::ConnectionRefused,
                 "nobody listens there: the socket met itself",
@@ -131,20 +129,17 @@ impl TcpStream {
     /// # Errors
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
-        stream.set_nonblocking(true)?;
-        let stream = TcpStream::from_fd(stream.into(), "TcpStream::from_std")?;
-        // There may be other descriptors of the same socket.
-        stream.registered.lend();
-        Ok(stream)
+        let socket = Socket::from_std(stream, "TcpStream::from_std")?;
+        Ok(TcpStream { socket: socket.of_a_stream() })
     }
 
     /// A stream of a registration that exists.
     pub(super) fn from_registered(registered: Registered) -> TcpStream {
-        TcpStream { registered: registered.of_a_stream() }
+        TcpStream { socket: Socket { registered }.of_a_stream() }
     }
 
     pub(super) fn into_registered(self) -> Registered {
-        self.registered
+        self.socket.registered
     }
 
     /// Gives the socket to std. It stays non-blocking.
@@ -154,7 +149,7 @@ impl TcpStream {
     /// kernel doesn't take all of it now (`WouldBlock`: flush first; the connection is closed when
     /// it has been sent), or sending it has failed.
     pub fn into_std(self) -> io::Result<std::net::TcpStream> {
-        Ok(self.registered.into_fd()?.into())
+        self.socket.into_std()
     }
 
     /// The peer's address.
@@ -162,7 +157,7 @@ impl TcpStream {
     /// # Errors
     /// The connection has ended: getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        socket::peer_addr(self.registered.fd())
+        self.socket.peer_addr()
     }
 
     /// Our address.
@@ -170,7 +165,7 @@ impl TcpStream {
     /// # Errors
     /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        socket::local_addr(self.registered.fd())
+        self.socket.local_addr()
     }
 
     /// Gives the stream deadlines, from now on, in place of those that it had. When one is missed,
@@ -200,7 +195,7 @@ impl TcpStream {
     /// # }
     /// ```
     pub fn set_deadlines(&self, deadlines: Deadlines) {
-        self.registered.set_deadlines(deadlines);
+        self.socket.registered.set_deadlines(deadlines);
     }
 
     /// TCP_NODELAY: whether small segments are sent at once. See tcp(7).
@@ -208,7 +203,7 @@ impl TcpStream {
     /// # Errors
     /// setsockopt(2).
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        socket::set_nodelay(self.registered.fd(), on)
+        self.socket.options().set_tcp_nodelay(on)
     }
 
     /// Whether TCP_NODELAY is on.
@@ -216,7 +211,7 @@ impl TcpStream {
     /// # Errors
     /// getsockopt(2).
     pub fn nodelay(&self) -> io::Result<bool> {
-        socket::nodelay(self.registered.fd())
+        self.socket.options().tcp_nodelay()
     }
 
     /// Ends one direction or both: shutdown(2). It is no error if the connection has ended. Output
@@ -225,7 +220,7 @@ impl TcpStream {
     /// # Errors
     /// shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.registered.shut_down(how)
+        self.socket.shutdown(how)
     }
 
     /// Reads what there is into the poller's buffer, and lends it: no copy, and while it waits
@@ -255,7 +250,7 @@ impl TcpStream {
     /// # Errors
     /// The connection's, after every byte that came before it.
     pub fn read_chunk(&self) -> ReadChunk<'_> {
-        self.registered.read_chunk()
+        self.socket.read_chunk()
     }
 
     /// Looks at what there is without taking it; 0 is the end of the stream.
@@ -286,7 +281,7 @@ impl TcpStream {
     /// # Errors
     /// The connection's.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.peek(buf).await
+        self.socket.peek(buf).await
     }
 
     /// Waits until [`TcpStream::try_read`] is worth a try. It may be wrong: then that says
@@ -297,7 +292,7 @@ impl TcpStream {
     /// # Errors
     /// The poller has ended.
     pub async fn readable(&self) -> io::Result<()> {
-        self.registered.ready(Direction::Read).await
+        self.socket.readable().await
     }
 
     /// Waits until [`TcpStream::try_write`] is worth a try: see [`TcpStream::readable`].
@@ -307,7 +302,7 @@ impl TcpStream {
     /// # Errors
     /// The poller has ended.
     pub async fn writable(&self) -> io::Result<()> {
-        self.registered.ready(Direction::Write).await
+        self.socket.writable().await
     }
 
     /// Reads what there is, without waiting; 0 is the end of the stream.
@@ -340,7 +335,7 @@ impl TcpStream {
     /// # Errors
     /// `WouldBlock` when there is nothing; otherwise the connection's.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.try_recv(buf)
+        self.socket.try_read(buf)
     }
 
     /// As [`TcpStream::try_read`], into several buffers one after the other.
@@ -348,7 +343,7 @@ impl TcpStream {
     /// # Errors
     /// As [`TcpStream::try_read`].
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.registered.try_recv_vectored(bufs)
+        self.socket.try_read_vectored(bufs)
     }
 
     /// Writes what the kernel takes, without waiting.
@@ -356,7 +351,7 @@ impl TcpStream {
     /// # Errors
     /// `WouldBlock` when it takes nothing; otherwise the connection's.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.try_send(buf)
+        self.socket.try_write(buf)
     }
 
     /// As [`TcpStream::try_write`], from several buffers one after the other.
@@ -364,19 +359,32 @@ impl TcpStream {
     /// # Errors
     /// As [`TcpStream::try_write`].
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.registered.try_send_vectored(bufs)
+        self.socket.try_write_vectored(bufs)
     }
 
     /// The registration, for those who count it or hand it over.
     pub(crate) fn registered(&self) -> &Registered {
-        &self.registered
+        &self.socket.registered
     }
 }
 
-byte_stream!(TcpStream);
+impl HasSocket for TcpStream {
+    #[inline]
+    fn socket(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+byte_stream!(TcpStream, &TcpStream);
+
+impl AsFd for TcpStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.lend()
+    }
+}
 
 impl fmt::Debug for TcpStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpStream").field("fd", &self.registered.fd()).finish_non_exhaustive()
+        self.socket.describe("TcpStream", f)
     }
 }

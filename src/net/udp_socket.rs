@@ -3,17 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
-use socket2::SockRef;
+use crate::sys::datagram;
 
-use crate::parts::readiness::Direction;
-use crate::poller::local::Local;
-use crate::poller::source::Registered;
-use crate::sys::{datagram, socket, stream};
-
-use super::addr::{ToSocketAddrs, all_of, with_address};
+use super::addr::{ToSocketAddrs, first_of};
 use super::lookup::{resolve, resolve_first};
+use super::socket::Socket;
 
 /// A UDP socket of this thread's poller.
 ///
@@ -43,14 +39,10 @@ use super::lookup::{resolve, resolve_first};
 /// # }
 /// ```
 pub struct UdpSocket {
-    registered: Registered,
+    socket: Socket,
 }
 
 impl UdpSocket {
-    fn from_fd(fd: OwnedFd, what: &str) -> io::Result<UdpSocket> {
-        Ok(UdpSocket { registered: Registered::new(fd, Local::expect_current(what)?)? })
-    }
-
     /// A socket at the first of the addresses that can be had. Port 0 lets the kernel choose.
     ///
     /// Cancel-safe: it waits for the look-up of a host name only, and nothing is bound before.
@@ -59,14 +51,8 @@ impl UdpSocket {
     /// None can be had: the error tells of every address. A host name needs the feature
     /// `blocking`.
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
-        let mut failures = Vec::new();
-        for address in resolve(&addr).await? {
-            match datagram::bind(&address.into()) {
-                Ok(fd) => return UdpSocket::from_fd(fd, "UdpSocket::bind"),
-                Err(error) => failures.push(with_address("binding", address, &error)),
-            }
-        }
-        Err(all_of(failures))
+        let fd = first_of(&resolve(&addr).await?, "binding", datagram::bind)?;
+        Ok(UdpSocket { socket: Socket::new(fd, "UdpSocket::bind")? })
     }
 
     /// Takes a socket of std's over, blocking or not.
@@ -74,11 +60,7 @@ impl UdpSocket {
     /// # Errors
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
-        socket.set_nonblocking(true)?;
-        let socket = UdpSocket::from_fd(socket.into(), "UdpSocket::from_std")?;
-        // There may be other descriptors of the same socket.
-        socket.registered.lend();
-        Ok(socket)
+        Ok(UdpSocket { socket: Socket::from_std(socket, "UdpSocket::from_std")? })
     }
 
     /// Gives the socket to std. It stays non-blocking.
@@ -86,7 +68,7 @@ impl UdpSocket {
     /// # Errors
     /// None today.
     pub fn into_std(self) -> io::Result<std::net::UdpSocket> {
-        Ok(self.registered.into_fd()?.into())
+        self.socket.into_std()
     }
 
     /// Makes the first of the addresses that can be reached the one that [`UdpSocket::send`] means,
@@ -97,14 +79,8 @@ impl UdpSocket {
     /// # Errors
     /// None can be: the error tells of every address. A host name needs the feature `blocking`.
     pub async fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
-        let mut failures = Vec::new();
-        for address in resolve(&addr).await? {
-            match datagram::connect(self.registered.fd(), &address.into()) {
-                Ok(()) => return Ok(()),
-                Err(error) => failures.push(with_address("connecting to", address, &error)),
-            }
-        }
-        Err(all_of(failures))
+        let addresses = resolve(&addr).await?;
+        first_of(&addresses, "connecting to", |addr| datagram::connect(self.socket.fd(), addr))
     }
 
     /// Sends one datagram to the address of [`UdpSocket::connect`].
@@ -115,7 +91,7 @@ impl UdpSocket {
     /// send(2)'s: the datagram is too long, the socket isn't connected; and `ConnectionRefused`,
     /// when an earlier one found nobody.
     pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.io(Direction::Write, |fd| stream::send(fd, buf)).await
+        self.socket.send(buf).await
     }
 
     /// Sends one datagram to the first address of `target`.
@@ -125,8 +101,7 @@ impl UdpSocket {
     /// # Errors
     /// sendto(2)'s. A host name needs the feature `blocking`.
     pub async fn send_to(&self, buf: &[u8], target: impl ToSocketAddrs) -> io::Result<usize> {
-        let target = resolve_first(&target).await?.into();
-        self.registered.io(Direction::Write, |fd| datagram::send_to(fd, buf, &target)).await
+        self.socket.send_to(buf, &resolve_first(&target).await?.into()).await
     }
 
     /// Receives one datagram: how many bytes of it are in `buf` now. Zero is an empty datagram.
@@ -136,7 +111,7 @@ impl UdpSocket {
     /// # Errors
     /// recv(2)'s; `ConnectionRefused`, when one that was sent to a connected address found nobody.
     pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.io(Direction::Read, |fd| stream::recv(fd, buf)).await
+        self.socket.recv(buf).await
     }
 
     /// Receives one datagram: how many bytes of it are in `buf` now, and where it came from.
@@ -146,7 +121,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::recv`].
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.registered.io(Direction::Read, |fd| ip(datagram::recv_from(fd, buf))).await
+        self.socket.recv_from(buf).await
     }
 
     /// As [`UdpSocket::recv`], but the datagram stays. Cancel-safe.
@@ -154,7 +129,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::recv`].
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.io(Direction::Read, |fd| stream::peek(fd, buf)).await
+        self.socket.peek(buf).await
     }
 
     /// As [`UdpSocket::recv_from`], but the datagram stays. Cancel-safe.
@@ -162,7 +137,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::recv`].
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.registered.io(Direction::Read, |fd| ip(datagram::peek_from(fd, buf))).await
+        self.socket.peek_from(buf).await
     }
 
     /// Waits until [`UdpSocket::try_recv`] is worth a try. It may be wrong: then that says
@@ -173,7 +148,7 @@ impl UdpSocket {
     /// # Errors
     /// The poller has ended.
     pub async fn readable(&self) -> io::Result<()> {
-        self.registered.ready(Direction::Read).await
+        self.socket.readable().await
     }
 
     /// Waits until [`UdpSocket::try_send`] is worth a try: see [`UdpSocket::readable`].
@@ -183,7 +158,7 @@ impl UdpSocket {
     /// # Errors
     /// The poller has ended.
     pub async fn writable(&self) -> io::Result<()> {
-        self.registered.ready(Direction::Write).await
+        self.socket.writable().await
     }
 
     /// [`UdpSocket::send`] without waiting.
@@ -191,7 +166,7 @@ impl UdpSocket {
     /// # Errors
     /// As there; `WouldBlock` when there is no room.
     pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.try_send(buf)
+        self.socket.try_send(buf)
     }
 
     /// [`UdpSocket::send_to`] without waiting.
@@ -199,8 +174,7 @@ impl UdpSocket {
     /// # Errors
     /// As there; `WouldBlock` when there is no room.
     pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
-        let target = target.into();
-        self.registered.try_io(Direction::Write, |fd| datagram::send_to(fd, buf, &target))
+        self.socket.try_send_to(buf, &target.into())
     }
 
     /// [`UdpSocket::recv`] without waiting.
@@ -208,7 +182,7 @@ impl UdpSocket {
     /// # Errors
     /// As there; `WouldBlock` when there is no datagram.
     pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Read, |fd| stream::recv(fd, buf))
+        self.socket.try_recv(buf)
     }
 
     /// [`UdpSocket::recv_from`] without waiting.
@@ -216,7 +190,7 @@ impl UdpSocket {
     /// # Errors
     /// As there; `WouldBlock` when there is no datagram.
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.registered.try_io(Direction::Read, |fd| ip(datagram::recv_from(fd, buf)))
+        self.socket.try_recv_from(buf)
     }
 
     /// Our address.
@@ -224,7 +198,7 @@ impl UdpSocket {
     /// # Errors
     /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        socket::local_addr(self.registered.fd())
+        self.socket.local_addr()
     }
 
     /// The address of [`UdpSocket::connect`].
@@ -232,7 +206,7 @@ impl UdpSocket {
     /// # Errors
     /// It isn't connected: getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        socket::peer_addr(self.registered.fd())
+        self.socket.peer_addr()
     }
 
     /// SO_BROADCAST: whether it may send to broadcast addresses. Off at first. See socket(7).
@@ -240,7 +214,7 @@ impl UdpSocket {
     /// # Errors
     /// setsockopt(2).
     pub fn set_broadcast(&self, on: bool) -> io::Result<()> {
-        SockRef::from(&self.registered).set_broadcast(on)
+        self.socket.options().set_broadcast(on)
     }
 
     /// Whether SO_BROADCAST is on.
@@ -248,24 +222,18 @@ impl UdpSocket {
     /// # Errors
     /// getsockopt(2).
     pub fn broadcast(&self) -> io::Result<bool> {
-        SockRef::from(&self.registered).broadcast()
+        self.socket.options().broadcast()
     }
-}
-
-/// A received datagram's source as an IP address.
-fn ip(received: io::Result<(usize, socket2::SockAddr)>) -> io::Result<(usize, SocketAddr)> {
-    let (count, from) = received?;
-    Ok((count, socket::ip_address(from)?))
 }
 
 impl AsFd for UdpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.registered.lend()
+        self.socket.lend()
     }
 }
 
 impl fmt::Debug for UdpSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UdpSocket").field("fd", &self.registered.fd()).finish_non_exhaustive()
+        self.socket.describe("UdpSocket", f)
     }
 }

@@ -5,8 +5,12 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::SocketAddr;
+use std::path::Path;
 
 use socket2::SockAddr;
+
+use super::addr::with_address;
+use super::socket::Address;
 
 /// The form that the kernel takes. A socket without a name has no such form.
 pub(super) fn to_kernel(address: &SocketAddr) -> io::Result<SockAddr> {
@@ -21,31 +25,44 @@ pub(super) fn to_kernel(address: &SocketAddr) -> io::Result<SockAddr> {
     }
 }
 
-/// The form that std has: a path, an abstract name, or none.
-pub(super) fn from_kernel(address: &SockAddr) -> io::Result<SocketAddr> {
-    if let Some(path) = address.as_pathname() {
-        return SocketAddr::from_pathname(path);
+impl Address for SocketAddr {
+    /// A path, an abstract name, or none.
+    fn from_kernel(address: &SockAddr) -> io::Result<SocketAddr> {
+        if let Some(path) = address.as_pathname() {
+            return SocketAddr::from_pathname(path);
+        }
+        match address.as_abstract_namespace() {
+            Some(name) => SocketAddr::from_abstract_name(name),
+            // The empty path is no name.
+            None => SocketAddr::from_pathname(""),
+        }
     }
-    match address.as_abstract_namespace() {
-        Some(name) => SocketAddr::from_abstract_name(name),
-        // The empty path is no name.
-        None => SocketAddr::from_pathname(""),
-    }
+}
+
+/// What `operation` does with the socket at `path`; an error tells what was done, and to what.
+pub(super) fn at_path<R>(
+    doing: &str,
+    path: &Path,
+    operation: impl FnOnce(&SocketAddr) -> io::Result<R>,
+) -> io::Result<R> {
+    SocketAddr::from_pathname(path)
+        .and_then(|address| operation(&address))
+        .map_err(|error| with_address(doing, path.display(), &error))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{from_kernel, to_kernel};
+    use super::{Address, to_kernel};
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::SocketAddr;
 
     #[test]
     fn an_address_comes_back_as_it_went() {
         let path = SocketAddr::from_pathname("/tmp/corepoll").unwrap();
-        let back = from_kernel(&to_kernel(&path).unwrap()).unwrap();
+        let back = SocketAddr::from_kernel(&to_kernel(&path).unwrap()).unwrap();
         assert_eq!(back.as_pathname(), path.as_pathname());
         let name = SocketAddr::from_abstract_name(b"core\0poll").unwrap();
-        let back = from_kernel(&to_kernel(&name).unwrap()).unwrap();
+        let back = SocketAddr::from_kernel(&to_kernel(&name).unwrap()).unwrap();
         assert_eq!(back.as_abstract_name(), Some(&b"core\0poll"[..]));
     }
 
@@ -54,6 +71,7 @@ mod tests {
         let unnamed = SocketAddr::from_pathname("").unwrap();
         assert!(unnamed.is_unnamed() && to_kernel(&unnamed).is_err());
         let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
-        assert!(from_kernel(&socket.unwrap().local_addr().unwrap()).unwrap().is_unnamed());
+        let address = socket.unwrap().local_addr().unwrap();
+        assert!(SocketAddr::from_kernel(&address).unwrap().is_unnamed());
     }
 }

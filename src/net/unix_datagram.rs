@@ -8,16 +8,13 @@ use std::os::unix::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use socket2::{Domain, SockAddr, SockRef};
+use socket2::Domain;
 
-use crate::parts::readiness::Direction;
-use crate::poller::local::Local;
-use crate::poller::source::Registered;
-use crate::sys::{datagram, socket, stream};
+use crate::sys::datagram;
 use crate::time;
 
-use super::addr::with_address;
-use super::unix_addr::{from_kernel, to_kernel};
+use super::socket::Socket;
+use super::unix_addr::{at_path, to_kernel};
 
 /// How long it is until a datagram to an address is tried again when its receiver's queue is full,
 /// at first: the kernel tells only a connected sender when there is room again.
@@ -48,12 +45,12 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 /// # }
 /// ```
 pub struct UnixDatagram {
-    registered: Registered,
+    socket: Socket,
 }
 
 impl UnixDatagram {
     fn from_fd(fd: OwnedFd, what: &str) -> io::Result<UnixDatagram> {
-        Ok(UnixDatagram { registered: Registered::new(fd, Local::expect_current(what)?)? })
+        Ok(UnixDatagram { socket: Socket::new(fd, what)? })
     }
 
     /// A socket at `path`, where there is nothing yet.
@@ -61,10 +58,7 @@ impl UnixDatagram {
     /// # Errors
     /// `AddrInUse`: there is a file; and others of bind(2).
     pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixDatagram> {
-        let path = path.as_ref();
-        SocketAddr::from_pathname(path)
-            .and_then(|address| UnixDatagram::bind_addr(&address))
-            .map_err(|error| with_address("binding", path.display(), &error))
+        at_path("binding", path.as_ref(), UnixDatagram::bind_addr)
     }
 
     /// A socket at `address`, which may be one of the abstract namespace.
@@ -88,11 +82,9 @@ impl UnixDatagram {
     /// # Errors
     /// There is no poller on this thread, or there are no descriptors.
     pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
-        let (one, other) = std::os::unix::net::UnixDatagram::pair()?;
-        one.set_nonblocking(true)?;
-        other.set_nonblocking(true)?;
-        let what = "UnixDatagram::pair";
-        Ok((UnixDatagram::from_fd(one.into(), what)?, UnixDatagram::from_fd(other.into(), what)?))
+        let made = std::os::unix::net::UnixDatagram::pair()?;
+        let (one, other) = Socket::pair(made, "UnixDatagram::pair")?;
+        Ok((UnixDatagram { socket: one }, UnixDatagram { socket: other }))
     }
 
     /// Takes a socket of std's over, blocking or not.
@@ -100,11 +92,7 @@ impl UnixDatagram {
     /// # Errors
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(socket: std::os::unix::net::UnixDatagram) -> io::Result<UnixDatagram> {
-        socket.set_nonblocking(true)?;
-        let socket = UnixDatagram::from_fd(socket.into(), "UnixDatagram::from_std")?;
-        // There may be other descriptors of the same socket.
-        socket.registered.lend();
-        Ok(socket)
+        Ok(UnixDatagram { socket: Socket::from_std(socket, "UnixDatagram::from_std")? })
     }
 
     /// Gives the socket to std. It stays non-blocking.
@@ -112,7 +100,7 @@ impl UnixDatagram {
     /// # Errors
     /// None today.
     pub fn into_std(self) -> io::Result<std::os::unix::net::UnixDatagram> {
-        Ok(self.registered.into_fd()?.into())
+        self.socket.into_std()
     }
 
     /// Makes the socket at `path` the one that [`UnixDatagram::send`] means.
@@ -120,10 +108,7 @@ impl UnixDatagram {
     /// # Errors
     /// connect(2)'s.
     pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        let path = path.as_ref();
-        SocketAddr::from_pathname(path)
-            .and_then(|address| self.connect_addr(&address))
-            .map_err(|error| with_address("connecting to", path.display(), &error))
+        at_path("connecting to", path.as_ref(), |address| self.connect_addr(address))
     }
 
     /// Makes the socket at `address` the one that [`UnixDatagram::send`] means.
@@ -131,7 +116,7 @@ impl UnixDatagram {
     /// # Errors
     /// connect(2)'s.
     pub fn connect_addr(&self, address: &SocketAddr) -> io::Result<()> {
-        datagram::connect(self.registered.fd(), &to_kernel(address)?)
+        datagram::connect(self.socket.fd(), &to_kernel(address)?)
     }
 
     /// Sends one datagram to the connected socket; waits while its queue is full.
@@ -141,7 +126,7 @@ impl UnixDatagram {
     /// # Errors
     /// send(2)'s: the datagram is too long, the socket isn't connected, nobody is there any more.
     pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.io(Direction::Write, |fd| stream::send(fd, buf)).await
+        self.socket.send(buf).await
     }
 
     /// Sends one datagram to the socket at `path`; waits while its queue is full.
@@ -165,7 +150,7 @@ impl UnixDatagram {
         let mut pause = SHORTEST_PAUSE;
         loop {
             std::future::poll_fn(crate::task::coop::poll_proceed).await;
-            match datagram::send_to(self.registered.fd(), buf, &address) {
+            match datagram::send_to(self.socket.fd(), buf, &address) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -184,7 +169,7 @@ impl UnixDatagram {
     /// # Errors
     /// recv(2)'s.
     pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.io(Direction::Read, |fd| stream::recv(fd, buf)).await
+        self.socket.recv(buf).await
     }
 
     /// Receives one datagram: how many bytes of it are in `buf` now, and where it came from.
@@ -194,7 +179,7 @@ impl UnixDatagram {
     /// # Errors
     /// As [`UnixDatagram::recv`].
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.registered.io(Direction::Read, |fd| unix(datagram::recv_from(fd, buf))).await
+        self.socket.recv_from(buf).await
     }
 
     /// As [`UnixDatagram::recv_from`], but the datagram stays. Cancel-safe.
@@ -202,7 +187,7 @@ impl UnixDatagram {
     /// # Errors
     /// As [`UnixDatagram::recv`].
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.registered.io(Direction::Read, |fd| unix(datagram::peek_from(fd, buf))).await
+        self.socket.peek_from(buf).await
     }
 
     /// Waits until [`UnixDatagram::try_recv`] is worth a try. It may be wrong: then that says
@@ -213,7 +198,7 @@ impl UnixDatagram {
     /// # Errors
     /// The poller has ended.
     pub async fn readable(&self) -> io::Result<()> {
-        self.registered.ready(Direction::Read).await
+        self.socket.readable().await
     }
 
     /// Waits until [`UnixDatagram::try_send`] is worth a try: see [`UnixDatagram::readable`].
@@ -223,7 +208,7 @@ impl UnixDatagram {
     /// # Errors
     /// The poller has ended.
     pub async fn writable(&self) -> io::Result<()> {
-        self.registered.ready(Direction::Write).await
+        self.socket.writable().await
     }
 
     /// [`UnixDatagram::send`] without waiting.
@@ -231,7 +216,7 @@ impl UnixDatagram {
     /// # Errors
     /// As there; `WouldBlock` when there is no room.
     pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.try_send(buf)
+        self.socket.try_send(buf)
     }
 
     /// [`UnixDatagram::send_to`] without waiting.
@@ -241,7 +226,7 @@ impl UnixDatagram {
     pub fn try_send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let address = to_kernel(&SocketAddr::from_pathname(path)?)?;
         // Not by the socket's readiness: whether there is room is the receiver's matter.
-        datagram::send_to(self.registered.fd(), buf, &address)
+        datagram::send_to(self.socket.fd(), buf, &address)
     }
 
     /// [`UnixDatagram::recv`] without waiting.
@@ -249,7 +234,7 @@ impl UnixDatagram {
     /// # Errors
     /// As there; `WouldBlock` when there is no datagram.
     pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.try_io(Direction::Read, |fd| stream::recv(fd, buf))
+        self.socket.try_recv(buf)
     }
 
     /// [`UnixDatagram::recv_from`] without waiting.
@@ -257,7 +242,7 @@ impl UnixDatagram {
     /// # Errors
     /// As there; `WouldBlock` when there is no datagram.
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.registered.try_io(Direction::Read, |fd| unix(datagram::recv_from(fd, buf)))
+        self.socket.try_recv_from(buf)
     }
 
     /// Our address, if we have one.
@@ -265,7 +250,7 @@ impl UnixDatagram {
     /// # Errors
     /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        from_kernel(&SockRef::from(&self.registered).local_addr()?)
+        self.socket.local_addr()
     }
 
     /// The address of [`UnixDatagram::connect`].
@@ -273,7 +258,7 @@ impl UnixDatagram {
     /// # Errors
     /// It isn't connected: getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        from_kernel(&SockRef::from(&self.registered).peer_addr()?)
+        self.socket.peer_addr()
     }
 
     /// Ends one direction or both: shutdown(2). It is no error if there is no peer any more.
@@ -281,24 +266,18 @@ impl UnixDatagram {
     /// # Errors
     /// shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        socket::shutdown(self.registered.fd(), how)
+        self.socket.shutdown(how)
     }
-}
-
-/// A received datagram's source in std's form.
-fn unix(received: io::Result<(usize, SockAddr)>) -> io::Result<(usize, SocketAddr)> {
-    let (count, from) = received?;
-    Ok((count, from_kernel(&from)?))
 }
 
 impl AsFd for UnixDatagram {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.registered.lend()
+        self.socket.lend()
     }
 }
 
 impl fmt::Debug for UnixDatagram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UnixDatagram").field("fd", &self.registered.fd()).finish_non_exhaustive()
+        self.socket.describe("UnixDatagram", f)
     }
 }

@@ -2,20 +2,16 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
-use socket2::SockRef;
-
-use crate::poller::local::Local;
-use crate::poller::source::Registered;
 use crate::sys::socket;
 
 use super::accepting::Incoming;
-use super::addr::with_address;
 use super::listen_options::ListenOptions;
-use super::unix_addr::{from_kernel, to_kernel};
+use super::socket::{Address, Socket};
+use super::unix_addr::{at_path, to_kernel};
 use super::unix_stream::UnixStream;
 
 /// A Unix socket that listens, for tasks of this thread's poller. Several tasks may accept from
@@ -46,7 +42,7 @@ use super::unix_stream::UnixStream;
 /// # }
 /// ```
 pub struct UnixListener {
-    registered: Registered,
+    socket: Socket,
 }
 
 impl UnixListener {
@@ -55,10 +51,7 @@ impl UnixListener {
     /// # Errors
     /// `AddrInUse`: there is a file, even if nobody listens any more; and others of bind(2).
     pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
-        let path = path.as_ref();
-        SocketAddr::from_pathname(path)
-            .and_then(|address| UnixListener::bind_addr(&address))
-            .map_err(|error| with_address("listening on", path.display(), &error))
+        at_path("listening on", path.as_ref(), UnixListener::bind_addr)
     }
 
     /// Listens at `address`, which may be one of the abstract namespace.
@@ -86,11 +79,7 @@ impl UnixListener {
     /// bind(2)'s.
     pub fn bind_addr(address: &SocketAddr) -> io::Result<UnixListener> {
         let fd = socket::listen(&to_kernel(address)?, &ListenOptions::new().listen)?;
-        UnixListener::from_fd(fd, "UnixListener::bind")
-    }
-
-    fn from_fd(fd: OwnedFd, what: &str) -> io::Result<UnixListener> {
-        Ok(UnixListener { registered: Registered::new(fd, Local::expect_current(what)?)? })
+        Ok(UnixListener { socket: Socket::new(fd, "UnixListener::bind")? })
     }
 
     /// Takes a listener of std's over, blocking or not.
@@ -98,11 +87,7 @@ impl UnixListener {
     /// # Errors
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
-        listener.set_nonblocking(true)?;
-        let listener = UnixListener::from_fd(listener.into(), "UnixListener::from_std")?;
-        // There may be other descriptors of the same socket.
-        listener.registered.lend();
-        Ok(listener)
+        Ok(UnixListener { socket: Socket::from_std(listener, "UnixListener::from_std")? })
     }
 
     /// Gives the listener to std. It stays non-blocking.
@@ -110,7 +95,7 @@ impl UnixListener {
     /// # Errors
     /// None today.
     pub fn into_std(self) -> io::Result<std::os::unix::net::UnixListener> {
-        Ok(self.registered.into_fd()?.into())
+        self.socket.into_std()
     }
 
     /// Waits for the next connection, and for descriptors when they have run out.
@@ -120,8 +105,8 @@ impl UnixListener {
     /// # Errors
     /// accept(2)'s.
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (fd, peer) = self.registered.accept().await?;
-        Ok((UnixStream::from_fd(fd, "accept")?, from_kernel(&peer)?))
+        let (fd, peer) = self.socket.accept().await?;
+        Ok((UnixStream::from_fd(fd, "accept")?, SocketAddr::from_kernel(&peer)?))
     }
 
     /// The connections, as a stream that never ends.
@@ -134,18 +119,18 @@ impl UnixListener {
     /// # Errors
     /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        from_kernel(&SockRef::from(&self.registered).local_addr()?)
+        self.socket.local_addr()
     }
 }
 
 impl AsFd for UnixListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.registered.lend()
+        self.socket.lend()
     }
 }
 
 impl fmt::Debug for UnixListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UnixListener").field("fd", &self.registered.fd()).finish_non_exhaustive()
+        self.socket.describe("UnixListener", f)
     }
 }

@@ -10,18 +10,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use socket2::SockRef;
-
 use crate::parts::deadlines::Deadlines;
-use crate::parts::readiness::Direction;
 use crate::poller::local::Local;
-use crate::poller::source::Registered;
 use crate::sys::socket;
 use crate::time;
 
 use super::addr::with_address;
-use super::byte_stream::{ReadChunk, byte_stream};
-use super::unix_addr::{from_kernel, to_kernel};
+use super::byte_stream::{HasSocket, ReadChunk, byte_stream};
+use super::socket::Socket;
+use super::unix_addr::to_kernel;
 
 /// How long it is until a connect is tried again when the listener's backlog is full, at first:
 /// the kernel doesn't tell when it has room again.
@@ -33,7 +30,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 ///
 /// It reads and writes like a [`TcpStream`](crate::net::TcpStream): by futures-io's `AsyncRead`
 /// and `AsyncWrite`, also through `&UnixStream`, and each direction has one waker for these. Any
-/// number of tasks may wait in [`UnixStream::readable`] and [`UnixStream::writable`].
+/// number of tasks may wait in [`UnixStream::peek`], [`UnixStream::readable`] and
+/// [`UnixStream::writable`].
 ///
 /// ```
 /// use corepoll::net::UnixStream;
@@ -52,14 +50,13 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 /// # }
 /// ```
 pub struct UnixStream {
-    registered: Registered,
+    socket: Socket,
 }
 
 impl UnixStream {
     /// Wraps a non-blocking socket that is ours alone.
     pub(super) fn from_fd(fd: OwnedFd, what: &str) -> io::Result<UnixStream> {
-        let registered = Registered::new(fd, Local::expect_current(what)?)?;
-        Ok(UnixStream { registered: registered.of_a_stream() })
+        Ok(UnixStream { socket: Socket::new(fd, what)?.of_a_stream() })
     }
 
     /// Connects to the socket at `path`. While the listener's backlog is full, it waits.
@@ -105,11 +102,10 @@ impl UnixStream {
     /// # Errors
     /// There is no poller on this thread, or there are no descriptors.
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
-        let (one, other) = std::os::unix::net::UnixStream::pair()?;
-        one.set_nonblocking(true)?;
-        other.set_nonblocking(true)?;
-        let what = "UnixStream::pair";
-        Ok((UnixStream::from_fd(one.into(), what)?, UnixStream::from_fd(other.into(), what)?))
+        let made = std::os::unix::net::UnixStream::pair()?;
+        let (one, other) = Socket::pair(made, "UnixStream::pair")?;
+        let stream = |socket: Socket| UnixStream { socket: socket.of_a_stream() };
+        Ok((stream(one), stream(other)))
     }
 
     /// Takes a socket of std's over, blocking or not.
@@ -117,11 +113,8 @@ impl UnixStream {
     /// # Errors
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<UnixStream> {
-        stream.set_nonblocking(true)?;
-        let stream = UnixStream::from_fd(stream.into(), "UnixStream::from_std")?;
-        // There may be other descriptors of the same socket.
-        stream.registered.lend();
-        Ok(stream)
+        let socket = Socket::from_std(stream, "UnixStream::from_std")?;
+        Ok(UnixStream { socket: socket.of_a_stream() })
     }
 
     /// Gives the socket to std. It stays non-blocking.
@@ -129,7 +122,7 @@ impl UnixStream {
     /// # Errors
     /// None today.
     pub fn into_std(self) -> io::Result<std::os::unix::net::UnixStream> {
-        Ok(self.registered.into_fd()?.into())
+        self.socket.into_std()
     }
 
     /// The peer's address; most have none.
@@ -137,7 +130,7 @@ impl UnixStream {
     /// # Errors
     /// getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        from_kernel(&SockRef::from(&self.registered).peer_addr()?)
+        self.socket.peer_addr()
     }
 
     /// Our address, if we have one.
@@ -145,7 +138,7 @@ impl UnixStream {
     /// # Errors
     /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        from_kernel(&SockRef::from(&self.registered).local_addr()?)
+        self.socket.local_addr()
     }
 
     /// Who the peer was when it connected or listened: SO_PEERCRED of unix(7).
@@ -153,7 +146,7 @@ impl UnixStream {
     /// # Errors
     /// getsockopt(2).
     pub fn peer_cred(&self) -> io::Result<PeerCredentials> {
-        let (pid, uid, gid) = socket::peer_credentials(self.registered.fd())?;
+        let (pid, uid, gid) = socket::peer_credentials(self.socket.fd())?;
         Ok(PeerCredentials { pid, uid, gid })
     }
 
@@ -166,7 +159,7 @@ impl UnixStream {
     /// when one that waits is dropped, as in a `select`, and another one takes its place, the time
     /// goes on. Shared by all who use the stream; gone when it becomes a handler's.
     pub fn set_deadlines(&self, deadlines: Deadlines) {
-        self.registered.set_deadlines(deadlines);
+        self.socket.registered.set_deadlines(deadlines);
     }
 
     /// Ends one direction or both: shutdown(2). It is no error if the connection has ended.
@@ -174,7 +167,7 @@ impl UnixStream {
     /// # Errors
     /// shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        socket::shutdown(self.registered.fd(), how)
+        self.socket.shutdown(how)
     }
 
     /// Reads what there is into the poller's buffer, and lends it: see
@@ -185,7 +178,7 @@ impl UnixStream {
     /// # Errors
     /// The connection's, after every byte that came before it.
     pub fn read_chunk(&self) -> ReadChunk<'_> {
-        self.registered.read_chunk()
+        self.socket.read_chunk()
     }
 
     /// Looks at what there is without taking it; 0 is the end of the stream.
@@ -195,7 +188,7 @@ impl UnixStream {
     /// # Errors
     /// The connection's.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.peek(buf).await
+        self.socket.peek(buf).await
     }
 
     /// Waits until [`UnixStream::try_read`] is worth a try. It may be wrong: then that says
@@ -206,7 +199,7 @@ impl UnixStream {
     /// # Errors
     /// The poller has ended.
     pub async fn readable(&self) -> io::Result<()> {
-        self.registered.ready(Direction::Read).await
+        self.socket.readable().await
     }
 
     /// Waits until [`UnixStream::try_write`] is worth a try: see [`UnixStream::readable`].
@@ -216,7 +209,7 @@ impl UnixStream {
     /// # Errors
     /// The poller has ended.
     pub async fn writable(&self) -> io::Result<()> {
-        self.registered.ready(Direction::Write).await
+        self.socket.writable().await
     }
 
     /// Reads what there is, without waiting; 0 is the end of the stream.
@@ -224,7 +217,7 @@ impl UnixStream {
     /// # Errors
     /// `WouldBlock` when there is nothing; otherwise the connection's.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.try_recv(buf)
+        self.socket.try_read(buf)
     }
 
     /// As [`UnixStream::try_read`], into several buffers one after the other.
@@ -232,7 +225,7 @@ impl UnixStream {
     /// # Errors
     /// As [`UnixStream::try_read`].
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.registered.try_recv_vectored(bufs)
+        self.socket.try_read_vectored(bufs)
     }
 
     /// Writes what the kernel takes, without waiting.
@@ -240,7 +233,7 @@ impl UnixStream {
     /// # Errors
     /// `WouldBlock` when it takes nothing; otherwise the connection's.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.try_send(buf)
+        self.socket.try_write(buf)
     }
 
     /// As [`UnixStream::try_write`], from several buffers one after the other.
@@ -248,7 +241,7 @@ impl UnixStream {
     /// # Errors
     /// As [`UnixStream::try_write`].
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.registered.try_send_vectored(bufs)
+        self.socket.try_write_vectored(bufs)
     }
 }
 
@@ -292,10 +285,23 @@ impl PeerCredentials {
     }
 }
 
-byte_stream!(UnixStream);
+impl HasSocket for UnixStream {
+    #[inline]
+    fn socket(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+byte_stream!(UnixStream, &UnixStream);
+
+impl AsFd for UnixStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.lend()
+    }
+}
 
 impl fmt::Debug for UnixStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UnixStream").field("fd", &self.registered.fd()).finish_non_exhaustive()
+        self.socket.describe("UnixStream", f)
     }
 }

@@ -142,16 +142,16 @@ pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
 
 /// getsockname(2), for IP sockets.
 pub(crate) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
-    ip_address(SockRef::from(&fd).local_addr()?)
+    ip_address(&SockRef::from(&fd).local_addr()?)
 }
 
 /// getpeername(2), for IP sockets.
 pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
-    ip_address(SockRef::from(&fd).peer_addr()?)
+    ip_address(&SockRef::from(&fd).peer_addr()?)
 }
 
 /// The IP address in `addr`.
-pub(crate) fn ip_address(addr: SockAddr) -> io::Result<SocketAddr> {
+pub(crate) fn ip_address(addr: &SockAddr) -> io::Result<SocketAddr> {
     addr.as_socket()
         .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the socket has no IP address"))
 }
@@ -178,11 +178,6 @@ pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
 /// TCP_NODELAY.
 pub(crate) fn set_nodelay(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     SockRef::from(&fd).set_tcp_nodelay(on)
-}
-
-/// Whether TCP_NODELAY is on.
-pub(crate) fn nodelay(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    SockRef::from(&fd).tcp_nodelay()
 }
 
 /// O_NONBLOCK, for descriptors that others have made.
