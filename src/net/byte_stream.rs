@@ -11,7 +11,7 @@ use crate::parts::buffers::Chunk;
 use crate::parts::readiness::Direction;
 use crate::sys::stream;
 
-use super::socket::Socket;
+use super::socket::{Address, Socket};
 
 impl Socket {
     #[inline]
@@ -179,7 +179,32 @@ impl fmt::Debug for ReadChunk<'_> {
     }
 }
 
-/// A type that is made of a socket, for the implementations that such types share.
+/// A stream of bytes that comes in halves: a [`TcpStream`](crate::net::TcpStream) or a
+/// [`UnixStream`](crate::net::UnixStream), and nothing else.
+///
+/// ```
+/// use corepoll::net::{ByteStream, OwnedReadHalf, UnixStream};
+///
+/// /// Takes the half of either.
+/// async fn first_byte<S: ByteStream>(reader: &OwnedReadHalf<S>) -> std::io::Result<Option<u8>> {
+///     Ok(reader.read_chunk().await?.first().copied())
+/// }
+///
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     let (one, other) = UnixStream::pair()?;
+///     one.try_write(b"x")?;
+///     assert_eq!(first_byte(&other.into_split().0).await?, Some(b'x'));
+///     Ok(())
+/// })
+/// # }
+/// ```
+pub trait ByteStream: HasSocket + fmt::Debug {
+    /// What its addresses are.
+    type Addr: Address;
+}
+
+/// What is made of a socket: this seals [`ByteStream`].
 pub trait HasSocket {
     /// What it is made of.
     fn socket(&self) -> &Socket;

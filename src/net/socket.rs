@@ -100,8 +100,15 @@ impl Socket {
     }
 }
 
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe("Socket", f)
+    }
+}
+
 /// An address in std's form, made from the kernel's.
-pub(super) trait Address: Sized {
+pub trait Address: Sized {
+    /// The same address.
     fn from_kernel(address: &SockAddr) -> io::Result<Self>;
 }
 

@@ -14,7 +14,7 @@ use crate::sys::socket;
 use crate::time;
 
 use super::addr::{ToSocketAddrs, all_of, with_address};
-use super::byte_stream::{HasSocket, ReadChunk, byte_stream};
+use super::byte_stream::{ByteStream, HasSocket, ReadChunk, byte_stream};
 use super::lookup::resolve;
 use super::socket::Socket;
 
@@ -373,6 +373,10 @@ impl HasSocket for TcpStream {
     fn socket(&self) -> &Socket {
         &self.socket
     }
+}
+
+impl ByteStream for TcpStream {
+    type Addr = SocketAddr;
 }
 
 byte_stream!(TcpStream, &TcpStream);

@@ -16,7 +16,7 @@ use crate::sys::socket;
 use crate::time;
 
 use super::addr::with_address;
-use super::byte_stream::{HasSocket, ReadChunk, byte_stream};
+use super::byte_stream::{ByteStream, HasSocket, ReadChunk, byte_stream};
 use super::socket::Socket;
 use super::unix_addr::to_kernel;
 
@@ -290,6 +290,10 @@ impl HasSocket for UnixStream {
     fn socket(&self) -> &Socket {
         &self.socket
     }
+}
+
+impl ByteStream for UnixStream {
+    type Addr = SocketAddr;
 }
 
 byte_stream!(UnixStream, &UnixStream);
