@@ -81,6 +81,18 @@ impl<F> Drop for Work<F> {
 ///
 /// Dropping it lets the call run on. Awaiting it is cancel-safe. It may be sent to another thread
 /// and awaited there.
+///
+/// ```
+/// # use corepoll::{BlockingHandle, spawn_blocking};
+/// # corepoll::block_on(async {
+/// async fn length(call: BlockingHandle<String>) -> usize {
+///     call.await.unwrap().len()
+/// }
+///
+/// let call = spawn_blocking(|| "from another thread".to_owned());
+/// assert_eq!(length(call).await, 19);
+/// # });
+/// ```
 #[must_use = "drop it with `drop` to let the call run on by itself"]
 pub struct BlockingHandle<T> {
     /// None once it has been aborted.
@@ -115,6 +127,17 @@ impl<T> BlockingHandle<T> {
     }
 
     /// Whether awaiting gives a result at once.
+    ///
+    /// ```
+    /// # use corepoll::{spawn_blocking, yield_now};
+    /// # corepoll::block_on(async {
+    /// let call = spawn_blocking(|| 7);
+    /// while !call.is_finished() {
+    ///     yield_now().await;
+    /// }
+    /// assert_eq!(call.await.unwrap(), 7);
+    /// # });
+    /// ```
     pub fn is_finished(&self) -> bool {
         self.lock().as_ref().is_none_or(Task::is_finished)
     }

@@ -70,6 +70,18 @@ pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
 
 /// Resolves at the next SIGTERM, the polite request to end: see [`ctrl_c`].
 ///
+/// ```
+/// # use corepoll::signal;
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     let terminated = signal::terminate();
+///     # signal_hook::low_level::raise(libc::SIGTERM)?;
+///     terminated.await
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// As [`ctrl_c`].
 pub fn terminate() -> impl Future<Output = io::Result<()>> {
@@ -128,6 +140,17 @@ pub struct Signal {
 impl Signal {
     /// Watches for `signals`, by their numbers, from now on. May be called outside of a poller.
     ///
+    /// ```
+    /// # use corepoll::signal::Signal;
+    /// # fn main() -> std::io::Result<()> {
+    /// let ends = Signal::new([libc::SIGINT, libc::SIGTERM])?;
+    /// // Nobody is told of SIGKILL.
+    /// assert!(Signal::new([libc::SIGKILL]).is_err());
+    /// # drop(ends);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput`: one of them cannot be waited for, like SIGKILL; sigaction(2)'s; there are no
     /// descriptors.
@@ -138,6 +161,16 @@ impl Signal {
     /// The number of the next signal.
     ///
     /// Cancel-safe: dropping the future loses no signal.
+    ///
+    /// ```
+    /// # use corepoll::signal::Signal;
+    /// # corepoll::block_on(async {
+    /// let mut user = Signal::new([libc::SIGUSR1, libc::SIGUSR2])?;
+    /// # signal_hook::low_level::raise(libc::SIGUSR2)?;
+    /// assert_eq!(user.recv().await?, libc::SIGUSR2);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// It is awaited outside of a poller, or the kernel refuses the registration.

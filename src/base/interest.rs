@@ -24,15 +24,36 @@ pub struct Interest(u8);
 
 impl Interest {
     /// Nothing: the connection stays registered and quiet.
+    ///
+    /// ```
+    /// # use corepoll::Interest;
+    /// assert!(!Interest::NONE.is_readable() && !Interest::NONE.is_writable());
+    /// ```
     pub const NONE: Interest = Interest(0);
     /// Bytes to read, or the peer's end.
+    ///
+    /// ```
+    /// # use corepoll::Interest;
+    /// assert!(Interest::READABLE.is_readable());
+    /// ```
     pub const READABLE: Interest = Interest(1);
     /// Room in the send buffer. Queued output needs none of this: the poller flushes it by itself.
+    ///
+    /// ```
+    /// # use corepoll::Interest;
+    /// assert!((Interest::READABLE | Interest::WRITABLE).is_writable());
+    /// ```
     pub const WRITABLE: Interest = Interest(2);
 
     const EDGE: Interest = Interest(4);
 
     /// The same interest, edge-triggered.
+    ///
+    /// ```
+    /// # use corepoll::Interest;
+    /// let interest = Interest::READABLE.edge();
+    /// assert!(interest.is_edge() && interest.is_readable());
+    /// ```
     #[must_use]
     pub const fn edge(self) -> Interest {
         Interest(self.0 | Interest::EDGE.0)
@@ -59,16 +80,31 @@ impl Interest {
     }
 
     /// Whether it asks for readable.
+    ///
+    /// ```
+    /// # use corepoll::Interest;
+    /// assert!(Interest::READABLE.is_readable() && !Interest::WRITABLE.is_readable());
+    /// ```
     pub const fn is_readable(self) -> bool {
         self.0 & Interest::READABLE.0 != 0
     }
 
     /// Whether it asks for writable.
+    ///
+    /// ```
+    /// # use corepoll::Interest;
+    /// assert!(Interest::WRITABLE.is_writable() && !Interest::READABLE.is_writable());
+    /// ```
     pub const fn is_writable(self) -> bool {
         self.0 & Interest::WRITABLE.0 != 0
     }
 
     /// Whether it is edge-triggered.
+    ///
+    /// ```
+    /// # use corepoll::Interest;
+    /// assert!(Interest::READABLE.edge().is_edge() && !Interest::READABLE.is_edge());
+    /// ```
     pub const fn is_edge(self) -> bool {
         self.0 & Interest::EDGE.0 != 0
     }

@@ -10,6 +10,23 @@ use crate::poller::way::{Pair, Step};
 use crate::task::coop;
 
 /// What a relay has done.
+///
+/// ```
+/// # use corepoll::io::{Relayed, relay};
+/// # use corepoll::net::{TcpListener, TcpStream};
+/// # corepoll::block_on(async {
+/// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// # let client = TcpStream::connect(listener.local_addr()?).await?;
+/// # let (near, _peer) = listener.accept().await?;
+/// # let far = TcpStream::connect(listener.local_addr()?).await?;
+/// # let (server, _peer) = listener.accept().await?;
+/// client.try_write(b"hello")?;
+/// drop((client, server));
+/// let relayed: Relayed = relay(near, far).await?;
+/// println!("{} bytes there, {} bytes back", relayed.a_to_b, relayed.b_to_a);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Relayed {

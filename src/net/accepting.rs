@@ -63,6 +63,21 @@ type Accept<'a, S> = Pin<Box<dyn Future<Output = io::Result<S>> + 'a>>;
 /// The connections of a listener: the stream of [`TcpListener::incoming`] and of
 /// [`UnixListener::incoming`].
 ///
+/// ```
+/// # use corepoll::net::{Incoming, TcpListener, TcpStream};
+/// # use futures::StreamExt;
+/// # corepoll::block_on(async {
+/// async fn first(mut incoming: Incoming<'_>) -> std::io::Result<TcpStream> {
+///     incoming.next().await.expect("it never ends")
+/// }
+///
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let client = TcpStream::connect(listener.local_addr()?).await?;
+/// assert_eq!(first(listener.incoming()).await?.peer_addr()?, client.local_addr()?);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+///
 /// [`TcpListener::incoming`]: crate::net::TcpListener::incoming
 /// [`UnixListener::incoming`]: crate::net::UnixListener::incoming
 #[must_use = "a stream does nothing until it is polled"]

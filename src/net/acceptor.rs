@@ -74,6 +74,23 @@ impl Acceptor {
     /// At a path, the file of a Unix socket on which nobody listens any more is replaced; any
     /// other file, a symbolic link too, is an error and left alone. The file is removed when the
     /// listener ends. See unix(7).
+    ///
+    /// ```
+    /// # use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
+    /// # fn main() -> std::io::Result<()> {
+    /// # struct Drain;
+    /// # impl EvHandler for Drain {
+    /// #     fn on_read(&mut self, cx: &mut EvContext<'_>) -> std::io::Result<Action> {
+    /// #         Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
+    /// #     }
+    /// # }
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// // Every address of this machine, at a port that the kernel chooses.
+    /// let listening = Acceptor::new(":0").listen(&reactor.handle(), || Drain)?;
+    /// assert_ne!(listening.local_addr()?.port(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(addr: &str) -> Acceptor {
         Acceptor {
             address: addr.to_owned(),
@@ -87,6 +104,12 @@ impl Acceptor {
     /// With SO_REUSEPORT every poller has a listener of its own, and the kernel brings each
     /// connection to one of them; without, the first poller listens. Default: without. Where a
     /// connection goes from there is [`Acceptor::balance`]'s.
+    ///
+    /// ```
+    /// # use corepoll::Acceptor;
+    /// let acceptor = Acceptor::new("0.0.0.0:8080").reuse_port(true);
+    /// # drop(acceptor);
+    /// ```
     pub fn reuse_port(mut self, on: bool) -> Acceptor {
         self.listen.reuse_port = on;
         self
@@ -94,12 +117,24 @@ impl Acceptor {
 
     /// How many connections may wait to be accepted; the kernel cuts it at net.core.somaxconn.
     /// Default: 4096.
+    ///
+    /// ```
+    /// # use corepoll::Acceptor;
+    /// let acceptor = Acceptor::new("0.0.0.0:8080").backlog(512);
+    /// # drop(acceptor);
+    /// ```
     pub fn backlog(mut self, n: u32) -> Acceptor {
         self.listen.backlog = n;
         self
     }
 
     /// SO_RCVBUF in bytes, which accepted connections inherit. Default: the system's.
+    ///
+    /// ```
+    /// # use corepoll::Acceptor;
+    /// let acceptor = Acceptor::new("0.0.0.0:8080").recv_buffer_size(64 * 1024);
+    /// # drop(acceptor);
+    /// ```
     pub fn recv_buffer_size(mut self, n: usize) -> Acceptor {
         self.listen.recv_buffer_size = Some(n);
         self
@@ -107,6 +142,12 @@ impl Acceptor {
 
     /// TCP_NODELAY of the connections: whether small segments are sent at once. They inherit it from
     /// the listener, so it costs no system call for each. Default: off. See tcp(7).
+    ///
+    /// ```
+    /// # use corepoll::Acceptor;
+    /// let acceptor = Acceptor::new("0.0.0.0:8080").nodelay(true);
+    /// # drop(acceptor);
+    /// ```
     pub fn nodelay(mut self, on: bool) -> Acceptor {
         self.listen.nodelay = on;
         self
@@ -116,6 +157,13 @@ impl Acceptor {
     /// which the kernel rounds up to some seconds. Saves the wake-up in which there is nothing to
     /// read; not for protocols in which the server speaks first. Nothing for Unix sockets. See
     /// tcp(7). Default: off.
+    ///
+    /// ```
+    /// # use corepoll::Acceptor;
+    /// # use std::time::Duration;
+    /// let acceptor = Acceptor::new("0.0.0.0:8080").defer_accept(Duration::from_secs(5));
+    /// # drop(acceptor);
+    /// ```
     pub fn defer_accept(mut self, limit: Duration) -> Acceptor {
         self.listen.defer_accept = Some(limit);
         self
@@ -129,18 +177,45 @@ impl Acceptor {
     ///
     /// With [`Balance::Local`] connections stay there; the default hands over those that are too
     /// many for a poller. Default: off.
+    ///
+    /// ```
+    /// # use corepoll::{Acceptor, Balance};
+    /// let acceptor = Acceptor::new("0.0.0.0:8080")
+    ///     .reuse_port(true)
+    ///     .steer_by_cpu(true)
+    ///     .balance(Balance::Local);
+    /// # drop(acceptor);
+    /// ```
     pub fn steer_by_cpu(mut self, on: bool) -> Acceptor {
         self.steer_by_cpu = on;
         self
     }
 
     /// How connections are spread over the pollers. Default: [`Balance::LeastLoaded`].
+    ///
+    /// ```
+    /// # use corepoll::{Acceptor, Balance};
+    /// let acceptor = Acceptor::new("0.0.0.0:8080").balance(Balance::RoundRobin);
+    /// # drop(acceptor);
+    /// ```
     pub fn balance(mut self, balance: Balance) -> Acceptor {
         self.balance = balance;
         self
     }
 
     /// Gives the connections to the pollers of another reactor. Default: the one that listens.
+    ///
+    /// ```
+    /// # use corepoll::{Acceptor, Reactor};
+    /// # fn main() -> std::io::Result<()> {
+    /// // One poller accepts, and two others have the connections.
+    /// let front = Reactor::builder().pollers(1).build()?;
+    /// let workers = Reactor::builder().pollers(2).build()?;
+    /// let acceptor = Acceptor::new("127.0.0.1:0").deliver_to(&workers.handle());
+    /// # drop((acceptor, front));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn deliver_to(mut self, reactor: &ReactorHandle) -> Acceptor {
         self.target = Some(reactor.clone());
         self
@@ -149,6 +224,24 @@ impl Acceptor {
     /// Listens from now on; each connection gets the handler that `factory` makes on the poller
     /// that it goes to, registered for [`Interest::READABLE`]. A panic in `factory` costs that
     /// connection.
+    ///
+    /// ```
+    /// # use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
+    /// # fn main() -> std::io::Result<()> {
+    /// struct Drain;
+    ///
+    /// impl EvHandler for Drain {
+    ///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> std::io::Result<Action> {
+    ///         Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
+    ///     }
+    /// }
+    ///
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let listening = Acceptor::new("127.0.0.1:0").listen(&reactor.handle(), || Drain)?;
+    /// std::net::TcpStream::connect(listening.local_addr()?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The address is malformed or cannot be listened at, [`Acceptor::steer_by_cpu`] has nothing to
@@ -257,6 +350,16 @@ pub struct Listening {
 impl Listening {
     /// Where it listens.
     ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let listening = reactor.handle().serve("127.0.0.1:0", |_stream, _peer| async {})?;
+    /// println!("listening on {}", listening.local_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// It listens at a Unix socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -267,6 +370,20 @@ impl Listening {
 
     /// Stops listening. Connections that were accepted go on; those that still wait to be accepted
     /// are reset by the kernel. May be called from any thread.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # use std::time::Duration;
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let listening = running.handle().serve("127.0.0.1:0", |_stream, _peer| async {})?;
+    /// listening.close();
+    /// running.handle().shutdown(Duration::ZERO);
+    /// running.join()?;
+    /// assert!(std::net::TcpStream::connect(listening.local_addr()?).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn close(&self) {
         for (poller, token) in &self.listeners {
             let token = token.clone();

@@ -54,6 +54,19 @@ pub struct AsyncFd<T: AsFd> {
 impl<T: AsFd> AsyncFd<T> {
     /// Makes the descriptor non-blocking, and registers it with the poller of this thread.
     ///
+    /// ```
+    /// # use corepoll::net::AsyncFd;
+    /// # corepoll::block_on(async {
+    /// let (reader, writer) = std::io::pipe()?;
+    /// let reader = AsyncFd::new(reader)?;
+    /// // epoll takes no regular files.
+    /// let file = std::fs::File::open("/proc/self/exe")?;
+    /// assert!(AsyncFd::new(file).is_err());
+    /// # drop((reader, writer));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// There is no poller on this thread; `AlreadyExists`: this descriptor is registered with this
     /// poller; `PermissionDenied`: epoll doesn't take descriptors of its kind, like a regular file;
@@ -73,6 +86,21 @@ impl<T: AsFd> AsyncFd<T> {
     /// from the same file, an operation may find so at once. Cancel-safe. Any number of tasks may
     /// wait.
     ///
+    /// ```
+    /// # use corepoll::net::AsyncFd;
+    /// # use corepoll::Interest;
+    /// # use std::io::{Read, Write};
+    /// # corepoll::block_on(async {
+    /// let (reader, mut writer) = std::io::pipe()?;
+    /// let reader = AsyncFd::new(reader)?;
+    /// writer.write_all(b"hello")?;
+    /// reader.readable().await?;
+    /// let count = reader.try_io(Interest::READABLE, |mut pipe| pipe.read(&mut [0; 16]))?;
+    /// assert_eq!(count, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The poller has ended.
     pub async fn readable(&self) -> io::Result<()> {
@@ -82,6 +110,20 @@ impl<T: AsFd> AsyncFd<T> {
     /// Waits until the descriptor is writable: see [`AsyncFd::readable`].
     ///
     /// Cancel-safe. Any number of tasks may wait.
+    ///
+    /// ```
+    /// # use corepoll::net::AsyncFd;
+    /// # use corepoll::Interest;
+    /// # use std::io::Write;
+    /// # corepoll::block_on(async {
+    /// let (reader, writer) = std::io::pipe()?;
+    /// let writer = AsyncFd::new(writer)?;
+    /// writer.writable().await?;
+    /// writer.try_io(Interest::WRITABLE, |mut pipe| pipe.write(b"hello"))?;
+    /// # drop(reader);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The poller has ended.
@@ -95,6 +137,20 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// So `interest` names what `operation` does, and `operation` says `WouldBlock` only when the
     /// system call did.
+    ///
+    /// ```
+    /// # use corepoll::net::AsyncFd;
+    /// # use corepoll::Interest;
+    /// # use std::io::{ErrorKind, Read};
+    /// # corepoll::block_on(async {
+    /// let (reader, _writer) = std::io::pipe()?;
+    /// let reader = AsyncFd::new(reader)?;
+    /// // Nothing has come: the pipe isn't even asked.
+    /// let read = reader.try_io(Interest::READABLE, |mut pipe| pipe.read(&mut [0; 16]));
+    /// assert_eq!(read.unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The operation's; `WouldBlock` without a call when the descriptor isn't ready.
@@ -157,17 +213,45 @@ impl<T: AsFd> AsyncFd<T> {
     }
 
     /// What was given to [`AsyncFd::new`].
+    ///
+    /// ```
+    /// # use corepoll::net::AsyncFd;
+    /// # corepoll::block_on(async {
+    /// let socket = AsyncFd::new(std::net::UdpSocket::bind("127.0.0.1:0")?)?;
+    /// assert!(socket.get_ref().local_addr()?.ip().is_loopback());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn get_ref(&self) -> &T {
         &self.inner
     }
 
     /// What was given to [`AsyncFd::new`]. Its descriptor must stay the same.
+    ///
+    /// ```
+    /// # use corepoll::net::AsyncFd;
+    /// # corepoll::block_on(async {
+    /// let mut socket = AsyncFd::new(std::net::UdpSocket::bind("127.0.0.1:0")?)?;
+    /// socket.get_mut().set_broadcast(true)?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn get_mut(&mut self) -> &mut T {
         &mut self.inner
     }
 
     /// Ends the registration, and gives back what was given to [`AsyncFd::new`]. Its descriptor
     /// stays non-blocking.
+    ///
+    /// ```
+    /// # use corepoll::net::AsyncFd;
+    /// # corepoll::block_on(async {
+    /// let socket = AsyncFd::new(std::net::UdpSocket::bind("127.0.0.1:0")?)?;
+    /// let socket: std::net::UdpSocket = socket.into_inner();
+    /// socket.set_nonblocking(false)?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn into_inner(self) -> T {
         let AsyncFd { registration, inner } = self;
         drop(registration);

@@ -141,6 +141,20 @@ impl Socket {
 }
 
 /// The future of `read_chunk`: [`TcpStream::read_chunk`](crate::net::TcpStream::read_chunk).
+///
+/// ```
+/// # use corepoll::net::{ReadChunk, UnixStream};
+/// # use corepoll::time;
+/// # use std::time::Duration;
+/// # corepoll::block_on(async {
+/// let (one, other) = UnixStream::pair()?;
+/// let next: ReadChunk<'_> = other.read_chunk();
+/// one.try_write(b"hello")?;
+/// let chunk = time::timeout(Duration::from_secs(5), next).await??;
+/// assert_eq!(&*chunk, b"hello");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 #[must_use = "a future does nothing until it is awaited"]
 pub struct ReadChunk<'a> {
     socket: &'a Socket,

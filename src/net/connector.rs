@@ -71,6 +71,16 @@ pub struct Connector {
 
 impl Connector {
     /// Will connect on the pollers of `on`.
+    ///
+    /// ```
+    /// # use corepoll::{Connector, Reactor};
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let connector = Connector::new(&reactor.handle());
+    /// # drop(connector);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(on: &ReactorHandle) -> Connector {
         let spread = Spread::new(on.clone(), Balance::LeastLoaded);
         Connector { spread, timeout: None, from: None }
@@ -78,6 +88,17 @@ impl Connector {
 
     /// How long an attempt may take, from when its poller begins it. Default: as long as the
     /// kernel tries, which is about two minutes (tcp_syn_retries in tcp(7)).
+    ///
+    /// ```
+    /// # use corepoll::{Connector, Reactor};
+    /// # use std::time::Duration;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let connector = Connector::new(&reactor.handle()).timeout(Duration::from_secs(3));
+    /// # drop(connector);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeout(mut self, limit: Duration) -> Connector {
         self.timeout = Some(limit);
         self
@@ -86,6 +107,17 @@ impl Connector {
     /// Connects from this local address. With port 0 the kernel chooses the port when it knows the
     /// target, so that one local port may serve many targets (IP_BIND_ADDRESS_NO_PORT in ip(7)).
     /// Not for Unix sockets.
+    ///
+    /// ```
+    /// # use corepoll::{Connector, Reactor};
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// // From this address, at any port.
+    /// let connector = Connector::new(&reactor.handle()).bind_local(([127, 0, 0, 1], 0).into());
+    /// # drop(connector);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn bind_local(mut self, from: SocketAddr) -> Connector {
         self.from = Some(from);
         self
@@ -104,6 +136,33 @@ impl Connector {
     /// panics, there is no connection and no call.
     ///
     /// During a shutdown an attempt goes on within the grace, as a connection does.
+    ///
+    /// ```
+    /// # use corepoll::{Action, Connector, EvContext, EvHandler, Reactor};
+    /// # use std::{io, sync::mpsc, time::Duration};
+    /// # fn main() -> std::io::Result<()> {
+    /// # let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// # let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    /// struct Report(mpsc::Sender<io::ErrorKind>);
+    ///
+    /// impl EvHandler for Report {
+    ///     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         Ok(Action::Close)
+    ///     }
+    ///     fn on_connect_fail(&mut self, error: io::Error) {
+    ///         let _ = self.0.send(error.kind());
+    ///     }
+    /// }
+    ///
+    /// // Nobody listens there.
+    /// let (sender, receiver) = mpsc::channel();
+    /// Connector::new(&running.handle()).connect(&addr, || Report(sender))?;
+    /// assert_eq!(receiver.recv().unwrap(), io::ErrorKind::ConnectionRefused);
+    /// # running.handle().shutdown(Duration::ZERO);
+    /// # running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The address is malformed, or a host name; or the reactor has ended. Then `factory` is not

@@ -41,12 +41,32 @@ impl Default for ListenOptions {
 
 impl ListenOptions {
     /// The defaults: SO_REUSEADDR on, SO_REUSEPORT off, a backlog of 4096.
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener};
+    /// # corepoll::block_on(async {
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", ListenOptions::new()).await?;
+    /// # drop(listener);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn new() -> ListenOptions {
         ListenOptions { listen: socket::Listen::new(BACKLOG) }
     }
 
     /// SO_REUSEPORT: several sockets may listen at one address, and the kernel spreads
     /// connections over them by a hash. See socket(7).
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().reuse_port(true);
+    /// let one = TcpListener::bind_with("127.0.0.1:0", options.clone()).await?;
+    /// let other = TcpListener::bind_with(one.local_addr()?, options).await?;
+    /// # drop(other);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn reuse_port(mut self, on: bool) -> ListenOptions {
         self.listen.reuse_port = on;
         self
@@ -54,12 +74,32 @@ impl ListenOptions {
 
     /// How many connections may wait to be accepted. The kernel cuts it at net.core.somaxconn:
     /// see listen(2).
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().backlog(16);
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+    /// # drop(listener);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn backlog(mut self, n: u32) -> ListenOptions {
         self.listen.backlog = n;
         self
     }
 
     /// SO_RCVBUF in bytes, which accepted connections inherit. The kernel doubles it: socket(7).
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().recv_buffer_size(64 * 1024);
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+    /// # drop(listener);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn recv_buffer_size(mut self, n: usize) -> ListenOptions {
         self.listen.recv_buffer_size = Some(n);
         self
@@ -67,6 +107,18 @@ impl ListenOptions {
 
     /// IPV6_V6ONLY: whether an IPv6 listener leaves IPv4 alone. The default is the system's. See
     /// ipv6(7).
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().only_v6(true);
+    /// let listener = TcpListener::bind_with("[::]:0", options).await?;
+    /// // The same port of IPv4 is free.
+    /// let port = listener.local_addr()?.port();
+    /// TcpListener::bind(("0.0.0.0", port)).await?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn only_v6(mut self, on: bool) -> ListenOptions {
         self.listen.only_v6 = Some(on);
         self
@@ -74,6 +126,18 @@ impl ListenOptions {
 
     /// TCP_NODELAY of the connections: whether small segments are sent at once. They inherit it from
     /// the listener, so it costs no system call for each. Default: off. See tcp(7).
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().nodelay(true);
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// assert!(listener.accept().await?.0.nodelay()?);
+    /// # drop(client);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn nodelay(mut self, on: bool) -> ListenOptions {
         self.listen.nodelay = on;
         self
@@ -82,6 +146,20 @@ impl ListenOptions {
     /// TCP_DEFER_ACCEPT: a connection is accepted when its first bytes have come, or after `limit`,
     /// which the kernel rounds up to some seconds. Saves the wake-up in which there is nothing to
     /// read; not for protocols in which the server speaks first. See tcp(7).
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener, TcpStream};
+    /// # use std::time::Duration;
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().defer_accept(Duration::from_secs(5));
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// client.try_write(b"hello")?;
+    /// let (server, _peer) = listener.accept().await?;
+    /// assert_eq!(server.try_read(&mut [0; 16])?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn defer_accept(mut self, limit: Duration) -> ListenOptions {
         self.listen.defer_accept = Some(limit);
         self

@@ -41,6 +41,16 @@ impl TcpListener {
     ///
     /// Cancel-safe: it waits for the look-up of a host name only, and nothing listens before.
     ///
+    /// ```
+    /// # use corepoll::net::TcpListener;
+    /// # corepoll::block_on(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// // The port that the kernel chose.
+    /// assert_ne!(listener.local_addr()?.port(), 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// None works: the error tells of every address. A host name needs the feature `blocking`.
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
@@ -48,6 +58,17 @@ impl TcpListener {
     }
 
     /// [`TcpListener::bind`] with other options than the defaults. Cancel-safe as that is.
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().reuse_port(true).nodelay(true);
+    /// let one = TcpListener::bind_with("127.0.0.1:0", options.clone()).await?;
+    /// let other = TcpListener::bind_with(one.local_addr()?, options).await?;
+    /// assert_eq!(one.local_addr()?, other.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`TcpListener::bind`].
@@ -61,6 +82,16 @@ impl TcpListener {
 
     /// Takes a listener of std's over, blocking or not.
     ///
+    /// ```
+    /// # use corepoll::net::TcpListener;
+    /// # corepoll::block_on(async {
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let listener = TcpListener::from_std(listener)?;
+    /// assert!(listener.local_addr()?.ip().is_loopback());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
@@ -68,6 +99,15 @@ impl TcpListener {
     }
 
     /// Gives the listener to std. It stays non-blocking.
+    ///
+    /// ```
+    /// # use corepoll::net::TcpListener;
+    /// # corepoll::block_on(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?.into_std()?;
+    /// assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// None today.
@@ -79,6 +119,18 @@ impl TcpListener {
     /// out; when descriptors or memory run out, it waits until some come free.
     ///
     /// Cancel-safe: a connection that was not given is still in the backlog.
+    ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (server, peer) = listener.accept().await?;
+    /// assert_eq!(peer, client.local_addr()?);
+    /// # drop(server);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// accept(2)'s others.
@@ -110,6 +162,15 @@ impl TcpListener {
     }
 
     /// Where it listens.
+    ///
+    /// ```
+    /// # use corepoll::net::TcpListener;
+    /// # corepoll::block_on(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// println!("listening on {}", listener.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// getsockname(2).

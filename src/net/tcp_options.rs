@@ -18,6 +18,21 @@ impl TcpStream {
     /// away first: the same bytes are sent, without the wait. What
     /// [`into_std`](TcpStream::into_std) gives keeps it. Default: None.
     ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # use std::time::Duration;
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// // Closing sends a reset, and the peer gets an error instead of the end.
+    /// client.set_linger(Some(Duration::ZERO))?;
+    /// drop(client);
+    /// assert!(server.read_chunk().await.is_err());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// setsockopt(2).
     pub fn set_linger(&self, time: Option<Duration>) -> io::Result<()> {
@@ -26,6 +41,21 @@ impl TcpStream {
     }
 
     /// The time of SO_LINGER, in whole seconds.
+    ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # use std::time::Duration;
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// assert_eq!(client.linger()?, None);
+    /// client.set_linger(Some(Duration::from_secs(3)))?;
+    /// assert_eq!(client.linger()?, Some(Duration::from_secs(3)));
+    /// # drop(server);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// getsockopt(2).
@@ -68,6 +98,18 @@ impl TcpStream {
 
     /// Whether SO_KEEPALIVE is on.
     ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// assert!(!client.keepalive()?);
+    /// # drop(server);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// getsockopt(2).
     pub fn keepalive(&self) -> io::Result<bool> {
@@ -77,6 +119,21 @@ impl TcpStream {
     /// TCP_USER_TIMEOUT: how long bytes may stay unacknowledged before the connection is given up,
     /// to the millisecond. None is the system's default: some 15 minutes. See tcp(7).
     ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # use std::time::Duration;
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// client.set_user_timeout(Some(Duration::from_secs(20)))?;
+    /// assert_eq!(client.user_timeout()?, Some(Duration::from_secs(20)));
+    /// client.set_user_timeout(None)?;
+    /// # drop(server);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// setsockopt(2).
     pub fn set_user_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
@@ -85,6 +142,18 @@ impl TcpStream {
 
     /// The time of TCP_USER_TIMEOUT.
     ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// assert_eq!(client.user_timeout()?, None);
+    /// # drop(server);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// getsockopt(2).
     pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
@@ -92,6 +161,19 @@ impl TcpStream {
     }
 
     /// IP_TTL, or IPV6_UNICAST_HOPS: how many routers may pass the packets on, 1 to 255.
+    ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// client.set_ttl(3)?;
+    /// assert_eq!(client.ttl()?, 3);
+    /// # drop(server);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// setsockopt(2).
@@ -103,6 +185,18 @@ impl TcpStream {
     }
 
     /// How many routers may pass the packets on.
+    ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// println!("{} hops at the most", client.ttl()?);
+    /// # drop(server);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// getsockopt(2).
@@ -116,6 +210,23 @@ impl TcpStream {
     /// SO_BUSY_POLL: how long a read that finds nothing asks the network device itself, to the
     /// microsecond. Zero is never. See socket(7).
     ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # use std::io::ErrorKind;
+    /// # use std::time::Duration;
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// match client.set_busy_poll(Duration::from_micros(50)) {
+    ///     Ok(()) => assert_eq!(client.busy_poll()?, Duration::from_micros(50)),
+    ///     Err(error) => assert_eq!(error.kind(), ErrorKind::PermissionDenied),
+    /// }
+    /// # drop(server);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `PermissionDenied`: it is longer than net.core.busy_read, and the process has no
     /// CAP_NET_ADMIN; and others of setsockopt(2).
@@ -125,6 +236,18 @@ impl TcpStream {
     }
 
     /// The time of SO_BUSY_POLL.
+    ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// println!("the device is asked for {:?}", client.busy_poll()?);
+    /// # drop(server);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// getsockopt(2).

@@ -60,6 +60,17 @@ impl TcpStream {
     ///
     /// Cancel-safe: dropping it closes what was begun.
     ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let addr = listener.local_addr()?;
+    /// let stream = TcpStream::connect(("127.0.0.1", addr.port())).await?;
+    /// assert_eq!(stream.peer_addr()?, addr);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// None answered: the error tells of every address. `ConnectionRefused` and the like are its
     /// kind, by the last of them. A host name needs the feature `blocking`.
@@ -126,6 +137,17 @@ impl TcpStream {
 
     /// Takes a socket of std's over, blocking or not.
     ///
+    /// ```
+    /// # use corepoll::net::TcpStream;
+    /// # corepoll::block_on(async {
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = std::net::TcpStream::connect(listener.local_addr()?)?;
+    /// let stream = TcpStream::from_std(stream)?;
+    /// assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
@@ -144,6 +166,20 @@ impl TcpStream {
 
     /// Gives the socket to std. It stays non-blocking.
     ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # use std::io::Write;
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// let mut client: std::net::TcpStream = client.into_std()?;
+    /// client.write_all(b"hello")?;
+    /// assert_eq!(&*server.read_chunk().await?, b"hello");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`EvContext::take_stream`](crate::EvContext::take_stream) brought output along, and the
     /// kernel doesn't take all of it now (`WouldBlock`: flush first; the connection is closed when
@@ -154,6 +190,17 @@ impl TcpStream {
 
     /// The peer's address.
     ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// assert_eq!(client.peer_addr()?, server.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The connection has ended: getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
@@ -161,6 +208,17 @@ impl TcpStream {
     }
 
     /// Our address.
+    ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// assert_eq!(client.local_addr()?, server.peer_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// getsockname(2).
@@ -200,6 +258,19 @@ impl TcpStream {
 
     /// TCP_NODELAY: whether small segments are sent at once. See tcp(7).
     ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// client.set_nodelay(true)?;
+    /// assert!(client.nodelay()?);
+    /// # drop(server);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// setsockopt(2).
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
@@ -207,6 +278,19 @@ impl TcpStream {
     }
 
     /// Whether TCP_NODELAY is on.
+    ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// // The kernel's default.
+    /// assert!(!client.nodelay()?);
+    /// # drop(server);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// getsockopt(2).
@@ -216,6 +300,22 @@ impl TcpStream {
 
     /// Ends one direction or both: shutdown(2). It is no error if the connection has ended. Output
     /// that [`EvContext::take_stream`](crate::EvContext::take_stream) brought along is sent first.
+    ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # use std::net::Shutdown;
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// client.shutdown(Shutdown::Write)?;
+    /// assert!(server.read_chunk().await?.is_empty());
+    /// // The other direction goes on.
+    /// server.try_write(b"bye")?;
+    /// assert_eq!(&*client.read_chunk().await?, b"bye");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// shutdown(2).
@@ -282,84 +382,6 @@ impl TcpStream {
     /// The connection's.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.peek(buf).await
-    }
-
-    /// Waits until [`TcpStream::try_read`] is worth a try. It may be wrong: then that says
-    /// `WouldBlock`, and waiting again waits.
-    ///
-    /// Cancel-safe. Any number of tasks may wait.
-    ///
-    /// # Errors
-    /// The poller has ended.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
-    }
-
-    /// Waits until [`TcpStream::try_write`] is worth a try: see [`TcpStream::readable`].
-    ///
-    /// Cancel-safe. Any number of tasks may wait.
-    ///
-    /// # Errors
-    /// The poller has ended.
-    pub async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
-    }
-
-    /// Reads what there is, without waiting; 0 is the end of the stream.
-    ///
-    /// ```
-    /// use corepoll::net::{TcpListener, TcpStream};
-    /// use futures::AsyncWriteExt;
-    /// use std::io::ErrorKind;
-    ///
-    /// # fn main() -> std::io::Result<()> {
-    /// corepoll::block_on(async {
-    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    ///     let mut client = TcpStream::connect(listener.local_addr()?).await?;
-    ///     let (server, _peer) = listener.accept().await?;
-    ///     client.write_all(b"hello").await?;
-    ///     let mut bytes = [0; 16];
-    ///     let count = loop {
-    ///         server.readable().await?;
-    ///         match server.try_read(&mut bytes) {
-    ///             Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
-    ///             result => break result?,
-    ///         }
-    ///     };
-    ///     assert_eq!(&bytes[..count], b"hello");
-    ///     Ok(())
-    /// })
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// `WouldBlock` when there is nothing; otherwise the connection's.
-    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_read(buf)
-    }
-
-    /// As [`TcpStream::try_read`], into several buffers one after the other.
-    ///
-    /// # Errors
-    /// As [`TcpStream::try_read`].
-    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.socket.try_read_vectored(bufs)
-    }
-
-    /// Writes what the kernel takes, without waiting.
-    ///
-    /// # Errors
-    /// `WouldBlock` when it takes nothing; otherwise the connection's.
-    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.try_write(buf)
-    }
-
-    /// As [`TcpStream::try_write`], from several buffers one after the other.
-    ///
-    /// # Errors
-    /// As [`TcpStream::try_write`].
-    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.try_write_vectored(bufs)
     }
 
     /// The registration, for those who count it or hand it over.

@@ -39,13 +39,22 @@ use super::socket::Socket;
 /// # }
 /// ```
 pub struct UdpSocket {
-    socket: Socket,
+    pub(super) socket: Socket,
 }
 
 impl UdpSocket {
     /// A socket at the first of the addresses that can be had. Port 0 lets the kernel choose.
     ///
     /// Cancel-safe: it waits for the look-up of a host name only, and nothing is bound before.
+    ///
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let socket = UdpSocket::bind(("127.0.0.1", 0)).await?;
+    /// assert_ne!(socket.local_addr()?.port(), 0);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// None can be had: the error tells of every address. A host name needs the feature
@@ -57,6 +66,16 @@ impl UdpSocket {
 
     /// Takes a socket of std's over, blocking or not.
     ///
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// let socket = UdpSocket::from_std(socket)?;
+    /// socket.send_to(b"to myself", socket.local_addr()?).await?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
@@ -64,6 +83,16 @@ impl UdpSocket {
     }
 
     /// Gives the socket to std. It stays non-blocking.
+    ///
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?.into_std()?;
+    /// let error = socket.recv(&mut [0]).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// None today.
@@ -76,6 +105,17 @@ impl UdpSocket {
     ///
     /// Cancel-safe: it waits for the look-up of a host name only; the socket is as it was before.
     ///
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let server = UdpSocket::bind("127.0.0.1:0").await?;
+    /// let client = UdpSocket::bind("127.0.0.1:0").await?;
+    /// client.connect(server.local_addr()?).await?;
+    /// assert_eq!(client.peer_addr()?, server.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// None can be: the error tells of every address. A host name needs the feature `blocking`.
     pub async fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
@@ -86,6 +126,17 @@ impl UdpSocket {
     /// Sends one datagram to the address of [`UdpSocket::connect`].
     ///
     /// Cancel-safe: it has been sent whole, or not at all.
+    ///
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let server = UdpSocket::bind("127.0.0.1:0").await?;
+    /// let client = UdpSocket::bind("127.0.0.1:0").await?;
+    /// client.connect(server.local_addr()?).await?;
+    /// assert_eq!(client.send(b"ping").await?, 4);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// send(2)'s: the datagram is too long, the socket isn't connected; and `ConnectionRefused`,
@@ -98,6 +149,16 @@ impl UdpSocket {
     ///
     /// Cancel-safe: it has been sent whole, or not at all.
     ///
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let server = UdpSocket::bind("127.0.0.1:0").await?;
+    /// let client = UdpSocket::bind("127.0.0.1:0").await?;
+    /// assert_eq!(client.send_to(b"ping", server.local_addr()?).await?, 4);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// sendto(2)'s. A host name needs the feature `blocking`.
     pub async fn send_to(&self, buf: &[u8], target: impl ToSocketAddrs) -> io::Result<usize> {
@@ -107,6 +168,19 @@ impl UdpSocket {
     /// Receives one datagram: how many bytes of it are in `buf` now. Zero is an empty datagram.
     ///
     /// Cancel-safe: dropping the future never loses a datagram.
+    ///
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// socket.send_to(b"a long datagram", socket.local_addr()?).await?;
+    /// let mut bytes = [0; 6];
+    /// // What doesn't fit is lost.
+    /// assert_eq!(socket.recv(&mut bytes).await?, 6);
+    /// assert_eq!(&bytes, b"a long");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// recv(2)'s; `ConnectionRefused`, when one that was sent to a connected address found nobody.
@@ -118,6 +192,18 @@ impl UdpSocket {
     ///
     /// Cancel-safe: dropping the future never loses a datagram.
     ///
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let server = UdpSocket::bind("127.0.0.1:0").await?;
+    /// let client = UdpSocket::bind("127.0.0.1:0").await?;
+    /// client.send_to(b"ping", server.local_addr()?).await?;
+    /// let mut bytes = [0; 1500];
+    /// assert_eq!(server.recv_from(&mut bytes).await?, (4, client.local_addr()?));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As [`UdpSocket::recv`].
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -125,6 +211,18 @@ impl UdpSocket {
     }
 
     /// As [`UdpSocket::recv`], but the datagram stays. Cancel-safe.
+    ///
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// socket.send_to(b"ping", socket.local_addr()?).await?;
+    /// let mut bytes = [0; 16];
+    /// assert_eq!(socket.peek(&mut bytes).await?, 4);
+    /// assert_eq!(socket.recv(&mut bytes).await?, 4);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`UdpSocket::recv`].
@@ -134,66 +232,35 @@ impl UdpSocket {
 
     /// As [`UdpSocket::recv_from`], but the datagram stays. Cancel-safe.
     ///
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// let addr = socket.local_addr()?;
+    /// socket.send_to(b"ping", addr).await?;
+    /// let mut bytes = [0; 16];
+    /// assert_eq!(socket.peek_from(&mut bytes).await?, (4, addr));
+    /// assert_eq!(socket.recv_from(&mut bytes).await?, (4, addr));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As [`UdpSocket::recv`].
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.socket.peek_from(buf).await
     }
 
-    /// Waits until [`UdpSocket::try_recv`] is worth a try. It may be wrong: then that says
-    /// `WouldBlock`, and waiting again waits.
-    ///
-    /// Cancel-safe. Any number of tasks may wait.
-    ///
-    /// # Errors
-    /// The poller has ended.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
-    }
-
-    /// Waits until [`UdpSocket::try_send`] is worth a try: see [`UdpSocket::readable`].
-    ///
-    /// Cancel-safe. Any number of tasks may wait.
-    ///
-    /// # Errors
-    /// The poller has ended.
-    pub async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
-    }
-
-    /// [`UdpSocket::send`] without waiting.
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no room.
-    pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.try_send(buf)
-    }
-
-    /// [`UdpSocket::send_to`] without waiting.
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no room.
-    pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
-        self.socket.try_send_to(buf, &target.into())
-    }
-
-    /// [`UdpSocket::recv`] without waiting.
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no datagram.
-    pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_recv(buf)
-    }
-
-    /// [`UdpSocket::recv_from`] without waiting.
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no datagram.
-    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.try_recv_from(buf)
-    }
-
     /// Our address.
+    ///
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// assert!(socket.local_addr()?.ip().is_loopback());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// getsockname(2).
@@ -203,6 +270,17 @@ impl UdpSocket {
 
     /// The address of [`UdpSocket::connect`].
     ///
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// assert!(socket.peer_addr().is_err());
+    /// socket.connect(socket.local_addr()?).await?;
+    /// assert_eq!(socket.peer_addr()?, socket.local_addr()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// It isn't connected: getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
@@ -211,6 +289,16 @@ impl UdpSocket {
 
     /// SO_BROADCAST: whether it may send to broadcast addresses. Off at first. See socket(7).
     ///
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let socket = UdpSocket::bind("0.0.0.0:0").await?;
+    /// socket.set_broadcast(true)?;
+    /// assert!(socket.broadcast()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// setsockopt(2).
     pub fn set_broadcast(&self, on: bool) -> io::Result<()> {
@@ -218,6 +306,15 @@ impl UdpSocket {
     }
 
     /// Whether SO_BROADCAST is on.
+    ///
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// assert!(!socket.broadcast()?);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// getsockopt(2).

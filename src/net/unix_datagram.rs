@@ -45,7 +45,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 /// # }
 /// ```
 pub struct UnixDatagram {
-    socket: Socket,
+    pub(super) socket: Socket,
 }
 
 impl UnixDatagram {
@@ -55,6 +55,17 @@ impl UnixDatagram {
 
     /// A socket at `path`, where there is nothing yet.
     ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # corepoll::block_on(async {
+    /// # let path = std::env::temp_dir().join(format!("corepoll-doc-bind-{}", std::process::id()));
+    /// let socket = UnixDatagram::bind(&path)?;
+    /// assert_eq!(socket.local_addr()?.as_pathname(), Some(&*path));
+    /// # std::fs::remove_file(&path)?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `AddrInUse`: there is a file; and others of bind(2).
     pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixDatagram> {
@@ -62,6 +73,20 @@ impl UnixDatagram {
     }
 
     /// A socket at `address`, which may be one of the abstract namespace.
+    ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # use std::os::linux::net::SocketAddrExt;
+    /// # use std::os::unix::net::SocketAddr;
+    /// # corepoll::block_on(async {
+    /// # let name = format!("corepoll-doc-bind-addr-{}", std::process::id());
+    /// // In the abstract namespace, where there are no files.
+    /// let address = SocketAddr::from_abstract_name(&name)?;
+    /// let socket = UnixDatagram::bind_addr(&address)?;
+    /// assert_eq!(socket.local_addr()?.as_abstract_name(), Some(name.as_bytes()));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// bind(2)'s.
@@ -71,6 +96,15 @@ impl UnixDatagram {
 
     /// A socket without an address, which nobody can answer.
     ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # corepoll::block_on(async {
+    /// let socket = UnixDatagram::unbound()?;
+    /// assert!(socket.local_addr()?.is_unnamed());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// There is no poller on this thread, or there are no descriptors.
     pub fn unbound() -> io::Result<UnixDatagram> {
@@ -78,6 +112,16 @@ impl UnixDatagram {
     }
 
     /// Two sockets that are connected to each other: socketpair(2).
+    ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = UnixDatagram::pair()?;
+    /// one.send(b"hello").await?;
+    /// assert_eq!(other.recv(&mut [0; 16]).await?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// There is no poller on this thread, or there are no descriptors.
@@ -89,6 +133,17 @@ impl UnixDatagram {
 
     /// Takes a socket of std's over, blocking or not.
     ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = std::os::unix::net::UnixDatagram::pair()?;
+    /// let one = UnixDatagram::from_std(one)?;
+    /// other.send(b"hello")?;
+    /// assert_eq!(one.recv(&mut [0; 16]).await?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(socket: std::os::unix::net::UnixDatagram) -> io::Result<UnixDatagram> {
@@ -96,6 +151,17 @@ impl UnixDatagram {
     }
 
     /// Gives the socket to std. It stays non-blocking.
+    ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = UnixDatagram::pair()?;
+    /// let one: std::os::unix::net::UnixDatagram = one.into_std()?;
+    /// one.send(b"hello")?;
+    /// assert_eq!(other.recv(&mut [0; 16]).await?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// None today.
@@ -105,6 +171,20 @@ impl UnixDatagram {
 
     /// Makes the socket at `path` the one that [`UnixDatagram::send`] means.
     ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # corepoll::block_on(async {
+    /// # let path = std::env::temp_dir().join(format!("corepoll-doc-connect-{}", std::process::id()));
+    /// let log = UnixDatagram::bind(&path)?;
+    /// let socket = UnixDatagram::unbound()?;
+    /// socket.connect(&path)?;
+    /// socket.send(b"started").await?;
+    /// assert_eq!(log.recv(&mut [0; 16]).await?, 7);
+    /// # std::fs::remove_file(&path)?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// connect(2)'s.
     pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
@@ -112,6 +192,22 @@ impl UnixDatagram {
     }
 
     /// Makes the socket at `address` the one that [`UnixDatagram::send`] means.
+    ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # use std::os::linux::net::SocketAddrExt;
+    /// # use std::os::unix::net::SocketAddr;
+    /// # corepoll::block_on(async {
+    /// # let name = format!("corepoll-doc-connect-addr-{}", std::process::id());
+    /// let address = SocketAddr::from_abstract_name(name)?;
+    /// let log = UnixDatagram::bind_addr(&address)?;
+    /// let socket = UnixDatagram::unbound()?;
+    /// socket.connect_addr(&address)?;
+    /// socket.send(b"started").await?;
+    /// assert_eq!(log.recv(&mut [0; 16]).await?, 7);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// connect(2)'s.
@@ -123,6 +219,17 @@ impl UnixDatagram {
     ///
     /// Cancel-safe: it has been sent whole, or not at all.
     ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = UnixDatagram::pair()?;
+    /// assert_eq!(one.send(b"hello").await?, 5);
+    /// drop(other);
+    /// assert!(one.send(b"is anybody there?").await.is_err());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// send(2)'s: the datagram is too long, the socket isn't connected, nobody is there any more.
     pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
@@ -133,6 +240,18 @@ impl UnixDatagram {
     ///
     /// Cancel-safe: it has been sent whole, or not at all.
     ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # corepoll::block_on(async {
+    /// # let path = std::env::temp_dir().join(format!("corepoll-doc-send-to-{}", std::process::id()));
+    /// let log = UnixDatagram::bind(&path)?;
+    /// UnixDatagram::unbound()?.send_to(b"started", &path).await?;
+    /// assert_eq!(log.recv(&mut [0; 16]).await?, 7);
+    /// # std::fs::remove_file(&path)?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// sendto(2)'s.
     pub async fn send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
@@ -142,6 +261,20 @@ impl UnixDatagram {
     /// Sends one datagram to the socket at `address`; waits while its queue is full.
     ///
     /// Cancel-safe: it has been sent whole, or not at all.
+    ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # use std::os::linux::net::SocketAddrExt;
+    /// # use std::os::unix::net::SocketAddr;
+    /// # corepoll::block_on(async {
+    /// # let name = format!("corepoll-doc-send-to-addr-{}", std::process::id());
+    /// let address = SocketAddr::from_abstract_name(name)?;
+    /// let log = UnixDatagram::bind_addr(&address)?;
+    /// UnixDatagram::unbound()?.send_to_addr(b"started", &address).await?;
+    /// assert_eq!(log.recv(&mut [0; 16]).await?, 7);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// sendto(2)'s.
@@ -160,11 +293,24 @@ impl UnixDatagram {
         }
     }
 
-    /// Receives one datagram: how many bytes of it are in `buf` now. Zero is an empty datagram; or
-    /// the end, after [`UnixDatagram::shutdown`] on either side of a pair. That the peer has
-    /// vanished is told to who sends, not to who receives.
+    /// Receives one datagram: how many bytes of it are in `buf` now. Zero is an empty datagram.
+    /// There is no end: that the peer has vanished, or that a direction has been shut down, is told
+    /// to who sends, not to who receives.
     ///
     /// Cancel-safe: dropping the future never loses a datagram.
+    ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = UnixDatagram::pair()?;
+    /// one.send(b"a long datagram").await?;
+    /// let mut bytes = [0; 6];
+    /// // What doesn't fit is lost.
+    /// assert_eq!(other.recv(&mut bytes).await?, 6);
+    /// assert_eq!(&bytes, b"a long");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// recv(2)'s.
@@ -176,6 +322,17 @@ impl UnixDatagram {
     ///
     /// Cancel-safe: dropping the future never loses a datagram.
     ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = UnixDatagram::pair()?;
+    /// one.send(b"hello").await?;
+    /// let (count, from) = other.recv_from(&mut [0; 16]).await?;
+    /// assert!(count == 5 && from.is_unnamed());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As [`UnixDatagram::recv`].
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -184,68 +341,33 @@ impl UnixDatagram {
 
     /// As [`UnixDatagram::recv_from`], but the datagram stays. Cancel-safe.
     ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = UnixDatagram::pair()?;
+    /// one.send(b"hello").await?;
+    /// assert_eq!(other.peek_from(&mut [0; 16]).await?.0, 5);
+    /// assert_eq!(other.recv(&mut [0; 16]).await?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As [`UnixDatagram::recv`].
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.socket.peek_from(buf).await
     }
 
-    /// Waits until [`UnixDatagram::try_recv`] is worth a try. It may be wrong: then that says
-    /// `WouldBlock`, and waiting again waits.
-    ///
-    /// Cancel-safe. Any number of tasks may wait.
-    ///
-    /// # Errors
-    /// The poller has ended.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
-    }
-
-    /// Waits until [`UnixDatagram::try_send`] is worth a try: see [`UnixDatagram::readable`].
-    ///
-    /// Cancel-safe. Any number of tasks may wait.
-    ///
-    /// # Errors
-    /// The poller has ended.
-    pub async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
-    }
-
-    /// [`UnixDatagram::send`] without waiting.
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no room.
-    pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.try_send(buf)
-    }
-
-    /// [`UnixDatagram::send_to`] without waiting.
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no room.
-    pub fn try_send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
-        let address = to_kernel(&SocketAddr::from_pathname(path)?)?;
-        // Not by the socket's readiness: whether there is room is the receiver's matter.
-        datagram::send_to(self.socket.fd(), buf, &address)
-    }
-
-    /// [`UnixDatagram::recv`] without waiting.
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no datagram.
-    pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_recv(buf)
-    }
-
-    /// [`UnixDatagram::recv_from`] without waiting.
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no datagram.
-    pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.try_recv_from(buf)
-    }
-
     /// Our address, if we have one.
+    ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # corepoll::block_on(async {
+    /// let (one, _other) = UnixDatagram::pair()?;
+    /// assert!(one.local_addr()?.is_unnamed());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// getsockname(2).
@@ -255,13 +377,35 @@ impl UnixDatagram {
 
     /// The address of [`UnixDatagram::connect`].
     ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # corepoll::block_on(async {
+    /// assert!(UnixDatagram::unbound()?.peer_addr().is_err());
+    /// let (one, _other) = UnixDatagram::pair()?;
+    /// assert!(one.peer_addr()?.is_unnamed());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// It isn't connected: getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.peer_addr()
     }
 
-    /// Ends one direction or both: shutdown(2). It is no error if there is no peer any more.
+    /// Ends one direction or both: shutdown(2). It is no error if there is no peer any more. Sending
+    /// in that direction is an error then, from either side; a receive that waits goes on to wait.
+    ///
+    /// ```
+    /// # use corepoll::net::UnixDatagram;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = UnixDatagram::pair()?;
+    /// one.shutdown(std::net::Shutdown::Read)?;
+    /// let error = other.send(b"to nobody").await.unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// shutdown(2).

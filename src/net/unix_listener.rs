@@ -48,6 +48,20 @@ pub struct UnixListener {
 impl UnixListener {
     /// Listens at `path`, where there is nothing yet.
     ///
+    /// ```
+    /// # use corepoll::net::{UnixListener, UnixStream};
+    /// # corepoll::block_on(async {
+    /// # let path = std::env::temp_dir().join(format!("corepoll-doc-listen-{}", std::process::id()));
+    /// let listener = UnixListener::bind(&path)?;
+    /// let client = UnixStream::connect(&path).await?;
+    /// assert_eq!(client.peer_addr()?.as_pathname(), Some(&*path));
+    /// // Whoever made the file removes it.
+    /// std::fs::remove_file(&path)?;
+    /// # drop(listener);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `AddrInUse`: there is a file, even if nobody listens any more; and others of bind(2).
     pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
@@ -84,6 +98,18 @@ impl UnixListener {
 
     /// Takes a listener of std's over, blocking or not.
     ///
+    /// ```
+    /// # use corepoll::net::UnixListener;
+    /// # corepoll::block_on(async {
+    /// # let path = std::env::temp_dir().join(format!("corepoll-doc-listen-std-{}", std::process::id()));
+    /// let listener = std::os::unix::net::UnixListener::bind(&path)?;
+    /// let listener = UnixListener::from_std(listener)?;
+    /// assert_eq!(listener.local_addr()?.as_pathname(), Some(&*path));
+    /// # std::fs::remove_file(&path)?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
@@ -91,6 +117,17 @@ impl UnixListener {
     }
 
     /// Gives the listener to std. It stays non-blocking.
+    ///
+    /// ```
+    /// # use corepoll::net::UnixListener;
+    /// # corepoll::block_on(async {
+    /// # let path = std::env::temp_dir().join(format!("corepoll-doc-listen-into-{}", std::process::id()));
+    /// let listener = UnixListener::bind(&path)?.into_std()?;
+    /// assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    /// # std::fs::remove_file(&path)?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// None today.
@@ -102,6 +139,20 @@ impl UnixListener {
     ///
     /// Cancel-safe: a connection that was not given is still in the backlog.
     ///
+    /// ```
+    /// # use corepoll::net::{UnixListener, UnixStream};
+    /// # corepoll::block_on(async {
+    /// # let path = std::env::temp_dir().join(format!("corepoll-doc-accept-{}", std::process::id()));
+    /// let listener = UnixListener::bind(&path)?;
+    /// let client = UnixStream::connect(&path).await?;
+    /// let (server, _peer) = listener.accept().await?;
+    /// client.try_write(b"hello")?;
+    /// assert_eq!(&*server.read_chunk().await?, b"hello");
+    /// # std::fs::remove_file(&path)?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// accept(2)'s.
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
@@ -110,11 +161,37 @@ impl UnixListener {
     }
 
     /// The connections, as a stream that never ends.
+    ///
+    /// ```
+    /// # use corepoll::net::{UnixListener, UnixStream};
+    /// # use futures::StreamExt;
+    /// # corepoll::block_on(async {
+    /// # let path = std::env::temp_dir().join(format!("corepoll-doc-incoming-{}", std::process::id()));
+    /// let listener = UnixListener::bind(&path)?;
+    /// let client = UnixStream::connect(&path).await?;
+    /// let mut incoming = listener.incoming();
+    /// let server = incoming.next().await.expect("it never ends")?;
+    /// # drop((client, server));
+    /// # std::fs::remove_file(&path)?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn incoming(&self) -> Incoming<'_, UnixStream> {
         Incoming::new(move || async move { Ok(self.accept().await?.0) })
     }
 
     /// Where it listens.
+    ///
+    /// ```
+    /// # use corepoll::net::UnixListener;
+    /// # corepoll::block_on(async {
+    /// # let path = std::env::temp_dir().join(format!("corepoll-doc-local-{}", std::process::id()));
+    /// let listener = UnixListener::bind(&path)?;
+    /// assert_eq!(listener.local_addr()?.as_pathname(), Some(&*path));
+    /// # std::fs::remove_file(&path)?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// getsockname(2).

@@ -63,6 +63,19 @@ impl UnixStream {
     ///
     /// Cancel-safe: dropping it closes what was begun.
     ///
+    /// ```
+    /// # use corepoll::net::{UnixListener, UnixStream};
+    /// # corepoll::block_on(async {
+    /// # let path = std::env::temp_dir().join(format!("corepoll-doc-stream-{}", std::process::id()));
+    /// let listener = UnixListener::bind(&path)?;
+    /// let stream = UnixStream::connect(&path).await?;
+    /// assert_eq!(stream.peer_addr()?.as_pathname(), Some(&*path));
+    /// # drop(listener);
+    /// # std::fs::remove_file(&path)?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `NotFound`: there is no file; `ConnectionRefused`: nobody listens; and others of connect(2).
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
@@ -78,6 +91,20 @@ impl UnixStream {
     /// backlog is full, it waits.
     ///
     /// Cancel-safe: dropping it closes what was begun.
+    ///
+    /// ```
+    /// # use corepoll::net::{UnixListener, UnixStream};
+    /// # use std::os::linux::net::SocketAddrExt;
+    /// # use std::os::unix::net::SocketAddr;
+    /// # corepoll::block_on(async {
+    /// # let name = format!("corepoll-doc-stream-{}", std::process::id());
+    /// let address = SocketAddr::from_abstract_name(name)?;
+    /// let listener = UnixListener::bind_addr(&address)?;
+    /// let stream = UnixStream::connect_addr(&address).await?;
+    /// # drop((listener, stream));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// connect(2)'s.
@@ -99,6 +126,16 @@ impl UnixStream {
 
     /// Two sockets that are connected to each other: socketpair(2).
     ///
+    /// ```
+    /// # use corepoll::net::UnixStream;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = UnixStream::pair()?;
+    /// one.try_write(b"hello")?;
+    /// assert_eq!(&*other.read_chunk().await?, b"hello");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// There is no poller on this thread, or there are no descriptors.
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
@@ -110,6 +147,18 @@ impl UnixStream {
 
     /// Takes a socket of std's over, blocking or not.
     ///
+    /// ```
+    /// # use corepoll::net::UnixStream;
+    /// # use std::io::Write;
+    /// # corepoll::block_on(async {
+    /// let (one, mut other) = std::os::unix::net::UnixStream::pair()?;
+    /// let one = UnixStream::from_std(one)?;
+    /// other.write_all(b"hello")?;
+    /// assert_eq!(&*one.read_chunk().await?, b"hello");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<UnixStream> {
@@ -119,6 +168,18 @@ impl UnixStream {
 
     /// Gives the socket to std. It stays non-blocking.
     ///
+    /// ```
+    /// # use corepoll::net::UnixStream;
+    /// # use std::io::Write;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = UnixStream::pair()?;
+    /// let mut one: std::os::unix::net::UnixStream = one.into_std()?;
+    /// one.write_all(b"hello")?;
+    /// assert_eq!(&*other.read_chunk().await?, b"hello");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// None today.
     pub fn into_std(self) -> io::Result<std::os::unix::net::UnixStream> {
@@ -126,6 +187,15 @@ impl UnixStream {
     }
 
     /// The peer's address; most have none.
+    ///
+    /// ```
+    /// # use corepoll::net::UnixStream;
+    /// # corepoll::block_on(async {
+    /// let (one, _other) = UnixStream::pair()?;
+    /// assert!(one.peer_addr()?.is_unnamed());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// getpeername(2).
@@ -135,6 +205,15 @@ impl UnixStream {
 
     /// Our address, if we have one.
     ///
+    /// ```
+    /// # use corepoll::net::UnixStream;
+    /// # corepoll::block_on(async {
+    /// let (one, _other) = UnixStream::pair()?;
+    /// assert!(one.local_addr()?.is_unnamed());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -142,6 +221,15 @@ impl UnixStream {
     }
 
     /// Who the peer was when it connected or listened: SO_PEERCRED of unix(7).
+    ///
+    /// ```
+    /// # use corepoll::net::UnixStream;
+    /// # corepoll::block_on(async {
+    /// let (one, _other) = UnixStream::pair()?;
+    /// assert_eq!(one.peer_cred()?.pid(), Some(std::process::id() as i32));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// getsockopt(2).
@@ -158,11 +246,35 @@ impl UnixStream {
     /// when a write has to wait until some are taken. They are the stream's and not a future's:
     /// when one that waits is dropped, as in a `select`, and another one takes its place, the time
     /// goes on. Shared by all who use the stream; gone when it becomes a handler's.
+    ///
+    /// ```
+    /// # use corepoll::{Deadlines, net::UnixStream};
+    /// # use std::{io::ErrorKind, time::Duration};
+    /// # corepoll::block_on(async {
+    /// let (one, _other) = UnixStream::pair()?;
+    /// let read = Some(Duration::from_millis(1));
+    /// one.set_deadlines(Deadlines { read, ..Deadlines::default() });
+    /// let error = one.read_chunk().await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn set_deadlines(&self, deadlines: Deadlines) {
         self.socket.registered.set_deadlines(deadlines);
     }
 
     /// Ends one direction or both: shutdown(2). It is no error if the connection has ended.
+    ///
+    /// ```
+    /// # use corepoll::net::UnixStream;
+    /// # use std::net::Shutdown;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = UnixStream::pair()?;
+    /// one.shutdown(Shutdown::Write)?;
+    /// assert!(other.read_chunk().await?.is_empty());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// shutdown(2).
@@ -175,6 +287,18 @@ impl UnixStream {
     ///
     /// Cancel-safe: dropping the future never loses a byte.
     ///
+    /// ```
+    /// # use corepoll::net::UnixStream;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = UnixStream::pair()?;
+    /// one.try_write(b"hello")?;
+    /// assert_eq!(&*other.read_chunk().await?, b"hello");
+    /// drop(one);
+    /// assert!(other.read_chunk().await?.is_empty());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The connection's, after every byte that came before it.
     pub fn read_chunk(&self) -> ReadChunk<'_> {
@@ -185,63 +309,23 @@ impl UnixStream {
     ///
     /// Cancel-safe.
     ///
+    /// ```
+    /// # use corepoll::net::UnixStream;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = UnixStream::pair()?;
+    /// one.try_write(b"hello")?;
+    /// let mut first = [0];
+    /// other.peek(&mut first).await?;
+    /// assert_eq!(&first, b"h");
+    /// assert_eq!(&*other.read_chunk().await?, b"hello");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The connection's.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.peek(buf).await
-    }
-
-    /// Waits until [`UnixStream::try_read`] is worth a try. It may be wrong: then that says
-    /// `WouldBlock`, and waiting again waits.
-    ///
-    /// Cancel-safe. Any number of tasks may wait.
-    ///
-    /// # Errors
-    /// The poller has ended.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
-    }
-
-    /// Waits until [`UnixStream::try_write`] is worth a try: see [`UnixStream::readable`].
-    ///
-    /// Cancel-safe. Any number of tasks may wait.
-    ///
-    /// # Errors
-    /// The poller has ended.
-    pub async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
-    }
-
-    /// Reads what there is, without waiting; 0 is the end of the stream.
-    ///
-    /// # Errors
-    /// `WouldBlock` when there is nothing; otherwise the connection's.
-    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_read(buf)
-    }
-
-    /// As [`UnixStream::try_read`], into several buffers one after the other.
-    ///
-    /// # Errors
-    /// As [`UnixStream::try_read`].
-    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.socket.try_read_vectored(bufs)
-    }
-
-    /// Writes what the kernel takes, without waiting.
-    ///
-    /// # Errors
-    /// `WouldBlock` when it takes nothing; otherwise the connection's.
-    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.try_write(buf)
-    }
-
-    /// As [`UnixStream::try_write`], from several buffers one after the other.
-    ///
-    /// # Errors
-    /// As [`UnixStream::try_write`].
-    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.socket.try_write_vectored(bufs)
     }
 }
 
@@ -270,16 +354,44 @@ pub struct PeerCredentials {
 
 impl PeerCredentials {
     /// The process; None if it can't be seen from here, in another PID namespace.
+    ///
+    /// ```
+    /// # use corepoll::net::UnixStream;
+    /// # corepoll::block_on(async {
+    /// let (one, _other) = UnixStream::pair()?;
+    /// assert_eq!(one.peer_cred()?.pid(), Some(std::process::id() as i32));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn pid(&self) -> Option<i32> {
         self.pid
     }
 
     /// The effective user.
+    ///
+    /// ```
+    /// # use corepoll::net::UnixStream;
+    /// # corepoll::block_on(async {
+    /// let (one, _other) = UnixStream::pair()?;
+    /// let is_root = one.peer_cred()?.uid() == 0;
+    /// # let _ = is_root;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn uid(&self) -> u32 {
         self.uid
     }
 
     /// The effective group.
+    ///
+    /// ```
+    /// # use corepoll::net::UnixStream;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = UnixStream::pair()?;
+    /// assert_eq!(one.peer_cred()?.gid(), other.peer_cred()?.gid());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn gid(&self) -> u32 {
         self.gid
     }

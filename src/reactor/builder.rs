@@ -73,12 +73,33 @@ impl Default for Builder {
 
 impl Builder {
     /// How many pollers, at least one. Default: one for each processor of the placement.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(2).build()?;
+    /// assert_eq!(reactor.handle().pollers().len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn pollers(mut self, n: usize) -> Builder {
         self.pollers = Some(n);
         self
     }
 
     /// Which processors the threads run on. Default: the scheduler decides.
+    ///
+    /// ```
+    /// # use corepoll::{Placement, Reactor};
+    /// # fn main() -> std::io::Result<()> {
+    /// # let allowed = corepoll::Reactor::builder().placement(Placement::OnePerCore).build()?;
+    /// let reactor = Reactor::builder().placement(Placement::OnePerCore).build()?;
+    /// // A processor that there isn't.
+    /// assert!(Reactor::builder().placement(Placement::Cores(vec![9999])).build().is_err());
+    /// # drop((allowed, reactor));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn placement(mut self, placement: Placement) -> Builder {
         self.placement = placement;
         self
@@ -86,6 +107,15 @@ impl Builder {
 
     /// Bytes of the read buffer that all connections of a poller share, at least one. Default:
     /// 64 KiB.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).read_buffer_size(256 * 1024).build()?;
+    /// # drop(reactor);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn read_buffer_size(mut self, bytes: usize) -> Builder {
         self.read_buffer_size = bytes;
         self
@@ -93,18 +123,54 @@ impl Builder {
 
     /// The threads are called `prefix-0`, `prefix-1`, ...; the kernel shows the first 15 bytes.
     /// Default: `corepoll`.
+    ///
+    /// ```
+    /// # use corepoll::{Reactor, block_on};
+    /// # use std::thread;
+    /// # fn main() -> std::io::Result<()> {
+    /// # use std::time::Duration;
+    /// let running = Reactor::builder().pollers(1).thread_name("gateway").build()?.start()?;
+    /// let name = running.handle().pollers()[0]
+    ///     .spawn_on(|| async { thread::current().name().map(str::to_owned) });
+    /// assert_eq!(block_on(name).unwrap().as_deref(), Some("gateway-0"));
+    /// # running.handle().shutdown(Duration::ZERO);
+    /// # running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn thread_name(mut self, prefix: impl Into<String>) -> Builder {
         self.thread_name = prefix.into();
         self
     }
 
     /// The limits of each poller.
+    ///
+    /// ```
+    /// # use corepoll::{Budget, Reactor};
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut budget = Budget::default();
+    /// budget.tasks_per_turn = 64;
+    /// let reactor = Reactor::builder().pollers(1).budget(budget).build()?;
+    /// # drop(reactor);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn budget(mut self, budget: Budget) -> Builder {
         self.budget = budget;
         self
     }
 
     /// Makes the reactor; its threads are not started yet.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// assert!(Reactor::builder().pollers(0).build().is_err());
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// # drop(reactor);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// No poller was asked for, the placement names a processor that this process may not use,

@@ -11,6 +11,19 @@ use crate::poller::local::Local;
 use crate::sys::clock;
 
 /// The way into a reactor, for any thread: cheap to clone, and harmless to keep after its end.
+///
+/// ```
+/// # use corepoll::Reactor;
+/// # use std::time::Duration;
+/// # fn main() -> std::io::Result<()> {
+/// let running = Reactor::builder().pollers(1).build()?.start()?;
+/// let handle = running.handle();
+/// // From any thread.
+/// std::thread::spawn(move || handle.shutdown(Duration::ZERO));
+/// running.join()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ReactorHandle {
     shared: Arc<Shared>,
@@ -32,6 +45,17 @@ impl ReactorHandle {
     }
 
     /// Its pollers.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(3).build()?;
+    /// for poller in reactor.handle().pollers() {
+    ///     println!("{poller:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn pollers(&self) -> &[PollerHandle] {
         &self.shared.pollers
     }
@@ -70,6 +94,16 @@ impl ReactorHandle {
 
     /// What each poller has done so far, in the order of [`ReactorHandle::pollers`]. The pollers
     /// aren't asked: they write their numbers down once a turn, as plain stores.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(2).build()?;
+    /// let connections: u64 = reactor.handle().stats().iter().map(|poller| poller.connections).sum();
+    /// assert_eq!(connections, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stats(&self) -> Vec<PollerStats> {
         self.pollers().iter().map(PollerHandle::stats).collect()
     }
@@ -80,6 +114,22 @@ impl ReactorHandle {
     ///
     /// Asking again can only bring the end forward. May be called from any thread, a poller's too,
     /// and before the reactor is started.
+    ///
+    /// ```
+    /// # use corepoll::{Reactor, shutdown_requested};
+    /// # use std::time::Duration;
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let task = running.handle().pollers()[0].spawn_on(|| async {
+    ///     shutdown_requested().await;
+    ///     "a last word"
+    /// });
+    /// running.handle().shutdown(Duration::from_secs(10));
+    /// assert_eq!(running.join()?.cancelled, 0);
+    /// # drop(task);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// [`Running::join`]: crate::Running::join
     pub fn shutdown(&self, grace: Duration) {

@@ -50,6 +50,15 @@ impl Reactor {
     /// One poller for each processor that this process may use: the affinity mask and the quota
     /// of its control group are respected.
     ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::new()?;
+    /// assert!(!reactor.handle().pollers().is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The kernel gives no epoll instance or no eventfd, as when there are no descriptors left.
     pub fn new() -> io::Result<Reactor> {
@@ -57,16 +66,47 @@ impl Reactor {
     }
 
     /// Sets a reactor up with other than the defaults.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(2).thread_name("worker").build()?;
+    /// # drop(reactor);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder() -> Builder {
         Builder::default()
     }
 
     /// The way in, for any thread.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// // Listens already; connections are accepted once the reactor is started.
+    /// let listening = reactor.handle().serve("127.0.0.1:0", |_stream, _peer| async {})?;
+    /// # drop(listening);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn handle(&self) -> ReactorHandle {
         self.handle.clone()
     }
 
     /// Starts the threads and returns at once.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # use std::time::Duration;
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// running.handle().shutdown(Duration::ZERO);
+    /// running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// A thread cannot be started; those that could are ended again.
@@ -75,6 +115,21 @@ impl Reactor {
     }
 
     /// Starts the threads and waits until the reactor is shut down.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # use std::time::Duration;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let handle = reactor.handle();
+    /// handle.pollers()[0].run_on({
+    ///     let handle = handle.clone();
+    ///     move || handle.shutdown(Duration::ZERO)
+    /// }).ok().expect("it has not ended yet");
+    /// reactor.run()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Reactor::start`] and [`Running::join`].

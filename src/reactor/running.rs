@@ -11,6 +11,20 @@ use crate::sys::affinity;
 use super::ReactorHandle;
 
 /// A reactor whose threads run. Dropping it lets them run on.
+///
+/// ```
+/// # use corepoll::{Reactor, Running};
+/// # use std::time::Duration;
+/// # fn main() -> std::io::Result<()> {
+/// fn stop(running: Running) -> std::io::Result<()> {
+///     running.handle().shutdown(Duration::from_secs(1));
+///     running.join().map(drop)
+/// }
+///
+/// stop(Reactor::builder().pollers(1).build()?.start()?)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping it detaches the threads; `join` waits for their end"]
 pub struct Running {
@@ -74,6 +88,18 @@ impl Running {
     }
 
     /// The way in, for any thread.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # use std::time::Duration;
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(2).build()?.start()?;
+    /// assert_eq!(running.handle().pollers().len(), 2);
+    /// # running.handle().shutdown(Duration::ZERO);
+    /// # running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn handle(&self) -> ReactorHandle {
         self.handle.clone()
     }
@@ -81,6 +107,18 @@ impl Running {
     /// Waits until the reactor has been shut down: every destructor of what lived in it has run.
     ///
     /// Not to be called from one of its own pollers, which would wait for itself.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # use std::time::Duration;
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// running.handle().shutdown(Duration::ZERO);
+    /// let shutdown = running.join()?;
+    /// assert_eq!((shutdown.drained, shutdown.cancelled), (0, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// A poller has failed: its `epoll_wait` did, or it could not be placed on its processor. The

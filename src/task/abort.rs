@@ -29,6 +29,14 @@ pub struct AbortOnDrop<T> {
 
 impl<T> AbortOnDrop<T> {
     /// From now on the task ends with the handle.
+    ///
+    /// ```
+    /// # use corepoll::{AbortOnDrop, spawn_local};
+    /// # corepoll::block_on(async {
+    /// let task = AbortOnDrop::new(spawn_local(async { 7 }));
+    /// assert_eq!(task.await.unwrap(), 7);
+    /// # });
+    /// ```
     pub fn new(handle: JoinHandle<T>) -> AbortOnDrop<T> {
         AbortOnDrop { handle: Some(handle) }
     }
@@ -48,11 +56,30 @@ impl<T> AbortOnDrop<T> {
     }
 
     /// Asks for the task to be dropped at its next turn: see [`JoinHandle::abort`].
+    ///
+    /// ```
+    /// # use corepoll::spawn_local;
+    /// # corepoll::block_on(async {
+    /// let task = spawn_local(std::future::pending::<()>()).abort_on_drop();
+    /// task.abort();
+    /// assert!(task.await.unwrap_err().is_cancelled());
+    /// # });
+    /// ```
     pub fn abort(&self) {
         self.inner().abort();
     }
 
     /// Whether the task has ended.
+    ///
+    /// ```
+    /// # use corepoll::{spawn_local, yield_now};
+    /// # corepoll::block_on(async {
+    /// let task = spawn_local(async {}).abort_on_drop();
+    /// assert!(!task.is_finished());
+    /// yield_now().await;
+    /// assert!(task.is_finished());
+    /// # });
+    /// ```
     pub fn is_finished(&self) -> bool {
         self.inner().is_finished()
     }

@@ -106,6 +106,16 @@ fn number_of_thread(or_new: bool) -> u64 {
 impl<T: 'static> PollerBound<T> {
     /// Binds `value` to the poller of this thread.
     ///
+    /// ```
+    /// # use corepoll::PollerBound;
+    /// # use std::{cell::Cell, rc::Rc};
+    /// # corepoll::block_on(async {
+    /// let counter = PollerBound::new(Rc::new(Cell::new(0)));
+    /// counter.set(counter.get() + 1);
+    /// assert_eq!(counter.get(), 1);
+    /// # });
+    /// ```
+    ///
     /// # Panics
     /// Outside of a poller.
     #[track_caller]
@@ -142,6 +152,16 @@ impl<T: 'static> PollerBound<T> {
     }
 
     /// Whether this is the place where the value may be used: its poller, on its thread.
+    ///
+    /// ```
+    /// # use corepoll::PollerBound;
+    /// # use std::rc::Rc;
+    /// # corepoll::block_on(async {
+    /// let bound = PollerBound::new(Rc::new(5));
+    /// assert!(bound.is_home());
+    /// std::thread::spawn(move || assert!(!bound.is_home())).join().unwrap();
+    /// # });
+    /// ```
     pub fn is_home(&self) -> bool {
         self.home.is_current()
     }

@@ -123,6 +123,15 @@ pub fn unconstrained<F: Future>(future: F) -> Unconstrained<F> {
 
 pin_project_lite::pin_project! {
     /// The future of [`unconstrained`].
+    ///
+    /// ```
+    /// # use corepoll::{Unconstrained, unconstrained};
+    /// # use std::future::{Ready, ready};
+    /// # corepoll::block_on(async {
+    /// let unlimited: Unconstrained<Ready<u8>> = unconstrained(ready(7));
+    /// assert_eq!(unlimited.await, 7);
+    /// # });
+    /// ```
     #[derive(Debug)]
     #[must_use = "a future does nothing until it is awaited"]
     pub struct Unconstrained<F> {

@@ -93,11 +93,26 @@ impl<F: Future> Future for Member<F> {
 
 impl<T: 'static> TaskGroup<T> {
     /// An empty group.
+    ///
+    /// ```
+    /// # use corepoll::TaskGroup;
+    /// let group: TaskGroup<()> = TaskGroup::new();
+    /// assert!(group.is_empty());
+    /// ```
     pub fn new() -> TaskGroup<T> {
         TaskGroup { members: Slab::new(), ended: Rc::default() }
     }
 
     /// Spawns a task on the poller of this thread, as [`spawn_local`](crate::spawn_local) does.
+    ///
+    /// ```
+    /// # use corepoll::TaskGroup;
+    /// # corepoll::block_on(async {
+    /// let mut group = TaskGroup::new();
+    /// group.spawn(async { 7 });
+    /// assert_eq!(group.next().await.unwrap().unwrap(), 7);
+    /// # });
+    /// ```
     ///
     /// # Panics
     /// Outside of a poller.
@@ -121,11 +136,33 @@ impl<T: 'static> TaskGroup<T> {
     /// is empty. A task that panicked or was aborted gives its [`JoinError`].
     ///
     /// Cancel-safe: an output that was not given is still in the group.
+    ///
+    /// ```
+    /// # use corepoll::TaskGroup;
+    /// # corepoll::block_on(async {
+    /// let mut group = TaskGroup::new();
+    /// group.spawn(async { "done" });
+    /// while let Some(ended) = group.next().await {
+    ///     assert_eq!(ended.unwrap(), "done");
+    /// }
+    /// # });
+    /// ```
     pub async fn next(&mut self) -> Option<Result<T, JoinError>> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// [`TaskGroup::next`], for futures written by hand.
+    ///
+    /// ```
+    /// # use corepoll::TaskGroup;
+    /// # use std::future::poll_fn;
+    /// # corepoll::block_on(async {
+    /// let mut group = TaskGroup::new();
+    /// group.spawn(async { 7 });
+    /// let ended = poll_fn(|cx| group.poll_next(cx)).await;
+    /// assert_eq!(ended.unwrap().unwrap(), 7);
+    /// # });
+    /// ```
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, JoinError>>> {
         if self.members.len() == 0 {
             return Poll::Ready(None);
@@ -182,6 +219,16 @@ impl<T: 'static> TaskGroup<T> {
     /// Asks for every task to be dropped at its next turn. They stay in the group:
     /// [`TaskGroup::next`] gives an error for each, for which [`JoinError::is_cancelled`] is true;
     /// or the output, for those that had ended before.
+    ///
+    /// ```
+    /// # use corepoll::TaskGroup;
+    /// # corepoll::block_on(async {
+    /// let mut group = TaskGroup::new();
+    /// group.spawn(std::future::pending::<()>());
+    /// group.abort_all();
+    /// assert!(group.next().await.unwrap().unwrap_err().is_cancelled());
+    /// # });
+    /// ```
     pub fn abort_all(&mut self) {
         for token in self.members.tokens() {
             if let Some(handle) = self.members.get(token) {
@@ -191,11 +238,32 @@ impl<T: 'static> TaskGroup<T> {
     }
 
     /// How many tasks there are whose output nobody has taken.
+    ///
+    /// ```
+    /// # use corepoll::TaskGroup;
+    /// # corepoll::block_on(async {
+    /// let mut group = TaskGroup::new();
+    /// group.spawn(async {});
+    /// group.spawn(async {});
+    /// assert_eq!(group.len(), 2);
+    /// # });
+    /// ```
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
     /// Whether there are none.
+    ///
+    /// ```
+    /// # use corepoll::TaskGroup;
+    /// # corepoll::block_on(async {
+    /// let mut group = TaskGroup::new();
+    /// group.spawn(async {});
+    /// assert!(!group.is_empty());
+    /// group.join_all().await;
+    /// assert!(group.is_empty());
+    /// # });
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

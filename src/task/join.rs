@@ -42,16 +42,44 @@ impl JoinError {
     }
 
     /// Whether the task panicked.
+    ///
+    /// ```
+    /// # use corepoll::spawn_local;
+    /// # corepoll::block_on(async {
+    /// # std::panic::set_hook(Box::new(|_| {}));
+    /// let task = spawn_local(async { panic!("on purpose") });
+    /// assert!(task.await.unwrap_err().is_panic());
+    /// # });
+    /// ```
     pub fn is_panic(&self) -> bool {
         self.panic.is_some()
     }
 
     /// Whether the task was aborted, or dropped with its poller.
+    ///
+    /// ```
+    /// # use corepoll::spawn_local;
+    /// # corepoll::block_on(async {
+    /// let task = spawn_local(std::future::pending::<()>());
+    /// task.abort();
+    /// assert!(task.await.unwrap_err().is_cancelled());
+    /// # });
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.panic.is_none()
     }
 
     /// What the panic carried, for [`std::panic::resume_unwind`].
+    ///
+    /// ```
+    /// # use corepoll::spawn_local;
+    /// # corepoll::block_on(async {
+    /// # std::panic::set_hook(Box::new(|_| {}));
+    /// let task = spawn_local(async { panic!("on purpose") });
+    /// let panic = task.await.unwrap_err().into_panic();
+    /// assert_eq!(panic.downcast_ref(), Some(&"on purpose"));
+    /// # });
+    /// ```
     ///
     /// # Panics
     /// If the task was cancelled instead.
@@ -129,6 +157,15 @@ impl<T> JoinHandle<T> {
     ///
     /// The handle then gives an error for which [`JoinError::is_cancelled`] is true. A task may
     /// abort itself: it ends at its next `.await` that has to wait.
+    ///
+    /// ```
+    /// # use corepoll::spawn_local;
+    /// # corepoll::block_on(async {
+    /// let task = spawn_local(std::future::pending::<()>());
+    /// task.abort();
+    /// assert!(task.await.unwrap_err().is_cancelled());
+    /// # });
+    /// ```
     pub fn abort(&self) {
         // SAFETY: the handle doesn't leave the owner's thread, and when the executor is gone all
         // its tasks are complete.
@@ -136,11 +173,29 @@ impl<T> JoinHandle<T> {
     }
 
     /// Whether the task has ended: its future is dropped and its output is here.
+    ///
+    /// ```
+    /// # use corepoll::{spawn_local, yield_now};
+    /// # corepoll::block_on(async {
+    /// let task = spawn_local(async { 7 });
+    /// yield_now().await;
+    /// assert!(task.is_finished());
+    /// assert_eq!(task.await.unwrap(), 7);
+    /// # });
+    /// ```
     pub fn is_finished(&self) -> bool {
         self.header().has(COMPLETE)
     }
 
     /// The name that the task was given by [`spawn_local_named`](crate::spawn_local_named).
+    ///
+    /// ```
+    /// # use corepoll::{spawn_local, spawn_local_named};
+    /// # corepoll::block_on(async {
+    /// assert_eq!(spawn_local_named("ticker", async {}).name(), Some("ticker"));
+    /// assert_eq!(spawn_local(async {}).name(), None);
+    /// # });
+    /// ```
     pub fn name(&self) -> Option<&str> {
         // SAFETY: the handle's reference keeps the task alive, and the pointer came from `spawn`.
         unsafe { raw::name(self.task) }.map(|name| &**name)

@@ -177,6 +177,20 @@ where
 impl<T> RemoteJoinHandle<T> {
     /// Asks for the task to be dropped at its next turn; does nothing if it has ended. May be
     /// called from any thread.
+    ///
+    /// ```
+    /// # use corepoll::{Reactor, block_on};
+    /// # use std::future::pending;
+    /// # fn main() -> std::io::Result<()> {
+    /// # let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let task = running.handle().pollers()[0].spawn_on(pending::<()>);
+    /// task.abort();
+    /// assert!(block_on(task).unwrap_err().is_cancelled());
+    /// # running.handle().shutdown(std::time::Duration::ZERO);
+    /// # running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn abort(&self) {
         let task = self.shared.with(|state| {
             state.aborted = true;
@@ -188,6 +202,20 @@ impl<T> RemoteJoinHandle<T> {
     }
 
     /// Whether the task has ended.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # use std::future::pending;
+    /// # fn main() -> std::io::Result<()> {
+    /// # let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let task = running.handle().pollers()[0].spawn_on(pending::<()>);
+    /// assert!(!task.is_finished());
+    /// running.handle().shutdown(std::time::Duration::ZERO);
+    /// running.join()?;
+    /// assert!(task.is_finished());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_finished(&self) -> bool {
         self.shared.with(|state| state.finished)
     }

@@ -69,6 +69,20 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 }
 
 /// The beat of [`interval`] and [`interval_at`].
+///
+/// ```
+/// # use corepoll::time::{self, Interval};
+/// # use std::time::Duration;
+/// # corepoll::block_on(async {
+/// async fn three(mut beat: Interval) {
+///     for _ in 0..3 {
+///         beat.tick().await;
+///     }
+/// }
+///
+/// three(time::interval(Duration::from_millis(1))).await;
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Interval {
     /// Until the next tick.
@@ -81,11 +95,32 @@ impl Interval {
     /// Waits for the next tick; gives the time at which it was due.
     ///
     /// Cancel-safe: a tick that was not given is still to come.
+    ///
+    /// ```
+    /// # use corepoll::time;
+    /// # use std::time::Duration;
+    /// # corepoll::block_on(async {
+    /// let mut beat = time::interval(Duration::from_millis(1));
+    /// let first = beat.tick().await;
+    /// assert_eq!(beat.tick().await - first, Duration::from_millis(1));
+    /// # });
+    /// ```
     pub async fn tick(&mut self) -> Instant {
         poll_fn(|cx| self.poll_tick(cx)).await
     }
 
     /// [`Interval::tick`], for futures written by hand.
+    ///
+    /// ```
+    /// # use corepoll::time;
+    /// # use std::future::poll_fn;
+    /// # use std::time::Duration;
+    /// # corepoll::block_on(async {
+    /// let mut beat = time::interval(Duration::from_millis(1));
+    /// let due = poll_fn(|cx| beat.poll_tick(cx)).await;
+    /// assert!(due <= time::now());
+    /// # });
+    /// ```
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         ready!(coop::poll_proceed(cx));
         if self.next.poll_elapsed(cx).is_pending() {
@@ -112,21 +147,56 @@ impl Interval {
     }
 
     /// The time between two ticks.
+    ///
+    /// ```
+    /// # use corepoll::time;
+    /// # use std::time::Duration;
+    /// let beat = time::interval(Duration::from_secs(5));
+    /// assert_eq!(beat.period(), Duration::from_secs(5));
+    /// ```
     pub fn period(&self) -> Duration {
         self.period
     }
 
     /// Makes the next tick due when one period from now has passed.
+    ///
+    /// ```
+    /// # use corepoll::time;
+    /// # use std::time::Duration;
+    /// # corepoll::block_on(async {
+    /// let period = Duration::from_millis(1);
+    /// let mut beat = time::interval(period);
+    /// let start = time::now();
+    /// // The first tick isn't due at once any more.
+    /// beat.reset();
+    /// assert!(beat.tick().await >= start + period);
+    /// # });
+    /// ```
     pub fn reset(&mut self) {
         self.next.reset_ns(clock::after(clock::now(), self.period));
     }
 
     /// What is done about missed ticks.
+    ///
+    /// ```
+    /// # use corepoll::time::{self, MissedTickBehavior};
+    /// # use std::time::Duration;
+    /// let beat = time::interval(Duration::from_secs(1));
+    /// assert_eq!(beat.missed_tick_behavior(), MissedTickBehavior::Burst);
+    /// ```
     pub fn missed_tick_behavior(&self) -> MissedTickBehavior {
         self.missed
     }
 
     /// Changes what is done about missed ticks. Default: [`MissedTickBehavior::Burst`].
+    ///
+    /// ```
+    /// # use corepoll::time::{self, MissedTickBehavior};
+    /// # use std::time::Duration;
+    /// let mut beat = time::interval(Duration::from_secs(1));
+    /// beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// assert_eq!(beat.missed_tick_behavior(), MissedTickBehavior::Delay);
+    /// ```
     pub fn set_missed_tick_behavior(&mut self, behavior: MissedTickBehavior) {
         self.missed = behavior;
     }

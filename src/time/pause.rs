@@ -41,6 +41,20 @@ pub fn pause() {
 
 /// Lets a paused clock run on from where it stands.
 ///
+/// ```
+/// # use corepoll::time;
+/// # use std::time::Duration;
+/// # corepoll::block_on(async {
+/// time::pause();
+/// time::advance(Duration::from_secs(3600)).await;
+/// let later = time::now();
+/// time::resume();
+/// // An hour ahead, the clock goes on.
+/// time::sleep(Duration::from_millis(1)).await;
+/// assert!(time::now() > later);
+/// # });
+/// ```
+///
 /// # Panics
 /// Outside of a poller.
 pub fn resume() {

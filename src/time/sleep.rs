@@ -47,6 +47,20 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 ///
 /// Plain data until it is first polled, and `Send` and `Sync`: it is armed in the poller that
 /// polls it, and when it is polled by another one later it moves there.
+///
+/// ```
+/// # use corepoll::time::{self, Sleep};
+/// # use std::time::Duration;
+/// # corepoll::block_on(async {
+/// struct Session {
+///     idle: Sleep,
+/// }
+///
+/// // Made before there is anybody who waits for it.
+/// let session = Session { idle: time::sleep(Duration::from_millis(1)) };
+/// session.idle.await;
+/// # });
+/// ```
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Sleep {
     /// Nanoseconds of the monotonic clock.
@@ -64,11 +78,25 @@ struct Armed {
 
 impl Sleep {
     /// When it is due.
+    ///
+    /// ```
+    /// # use corepoll::time;
+    /// # use std::time::{Duration, Instant};
+    /// let deadline = Instant::now() + Duration::from_secs(1);
+    /// assert_eq!(time::sleep_until(deadline).deadline(), deadline);
+    /// ```
     pub fn deadline(&self) -> Instant {
         clock::to_instant(self.deadline)
     }
 
     /// Whether that time has come.
+    ///
+    /// ```
+    /// # use corepoll::time;
+    /// # use std::time::Duration;
+    /// assert!(time::sleep(Duration::ZERO).is_elapsed());
+    /// assert!(!time::sleep(Duration::from_secs(60)).is_elapsed());
+    /// ```
     pub fn is_elapsed(&self) -> bool {
         clock::now() >= self.deadline
     }

@@ -44,6 +44,16 @@ pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
 
 pin_project_lite::pin_project! {
     /// The future of [`timeout`] and [`timeout_at`].
+    ///
+    /// ```
+    /// # use corepoll::time::{self, Timeout};
+    /// # use std::future::{Ready, ready};
+    /// # use std::time::Duration;
+    /// # corepoll::block_on(async {
+    /// let limited: Timeout<Ready<u8>> = time::timeout(Duration::from_secs(1), ready(7));
+    /// assert_eq!(limited.await, Ok(7));
+    /// # });
+    /// ```
     #[derive(Debug)]
     #[must_use = "a future does nothing until it is awaited"]
     pub struct Timeout<F> {

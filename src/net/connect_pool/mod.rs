@@ -100,6 +100,13 @@ impl ConnectPool {
     /// asked for. An address that is none is the error of every request.
     ///
     /// The streams of a Unix socket have no IP addresses; all else works.
+    ///
+    /// ```
+    /// # use corepoll::ConnectPool;
+    /// let pool = ConnectPool::new("127.0.0.1:5432");
+    /// // Nothing has been connected yet.
+    /// assert_eq!(pool.live(), 0);
+    /// ```
     pub fn new(addr: &str) -> ConnectPool {
         let shared = Rc::new(Shared::new(addr));
         shared.add_handle();
@@ -108,6 +115,12 @@ impl ConnectPool {
 
     /// How many connections are kept idle, from the first use on: fewer, and more are made, one
     /// step of [`ConnectPool::grow_by`] after the other. These don't expire. Default: 0.
+    ///
+    /// ```
+    /// # use corepoll::ConnectPool;
+    /// let pool = ConnectPool::new("127.0.0.1:5432").min_idle(4);
+    /// # drop(pool);
+    /// ```
     pub fn min_idle(self, n: usize) -> ConnectPool {
         self.shared.settings.min_idle.set(n);
         self
@@ -115,6 +128,12 @@ impl ConnectPool {
 
     /// How many connections there may be at a time, idle, in use, and on their way; at least one.
     /// Default: 1024.
+    ///
+    /// ```
+    /// # use corepoll::ConnectPool;
+    /// let pool = ConnectPool::new("127.0.0.1:5432").max_live(32);
+    /// # drop(pool);
+    /// ```
     pub fn max_live(self, n: usize) -> ConnectPool {
         self.shared.settings.max_live.set(n.max(1));
         self
@@ -122,12 +141,25 @@ impl ConnectPool {
 
     /// How many connections are begun at a time when one is missing; at least one. Those that
     /// nobody waits for become idle. Default: 1.
+    ///
+    /// ```
+    /// # use corepoll::ConnectPool;
+    /// let pool = ConnectPool::new("127.0.0.1:5432").min_idle(8).grow_by(2);
+    /// # drop(pool);
+    /// ```
     pub fn grow_by(self, n: usize) -> ConnectPool {
         self.shared.settings.grow_by.set(n.max(1));
         self
     }
 
     /// How long an attempt to connect may take. Default: 5 s.
+    ///
+    /// ```
+    /// # use corepoll::ConnectPool;
+    /// # use std::time::Duration;
+    /// let pool = ConnectPool::new("127.0.0.1:5432").connect_timeout(Duration::from_secs(1));
+    /// # drop(pool);
+    /// ```
     pub fn connect_timeout(self, limit: Duration) -> ConnectPool {
         self.shared.settings.connect_timeout.set(limit);
         self
@@ -135,6 +167,13 @@ impl ConnectPool {
 
     /// How long a connection may be idle before it is closed, but for the last
     /// [`ConnectPool::min_idle`]. [`Duration::MAX`] is for ever. Default: 60 s.
+    ///
+    /// ```
+    /// # use corepoll::ConnectPool;
+    /// # use std::time::Duration;
+    /// let pool = ConnectPool::new("127.0.0.1:5432").idle_timeout(Duration::MAX);
+    /// # drop(pool);
+    /// ```
     pub fn idle_timeout(self, limit: Duration) -> ConnectPool {
         self.shared.settings.idle_timeout.set(limit);
         self
@@ -144,6 +183,18 @@ impl ConnectPool {
     ///
     /// Cancel-safe: dropping the future leaves the queue, and what was on its way goes to the next
     /// one.
+    ///
+    /// ```
+    /// # use corepoll::{ConnectPool, net::TcpListener};
+    /// # corepoll::block_on(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let pool = ConnectPool::new(&listener.local_addr()?.to_string());
+    /// let connection = pool.get().await?;
+    /// connection.try_write(b"hello")?;
+    /// assert_eq!(&*listener.accept().await?.0.read_chunk().await?, b"hello");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// Connecting failed: see above. There is no poller on this thread, or another one than the
@@ -203,16 +254,54 @@ impl ConnectPool {
     }
 
     /// How many connections are idle.
+    ///
+    /// ```
+    /// # use corepoll::{ConnectPool, net::TcpListener};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let pool = ConnectPool::new(&listener.local_addr()?.to_string());
+    /// drop(pool.get().await?);
+    /// assert_eq!(pool.idle(), 1);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn idle(&self) -> usize {
         self.shared.idle()
     }
 
     /// How many connections there are: idle, in use, and on their way.
+    ///
+    /// ```
+    /// # use corepoll::{ConnectPool, net::TcpListener};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let pool = ConnectPool::new(&listener.local_addr()?.to_string());
+    /// let (one, other) = (pool.get().await?, pool.get().await?);
+    /// assert_eq!((pool.live(), pool.idle()), (2, 0));
+    /// # drop((one, other));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn live(&self) -> usize {
         self.shared.live()
     }
 
     /// How many tasks and handlers wait for a connection.
+    ///
+    /// ```
+    /// # use corepoll::{ConnectPool, net::TcpListener};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let pool = ConnectPool::new(&listener.local_addr()?.to_string()).max_live(1);
+    /// let only = pool.get().await?;
+    /// let mut next = Box::pin(pool.get());
+    /// assert!(futures::poll!(&mut next).is_pending());
+    /// assert_eq!(pool.waiting(), 1);
+    /// drop(only);
+    /// next.await?;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn waiting(&self) -> usize {
         self.shared.waiting()
     }

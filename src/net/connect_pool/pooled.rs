@@ -20,6 +20,23 @@ use super::shared::Shared;
 /// something is left to read, is closed instead. Whether the conversation on it has come to an
 /// end nobody but its user can know: if it hasn't, as when a task is cancelled in the middle of an
 /// answer, [`Pooled::discard`] closes it.
+///
+/// ```
+/// # use corepoll::{ConnectPool, Pooled, net::TcpListener};
+/// # use futures::AsyncWriteExt;
+/// # corepoll::block_on(async {
+/// async fn greet(mut connection: Pooled) -> std::io::Result<()> {
+///     connection.write_all(b"hello").await
+/// }
+///
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let pool = ConnectPool::new(&listener.local_addr()?.to_string());
+/// greet(pool.get().await?).await?;
+/// // It is back.
+/// assert_eq!(pool.idle(), 1);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
 pub struct Pooled {
     /// None after its drop.
     stream: Option<TcpStream>,
