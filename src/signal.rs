@@ -48,15 +48,17 @@ use crate::sys::signal::{SIGINT, SIGTERM, Watch};
 /// Cancel-safe in itself; but a signal that comes between one of these futures and the next is
 /// nobody's: a loop keeps a [`Signal`].
 ///
-/// ```no_run
+/// ```
 /// use corepoll::{Reactor, signal};
 ///
 /// # fn main() -> std::io::Result<()> {
 /// let reactor = Reactor::new()?;
-/// reactor.handle().serve("127.0.0.1:7", |stream, _peer| async move {
+/// reactor.handle().serve("127.0.0.1:0", |stream, _peer| async move {
 ///     futures::io::copy(&stream, &mut &stream).await
 /// })?;
-/// reactor.run_until(signal::ctrl_c())??;
+/// let interrupted = signal::ctrl_c();
+/// # signal_hook::low_level::raise(libc::SIGINT)?;
+/// reactor.run_until(interrupted)??;
 /// # Ok(())
 /// # }
 /// ```
@@ -91,12 +93,14 @@ pub fn terminate() -> impl Future<Output = io::Result<()>> {
 
 /// Resolves at the next one of `signals`, by their numbers, and says which it was: see [`ctrl_c`].
 ///
-/// ```no_run
+/// ```
 /// use corepoll::signal;
 ///
 /// # fn main() -> std::io::Result<()> {
 /// corepoll::block_on(async {
-///     match signal::any([libc::SIGINT, libc::SIGTERM]).await? {
+///     let next = signal::any([libc::SIGINT, libc::SIGTERM]);
+///     # signal_hook::low_level::raise(libc::SIGTERM)?;
+///     match next.await? {
 ///         libc::SIGINT => println!("interrupted"),
 ///         _ => println!("terminated"),
 ///     }

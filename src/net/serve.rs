@@ -70,11 +70,13 @@ impl Reactor {
     /// One async service on every poller, until the reactor is shut down: see
     /// [`ReactorHandle::serve`] and [`Reactor::run`].
     ///
-    /// ```no_run
+    /// ```
     /// use corepoll::Reactor;
     ///
     /// # fn main() -> std::io::Result<()> {
-    /// Reactor::new()?.serve("127.0.0.1:7", |stream, _peer| async move {
+    /// let reactor = Reactor::new()?;
+    /// # reactor.handle().shutdown(std::time::Duration::ZERO);
+    /// reactor.serve("127.0.0.1:0", |stream, _peer| async move {
     ///     let (reader, mut writer) = (&stream, &stream);
     ///     futures::io::copy(reader, &mut writer).await
     /// })

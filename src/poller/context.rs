@@ -68,6 +68,22 @@ impl<'a> EvContext<'a> {
     }
 
     /// The connection's name in its poller.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     cx.write(b"bye")?;
+    ///     // What `Action::Close` does, by its name.
+    ///     let me = cx.token();
+    ///     assert!(cx.close(me));
+    ///     Ok(Action::Keep)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "bye");
+    /// ```
     pub fn token(&self) -> Token {
         self.connection.token
     }
@@ -84,7 +100,25 @@ impl<'a> EvContext<'a> {
         self.fd.as_ref().map(AsFd::as_fd).ok_or_else(taken)
     }
 
-    /// The descriptor.
+    /// The descriptor, for system calls that there is no method for. Whoever has seen it may hold a
+    /// duplicate, so from now on the connection's close is a plain one: if bytes of the peer are left
+    /// unread then, the kernel answers them with a reset.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     cx.read()?;
+    ///     // An option that the crate has no method for.
+    ///     let mark = socket2::SockRef::from(&cx.fd()).tos_v4()?;
+    ///     cx.write(format!("marked {mark}").as_bytes())?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "marked 0");
+    /// ```
     ///
     /// # Panics
     /// After [`EvContext::take_stream`] has taken the connection over.
@@ -96,6 +130,20 @@ impl<'a> EvContext<'a> {
 
     /// The peer's address: getpeername(2).
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let peer = cx.peer_addr()?.ip().to_string();
+    ///     cx.write(peer.as_bytes())?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "127.0.0.1");
+    /// ```
+    ///
     /// # Errors
     /// The connection has ended or was taken over, or it is not an IP socket.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
@@ -104,6 +152,20 @@ impl<'a> EvContext<'a> {
 
     /// Our address: getsockname(2).
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let here = cx.local_addr()?.ip().to_string();
+    ///     cx.write(here.as_bytes())?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "127.0.0.1");
+    /// ```
+    ///
     /// # Errors
     /// It is not an IP socket, or it was taken over.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -111,6 +173,21 @@ impl<'a> EvContext<'a> {
     }
 
     /// TCP_NODELAY: whether small segments are sent at once. See tcp(7).
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     cx.set_nodelay(true)?;
+    ///     let data = cx.read()?;
+    ///     cx.write(&data)?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "hello");
+    /// ```
     ///
     /// # Errors
     /// It is not a TCP socket, or a stream has taken the connection over.
@@ -123,6 +200,23 @@ impl<'a> EvContext<'a> {
 
     /// Reads what there is into the poller's buffer, and lends it. No copy, and no buffer of the
     /// connection's own. An empty chunk is the end of the stream.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let data = cx.read()?;
+    ///     if data.is_empty() {
+    ///         return Ok(Action::Close);
+    ///     }
+    ///     cx.write(format!("{} bytes", data.len()).as_bytes())?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "5 bytes");
+    /// ```
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when there is nothing to read now, or when this event's
@@ -160,6 +254,21 @@ impl<'a> EvContext<'a> {
     }
 
     /// Reads what there is into `buf`; 0 is the end of the stream, if `buf` isn't empty.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let mut head = [0; 4];
+    ///     let count = cx.read_into(&mut head)?;
+    ///     cx.write(&head[..count])?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "hell");
+    /// ```
     ///
     /// # Errors
     /// As [`EvContext::read`].
@@ -214,6 +323,21 @@ impl<'a> EvContext<'a> {
     /// Writes `bytes`: tries at once, and queues what the kernel does not take. Either all is
     /// accepted, or the connection is ending.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     // However much it is: what the peer doesn't take now is sent when it does.
+    ///     cx.write(b"good ")?;
+    ///     cx.write(b"day")?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "good day");
+    /// ```
+    ///
     /// # Errors
     /// The connection's error, with which it then ends (whether or not the handler passes it on);
     /// or more output would be queued than `Budget::output_per_connection`, and the connection
@@ -250,6 +374,20 @@ impl<'a> EvContext<'a> {
     }
 
     /// Writes several slices as one: see [`EvContext::write`].
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let data = cx.read()?;
+    ///     cx.write_vectored(&[IoSlice::new(b"you said "), IoSlice::new(&data)])?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "you said hello");
+    /// ```
     ///
     /// # Errors
     /// As [`EvContext::write`].
@@ -332,6 +470,21 @@ impl<'a> EvContext<'a> {
 
     /// Bytes that are queued and not in the kernel yet: those of [`EvContext::write`], of files,
     /// and what a [`Writer`](crate::Writer) has brought.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     cx.write(b"short")?;
+    ///     // The kernel has taken it all.
+    ///     assert_eq!(cx.pending_output(), 0);
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "short");
+    /// ```
     #[inline]
     pub fn pending_output(&self) -> usize {
         if self.connection.has(bits::OUTPUT | bits::WRITER) { self.queued() } else { 0 }
@@ -347,6 +500,29 @@ impl<'a> EvContext<'a> {
 
     /// Changes what the handler wants to hear of. Queued output is flushed in any case.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     cx.write(b"wait")?;
+    ///     // Nothing more of this peer for now.
+    ///     cx.set_interest(Interest::NONE)?;
+    ///     cx.set_timer(Duration::from_millis(1));
+    ///     Ok(Action::Keep)
+    /// }
+    ///
+    /// fn on_timeout(&mut self, cx: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+    ///     cx.set_interest(Interest::READABLE)?;
+    ///     # let _ = cx.read();
+    ///     # return Ok(Action::Close);
+    ///     Ok(Action::Keep)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "wait");
+    /// ```
+    ///
     /// # Errors
     /// The connection is ending.
     pub fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
@@ -358,7 +534,30 @@ impl<'a> EvContext<'a> {
     }
 
     /// Registers another descriptor with this poller: a pipe, an eventfd, a timerfd, any socket.
-    /// It is made non-blocking, and its `on_open` is called later in this turn.
+    /// It is made non-blocking, and its `on_open` is called later in this turn. Since others may have
+    /// duplicates of it, its close is a plain one: see [`EvContext::fd`].
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     struct Bell;
+    ///     impl EvHandler for Bell {
+    ///         fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///             Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
+    ///         }
+    ///     }
+    ///
+    ///     let (reader, _writer) = io::pipe()?;
+    ///     cx.register(reader.into(), Interest::READABLE, Bell)?;
+    ///     cx.write(b"registered")?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "registered");
+    /// ```
     ///
     /// # Errors
     /// epoll_ctl(2)'s: a regular file cannot be registered (EPERM). The handler is dropped.
@@ -374,6 +573,22 @@ impl<'a> EvContext<'a> {
     /// Ends a connection of this poller, this one too, as [`Action::Close`] would. False: it is
     /// gone, or ending already.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let me = cx.token();
+    ///     assert!(cx.close(me));
+    ///     // It is ending already.
+    ///     assert!(!cx.close(me));
+    ///     Ok(Action::Keep)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "");
+    /// ```
+    ///
     /// [`Action::Close`]: crate::Action::Close
     pub fn close(&mut self, other: Token) -> bool {
         self.local.close_token(other)
@@ -382,11 +597,45 @@ impl<'a> EvContext<'a> {
     // ---- the poller ----
 
     /// The time of this turn: read once a turn, when it is first asked for.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let start = cx.now();
+    ///     let data = cx.read()?;
+    ///     cx.write(&data)?;
+    ///     // Still the time of this turn.
+    ///     assert_eq!(cx.now(), start);
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "hello");
+    /// ```
     pub fn now(&self) -> Instant {
         clock::to_instant(self.local.now())
     }
 
     /// Lends the poller's value of type `T` to `f`: see [`with_local`](crate::with_local).
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let number = cx.with_local(|requests: &mut u64| {
+    ///         *requests += 1;
+    ///         *requests
+    ///     });
+    ///     cx.write(format!("request {number}").as_bytes())?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "request 1");
+    /// ```
     ///
     /// # Panics
     /// If it is called inside itself for the same type.
@@ -395,6 +644,25 @@ impl<'a> EvContext<'a> {
     }
 
     /// Spawns a task on this poller: see [`spawn_local`](crate::spawn_local).
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let writer = cx.writer();
+    ///     drop(cx.spawn_local(async move {
+    ///         time::sleep(Duration::from_millis(1)).await;
+    ///         let _ = writer.write(&b"later"[..]);
+    ///         writer.close();
+    ///     }));
+    /// # let _ = cx.read()?;
+    ///     Ok(Action::Keep)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "later");
+    /// ```
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         match task::spawn(future) {
             Ok(handle) => handle,

@@ -17,6 +17,23 @@ use super::handler::EvHandler;
 use super::local::Local;
 
 /// A poller, as every thread sees it: cheap to clone, and harmless to keep after its end.
+///
+/// ```
+/// # use corepoll::{PollerHandle, Reactor, block_on};
+/// # use std::time::Duration;
+/// # fn main() -> std::io::Result<()> {
+/// async fn thread_of(poller: &PollerHandle) -> Option<String> {
+///     poller.spawn_on(|| async { std::thread::current().name().map(Into::into) }).await.unwrap()
+/// }
+///
+/// let running = Reactor::builder().pollers(2).thread_name("poller").build()?.start()?;
+/// let second = running.handle().pollers()[1].clone();
+/// assert_eq!(block_on(thread_of(&second)).as_deref(), Some("poller-1"));
+/// # running.handle().shutdown(Duration::ZERO);
+/// # running.join()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct PollerHandle {
     shared: Arc<Shared>,
@@ -94,6 +111,9 @@ impl PollerHandle {
     /// `factory` makes on the poller's thread gets its events. What goes wrong there, as with a
     /// regular file, which epoll doesn't take, comes to [`EvHandler::on_connect_fail`].
     ///
+    /// May be called from any thread. Since others may have duplicates of the descriptor, its close
+    /// is a plain one: see [`EvContext::fd`](crate::EvContext::fd).
+    ///
     /// ```
     /// use corepoll::{Action, EvContext, EvHandler, Interest, Reactor};
     /// use std::io::{self, Write};
@@ -144,6 +164,19 @@ impl PollerHandle {
     }
 
     /// What the poller has done so far. May be called from any thread, and after its end.
+    ///
+    /// ```
+    /// # use corepoll::{Reactor, block_on};
+    /// # fn main() -> std::io::Result<()> {
+    /// # let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let poller = running.handle().pollers()[0].clone();
+    /// block_on(poller.spawn_on(|| async {})).unwrap();
+    /// # running.handle().shutdown(std::time::Duration::ZERO);
+    /// # running.join()?;
+    /// assert!(poller.stats().polls > 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stats(&self) -> PollerStats {
         self.shared.stats.look()
     }

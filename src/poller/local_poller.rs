@@ -57,6 +57,15 @@ pub struct LocalPoller {
 impl LocalPoller {
     /// A poller for this thread, with nothing in it.
     ///
+    /// ```
+    /// # use corepoll::LocalPoller;
+    /// # fn main() -> std::io::Result<()> {
+    /// let poller = LocalPoller::new()?;
+    /// assert_eq!(poller.next_deadline(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The kernel gives no epoll instance, eventfd or timerfd.
     pub fn new() -> io::Result<LocalPoller> {
@@ -71,6 +80,18 @@ impl LocalPoller {
 
     /// Spawns a task, which is first polled in the next turn. The handle may be awaited anywhere
     /// on this thread, by another runtime's task too.
+    ///
+    /// ```
+    /// # use corepoll::LocalPoller;
+    /// # use std::time::Duration;
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut poller = LocalPoller::new()?;
+    /// let task = poller.spawn_local(async { 7 });
+    /// poller.turn(Some(Duration::ZERO))?;
+    /// assert!(task.is_finished());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         let entered = self.poller.enter();
         let spawned = task::spawn(future);
@@ -90,6 +111,20 @@ impl LocalPoller {
     ///
     /// It returns after one round of each, so that the other loop gets its turn as well; what is
     /// left to do makes the descriptor readable.
+    ///
+    /// ```
+    /// # use corepoll::{LocalPoller, time};
+    /// # use std::time::Duration;
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut poller = LocalPoller::new()?;
+    /// let task = poller.spawn_local(time::sleep(Duration::from_millis(1)));
+    /// while !task.is_finished() {
+    ///     // Waits for the timer.
+    ///     poller.turn(None)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// epoll_wait(2)'s; timerfd_settime(2)'s.
@@ -116,6 +151,20 @@ impl LocalPoller {
 
     /// When the next timer is due, or now, if there is something to do already; `None` if only an
     /// event can bring it something to do. The descriptor becomes readable at that time.
+    ///
+    /// ```
+    /// # use corepoll::{LocalPoller, time};
+    /// # use std::time::{Duration, Instant};
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut poller = LocalPoller::new()?;
+    /// let deadline = Instant::now() + Duration::from_secs(60);
+    /// let task = poller.spawn_local(time::sleep_until(deadline));
+    /// poller.turn(Some(Duration::ZERO))?;
+    /// assert_eq!(poller.next_deadline(), Some(deadline));
+    /// # drop(task);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn next_deadline(&self) -> Option<Instant> {
         if self.has_work() {
             return Some(clock::to_instant(clock::now()));

@@ -73,6 +73,28 @@ impl EvContext<'_> {
     /// Calls `on_timeout` every time that `every` has passed. Periods that went by during a busy
     /// turn are made up by one call; the phase stays. With [`Duration::ZERO`] it is called once
     /// a turn.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     cx.set_interval(Duration::from_millis(1));
+    ///     Ok(Action::Keep)
+    /// }
+    ///
+    /// fn on_timeout(&mut self, cx: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+    ///     cx.write(b"tick ")?;
+    ///     # return Ok(Action::Close);
+    ///     Ok(Action::Keep)
+    /// }
+    /// # fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    /// #     cx.read().map(|_| Action::Keep)
+    /// # }
+    /// # }
+    /// # assert_eq!(ask(Session, ""), "tick ");
+    /// ```
     pub fn set_interval(&mut self, every: Duration) -> TimerId {
         self.arm_timer(every, Some(u64::try_from(every.as_nanos()).unwrap_or(clock::NEVER)))
     }
@@ -85,6 +107,22 @@ impl EvContext<'_> {
     /// Makes `timer` due when `delay` from now has passed; postponing is a store. A spent
     /// one-shot, reset in its own callback, is armed again. False: it is spent, or not a timer
     /// of this connection.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let timer = cx.set_timer(Duration::from_secs(30));
+    ///     // Thirty seconds from now, once more.
+    ///     assert!(cx.reset_timer(timer, Duration::from_secs(30)));
+    ///     cx.write(b"reset")?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "reset");
+    /// ```
     pub fn reset_timer(&mut self, timer: TimerId, delay: Duration) -> bool {
         let mut timers = self.local.timers.borrow_mut();
         match timers.get(timer.0) {
@@ -97,6 +135,22 @@ impl EvContext<'_> {
 
     /// Takes `timer` back, even one that is due in this very turn. False: it is spent, or not a
     /// timer of this connection.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let timer = cx.set_timer(Duration::from_secs(30));
+    ///     assert!(cx.cancel_timer(timer));
+    ///     assert!(!cx.cancel_timer(timer));
+    ///     cx.write(b"cancelled")?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "cancelled");
+    /// ```
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
         self.local.cancel_timer(self.connection, timer)
     }

@@ -120,6 +120,24 @@ impl Writer {
     /// Sends `bytes` after everything that was accepted before. Never blocks; an empty `bytes`
     /// sends nothing.
     ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let (writer, data) = (cx.writer(), cx.read()?.to_vec());
+    ///     std::thread::spawn(move || {
+    ///         // An error says that the connection is gone.
+    ///         let _ = writer.write(data);
+    ///         writer.close();
+    ///     });
+    ///     Ok(Action::Keep)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "hello");
+    /// ```
+    ///
     /// # Errors
     /// Nothing of `bytes` is sent if
     /// - the connection is ending, a stream has taken it, or [`Writer::close`] has been called
@@ -144,6 +162,21 @@ impl Writer {
     /// connection has ended.
     ///
     /// Every thread may ask. Between two calls other threads write and the poller sends.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let writer = cx.writer();
+    ///     cx.write(b"sent")?;
+    ///     assert_eq!(writer.pending(), 0);
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "sent");
+    /// ```
     pub fn pending(&self) -> usize {
         let queue = self.line.lock();
         // Under the lock, as bytes pass from the one to the other under it.
@@ -154,6 +187,23 @@ impl Writer {
     /// [`Action::Close`](crate::Action::Close) would: with [`CloseReason::Requested`]. What is
     /// written after this, by whomever, is an error. On a connection that is ending already it
     /// does nothing.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let writer = cx.writer();
+    ///     writer.write(&b"bye"[..])?;
+    ///     writer.close();
+    ///     assert!(writer.write(&b"too late"[..]).is_err());
+    /// # let _ = cx.read()?;
+    ///     Ok(Action::Keep)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "bye");
+    /// ```
     pub fn close(&self) {
         if self.line.ask_for_close() {
             // A poller that has ended has closed it.
@@ -278,6 +328,24 @@ impl Drop for Inlet {
 impl EvContext<'_> {
     /// A way to write to this connection from any thread: see [`Writer`]. On a connection that is
     /// ending, every write of it is an error.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let writer = cx.writer();
+    ///     std::thread::spawn(move || {
+    ///         let _ = writer.write(&b"from a thread"[..]);
+    ///         writer.close();
+    ///     });
+    /// # let _ = cx.read()?;
+    ///     Ok(Action::Keep)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "from a thread");
+    /// ```
     pub fn writer(&self) -> Writer {
         let connection = self.connection;
         if connection.state() != State::Open {
