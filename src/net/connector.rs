@@ -142,7 +142,7 @@ impl Connector {
     /// # use std::{io, sync::mpsc, time::Duration};
     /// # fn main() -> std::io::Result<()> {
     /// # let running = Reactor::builder().pollers(1).build()?.start()?;
-    /// # let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    /// # let addr = format!("unix:@corepoll-doc-connect-{}", std::process::id());
     /// struct Report(mpsc::Sender<io::ErrorKind>);
     ///
     /// impl EvHandler for Report {

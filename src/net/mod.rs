@@ -1,6 +1,11 @@
 //! Sockets: for tasks (futures-io), and for handlers.
 //!
-//! None of these types is `Send`: a socket lives in the poller that it was made in.
+//! None of these types is `Send`: a socket lives in the poller that it was made in, and on its
+//! thread. Making one where there is no poller is an error that says so; [`Acceptor`] and
+//! [`Connector`], which make connections for handlers, may be used on any thread.
+//!
+//! [`Acceptor`]: crate::Acceptor
+//! [`Connector`]: crate::Connector
 
 mod accept;
 mod accepting;

@@ -24,7 +24,8 @@ impl ReactorHandle {
     ///
     /// Each poller has a listener with SO_REUSEPORT, and a connection stays where the kernel
     /// brings it, unless another poller holds fewer: [`Balance::LeastLoaded`]. For other ways
-    /// there is [`Acceptor`], and [`TcpListener`](crate::net::TcpListener).
+    /// there is [`Acceptor`], and [`TcpListener`](crate::net::TcpListener). May be called from any
+    /// thread, and before the reactor is started.
     ///
     /// ```
     /// use corepoll::Reactor;

@@ -56,7 +56,7 @@ impl TcpStream {
         Ok(TcpStream { socket: Socket::new(fd, what)?.of_a_stream() })
     }
 
-    /// Connects to the first of the addresses that answers.
+    /// Connects to the first of the addresses that answers: connect(2).
     ///
     /// Cancel-safe: dropping it closes what was begun.
     ///

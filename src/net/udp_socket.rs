@@ -292,7 +292,7 @@ impl UdpSocket {
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
-    /// let socket = UdpSocket::bind("0.0.0.0:0").await?;
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
     /// socket.set_broadcast(true)?;
     /// assert!(socket.broadcast()?);
     /// # std::io::Result::Ok(())

@@ -203,7 +203,7 @@ pub trait EvHandler: 'static {
     /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
     ///     let _question = cx.read()?;
     ///     // More than the kernel takes at once.
-    ///     cx.write(&vec![b'x'; 4 << 20])?;
+    ///     cx.write(&vec![b'x'; 7 << 20])?;
     ///     Ok(Action::Keep)
     /// }
     ///
@@ -212,7 +212,7 @@ pub trait EvHandler: 'static {
     ///     Ok(Action::Close)
     /// }
     /// # }
-    /// # assert_eq!(ask(Session, "hello").len(), 4 << 20);
+    /// # assert_eq!(ask(Session, "hello").len(), 7 << 20);
     /// ```
     ///
     /// [`Interest::WRITABLE`]: crate::Interest::WRITABLE
@@ -231,7 +231,7 @@ pub trait EvHandler: 'static {
     /// # fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
     /// #     cx.read()?;
     /// #     cx.set_watermarks(1024, 4096);
-    /// #     cx.write(&vec![b'x'; 4 << 20])?;
+    /// #     cx.write(&vec![b'x'; 7 << 20])?;
     /// #     Ok(Action::Keep)
     /// # }
     /// fn on_write_high(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
@@ -243,7 +243,7 @@ pub trait EvHandler: 'static {
     /// #     Ok(Action::Close)
     /// # }
     /// # }
-    /// # assert_eq!(ask(Session, "hello").len(), 4 << 20);
+    /// # assert_eq!(ask(Session, "hello").len(), 7 << 20);
     /// ```
     fn on_write_high(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         let _ = cx;
@@ -260,7 +260,7 @@ pub trait EvHandler: 'static {
     /// # fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
     /// #     cx.read()?;
     /// #     cx.set_watermarks(1024, 4096);
-    /// #     cx.write(&vec![b'x'; 4 << 20])?;
+    /// #     cx.write(&vec![b'x'; 7 << 20])?;
     /// #     Ok(Action::Keep)
     /// # }
     /// fn on_write_low(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
@@ -270,7 +270,7 @@ pub trait EvHandler: 'static {
     ///     Ok(Action::Keep)
     /// }
     /// # }
-    /// # assert_eq!(ask(Session, "hello").len(), 4 << 20);
+    /// # assert_eq!(ask(Session, "hello").len(), 7 << 20);
     /// ```
     fn on_write_low(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         let _ = cx;
@@ -352,7 +352,7 @@ pub trait EvHandler: 'static {
     /// }
     /// # }
     /// # let running = Reactor::builder().pollers(1).build()?.start()?;
-    /// # let addr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    /// # let addr = format!("unix:@corepoll-doc-fail-{}", std::process::id());
     /// # let (sender, receiver) = mpsc::channel();
     /// # Connector::new(&running.handle()).connect(&addr, || Session(sender))?;
     /// # assert!(receiver.recv().unwrap().contains(&addr));

@@ -61,7 +61,8 @@ impl ReactorHandle {
     }
 
     /// Runs `f` once on every poller, on its thread. Two broadcasts run in the same order on
-    /// all pollers, whichever threads they come from. Never waits for a poller.
+    /// all pollers, whichever threads they come from. May be called from any thread; never waits for a
+    /// poller.
     ///
     /// ```
     /// use corepoll::{Reactor, block_on, with_local};
@@ -93,7 +94,8 @@ impl ReactorHandle {
     }
 
     /// What each poller has done so far, in the order of [`ReactorHandle::pollers`]. The pollers
-    /// aren't asked: they write their numbers down once a turn, as plain stores.
+    /// aren't asked: they write their numbers down once a turn, as plain stores. May be called from any
+    /// thread.
     ///
     /// ```
     /// # use corepoll::Reactor;
