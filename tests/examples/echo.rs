@@ -4,15 +4,10 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 
-use crate::support::{APIS, Server, send_until_held_back};
+use crate::support::{APIS, Server, pattern, send_until_held_back};
 
 /// What issue 2 asks to pass through.
 const LARGE: usize = 64 * 1024 * 1024;
-
-/// Bytes that repeat late, and at no power of two: a block lost, doubled or moved shows.
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|index| (index % 65_521 % 251) as u8).collect()
-}
 
 /// Sends all of `bytes` and ends the direction, from a thread of its own.
 fn send_from_thread(stream: &TcpStream, bytes: Vec<u8>) -> thread::JoinHandle<()> {
@@ -59,7 +54,7 @@ fn a_reader_that_starts_late_holds_the_sender_back_and_gets_every_byte_of_64_mib
         let server = Server::start("echo", api);
         let mut stream = server.connect();
         let expected = pattern(LARGE);
-        let (sender, held_back) = send_until_held_back(&stream, expected.clone());
+        let (sender, held_back) = send_until_held_back(&stream, [expected.clone()]);
         held_back.recv().expect("the server took all, though nobody read");
         let mut received = 0;
         let mut piece = [0; 10_007];

@@ -2,12 +2,15 @@
 //! blocking sockets, ended by signals.
 
 mod async_http;
+#[path = "../common/mod.rs"]
+mod common;
 mod connect_pool;
 mod download;
 mod echo;
 mod embed;
 mod frame;
 mod proxy;
+mod proxy_gibibyte;
 mod reuseport;
 mod support;
 mod techempower;

@@ -4,18 +4,13 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 
-use crate::support::{Server, send_until_held_back};
+use crate::support::{Server, pattern, send_until_held_back};
 
 const WAYS: [&[&str]; 2] = [&[], &["--copy"]];
 
 fn start(own: &[&str]) -> Server {
     let arguments = [&["--addr", "127.0.0.1:0", "--pollers", "2"], own].concat();
     Server::start_with("proxy", &arguments)
-}
-
-/// Bytes that repeat late, and at no power of two: a block lost, doubled or moved shows.
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|index| (index % 65_521 % 251) as u8).collect()
 }
 
 fn read_to_end(mut stream: TcpStream) -> Vec<u8> {
@@ -31,7 +26,7 @@ fn the_echo_server_of_its_own_is_reached_and_a_late_reader_holds_the_sender_back
         let stream = server.connect();
         // More than all the sockets and pipes on the way can hold.
         let message = pattern(64 * 1024 * 1024);
-        let (sending, held_back) = send_until_held_back(&stream, message.clone());
+        let (sending, held_back) = send_until_held_back(&stream, [message.clone()]);
         held_back.recv().expect("the proxy took all, though nobody read");
         assert!(read_to_end(stream) == message, "{way:?}");
         sending.join().expect("all was sent");

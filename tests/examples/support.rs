@@ -75,6 +75,12 @@ impl Server {
         self.output.recv_timeout(PATIENCE).expect("prints")
     }
 
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        let directory = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(directory).expect("procfs").count()
+    }
+
     /// How it ends, having printed nothing more.
     pub fn wait(self) -> ExitStatus {
         let printed = self.output.recv_timeout(PATIENCE);
@@ -99,23 +105,36 @@ impl Drop for Server {
     }
 }
 
-/// Sends all of `bytes` and ends the direction, from a thread of its own; and says so when nothing
+/// Bytes that repeat late, and at no power of two: a block lost, doubled or moved shows.
+pub fn pattern(length: usize) -> Vec<u8> {
+    const PERIOD: usize = 65_521;
+    let period: Vec<u8> = (0..PERIOD).map(|index| (index % 251) as u8).collect();
+    let mut bytes = period.repeat(length.div_ceil(PERIOD));
+    bytes.truncate(length);
+    bytes
+}
+
+/// Sends all of `pieces` and ends the direction, from a thread of its own; and says so when nothing
 /// could be written for a while. Where the server is only slow, that is said early, which does no
 /// harm; where nothing holds the sender back, the channel just closes.
-pub fn send_until_held_back(
+pub fn send_until_held_back<Piece: AsRef<[u8]>>(
     stream: &TcpStream,
-    bytes: Vec<u8>,
+    pieces: impl IntoIterator<Item = Piece> + Send + 'static,
 ) -> (thread::JoinHandle<()>, mpsc::Receiver<()>) {
     let (notice, held_back) = mpsc::sync_channel(1);
     let mut stream = stream.try_clone().expect("a clone");
     stream.set_write_timeout(Some(Duration::from_millis(300))).expect("a timeout");
     let sending = thread::spawn(move || {
-        let mut rest = bytes.as_slice();
-        while !rest.is_empty() {
-            match stream.write(rest) {
-                Ok(length) => rest = &rest[length..],
-                Err(error) if error.kind() == ErrorKind::WouldBlock => drop(notice.try_send(())),
-                Err(error) => panic!("is read: {error}"),
+        for piece in pieces {
+            let mut rest = piece.as_ref();
+            while !rest.is_empty() {
+                match stream.write(rest) {
+                    Ok(length) => rest = &rest[length..],
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        drop(notice.try_send(()));
+                    }
+                    Err(error) => panic!("is read: {error}"),
+                }
             }
         }
         stream.shutdown(Shutdown::Write).expect("ends");

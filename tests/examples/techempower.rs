@@ -303,7 +303,7 @@ fn a_client_that_sends_without_reading_is_held_back_and_gets_every_answer() {
     with_each_api(|server| {
         let mut client = Client::new(server);
         let requests = request.repeat(REQUESTS).into_bytes();
-        let (sender, held_back) = send_until_held_back(client.reader.get_ref(), requests);
+        let (sender, held_back) = send_until_held_back(client.reader.get_ref(), [requests]);
         held_back.recv().expect("the server took all, though nobody read");
         for _ in 0..REQUESTS {
             assert_eq!(client.response().status, 200);
