@@ -40,12 +40,7 @@ impl EvHandler for Says {
     }
 
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        let data = cx.read()?;
-        if data.is_empty() {
-            return Ok(Action::Close);
-        }
-        cx.write(&data)?;
-        Ok(Action::Keep)
+        common::send_back(cx)
     }
 
     fn on_connect_fail(&mut self, error: io::Error) {

@@ -403,12 +403,7 @@ impl EvHandler for Asks {
     }
 
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        let data = cx.read()?;
-        if data.is_empty() {
-            return Ok(Action::Close);
-        }
-        cx.write(&data)?;
-        Ok(Action::Keep)
+        common::send_back(cx)
     }
 }
 

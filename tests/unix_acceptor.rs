@@ -12,21 +12,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use common::{PATIENCE, Server, eventually};
-use corepoll::{Acceptor, Action, EvContext, EvHandler, Listening, Reactor};
-
-struct Echo;
-
-impl EvHandler for Echo {
-    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        let data = cx.read()?;
-        if data.is_empty() {
-            return Ok(Action::Close);
-        }
-        cx.write(&data)?;
-        Ok(Action::Keep)
-    }
-}
+use common::{Echo, PATIENCE, Server, eventually};
+use corepoll::{Acceptor, Listening, Reactor};
 
 /// A directory that is removed with the test.
 struct Directory(PathBuf);

@@ -249,13 +249,9 @@ impl EvHandler for Polite {
     }
 
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        let data = cx.read()?;
-        if data.is_empty() {
-            return Ok(Action::Close);
-        }
-        cx.write(&data)?;
+        let action = common::send_back(cx)?;
         self.pending = self.pending.max(cx.pending_output());
-        Ok(Action::Keep)
+        Ok(action)
     }
 
     fn on_write_high(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {

@@ -332,17 +332,22 @@ pub fn hold(poller: &PollerHandle) -> Held {
 
 // ---- echo, by both APIs ----
 
+/// Sends back what has come, and ends when the peer does: an `on_read`.
+pub fn send_back(cx: &mut EvContext<'_>) -> io::Result<Action> {
+    let data = cx.read()?;
+    if data.is_empty() {
+        return Ok(Action::Close);
+    }
+    cx.write(&data)?;
+    Ok(Action::Keep)
+}
+
 /// Echoes, and ends when the peer does.
 pub struct Echo;
 
 impl EvHandler for Echo {
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        let data = cx.read()?;
-        if data.is_empty() {
-            return Ok(Action::Close);
-        }
-        cx.write(&data)?;
-        Ok(Action::Keep)
+        send_back(cx)
     }
 }
 

@@ -131,7 +131,7 @@ pub fn send_until_held_back<Piece: AsRef<[u8]>>(
                 match stream.write(rest) {
                     Ok(length) => rest = &rest[length..],
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        drop(notice.try_send(()));
+                        let _ = notice.try_send(());
                     }
                     Err(error) => panic!("is read: {error}"),
                 }
