@@ -13,18 +13,21 @@
 //! needed, as nothing of a pool is shared between threads.
 
 mod common;
+#[path = "common/request/mod.rs"]
+mod request;
 
 use std::io;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use common::{Arguments, Own};
+use common::{Arguments, Own, close_lingering};
 use corepoll::net::TcpStream;
 use corepoll::{
     ConnectPool, Listening, ReactorHandle, shutdown_requested, spawn_local, time, with_local,
 };
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
+use request::{Refusal, Request, Requests};
 
 /// How many connections a poller keeps ready.
 const MIN_IDLE: usize = 2;
@@ -38,7 +41,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a request may take in all, the wait for a connection included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest head of a request, and the longest line of an answer.
+/// The longest line of an upstream's answer.
 const LONGEST: usize = 16 * 1024;
 
 /// The pool of this poller, in its cache; made by the first request.
@@ -64,36 +67,62 @@ fn pool(address: &str) -> ConnectPool {
 }
 
 /// Serves one connection: requests one after the other.
-async fn serve(mut stream: TcpStream, upstream: String) -> io::Result<()> {
+async fn serve(stream: TcpStream, upstream: String) -> io::Result<()> {
     let mut shutdown = pin!(shutdown_requested().fuse());
-    let mut input = Vec::new();
+    let mut requests = Requests::default();
     loop {
-        let path = {
-            let mut reading = pin!(read_request(&stream, &mut input).fuse());
+        let request = {
+            let mut reading = pin!(next_request(&stream, &mut requests).fuse());
             futures::select_biased! {
-                path = reading => path?,
+                request = reading => request?,
                 () = shutdown => None,
             }
         };
-        let Some(path) = path else { return stream.close().await };
-        let (status, content) = answer(&path, &upstream).await;
-        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", content.len());
-        stream.write_all(&[head.as_bytes(), &content].concat()).await?;
+        let (answer, is_last) = match request {
+            Some(Ok(request)) => (answer(&request, &upstream).await, request.is_last()),
+            Some(Err(refusal)) => (refusal.answer(), true),
+            None => return close_lingering(&stream).await,
+        };
+        (&stream).write_all(&answer).await?;
+        if is_last {
+            return close_lingering(&stream).await;
+        }
     }
 }
 
-/// The status and the content for this path.
-async fn answer(path: &str, upstream: &str) -> (&'static str, Vec<u8>) {
+/// The next request, or why there is none that can be read; `None` at the end.
+async fn next_request(
+    stream: &TcpStream,
+    requests: &mut Requests,
+) -> io::Result<Option<Result<Request, Refusal>>> {
+    loop {
+        if let Some(request) = requests.pop().transpose() {
+            return Ok(Some(request));
+        }
+        let chunk = stream.read_chunk().await?;
+        if chunk.is_empty() {
+            return Ok(None);
+        }
+        requests.feed(&chunk);
+    }
+}
+
+/// The whole answer to a request.
+async fn answer(request: &Request, upstream: &str) -> Vec<u8> {
+    let path = match request.path() {
+        Ok(path) => path,
+        Err(answer) => return answer,
+    };
     let pool = pool(upstream);
     if path == "/stats" {
         let counts = (pool.idle(), pool.live(), pool.waiting());
         let content = format!("idle {} live {} waiting {}\n", counts.0, counts.1, counts.2);
-        return ("200 OK", content.into_bytes());
+        return request.answer("200 OK", content.as_bytes());
     }
     match time::timeout(REQUEST_TIMEOUT, ask(&pool, path)).await {
-        Ok(Ok(line)) => ("200 OK", line),
-        Ok(Err(error)) => ("502 Bad Gateway", format!("{error}\n").into_bytes()),
-        Err(_elapsed) => ("504 Gateway Timeout", Vec::new()),
+        Ok(Ok(line)) => request.answer("200 OK", &line),
+        Ok(Err(error)) => request.answer("502 Bad Gateway", format!("{error}\n").as_bytes()),
+        Err(_elapsed) => request.answer("504 Gateway Timeout", b""),
     }
 }
 
@@ -138,28 +167,6 @@ impl Drop for Unfinished {
     }
 }
 
-/// The path of the next request, or `None` at the end. `input` holds what was read and not yet used.
-async fn read_request(stream: &TcpStream, input: &mut Vec<u8>) -> io::Result<Option<String>> {
-    loop {
-        let mut headers = [httparse::EMPTY_HEADER; 64];
-        let mut request = httparse::Request::new(&mut headers);
-        match request.parse(input) {
-            Ok(httparse::Status::Complete(length)) => {
-                let path = request.path.unwrap_or("/").to_owned();
-                input.drain(..length);
-                return Ok(Some(path));
-            }
-            Ok(httparse::Status::Partial) if input.len() < LONGEST => {}
-            _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "no request")),
-        }
-        let chunk = stream.read_chunk().await?;
-        if chunk.is_empty() {
-            return Ok(None);
-        }
-        input.extend_from_slice(&chunk);
-    }
-}
-
 /// The upstream that is started by default: sends back what it is sent.
 async fn echo(stream: TcpStream) -> io::Result<u64> {
     futures::io::copy(&stream, &mut &stream).await
@@ -180,7 +187,7 @@ fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listenin
     let upstream = match arguments.value("upstream") {
         Some(path) if path.starts_with("unix:") => path.to_owned(),
         // A name is looked up here: later it would hold a poller up.
-        Some(address) => common::resolve("--upstream", address)?.to_string(),
+        Some(address) => common::resolve("upstream", address)?.to_string(),
         None => {
             let own = reactor.serve("127.0.0.1:0", |stream, _peer| echo(stream))?;
             own.local_addr()?.to_string()

@@ -10,6 +10,8 @@
 //! poller sees it at its next tick, without a lock.
 
 mod common;
+#[path = "common/request/mod.rs"]
+mod request;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -20,15 +22,13 @@ use std::time::{Duration, Instant};
 
 use common::{Arguments, Own};
 use corepoll::{Acceptor, Action, EvContext, EvHandler, Listening, ReactorHandle, TimerId};
+use request::{Request, Requests};
 
 /// How often a download goes on. Shorter is smoother, and costs more.
 const TICK: Duration = Duration::from_millis(10);
 
 /// The most that a tick sends, whatever the speed: others want to be served as well.
 const MOST_A_TICK: u64 = 1024 * 1024;
-
-/// The longest request.
-const LONGEST_REQUEST: usize = 8 * 1024;
 
 /// How long the file is that is made when none is given.
 const MADE_LENGTH: usize = 4 * 1024 * 1024;
@@ -56,7 +56,7 @@ struct Site {
 struct Download {
     site: Arc<Site>,
     /// What was read of the request.
-    request: Vec<u8>,
+    requests: Requests,
     /// The download, once it has begun.
     progress: Option<Progress>,
 }
@@ -72,10 +72,17 @@ struct Progress {
 }
 
 impl Download {
-    /// Answers the request; `path` is what it asks for.
-    fn answer(&mut self, cx: &mut EvContext<'_>, path: &str) -> io::Result<Action> {
+    /// Answers the request.
+    fn answer(&mut self, cx: &mut EvContext<'_>, request: &Request) -> io::Result<Action> {
+        let path = match request.path() {
+            Ok(path) => path,
+            Err(answer) => return end_with(cx, &answer),
+        };
         if path == "/" {
             write_head(cx, "200 OK", self.site.length)?;
+            if request.omits_content() {
+                return Ok(Action::Close);
+            }
             self.progress = Some(Progress { offset: 0, credit: 0.0, counted: cx.now() });
             cx.set_interval(TICK);
             return Ok(Action::Keep);
@@ -113,20 +120,11 @@ impl EvHandler for Download {
         if chunk.is_empty() {
             return Ok(Action::Close);
         }
-        self.request.extend_from_slice(&chunk);
-        let request = std::mem::take(&mut self.request);
-        let mut headers = [httparse::EMPTY_HEADER; 64];
-        let mut parsed = httparse::Request::new(&mut headers);
-        match parsed.parse(&request) {
-            Ok(httparse::Status::Complete(_)) => self.answer(cx, parsed.path.unwrap_or_default()),
-            Ok(httparse::Status::Partial) if request.len() < LONGEST_REQUEST => {
-                self.request = request;
-                Ok(Action::Keep)
-            }
-            _ => {
-                write_head(cx, "400 Bad Request", 0)?;
-                Ok(Action::Close)
-            }
+        self.requests.feed(&chunk);
+        match self.requests.pop() {
+            Ok(Some(request)) => self.answer(cx, &request),
+            Ok(None) => Ok(Action::Keep),
+            Err(refusal) => end_with(cx, &refusal.answer()),
         }
     }
 
@@ -160,6 +158,12 @@ impl EvHandler for Download {
         // A download has until the end of the grace.
         Ok(if self.progress.is_some() { Action::Keep } else { Action::Close })
     }
+}
+
+/// Answers, and that is all.
+fn end_with(cx: &mut EvContext<'_>, answer: &[u8]) -> io::Result<Action> {
+    cx.write(answer)?;
+    Ok(Action::Close)
 }
 
 /// Writes the head of an answer whose content is `length` bytes long.
@@ -208,14 +212,13 @@ fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listenin
         }
         None => make_file()?,
     };
-    if let Some(speed) = arguments.value("speed") {
-        let wrong =
-            |error| io::Error::new(io::ErrorKind::InvalidInput, format!("--speed: {error}"));
-        set_speed(reactor, speed.parse().map_err(wrong)?);
+    if let Some(speed) = arguments.number("speed")? {
+        set_speed(reactor, speed);
     }
     let length = file.metadata()?.len();
     let by_sendfile = arguments.has("sendfile");
     let site = Arc::new(Site { file, length, by_sendfile, reactor: reactor.clone() });
-    let begin = move || Download { site: site.clone(), request: Vec::new(), progress: None };
+    let begin =
+        move || Download { site: site.clone(), requests: Requests::default(), progress: None };
     Acceptor::new(&arguments.address.to_string()).listen(reactor, begin)
 }

@@ -4,34 +4,28 @@
 //! The poller serves an echo, calloop has a timer of its own, and a thread is the client. All end
 //! after a few requests.
 
+mod common;
+
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
 use calloop::generic::Generic;
 use calloop::timer::{TimeoutAction, Timer};
 use calloop::{EventLoop, Interest, Mode, PostAction};
+use common::{Arguments, Own};
 use corepoll::net::TcpListener;
-use corepoll::{JoinHandle, LocalPoller, time};
+use corepoll::{LocalPoller, time};
+use futures::{AsyncWriteExt, FutureExt};
 
-const HELP: &str = "\
-A corepoll poller inside of a calloop event loop, as an echo server
-
-Usage: embed_calloop [--addr ADDRESS] [--requests N]
-
-  --addr ADDRESS   where the poller listens [default: 127.0.0.1:0]
-  --requests N     how many requests the client makes before all end [default: 3]
-  --help           this text";
+/// How many requests there are unless told otherwise.
+const REQUESTS: u32 = 3;
 
 /// How long the client waits for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Options {
-    addr: SocketAddr,
-    requests: u32,
-}
 
 /// What calloop's callbacks share.
 struct Program {
@@ -40,8 +34,19 @@ struct Program {
     ticks: u32,
 }
 
-fn main() -> io::Result<()> {
-    let Some(options) = options().map_err(io::Error::other)? else { return Ok(()) };
+fn main() -> ExitCode {
+    let requests = Own {
+        name: "requests",
+        value: Some("N"),
+        help: "How many requests the client makes before all end [default: 3]",
+    };
+    let about = "A corepoll poller inside of a calloop event loop, as an echo server.";
+    common::run_embedded("embed_calloop", about, &[requests], run)
+}
+
+/// The event loop, until the client has what it wants or a signal comes.
+fn run(arguments: &Arguments) -> io::Result<()> {
+    let requests = arguments.number("requests")?.unwrap_or(REQUESTS);
     let mut event_loop: EventLoop<'_, Program> = EventLoop::try_new()?;
     let mut program = Program { poller: LocalPoller::new()?, ticks: 0 };
 
@@ -62,29 +67,33 @@ fn main() -> io::Result<()> {
     let timer = Timer::from_duration(beat);
     event_loop.handle().insert_source(timer, tick).map_err(|error| error.error)?;
 
-    let server = program.poller.spawn_local(serve(options));
-    let stop = event_loop.get_signal();
+    let server = program.poller.spawn_local(serve(arguments.address, requests));
+    let (stop, stop_at_signal) = (event_loop.get_signal(), event_loop.get_signal());
+    common::on_signal(move || {
+        stop_at_signal.stop();
+        stop_at_signal.wakeup();
+    })?;
     event_loop.run(None, &mut program, |_| {
         if server.is_finished() {
             stop.stop();
         }
     })?;
-    let answered = finished(server)?;
-    println!("the poller has answered {answered} requests; calloop has ticked {}", program.ticks);
+    // None: a signal came first.
+    if let Some(answered) = server.now_or_never() {
+        let (answered, ticks) = (answered??, program.ticks);
+        common::print(&format!(
+            "the poller has answered {answered} requests; calloop has ticked {ticks}\n"
+        ))?;
+    }
     Ok(())
 }
 
-/// The output of a task that has ended.
-fn finished(task: JoinHandle<io::Result<u32>>) -> io::Result<u32> {
-    futures::FutureExt::now_or_never(task).expect("it is finished")?
-}
-
 /// The server, in the poller: one connection.
-async fn serve(options: Options) -> io::Result<u32> {
-    let listener = TcpListener::bind(options.addr).await?;
-    let addr = listener.local_addr()?;
-    println!("listening on {addr}");
-    let client = thread::spawn(move || ask(addr, options.requests));
+async fn serve(address: SocketAddr, requests: u32) -> io::Result<u32> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    common::announce(address)?;
+    let client = thread::spawn(move || ask(address, requests));
     let (stream, _) = listener.accept().await?;
     let mut answered = 0;
     loop {
@@ -94,7 +103,7 @@ async fn serve(options: Options) -> io::Result<u32> {
         }
         // Answers a little later, so that the poller's timers have their part in it.
         time::sleep(Duration::from_millis(2)).await;
-        futures::AsyncWriteExt::write_all(&mut &stream, &chunk).await?;
+        (&stream).write_all(&chunk).await?;
         answered += 1;
     }
     client.join().map_err(|_| io::Error::other("the client panicked"))??;
@@ -102,8 +111,8 @@ async fn serve(options: Options) -> io::Result<u32> {
 }
 
 /// The client, on a thread.
-fn ask(addr: SocketAddr, requests: u32) -> io::Result<()> {
-    let mut stream = TcpStream::connect(addr)?;
+fn ask(address: SocketAddr, requests: u32) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     for n in 0..requests {
         let request = format!("request {n}");
@@ -111,26 +120,10 @@ fn ask(addr: SocketAddr, requests: u32) -> io::Result<()> {
         let mut answer = vec![0; request.len()];
         stream.read_exact(&mut answer)?;
         assert_eq!(answer, request.as_bytes(), "an echo says the same");
-        println!("the thread asked, corepoll answered: {}", String::from_utf8_lossy(&answer));
+        common::print(&format!(
+            "the thread asked, corepoll answered: {}\n",
+            String::from_utf8_lossy(&answer)
+        ))?;
     }
     Ok(())
-}
-
-/// What the command line says; none, if it only asks for help.
-fn options() -> Result<Option<Options>, lexopt::Error> {
-    use lexopt::prelude::*;
-    let mut options = Options { addr: ([127, 0, 0, 1], 0).into(), requests: 3 };
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("addr") => options.addr = parser.value()?.parse()?,
-            Long("requests") => options.requests = parser.value()?.parse()?,
-            Long("help") | Short('h') => {
-                println!("{HELP}");
-                return Ok(None);
-            }
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(Some(options))
 }

@@ -3,49 +3,67 @@
 //!
 //! The poller serves an echo; a task of tokio's is the client. Both end after a few requests.
 
+mod common;
+
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
+use common::{Arguments, Own};
 use corepoll::net::TcpListener;
 use corepoll::{LocalPoller, spawn_local, time};
+use futures::AsyncWriteExt;
+use futures::future::{Either, select};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
 
-const HELP: &str = "\
-A corepoll poller inside of a tokio current-thread runtime, as an echo server
+/// How many requests there are unless told otherwise.
+const REQUESTS: u32 = 3;
 
-Usage: embed_tokio [--addr ADDRESS] [--requests N]
-
-  --addr ADDRESS   where the poller listens [default: 127.0.0.1:0]
-  --requests N     how many requests tokio's client makes before both end [default: 3]
-  --help           this text";
-
-struct Options {
-    addr: SocketAddr,
-    requests: u32,
+fn main() -> ExitCode {
+    let requests = Own {
+        name: "requests",
+        value: Some("N"),
+        help: "How many requests tokio's client makes before both end [default: 3]",
+    };
+    let about = "A corepoll poller inside of a tokio current-thread runtime, as an echo server.";
+    common::run_embedded("embed_tokio", about, &[requests], run)
 }
 
-fn main() -> io::Result<()> {
-    let Some(options) = options().map_err(io::Error::other)? else { return Ok(()) };
+/// The runtime, until the client has what it wants or a signal comes.
+fn run(arguments: &Arguments) -> io::Result<()> {
+    let requests = arguments.number("requests")?.unwrap_or(REQUESTS);
+    let signal = Arc::new(Notify::new());
+    let notified = signal.clone();
+    common::on_signal(move || signal.notify_one())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, run(options))
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let program = pin!(serve_and_ask(arguments.address, requests));
+        match select(program, pin!(notified.notified())).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(_) => Ok(()),
+        }
+    })
 }
 
 /// Everything: a future of tokio's.
-async fn run(options: Options) -> io::Result<()> {
+async fn serve_and_ask(address: SocketAddr, requests: u32) -> io::Result<()> {
     let poller = LocalPoller::new()?;
     let (tell, hear) = tokio::sync::oneshot::channel();
-    let server = poller.spawn_local(serve(options.addr, tell));
+    let server = poller.spawn_local(serve(address, tell));
     let driver = tokio::task::spawn_local(drive(poller));
-    if let Ok(addr) = hear.await {
-        println!("listening on {addr}");
-        tokio::task::spawn_local(ask(addr, options.requests)).await??;
+    if let Ok(address) = hear.await {
+        common::announce(address)?;
+        tokio::task::spawn_local(ask(address, requests)).await??;
     }
     // A corepoll task, awaited by a tokio task.
     let answered = server.await??;
     driver.abort();
-    println!("the poller has answered {answered} requests");
+    common::print(&format!("the poller has answered {answered} requests\n"))?;
     Ok(())
 }
 
@@ -63,10 +81,10 @@ async fn drive(poller: LocalPoller) -> io::Result<()> {
 
 /// The server, in the poller: one connection, with a corepoll timer at work beside it.
 async fn serve(
-    addr: SocketAddr,
+    address: SocketAddr,
     tell: tokio::sync::oneshot::Sender<SocketAddr>,
 ) -> io::Result<u32> {
-    let listener = TcpListener::bind(addr).await?;
+    let listener = TcpListener::bind(address).await?;
     let _ = tell.send(listener.local_addr()?);
     let (stream, _) = listener.accept().await?;
     let ticker = spawn_local(async {
@@ -84,14 +102,14 @@ async fn serve(
         }
         // Answers a little later, so that the poller's timers have their part in it.
         time::sleep(Duration::from_millis(2)).await;
-        futures::AsyncWriteExt::write_all(&mut &stream, &chunk).await?;
+        (&stream).write_all(&chunk).await?;
         answered += 1;
     }
 }
 
 /// The client, in tokio.
-async fn ask(addr: SocketAddr, requests: u32) -> io::Result<()> {
-    let stream = tokio::net::TcpStream::connect(addr).await?;
+async fn ask(address: SocketAddr, requests: u32) -> io::Result<()> {
+    let stream = tokio::net::TcpStream::connect(address).await?;
     for n in 0..requests {
         let request = format!("request {n}");
         stream.writable().await?;
@@ -108,26 +126,10 @@ async fn ask(addr: SocketAddr, requests: u32) -> io::Result<()> {
             }
         }
         assert_eq!(answer, request.as_bytes(), "an echo says the same");
-        println!("tokio asked, corepoll answered: {}", String::from_utf8_lossy(&answer));
+        common::print(&format!(
+            "tokio asked, corepoll answered: {}\n",
+            String::from_utf8_lossy(&answer)
+        ))?;
     }
     Ok(())
-}
-
-/// What the command line says; none, if it only asks for help.
-fn options() -> Result<Option<Options>, lexopt::Error> {
-    use lexopt::prelude::*;
-    let mut options = Options { addr: ([127, 0, 0, 1], 0).into(), requests: 3 };
-    let mut parser = lexopt::Parser::from_env();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Long("addr") => options.addr = parser.value()?.parse()?,
-            Long("requests") => options.requests = parser.value()?.parse()?,
-            Long("help") | Short('h') => {
-                println!("{HELP}");
-                return Ok(None);
-            }
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(Some(options))
 }

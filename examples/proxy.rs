@@ -30,8 +30,8 @@ use corepoll::{Listening, ReactorHandle, shutdown_requested, time};
 use futures::io::BufReader;
 use futures::{AsyncWriteExt, FutureExt};
 
-/// How long the upstream may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many milliseconds the upstream may take to accept a connection, unless told otherwise.
+const CONNECT_TIMEOUT_MS: u64 = 5000;
 
 /// How often the statistics are printed.
 const EVERY: Duration = Duration::from_secs(1);
@@ -81,7 +81,7 @@ impl Drop for Open<'_> {
 /// Passes on one connection, from its beginning to its end.
 async fn serve(client: TcpStream, to: Arc<To>) -> io::Result<()> {
     let _open = Open::new(&to.statistics);
-    let mut connecting = pin!(TcpStream::connect_timeout(to.upstream, CONNECT_TIMEOUT).fuse());
+    let mut connecting = pin!(TcpStream::connect_timeout(to.upstream, to.connect_timeout).fuse());
     let upstream = futures::select_biased! {
         upstream = connecting => upstream,
         // Nothing has been passed on yet: there is nothing to lose.
@@ -140,6 +140,7 @@ async fn echo(stream: TcpStream) -> io::Result<u64> {
 #[derive(Debug)]
 struct To {
     upstream: SocketAddr,
+    connect_timeout: Duration,
     by_copy: bool,
     statistics: Statistics,
 }
@@ -151,6 +152,11 @@ fn main() -> ExitCode {
             value: Some("ADDR"),
             help: "Where connections go [default: an echo server of its own]",
         },
+        Own {
+            name: "connect-timeout",
+            value: Some("MS"),
+            help: "Milliseconds to reach the upstream in [default: 5000]",
+        },
         Own { name: "copy", value: None, help: "Copy through user space instead of splice(2)" },
     ];
     let about = "Passes TCP connections on, and prints a line of statistics a second.";
@@ -160,11 +166,16 @@ fn main() -> ExitCode {
 /// Opens the listener, and the upstream's if none is given.
 fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listening> {
     let upstream = match arguments.value("upstream") {
-        Some(address) => common::resolve("--upstream", address)?,
+        Some(address) => common::resolve("upstream", address)?,
         None => reactor.serve("127.0.0.1:0", |stream, _peer| echo(stream))?.local_addr()?,
     };
-    let by_copy = arguments.has("copy");
-    let to = Arc::new(To { upstream, by_copy, statistics: Statistics::default() });
+    let connect_timeout = arguments.number("connect-timeout")?.unwrap_or(CONNECT_TIMEOUT_MS);
+    let to = Arc::new(To {
+        upstream,
+        connect_timeout: Duration::from_millis(connect_timeout),
+        by_copy: arguments.has("copy"),
+        statistics: Statistics::default(),
+    });
     let printed = to.clone();
     // One poller prints for all.
     drop(reactor.pollers()[0].spawn_on(move || print_statistics(printed)));

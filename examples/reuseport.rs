@@ -63,8 +63,8 @@ fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listenin
         Some("least") => Balance::LeastLoaded,
         Some("turn") => Balance::RoundRobin,
         Some(other) => {
-            let message = format!("--balance {other}: it is kernel, least or turn");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            let what = format!("{other:?}: it is kernel, least or turn");
+            return Err(common::bad_value("balance", what));
         }
     };
     // Each poller takes the next number, once, before it serves anything.

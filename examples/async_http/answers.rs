@@ -16,7 +16,7 @@ struct Order {
     /// How many have been written: the number of the next one.
     written: u64,
     /// Answers that are ready before their turn.
-    early: BTreeMap<u64, String>,
+    early: BTreeMap<u64, Vec<u8>>,
     /// The connection ends when this many have been written.
     last: Option<u64>,
 }
@@ -27,7 +27,7 @@ impl Answers {
     }
 
     /// Writes this answer when those before it have been.
-    pub fn put(&self, number: u64, answer: String) {
+    pub fn put(&self, number: u64, answer: Vec<u8>) {
         self.change(|order| drop(order.early.insert(number, answer)));
     }
 
@@ -39,6 +39,11 @@ impl Answers {
     /// How many answers have been written.
     pub fn written(&self) -> u64 {
         self.order.lock().unwrap_or_else(PoisonError::into_inner).written
+    }
+
+    /// Bytes that the client's kernel hasn't taken yet.
+    pub fn pending(&self) -> usize {
+        self.writer.pending()
     }
 
     /// Writes what has its turn. The lock is held meanwhile: a writer keeps the order of the calls, and
@@ -56,9 +61,4 @@ impl Answers {
             self.writer.close();
         }
     }
-}
-
-/// A whole answer.
-pub fn response(status: &str, content: &str) -> String {
-    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{content}", content.len())
 }

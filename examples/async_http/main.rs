@@ -12,9 +12,12 @@
 mod answers;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/request/mod.rs"]
+mod request;
 mod workers;
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -24,8 +27,9 @@ use corepoll::{
     Acceptor, Action, EvContext, EvHandler, Interest, Listening, ReactorHandle, TimerId,
 };
 
-use answers::{Answers, response};
+use answers::Answers;
 use common::{Arguments, Own};
+use request::Requests;
 use workers::Job;
 
 /// How many workers there are unless told otherwise.
@@ -35,11 +39,12 @@ const WORKERS: usize = 4;
 /// one client can't fill the queue of all.
 const MOST_ASKED: u64 = 64;
 
-/// How soon a connection that waits for its workers looks again whether it may go on reading.
+/// How soon a connection that waits for its workers or its client looks again whether it may go on reading.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The longest head of a request.
-const LONGEST_HEAD: usize = 16 * 1024;
+/// With more than this queued for a client, none of its requests is taken until it has read. Far below
+/// the library's cap on queued output, which ends the connection.
+const OUTPUT_LIMIT: usize = 256 * 1024;
 
 /// One connection.
 struct Session {
@@ -47,8 +52,8 @@ struct Session {
     jobs: Sender<Job>,
     /// From the workers; there is a writer once the connection is open.
     answers: Option<Arc<Answers>>,
-    /// What was read and is no whole request yet.
-    input: Vec<u8>,
+    /// What was read and is not with the workers yet.
+    requests: Requests,
     /// How many requests there have been.
     asked: u64,
     /// No more requests are taken.
@@ -57,40 +62,46 @@ struct Session {
 
 impl Session {
     fn new(jobs: Sender<Job>) -> Session {
-        Session { jobs, answers: None, input: Vec::new(), asked: 0, is_ending: false }
+        Session { jobs, answers: None, requests: Requests::default(), asked: 0, is_ending: false }
     }
 
     /// Hands whole requests to the workers, as many as may be with them.
     fn take_requests(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         let Some(answers) = self.answers.clone() else { return Ok(Action::Close) };
-        let mut start = 0;
-        while !self.is_ending && self.asked - answers.written() < MOST_ASKED {
-            match parse(&self.input[start..]) {
-                Ok(Some((length, path))) => {
-                    start += length;
-                    let job = Job { path, number: self.asked, answers: answers.clone() };
+        while self.may_ask(&answers) {
+            match self.requests.pop() {
+                Ok(Some(request)) => {
+                    let is_last = request.is_last();
+                    let job = Job { request, number: self.asked, answers: answers.clone() };
                     self.asked += 1;
                     self.jobs.send(job).map_err(io::Error::other)?;
+                    if is_last {
+                        return self.end(cx);
+                    }
                 }
                 Ok(None) => {
-                    self.input.drain(..start);
                     cx.set_interest(Interest::READABLE)?;
                     return Ok(Action::Keep);
                 }
-                Err(status) => {
-                    answers.put(self.asked, response(status, ""));
+                Err(refusal) => {
+                    answers.put(self.asked, refusal.answer());
                     self.asked += 1;
                     return self.end(cx);
                 }
             }
         }
-        self.input.drain(..start);
         if !self.is_ending {
-            // The workers have enough from us. What else the peer sends stays in the kernel.
+            // There is enough from us for now. What else the peer sends stays in the kernel.
             cx.set_interest(Interest::NONE)?;
             cx.set_timer(PAUSE);
         }
         Ok(Action::Keep)
+    }
+
+    /// Whether the workers and the client have room for another request.
+    fn may_ask(&self, answers: &Answers) -> bool {
+        let is_behind = answers.pending() > OUTPUT_LIMIT;
+        !self.is_ending && !is_behind && self.asked - answers.written() < MOST_ASKED
     }
 
     /// Takes no more requests; the connection ends when the workers have answered those before.
@@ -114,7 +125,7 @@ impl EvHandler for Session {
         if chunk.is_empty() {
             return self.end(cx);
         }
-        self.input.extend_from_slice(&chunk);
+        self.requests.feed(&chunk);
         self.take_requests(cx)
     }
 
@@ -127,31 +138,6 @@ impl EvHandler for Session {
     }
 }
 
-/// The length of the first request and its path, or `None` as long as it isn't whole; or the status that
-/// refuses it.
-fn parse(input: &[u8]) -> Result<Option<(usize, String)>, &'static str> {
-    let mut headers = [httparse::EMPTY_HEADER; 64];
-    let mut request = httparse::Request::new(&mut headers);
-    match request.parse(input) {
-        Ok(httparse::Status::Complete(length)) => {
-            let mut names = request.headers.iter().map(|header| header.name);
-            let has_body = |name: &str| {
-                let of_body = ["Content-Length", "Transfer-Encoding"];
-                of_body.iter().any(|of_body| name.eq_ignore_ascii_case(of_body))
-            };
-            if names.any(has_body) {
-                return Err("501 Not Implemented");
-            }
-            Ok(Some((length, request.path.unwrap_or("/").to_owned())))
-        }
-        Ok(httparse::Status::Partial) if input.len() > LONGEST_HEAD => {
-            Err("431 Request Header Fields Too Large")
-        }
-        Ok(httparse::Status::Partial) => Ok(None),
-        Err(_) => Err("400 Bad Request"),
-    }
-}
-
 fn main() -> ExitCode {
     let workers =
         Own { name: "workers", value: Some("N"), help: "How many threads answer [default: 4]" };
@@ -161,13 +147,7 @@ fn main() -> ExitCode {
 
 /// Opens the listener.
 fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listening> {
-    let workers = match arguments.value("workers") {
-        None => WORKERS,
-        Some(text) => match text.parse() {
-            Ok(workers) if workers > 0 => workers,
-            _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "--workers: at least 1")),
-        },
-    };
+    let workers = arguments.number("workers")?.map_or(WORKERS, NonZeroUsize::get);
     let jobs = workers::start(workers)?;
     Acceptor::new(&arguments.address.to_string())
         .listen(reactor, move || Session::new(jobs.clone()))

@@ -1,14 +1,14 @@
-//! The arguments that every example server takes.
+//! The arguments that the examples take.
 
+use std::fmt::Display;
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
+use std::str::FromStr;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-/// Where a server listens unless told otherwise: no other machine can reach it there.
-const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
-
-/// How a server is to run.
+/// How a program is to run.
 #[derive(Debug)]
 pub struct Arguments {
     /// Where to listen.
@@ -31,6 +31,35 @@ impl Arguments {
     pub fn value(&self, name: &str) -> Option<&str> {
         self.own.iter().rev().find(|own| own.0 == name)?.1.as_deref()
     }
+
+    /// The same as a number.
+    pub fn number<T: FromStr<Err: Display>>(&self, name: &str) -> io::Result<Option<T>> {
+        self.value(name)
+            .map(|text| text.parse().map_err(|error| bad_value(name, error)))
+            .transpose()
+    }
+}
+
+/// What is said of a value that makes no sense.
+pub fn bad_value(name: &str, error: impl Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("--{name}: {error}"))
+}
+
+/// What a program is, and which arguments it takes.
+#[derive(Debug)]
+pub struct Program<'a> {
+    /// What it is called.
+    pub name: &'a str,
+    /// What it does, in a line or two.
+    pub about: &'a str,
+    /// Its own options.
+    pub own: &'a [Own],
+    /// Whether it serves by either API.
+    pub has_api: bool,
+    /// Whether it has a reactor, and not only a poller inside of another loop.
+    pub has_pollers: bool,
+    /// Where it listens unless told otherwise: no other machine can reach it there.
+    pub default_address: &'a str,
 }
 
 /// An option that one program has and the others don't.
@@ -56,8 +85,8 @@ pub enum Api {
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Command {
-    /// To serve.
-    Serve(Arguments),
+    /// To run.
+    Run(Arguments),
     /// To say how it is used.
     Help,
 }
@@ -66,36 +95,34 @@ pub enum Command {
 const API_HELP: &str =
     "      --api <API>          What serves a connection: handler or async [default: handler]\n";
 
-/// What `--help` prints.
-pub fn help(name: &str, about: &str, own: &[Own], has_api: bool) -> String {
-    let own: String = own
-        .iter()
-        .map(|own| {
-            let value = own.value.map(|value| format!(" <{value}>")).unwrap_or_default();
-            format!("      {:<20} {}\n", format!("--{}{value}", own.name), own.help)
-        })
-        .collect();
-    let api = if has_api { API_HELP } else { "" };
-    format!(
-        "{about}
+/// What it says of the pollers.
+const POLLERS_HELP: &str =
+    "      --pollers <NUMBER>   How many threads serve [default: one for each available CPU]\n";
+
+impl Program<'_> {
+    /// What `--help` prints.
+    pub fn help(&self) -> String {
+        let Program { name, about, default_address, .. } = self;
+        let own: String = self.own.iter().map(Own::help_line).collect();
+        let pollers = if self.has_pollers { POLLERS_HELP } else { "" };
+        let api = if self.has_api { API_HELP } else { "" };
+        format!(
+            "{about}
 
 Usage: {name} [OPTIONS]
 
 Options:
-      --addr <ADDRESS>     Where to listen [default: {DEFAULT_ADDRESS}]; port 0 takes a free one,
+      --addr <ADDRESS>     Where to listen [default: {default_address}]; port 0 takes a free one,
                            and the first line printed names it
-      --pollers <NUMBER>   How many threads serve [default: one for each available CPU]
-{api}{own}  -h, --help               Print this
+{pollers}{api}{own}  -h, --help               Print this
 
 SIGINT and SIGTERM end it gracefully; a second one ends it at once.
 "
-    )
-}
+        )
+    }
 
-impl Command {
-    /// Reads the command line of this process. `own` are the program's own options; the choice of an
-    /// API is not everyone's.
-    pub fn from_environment(own: &[Own], has_api: bool) -> Result<Command, lexopt::Error> {
+    /// Reads the command line of this process.
+    pub fn command(&self) -> Result<Command, lexopt::Error> {
         let mut given = Vec::new();
         let mut parser = Parser::from_env();
         let mut address = None;
@@ -104,10 +131,12 @@ impl Command {
         while let Some(argument) = parser.next()? {
             match argument {
                 Arg::Long("addr") => address = Some(parser.value()?.parse_with(parse_address)?),
-                Arg::Long("pollers") => pollers = Some(parser.value()?.parse_with(parse_pollers)?),
-                Arg::Long("api") if has_api => api = parser.value()?.parse_with(parse_api)?,
+                Arg::Long("pollers") if self.has_pollers => {
+                    pollers = Some(parser.value()?.parse_with(parse_pollers)?);
+                }
+                Arg::Long("api") if self.has_api => api = parser.value()?.parse_with(parse_api)?,
                 Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
-                Arg::Long(name) => match own.iter().find(|own| own.name == name) {
+                Arg::Long(name) => match self.own.iter().find(|own| own.name == name) {
                     Some(own) => {
                         let value = own.value.map(|_| parser.value()?.string()).transpose()?;
                         given.push((own.name, value));
@@ -117,15 +146,23 @@ impl Command {
                 _ => return Err(argument.unexpected()),
             }
         }
-        let address = address.map_or_else(|| parse_address(DEFAULT_ADDRESS), Ok)?;
-        Ok(Command::Serve(Arguments { address, pollers, api, own: given }))
+        let address = address.map_or_else(|| parse_address(self.default_address), Ok)?;
+        Ok(Command::Run(Arguments { address, pollers, api, own: given }))
+    }
+}
+
+impl Own {
+    /// What `--help` prints of it.
+    fn help_line(&self) -> String {
+        let value = self.value.map(|value| format!(" <{value}>")).unwrap_or_default();
+        format!("      {:<20} {}\n", format!("--{}{value}", self.name), self.help)
     }
 }
 
 /// An address with a port. A host name is looked up here: nothing is served yet that could wait.
 pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let mut addresses = text.to_socket_addrs().map_err(|error| {
-        format!("{error}; an address with a port is needed, such as {DEFAULT_ADDRESS} or [::1]:0")
+        format!("{error}; an address with a port is needed, such as 127.0.0.1:8080 or [::1]:0")
     })?;
     addresses.next().ok_or_else(|| String::from("the name has no address"))
 }

@@ -4,16 +4,24 @@
 #![allow(dead_code, unused_imports)]
 
 mod arguments;
+mod lingering;
 mod signals;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use corepoll::{Listening, Reactor, ReactorHandle};
 
-pub use arguments::{Api, Arguments, Own};
-use arguments::{Command, help, parse_address};
+pub use arguments::{Api, Arguments, Own, bad_value};
+use arguments::{Command, Program, parse_address};
+pub use lingering::close_lingering;
+pub use signals::on_signal;
+
+/// How long connections may take to end after the first signal. Requests here take microseconds: this
+/// is for peers on slow networks.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The exit status for arguments that make no sense, as shells and the GNU tools have it.
 const USAGE_ERROR: u8 = 2;
@@ -36,9 +44,36 @@ pub fn run(
     has_api: bool,
     listen: impl FnOnce(&ReactorHandle, &Arguments) -> io::Result<Listening>,
 ) -> ExitCode {
-    let outcome = match Command::from_environment(own, has_api) {
-        Ok(Command::Serve(arguments)) => serve(&arguments, listen),
-        Ok(Command::Help) => print(&help(name, about, own, has_api)),
+    let program =
+        Program { name, about, own, has_api, has_pollers: true, default_address: "127.0.0.1:8080" };
+    run_program(&program, |arguments| serve(arguments, listen))
+}
+
+/// Runs a program whose poller is inside of another loop. It takes no port that another program may
+/// have, since it is its own client.
+pub fn run_embedded(
+    name: &str,
+    about: &str,
+    own: &[Own],
+    main: impl FnOnce(&Arguments) -> io::Result<()>,
+) -> ExitCode {
+    let program = Program {
+        name,
+        about,
+        own,
+        has_api: false,
+        has_pollers: false,
+        default_address: "127.0.0.1:0",
+    };
+    run_program(&program, main)
+}
+
+/// Runs a program from its arguments to its exit status.
+fn run_program(program: &Program<'_>, main: impl FnOnce(&Arguments) -> io::Result<()>) -> ExitCode {
+    let name = program.name;
+    let outcome = match program.command() {
+        Ok(Command::Run(arguments)) => main(&arguments),
+        Ok(Command::Help) => print(&program.help()),
         Err(error) => {
             eprintln!("{name}: {error}\nTry '{name} --help'.");
             return ExitCode::from(USAGE_ERROR);
@@ -61,10 +96,19 @@ fn serve(
     let reactor = build_reactor(arguments)?;
     let handle = reactor.handle();
     // Before the address is announced: whoever has read it may send a signal at once.
-    signals::shut_down_on_signal(handle.clone())?;
+    shut_down_on_signal(handle.clone())?;
     let listening = listen(&handle, arguments)?;
     announce(listening.local_addr()?)?;
     reactor.run()
+}
+
+/// From now on the first signal shuts the reactor down gracefully, and a second one at once.
+fn shut_down_on_signal(reactor: ReactorHandle) -> io::Result<()> {
+    let mut grace = GRACE;
+    on_signal(move || {
+        reactor.shutdown(grace);
+        grace = Duration::ZERO;
+    })
 }
 
 /// A reactor with as many pollers as asked for; by default one for each CPU that we may use.
@@ -76,14 +120,13 @@ fn build_reactor(arguments: &Arguments) -> io::Result<Reactor> {
 }
 
 /// The first line printed: with port 0, this is how others learn the port.
-fn announce(address: SocketAddr) -> io::Result<()> {
+pub fn announce(address: SocketAddr) -> io::Result<()> {
     print(&format!("listening on {address}\n"))
 }
 
 /// The first address that `text`, the value of `option`, means.
 pub fn resolve(option: &str, text: &str) -> io::Result<SocketAddr> {
-    let wrong = |error| io::Error::new(io::ErrorKind::InvalidInput, format!("{option}: {error}"));
-    parse_address(text).map_err(wrong)
+    parse_address(text).map_err(|error| bad_value(option, error))
 }
 
 /// Prints at once, and without the panic of `print!` when nobody reads.

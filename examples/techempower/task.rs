@@ -2,17 +2,14 @@
 
 use std::io;
 use std::pin::pin;
-use std::time::Duration;
 
 use corepoll::net::TcpStream;
-use corepoll::{shutdown_requested, time, with_local};
+use corepoll::{shutdown_requested, with_local};
 use futures::{AsyncWriteExt, FutureExt};
 
+use crate::common::close_lingering;
 use crate::http::{Connection, Verdict};
 use crate::poller_cache::PollerCache;
-
-/// How long a peer may take to end its side after the last answer.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Serves one connection until either side ends it.
 pub async fn serve(stream: TcpStream) -> io::Result<()> {
@@ -40,18 +37,4 @@ pub async fn serve(stream: TcpStream) -> io::Result<()> {
             return close_lingering(&stream).await;
         }
     }
-}
-
-/// Ends our side, then discards what the peer still sends until it has ended its own.
-///
-/// To close a socket that holds unread bytes is to reset the connection, and a reset destroys the
-/// answer if the peer hasn't read it yet: just when a request was refused in the middle.
-async fn close_lingering(mut stream: &TcpStream) -> io::Result<()> {
-    stream.close().await?;
-    let discarding = async {
-        while !stream.read_chunk().await?.is_empty() {}
-        io::Result::Ok(())
-    };
-    // Whoever takes longer has had its chance to read the answer.
-    time::timeout(LINGER, discarding).await.unwrap_or(Ok(()))
 }

@@ -63,7 +63,9 @@ fn what_was_asked_before_the_signal_is_answered() {
 fn a_request_that_is_none_is_refused_after_the_answers_before_it() {
     let server = start();
     let mut stream = server.connect();
-    stream.write_all(b"GET /sleep/50 HTTP/1.1\r\n\r\nnonsense\r\n\r\n").expect("writes");
+    stream
+        .write_all(b"GET /sleep/50 HTTP/1.1\r\nHost: test\r\n\r\nnonsense\r\n\r\n")
+        .expect("writes");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("answers, and ends");
     let second = text.find("HTTP/1.1 400 Bad Request").expect("a refusal");

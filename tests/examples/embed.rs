@@ -1,6 +1,6 @@
 //! Pollers inside of other loops: the programs end by themselves, having asked and answered.
 
-use crate::support::command;
+use crate::support::{Server, command};
 
 /// Runs an example to its end, and gives what it has printed.
 fn run(example: &str, arguments: &[&str]) -> String {
@@ -29,6 +29,16 @@ fn the_number_of_requests_can_be_chosen() {
 #[test]
 fn each_tells_how_it_is_used() {
     for example in ["embed_tokio", "embed_calloop"] {
-        assert!(run(example, &["--help"]).contains("Usage:"));
+        let help = run(example, &["--help"]);
+        assert!(help.contains("Usage:") && !help.contains("--pollers"), "{help}");
+    }
+}
+
+#[test]
+fn a_signal_ends_each_in_the_middle() {
+    for (example, signal) in [("embed_tokio", "TERM"), ("embed_calloop", "INT")] {
+        let server = Server::start_with(example, &["--requests", "1000000"]);
+        server.signal(signal);
+        assert_eq!(server.wait_printing().code(), Some(0), "{example}");
     }
 }

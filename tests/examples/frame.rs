@@ -14,7 +14,7 @@ const FURTHER: [(&str, &[&str]); 6] = [
     ("async_http", &["--workers"]),
     ("connect_pool", &["--upstream"]),
     ("download", &["--file", "--speed", "--sendfile"]),
-    ("proxy", &["--upstream", "--copy"]),
+    ("proxy", &["--upstream", "--connect-timeout", "--copy"]),
     ("reuseport", &["--balance"]),
     ("websocket", &[]),
 ];
@@ -190,10 +190,13 @@ fn further_programs_need_no_arguments_but_a_port_that_is_free_and_end_by_either_
 fn options_of_a_program_that_make_no_sense_are_named_on_stderr() {
     for (example, option, value) in [
         ("async_http", "--workers", "0"),
+        ("embed_calloop", "--requests", "-1"),
+        ("embed_tokio", "--requests", "many"),
         ("connect_pool", "--upstream", "nonsense"),
         ("download", "--speed", "much"),
         ("download", "--file", "/nonexistent"),
         ("proxy", "--upstream", "nonsense"),
+        ("proxy", "--connect-timeout", "-1"),
         ("reuseport", "--balance", "nonsense"),
     ] {
         let output = run(example, &["--addr", "127.0.0.1:0", option, value]);

@@ -9,6 +9,7 @@ mod download;
 mod echo;
 mod embed;
 mod frame;
+mod http_manners;
 mod proxy;
 mod proxy_gibibyte;
 mod reuseport;

@@ -1,9 +1,10 @@
 //! The `proxy` example, by splice and by copying.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
+use crate::common::{eventually, is_ended, patient, reset};
 use crate::support::{Server, pattern, send_until_held_back};
 
 const WAYS: [&[&str]; 2] = [&[], &["--copy"]];
@@ -58,6 +59,46 @@ fn an_upstream_that_is_down_ends_the_connection() {
     let server = start(&["--upstream", &down.expect("an address").to_string()]);
     for _ in 0..3 {
         assert_eq!(read_to_end(server.connect()), b"");
+    }
+}
+
+#[test]
+fn an_upstream_that_does_not_accept_in_time_ends_the_connection() {
+    let upstream = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let upstream = upstream.expect("a socket");
+    let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+    upstream.bind(&any.into()).expect("binds");
+    upstream.listen(0).expect("listens");
+    let address = upstream.local_addr().expect("an address").as_socket().expect("an IP socket");
+    // The queue has room for one, and nobody takes it out: further SYNs get no answer.
+    let _queued = TcpStream::connect(address).expect("is queued");
+    let own = ["--upstream", &address.to_string(), "--connect-timeout", "50"];
+    let server = start(&own);
+    assert_eq!(read_to_end(server.connect()), b"");
+    let counts = "open 0 total 1 refused 1 up 0 down 0";
+    assert!((0..10).any(|_| server.next_line() == counts), "{counts}");
+}
+
+#[test]
+fn a_side_that_breaks_off_ends_the_other_after_what_it_had_sent() {
+    for way in WAYS {
+        let upstream = TcpListener::bind("127.0.0.1:0").expect("binds");
+        let address = upstream.local_addr().expect("an address").to_string();
+        let server = start(&[way, &["--upstream", &address]].concat());
+        let at_first = server.descriptors();
+        for is_far in [false, true] {
+            let near = server.connect();
+            let far = patient(upstream.accept().expect("the proxy connects").0);
+            let (mut breaks, mut stays) = if is_far { (far, near) } else { (near, far) };
+            breaks.write_all(b"last words").expect("writes");
+            let mut heard = [0; 10];
+            stays.read_exact(&mut heard).expect("hears");
+            assert_eq!(&heard, b"last words", "{way:?}");
+            reset(breaks);
+            assert!(is_ended(&stays), "{way:?}");
+            drop(stays);
+        }
+        eventually("all is closed", || server.descriptors() == at_first);
     }
 }
 

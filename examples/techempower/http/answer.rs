@@ -1,7 +1,8 @@
 //! The answers, and how they are put into bytes.
 
 use super::date::DateField;
-use super::fields::Fields;
+use super::request::{Head, Persistence, Refusal};
+use super::target;
 
 /// What a request that could be read gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,28 +15,6 @@ pub enum Answer {
     NotFound,
     /// The path is there, the method isn't.
     MethodNotAllowed,
-}
-
-/// Why a connection can't go on: what came is no request, or where it ends is not certain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Malformed, or ambiguous.
-    BadRequest,
-    /// The request line alone passes the limit.
-    UriTooLong,
-    /// The header fields, or the trailer fields, pass a limit.
-    HeaderFieldsTooLarge,
-}
-
-/// Whether a connection outlives an answer, and who has to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Persistence {
-    /// HTTP/1.1 keeps it, and nothing needs to be said.
-    Implied,
-    /// HTTP/1.0 keeps it if the client asks and the server confirms.
-    Confirmed,
-    /// It ends with this answer.
-    Close,
 }
 
 /// An answer together with what the request says on how to give it.
@@ -55,31 +34,14 @@ struct Message<'a> {
     message: &'a str,
 }
 
-impl Persistence {
-    /// What the request asks for; `close` wins over `keep-alive`.
-    pub fn of(fields: &Fields, is_http_1_0: bool, must_close: bool) -> Persistence {
-        match is_http_1_0 {
-            _ if must_close || fields.close => Persistence::Close,
-            true if fields.keep_alive => Persistence::Confirmed,
-            true => Persistence::Close,
-            false => Persistence::Implied,
-        }
-    }
-
-    /// The header field that says so.
-    fn field(self) -> &'static [u8] {
-        match self {
-            Persistence::Implied => b"",
-            Persistence::Confirmed => b"Connection: keep-alive\r\n",
-            Persistence::Close => b"Connection: close\r\n",
-        }
-    }
-}
-
 impl Reply {
-    /// An answer to one request.
-    pub fn new(answer: Answer, omits_content: bool, persistence: Persistence) -> Reply {
-        Reply { answer, omits_content, persistence }
+    /// The answer to a request.
+    pub fn to(head: &Head<'_>) -> Reply {
+        Reply {
+            answer: target::answer(head.method, head.path),
+            omits_content: head.method == "HEAD",
+            persistence: head.persistence,
+        }
     }
 
     /// Whether the client would send its body for nothing.
@@ -102,9 +64,9 @@ impl Reply {
         match self.answer {
             Answer::Plaintext => self.write_plaintext(date, output),
             Answer::Json => self.write_json(date, output),
-            Answer::NotFound => self.write_empty(b"HTTP/1.1 404 Not Found\r\n", b"", date, output),
+            Answer::NotFound => self.write_empty("404 Not Found", b"", date, output),
             Answer::MethodNotAllowed => {
-                let status = b"HTTP/1.1 405 Method Not Allowed\r\n";
+                let status = "405 Method Not Allowed";
                 self.write_empty(status, b"Allow: GET, HEAD\r\n", date, output);
             }
         }
@@ -113,7 +75,7 @@ impl Reply {
     /// The answer of `/plaintext`.
     fn write_plaintext(self, date: &DateField, output: &mut Vec<u8>) {
         let content = b"Hello, World!";
-        write_common(b"HTTP/1.1 200 OK\r\n", self.persistence, date, output);
+        write_common("200 OK", self.persistence, date, output);
         output.extend_from_slice(b"Content-Type: text/plain\r\n");
         write_content_length(content.len(), output);
         if !self.omits_content {
@@ -127,7 +89,7 @@ impl Reply {
         let start = output.len();
         Message { message: "Hello, World!" }.write(output);
         let content_length = output.len() - start;
-        write_common(b"HTTP/1.1 200 OK\r\n", self.persistence, date, output);
+        write_common("200 OK", self.persistence, date, output);
         output.extend_from_slice(b"Content-Type: application/json\r\n");
         write_content_length(content_length, output);
         output[start..].rotate_left(content_length);
@@ -137,24 +99,17 @@ impl Reply {
     }
 
     /// An answer without content: `status` and one more header field.
-    fn write_empty(self, status: &[u8], field: &[u8], date: &DateField, output: &mut Vec<u8>) {
+    fn write_empty(self, status: &str, field: &[u8], date: &DateField, output: &mut Vec<u8>) {
         write_common(status, self.persistence, date, output);
         output.extend_from_slice(field);
         write_content_length(0, output);
     }
 }
 
-impl Refusal {
-    /// Appends the answer that says so. It is the last one of its connection.
-    pub fn write(self, date: &DateField, output: &mut Vec<u8>) {
-        let status: &[u8] = match self {
-            Refusal::BadRequest => b"HTTP/1.1 400 Bad Request\r\n",
-            Refusal::UriTooLong => b"HTTP/1.1 414 URI Too Long\r\n",
-            Refusal::HeaderFieldsTooLarge => b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
-        };
-        write_common(status, Persistence::Close, date, output);
-        write_content_length(0, output);
-    }
+/// Appends the answer that says why a connection can't go on: its last one.
+pub fn refuse(refusal: Refusal, date: &DateField, output: &mut Vec<u8>) {
+    write_common(refusal.status(), Persistence::Close, date, output);
+    write_content_length(0, output);
 }
 
 impl Message<'_> {
@@ -167,11 +122,12 @@ impl Message<'_> {
 }
 
 /// What every answer begins with. `Server` and `Date` are asked for by TechEmpower's rules.
-fn write_common(status: &[u8], persistence: Persistence, date: &DateField, output: &mut Vec<u8>) {
-    output.extend_from_slice(status);
-    output.extend_from_slice(b"Server: corepoll\r\n");
+fn write_common(status: &str, persistence: Persistence, date: &DateField, output: &mut Vec<u8>) {
+    output.extend_from_slice(b"HTTP/1.1 ");
+    output.extend_from_slice(status.as_bytes());
+    output.extend_from_slice(b"\r\nServer: corepoll\r\n");
     output.extend_from_slice(date.as_bytes());
-    output.extend_from_slice(persistence.field());
+    output.extend_from_slice(persistence.field().as_bytes());
 }
 
 /// The last header field, and the empty line.

@@ -6,26 +6,18 @@
 //!
 //! A request that one chunk holds whole is parsed where it lies: nothing is copied and nothing is
 //! allocated. Only a head that a chunk cuts is carried over to the next one. Bodies are skipped as
-//! they pass.
-//!
-//! Where RFC 9112 lets a recipient be lenient (a bare LF as line end, folded lines, repeated equal
-//! lengths), this one is strict: two parties that read the same bytes differently are what request
-//! smuggling is made of.
+//! they pass. How a request is read is the same in other programs: `common/request/`.
 
 mod answer;
-mod body;
-mod byte_set;
-mod chunked;
 mod date;
-mod fields;
-mod head;
+#[path = "../../common/request/mod.rs"]
+mod request;
 mod target;
 
 pub use date::DateField;
 
-use answer::{Refusal, Reply};
-use body::Body;
-use head::{HEAD_LIMIT, Head};
+use answer::Reply;
+use request::{Body, HEAD_LIMIT, Head, Refusal};
 
 /// What the caller does with the connection once the output of [`Connection::feed`] is written.
 #[must_use]
@@ -62,6 +54,32 @@ enum Stage {
     Closed,
 }
 
+/// A request whose head has been read.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    /// The bytes of its head.
+    length: usize,
+    /// The answer that it gets.
+    reply: Reply,
+    /// What follows the head; `None` also for a body without a byte.
+    body: Option<Body>,
+    /// The client waits for a `100 Continue` before it sends the body.
+    expects_continue: bool,
+}
+
+impl Begun {
+    /// The request whose head `bytes` begin with; `None` if they end before it does.
+    fn parse(bytes: &[u8]) -> Result<Option<Begun>, Refusal> {
+        let head = Head::parse(bytes)?;
+        Ok(head.map(|head| Begun {
+            length: head.length,
+            reply: Reply::to(&head),
+            body: head.body,
+            expects_continue: head.expects_continue,
+        }))
+    }
+}
+
 impl Connection {
     /// A connection that nothing has been read from.
     pub fn new() -> Connection {
@@ -74,7 +92,7 @@ impl Connection {
             match self.step(input, date, output) {
                 Ok(consumed) => input = &input[consumed..],
                 Err(refusal) => {
-                    refusal.write(date, output);
+                    answer::refuse(refusal, date, output);
                     self.stage = Stage::Closed;
                 }
             }
@@ -120,11 +138,11 @@ impl Connection {
     }
 
     /// The head that ends in `input`, and how much of `input` belongs to it. `None`: it goes on.
-    fn read_head(&mut self, input: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
+    fn read_head(&mut self, input: &[u8]) -> Result<Option<(Begun, usize)>, Refusal> {
         if !self.carry.is_empty() {
             return self.resume_head(input);
         }
-        let head = Head::parse(input)?;
+        let head = Begun::parse(input)?;
         if head.is_none() {
             self.carry.extend_from_slice(input);
         }
@@ -136,11 +154,11 @@ impl Connection {
     /// The carried bytes are parsed again from the start, which keeps no state of the parser. A peer
     /// that sends single bytes makes this quadratic, but [`HEAD_LIMIT`] keeps each round below the
     /// cost of the system call that brought the byte.
-    fn resume_head(&mut self, input: &[u8]) -> Result<Option<(Head, usize)>, Refusal> {
+    fn resume_head(&mut self, input: &[u8]) -> Result<Option<(Begun, usize)>, Refusal> {
         let carried = self.carry.len();
         let room = HEAD_LIMIT - carried;
         self.carry.extend_from_slice(&input[..input.len().min(room)]);
-        let head = Head::parse(&self.carry)?;
+        let head = Begun::parse(&self.carry)?;
         if head.is_some() {
             self.carry.clear();
         }
@@ -148,7 +166,7 @@ impl Connection {
     }
 
     /// A head has been read: answers it now, or after its body.
-    fn begin(&mut self, head: Head, date: &DateField, output: &mut Vec<u8>) {
+    fn begin(&mut self, head: Begun, date: &DateField, output: &mut Vec<u8>) {
         let Some(body) = head.body else {
             return self.finish(head.reply, date, output);
         };

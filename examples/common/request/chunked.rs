@@ -1,9 +1,9 @@
 //! The chunked transfer coding of RFC 9112, 7.1, read only to find its end.
 
-use super::answer::Refusal;
 use super::body::skip_up_to;
 use super::byte_set::TOKEN;
 use super::head::HEAD_LIMIT;
+use super::refusal::Refusal;
 
 /// The longest line that names a chunk's size, its extensions included. Nobody is known to send
 /// extensions; a client that needs more than this is wasting our time.

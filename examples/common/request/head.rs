@@ -2,9 +2,10 @@
 
 use std::mem::MaybeUninit;
 
-use super::answer::{Persistence, Refusal, Reply};
 use super::body::Body;
 use super::fields::Fields;
+use super::persistence::Persistence;
+use super::refusal::Refusal;
 use super::target;
 
 /// The longest head that is read, in bytes, from the first of its request line to its empty line.
@@ -13,25 +14,29 @@ pub const HEAD_LIMIT: usize = 8 * 1024;
 /// The most header fields of one head: four times what browsers send.
 const FIELD_COUNT_LIMIT: usize = 100;
 
-/// What the rest of the server needs to know of a head.
+/// What a server needs to know of a head.
 #[derive(Clone, Copy, Debug)]
-pub struct Head {
+pub struct Head<'a> {
     /// Its bytes, the empty line included.
     pub length: usize,
-    /// The answer that its request gets.
-    pub reply: Reply,
+    /// The method, as it was sent: methods are told apart by case.
+    pub method: &'a str,
+    /// The path and its query; `None`: the target is an authority, or the server as a whole.
+    pub path: Option<&'a str>,
+    /// What becomes of the connection.
+    pub persistence: Persistence,
     /// What follows it; `None` also for a body without a byte.
     pub body: Option<Body>,
     /// The client waits for a `100 Continue` before it sends the body.
     pub expects_continue: bool,
 }
 
-impl Head {
+impl<'a> Head<'a> {
     /// The head that `bytes` begin with; `None` if they end before it does.
     ///
     /// Looks at no more than [`HEAD_LIMIT`] bytes, so that the outcome doesn't depend on how a read
     /// happened to cut the stream.
-    pub fn parse(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Option<Head<'a>>, Refusal> {
         let window = &bytes[..bytes.len().min(HEAD_LIMIT)];
         let mut fields = [const { MaybeUninit::uninit() }; FIELD_COUNT_LIMIT];
         let mut request = httparse::Request::new(&mut []);
@@ -48,16 +53,16 @@ impl Head {
     }
 
     /// Draws the conclusions from a head that fits the grammar.
-    fn examine(request: &httparse::Request<'_, '_>, length: usize) -> Result<Head, Refusal> {
+    fn examine(request: &httparse::Request<'_, 'a>, length: usize) -> Result<Head<'a>, Refusal> {
         let method = request.method.unwrap_or_default();
         let is_http_1_0 = request.version == Some(0);
         let fields = Fields::collect(request.headers)?;
         fields.check_host(is_http_1_0)?;
-        let answer = target::answer(method, request.path.unwrap_or_default())?;
-        let persistence = Persistence::of(&fields, is_http_1_0, method == "CONNECT");
         Ok(Head {
             length,
-            reply: Reply::new(answer, method == "HEAD", persistence),
+            method,
+            path: target::path(method, request.path.unwrap_or_default())?,
+            persistence: Persistence::of(&fields, is_http_1_0, method == "CONNECT"),
             body: fields.body(is_http_1_0)?,
             expects_continue: fields.expects_continue && !is_http_1_0,
         })

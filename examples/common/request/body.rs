@@ -1,7 +1,7 @@
 //! Request bodies: nobody wants them here, but the next request begins where one ends.
 
-use super::answer::Refusal;
 use super::chunked::Chunked;
+use super::refusal::Refusal;
 
 /// The part of a body that is still to come.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,8 @@
 //! The header fields that decide how a request is read and how its connection goes on.
 
-use super::answer::Refusal;
 use super::body::Body;
 use super::byte_set::HOST;
+use super::refusal::Refusal;
 
 /// The few header fields that matter here, taken from one head.
 #[derive(Debug, Default)]
