@@ -18,6 +18,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use async_tungstenite::WebSocketStream;
+use async_tungstenite::tungstenite::Error;
+use async_tungstenite::tungstenite::error::ProtocolError;
 use async_tungstenite::tungstenite::handshake::machine::TryParse;
 use async_tungstenite::tungstenite::handshake::server::{Request, create_response, write_response};
 use async_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -25,7 +27,7 @@ use corepoll::net::TcpStream;
 use corepoll::{ReactorHandle, shutdown_requested, time};
 use futures::{AsyncWriteExt, FutureExt};
 
-use common::Own;
+use common::{Own, close_lingering};
 
 /// What a browser shows.
 const PAGE: &str = include_str!("page.html");
@@ -39,11 +41,12 @@ const LONGEST_HEAD: usize = 16 * 1024;
 /// The longest message, whole or in one frame. Who sends a longer one is sent away.
 const LONGEST_MESSAGE: usize = 4 * 1024 * 1024;
 
+/// How much may wait to be sent to one peer: a message and the pongs behind it. Who asks for pongs and
+/// doesn't read them gets the last one only.
+const LONGEST_OUTPUT: usize = 2 * LONGEST_MESSAGE;
+
 /// What is allocated for each connection to read into. The default is made for few busy ones.
 const READ_BUFFER: usize = 4 * 1024;
-
-/// How long a peer may take to end its side after our last word.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Serves one connection, from its first request to its end.
 async fn serve(stream: TcpStream, reactor: ReactorHandle) -> io::Result<()> {
@@ -56,7 +59,11 @@ async fn serve(stream: TcpStream, reactor: ReactorHandle) -> io::Result<()> {
             () = shutdown_requested().fuse() => return Ok(()),
         }
     };
-    let Some(request) = request else { return Ok(()) };
+    let request = match request {
+        Some(Ok(request)) => request,
+        Some(Err(status)) => return answer(&stream, status, "").await,
+        None => return Ok(()),
+    };
     if request.headers().get("Upgrade").is_none() {
         let (status, content) = match request.uri().path() {
             "/" => ("200 OK", PAGE),
@@ -73,6 +80,7 @@ async fn serve(stream: TcpStream, reactor: ReactorHandle) -> io::Result<()> {
 
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
+        .max_write_buffer_size(LONGEST_OUTPUT)
         .max_message_size(Some(LONGEST_MESSAGE))
         .max_frame_size(Some(LONGEST_MESSAGE));
     // What came behind the request are frames already.
@@ -81,21 +89,29 @@ async fn serve(stream: TcpStream, reactor: ReactorHandle) -> io::Result<()> {
     close_lingering(&member::serve(socket, &reactor).await).await
 }
 
-/// The head of the first request, or `None` if the peer ends before it is whole. What comes behind it is
-/// left in `input`.
-async fn read_head(stream: &TcpStream, input: &mut Vec<u8>) -> io::Result<Option<Request>> {
+/// The head of the first request, or the status that refuses it; `None` if the peer ends before it is
+/// whole. What comes behind it is left in `input`.
+async fn read_head(
+    stream: &TcpStream,
+    input: &mut Vec<u8>,
+) -> io::Result<Option<Result<Request, &'static str>>> {
     loop {
         let chunk = stream.read_chunk().await?;
         if chunk.is_empty() {
             return Ok(None);
         }
         input.extend_from_slice(&chunk);
-        if let Some((length, request)) = Request::try_parse(input).map_err(io::Error::other)? {
-            input.drain(..length);
-            return Ok(Some(request));
-        }
-        if input.len() > LONGEST_HEAD {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the head is too long"));
+        match Request::try_parse(input) {
+            Ok(Some((length, request))) => {
+                input.drain(..length);
+                return Ok(Some(Ok(request)));
+            }
+            Ok(None) if input.len() <= LONGEST_HEAD => {}
+            Ok(None) => return Ok(Some(Err("431 Request Header Fields Too Large"))),
+            Err(Error::Protocol(ProtocolError::WrongHttpMethod)) => {
+                return Ok(Some(Err("405 Method Not Allowed\r\nAllow: GET")));
+            }
+            Err(_) => return Ok(Some(Err("400 Bad Request"))),
         }
     }
 }
@@ -109,19 +125,6 @@ async fn answer(mut stream: &TcpStream, status: &str, content: &str) -> io::Resu
     );
     stream.write_all(&[head.as_bytes(), content.as_bytes()].concat()).await?;
     close_lingering(stream).await
-}
-
-/// Ends our side, then discards what the peer still sends until it has ended its own.
-///
-/// To close a socket that holds unread bytes is to reset the connection, and a reset destroys our last
-/// words if the peer hasn't read them yet: just when a frame was refused in the middle.
-async fn close_lingering(mut stream: &TcpStream) -> io::Result<()> {
-    stream.close().await?;
-    let discarding = async {
-        while !stream.read_chunk().await?.is_empty() {}
-        io::Result::Ok(())
-    };
-    time::timeout(LINGER, discarding).await.unwrap_or(Ok(()))
 }
 
 fn main() -> ExitCode {

@@ -37,7 +37,7 @@ async fn talk(
         // What waits to be said to this member comes first: who doesn't listen isn't listened to.
         futures::select_biased! {
             () = shutdown => return Some(CloseCode::Away),
-            heard = inbox.next() => match heard {
+            heard = pin!(inbox.next().fuse()) => match heard {
                 Some(message) => {
                     if !send(socket, message).await {
                         return None;

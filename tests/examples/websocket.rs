@@ -185,6 +185,85 @@ fn a_member_that_does_not_read_holds_nobody_up() {
     }
 }
 
+/// What a server may have had of memory that nobody has tried to fill, with much to spare.
+const MODEST: usize = 48 * 1024 * 1024;
+
+#[test]
+fn members_that_do_not_read_do_not_fill_the_memory() {
+    let server = start();
+    let deaf = [join(&server), join(&server), join(&server)];
+    let mut socket = join(&server);
+    let message = Message::binary(vec![7; 1024 * 1024]);
+    for _ in 0..256 {
+        socket.send(message.clone()).expect("writes");
+        assert!(socket.read().expect("hears") == message);
+    }
+    assert!(server.peak_memory() < MODEST, "{} bytes", server.peak_memory());
+    drop(deaf);
+    still_talks(&server);
+}
+
+#[test]
+fn pongs_that_nobody_reads_do_not_fill_the_memory() {
+    let server = start();
+    let mut socket = join(&server);
+    // A masked ping of 125 bytes; the mask is zero.
+    let ping = [&b"\x89\xfd\0\0\0\0"[..], &[7; 125]].concat();
+    let pings = ping.repeat(1024);
+    for _ in 0..3 * MODEST / 2 / pings.len() {
+        send_raw(&mut socket, &pings);
+    }
+    // It has taken them all but for what the sockets hold.
+    assert!(server.peak_memory() < MODEST, "{} bytes", server.peak_memory());
+    drop(socket);
+    still_talks(&server);
+}
+
+#[test]
+fn a_message_of_endless_pieces_is_too_long() {
+    let server = start();
+    let mut socket = join(&server);
+    send_raw(&mut socket, b"\x02\x80\0\0\0\0");
+    let piece = [&b"\x00\xfe\xff\xff\0\0\0\0"[..], &[7; 65_535]].concat();
+    for _ in 0..65 {
+        send_raw(&mut socket, &piece);
+    }
+    assert_eq!(close_code(&mut socket), CloseCode::Size);
+}
+
+#[test]
+fn close_codes_that_may_not_be_sent_are_refused() {
+    let server = start();
+    // 1005 stands for no code at all, 999 for nothing, and half a code is none.
+    for goodbye in
+        [&b"\x88\x82\0\0\0\0\x03\xed"[..], b"\x88\x82\0\0\0\0\x03\xe7", b"\x88\x81\0\0\0\0\x03"]
+    {
+        let mut socket = join(&server);
+        send_raw(&mut socket, goodbye);
+        assert_eq!(close_code(&mut socket), CloseCode::Protocol, "{goodbye:?}");
+    }
+}
+
+#[test]
+fn requests_that_are_none_are_refused_by_http() {
+    let server = start();
+    let long = format!("GET / HTTP/1.1\r\nHost: test\r\nA: {}", "x".repeat(20_000));
+    let upgrade = "Host: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+    for (request, status) in [
+        ("nonsense\r\n\r\n", "400"),
+        ("POST / HTTP/1.1\r\nHost: test\r\n\r\n", "405"),
+        (&long, "431"),
+        (&format!("GET / HTTP/1.1\r\n{upgrade}Sec-WebSocket-Version: 7\r\n\r\n"), "400"),
+        (&format!("GET / HTTP/1.1\r\n{upgrade}Sec-WebSocket-Version: 13\r\n\r\n"), "400"),
+    ] {
+        let mut stream = server.connect();
+        stream.write_all(request.as_bytes()).expect("writes");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answers, and ends");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+    }
+}
+
 #[test]
 fn the_page_comes_by_the_same_port() {
     let server = start();
