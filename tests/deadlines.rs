@@ -52,6 +52,8 @@ struct Plan {
     deaf_for: Option<Duration>,
     /// Writes a byte every so often.
     chatty: Option<Duration>,
+    /// Writes those by a writer.
+    by_writer: bool,
     /// Takes the deadlines away again.
     forgets: bool,
 }
@@ -63,6 +65,12 @@ struct Tester {
     last: Instant,
 }
 
+impl Tester {
+    fn write(&self, cx: &mut EvContext<'_>, bytes: Vec<u8>) -> io::Result<()> {
+        if self.plan.by_writer { cx.writer().write(bytes) } else { cx.write(&bytes) }
+    }
+}
+
 impl EvHandler for Tester {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         cx.set_deadlines(self.plan.deadlines)?;
@@ -70,7 +78,7 @@ impl EvHandler for Tester {
             cx.set_deadlines(Deadlines::default())?;
         }
         if self.plan.output > 0 {
-            cx.write(&vec![7; self.plan.output])?;
+            self.write(cx, vec![7; self.plan.output])?;
         }
         if let Some(deaf_for) = self.plan.deaf_for {
             cx.set_interest(Interest::NONE)?;
@@ -98,7 +106,7 @@ impl EvHandler for Tester {
             self.last = Instant::now();
             cx.set_interest(Interest::READABLE)?;
         } else {
-            cx.write(b".")?;
+            self.write(cx, b".".to_vec())?;
         }
         Ok(Action::Keep)
     }
@@ -169,13 +177,16 @@ fn writing_alone_keeps_no_read_deadline_but_keeps_idle() {
     let _client = connect(addr);
     assert!(missed(&told).0.contains("read deadline"));
 
-    let (server, addr, told) = serve(Plan { deadlines: idle(STEADY), chatty, ..Plan::default() });
-    let client = connect(addr);
-    // Twenty beats are more than two deadlines long.
-    read_exactly(&client, 20);
-    server.stop(Duration::ZERO);
-    let (reason, _) = told.recv_timeout(PATIENCE).unwrap();
-    assert!(!matches!(reason, CloseReason::Error(_)), "{reason:?}");
+    for by_writer in [false, true] {
+        let plan = Plan { deadlines: idle(STEADY), chatty, by_writer, ..Plan::default() };
+        let (server, addr, told) = serve(plan);
+        let client = connect(addr);
+        // Twenty beats are more than two deadlines long.
+        read_exactly(&client, 20);
+        server.stop(Duration::ZERO);
+        let (reason, _) = told.recv_timeout(PATIENCE).unwrap();
+        assert!(!matches!(reason, CloseReason::Error(_)), "{reason:?}");
+    }
 }
 
 #[test]
@@ -191,11 +202,16 @@ fn an_idle_connection_ends() {
 #[test]
 fn a_peer_that_takes_nothing_misses_the_write_deadline() {
     let output = 6 << 20;
-    let (_server, addr, told) = serve(Plan { deadlines: write(SHORT), output, ..Plan::default() });
-    let client = connect(addr);
-    let (message, after) = missed(&told);
-    assert!(message.contains("write deadline") && after >= SHORT, "{message} after {after:?}");
-    drop(client);
+    for by_writer in [false, true] {
+        let plan = Plan { deadlines: write(SHORT), output, by_writer, ..Plan::default() };
+        let (_server, addr, told) = serve(plan);
+        let client = connect(addr);
+        let (message, after) = missed(&told);
+        assert!(message.contains("write deadline"), "{message}");
+        // A writer's bytes are sent after the callback.
+        assert!(after >= SHORT || by_writer, "{after:?}");
+        drop(client);
+    }
 }
 
 #[test]

@@ -329,6 +329,18 @@ fn pending_counts_what_the_peer_has_not_made_room_for() {
 }
 
 #[test]
+fn what_the_kernel_takes_in_parts_arrives_once_and_in_order() {
+    let fixture = Fixture::new();
+    // Alone, when nothing is queued before it: more than there is room for, and then less.
+    for length in [1_000_000, 1, 700_000, 10, 400_000] {
+        let bytes = numbers(length, length);
+        fixture.writer.write(bytes.clone()).expect("it is below the limit");
+        assert!(read_exactly(&fixture.client, bytes.len()) == bytes, "{length}");
+        eventually("everything is in the kernel", || fixture.writer.pending() == 0);
+    }
+}
+
+#[test]
 fn an_empty_write_sends_nothing() {
     let fixture = Fixture::new();
     fixture.writer.write("").expect("the connection goes on");

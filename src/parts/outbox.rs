@@ -122,6 +122,7 @@ impl<F> Outbox<F> {
 
     /// Puts `bytes` at the end without copying them, unless they are a small piece among many:
     /// then they come back, to be dropped where that is allowed.
+    #[inline]
     #[must_use = "dropping shared bytes runs foreign code: not inside another borrow"]
     pub(crate) fn push_shared(&mut self, bytes: Bytes) -> Option<Bytes> {
         if self.segments.len() >= MOST_SLICES && bytes.len() < WORTH_SHARING {
@@ -133,6 +134,7 @@ impl<F> Outbox<F> {
     }
 
     /// Puts `bytes` at the end, to be sent apart from all others: a datagram.
+    #[inline]
     pub(crate) fn push_apart(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.count_in_memory(bytes.len());
@@ -162,6 +164,24 @@ impl<F> Outbox<F> {
         self.segments.append(&mut other.segments);
         self.pending = self.pending.saturating_add(std::mem::take(&mut other.pending));
         self.in_memory += std::mem::take(&mut other.in_memory);
+    }
+
+    /// Takes the only segment out, if it is a shared one.
+    #[inline]
+    pub(crate) fn take_only_shared(&mut self) -> Option<Bytes> {
+        if self.segments.len() != 1 || self.sent != 0 {
+            return None;
+        }
+        match self.segments.pop_front() {
+            Some(Segment::Shared(bytes)) => {
+                (self.pending, self.in_memory) = (0, 0);
+                Some(bytes)
+            }
+            other => {
+                self.segments.extend(other);
+                None
+            }
+        }
     }
 
     /// How many segments there are.
@@ -263,7 +283,7 @@ mod tests {
         /// Held against one vector of bytes.
         #[test]
         fn bytes_come_out_once_and_in_order(
-            steps in prop::collection::vec((0u8..6, 0usize..40_000), 1..60),
+            steps in prop::collection::vec((0u8..7, 0usize..40_000), 1..60),
         ) {
             let (mut outbox, mut arriving) = (TestBox::default(), TestBox::default());
             let (mut model, mut later, mut next) = (Vec::new(), Vec::new(), 0u8);
@@ -282,6 +302,13 @@ mod tests {
                     }
                     3 => { let b = bytes(); later.extend(&b); drop(arriving.push_shared(b.into())) }
                     4 => { outbox.append(&mut arriving); model.append(&mut later) }
+                    5 => {
+                        if let Some(bytes) = arriving.take_only_shared() {
+                            prop_assert_eq!(&bytes[..], &later[..]);
+                            prop_assert!(arriving.is_empty() && arriving.in_memory() == 0);
+                            later.clear();
+                        }
+                    }
                     _ => {
                         let head = head(&outbox);
                         prop_assert_eq!(&head[..], &model[..head.len()]);

@@ -15,6 +15,7 @@
 //! | `context` | what a callback is given |
 //! | `output` | queued output on its way into the kernel |
 //! | `writer` | output from any thread |
+//! | `collecting` | what writers have brought, on its way into the kernel |
 //! | `watermarks` | when a handler is to produce less, and when more |
 //! | `lingering` | the last look at a connection on which we have said our last word |
 //! | `deadlines` | how long connections may keep us waiting |
@@ -32,6 +33,7 @@
 
 mod block_on;
 mod closing;
+mod collecting;
 pub(crate) mod connecting;
 pub(crate) mod connection;
 pub(crate) mod context;

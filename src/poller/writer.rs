@@ -11,10 +11,9 @@ use crate::base::token::Token;
 use crate::parts::outbox::Outbox;
 use crate::task::{Errand, Run, drop_quietly};
 
-use super::connection::{Connection, State, bits};
+use super::connection::{State, bits};
 use super::context::EvContext;
 use super::handle::gone;
-use super::handler::CloseReason;
 use super::local::Local;
 use super::output::{ending, too_much};
 
@@ -75,7 +74,7 @@ pub struct Writer {
 }
 
 /// What the writers of a connection and its poller share.
-struct Line {
+pub(super) struct Line {
     /// Whose it is: the connection is looked up on arrival, and by no other name.
     token: Token,
     /// `Budget::output_per_connection`.
@@ -100,7 +99,7 @@ struct Queue {
 
 /// Where a line is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// Bytes are accepted.
     Open,
     /// [`Writer::close`] was called, and the poller hasn't seen it.
@@ -259,13 +258,13 @@ impl Line {
 
     /// Whether there is something to collect: bytes, or the wish that it end. Acquire: a write
     /// that has returned before this is seen.
-    fn has_something(&self) -> bool {
+    pub(super) fn has_something(&self) -> bool {
         self.is_waiting.load(Ordering::Acquire)
     }
 
     /// Moves everything to the end of `outbox`, and says what else was asked for. Accepts nothing
     /// any more if this is the `last` time.
-    fn collect_into(&self, outbox: &mut Outbox, last: bool) -> Stage {
+    pub(super) fn collect_into(&self, outbox: &mut Outbox, last: bool) -> Stage {
         let mut queue = self.lock();
         self.is_waiting.store(false, Ordering::Relaxed);
         outbox.append(&mut queue.outbox);
@@ -277,10 +276,32 @@ impl Line {
         asked
     }
 
+    /// Takes out what writers have brought, if it is one piece and nothing else was asked for. Until
+    /// they are told otherwise it is unsent.
+    pub(super) fn take_only(&self) -> Option<Bytes> {
+        let mut queue = self.lock();
+        if queue.stage != Stage::Open {
+            return None;
+        }
+        let bytes = queue.outbox.take_only_shared()?;
+        self.is_waiting.store(false, Ordering::Relaxed);
+        self.tell_counts(bytes.len(), bytes.len());
+        Some(bytes)
+    }
+
     /// Lets the writers know what is queued.
     fn tell(&self, outbox: &Outbox) {
-        self.unsent.store(outbox.pending(), Ordering::Relaxed);
-        self.unsent_in_memory.store(outbox.in_memory(), Ordering::Relaxed);
+        self.tell_counts(outbox.pending(), outbox.in_memory());
+    }
+
+    pub(super) fn tell_counts(&self, unsent: usize, in_memory: usize) {
+        self.unsent.store(unsent, Ordering::Relaxed);
+        self.unsent_in_memory.store(in_memory, Ordering::Relaxed);
+    }
+
+    /// Bytes that the poller hasn't collected.
+    pub(super) fn uncollected(&self) -> usize {
+        self.lock().outbox.pending()
     }
 
     /// Accepts nothing any more, and loses what is in it.
@@ -307,12 +328,16 @@ impl Run for Line {
     fn run(&self) {
         let Some(local) = Local::current() else { return };
         if let Some(connection) = local.connection(self.token) {
-            local.line_called(&connection);
+            local.line_called(&connection, self);
         }
     }
 }
 
 impl Inlet {
+    pub(super) fn line(&self) -> &Line {
+        &self.writer.line
+    }
+
     /// Lets the writers know what is queued.
     pub(super) fn tell(&self, outbox: &Outbox) {
         self.writer.line.tell(outbox);
@@ -373,91 +398,6 @@ impl EvContext<'_> {
             unsent_in_memory: AtomicUsize::new(0),
         };
         Writer { line: Errand::new(self.local.handle.home().clone(), line) }
-    }
-}
-
-impl Local {
-    /// A writer has called: sends what there is, unless the kernel has no room anyway.
-    fn line_called(&self, connection: &Connection) {
-        if connection.state() != State::Open {
-            return;
-        }
-        let has_room = !connection.has(bits::OUTPUT);
-        let asked = self.collect(connection, false);
-        if has_room
-            && connection.has(bits::OUTPUT)
-            && let Err(error) = self.flush(connection)
-        {
-            self.request_close(connection, CloseReason::Error(error));
-        }
-        self.settle_line(connection, asked);
-        if connection.has(bits::DIRTY) {
-            self.refresh(connection);
-        }
-    }
-
-    /// Moves what writers have brought to the end of the connection's output.
-    fn collect(&self, connection: &Connection, last: bool) -> Stage {
-        let collected = connection.with_present_extra(|extra| {
-            let line = &extra.inlet.as_ref()?.writer.line;
-            let asked = line.collect_into(&mut extra.outbox, last);
-            Some((asked, !extra.outbox.is_empty()))
-        });
-        let Some((asked, has_output)) = collected.flatten() else { return Stage::Closed };
-        if has_output {
-            connection.turn_on(bits::OUTPUT | bits::DIRTY);
-        }
-        asked
-    }
-
-    /// Does what was asked for beside bytes, and holds the limit.
-    fn settle_line(&self, connection: &Connection, asked: Stage) {
-        let kept = connection.with_present_extra(|extra| extra.outbox.in_memory());
-        if asked == Stage::Overflown || kept > Some(self.budget.output_per_connection) {
-            self.request_close(connection, CloseReason::Overflow);
-        } else if asked == Stage::CloseAsked {
-            self.request_close(connection, CloseReason::Requested);
-        }
-        self.output_changed(connection);
-    }
-
-    /// Takes over what writers have brought, and lets them bring nothing more: the connection is
-    /// ending, or goes to a stream. They learn what is still pending as long as there is an
-    /// `Extra`.
-    #[cold]
-    pub(super) fn seal(&self, connection: &Connection) {
-        self.collect(connection, true);
-        // Who knows when they wrote last.
-        connection.turn_on(bits::LAST_WORDS);
-    }
-}
-
-impl EvContext<'_> {
-    /// Before something is written here: what writers were told is accepted goes first. True: it
-    /// has gone, and nothing is queued.
-    #[cold]
-    pub(super) fn let_writers_go_first(&mut self) -> bool {
-        let connection = self.connection;
-        let something = connection
-            .with_present_extra(|extra| extra.inlet.as_ref()?.writer.line.has_something().into());
-        if something.flatten() == Some(true) {
-            let has_room = !connection.has(bits::OUTPUT);
-            let asked = self.local.collect(connection, false);
-            if has_room && connection.has(bits::OUTPUT) {
-                // An error ends the connection, and is this call's to tell.
-                let _ = self.flush();
-            }
-            self.local.settle_line(connection, asked);
-        }
-        !connection.has(bits::OUTPUT)
-    }
-
-    /// Bytes that writers have brought and the poller hasn't collected.
-    pub(super) fn uncollected(&self) -> usize {
-        let count = self.connection.with_present_extra(|extra| {
-            Some(extra.inlet.as_ref()?.writer.line.lock().outbox.pending())
-        });
-        count.flatten().unwrap_or(0)
     }
 }
 
