@@ -5,9 +5,9 @@ mod common;
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::counting::{Counting, allocations};
 use common::{Server, ask, connect};
@@ -158,6 +158,91 @@ fn a_hundred_thousand_dropped_sleeps_leave_their_places() {
         };
         assert!(takes() > 0, "the first ones need room");
         assert_eq!((takes(), takes()), (0, 0));
+    });
+}
+
+/// Puts its idle timer off at each request.
+struct PutsOff {
+    idle: Option<TimerId>,
+}
+
+impl EvHandler for PutsOff {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.idle = Some(cx.set_timer(Duration::from_secs(60)));
+        Ok(Action::Keep)
+    }
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let data = cx.read()?;
+        if data.is_empty() {
+            return Ok(Action::Close);
+        }
+        let idle = self.idle.expect("it is open");
+        assert!(cx.reset_timer(idle, Duration::from_secs(60)));
+        cx.write(&answer(&data))?;
+        Ok(Action::Keep)
+    }
+}
+
+#[test]
+fn a_timer_that_is_put_off_allocates_nothing() {
+    let (_server, addr) = Server::of_handlers(|| PutsOff { idle: None });
+    assert_eq!(allocated_by_requests(addr), 0);
+}
+
+/// Sets its timer anew each time that it comes, and tells what the rounds after the first allocated.
+#[derive(Default)]
+struct ComesAgain {
+    rounds: u64,
+    before: u64,
+}
+
+impl EvHandler for ComesAgain {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        cx.set_timer(Duration::ZERO);
+        Ok(Action::Keep)
+    }
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
+    }
+    fn on_timeout(&mut self, cx: &mut EvContext<'_>, timer: TimerId) -> io::Result<Action> {
+        self.rounds += 1;
+        match self.rounds {
+            10 => self.before = allocations(),
+            1000 => {
+                cx.write(&(allocations() - self.before).to_be_bytes())?;
+                return Ok(Action::Keep);
+            }
+            _ => {}
+        }
+        assert!(cx.reset_timer(timer, Duration::ZERO));
+        Ok(Action::Keep)
+    }
+}
+
+#[test]
+fn a_timer_that_is_reset_in_its_own_callback_allocates_nothing() {
+    let (_server, addr) = Server::of_handlers(ComesAgain::default);
+    assert_eq!(common::read_exactly(&connect(addr), 8), [0; 8]);
+}
+
+#[test]
+fn a_sleep_that_is_reset_allocates_nothing_whether_it_waits_or_is_over() {
+    block_on(async {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut sleep = pin!(time::sleep(Duration::from_secs(60)));
+        let mut rounds = async |count: u64| {
+            let before = allocations();
+            for number in 0..count {
+                let far = Instant::now() + Duration::from_secs(1 + number * 7919 % 1000);
+                sleep.as_mut().reset(far);
+                assert!(sleep.as_mut().poll(&mut cx).is_pending());
+                sleep.as_mut().reset(Instant::now());
+                sleep.as_mut().await;
+            }
+            allocations() - before
+        };
+        rounds(1).await;
+        assert_eq!(rounds(1000).await, 0);
     });
 }
 
