@@ -39,8 +39,10 @@ const WORKERS: usize = 4;
 /// one client can't fill the queue of all.
 const MOST_ASKED: u64 = 64;
 
-/// How soon a connection that waits for its workers or its client looks again whether it may go on reading.
-const PAUSE: Duration = Duration::from_millis(1);
+/// How soon a connection that waits for its workers or its client looks again whether it may go on:
+/// each time it is twice as long, up to the longest. Many that wait for long then cost little.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
 /// With more than this queued for a client, none of its requests is taken until it has read. Far below
 /// the library's cap on queued output, which ends the connection.
@@ -56,13 +58,22 @@ struct Session {
     requests: Requests,
     /// How many requests there have been.
     asked: u64,
+    /// How long the next pause is.
+    pause: Duration,
     /// No more requests are taken.
     is_ending: bool,
 }
 
 impl Session {
     fn new(jobs: Sender<Job>) -> Session {
-        Session { jobs, answers: None, requests: Requests::default(), asked: 0, is_ending: false }
+        Session {
+            jobs,
+            answers: None,
+            requests: Requests::default(),
+            asked: 0,
+            pause: SHORTEST_PAUSE,
+            is_ending: false,
+        }
     }
 
     /// Hands whole requests to the workers, as many as may be with them.
@@ -74,6 +85,7 @@ impl Session {
                     let is_last = request.is_last();
                     let job = Job { request, number: self.asked, answers: answers.clone() };
                     self.asked += 1;
+                    self.pause = SHORTEST_PAUSE;
                     self.jobs.send(job).map_err(io::Error::other)?;
                     if is_last {
                         return self.end(cx);
@@ -93,7 +105,8 @@ impl Session {
         if !self.is_ending {
             // There is enough from us for now. What else the peer sends stays in the kernel.
             cx.set_interest(Interest::NONE)?;
-            cx.set_timer(PAUSE);
+            cx.set_timer(self.pause);
+            self.pause = (2 * self.pause).min(LONGEST_PAUSE);
         }
         Ok(Action::Keep)
     }

@@ -83,6 +83,24 @@ fn a_download_goes_on_after_the_signal() {
 }
 
 #[test]
+fn what_is_no_get_is_answered_without_the_file() {
+    let server = start(&[]);
+    let body = "Content-Length: 3\r\n\r\nabc";
+    for (request, status) in [
+        ("HEAD / HTTP/1.1\r\nHost: test\r\n\r\n", "200"),
+        (&format!("POST / HTTP/1.1\r\nHost: test\r\n{body}"), "405"),
+        ("nonsense\r\n\r\n", "400"),
+    ] {
+        let mut stream = server.connect();
+        stream.write_all(request.as_bytes()).expect("writes");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answers, and ends");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("Content-Length: ") && answer.ends_with("\r\n\r\n"), "{answer}");
+    }
+}
+
+#[test]
 fn other_requests_are_refused() {
     let server = start(&[]);
     for (path, status) in [("/other", "404"), ("/speed/much", "400")] {
