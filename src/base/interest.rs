@@ -7,7 +7,7 @@ use std::ops::BitOr;
 ///
 /// Level-triggered is the default: an event comes for as long as its condition holds. With
 /// [`Interest::edge`] it comes once each time that the condition begins, and the handler reads
-/// until [`std::io::ErrorKind::WouldBlock`].
+/// until [`std::io::ErrorKind::WouldBlock`], now or later.
 ///
 /// The peer's hang-up is reported together with readable, so that the bytes before it are read
 /// first. See epoll(7).

@@ -73,7 +73,7 @@ pub(crate) mod bits {
     pub(crate) const OUTPUT: u32 = 1 << 5;
     /// The mask of the registration is to be looked at after the callback.
     pub(crate) const DIRTY: u32 = 1 << 6;
-    /// The peer has hung up, unread bytes are left, and the handler doesn't want them now.
+    /// The peer has hung up, unread bytes are left, and the handler hasn't wanted them yet.
     pub(crate) const HUNG_UP: u32 = 1 << 7;
     /// It accepts connections: it ends when the shutdown begins.
     pub(crate) const LISTENER: u32 = 1 << 8;
@@ -219,6 +219,10 @@ impl Connection {
     pub(super) fn set_interest(&self, interest: Interest) {
         let rest = self.word.get() & !(Interest::ALL_BITS << bits::INTEREST);
         self.set_word(rest | (interest.bits() << bits::INTEREST) | bits::DIRTY);
+        if interest.is_edge() {
+            // No mask with edges is like this one: epoll is told, and tells anew of what holds.
+            self.mask.set(Mask::of(Interest::NONE, false));
+        }
     }
 
     /// The handler and the descriptor, for a callback.

@@ -498,7 +498,9 @@ impl<'a> EvContext<'a> {
 
     // ---- the registration ----
 
-    /// Changes what the handler wants to hear of. Queued output is flushed in any case.
+    /// Changes what the handler wants to hear of. Queued output is flushed in any case. An
+    /// edge-triggered interest that is set, also the same one again, tells anew of what holds
+    /// already: who has left bytes unread is called for them.
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }

@@ -128,12 +128,13 @@ impl Local {
     /// Both directions have ended or the connection has failed, and the handler has been told. As
     /// long as it makes progress it may go on reading; then the connection ends.
     fn hung_up(&self, connection: &Connection, has_read: bool) {
-        if connection.interest().is_readable() && !connection.has(bits::END) {
-            if has_read {
-                return;
-            }
-        } else if !connection.has(bits::END) && self.unread(connection) > 0 {
-            // The handler doesn't want to read now, but it may want to later.
+        let is_told = connection.interest().is_readable();
+        if has_read && is_told && !connection.has(bits::END) {
+            return;
+        }
+        // Who is told again and again, and reads nothing, has given up.
+        let may_read_later = !is_told || connection.interest().is_edge();
+        if may_read_later && !connection.has(bits::END) && self.unread(connection) > 0 {
             connection.turn_on(bits::HUNG_UP | bits::DIRTY);
             return self.refresh(connection);
         }
