@@ -6,6 +6,7 @@ mod common;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -149,6 +150,8 @@ type Ends = Receiver<String>;
 /// Answers the first bytes that come, and closes.
 struct Refuse {
     answer: usize,
+    /// By its token, and not by what its callback returns.
+    by_token: bool,
     ends: Sender<String>,
 }
 
@@ -158,7 +161,8 @@ impl EvHandler for Refuse {
             return Ok(Action::Close);
         }
         cx.write(&pattern(self.answer))?;
-        Ok(Action::Close)
+        let this = cx.token();
+        Ok(if self.by_token && cx.close(this) { Action::Keep } else { Action::Close })
     }
 
     fn on_close(&mut self, _: &mut EvContext<'_>, reason: CloseReason) {
@@ -169,14 +173,20 @@ impl EvHandler for Refuse {
 fn refusing(answer: usize, budget: Budget) -> (Server, SocketAddr, Ends) {
     let server = server_with(budget);
     let (ends, ended) = channel();
-    let addr = server.listen(move || Refuse { answer, ends: ends.clone() });
+    let turn = AtomicUsize::new(0);
+    let addr = server.listen(move || {
+        let by_token = turn.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+        Refuse { answer, by_token, ends: ends.clone() }
+    });
     (server, addr, ended)
 }
 
 #[test]
 fn an_answer_reaches_a_client_that_is_still_sending() {
     let (_server, addr, ended) = refusing(150, Budget::default());
-    for pause in [Duration::ZERO, Duration::from_millis(2)] {
+    let pauses = [Duration::ZERO, Duration::from_millis(2)];
+    // Each of them with both ways to close.
+    for pause in pauses.into_iter().flat_map(|pause| [pause; 2]) {
         let mut client = connect(addr);
         for piece in pattern(1 << 20).chunks(50_000) {
             client.write_all(piece).expect("nothing resets it");

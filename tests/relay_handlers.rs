@@ -429,3 +429,48 @@ fn what_cannot_relay_changes_nothing() {
     assert!(refused.recv_timeout(common::PATIENCE).unwrap(), "ending");
     assert_eq!(common::ask(&near, b"hello"), b"hello");
 }
+
+/// Tells of its opening.
+struct Opens(Sender<()>);
+
+impl EvHandler for Opens {
+    fn on_open(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        self.0.send(()).unwrap();
+        Ok(Action::Keep)
+    }
+    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Keep)
+    }
+}
+
+/// Relays when there is something to read, and then tries to read it.
+struct TriesToRead {
+    fd: Option<OwnedFd>,
+    other: Option<Token>,
+    opened: Sender<()>,
+}
+
+impl EvHandler for TriesToRead {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let fd = self.fd.take().expect("it is opened once");
+        self.other = Some(cx.register(fd, Interest::NONE, Opens(self.opened.clone()))?);
+        Ok(Action::Keep)
+    }
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        cx.relay(self.other.expect("it is registered"))?;
+        assert!(cx.read().is_err() && cx.read_into(&mut [0; 8]).is_err());
+        Ok(Action::Keep)
+    }
+}
+
+#[test]
+fn from_the_request_on_the_bytes_are_the_relays() {
+    let server = Server::start(1);
+    let ((one, mut near), (two, far)) = (common::tcp_pair(), common::tcp_pair());
+    let (opened, opens) = channel();
+    let factory = move || TriesToRead { fd: Some(two.into()), other: None, opened };
+    server.poller().register(one.into(), Interest::READABLE, factory).unwrap();
+    opens.recv_timeout(common::PATIENCE).unwrap();
+    near.write_all(b"hello").unwrap();
+    assert_eq!(common::read_exactly(&far, 5), b"hello");
+}

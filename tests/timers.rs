@@ -363,6 +363,29 @@ fn a_timer_postponed_in_the_pass_in_which_it_is_due_comes_later() {
     assert_eq!(rest(&fixture, &timers), []);
 }
 
+// ---- the end ----
+
+/// Output that the peer doesn't take keeps the connection for `Budget::close_linger`.
+#[test]
+fn the_timers_of_a_connection_that_waits_for_its_last_bytes_are_gone() {
+    let (closed, closes) = mpsc::channel();
+    let fixture = with_handler(move || Scripted {
+        open: move |cx: &mut EvContext<'_>| {
+            cx.set_interval(Duration::from_micros(100));
+            cx.write(&vec![0; 8_000_000])?;
+            assert!(cx.pending_output() > 0);
+            closed.send(()).unwrap();
+            Ok(Action::Close)
+        },
+        timeout: |_: &mut EvContext<'_>, _| unreachable!("it is closing"),
+    });
+    next(&closes);
+    assert_eq!(rest(&fixture, &closes), []);
+    let fired = fixture.server.handle().stats()[0].timers_fired;
+    // The sleep of `rest`, and perhaps one that was due in the turn of the close.
+    assert!(fired <= 2, "{fired} have fired");
+}
+
 // ---- several connections ----
 
 #[derive(Default)]

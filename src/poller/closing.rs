@@ -71,6 +71,8 @@ impl Local {
     fn keep_flushing(&self, connection: &Connection, reason: CloseReason) {
         let deadline = clock::after(clock::now(), self.budget.close_linger);
         let patience = self.arm(deadline, Expiry::Linger(connection.token));
+        // No callback comes for them any more.
+        self.remove_timers(connection);
         connection.with_extra(|extra| extra.ending = Some((reason, patience)));
         connection.advance(State::Flushing);
         self.refresh(connection);

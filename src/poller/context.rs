@@ -593,6 +593,9 @@ impl<'a> EvContext<'a> {
     ///
     /// [`Action::Close`]: crate::Action::Close
     pub fn close(&mut self, other: Token) -> bool {
+        if other == self.token() && self.local.has_written.get() {
+            self.connection.turn_on(bits::LAST_WORDS);
+        }
         self.local.close_token(other)
     }
 

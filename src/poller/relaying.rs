@@ -137,6 +137,8 @@ impl EvContext<'_> {
             return Err(unsuitable("or this one is no connection"));
         }
         self.local.begin_relay(one, two);
+        // What this callback read now would be missing from the relay.
+        self.refuse_to_read();
         Ok(())
     }
 }
