@@ -472,3 +472,41 @@ fn a_running_reactor_in_a_thread_local_is_detached() {
     assert_eq!(block_on(task).unwrap(), 5);
     handle.shutdown(PATIENCE);
 }
+
+// ---- cached values ----
+
+/// Asks for itself while it is made for the first time.
+struct Twice {
+    is_first: bool,
+}
+
+#[derive(Default)]
+struct Counts {
+    made: usize,
+    dropped: usize,
+}
+
+impl Default for Twice {
+    fn default() -> Twice {
+        let made = with_local(|counts: &mut Counts| std::mem::replace(&mut counts.made, 1));
+        let is_first = made == 0;
+        if is_first {
+            with_local(|inner: &mut Twice| assert!(!inner.is_first));
+        }
+        Twice { is_first }
+    }
+}
+
+impl Drop for Twice {
+    fn drop(&mut self) {
+        with_local(|counts: &mut Counts| counts.dropped += 1);
+    }
+}
+
+#[test]
+fn a_cached_value_may_be_asked_for_while_it_is_made() {
+    block_on(async {
+        assert!(!with_local(|it: &mut Twice| it.is_first), "the one that was there first stays");
+        assert_eq!(with_local(|counts: &mut Counts| counts.dropped), 1);
+    });
+}

@@ -28,9 +28,13 @@ impl Cache {
     fn value<T: Default + 'static>(&self) -> Rc<dyn Any> {
         let known = self.values.borrow().get(&TypeId::of::<T>()).cloned();
         known.unwrap_or_else(|| {
-            // Foreign code: it may come back here for other types, and for this one too.
+            // Foreign code: it may come back here for other types, and for this one too. Then
+            // this value is one too many, and is dropped when nothing is borrowed.
             let new: Rc<dyn Any> = Rc::new(RefCell::new(T::default()));
-            self.values.borrow_mut().entry(TypeId::of::<T>()).or_insert(new).clone()
+            let first =
+                self.values.borrow_mut().entry(TypeId::of::<T>()).or_insert(new.clone()).clone();
+            drop(new);
+            first
         })
     }
 
