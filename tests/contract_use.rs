@@ -188,6 +188,7 @@ mod signatures {
         send::<Running>();
         send::<RemoteJoinHandle<u8>>();
         send::<PollerBound<std::rc::Rc<u8>>>();
+        send_and_sync::<(JoinError, CloseReason)>();
         copied_and_compared::<Token>();
         copied_and_compared::<TimerId>();
         debug::<(Reactor, Builder, Budget, Placement, ReactorHandle, PollerHandle, Running)>();
@@ -195,6 +196,26 @@ mod signatures {
         debug::<(Acceptor, Balance, Connector, ConnectPool, Pooled, LocalPoller, JoinError)>();
         debug::<(JoinHandle<u8>, RemoteJoinHandle<u8>, TaskGroup<u8>, AbortOnDrop<u8>)>();
         debug::<(net::TcpListener, net::TcpStream, net::ListenOptions, time::Elapsed)>();
+    }
+
+    /// With both implementations, `A` can't be inferred: it compiles only for what is not Send.
+    trait StaysHere<A> {
+        fn check() {}
+    }
+    impl<T: ?Sized> StaysHere<()> for T {}
+    impl<T: ?Sized + Send> StaysHere<u8> for T {}
+
+    #[test]
+    fn what_stays_on_its_thread_does() {
+        <EvContext<'static> as StaysHere<_>>::check();
+        <Chunk<'static> as StaysHere<_>>::check();
+        <ConnectPool as StaysHere<_>>::check();
+        <Pooled as StaysHere<_>>::check();
+        <JoinHandle<u8> as StaysHere<_>>::check();
+        <TaskGroup<u8> as StaysHere<_>>::check();
+        <LocalPoller as StaysHere<_>>::check();
+        <net::TcpListener as StaysHere<_>>::check();
+        <net::TcpStream as StaysHere<_>>::check();
     }
 
     #[test]

@@ -29,7 +29,22 @@ use super::waker;
 /// ```
 pub struct JoinError {
     /// What the panic carried; None if the task was cancelled.
-    panic: Option<Box<dyn Any + Send + 'static>>,
+    panic: Option<Payload>,
+}
+
+/// What a panic carried.
+struct Payload(Box<dyn Any + Send + 'static>);
+
+// SAFETY: all that a shared payload is asked for is its message, and what that may be, `&'static
+// str` or `String`, is Sync; anything else is only compared by its type.
+unsafe impl Sync for Payload {}
+
+impl Payload {
+    /// The panic's message, if it has one.
+    fn message(&self) -> Option<&str> {
+        let text = self.0.downcast_ref::<&'static str>().copied();
+        text.or_else(|| self.0.downcast_ref::<String>().map(String::as_str))
+    }
 }
 
 impl JoinError {
@@ -38,7 +53,7 @@ impl JoinError {
     }
 
     pub(crate) fn panicked(payload: Box<dyn Any + Send + 'static>) -> JoinError {
-        JoinError { panic: Some(payload) }
+        JoinError { panic: Some(Payload(payload)) }
     }
 
     /// Whether the task panicked.
@@ -84,23 +99,16 @@ impl JoinError {
     /// # Panics
     /// If the task was cancelled instead.
     pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
-        self.panic.expect("into_panic of a task that did not panic, but was cancelled")
-    }
-
-    /// The panic's message, if it has one.
-    fn message(&self) -> Option<&str> {
-        let payload = self.panic.as_ref()?;
-        let text = payload.downcast_ref::<&'static str>().copied();
-        text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        self.panic.expect("into_panic of a task that did not panic, but was cancelled").0
     }
 }
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.is_panic(), self.message()) {
-            (false, _) => f.write_str("task was cancelled"),
-            (true, Some(message)) => write!(f, "task panicked: {message}"),
-            (true, None) => f.write_str("task panicked"),
+        match self.panic.as_ref().map(Payload::message) {
+            None => f.write_str("task was cancelled"),
+            Some(Some(message)) => write!(f, "task panicked: {message}"),
+            Some(None) => f.write_str("task panicked"),
         }
     }
 }
