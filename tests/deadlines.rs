@@ -143,6 +143,16 @@ fn a_silent_peer_misses_the_read_deadline_of_a_handler() {
     assert!(is_ended(&client));
 }
 
+/// Nothing is early, and nothing is forgotten because it has passed already.
+#[test]
+fn a_deadline_that_has_passed_when_it_is_first_looked_at_is_missed() {
+    for deadlines in [read(Duration::ZERO), write(Duration::ZERO), idle(Duration::ZERO)] {
+        let (_server, addr, told) = serve(Plan { deadlines, output: 8_000_000, ..Plan::default() });
+        let _client = connect(addr);
+        missed(&told);
+    }
+}
+
 #[test]
 fn bytes_postpone_the_read_deadline() {
     let (_server, addr, told) = serve(Plan { deadlines: read(STEADY), ..Plan::default() });

@@ -125,9 +125,9 @@ impl Watch {
         (first.0 <= now).then_some(first.1)
     }
 
-    /// The first deadline that ends after `now`.
-    pub(crate) fn next(&self, now: u64) -> Option<u64> {
-        self.running().map(|(end, _)| end).filter(|end| *end > now && *end < NEVER).min()
+    /// The first deadline that ends after `after`.
+    pub(crate) fn next(&self, after: u64) -> Option<u64> {
+        self.running().map(|(end, _)| end).filter(|end| *end > after && *end < NEVER).min()
     }
 
     /// The deadline that who waits to read, or else to write, has missed at `now`. It begins anew:

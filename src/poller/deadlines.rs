@@ -29,9 +29,10 @@ impl Timing {
         Timing { watch: Watch::new(limits, clock::now()), timer: None }
     }
 
-    /// Sees to it that the timer looks in time. Nothing is done while it is set to look before.
-    fn arm(&mut self, local: &Local, token: Token, now: u64) {
-        let Some(next) = self.watch.next(now) else { return };
+    /// Sees to it that the timer looks in time at the deadlines that end after `after`. Nothing is
+    /// done while it is set to look before.
+    fn arm(&mut self, local: &Local, token: Token, after: u64) {
+        let Some(next) = self.watch.next(after) else { return };
         match self.timer {
             Some((_, at)) if at <= next => {}
             Some((timer, _)) => {
@@ -113,7 +114,8 @@ impl Local {
             // A wait begins at a time of its own: the turn may be old by now.
             watch.waits_to_read(clock::now, reads);
             watch.waits_to_write(clock::now, writes);
-            timing.arm(self, connection.token, now);
+            // Also one that has ended in this very callback.
+            timing.arm(self, connection.token, 0);
         });
     }
 
