@@ -12,12 +12,12 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use common::{
-    ANY, Echo, PATIENCE, Server, ask, connect, echo, eventually, is_ended, on_poller,
-    open_descriptors, panic_on_purpose, read_to_end, tcp_pair,
+    ANY, Echo, PATIENCE, Server, ask, connect, echo, eventually, hold, is_ended, on_poller,
+    open_descriptors, panic_on_purpose, patient, read_to_end, tcp_pair,
 };
 use corepoll::{
-    Acceptor, Action, CloseReason, EvContext, EvHandler, Interest, Reactor, ReactorHandle, TimerId,
-    block_on, net, shutdown_requested, spawn_local, time, with_local,
+    Acceptor, Action, Budget, CloseReason, EvContext, EvHandler, Interest, Reactor, ReactorHandle,
+    TimerId, block_on, net, shutdown_requested, spawn_local, time, with_local,
 };
 
 /// What a handler does when it is told of the shutdown.
@@ -171,6 +171,43 @@ fn queued_output_is_flushed_before_the_end() {
     let shutdown = server.stop(PATIENCE);
     assert_eq!(reading.join().unwrap(), MUCH);
     assert_eq!((shutdown.drained, shutdown.cancelled), (1, 0));
+}
+
+/// Closing a socket with something unread resets it, which takes along what is not sent yet.
+#[test]
+fn the_end_of_the_poller_takes_no_last_words_along() {
+    const ANSWER: usize = 60_000;
+    struct Answers(Sender<()>);
+    impl EvHandler for Answers {
+        fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+            cx.read()?;
+            cx.write(&[7; ANSWER])?;
+            assert_eq!(cx.pending_output(), 0, "the kernel takes it");
+            Ok(Action::Close)
+        }
+        fn on_close(&mut self, _: &mut EvContext<'_>, _: CloseReason) {
+            self.0.send(()).unwrap();
+        }
+    }
+    // An event reads a hundred bytes.
+    let mut budget = Budget::default();
+    budget.read_per_event = 1;
+    let server = Server::build(Reactor::builder().pollers(1).budget(budget).read_buffer_size(100));
+    let (closed, closes) = mpsc::channel();
+    let addr = server.listen(move || Answers(closed.clone()));
+    // The answer waits in the server's kernel: the client's has no room for it.
+    let client = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    client.set_recv_buffer_size(1).unwrap();
+    client.connect(&addr.into()).unwrap();
+    let mut client = patient(client.into());
+    client.write_all(b"hello").unwrap();
+    closes.recv_timeout(PATIENCE).expect("it is closed");
+    let held = hold(server.poller());
+    client.write_all(&[1; 2000]).unwrap();
+    server.handle().shutdown(Duration::ZERO);
+    drop(held);
+    server.stop(Duration::ZERO);
+    assert_eq!(read_to_end(&client).len(), ANSWER);
 }
 
 #[test]

@@ -185,7 +185,10 @@ impl Local {
     fn end_at_once(&self, connection: &Connection) {
         match connection.state() {
             State::Flushing => return self.finish_flushing(connection, None),
-            State::Lingering => return self.let_go(connection),
+            State::Lingering => {
+                self.throw_all_away(connection);
+                return self.let_go(connection);
+            }
             _ => self.open(connection),
         }
         if connection.state() == State::Relaying {

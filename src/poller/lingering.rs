@@ -16,6 +16,10 @@ use super::handler::CloseReason;
 use super::local::{Expiry, Local};
 use super::table::Entry;
 
+/// How many times the poller, when it ends, reads and forgets one event's budget of a peer that
+/// sends faster than that.
+const MOST_AT_THE_END: usize = 32;
+
 /// What came of reading and forgetting.
 pub(super) enum Thrown {
     /// There may be more to come.
@@ -95,6 +99,18 @@ impl Local {
             Thrown::Some
         });
         thrown.unwrap_or(Thrown::End)
+    }
+
+    /// Reads and forgets all that there is now: a close that leaves some of it unread is a reset,
+    /// and takes along what is still on its way to the peer.
+    pub(super) fn throw_all_away(&self, connection: &Connection) {
+        let is_unread = |fd: BorrowedFd<'_>| stream::unread(fd).unwrap_or(0) > 0;
+        for _ in 0..MOST_AT_THE_END {
+            let is_over = connection.with_fd(is_unread) != Some(true);
+            if is_over || !matches!(self.throw_away(connection), Thrown::Some) {
+                return;
+            }
+        }
     }
 
     /// Closes a lingering connection.
