@@ -190,3 +190,32 @@ fn accepts_that_fail_are_counted_apart() {
         settles(&server, "accepted at last", |it| it.accepts == 3);
     });
 }
+
+/// Queues more than its peer takes.
+struct Promises;
+
+impl EvHandler for Promises {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let data = cx.read()?;
+        if data.is_empty() {
+            return Ok(Action::Close);
+        }
+        cx.write(&vec![0; 8_000_000])?;
+        cx.writer().write(vec![0; 1000])?;
+        Ok(Action::Keep)
+    }
+}
+
+#[test]
+fn bytes_that_were_accepted_and_are_lost_with_their_connection_are_counted() {
+    let (server, addr) = Server::of_handlers(|| Promises);
+    let mut client = connect(addr);
+    client.write_all(b"x").unwrap();
+    let taken = read_exactly(&client, 100_000).len() as u64;
+    assert_eq!(stats(&server).bytes_dropped, 0);
+    common::reset(client);
+    settles(&server, "all is written or lost", |it| {
+        it.bytes_out >= taken && it.bytes_out + it.bytes_dropped == 8_001_000
+    });
+    assert!(stats(&server).bytes_dropped > 0);
+}

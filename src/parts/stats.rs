@@ -59,6 +59,11 @@ pub struct PollerStats {
     pub bytes_in: u64,
     /// Bytes that it has written.
     pub bytes_out: u64,
+    /// Bytes of handlers and `Writer`s that were accepted and never written, as their connection
+    /// ended before: by an error, by too much output, or because its peer took nothing for
+    /// `Budget::close_linger`; and those of datagrams that failed when they had waited. What is
+    /// written to a connection that is gone is an error, and not counted.
+    pub bytes_dropped: u64,
     /// How long it did not wait for events.
     pub busy: Duration,
     /// The longest time that it was held up by one callback or poll. The clock is looked at after
@@ -84,6 +89,7 @@ pub(crate) struct Published {
     accept_errors: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    bytes_dropped: AtomicU64,
     /// Ticks.
     busy: AtomicU64,
     /// Ticks.
@@ -113,6 +119,7 @@ impl Published {
             accept_errors: read(&self.accept_errors),
             bytes_in: read(&self.bytes_in),
             bytes_out: read(&self.bytes_out),
+            bytes_dropped: read(&self.bytes_dropped),
             busy: ticks::to_duration(read(&self.busy)),
             longest: ticks::to_duration(read(&self.longest)),
         }
@@ -193,6 +200,11 @@ impl Recorder {
     #[inline(always)]
     pub(crate) fn bytes_out(&self, count: usize) {
         self.bytes_out.set(self.bytes_out.get() + count as u64);
+    }
+
+    /// So many bytes were queued, and will not be written.
+    pub(crate) fn dropped(&self, count: usize) {
+        add(&self.published.bytes_dropped, count as u64);
     }
 
     /// So many tasks have been polled.

@@ -15,7 +15,6 @@ use super::handler::{Action, CloseReason};
 use super::lingering::Thrown;
 use super::local::{Due, Expiry, Local};
 use super::table::Entry;
-use super::writer::discard;
 
 impl Local {
     /// Ends a connection at the end of the turn, after its output. False: it is ending already.
@@ -128,7 +127,7 @@ impl Local {
         self.remove_timers(connection);
         connection.turn_off(bits::WRITER | bits::MARKS);
         if let Some(mut extra) = connection.take_extra() {
-            discard(std::mem::take(&mut extra.outbox));
+            self.lose(std::mem::take(&mut extra.outbox));
         }
         if !connection.has(bits::INTERNAL) {
             self.connections.set(self.connections.get() - 1);

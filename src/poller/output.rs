@@ -13,6 +13,7 @@ use crate::task::drop_quietly;
 use super::connection::{Connection, State, bits};
 use super::context::EvContext;
 use super::local::{Due, Local};
+use super::writer::discard;
 
 /// What a callback on a connection that is ending is told.
 pub(super) fn ending() -> io::Error {
@@ -89,6 +90,12 @@ impl Local {
             self.note(connection, false, true);
         }
         progress.map(|progress| progress == Progress::Drained)
+    }
+
+    /// What is queued is not sent any more. Nothing borrows it.
+    pub(super) fn lose(&self, outbox: Outbox) {
+        self.recorder.dropped(outbox.pending());
+        discard(outbox);
     }
 
     fn drained(&self, connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<()> {

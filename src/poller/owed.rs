@@ -18,7 +18,6 @@ use crate::sys::{clock, socket};
 use super::local::{Due, Expiry, Local};
 use super::output::{Kind, Progress};
 use super::source::{Hold, Registered, Registration, Source};
-use super::writer::discard;
 
 /// What a stream owes to its peer.
 pub(super) struct Owed {
@@ -155,7 +154,7 @@ impl Source {
                 return false;
             }
             Err(error) => {
-                discard(mem::take(&mut owed.outbox));
+                local.lose(mem::take(&mut owed.outbox));
                 owed.failure = Some(error);
             }
         }
@@ -221,7 +220,7 @@ impl Local {
             return self.linger_without_handler(owed.fd);
         }
         let Owed { fd, outbox, .. } = *owed;
-        discard(outbox);
+        self.lose(outbox);
         drop(fd);
         self.descriptor_closed();
     }
