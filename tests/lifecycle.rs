@@ -179,11 +179,6 @@ fn a_failure_to_connect_may_panic() {
         connector.connect("127.0.0.1:1", move || FailsToConnect(failed)).unwrap();
         failures.recv_timeout(PATIENCE).expect("it is told");
     }
-    // A regular file is no descriptor for epoll.
-    let file = std::fs::File::open("Cargo.toml").unwrap();
-    let factory = move || FailsToConnect(failed);
-    server.poller().register(file.into(), Interest::READABLE, factory).unwrap();
-    failures.recv_timeout(PATIENCE).expect("it is told");
     assert_eq!(ask(&bystander, b"after"), b"after");
 }
 

@@ -216,6 +216,14 @@ impl<F> Outbox<F> {
         self.sent += count as u64;
     }
 
+    /// Gives up what is left of the first segment, as if it had been sent: so many bytes. None if it
+    /// is a file, of which more than one piece is made.
+    pub(crate) fn lose_first(&mut self) -> Option<usize> {
+        let count = self.segments.front()?.bytes()?.len() - self.sent as usize;
+        self.advance(count);
+        Some(count)
+    }
+
     /// Takes out a segment that has been sent whole; None when there are no more.
     #[must_use = "dropping a segment runs foreign code: not inside another borrow"]
     pub(crate) fn pop_sent(&mut self) -> Option<Segment<F>> {

@@ -84,6 +84,8 @@ pub(crate) mod bits {
     pub(crate) const ENDS: u32 = 1 << 9;
     /// A socket of datagrams: an empty one is no end, and an error belongs to one datagram.
     pub(crate) const DATAGRAMS: u32 = 1 << 13;
+    /// A socket that keeps writes apart: of datagrams, or of records.
+    pub(crate) const APART: u32 = 1 << 16;
     /// The callback that asked for the end has written: its last words are to be heard.
     pub(crate) const LAST_WORDS: u32 = 1 << 15;
     /// There is a `Writer`, or there was one.
@@ -95,13 +97,13 @@ pub(crate) mod bits {
     /// The handler wants to hear of bytes to read.
     pub(crate) const READS: u32 = 1 << INTEREST;
     /// Its state is Open.
-    pub(crate) const OPEN: u32 = 1 << 19;
+    pub(crate) const OPEN: u32 = 1 << 20;
     /// It is both: follows from the two.
-    pub(crate) const READING: u32 = 1 << 23;
+    pub(crate) const READING: u32 = 1 << 24;
     /// The interest stands from this bit on,
-    pub(super) const INTEREST: u32 = 16;
+    pub(super) const INTEREST: u32 = 17;
     /// and the state from this one.
-    pub(super) const STATE: u32 = 20;
+    pub(super) const STATE: u32 = 21;
 }
 
 /// What is lent to a callback while it runs: the handler and the descriptor.

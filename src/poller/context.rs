@@ -299,10 +299,15 @@ impl<'a> EvContext<'a> {
     }
 
     /// No bytes: not yet, or never again. A failed socket has nothing more to read either, and a
-    /// handler that doesn't care must not be left with it for ever.
+    /// handler that doesn't care must not be left with it for ever. Of other descriptors an error
+    /// may speak of this one read, as of a buffer that is too small for an eventfd.
     #[cold]
     fn received_nothing(&mut self, failure: Option<io::Error>) -> Option<io::Error> {
-        let is_over = failure.as_ref().is_none_or(|it| it.kind() != io::ErrorKind::WouldBlock);
+        let is_over = match &failure {
+            None => true,
+            Some(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Some(_) => self.connection.has(bits::SOCKET),
+        };
         if is_over && !self.connection.has(bits::DATAGRAMS) {
             self.connection.turn_on(bits::END | bits::DIRTY);
         }
@@ -341,7 +346,8 @@ impl<'a> EvContext<'a> {
     /// # Errors
     /// The connection's error, with which it then ends (whether or not the handler passes it on);
     /// or more output would be queued than `Budget::output_per_connection`, and the connection
-    /// ends with [`CloseReason::Overflow`].
+    /// ends with [`CloseReason::Overflow`]. On a socket of datagrams an error is one datagram's:
+    /// the connection goes on, unless the handler passes it on.
     #[inline(always)]
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut sent = Ok(0);
@@ -401,13 +407,19 @@ impl<'a> EvContext<'a> {
                 return Ok(());
             }
         }
+        let is_next = total > 0 && !self.connection.has(bits::SOCKET) && self.may_write_now();
         let mut rest = Vec::with_capacity(bufs.len());
         for buf in bufs {
             let skip = sent.min(buf.len());
             rest.push(IoSlice::new(&buf[skip..]));
             sent -= skip;
         }
-        self.queue(&rest)
+        self.queue(&rest)?;
+        if is_next {
+            self.local.has_written.set(true);
+            self.flush()?;
+        }
+        Ok(())
     }
 
     /// It is a socket, nothing is queued before it, nobody else writes, and the connection goes on.
@@ -426,6 +438,7 @@ impl<'a> EvContext<'a> {
     fn sent(&mut self, attempt: io::Result<usize>) -> io::Result<usize> {
         match attempt {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) if self.connection.has(bits::DATAGRAMS) => Err(error),
             Err(error) => Err(self.fail(error)),
             sent => sent,
         }
@@ -448,10 +461,10 @@ impl<'a> EvContext<'a> {
             return Ok(());
         }
         let most = self.local.budget.output_per_connection;
-        let is_datagram = self.connection.has(bits::DATAGRAMS);
+        let is_apart = self.connection.has(bits::APART);
         let is_kept = self.connection.with_extra(|extra| {
             let fits = extra.outbox.in_memory().saturating_add(more) <= most;
-            if fits && is_datagram {
+            if fits && is_apart {
                 let whole: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
                 extra.outbox.push_apart(whole.into());
             } else if fits {
@@ -682,27 +695,6 @@ impl fmt::Debug for EvContext<'_> {
             .field("token", &self.token())
             .field("interest", &self.connection.interest())
             .finish_non_exhaustive()
-    }
-}
-
-impl Local {
-    /// Registers a descriptor that comes from outside.
-    pub(crate) fn register_foreign(
-        &self,
-        fd: OwnedFd,
-        interest: Interest,
-        handler: Box<dyn EvHandler>,
-    ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
-        if let Err(error) = socket::set_nonblocking(fd.as_fd()) {
-            return Err((error, handler));
-        }
-        let facts = bits::LENT
-            | match socket::kind(fd.as_fd()) {
-                Some(socket::Kind::Stream) => bits::SOCKET,
-                Some(socket::Kind::Datagrams) => bits::SOCKET | bits::DATAGRAMS,
-                None => 0,
-            };
-        self.add_connection(fd, interest, handler, facts)
     }
 }
 

@@ -148,7 +148,12 @@ impl Local {
     }
 
     fn unread(&self, connection: &Connection) -> usize {
-        connection.with_fd(|fd| stream::unread(fd).unwrap_or(0)).unwrap_or(0)
+        let count = connection.with_fd(|fd| {
+            // In a pipe whose reader has gone there may be bytes as well: not for us.
+            let is_in_vain = !connection.has(bits::SOCKET) && stream::is_write_only(fd);
+            if is_in_vain { 0 } else { stream::unread(fd).unwrap_or(0) }
+        });
+        count.unwrap_or(0)
     }
 
     /// Calls a callback, and catches its panic. Not for a connection that a stream has taken.

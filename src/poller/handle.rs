@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::interest::Interest;
 use crate::parts::stats::{PollerStats, Published};
+use crate::sys::epoll::Epoll;
 use crate::sys::socket;
 use crate::task::HomeRef;
 use crate::task::remote::{self, RemoteJoinHandle};
@@ -108,8 +109,9 @@ impl PollerHandle {
     }
 
     /// Puts any descriptor into this poller: it is made non-blocking, and the handler that
-    /// `factory` makes on the poller's thread gets its events. What goes wrong there, as with a
-    /// regular file, which epoll doesn't take, comes to [`EvHandler::on_connect_fail`].
+    /// `factory` makes on the poller's thread gets its events. What goes wrong only there, as
+    /// when the user's limit of watched descriptors is reached (epoll_ctl(2)), comes to
+    /// [`EvHandler::on_connect_fail`].
     ///
     /// May be called from any thread. Since others may have duplicates of the descriptor, its close
     /// is a plain one: see [`EvContext::fd`](crate::EvContext::fd).
@@ -145,7 +147,8 @@ impl PollerHandle {
     /// ```
     ///
     /// # Errors
-    /// The descriptor is no good (fcntl(2)), or the poller has ended.
+    /// The descriptor is no good: fcntl(2)'s; and epoll_ctl(2)'s, as for a regular file (EPERM).
+    /// Or the poller has ended. The descriptor is closed, and `factory` is not called.
     pub fn register<H: EvHandler>(
         &self,
         fd: OwnedFd,
@@ -153,6 +156,7 @@ impl PollerHandle {
         factory: impl FnOnce() -> H + Send + 'static,
     ) -> io::Result<()> {
         socket::set_nonblocking(fd.as_fd())?;
+        Epoll::try_with(fd.as_fd())?;
         let register = move || {
             let Some(local) = Local::current() else { return };
             let handler = Box::new(factory());

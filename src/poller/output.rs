@@ -64,6 +64,8 @@ impl Local {
         let mut outbox = connection.with_extra(|extra| std::mem::take(&mut extra.outbox));
         let sink = if connection.has(bits::DATAGRAMS) {
             Kind::Datagrams
+        } else if connection.has(bits::APART) {
+            Kind::Records
         } else if connection.has(bits::SOCKET) {
             Kind::Stream
         } else {
@@ -129,7 +131,13 @@ impl Local {
                 Ok(Sent::NotFromThisFile) => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => (0, false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // The error of a datagram is its own: it is lost, and the others go on.
+                    let lost = if kind == Kind::Datagrams { outbox.lose_first() } else { None };
+                    let count = lost.ok_or(error)?;
+                    self.recorder.dropped(count);
+                    (count, true)
+                }
             };
             while let Some(segment) = outbox.pop_sent() {
                 drop_quietly(segment);
@@ -148,6 +156,8 @@ impl Local {
 pub(super) enum Kind {
     /// A socket on which pieces may be sent together.
     Stream,
+    /// A socket on which each piece is a record, and they come in order.
+    Records,
     /// A socket on which each piece is a datagram.
     Datagrams,
     /// No socket.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::sys::epoll::Mask;
+use crate::sys::socket;
 
 use super::connection::{Connection, bits};
 use super::handler::EvHandler;
@@ -127,6 +128,26 @@ impl Local {
             (Err((error, _)), Some(handler)) => Err((error, handler)),
             (Err(_), None) => unreachable!("a failed registration makes no entry"),
         }
+    }
+
+    /// Registers a descriptor that comes from outside.
+    pub(crate) fn register_foreign(
+        &self,
+        fd: OwnedFd,
+        interest: Interest,
+        handler: Box<dyn EvHandler>,
+    ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
+        if let Err(error) = socket::set_nonblocking(fd.as_fd()) {
+            return Err((error, handler));
+        }
+        let facts = bits::LENT
+            | match socket::kind(fd.as_fd()) {
+                Some(socket::Kind::Stream) => bits::SOCKET,
+                Some(socket::Kind::Records) => bits::SOCKET | bits::APART,
+                Some(socket::Kind::Datagrams) => bits::SOCKET | bits::APART | bits::DATAGRAMS,
+                None => 0,
+            };
+        self.add_connection(fd, interest, handler, facts)
     }
 
     /// Puts an entry into the table that has no descriptor yet; what else `make` makes is the

@@ -122,7 +122,7 @@ impl EvContext<'_> {
         let (Some(one), Some(two)) =
             (self.local.connection(self.token()), self.local.connection(other))
         else {
-            return Err(unsuitable("is gone"));
+            return Err(unsuitable("is gone, or has not been made yet"));
         };
         if Rc::ptr_eq(&one, &two) {
             return Err(unsuitable("is this connection itself"));
@@ -130,10 +130,7 @@ impl EvContext<'_> {
         if two.state() != State::Open {
             return Err(unsuitable("has not been opened yet, or is ending, or relays already"));
         }
-        if [&one, &two]
-            .iter()
-            .any(|it| !it.has_only(bits::SOCKET, bits::INTERNAL | bits::DATAGRAMS))
-        {
+        if [&one, &two].iter().any(|it| !it.has_only(bits::SOCKET, bits::INTERNAL | bits::APART)) {
             return Err(unsuitable("or this one is no connection"));
         }
         self.local.begin_relay(one, two);

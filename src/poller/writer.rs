@@ -79,8 +79,8 @@ pub(super) struct Line {
     token: Token,
     /// `Budget::output_per_connection`.
     most: usize,
-    /// Each write is one datagram.
-    is_of_datagrams: bool,
+    /// Each write is one datagram or record.
+    keeps_apart: bool,
     /// Held for a push or a swap, never while foreign code runs.
     queue: Mutex<Queue>,
     /// Whether the poller has something to collect. Written under the lock.
@@ -238,7 +238,7 @@ impl Line {
             queue.stage = Stage::Overflown;
             return (Some(bytes), Err(too_much(self.most)));
         }
-        if self.is_of_datagrams {
+        if self.keeps_apart {
             queue.outbox.push_apart(bytes);
             return (None, Ok(()));
         }
@@ -391,7 +391,7 @@ impl EvContext<'_> {
         let line = Line {
             token: self.connection.token,
             most: self.local.budget.output_per_connection,
-            is_of_datagrams: self.connection.has(bits::DATAGRAMS),
+            keeps_apart: self.connection.has(bits::APART),
             queue: Mutex::new(Queue { outbox: Outbox::default(), stage }),
             is_waiting: AtomicBool::new(false),
             unsent: AtomicUsize::new(0),

@@ -152,6 +152,13 @@ impl Epoll {
         Ok(Epoll { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
     }
 
+    /// Whether every instance would refuse `fd`, and with which error: EPERM for a regular file.
+    pub(crate) fn try_with(fd: BorrowedFd<'_>) -> io::Result<()> {
+        // Without a descriptor for the question, whoever registers it gets the answer.
+        let Ok(epoll) = Epoll::new() else { return Ok(()) };
+        epoll.add(fd, Token::from_bits(0), Mask::QUIET)
+    }
+
     /// The instance's own descriptor: readable when it has events.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         std::os::fd::AsFd::as_fd(&self.fd)

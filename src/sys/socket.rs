@@ -202,6 +202,8 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
 pub(crate) enum Kind {
     /// Bytes, which come to an end.
     Stream,
+    /// Messages in order, which come to an end.
+    Records,
     /// Messages, of which one may be empty.
     Datagrams,
 }
@@ -209,8 +211,11 @@ pub(crate) enum Kind {
 /// What `fd` carries; None if it is not a socket.
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> Option<Kind> {
     let of = SockRef::from(&fd).r#type().ok()?;
-    let is_stream = of == Type::STREAM || of == Type::SEQPACKET;
-    Some(if is_stream { Kind::Stream } else { Kind::Datagrams })
+    Some(match of {
+        Type::STREAM => Kind::Stream,
+        Type::SEQPACKET => Kind::Records,
+        _ => Kind::Datagrams,
+    })
 }
 
 /// Takes away what would make the close of the socket with the number `fd` wait: SO_LINGER with a

@@ -154,3 +154,10 @@ pub(crate) fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
     }
     Ok(count.max(0) as usize)
 }
+
+/// Whether `fd` is open for writing only: fcntl(2).
+pub(crate) fn is_write_only(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: takes no pointers; the descriptor is open while borrowed.
+    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_ACCMODE == libc::O_WRONLY
+}
