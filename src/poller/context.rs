@@ -100,9 +100,9 @@ impl<'a> EvContext<'a> {
         self.fd.as_ref().map(AsFd::as_fd).ok_or_else(taken)
     }
 
-    /// The descriptor, for system calls that there is no method for. Whoever has seen it may hold a
-    /// duplicate, so from now on the connection's close is a plain one: if bytes of the peer are left
-    /// unread then, the kernel answers them with a reset.
+    /// The descriptor, for system calls that there is no method for. From now on somebody else may
+    /// hold the same socket, so a close leaves it as it is: the connection is not listened to for
+    /// `Budget::close_linger`, and a peer that is still sending may lose our last words.
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }

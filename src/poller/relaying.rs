@@ -114,7 +114,8 @@ impl EvContext<'_> {
     ///
     /// # Errors
     /// `other` is this connection itself, has not been opened yet, is ending or gone, or relays
-    /// already; so does this one; or one of them is no socket. Then nothing has changed.
+    /// already; so does this one; or one of them is no socket that carries a stream. Then nothing
+    /// has changed.
     pub fn relay(&mut self, other: Token) -> io::Result<()> {
         if self.connection.state() != State::Open {
             return Err(ending());
