@@ -1,12 +1,14 @@
 //! Unix sockets: streams and datagrams behave as their peers of std do, and as TCP does here.
 
-#![allow(unsafe_code)] // For signal(2).
+#![allow(unsafe_code)] // For signal(2) and sendmsg(2).
 mod common;
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net as std_unix;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
@@ -16,6 +18,7 @@ use common::{PATIENCE, within_patience};
 use corepoll::net::{UnixDatagram, UnixListener, UnixStream};
 use corepoll::{block_on, spawn_local};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt, StreamExt, poll};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 /// A folder that goes with its test.
 struct Folder(PathBuf);
@@ -114,6 +117,91 @@ fn abstract_addresses_work_both_ways() {
         assert_eq!(&*server.read_chunk().await?, b"x");
         Ok(())
     });
+}
+
+/// The kernel takes a path of 108 bytes, of which std makes no address.
+#[test]
+fn a_peer_with_the_longest_of_paths_is_accepted() {
+    let folder = Folder::new();
+    let at = folder.file("listener");
+    let mut longest = folder.file("x").into_os_string().into_vec();
+    longest.resize(108, b'x');
+    in_a_poller(|| async move {
+        let listener = UnixListener::bind(&at)?;
+        let longest = whole_path(&longest)?;
+        let client = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        client.bind(&longest)?;
+        client.connect(&SockAddr::unix(&at)?)?;
+        let (server, _) = listener.accept().await?;
+        (&client).write_all(b"hello")?;
+        assert_eq!(&*server.read_chunk().await?, b"hello");
+        server.peer_addr()?;
+        Ok(())
+    });
+}
+
+/// An address whose path fills it to the last byte.
+fn whole_path(path: &[u8]) -> io::Result<SockAddr> {
+    // SAFETY: the storage has room for a sockaddr_un, all zeros is a valid one, and the length is
+    // the whole of it.
+    let ((), address) = unsafe {
+        SockAddr::try_init(|storage, length| {
+            let address = &mut *storage.cast::<libc::sockaddr_un>();
+            address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+            for (to, from) in address.sun_path.iter_mut().zip(path) {
+                *to = *from as libc::c_char;
+            }
+            *length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+            Ok(())
+        })
+    }?;
+    Ok(address)
+}
+
+/// A read ends where a descriptor was sent along: what comes behind it is no other event.
+#[test]
+fn bytes_behind_a_descriptor_are_read() {
+    in_a_poller(|| async {
+        let (mut ours, mut peer) = stream_and_peer()?;
+        send_with_descriptor(&peer, b"hel", &std::fs::File::open("/dev/null")?)?;
+        peer.write_all(b"lo")?;
+        ours.readable().await?;
+        // The events of the beginning have come.
+        ours.writable().await?;
+        let mut bytes = [0; 64];
+        let mut got = Vec::new();
+        while got.len() < 5 {
+            let count = ours.read(&mut bytes).await?;
+            got.extend_from_slice(&bytes[..count]);
+        }
+        assert_eq!(got, b"hello");
+        Ok(())
+    });
+}
+
+/// sendmsg(2) with SCM_RIGHTS.
+fn send_with_descriptor(to: &impl AsFd, bytes: &[u8], descriptor: &impl AsFd) -> io::Result<()> {
+    let size = size_of::<libc::c_int>();
+    let mut control = [0u64; 8];
+    let mut slice =
+        libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: all zeros is a valid msghdr; `control` is aligned and has room for one descriptor,
+    // and every pointer is to a local that outlives the call.
+    let sent = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut slice;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(size as u32) as _;
+        let header = libc::CMSG_FIRSTHDR(&message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(size as u32) as _;
+        let place = libc::CMSG_DATA(header).cast::<libc::c_int>();
+        place.write_unaligned(descriptor.as_fd().as_raw_fd());
+        libc::sendmsg(to.as_fd().as_raw_fd(), &message, libc::MSG_NOSIGNAL)
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 #[test]

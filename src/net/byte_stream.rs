@@ -98,8 +98,7 @@ impl Socket {
     }
 
     fn read_vectored(&self, fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let asked = bufs.iter().map(|buf| buf.len()).sum();
-        let count = stream::recv_vectored(fd, bufs)?;
+        let (count, asked) = stream::recv_vectored(fd, bufs)?;
         self.note_read(count, asked)?;
         Ok(count)
     }

@@ -26,17 +26,21 @@ pub(super) fn to_kernel(address: &SocketAddr) -> io::Result<SockAddr> {
 }
 
 impl Address for SocketAddr {
-    /// A path, an abstract name, or none.
+    /// A path, an abstract name, or none. A path of 108 bytes, which the kernel takes and std doesn't,
+    /// comes out as none: how a peer names itself must not be an error of ours.
     fn from_kernel(address: &SockAddr) -> io::Result<SocketAddr> {
-        if let Some(path) = address.as_pathname() {
-            return SocketAddr::from_pathname(path);
-        }
-        match address.as_abstract_namespace() {
-            Some(name) => SocketAddr::from_abstract_name(name),
-            // The empty path is no name.
-            None => SocketAddr::from_pathname(""),
-        }
+        let known = match (address.as_pathname(), address.as_abstract_namespace()) {
+            (Some(path), _) => SocketAddr::from_pathname(path),
+            (None, Some(name)) => SocketAddr::from_abstract_name(name),
+            (None, None) => unnamed(),
+        };
+        known.or_else(|_| unnamed())
     }
+}
+
+fn unnamed() -> io::Result<SocketAddr> {
+    // The empty path is no name.
+    SocketAddr::from_pathname("")
 }
 
 /// What `operation` does with the socket at `path`; an error tells what was done, and to what.

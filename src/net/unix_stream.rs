@@ -54,9 +54,15 @@ pub struct UnixStream {
 }
 
 impl UnixStream {
+    fn of(socket: Socket) -> UnixStream {
+        // A read ends where a descriptor was sent along, whatever comes behind it.
+        socket.registered.distrust_short_reads();
+        UnixStream { socket: socket.of_a_stream() }
+    }
+
     /// Wraps a non-blocking socket that is ours alone.
     pub(super) fn from_fd(fd: OwnedFd, what: &str) -> io::Result<UnixStream> {
-        Ok(UnixStream { socket: Socket::new(fd, what)?.of_a_stream() })
+        Ok(UnixStream::of(Socket::new(fd, what)?))
     }
 
     /// Connects to the socket at `path`. While the listener's backlog is full, it waits.
@@ -141,8 +147,7 @@ impl UnixStream {
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
         let made = std::os::unix::net::UnixStream::pair()?;
         let (one, other) = Socket::pair(made, "UnixStream::pair")?;
-        let stream = |socket: Socket| UnixStream { socket: socket.of_a_stream() };
-        Ok((stream(one), stream(other)))
+        Ok((UnixStream::of(one), UnixStream::of(other)))
     }
 
     /// Takes a socket of std's over, blocking or not.
@@ -163,7 +168,7 @@ impl UnixStream {
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<UnixStream> {
         let socket = Socket::from_std(stream, "UnixStream::from_std")?;
-        Ok(UnixStream { socket: socket.of_a_stream() })
+        Ok(UnixStream::of(socket))
     }
 
     /// Gives the socket to std. It stays non-blocking.

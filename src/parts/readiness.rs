@@ -29,6 +29,12 @@ impl Direction {
     const fn waits(self) -> u32 {
         self.ready() << 1
     }
+
+    /// The bit that says that `ready` is a guess: no event has come yet.
+    #[inline]
+    const fn guessed(self) -> u32 {
+        self.ready() << 6
+    }
 }
 
 /// The end of a stream or urgent data has been reported: a read that comes back short may have
@@ -36,17 +42,20 @@ impl Direction {
 const DISTRUST_SHORT: u32 = 1 << 4;
 /// Somebody may be waiting in the list.
 const LISTED: u32 = 1 << 5;
+/// What is said of either direction is a guess.
+const GUESSED: u32 = Direction::Read.guessed() | Direction::Write.guessed();
 
 /// Readiness of one edge-triggered descriptor, for the tasks of its poller.
 ///
-/// A new descriptor counts as ready for everything: the first system call finds out. A bit goes
-/// off when a call would block, and on again with the next event.
+/// A new descriptor counts as ready for everything to whoever reads and writes: the first system
+/// call finds out. Who only waits isn't given a guess: the first event says how it is. Readiness
+/// goes off when a call would block, and on again with the next event.
 ///
 /// Each direction has one slot for the future that reads or writes the stream, which the last
 /// one to poll has; and all share a list for futures that only wait, of which there may be many.
 pub(crate) struct Readiness {
-    /// For each direction whether it is ready and whether somebody waits in its slot, and the two
-    /// bits above.
+    /// For each direction whether it is ready, whether that is a guess, and whether somebody waits in
+    /// its slot; and the two bits above.
     word: Cell<u32>,
     reader: WakerSlot,
     writer: WakerSlot,
@@ -71,7 +80,7 @@ struct Waiter {
 impl Readiness {
     pub(crate) const fn new() -> Readiness {
         Readiness {
-            word: Cell::new(Direction::Read.ready() | Direction::Write.ready()),
+            word: Cell::new(Direction::Read.ready() | Direction::Write.ready() | GUESSED),
             reader: WakerSlot::new(),
             writer: WakerSlot::new(),
             waiters: OnceCell::new(),
@@ -110,7 +119,7 @@ impl Readiness {
     /// A call in this direction would have blocked.
     #[inline]
     pub(crate) fn clear(&self, direction: Direction) {
-        self.turn_off(direction.ready());
+        self.turn_off(direction.ready() | direction.guessed());
     }
 
     /// A read came back short. Saves the next one, unless an end or urgent data has been reported:
@@ -130,7 +139,7 @@ impl Readiness {
         let word = self.word.get();
         let woken = word & (ready << 1);
         let wakes = |direction: Direction| woken & direction.waits() != 0;
-        if word & LISTED != 0
+        if word & (LISTED | GUESSED) != 0
             || (wakes(Direction::Read) && !self.reader.wake_task())
             || (wakes(Direction::Write) && !self.writer.wake_task())
         {
@@ -142,15 +151,20 @@ impl Readiness {
 
     /// An event has come: sets the bits. Whoever waits is to be woken next.
     pub(crate) fn set(&self, readable: bool, writable: bool, trust_short: bool) {
-        if readable {
-            self.turn_on(Direction::Read.ready());
-        }
-        if writable {
-            self.turn_on(Direction::Write.ready());
+        for (is_ready, direction) in [(readable, Direction::Read), (writable, Direction::Write)] {
+            if is_ready {
+                self.turn_on(direction.ready());
+                self.turn_off(direction.guessed());
+            }
         }
         if !trust_short {
-            self.turn_on(DISTRUST_SHORT);
+            self.distrust_short_reads();
         }
+    }
+
+    /// From now on a short read says nothing of what is left.
+    pub(crate) fn distrust_short_reads(&self) {
+        self.turn_on(DISTRUST_SHORT);
     }
 
     /// Wakes who waits in the slots of the directions. Nothing of ours is borrowed meanwhile, and
@@ -204,14 +218,14 @@ impl Readiness {
         self.turn_on(direction.waits());
     }
 
-    /// Waits in the list; `key` is the future's place in it.
+    /// Waits in the list, until readiness is known; `key` is the future's place in it.
     pub(crate) fn poll_listed(
         &self,
         cx: &mut Context<'_>,
         direction: Direction,
         key: &mut Option<u64>,
     ) -> Poll<()> {
-        if self.is_ready(direction) {
+        if self.is_ready(direction) && !self.has(direction.guessed()) {
             return Poll::Ready(());
         }
         let waker = cx.waker().clone();

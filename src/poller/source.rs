@@ -278,6 +278,11 @@ impl Registration {
         }
     }
 
+    /// Reads from this kind of descriptor stop short although there is more.
+    pub(crate) fn distrust_short_reads(&self) {
+        self.source.readiness.distrust_short_reads();
+    }
+
     /// A read came back short.
     #[inline]
     pub(crate) fn short_read(&self) {

@@ -60,20 +60,24 @@ pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::R
         .inspect(|count| meter::bytes_out(*count))
 }
 
-/// recvmsg(2) into `slices`, at most as many as the kernel takes at once.
+/// recvmsg(2) into the first of `slices`, as many as the kernel takes at once: how many bytes came,
+/// and for how many there was room.
 pub(crate) fn recv_vectored(
     fd: BorrowedFd<'_>,
     slices: &mut [IoSliceMut<'_>],
-) -> io::Result<usize> {
+) -> io::Result<(usize, usize)> {
+    let taken = slices.len().min(libc::UIO_MAXIOV as usize);
+    let room = slices[..taken].iter().map(|slice| slice.len()).sum();
     // SAFETY: all zeros is a valid msghdr: no address, no control data.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = slices.as_mut_ptr().cast();
-    message.msg_iovlen = slices.len().min(libc::UIO_MAXIOV as usize) as _;
+    message.msg_iovlen = taken as _;
     let flags = libc::MSG_DONTWAIT as usize;
     let arguments = [fd.as_raw_fd() as usize, &raw mut message as usize, flags, 0, 0, 0];
     // SAFETY: `message` names `msg_iovlen` slices that are writable for their lengths.
-    checked(unsafe { syscall(libc::SYS_recvmsg, arguments) })
-        .inspect(|count| meter::bytes_in(*count))
+    let count = checked(unsafe { syscall(libc::SYS_recvmsg, arguments) })?;
+    meter::bytes_in(count);
+    Ok((count, room))
 }
 
 /// read(2), for descriptors that are not sockets. They are non-blocking.
