@@ -151,6 +151,38 @@ fn missed_ticks_are_made_up_for_as_they_should() {
 }
 
 #[test]
+fn a_late_tick_delays_the_next_one_where_that_was_chosen() {
+    block_on(async {
+        time::pause();
+        let start = time::now();
+        let mut beats =
+            [MissedTickBehavior::Burst, MissedTickBehavior::Skip, MissedTickBehavior::Delay].map(
+                |behavior| {
+                    let mut beat = time::interval(DAY);
+                    beat.set_missed_tick_behavior(behavior);
+                    beat
+                },
+            );
+        for beat in &mut beats {
+            beat.tick().await;
+        }
+        // Late, but within its period: nobody has missed a tick.
+        time::advance(DAY * 3 / 2).await;
+        for beat in &mut beats {
+            assert_eq!(beat.tick().await, start + DAY);
+        }
+        let [burst, skip, delay] = &mut beats;
+        assert_eq!(burst.tick().await, start + 2 * DAY);
+        assert_eq!(skip.tick().await, start + 2 * DAY);
+        assert_eq!(delay.tick().await, start + DAY * 5 / 2);
+        // A little late is what any machine is: the beat stays.
+        time::advance(DAY + Duration::from_millis(5)).await;
+        assert_eq!(delay.tick().await, start + DAY * 7 / 2);
+        assert_eq!(delay.tick().await, start + DAY * 9 / 2);
+    });
+}
+
+#[test]
 fn handlers_timers_go_by_the_same_clock() {
     struct Daily(Instant, Rc<Cell<u32>>);
     impl EvHandler for Daily {

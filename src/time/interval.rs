@@ -9,6 +9,9 @@ use crate::task::coop;
 
 use super::sleep::{Sleep, sleep, sleep_until};
 
+/// How late a tick may be and count as punctual, or else every one would move the beat.
+const PUNCTUAL: Duration = Duration::from_millis(5);
+
 /// What an interval does about ticks that nobody was there for.
 ///
 /// ```
@@ -25,7 +28,8 @@ pub enum MissedTickBehavior {
     /// They come one right after the other, until the beat is caught up with.
     #[default]
     Burst,
-    /// The beat begins anew from the late tick.
+    /// The beat begins anew from the late tick: from one tick to the next it is a period at least.
+    /// A tick counts as late here when it is by 5 ms, or by a period: less is what any machine takes.
     Delay,
     /// They are left out; the beat stays.
     Skip,
@@ -137,7 +141,9 @@ impl Interval {
         let next = clock::after(due, self.period);
         let now = clock::now();
         match self.missed {
-            MissedTickBehavior::Delay if now > next => clock::after(now, self.period),
+            MissedTickBehavior::Delay if now > next.min(clock::after(due, PUNCTUAL)) => {
+                clock::after(now, self.period)
+            }
             MissedTickBehavior::Skip if now > next => {
                 let period = u64::try_from(self.period.as_nanos()).unwrap_or(clock::NEVER).max(1);
                 now.saturating_add(period - (now - due) % period)
