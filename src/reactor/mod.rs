@@ -11,6 +11,7 @@ pub use running::{Running, Shutdown};
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use crate::poller::{self, PollerSeed};
@@ -159,22 +160,17 @@ impl Reactor {
     ///
     /// # Panics
     /// If this thread is inside a poller; and with whatever `future` panics with, after the
-    /// shutdown has been asked for.
+    /// shutdown.
     pub fn run_until<F: Future>(self, future: F) -> io::Result<F::Output> {
-        struct ShutDown(ReactorHandle);
-        impl Drop for ShutDown {
-            fn drop(&mut self) {
-                if !self.0.is_shutting_down() {
-                    self.0.shutdown(Duration::ZERO);
-                }
-            }
-        }
         let running = self.start()?;
-        let shut_down = ShutDown(running.handle());
-        let output = poller::block_on(future);
-        drop(shut_down);
-        running.join()?;
-        Ok(output)
+        let handle = running.handle();
+        let output = catch_unwind(AssertUnwindSafe(|| poller::block_on(future)));
+        if !handle.is_shutting_down() {
+            handle.shutdown(Duration::ZERO);
+        }
+        let joined = running.join();
+        let output = output.unwrap_or_else(|panic| resume_unwind(panic));
+        joined.map(|_| output)
     }
 }
 
