@@ -175,6 +175,7 @@ mod signatures {
     fn debug<T: std::fmt::Debug>() {}
     fn send<T: Send>() {}
     fn send_and_sync<T: Send + Sync>() {}
+    fn error_like_others<T: std::error::Error + Send + Sync + 'static>() {}
     fn copied_and_compared<T: Copy + Eq + std::hash::Hash + std::fmt::Debug>() {}
 
     #[test]
@@ -189,6 +190,8 @@ mod signatures {
         send::<RemoteJoinHandle<u8>>();
         send::<PollerBound<std::rc::Rc<u8>>>();
         send_and_sync::<(JoinError, CloseReason)>();
+        error_like_others::<JoinError>();
+        error_like_others::<time::Elapsed>();
         copied_and_compared::<Token>();
         copied_and_compared::<TimerId>();
         debug::<(Reactor, Builder, Budget, Placement, ReactorHandle, PollerHandle, Running)>();
@@ -196,6 +199,11 @@ mod signatures {
         debug::<(Acceptor, Balance, Connector, ConnectPool, Pooled, LocalPoller, JoinError)>();
         debug::<(JoinHandle<u8>, RemoteJoinHandle<u8>, TaskGroup<u8>, AbortOnDrop<u8>)>();
         debug::<(net::TcpListener, net::TcpStream, net::ListenOptions, time::Elapsed)>();
+        debug::<(net::UdpSocket, net::UnixListener, net::UnixStream, net::UnixDatagram)>();
+        debug::<(net::AsyncFd<File>, net::OwnedReadHalf, net::OwnedWriteHalf, net::ReuniteError)>();
+        debug::<(net::ReadHalf<'_>, net::WriteHalf<'_>, net::Incoming<'_>, corepoll::io::Relayed)>(
+        );
+        debug::<(time::Sleep, time::Interval, PollerBound<u8>, PollerStats)>();
     }
 
     /// With both implementations, `A` can't be inferred: it compiles only for what is not Send.
