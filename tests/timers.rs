@@ -3,10 +3,11 @@
 
 mod common;
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -529,6 +530,33 @@ fn a_sleep_may_move_between_pollers() {
     }));
     drop(armed.unwrap());
     server.on_poller(|| with_local(|_: &mut u8| ()));
+}
+
+/// A `Sleep` may be shared between threads: whoever resets it, the task that waits hears of it.
+#[test]
+fn a_sleep_that_is_reset_from_elsewhere_waits_for_its_new_deadline() {
+    let server = Server::start(1);
+    let (waits, is_waiting) = mpsc::channel();
+    let sleep = Arc::new(Mutex::new(time::sleep(Duration::from_secs(3600))));
+    let task = server.poller().spawn_on({
+        let sleep = sleep.clone();
+        move || {
+            poll_fn(move |cx| {
+                let elapsed = Pin::new(&mut *sleep.lock().unwrap()).poll(cx);
+                waits.send(()).unwrap();
+                elapsed
+            })
+        }
+    });
+    let mut deadline = Instant::now();
+    // Later, earlier, and due, each when it waits.
+    for delay in [Duration::from_secs(7200), Duration::from_secs(1000), Duration::from_millis(2)] {
+        is_waiting.recv_timeout(PATIENCE).unwrap();
+        deadline = Instant::now() + delay;
+        Pin::new(&mut *sleep.lock().unwrap()).reset(deadline);
+    }
+    within_patience(move || block_on(task).unwrap());
+    assert!(Instant::now() >= deadline);
 }
 
 #[test]

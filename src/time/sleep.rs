@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::base::token::Token;
 use crate::poller::local::{Expiry, Local};
 use crate::sys::clock;
-use crate::task::{HomeRef, drop_quietly};
+use crate::task::{HomeRef, call_quietly, drop_quietly};
 
 /// Waits until `duration` has passed from now.
 ///
@@ -103,7 +103,8 @@ impl Sleep {
 
     /// Makes it due at `deadline` instead; a store, when that is later.
     ///
-    /// A task that waits already goes on waiting, for the new deadline.
+    /// A task that waits already goes on waiting, for the new deadline; also when it waits in
+    /// another poller than the one in which this is called.
     ///
     /// ```
     /// use corepoll::{block_on, time};
@@ -132,8 +133,9 @@ impl Sleep {
         let is_moved = armed.home.is_current()
             && Local::with_current(|local| local.reset(armed.timer, deadline)) == Some(true);
         if !is_moved {
-            // It has fired, or waits in another poller: the next poll arms it.
-            self.disarm();
+            // It has fired, or waits in another poller, where the task is woken: the next poll arms
+            // it.
+            self.disarm(wake);
         }
     }
 
@@ -150,7 +152,7 @@ impl Sleep {
                 return Poll::Pending;
             }
             // It has fired, or waits in another poller.
-            self.disarm();
+            self.disarm(drop_quietly);
         }
         if clock::now() >= self.deadline {
             return Poll::Ready(());
@@ -160,19 +162,23 @@ impl Sleep {
         Poll::Pending
     }
 
-    /// Takes the timer away, in whichever poller it is.
-    fn disarm(&mut self) {
+    /// Takes the timer away, in whichever poller it is; there `then` gets what it carried.
+    fn disarm(&mut self, then: fn(Option<Expiry>)) {
         let Some(Armed { home, timer }) = self.armed.take() else { return };
+        let disarm = move || then(Local::with_current(|local| local.disarm(timer)).flatten());
         if home.is_current() {
-            match Local::with_current(|local| local.disarm(timer)).flatten() {
-                // Of our tasks' wakers, and of none at all, nothing foreign is dropped.
-                Some(Expiry::Task(waker)) => drop_quietly(waker),
-                other => debug_assert!(other.is_none(), "the timers of tasks carry wakers"),
-            }
+            disarm();
         } else {
             // If that poller has ended, so has its timer.
-            let _ = home.post(move || drop(Local::current().and_then(|it| it.disarm(timer))));
+            let _ = home.post(disarm);
         }
+    }
+}
+
+/// Wakes the task of a timer that was taken away.
+fn wake(taken: Option<Expiry>) {
+    if let Some(Expiry::Task(waker)) = taken {
+        call_quietly(|| waker.wake());
     }
 }
 
@@ -191,7 +197,7 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        self.disarm();
+        self.disarm(drop_quietly);
     }
 }
 
