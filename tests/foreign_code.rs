@@ -287,6 +287,28 @@ fn a_destructor_may_spawn_at_completion_and_at_the_pollers_end() {
 }
 
 #[test]
+fn cached_values_whose_destructors_make_each_other_do_not_keep_a_poller_from_ending() {
+    #[derive(Default)]
+    struct Egg;
+    #[derive(Default)]
+    struct Hen;
+    impl Drop for Egg {
+        fn drop(&mut self) {
+            with_local(|_: &mut Hen| {});
+        }
+    }
+    impl Drop for Hen {
+        fn drop(&mut self) {
+            with_local(|_: &mut Egg| {});
+        }
+    }
+    within_patience(|| block_on(async { with_local(|_: &mut Hen| {}) }));
+    let server = Server::start(1);
+    server.on_poller(|| with_local(|_: &mut Egg| {}));
+    within_patience(|| server.stop(Duration::ZERO));
+}
+
+#[test]
 fn a_destructor_that_panics_costs_nobody_else_anything() {
     let dropped = Arc::new(AtomicUsize::new(0));
     let server = Server::start(1);

@@ -68,6 +68,10 @@ pub(crate) enum Expiry {
     Turn,
 }
 
+/// Cached values that are dropped at the end, those that the destructors make anew included. Far
+/// more than there are types in a program; but two that make each other must come to an end.
+const MOST_LAST_VALUES: usize = 10_000;
+
 thread_local! {
     /// The poller of this thread, while it runs.
     ///
@@ -320,9 +324,10 @@ impl Local {
         let timers = self.timers.take();
         // One at a time: each drop is foreign code.
         timers.into_payloads().for_each(drop_quietly);
-        while let Some(value) = self.cache.pop() {
+        for value in std::iter::from_fn(|| self.cache.pop()).take(MOST_LAST_VALUES) {
             drop_quietly(value);
         }
+        std::iter::from_fn(|| self.cache.pop()).for_each(std::mem::forget);
         drop_quietly(self.starved.take());
     }
 
