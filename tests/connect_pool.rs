@@ -528,6 +528,18 @@ fn unix_sockets_can_be_pooled() {
         assert_eq!(counts(&pool), (1, 1, 0));
         let (mut other, _) = listener.accept().expect("it connects");
         other.read_exact(&mut [0; 2]).expect("both came on one connection");
+
+        // A read ends where a descriptor was sent along: what comes behind it is no other event.
+        let stream = pool.get().await.expect("it is idle");
+        let null = std::fs::File::open("/dev/null").expect("it is always there");
+        common::send_with_descriptor(&other, b"hel", &null).expect("there is room");
+        other.write_all(b"lo").expect("there is room");
+        stream.readable().await.expect("the poller lives");
+        let mut got = Vec::new();
+        while got.len() < 5 {
+            got.extend_from_slice(&stream.read_chunk().await.expect("there is more"));
+        }
+        assert_eq!(got, b"hello");
         std::fs::remove_file(&path).expect("it was there");
     });
 }

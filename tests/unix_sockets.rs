@@ -1,12 +1,11 @@
 //! Unix sockets: streams and datagrams behave as their peers of std do, and as TCP does here.
 
-#![allow(unsafe_code)] // For signal(2) and sendmsg(2).
+#![allow(unsafe_code)] // For signal(2) and bind(2).
 mod common;
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net as std_unix;
@@ -14,7 +13,7 @@ use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{PATIENCE, within_patience};
+use common::{PATIENCE, send_with_descriptor, within_patience};
 use corepoll::net::{UnixDatagram, UnixListener, UnixStream};
 use corepoll::{block_on, spawn_local};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt, StreamExt, poll};
@@ -177,31 +176,6 @@ fn bytes_behind_a_descriptor_are_read() {
         assert_eq!(got, b"hello");
         Ok(())
     });
-}
-
-/// sendmsg(2) with SCM_RIGHTS.
-fn send_with_descriptor(to: &impl AsFd, bytes: &[u8], descriptor: &impl AsFd) -> io::Result<()> {
-    let size = size_of::<libc::c_int>();
-    let mut control = [0u64; 8];
-    let mut slice =
-        libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    // SAFETY: all zeros is a valid msghdr; `control` is aligned and has room for one descriptor,
-    // and every pointer is to a local that outlives the call.
-    let sent = unsafe {
-        let mut message: libc::msghdr = std::mem::zeroed();
-        message.msg_iov = &raw mut slice;
-        message.msg_iovlen = 1;
-        message.msg_control = control.as_mut_ptr().cast();
-        message.msg_controllen = libc::CMSG_SPACE(size as u32) as _;
-        let header = libc::CMSG_FIRSTHDR(&message);
-        (*header).cmsg_level = libc::SOL_SOCKET;
-        (*header).cmsg_type = libc::SCM_RIGHTS;
-        (*header).cmsg_len = libc::CMSG_LEN(size as u32) as _;
-        let place = libc::CMSG_DATA(header).cast::<libc::c_int>();
-        place.write_unaligned(descriptor.as_fd().as_raw_fd());
-        libc::sendmsg(to.as_fd().as_raw_fd(), &message, libc::MSG_NOSIGNAL)
-    };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::fs;
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -99,6 +100,36 @@ pub fn closed_port() -> (String, socket2::Socket) {
     socket.bind(&any.into()).expect("a free port");
     let addr = socket.local_addr().expect("it is bound").as_socket().expect("an IP socket");
     (addr.to_string(), socket)
+}
+
+/// Sends `bytes` and a descriptor with them: SCM_RIGHTS of unix(7).
+#[allow(unsafe_code)]
+pub fn send_with_descriptor(
+    to: &impl AsFd,
+    bytes: &[u8],
+    descriptor: &impl AsFd,
+) -> io::Result<()> {
+    let size = size_of::<libc::c_int>();
+    let mut control = [0u64; 8];
+    let mut slice =
+        libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: all zeros is a valid msghdr; `control` is aligned and has room for one descriptor,
+    // and every pointer is to a local that outlives the call.
+    let sent = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut slice;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(size as u32) as _;
+        let header = libc::CMSG_FIRSTHDR(&message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(size as u32) as _;
+        let place = libc::CMSG_DATA(header).cast::<libc::c_int>();
+        place.write_unaligned(descriptor.as_fd().as_raw_fd());
+        libc::sendmsg(to.as_fd().as_raw_fd(), &message, libc::MSG_NOSIGNAL)
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 // ---- reactors ----

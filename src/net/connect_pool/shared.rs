@@ -288,6 +288,10 @@ impl Shared {
 
     /// A good connection goes to the first who waits, or is idle.
     pub(super) fn offer(self: &Rc<Self>, stream: TcpStream) {
+        if self.name.starts_with("unix:") {
+            // A read ends where a descriptor was sent along, whatever comes behind it.
+            stream.registered().distrust_short_reads();
+        }
         let Some(stream) = self.serve(Ok(stream)) else { return };
         let (Ok(stream), Some(home)) = (stream, self.home()) else { return };
         if self.handles.get() == 0 {
