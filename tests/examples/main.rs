@@ -8,6 +8,7 @@ mod connect_pool;
 mod download;
 mod echo;
 mod embed;
+mod ends;
 mod frame;
 mod http_manners;
 mod proxy;

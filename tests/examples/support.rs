@@ -89,6 +89,11 @@ impl Server {
         peak.trim().strip_suffix(" kB").expect("a unit").parse::<usize>().expect("a number") * 1024
     }
 
+    /// Whether it has not ended yet.
+    pub fn goes_on(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_none()
+    }
+
     /// How it ends, having printed nothing more.
     pub fn wait(self) -> ExitStatus {
         let printed = self.output.recv_timeout(PATIENCE);
@@ -148,6 +153,18 @@ pub fn send_until_held_back<Piece: AsRef<[u8]>>(
         stream.shutdown(Shutdown::Write).expect("ends");
     });
     (sending, held_back)
+}
+
+/// Raises this process's limit of open descriptors as far as that is allowed; what it starts
+/// inherits it.
+#[allow(unsafe_code)]
+pub fn allow_many_descriptors() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) }, 0);
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is readable.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
 }
 
 /// The command that runs an example.
