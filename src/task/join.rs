@@ -7,6 +7,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::ptr::NonNull;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::base::sync::Cell;
@@ -27,33 +28,34 @@ use super::waker;
 ///     assert!(task.await.unwrap_err().is_cancelled());
 /// });
 /// ```
+///
+/// It is `Send` and `Sync`, so that `?` takes it into whatever carries errors:
+///
+/// ```
+/// use corepoll::{block_on, spawn_local};
+/// use std::error::Error;
+///
+/// fn sum() -> Result<i32, Box<dyn Error + Send + Sync>> {
+///     Ok(block_on(async { spawn_local(async { 2 + 3 }).await })?)
+/// }
+/// assert_eq!(sum().unwrap(), 5);
+/// ```
 pub struct JoinError {
-    /// What the panic carried; None if the task was cancelled.
-    panic: Option<Payload>,
+    /// What the panic carried; None if the task was cancelled. A panic's payload need not be Sync,
+    /// and an error should be: behind the lock it is. In a box, so that the error, for which each
+    /// task has room, is one word.
+    panic: Option<Box<Mutex<Payload>>>,
 }
 
-/// What a panic carried.
-struct Payload(Box<dyn Any + Send + 'static>);
-
-// SAFETY: all that a shared payload is asked for is its message, and what that may be, `&'static
-// str` or `String`, is Sync; anything else is only compared by its type.
-unsafe impl Sync for Payload {}
-
-impl Payload {
-    /// The panic's message, if it has one.
-    fn message(&self) -> Option<&str> {
-        let text = self.0.downcast_ref::<&'static str>().copied();
-        text.or_else(|| self.0.downcast_ref::<String>().map(String::as_str))
-    }
-}
+type Payload = Box<dyn Any + Send + 'static>;
 
 impl JoinError {
     pub(crate) fn cancelled() -> JoinError {
         JoinError { panic: None }
     }
 
-    pub(crate) fn panicked(payload: Box<dyn Any + Send + 'static>) -> JoinError {
-        JoinError { panic: Some(Payload(payload)) }
+    pub(crate) fn panicked(payload: Payload) -> JoinError {
+        JoinError { panic: Some(Box::new(Mutex::new(payload))) }
     }
 
     /// Whether the task panicked.
@@ -99,16 +101,24 @@ impl JoinError {
     /// # Panics
     /// If the task was cancelled instead.
     pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
-        self.panic.expect("into_panic of a task that did not panic, but was cancelled").0
+        let panic = self.panic.expect("into_panic of a task that did not panic, but was cancelled");
+        panic.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a panic says of itself, if that is text.
+fn message(payload: &(dyn Any + Send)) -> Option<&str> {
+    let text = payload.downcast_ref::<&'static str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.panic.as_ref().map(Payload::message) {
-            None => f.write_str("task was cancelled"),
-            Some(Some(message)) => write!(f, "task panicked: {message}"),
-            Some(None) => f.write_str("task panicked"),
+        let Some(panic) = &self.panic else { return f.write_str("task was cancelled") };
+        let payload = panic.lock().unwrap_or_else(PoisonError::into_inner);
+        match message(&**payload) {
+            Some(message) => write!(f, "task panicked: {message}"),
+            None => f.write_str("task panicked"),
         }
     }
 }
@@ -123,7 +133,7 @@ impl std::error::Error for JoinError {}
 
 impl From<JoinError> for io::Error {
     fn from(error: JoinError) -> io::Error {
-        io::Error::other(error.to_string())
+        io::Error::other(error)
     }
 }
 
