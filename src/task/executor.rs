@@ -14,7 +14,7 @@ use super::home::{Bell, Home, HomeRef, OwnerSide};
 use super::inbox::Node;
 use super::join::{JoinError, JoinHandle};
 use super::raw::call_quietly;
-use super::{current, raw};
+use super::{current, ending, raw};
 
 /// An executor that has no thread yet. It takes mail already.
 pub(crate) struct Seed {
@@ -236,22 +236,13 @@ impl Executor {
         (self.owner().wakes.get(), self.owner().wakes_by_mail.get())
     }
 
-    /// Drops every future, and from now on every new one at once. Says how many there were.
-    /// The caller has entered.
-    pub(crate) fn cancel_tasks(&self) -> usize {
+    /// Drops every future, and from now on every new one at once; or, inside the destructor of
+    /// another one, right after that. The caller has entered.
+    pub(crate) fn cancel_tasks(&self) {
         let _running = self.start_running();
-        self.owner().closing.set(true);
-        let mut cancelled = 0;
-        loop {
-            // SAFETY: **Owner**; the borrow ends before the task is cancelled.
-            let last = unsafe { (*self.owner().tasks.get()).last().copied() };
-            let Some(task) = last else { break };
-            // SAFETY: no task is being polled, and one in the table is not complete.
-            unsafe { raw::cancel_now(task) };
-            cancelled += 1;
-        }
+        // SAFETY: no task is being polled, as `running` shows, and none will be.
+        unsafe { ending::cancel_tasks(self.owner()) };
         self.drain();
-        cancelled
     }
 
     /// Empties the run queue of tasks that are all complete.

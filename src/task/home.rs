@@ -56,8 +56,13 @@ pub(super) struct OwnerSide {
     pub(super) memory: Memory,
     /// References made (+) and dropped (-) by the owner.
     references: Cell<i64>,
-    /// The executor is ending: what is spawned now is cancelled at once.
+    /// The executor is ending: what is spawned now is cancelled.
     pub(super) closing: Cell<bool>,
+    /// Futures are being dropped because it is ending: what their destructors spawn waits until
+    /// they are through, so that the stack stays flat.
+    pub(super) cancelling: Cell<bool>,
+    /// How many more futures that such destructors spawn are dropped.
+    pub(super) late_left: Cell<usize>,
     /// Wakes that queued a task, by the owner.
     pub(super) wakes: Cell<u64>,
     /// Wakes that came by mail.
@@ -94,6 +99,8 @@ impl Home {
                 memory: Memory::new(),
                 references: Cell::new(0),
                 closing: Cell::new(false),
+                cancelling: Cell::new(false),
+                late_left: Cell::new(0),
                 wakes: Cell::new(0),
                 wakes_by_mail: Cell::new(0),
                 allowance: Cell::new(UNLIMITED),

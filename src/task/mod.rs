@@ -10,6 +10,7 @@
 //! | `job` | a closure on its way to the owner's thread |
 //! | `errand` | a call to the owner's thread that is posted again and again |
 //! | `executor` | the owner's handle: run, park, cancel |
+//! | `ending` | the end of all tasks of an executor |
 //! | `waker` | std's `Waker` over a task |
 //! | `slot` | where one future waits |
 //! | `join` | the result of a task, on its own thread |
@@ -42,6 +43,7 @@ pub(crate) mod abort;
 pub(crate) mod bound;
 pub(crate) mod coop;
 mod current;
+mod ending;
 pub(crate) mod errand;
 pub(crate) mod executor;
 pub(crate) mod group;

@@ -21,7 +21,7 @@ use super::state::{
     ABORTED, COMPLETE, HANDLE, MERGED, MOST_DRIFT, MOST_REFERENCES, OUTPUT, QUEUED, RETIRED,
     RemoteWord,
 };
-use super::{current, waker};
+use super::{current, ending, waker};
 
 /// The part of a task that doesn't depend on its future.
 #[repr(C)]
@@ -57,6 +57,8 @@ struct TaskVTable {
     panicked: unsafe fn(NonNull<Header>, Box<dyn Any + Send>),
     /// Drops the future and leaves [`JoinError::cancelled`] as the output.
     cancel: unsafe fn(NonNull<Header>),
+    /// As `cancel`, but a future that was never polled is forgotten: its destructor doesn't run.
+    forget: unsafe fn(NonNull<Header>),
     /// Drops the output.
     drop_output: unsafe fn(NonNull<Header>),
     /// The allocation.
@@ -108,6 +110,7 @@ impl<F: Future> VTableOf<F> {
             poll: poll::<F>,
             panicked: panicked::<F>,
             cancel: cancel::<F>,
+            forget: forget::<F>,
             drop_output: drop_output::<F>,
             layout,
             stage_offset: std::mem::offset_of!(Task<F>, stage),
@@ -204,7 +207,7 @@ unsafe fn begin<F: Future>(
         enter_table(side, header);
         side.enqueue(header.as_ptr());
         if side.closing.get() {
-            cancel_now(header);
+            ending::end_late(side, header);
         }
     }
     header
@@ -276,6 +279,17 @@ unsafe fn panicked<F: Future>(header: NonNull<Header>, panic: Box<dyn Any + Send
 unsafe fn cancel<F: Future>(header: NonNull<Header>) {
     // SAFETY: the caller's contract.
     unsafe { finish::<F>(header, Err(JoinError::cancelled())) };
+}
+
+/// # Safety
+/// The caller is the owner; the future has the type `F`, is in the task, and was never polled.
+unsafe fn forget<F: Future>(header: NonNull<Header>) {
+    // SAFETY: **Stage**. The future has never been polled, so it has never been pinned either: this
+    // is no more than `mem::forget`.
+    unsafe {
+        let output = &raw mut (*stage::<F>(header)).output;
+        ptr::write(output, ManuallyDrop::new(Err(JoinError::cancelled())));
+    }
 }
 
 /// Drops the future and puts the output in its place.
@@ -533,6 +547,19 @@ pub(super) unsafe fn cancel_now(header: NonNull<Header>) {
     // SAFETY: the caller's contract.
     unsafe {
         (header.as_ref().vtable().cancel)(header);
+        complete(header);
+    }
+}
+
+/// As [`cancel_now`], but the future's destructor doesn't run.
+///
+/// # Safety
+/// The caller is the owner; the task is not complete, and has never been polled.
+#[cold]
+pub(super) unsafe fn forget_now(header: NonNull<Header>) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        (header.as_ref().vtable().forget)(header);
         complete(header);
     }
 }

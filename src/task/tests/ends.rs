@@ -126,6 +126,75 @@ fn what_is_spawned_after_the_tasks_were_cancelled_is_cancelled_at_once() {
     turn(&executor);
 }
 
+/// Spawns two futures that hold one of these each, when it is dropped.
+struct Doubles(Arc<AtomicUsize>);
+
+impl Drop for Doubles {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+        for _ in 0..2 {
+            let again = Doubles(self.0.clone());
+            drop(spawn(async move { drop(again) }));
+        }
+    }
+}
+
+/// A stack of any size would overflow here, and a loop go on until the memory is full.
+#[test]
+fn destructors_that_spawn_their_own_kind_cannot_keep_the_end_from_coming() {
+    let census = Arc::new(Census::default());
+    let drops = Arc::new(AtomicUsize::new(0));
+    let executor = executor();
+    let entered = executor.enter();
+    let doubles = Doubles(drops.clone());
+    let endless = spawn(async move { drop(doubles) });
+    let guests: Vec<_> = (0..10)
+        .map(|_| {
+            let mut guest = Some(census.guest());
+            let polite = OnDrop(move || {
+                drop(spawn({
+                    let guest = guest.take();
+                    async move { drop(guest) }
+                }))
+            });
+            spawn(async move { drop(polite) })
+        })
+        .collect();
+    executor.cancel_tasks();
+    assert_eq!(executor.tasks(), 0);
+    assert_eq!(census.left(), 0, "the others are none the worse");
+    assert!(drops.load(SeqCst) > 1000);
+    let after = drops.load(SeqCst);
+    drop(spawn(async {}));
+    drop(entered);
+    drop(executor);
+    assert_eq!(drops.load(SeqCst), after);
+    assert!(joined(endless).unwrap_err().is_cancelled());
+    guests.into_iter().for_each(|task| assert!(joined(task).unwrap_err().is_cancelled()));
+}
+
+/// What a destructor spawns is there when it gets the handle, and is gone when the end is through.
+#[test]
+fn what_a_destructor_spawns_at_the_end_is_dropped_after_it() {
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let executor = executor();
+    let _entered = executor.enter();
+    let late = Rc::new(RefCell::new(None));
+    let first = {
+        let (order, late) = (order.clone(), late.clone());
+        OnDrop(move || {
+            let inner = order.clone();
+            let second = OnDrop(move || inner.borrow_mut().push("second"));
+            *late.borrow_mut() = Some(spawn(async move { drop(second) }));
+            order.borrow_mut().push("first");
+        })
+    };
+    drop(spawn(async move { drop(first) }));
+    executor.cancel_tasks();
+    assert_eq!(*order.borrow(), ["first", "second"]);
+    assert!(joined(late.take().unwrap()).unwrap_err().is_cancelled());
+}
+
 #[test]
 fn mail_that_was_taken_out_and_not_opened_keeps_the_owner_awake() {
     let executor = executor();
