@@ -94,6 +94,8 @@ pub(crate) struct Published {
     busy: AtomicU64,
     /// Ticks.
     longest: AtomicU64,
+    /// Calls and drops of connections in a shutdown.
+    steps: AtomicU64,
 }
 
 /// Not an atomic addition: there is one writer.
@@ -103,6 +105,13 @@ fn add(counter: &AtomicU64, more: u64) {
 }
 
 impl Published {
+    /// Another number each time that somebody looks, as long as the poller goes on: from turn to
+    /// turn, and in a shutdown from one connection to the next.
+    pub(crate) fn progress(&self) -> u64 {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        read(&self.turns).wrapping_add(read(&self.steps))
+    }
+
     /// A look at the numbers, from any thread.
     pub(crate) fn look(&self) -> PollerStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -217,6 +226,12 @@ impl Recorder {
     #[inline]
     pub(crate) fn fired(&self) {
         add(&self.published.timers_fired, 1);
+    }
+
+    /// A call or a drop of a shutdown is over.
+    #[inline]
+    pub(crate) fn step(&self) {
+        add(&self.published.steps, 1);
     }
 
     /// The turn is over but for the wait.

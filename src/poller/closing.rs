@@ -173,6 +173,7 @@ impl Local {
             }
             // What the callbacks asked for.
             self.finish_turn();
+            self.recorder.step();
         }
         // Nothing new is registered any more; but what was begun in the last callbacks has failed.
         while self.has_due() {

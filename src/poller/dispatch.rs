@@ -22,7 +22,7 @@ impl Local {
     /// throws.
     #[inline]
     pub(super) fn hand_out(&self, events: &[RawEvent], done: &Cell<usize>) {
-        for lap in events.chunks(CALLS_PER_LAP) {
+        for lap in events.chunks(self.calls_per_lap()) {
             for raw in lap {
                 done.set(done.get() + 1);
                 let (token, event) = (raw.token(), raw.event());
@@ -33,7 +33,16 @@ impl Local {
                 }
             }
             self.recorder.lap();
+            if self.drain.is_over() {
+                return;
+            }
         }
+    }
+
+    /// In the grace of a shutdown the clock is looked at after each callback and each poll: when the
+    /// grace ends, no other one begins.
+    pub(super) fn calls_per_lap(&self) -> usize {
+        if self.drain.is_requested() { 1 } else { CALLS_PER_LAP }
     }
 
     /// An event for anything but a handler's connection; it may have been closed earlier in the
@@ -295,6 +304,9 @@ impl Local {
                 Due::Close(token, reason) => {
                     self.with_connection(token, |this, it| this.close(it, reason));
                 }
+            }
+            if self.drain.is_requested() {
+                self.recorder.step();
             }
         }
         self.return_due(due);

@@ -45,6 +45,12 @@ impl Drain {
         self.deadline.get() != 0
     }
 
+    /// Whether the grace has passed.
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        self.is_requested() && clock::now() >= self.deadline.get()
+    }
+
     /// Waits for the request; `place` is the future's. A task that waits for this beside every
     /// read comes here once a request, so the waker that is here already is kept.
     fn poll(&self, cx: &mut Context<'_>, place: &mut Option<Token>) -> Poll<()> {
@@ -80,6 +86,8 @@ impl Local {
         }
         self.drain.deadline.set(deadline);
         self.arm(deadline, Expiry::Turn);
+        // From now on the clock is looked at before each poll.
+        executor::interrupt();
         if begun {
             return;
         }
@@ -93,6 +101,7 @@ impl Local {
             } else {
                 self.tell_of_shutdown(&connection);
             }
+            self.recorder.step();
         }
         for waker in self.drain.waiters.take().into_values() {
             // One that panics must not cost the others their wake-up.
@@ -113,8 +122,7 @@ impl Poller {
     /// Whether the shutdown is over: nothing is left, or the grace has passed.
     pub(crate) fn is_drained(&self) -> bool {
         self.local.drain.is_requested()
-            && (self.alive() + self.local.orphans.get() == 0
-                || clock::now() >= self.local.drain.deadline.get())
+            && (self.alive() + self.local.orphans.get() == 0 || self.local.drain.is_over())
     }
 
     fn alive(&self) -> usize {

@@ -185,6 +185,11 @@ impl PollerHandle {
         self.shared.stats.look()
     }
 
+    /// Another number each time that somebody looks, as long as the poller goes on.
+    pub(crate) fn progress(&self) -> u64 {
+        self.shared.stats.progress().wrapping_add(self.home().cancelled())
+    }
+
     /// What the poller writes its numbers to.
     pub(super) fn published(&self) -> &Arc<Published> {
         &self.shared.stats

@@ -158,7 +158,7 @@ impl Poller {
         local.new_turn();
         local.recorder.awake(count);
         // Before the events: what was sent to us before a peer wrote is known when it is read.
-        self.executor.open_mail(budget.mail_per_turn);
+        self.open_mail(budget.mail_per_turn);
         self.dispatch(events.first(count));
         self.events.set(events);
         local.recorder.lap();
@@ -172,8 +172,8 @@ impl Poller {
     fn run_tasks(&self) -> usize {
         let Budget { tasks_per_turn, mail_per_turn, .. } = self.local.budget;
         let mut polled = 0;
-        while polled < tasks_per_turn {
-            let most = (tasks_per_turn - polled).min(CALLS_PER_LAP);
+        while polled < tasks_per_turn && !self.local.drain.is_over() {
+            let most = (tasks_per_turn - polled).min(self.local.calls_per_lap());
             let count = self.executor.run(most, mail_per_turn);
             self.local.recorder.lap();
             polled += count;
@@ -183,6 +183,19 @@ impl Poller {
         }
         self.local.recorder.polled(polled);
         polled
+    }
+
+    /// Opens up to `budget` pieces of mail.
+    fn open_mail(&self, budget: usize) {
+        if !self.local.drain.is_requested() {
+            return self.executor.open_mail(budget);
+        }
+        for _ in 0..budget {
+            if !self.executor.has_mail() || self.local.drain.is_over() {
+                return;
+            }
+            self.executor.open_mail(1);
+        }
     }
 
     /// Says what has been done, and what there is.

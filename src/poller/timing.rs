@@ -226,6 +226,9 @@ impl Local {
             self.fire(token);
             self.recorder.fired();
             self.recorder.lap();
+            if self.drain.is_over() {
+                return;
+            }
         }
     }
 

@@ -10,6 +10,8 @@ use crate::poller::handle::PollerHandle;
 use crate::poller::local::Local;
 use crate::sys::clock;
 
+use super::ending::Ending;
+
 /// The way into a reactor, for any thread: cheap to clone, and harmless to keep after its end.
 ///
 /// ```
@@ -35,12 +37,18 @@ struct Shared {
     broadcast: Mutex<()>,
     /// A shutdown has been asked for.
     shutting_down: AtomicBool,
+    /// By when its pollers are to end, and which have.
+    ending: Ending,
 }
 
 impl ReactorHandle {
     pub(super) fn new(pollers: Vec<PollerHandle>) -> ReactorHandle {
-        let shared =
-            Shared { pollers, broadcast: Mutex::new(()), shutting_down: AtomicBool::new(false) };
+        let shared = Shared {
+            ending: Ending::new(&pollers),
+            pollers,
+            broadcast: Mutex::new(()),
+            shutting_down: AtomicBool::new(false),
+        };
         ReactorHandle { shared: Arc::new(shared) }
     }
 
@@ -114,6 +122,9 @@ impl ReactorHandle {
     /// ([`shutdown_requested`](crate::shutdown_requested)), gives connections and tasks `grace` to
     /// end, and then drops each on its own thread. Returns at once; [`Running::join`] waits.
     ///
+    /// What destructors spawn then is dropped as well, without a poll. Only where they spawn their own
+    /// kind, over and over, it is forgotten in the end.
+    ///
     /// Asking again can only bring the end forward. May be called from any thread, a poller's too,
     /// and before the reactor is started.
     ///
@@ -145,6 +156,12 @@ impl ReactorHandle {
                 }
             });
         }
+        self.shared.ending.ask(deadline);
+    }
+
+    /// By when its pollers are to end, and which have.
+    pub(super) fn ending(&self) -> &Ending {
+        &self.shared.ending
     }
 
     pub(crate) fn is_shutting_down(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Floor 4: many pollers. Threads, where they run, and how they end.
 
 mod builder;
+mod ending;
 mod handle;
 mod running;
 

@@ -73,7 +73,7 @@ impl Running {
             let handle = running.handle.clone();
             let thread = thread::Builder::new()
                 .name(format!("{thread_name}-{index}"))
-                .spawn(move || run(seed, core, &handle));
+                .spawn(move || run(seed, core, &handle, index));
             match thread {
                 Ok(thread) => running.threads.push(thread),
                 Err(error) => {
@@ -106,6 +106,10 @@ impl Running {
 
     /// Waits until the reactor has been shut down: every destructor of what lived in it has run.
     ///
+    /// It returns right after the end of the grace, whatever tasks and handlers do. But nobody can
+    /// take a thread away from code that keeps it: where a callback, a poll or a destructor blocks
+    /// or loops, it returns a tenth of a second later, and says which poller is stuck in it.
+    ///
     /// Not to be called from one of its own pollers, which would wait for itself.
     ///
     /// ```
@@ -123,7 +127,33 @@ impl Running {
     /// # Errors
     /// A poller has failed: its `epoll_wait` did, or it could not be placed on its processor. The
     /// others were shut down for it.
+    ///
+    /// `TimedOut`: a poller is stuck. The error names it, and its thread is left to itself.
+    ///
+    /// ```
+    /// use corepoll::Reactor;
+    /// use std::io::ErrorKind;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(2).build()?.start()?;
+    /// let handle = running.handle();
+    /// let (release, blocked) = std::sync::mpsc::channel::<()>();
+    /// let sent = handle.pollers()[1].run_on(move || drop(blocked.recv()));
+    /// assert!(sent.is_ok());
+    /// handle.shutdown(Duration::ZERO);
+    /// let error = running.join().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// assert!(error.to_string().starts_with("poller 1 is stuck"));
+    /// # drop(release);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn join(self) -> io::Result<Shutdown> {
+        let stuck = self.handle.ending().wait(self.handle.pollers(), self.threads.len());
+        if !stuck.is_empty() {
+            return Err(self.are_stuck(&stuck));
+        }
         let mut result = Ok(Shutdown::default());
         for thread in self.threads {
             let ended = thread
@@ -141,10 +171,31 @@ impl Running {
         }
         result
     }
+
+    /// What `join` says of pollers that cannot be waited for.
+    fn are_stuck(&self, stuck: &[usize]) -> io::Error {
+        let list = |each: &dyn Fn(usize) -> String| {
+            stuck.iter().map(|index| each(*index)).collect::<Vec<_>>().join(", ")
+        };
+        let (noun, verb) = if stuck.len() == 1 { ("poller", "is") } else { ("pollers", "are") };
+        let pollers = list(&|index| index.to_string());
+        let threads = list(&|index| self.threads[index].thread().name().unwrap_or("?").to_owned());
+        let message = format!(
+            "{noun} {pollers} {verb} stuck: the grace is over, and a callback, a poll or a destructor \
+             keeps the thread ({threads})"
+        );
+        io::Error::new(io::ErrorKind::TimedOut, message)
+    }
 }
 
 /// The life of a poller's thread.
-fn run(seed: PollerSeed, core: Option<usize>, handle: &ReactorHandle) -> io::Result<Drained> {
+fn run(
+    seed: PollerSeed,
+    core: Option<usize>,
+    handle: &ReactorHandle,
+    index: usize,
+) -> io::Result<Drained> {
+    let _ends = handle.ending().begin(index);
     /// When one poller ends, for whatever reason, so do the others.
     struct EndAll<'a>(&'a ReactorHandle);
     impl Drop for EndAll<'_> {

@@ -18,5 +18,6 @@ pub(crate) mod splice;
 pub(crate) mod steering;
 pub(crate) mod stream;
 mod syscall;
+pub(crate) mod thread;
 pub(crate) mod ticks;
 pub(crate) mod timerfd;

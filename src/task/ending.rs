@@ -5,7 +5,7 @@
 
 use std::ptr::NonNull;
 
-use super::home::OwnerSide;
+use super::home::Home;
 use super::raw::{self, Header};
 
 /// What destructors spawn at the end is dropped as well, up to this many, and one for each task that
@@ -17,14 +17,15 @@ const MOST_LATE: usize = 100_000;
 ///
 /// # Safety
 /// The caller is the owner. No task is being polled, and none will be any more.
-pub(super) unsafe fn cancel_tasks(side: &OwnerSide) {
+pub(super) unsafe fn cancel_tasks(home: &Home) {
+    let side = &home.owner;
     if !side.closing.replace(true) {
         // SAFETY: **Owner**; nothing foreign runs while the table is borrowed.
         let tasks = unsafe { (*side.tasks.get()).len() };
         side.late_left.set(MOST_LATE.saturating_add(tasks));
     }
     // SAFETY: the caller's contract.
-    unsafe { cancel_all(side) };
+    unsafe { cancel_all(home) };
 }
 
 /// A task has been spawned after [`cancel_tasks`], or by a destructor inside of it.
@@ -32,10 +33,11 @@ pub(super) unsafe fn cancel_tasks(side: &OwnerSide) {
 /// # Safety
 /// The caller is the owner; the task is in the table, and is not known to anybody else yet.
 #[cold]
-pub(super) unsafe fn end_late(side: &OwnerSide, task: NonNull<Header>) {
+pub(super) unsafe fn end_late(home: &Home, task: NonNull<Header>) {
+    let side = &home.owner;
     if !side.cancelling.get() {
         // SAFETY: an executor that is closing polls no task any more.
-        return unsafe { cancel_all(side) };
+        return unsafe { cancel_all(home) };
     }
     match side.late_left.get().checked_sub(1) {
         // It is found by the loop that is dropping the one that has spawned it.
@@ -50,7 +52,8 @@ pub(super) unsafe fn end_late(side: &OwnerSide, task: NonNull<Header>) {
 ///
 /// # Safety
 /// As [`cancel_tasks`].
-unsafe fn cancel_all(side: &OwnerSide) {
+unsafe fn cancel_all(home: &Home) {
+    let side = &home.owner;
     // SAFETY: **Owner**; nothing foreign runs while the table is borrowed.
     let tasks = || unsafe { &*side.tasks.get() };
     side.cancelling.set(true);
@@ -62,6 +65,7 @@ unsafe fn cancel_all(side: &OwnerSide) {
             // SAFETY: one in the table is not complete; no task is being polled, and no other is
             // being dropped: that is done here only, one after the other.
             unsafe { raw::cancel_now(task) };
+            home.one_more_cancelled();
         }
     }
     side.cancelling.set(false);

@@ -143,6 +143,9 @@ impl Executor {
             if self.has_mail() {
                 *running = None;
                 self.deliver(mail_budget);
+                if owner.interrupted.take() {
+                    break;
+                }
             }
             // SAFETY: the executor is on the owner's thread.
             let Some(task) = (unsafe { owner.dequeue() }) else { break };
@@ -240,8 +243,9 @@ impl Executor {
     /// another one, right after that. The caller has entered.
     pub(crate) fn cancel_tasks(&self) {
         let _running = self.start_running();
-        // SAFETY: no task is being polled, as `running` shows, and none will be.
-        unsafe { ending::cancel_tasks(self.owner()) };
+        // SAFETY: the executor keeps the home alive; no task is being polled, as `running` shows, and
+        // none will be.
+        unsafe { ending::cancel_tasks(self.home.as_ref()) };
         self.drain();
     }
 
@@ -342,6 +346,12 @@ pub(crate) fn spawn_named<F: Future + 'static>(
     let Some(home) = NonNull::new(current::get().cast_mut()) else { return Err(future) };
     // SAFETY: as in `spawn`.
     Ok(unsafe { JoinHandle::new(raw::spawn_named(home, name, future)) })
+}
+
+/// Called by mail: the run of tasks that this thread's executor is in ends before the next one is
+/// polled.
+pub(crate) fn interrupt() {
+    current::owner(|owner| owner.interrupted.set(true));
 }
 
 /// How many tasks of the executor that this thread is in have ended.

@@ -4,6 +4,7 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::base::sync::{AtomicI64, Cell, Ordering, Witness};
 
@@ -32,6 +33,9 @@ pub(super) struct Home {
     remote_references: AtomicI64,
     /// Rung when mail has come for a sleeping owner.
     bell: Arc<dyn Bell>,
+    /// Tasks that have been dropped because the executor ends. Whoever waits for that sees it go on;
+    /// it guards nothing, so it is relaxed, and of no interest to the models.
+    cancelled: AtomicU64,
     /// For the models.
     witness: Witness,
     /// The owner's alone.
@@ -63,6 +67,8 @@ pub(super) struct OwnerSide {
     pub(super) cancelling: Cell<bool>,
     /// How many more futures that such destructors spawn are dropped.
     pub(super) late_left: Cell<usize>,
+    /// A run of tasks is to end when the mail that is being opened has been.
+    pub(super) interrupted: Cell<bool>,
     /// Wakes that queued a task, by the owner.
     pub(super) wakes: Cell<u64>,
     /// Wakes that came by mail.
@@ -89,6 +95,7 @@ impl Home {
             inbox: Inbox::new(),
             remote_references: AtomicI64::new(EXECUTOR),
             bell,
+            cancelled: AtomicU64::new(0),
             witness: Witness::new(),
             owner: OwnerSide {
                 queue_first: Cell::new(ptr::null_mut()),
@@ -101,6 +108,7 @@ impl Home {
                 closing: Cell::new(false),
                 cancelling: Cell::new(false),
                 late_left: Cell::new(0),
+                interrupted: Cell::new(false),
                 wakes: Cell::new(0),
                 wakes_by_mail: Cell::new(0),
                 allowance: Cell::new(UNLIMITED),
@@ -147,6 +155,12 @@ impl Home {
             }
             drop(Box::from_raw(home.as_ptr()));
         }
+    }
+
+    /// The owner has dropped a task because the executor ends.
+    pub(super) fn one_more_cancelled(&self) {
+        let before = self.cancelled.load(Ordering::Relaxed);
+        self.cancelled.store(before + 1, Ordering::Relaxed);
     }
 
     /// Pushes a node and rings if the owner sleeps. False: refused, the node is the caller's.
@@ -234,6 +248,11 @@ impl HomeRef {
     #[inline]
     pub(crate) fn is_current(&self) -> bool {
         current::get() == self.home.as_ptr()
+    }
+
+    /// How many tasks the executor has dropped so far because it ends.
+    pub(crate) fn cancelled(&self) -> u64 {
+        self.as_ref().cancelled.load(Ordering::Relaxed)
     }
 
     #[inline]

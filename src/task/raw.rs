@@ -207,7 +207,7 @@ unsafe fn begin<F: Future>(
         enter_table(side, header);
         side.enqueue(header.as_ptr());
         if side.closing.get() {
-            ending::end_late(side, header);
+            ending::end_late(home.as_ref(), header);
         }
     }
     header

@@ -1,0 +1,144 @@
+//! The wait for the end of a reactor's pollers, and for which of them it is in vain.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::poller::handle::PollerHandle;
+use crate::sys::{clock, thread};
+
+/// A poller that has not moved on for so long after the grace is stuck. A tenth of a second is
+/// promised: the rest is for the look itself.
+const STUCK_AFTER: Duration = Duration::from_millis(70);
+
+/// The time between two looks at pollers that are late.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
+/// By when the pollers of a reactor are to end, and which have.
+pub(super) struct Ending {
+    state: Mutex<State>,
+    /// The state has changed.
+    changed: Condvar,
+    /// The numbers of the pollers' threads; 0 before they run.
+    threads: Box<[AtomicU32]>,
+}
+
+struct State {
+    /// When the grace ends; NEVER while no shutdown has been asked for.
+    deadline: u64,
+    /// Whether a poller has ended, by its index.
+    ended: Box<[bool]>,
+}
+
+impl State {
+    /// Those of the first `count` pollers that have not ended.
+    fn left(&self, count: usize) -> Vec<usize> {
+        (0..count).filter(|index| !self.ended[*index]).collect()
+    }
+}
+
+/// What is known of a poller that is late.
+#[derive(Clone, Copy)]
+struct Late {
+    /// How far it had come.
+    progress: u64,
+    /// The processor time that its thread had used by then.
+    used: Duration,
+    /// When that was seen first.
+    since: u64,
+}
+
+impl Ending {
+    pub(super) fn new(pollers: &[PollerHandle]) -> Ending {
+        let state =
+            State { deadline: clock::NEVER, ended: pollers.iter().map(|_| false).collect() };
+        Ending {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            threads: pollers.iter().map(|_| AtomicU32::new(0)).collect(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A shutdown has been asked for.
+    pub(super) fn ask(&self, deadline: u64) {
+        let mut state = self.lock();
+        state.deadline = state.deadline.min(deadline);
+        self.changed.notify_all();
+    }
+
+    /// The calling thread is that of a poller, until the guard is dropped.
+    pub(super) fn begin(&self, index: usize) -> impl Drop + '_ {
+        struct Begun<'a>(&'a Ending, usize);
+        impl Drop for Begun<'_> {
+            fn drop(&mut self) {
+                self.0.lock().ended[self.1] = true;
+                self.0.changed.notify_all();
+            }
+        }
+        // Relaxed: it stands for itself.
+        self.threads[index].store(thread::id(), Ordering::Relaxed);
+        Begun(self, index)
+    }
+
+    /// Waits until the first `count` pollers have ended; gives the indices of those of which that
+    /// cannot be expected any more.
+    pub(super) fn wait(&self, pollers: &[PollerHandle], count: usize) -> Vec<usize> {
+        let mut late = vec![None; count];
+        self.wait_for_the_grace(count);
+        loop {
+            let left = self.wait_a_little(count);
+            let is_stuck =
+                |index: &usize| self.is_stuck(*index, &pollers[*index], &mut late[*index]);
+            // All of them are looked at each time.
+            let stuck = left.iter().map(is_stuck).filter(|is_stuck| *is_stuck).count();
+            let state = self.lock();
+            if stuck == left.len() && left.iter().all(|index| !state.ended[*index]) {
+                return left;
+            }
+        }
+    }
+
+    /// Waits until the first `count` pollers have ended, or the grace has.
+    fn wait_for_the_grace(&self, count: usize) {
+        let mut state = self.lock();
+        loop {
+            let now = clock::now();
+            if now >= state.deadline || state.left(count).is_empty() {
+                return;
+            }
+            let grace = Duration::from_nanos(state.deadline - now);
+            let waited = self.changed.wait_timeout(state, grace);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Gives those of the first `count` pollers that have not ended, after a while.
+    fn wait_a_little(&self, count: usize) -> Vec<usize> {
+        let is_late = |state: &mut State| !state.left(count).is_empty();
+        let waited = self.changed.wait_timeout_while(self.lock(), BETWEEN_LOOKS, is_late);
+        waited.unwrap_or_else(PoisonError::into_inner).0.left(count)
+    }
+
+    /// Whether a late poller has stood still for too long: it sleeps in the kernel, or goes round in
+    /// circles. One that only waits for a processor is not stuck.
+    fn is_stuck(&self, index: usize, poller: &PollerHandle, late: &mut Option<Late>) -> bool {
+        let id = self.threads[index].load(Ordering::Relaxed);
+        if id == 0 {
+            return false;
+        }
+        let (progress, look) = (poller.progress(), thread::look(id));
+        let used = look.map_or(Duration::ZERO, |look| look.used);
+        let now = clock::now();
+        let last = late.filter(|late| late.progress == progress);
+        let Late { used: used_before, since, .. } =
+            *late.insert(last.unwrap_or(Late { progress, used, since: now }));
+        let stands_still = now >= clock::after(since, STUCK_AFTER);
+        let waits = look.is_some_and(|look| look.is_runnable)
+            && used.saturating_sub(used_before) < STUCK_AFTER / 2;
+        stands_still && !waits
+    }
+}

@@ -1,0 +1,69 @@
+//! Threads of this process, looked at from others: proc_pid_stat(5).
+
+use std::fs;
+use std::time::Duration;
+
+/// The calling thread's number: gettid(2).
+pub(crate) fn id() -> u32 {
+    // SAFETY: it has no conditions, and always succeeds.
+    let id = unsafe { libc::gettid() };
+    id.unsigned_abs()
+}
+
+/// What a thread was seen doing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    /// It has a processor, or waits for one.
+    pub(crate) is_runnable: bool,
+    /// The processor time that it has used, to a hundredth of a second or so.
+    pub(crate) used: Duration,
+}
+
+/// Looks at a thread of this process. None: it is gone, or the kernel doesn't say.
+pub(crate) fn look(id: u32) -> Option<Look> {
+    let text = fs::read_to_string(format!("/proc/self/task/{id}/stat")).ok()?;
+    // The second field is the name, in parentheses; it may have some of its own.
+    let (_, rest) = text.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?;
+    // The third is the state; the 14th and 15th are the time used in user mode and in the kernel.
+    let mut ticks = fields.skip(10).map_while(|field| field.parse::<u64>().ok());
+    let used = ticks.next()? + ticks.next()?;
+    Some(Look {
+        is_runnable: state == "R",
+        used: Duration::from_millis(used * 1000 / per_second()),
+    })
+}
+
+/// Clock ticks a second, as /proc counts them: sysconf(3).
+fn per_second() -> u64 {
+    // SAFETY: it has no conditions.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    u64::try_from(ticks).unwrap_or(0).max(1)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_thread_is_seen_to_run_and_to_sleep() {
+        let (say, said) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("a) R 1 (b".into());
+        let thread = thread.spawn(move || {
+            say.send(id()).expect("somebody listens");
+            let _ = released.recv();
+        });
+        let other = said.recv().expect("it says so first");
+        while look(other).expect("it lives").is_runnable {}
+        let here = look(id()).expect("this one lives");
+        assert!(here.is_runnable);
+        while look(id()).expect("this one lives").used < here.used + Duration::from_millis(30) {}
+        assert!(look(other).expect("it lives").used < Duration::from_millis(30));
+        drop(release);
+        thread.expect("a thread").join().expect("it has ended");
+        while look(other).is_some() {}
+    }
+}
