@@ -187,7 +187,7 @@ impl PollerHandle {
 
     /// Another number each time that somebody looks, as long as the poller goes on.
     pub(crate) fn progress(&self) -> u64 {
-        self.shared.stats.progress().wrapping_add(self.home().cancelled())
+        self.shared.stats.progress().wrapping_add(self.home().steps())
     }
 
     /// What the poller writes its numbers to.

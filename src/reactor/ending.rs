@@ -138,7 +138,7 @@ impl Ending {
             *late.insert(last.unwrap_or(Late { progress, used, since: now }));
         let stands_still = now >= clock::after(since, STUCK_AFTER);
         let waits = look.is_some_and(|look| look.is_runnable)
-            && used.saturating_sub(used_before) < STUCK_AFTER / 2;
+            && used.saturating_sub(used_before) < STUCK_AFTER - BETWEEN_LOOKS;
         stands_still && !waits
     }
 }

@@ -65,7 +65,7 @@ unsafe fn cancel_all(home: &Home) {
             // SAFETY: one in the table is not complete; no task is being polled, and no other is
             // being dropped: that is done here only, one after the other.
             unsafe { raw::cancel_now(task) };
-            home.one_more_cancelled();
+            home.step();
         }
     }
     side.cancelling.set(false);

@@ -61,7 +61,7 @@ impl Drop for Seed {
     fn drop(&mut self) {
         // SAFETY: the seed is the only one who could have become the owner, so it may act as it.
         unsafe {
-            refuse(self.home.as_ref().inbox.close());
+            refuse(self.home.as_ref(), self.home.as_ref().inbox.close());
             Home::end(self.home);
         }
     }
@@ -71,7 +71,7 @@ impl Drop for Seed {
 ///
 /// # Safety
 /// The caller is the owner; `first` heads a chain of nodes from its inbox.
-unsafe fn refuse(first: *mut Node) {
+unsafe fn refuse(home: &Home, first: *mut Node) {
     let mut rest = first;
     while !rest.is_null() {
         let node = rest;
@@ -81,6 +81,7 @@ unsafe fn refuse(first: *mut Node) {
             let refuse = (*(*node).vtable).refuse;
             call_quietly(|| refuse(node));
         }
+        home.step();
     }
 }
 
@@ -254,7 +255,10 @@ impl Executor {
         // SAFETY: the executor is on the owner's thread.
         while let Some(task) = unsafe { self.owner().dequeue() } {
             // SAFETY: as above; the task has just been taken out of the run queue.
-            unsafe { raw::run(task) };
+            unsafe {
+                raw::run(task);
+                self.home.as_ref().step();
+            }
         }
     }
 
@@ -312,8 +316,9 @@ impl Drop for Executor {
         // SAFETY: the executor is on the owner's thread; what it takes out is refused, first what
         // it had taken out before.
         unsafe {
-            refuse(self.owner().mail.replace(ptr::null_mut()));
-            refuse(self.home.as_ref().inbox.close());
+            let home = self.home.as_ref();
+            refuse(home, home.owner.mail.replace(ptr::null_mut()));
+            refuse(home, home.inbox.close());
         }
         // What was refused may have spawned and woken while it was dropped.
         self.drain();

@@ -33,9 +33,9 @@ pub(super) struct Home {
     remote_references: AtomicI64,
     /// Rung when mail has come for a sleeping owner.
     bell: Arc<dyn Bell>,
-    /// Tasks that have been dropped because the executor ends. Whoever waits for that sees it go on;
-    /// it guards nothing, so it is relaxed, and of no interest to the models.
-    cancelled: AtomicU64,
+    /// Steps of the executor's end: what it has dropped. Whoever waits for that sees it go on; it
+    /// guards nothing, so it is relaxed, and of no interest to the models.
+    steps: AtomicU64,
     /// For the models.
     witness: Witness,
     /// The owner's alone.
@@ -95,7 +95,7 @@ impl Home {
             inbox: Inbox::new(),
             remote_references: AtomicI64::new(EXECUTOR),
             bell,
-            cancelled: AtomicU64::new(0),
+            steps: AtomicU64::new(0),
             witness: Witness::new(),
             owner: OwnerSide {
                 queue_first: Cell::new(ptr::null_mut()),
@@ -157,10 +157,10 @@ impl Home {
         }
     }
 
-    /// The owner has dropped a task because the executor ends.
-    pub(super) fn one_more_cancelled(&self) {
-        let before = self.cancelled.load(Ordering::Relaxed);
-        self.cancelled.store(before + 1, Ordering::Relaxed);
+    /// The owner has dropped something because the executor ends.
+    pub(super) fn step(&self) {
+        let before = self.steps.load(Ordering::Relaxed);
+        self.steps.store(before + 1, Ordering::Relaxed);
     }
 
     /// Pushes a node and rings if the owner sleeps. False: refused, the node is the caller's.
@@ -250,9 +250,9 @@ impl HomeRef {
         current::get() == self.home.as_ptr()
     }
 
-    /// How many tasks the executor has dropped so far because it ends.
-    pub(crate) fn cancelled(&self) -> u64 {
-        self.as_ref().cancelled.load(Ordering::Relaxed)
+    /// How many steps the executor's end has taken so far.
+    pub(crate) fn steps(&self) -> u64 {
+        self.as_ref().steps.load(Ordering::Relaxed)
     }
 
     #[inline]
