@@ -9,7 +9,7 @@ use crate::sys::{clock, thread};
 
 /// A poller that has not moved on for so long after the grace is stuck. A tenth of a second is
 /// promised: the rest is for the look itself.
-const STUCK_AFTER: Duration = Duration::from_millis(70);
+const STUCK_AFTER: Duration = Duration::from_millis(60);
 
 /// The time between two looks at pollers that are late.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
