@@ -3,7 +3,7 @@
 mod common;
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::UnixListener;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,7 +11,8 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use common::{
-    PATIENCE, Server, closed_port, eventually, in_a_process_of_its_own, open_descriptors, patient,
+    PATIENCE, Server, closed_port, eventually, full_listener, in_a_process_of_its_own,
+    open_descriptors, patient,
 };
 use corepoll::{Action, CloseReason, Connector, EvContext, EvHandler, Reactor, Token};
 
@@ -107,19 +108,6 @@ fn listener(addr: &str) -> (TcpListener, String) {
     let listener = TcpListener::bind(addr).expect("a free port");
     let addr = listener.local_addr().expect("it is bound").to_string();
     (listener, addr)
-}
-
-/// A listener whose backlog is full: what else connects gets no answer. What fills it comes along.
-fn full_listener() -> (TcpListener, TcpStream, SocketAddr) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
-    let socket = socket.expect("a socket");
-    let any: SocketAddr = common::ANY.parse().expect("an address");
-    socket.bind(&any.into()).expect("a free port");
-    socket.listen(0).expect("it is bound");
-    let listener: TcpListener = socket.into();
-    let addr = listener.local_addr().expect("it is bound");
-    let filler = common::connect(addr);
-    (listener, filler, addr)
 }
 
 #[test]

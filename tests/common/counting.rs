@@ -1,8 +1,9 @@
-//! An allocator that counts, for each thread apart.
+//! An allocator that counts: what is allocated for each thread apart, and what is left for all.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicIsize, Ordering};
 
 thread_local! {
     /// It has no destructor, so it can be counted until the thread is gone.
@@ -12,6 +13,21 @@ thread_local! {
 /// The system's allocator, counted. A test binary makes it its own with
 /// `#[global_allocator] static COUNTING: Counting = Counting;`.
 pub struct Counting;
+
+/// Blocks that are allocated and not freed, and their bytes.
+static BLOCKS: AtomicIsize = AtomicIsize::new(0);
+static BYTES: AtomicIsize = AtomicIsize::new(0);
+
+/// How many blocks are allocated in the whole process, and how many bytes they have.
+pub fn live() -> (isize, isize) {
+    (BLOCKS.load(Ordering::Relaxed), BYTES.load(Ordering::Relaxed))
+}
+
+/// There are so many more.
+fn live_more(blocks: isize, bytes: usize, bytes_less: usize) {
+    BLOCKS.fetch_add(blocks, Ordering::Relaxed);
+    BYTES.fetch_add(bytes as isize - bytes_less as isize, Ordering::Relaxed);
+}
 
 /// How many allocations the calling thread has made. A reallocation is one as well.
 pub fn allocations() -> u64 {
@@ -26,23 +42,27 @@ fn count() {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
+        live_more(1, layout.size(), 0);
         // SAFETY: the caller's contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count();
+        live_more(1, layout.size(), 0);
         // SAFETY: the caller's contract.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
+        live_more(0, size, layout.size());
         // SAFETY: the caller's contract.
         unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        live_more(-1, 0, layout.size());
         // SAFETY: the caller's contract.
         unsafe { System.dealloc(pointer, layout) }
     }

@@ -7,7 +7,7 @@ pub mod counting;
 use std::fs;
 use std::future::Future;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
@@ -130,6 +130,19 @@ pub fn send_with_descriptor(
         libc::sendmsg(to.as_fd().as_raw_fd(), &message, libc::MSG_NOSIGNAL)
     };
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A listener whose backlog is full: what else connects gets no answer. What fills it comes along.
+pub fn full_listener() -> (TcpListener, TcpStream, SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let socket = socket.expect("a socket");
+    let any: SocketAddr = ANY.parse().expect("an address");
+    socket.bind(&any.into()).expect("a free port");
+    socket.listen(0).expect("it is bound");
+    let listener: TcpListener = socket.into();
+    let addr = listener.local_addr().expect("it is bound");
+    let filler = connect(addr);
+    (listener, filler, addr)
 }
 
 // ---- reactors ----
