@@ -47,6 +47,10 @@ pub struct Budget {
     pub output_per_connection: usize,
     /// How long queued output may take after `Action::Close`; and how long a closed connection
     /// is listened to, so that what its peer still sends doesn't destroy our last answer.
+    ///
+    /// It runs from the close on, whatever the peer does meanwhile. One that reads slowly, or has
+    /// ended its own direction and reads no more, is cut when it is over, and what it has not taken
+    /// is lost: who serves slow peers gives more, or closes when `on_write` says that all is sent.
     pub close_linger: Duration,
 }
 
