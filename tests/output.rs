@@ -216,9 +216,15 @@ fn a_peer_that_takes_no_last_words_is_not_waited_for_for_ever() {
     let mut budget = Budget::default();
     budget.close_linger = Duration::from_millis(50);
     let (_server, addr, ended) = refusing(8_000_000, budget);
-    let mut client = connect(addr);
-    client.write_all(b"hello").expect("the server reads");
-    assert_eq!(ended.recv_timeout(PATIENCE).as_deref(), Ok("Requested"));
+    // Whether it may still send makes no difference.
+    for has_ended in [false, true] {
+        let mut client = connect(addr);
+        client.write_all(b"hello").expect("the server reads");
+        if has_ended {
+            client.shutdown(Shutdown::Write).expect("it is connected");
+        }
+        assert_eq!(ended.recv_timeout(PATIENCE).as_deref(), Ok("Requested"));
+    }
 }
 
 #[test]
