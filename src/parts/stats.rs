@@ -94,7 +94,7 @@ pub(crate) struct Published {
     busy: AtomicU64,
     /// Ticks.
     longest: AtomicU64,
-    /// Calls and drops of connections in a shutdown.
+    /// Steps inside of a turn, and of the end after the last one.
     steps: AtomicU64,
 }
 
@@ -106,7 +106,7 @@ fn add(counter: &AtomicU64, more: u64) {
 
 impl Published {
     /// Another number each time that somebody looks, as long as the poller goes on: from turn to
-    /// turn, and in a shutdown from one connection to the next.
+    /// turn, and inside of one from some calls to the next.
     pub(crate) fn progress(&self) -> u64 {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         read(&self.turns).wrapping_add(read(&self.steps))
@@ -228,7 +228,7 @@ impl Recorder {
         add(&self.published.timers_fired, 1);
     }
 
-    /// A call or a drop of a shutdown is over.
+    /// One call of many is over, or some.
     #[inline]
     pub(crate) fn step(&self) {
         add(&self.published.steps, 1);

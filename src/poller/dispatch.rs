@@ -32,11 +32,17 @@ impl Local {
                     Addressee::Rare(entry) => self.on_event_of(entry, event),
                 }
             }
-            self.recorder.lap();
-            if self.drain.is_over() {
+            if !self.goes_on() {
                 return;
             }
         }
+    }
+
+    /// A look at the clock: false if the grace of a shutdown has ended.
+    fn goes_on(&self) -> bool {
+        self.recorder.lap();
+        self.recorder.step();
+        !self.drain.is_over()
     }
 
     /// In the grace of a shutdown the clock is looked at after each callback and each poll: when the
@@ -305,9 +311,7 @@ impl Local {
                     self.with_connection(token, |this, it| this.close(it, reason));
                 }
             }
-            if self.drain.is_requested() {
-                self.recorder.step();
-            }
+            self.recorder.step();
         }
         self.return_due(due);
     }

@@ -187,14 +187,12 @@ impl Poller {
 
     /// Opens up to `budget` pieces of mail.
     fn open_mail(&self, budget: usize) {
-        if !self.local.drain.is_requested() {
-            return self.executor.open_mail(budget);
-        }
-        for _ in 0..budget {
-            if !self.executor.has_mail() || self.local.drain.is_over() {
-                return;
-            }
-            self.executor.open_mail(1);
+        let mut left = budget;
+        while left > 0 && self.executor.has_mail() && !self.local.drain.is_over() {
+            let most = left.min(self.local.calls_per_lap());
+            self.executor.open_mail(most);
+            self.local.recorder.step();
+            left -= most;
         }
     }
 

@@ -37,15 +37,15 @@ impl State {
     }
 }
 
-/// What is known of a poller that is late.
+/// What is known of a poller that is late, since it was last seen to move on.
 #[derive(Clone, Copy)]
 struct Late {
     /// How far it had come.
     progress: u64,
     /// The processor time that its thread had used by then.
     used: Duration,
-    /// When that was seen first.
-    since: u64,
+    /// Since when each look has found its thread asleep.
+    asleep_since: Option<u64>,
 }
 
 impl Ending {
@@ -123,8 +123,8 @@ impl Ending {
         waited.unwrap_or_else(PoisonError::into_inner).0.left(count)
     }
 
-    /// Whether a late poller has stood still for too long: it sleeps in the kernel, or goes round in
-    /// circles. One that only waits for a processor is not stuck.
+    /// Whether a late poller has stood still for too long: its thread sleeps in the kernel, or goes
+    /// round in circles. One that only waits for a processor is not stuck.
     fn is_stuck(&self, index: usize, poller: &PollerHandle, late: &mut Option<Late>) -> bool {
         let id = self.threads[index].load(Ordering::Relaxed);
         if id == 0 {
@@ -132,13 +132,15 @@ impl Ending {
         }
         let (progress, look) = (poller.progress(), thread::look(id));
         let used = look.map_or(Duration::ZERO, |look| look.used);
-        let now = clock::now();
         let last = late.filter(|late| late.progress == progress);
-        let Late { used: used_before, since, .. } =
-            *late.insert(last.unwrap_or(Late { progress, used, since: now }));
-        let stands_still = now >= clock::after(since, STUCK_AFTER);
-        let waits = look.is_some_and(|look| look.is_runnable)
-            && used.saturating_sub(used_before) < STUCK_AFTER - BETWEEN_LOOKS;
-        stands_still && !waits
+        let late = late.insert(last.unwrap_or(Late { progress, used, asleep_since: None }));
+        let now = clock::now();
+        // Where the kernel doesn't say, the clock alone decides.
+        late.asleep_since = match look {
+            Some(look) if look.is_runnable => None,
+            _ => late.asleep_since.or(Some(now)),
+        };
+        let sleeps = late.asleep_since.is_some_and(|since| now >= clock::after(since, STUCK_AFTER));
+        sleeps || used.saturating_sub(late.used) >= STUCK_AFTER
     }
 }

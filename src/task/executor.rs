@@ -61,7 +61,7 @@ impl Drop for Seed {
     fn drop(&mut self) {
         // SAFETY: the seed is the only one who could have become the owner, so it may act as it.
         unsafe {
-            refuse(self.home.as_ref(), self.home.as_ref().inbox.close());
+            refuse(self.home.as_ref(), self.home.as_ref().inbox.close(|| {}));
             Home::end(self.home);
         }
     }
@@ -318,7 +318,7 @@ impl Drop for Executor {
         unsafe {
             let home = self.home.as_ref();
             refuse(home, home.owner.mail.replace(ptr::null_mut()));
-            refuse(home, home.inbox.close());
+            refuse(home, home.inbox.close(|| home.step()));
         }
         // What was refused may have spawned and woken while it was dropped.
         self.drain();

@@ -89,7 +89,7 @@ impl Inbox {
         // Acquire: pairs with the release of every push in the chain; each later push reads the
         // head that the one before it wrote, and so continues its release sequence.
         let head = self.head.swap(ptr::null_mut(), Ordering::Acquire);
-        oldest_first(head)
+        oldest_first(head, || {})
     }
 
     /// Announces sleep. False: there is mail, stay awake.
@@ -116,15 +116,16 @@ impl Inbox {
         );
     }
 
-    /// Closes the inbox and takes what is left, the oldest first.
-    pub(super) fn close(&self) -> *mut Node {
+    /// Closes the inbox and takes what is left, the oldest first. There may be millions: calls `step`
+    /// for each on the way.
+    pub(super) fn close(&self, step: impl Fn()) -> *mut Node {
         // Release as well: a producer that finds CLOSED may free its node and, with it, the home.
-        oldest_first(self.head.swap(CLOSED, Ordering::AcqRel))
+        oldest_first(self.head.swap(CLOSED, Ordering::AcqRel), step)
     }
 }
 
-/// Turns a chain of a stack round.
-fn oldest_first(head: *mut Node) -> *mut Node {
+/// Turns a chain of a stack round, and calls `step` for each node.
+fn oldest_first(head: *mut Node, step: impl Fn()) -> *mut Node {
     if head == PARKED || head == CLOSED {
         return ptr::null_mut();
     }
@@ -136,6 +137,7 @@ fn oldest_first(head: *mut Node) -> *mut Node {
         let next = unsafe { (*rest).next.replace(turned) };
         turned = rest;
         rest = next;
+        step();
     }
     turned
 }
