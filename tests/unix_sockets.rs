@@ -361,6 +361,26 @@ fn looking_at_bytes_leaves_them_there() {
 }
 
 #[test]
+fn any_number_of_tasks_may_wait_to_look() {
+    in_a_poller(|| async {
+        let (stream, mut peer) = stream_and_peer()?;
+        let stream = std::rc::Rc::new(stream);
+        let look = || {
+            let stream = stream.clone();
+            spawn_local(async move { stream.peek(&mut [0; 10]).await })
+        };
+        let looks = [look(), look(), look()];
+        // They wait by now.
+        corepoll::yield_now().await;
+        peer.write_all(b"look")?;
+        for look in looks {
+            assert_eq!(look.await.unwrap()?, 4);
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn the_peers_credentials_are_this_process() {
     in_a_poller(|| async {
         let (one, _other) = UnixStream::pair()?;
@@ -431,6 +451,20 @@ fn an_unbound_sender_has_no_name() {
         sender.connect_addr(&address)?;
         sender.send(b"yz").await?;
         assert_eq!(receiver.recv(&mut [0; 4]).await?, 2);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_shutdown_of_datagrams_is_told_to_who_sends() {
+    in_a_poller(|| async {
+        let (one, other) = UnixDatagram::pair()?;
+        one.send(b"before").await?;
+        other.shutdown(Shutdown::Read)?;
+        assert_eq!(one.send(b"after").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        // What had come before is there, and then there is no end.
+        assert_eq!(other.recv(&mut [0; 10]).await?, 6);
+        assert!(other.recv(&mut [0; 10]).now_or_never().is_none());
         Ok(())
     });
 }
