@@ -31,9 +31,10 @@ pub use base::interest::Interest;
 pub use base::token::Token;
 #[cfg(feature = "blocking")]
 pub use blocking::{BlockingHandle, spawn_blocking};
-pub use net::acceptor::{Acceptor, Listening};
+pub use net::acceptor::Acceptor;
 pub use net::connect_pool::{ConnectPool, Pooled};
 pub use net::connector::Connector;
+pub use net::listening::Listening;
 pub use net::spread::Balance;
 pub use parts::budget::Budget;
 pub use parts::buffers::Chunk;

@@ -20,6 +20,7 @@ mod datagram_tries;
 mod endpoint;
 mod handover;
 mod listen_options;
+pub(crate) mod listening;
 mod lookup;
 mod read_half;
 mod serve;

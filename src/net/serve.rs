@@ -13,8 +13,9 @@ use crate::reactor::{Reactor, ReactorHandle};
 use crate::task::{self, drop_quietly};
 
 use super::accept::Deliver;
-use super::acceptor::{Acceptor, Listening};
+use super::acceptor::Acceptor;
 use super::addr::{ToSocketAddrs, sealed::Sealed};
+use super::listening::Listening;
 use super::spread::{Balance, Spread};
 use super::tcp_stream::TcpStream;
 
