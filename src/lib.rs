@@ -47,10 +47,13 @@ pub use poller::handle::PollerHandle;
 pub use poller::handler::{Action, CloseReason, EvHandler, TimerId};
 pub use poller::local_poller::LocalPoller;
 pub use poller::writer::Writer;
-pub use reactor::{Builder, Placement, Reactor, ReactorHandle, Running, Shutdown};
+pub use reactor::{
+    Builder, Placement, Reactor, ReactorHandle, Running, Shutdown, Stall, StallWatch,
+};
 pub use spawn::{spawn_local, spawn_local_named, with_local};
 pub use task::abort::AbortOnDrop;
 pub use task::bound::PollerBound;
+pub use task::calls::StallKind;
 pub use task::coop::{Unconstrained, unconstrained, yield_now};
 pub use task::group::TaskGroup;
 pub use task::join::{JoinError, JoinHandle};

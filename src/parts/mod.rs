@@ -11,3 +11,4 @@ pub(crate) mod pool;
 pub(crate) mod readiness;
 pub(crate) mod stats;
 pub(crate) mod timers;
+pub(crate) mod watched;

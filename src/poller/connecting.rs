@@ -301,7 +301,7 @@ impl Local {
     /// Tells a handler that it gets no connection: at the end of the turn. After the last turn,
     /// now.
     pub(crate) fn refuse(&self, handler: Box<dyn EvHandler>, error: io::Error) {
-        if self.is_gone() && !self.in_callback.get() {
+        if self.is_gone() && !self.is_in_callback() {
             return self.connect_fail(handler, error);
         }
         self.later(Due::Refuse(handler, error));
@@ -323,7 +323,7 @@ impl Local {
 
     /// Calls `on_connect_fail`: the handler's only call.
     pub(crate) fn connect_fail(&self, mut handler: Box<dyn EvHandler>, error: io::Error) {
-        let running = self.begin_callback();
+        let running = self.begin_callback(&*handler);
         call_quietly(|| handler.on_connect_fail(error));
         drop(running);
         drop_quietly(handler);

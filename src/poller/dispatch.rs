@@ -40,7 +40,7 @@ impl Local {
 
     /// A look at the clock: false if the grace of a shutdown has ended.
     fn goes_on(&self) -> bool {
-        self.recorder.lap();
+        self.lap();
         self.recorder.step();
         !self.drain.is_over()
     }
@@ -189,9 +189,9 @@ impl Local {
     where
         C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
     {
-        let running = self.begin_callback();
         let mut body = connection.body();
         let Body { handler, fd } = &mut *body;
+        let running = self.begin_callback(&**handler);
         let mut cx = EvContext::new(self, connection, fd);
         let result = callback(&mut **handler, &mut cx);
         let read_left = cx.read_left;
@@ -205,21 +205,6 @@ impl Local {
             self.settle(connection, result);
         }
         has_read()
-    }
-
-    /// A callback runs until the guard is dropped: callbacks never nest.
-    #[inline]
-    pub(super) fn begin_callback(&self) -> impl Drop + '_ {
-        struct Running<'a>(&'a Cell<bool>);
-        impl Drop for Running<'_> {
-            #[inline]
-            fn drop(&mut self) {
-                self.0.set(false);
-            }
-        }
-        assert!(!self.in_callback.replace(true), "callbacks never nest");
-        self.has_written.set(false);
-        Running(&self.in_callback)
     }
 
     /// A callback has changed what epoll is to be told or given the connection away, or the

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::base::token::Token;
+use crate::task::TypeName;
 
 use super::context::EvContext;
 
@@ -389,7 +390,17 @@ pub trait EvHandler: 'static {
     fn on_close(&mut self, cx: &mut EvContext<'_>, reason: CloseReason) {
         let _ = (cx, reason);
     }
+
+    /// What a stall watch calls this handler.
+    #[doc(hidden)]
+    fn type_name(&self, _: Ours) -> TypeName {
+        std::any::type_name::<Self>
+    }
 }
+
+/// Nobody else can name it: what asks for one is ours to call and to implement.
+#[derive(Debug)]
+pub struct Ours;
 
 /// The same error once more: one for the caller, one for `on_close`.
 pub(crate) fn copy_error(error: &io::Error) -> io::Error {

@@ -14,6 +14,7 @@ use crate::parts::cache::Cache;
 use crate::parts::pool::Pool;
 use crate::parts::stats::Recorder;
 use crate::parts::timers::Timers;
+use crate::parts::watched::Watched;
 use crate::sys::clock;
 use crate::sys::epoll::Epoll;
 use crate::sys::splice::Pipe;
@@ -106,8 +107,8 @@ pub(crate) struct Local {
     due_spare: Cell<Vec<Due>>,
     /// The time of this turn, once somebody has asked for it; 0 before.
     now: Cell<u64>,
-    /// A callback is running.
-    pub(super) in_callback: Cell<bool>,
+    /// Bits: a callback is running, and its beginning is to be told. See `watching`.
+    pub(super) callback: Cell<u8>,
     /// This callback has written something.
     pub(super) has_written: Cell<bool>,
     /// The poller is ending: nothing new is registered.
@@ -127,6 +128,8 @@ pub(crate) struct Local {
     pub(crate) has_paused: Cell<bool>,
     /// What the poller does, in numbers.
     pub(crate) recorder: Recorder,
+    /// Its side of a stall watch, if there is one.
+    pub(super) watched: Option<Arc<Watched>>,
     /// This turn must not wait.
     in_a_hurry: Cell<bool>,
     /// Who wants to hear of descriptors that come free: listeners that found none.
@@ -158,7 +161,7 @@ impl Local {
             due: RefCell::default(),
             due_spare: Cell::default(),
             now: Cell::new(0),
-            in_callback: Cell::new(false),
+            callback: Cell::new(0),
             has_written: Cell::new(false),
             gone: Cell::new(false),
             connections: Cell::new(0),
@@ -169,6 +172,7 @@ impl Local {
             #[cfg(feature = "test-util")]
             has_paused: Cell::new(false),
             recorder,
+            watched: None,
             in_a_hurry: Cell::new(false),
             starved: RefCell::default(),
         }

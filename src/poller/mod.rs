@@ -28,6 +28,7 @@
 //! | `source` | a registration that tasks wait on |
 //! | `handle` | the remote side |
 //! | `drain` | how a poller is shut down |
+//! | `watching` | what a poller tells its watchdog |
 //! | `local_poller` | a poller for somebody else's loop |
 //! | `block_on` | a poller on the caller's thread |
 
@@ -57,6 +58,7 @@ pub(crate) mod source;
 pub(crate) mod starved;
 pub(crate) mod table;
 pub(crate) mod timing;
+mod watching;
 mod watermarks;
 pub(crate) mod way;
 pub(crate) mod writer;
@@ -75,6 +77,7 @@ use std::time::Duration;
 use crate::base::token::Token;
 use crate::parts::budget::Budget;
 use crate::parts::stats::Report;
+use crate::parts::watched::Watched;
 use crate::sys::clock;
 use crate::sys::epoll::{Epoll, Events, Mask, RawEvent};
 use crate::sys::eventfd::EventFd;
@@ -103,6 +106,8 @@ pub(crate) struct PollerSeed {
     handle: PollerHandle,
     budget: Budget,
     read_buffer_size: usize,
+    /// Its side of a stall watch.
+    watched: Option<Arc<Watched>>,
 }
 
 impl PollerSeed {
@@ -114,7 +119,13 @@ impl PollerSeed {
         epoll.add(bell.as_fd(), MAILBOX, Mask::BELL)?;
         let seed = Seed::new(bell.clone());
         let handle = PollerHandle::new(seed.home(), index);
-        Ok(PollerSeed { seed, epoll, bell, handle, budget, read_buffer_size })
+        let watched = None;
+        Ok(PollerSeed { seed, epoll, bell, handle, budget, read_buffer_size, watched })
+    }
+
+    /// The poller will tell what it runs.
+    pub(crate) fn be_watched(&mut self, watched: Arc<Watched>) {
+        self.watched = Some(watched);
     }
 
     /// The way in for other threads.
@@ -139,9 +150,14 @@ impl Poller {
     pub(crate) fn adopt(seed: PollerSeed) -> Poller {
         let budget = seed.budget.at_least_one();
         let events = Cell::new(Events::with_capacity(budget.events_per_wait));
-        let executor = seed.seed.adopt();
+        let mut executor = seed.seed.adopt();
         let allowance = executor.allowance();
-        let local = Local::new(seed.epoll, seed.handle, budget, seed.read_buffer_size, allowance);
+        let mut local =
+            Local::new(seed.epoll, seed.handle, budget, seed.read_buffer_size, allowance);
+        if let Some(watched) = seed.watched {
+            executor.be_watched(watched.calls.clone());
+            local.be_watched(watched);
+        }
         Poller { executor, local: Rc::new(local), events, bell: seed.bell }
     }
 
@@ -161,10 +177,10 @@ impl Poller {
         self.open_mail(budget.mail_per_turn);
         self.dispatch(events.first(count));
         self.events.set(events);
-        local.recorder.lap();
+        local.lap();
         local.fire_timers();
         local.finish_turn();
-        local.recorder.lap();
+        local.lap();
         waited.map(drop)
     }
 
@@ -175,7 +191,7 @@ impl Poller {
         while polled < tasks_per_turn && !self.local.drain.is_over() {
             let most = (tasks_per_turn - polled).min(self.local.calls_per_lap());
             let count = self.executor.run(most, mail_per_turn);
-            self.local.recorder.lap();
+            self.local.lap();
             polled += count;
             if count < most {
                 break;
@@ -212,11 +228,13 @@ impl Poller {
         if has_work || most == Some(Duration::ZERO) || !self.executor.park() {
             return self.local.epoll.wait(events, Some(Duration::ZERO));
         }
+        self.local.fall_asleep();
         #[cfg(feature = "test-util")]
         let result = self.wait_by_the_clock(events, most);
         #[cfg(not(feature = "test-util"))]
         let result = self.local.epoll.wait(events, self.timeout(most));
         self.executor.unpark();
+        self.local.wake_up();
         result
     }
 
@@ -278,8 +296,10 @@ impl Drop for Poller {
     fn drop(&mut self) {
         let entered = self.enter();
         self.local.refuse_new();
+        self.local.nothing_runs();
         self.executor.cancel_tasks();
         self.local.close_all();
+        self.local.fall_asleep();
         self.report();
         #[cfg(feature = "test-util")]
         self.forget_the_pause();

@@ -6,7 +6,7 @@ use crate::parts::budget::Budget;
 use crate::poller::{PollerSeed, READ_BUFFER_SIZE};
 use crate::sys::affinity;
 
-use super::{Reactor, ReactorHandle};
+use super::{Reactor, ReactorHandle, StallWatch};
 
 /// Which processors the pollers' threads run on.
 ///
@@ -57,6 +57,7 @@ pub struct Builder {
     read_buffer_size: usize,
     thread_name: String,
     budget: Budget,
+    stall_watch: Option<StallWatch>,
 }
 
 impl Default for Builder {
@@ -67,6 +68,7 @@ impl Default for Builder {
             read_buffer_size: READ_BUFFER_SIZE,
             thread_name: "corepoll".into(),
             budget: Budget::default(),
+            stall_watch: None,
         }
     }
 }
@@ -160,6 +162,23 @@ impl Builder {
         self
     }
 
+    /// Has a thread report what holds a poller up: see [`StallWatch`]. Default: nobody watches, and
+    /// nothing is paid for it.
+    ///
+    /// ```
+    /// use corepoll::{Reactor, StallWatch};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).stall_watch(StallWatch::new()).build()?;
+    /// # drop(reactor);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stall_watch(mut self, watch: StallWatch) -> Builder {
+        self.stall_watch = Some(watch);
+        self
+    }
+
     /// Makes the reactor; its threads are not started yet.
     ///
     /// ```
@@ -185,7 +204,8 @@ impl Builder {
             .collect::<io::Result<Vec<_>>>()?;
         let pollers = seeds.iter().map(|seed| seed.handle().clone()).collect();
         let handle = ReactorHandle::new(pollers);
-        Ok(Reactor { seeds, handle, cores, thread_name: self.thread_name })
+        let Builder { thread_name, stall_watch, .. } = self;
+        Ok(Reactor { seeds, handle, cores, thread_name, stall_watch })
     }
 
     /// The processor of each poller.

@@ -4,10 +4,13 @@ mod builder;
 mod ending;
 mod handle;
 mod running;
+mod stall;
+mod watchdog;
 
 pub use builder::{Builder, Placement};
 pub use handle::ReactorHandle;
 pub use running::{Running, Shutdown};
+pub use stall::{Stall, StallWatch};
 
 use std::fmt;
 use std::future::Future;
@@ -16,6 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use crate::poller::{self, PollerSeed};
+use watchdog::Watchdog;
 
 /// N pollers, one thread each.
 ///
@@ -46,6 +50,7 @@ pub struct Reactor {
     /// The processor for each poller, if they have one.
     cores: Vec<Option<usize>>,
     thread_name: String,
+    stall_watch: Option<StallWatch>,
 }
 
 impl Reactor {
@@ -113,7 +118,12 @@ impl Reactor {
     /// # Errors
     /// A thread cannot be started; those that could are ended again.
     pub fn start(self) -> io::Result<Running> {
-        Running::start(self.seeds, self.handle, self.cores, &self.thread_name)
+        let Reactor { mut seeds, handle, cores, thread_name, stall_watch } = self;
+        let watchdog = match stall_watch {
+            Some(watch) => Some(Watchdog::start(watch, &mut seeds, &thread_name)?),
+            None => None,
+        };
+        Running::start(seeds, handle, cores, &thread_name, watchdog)
     }
 
     /// Starts the threads and waits until the reactor is shut down.

@@ -9,6 +9,7 @@ use crate::poller::{Poller, PollerSeed};
 use crate::sys::affinity;
 
 use super::ReactorHandle;
+use super::watchdog::Watchdog;
 
 /// A reactor whose threads run. Dropping it lets them run on.
 ///
@@ -30,6 +31,8 @@ use super::ReactorHandle;
 pub struct Running {
     handle: ReactorHandle,
     threads: Vec<JoinHandle<io::Result<Drained>>>,
+    /// Watches them, if that was asked for.
+    watchdog: Option<Watchdog>,
 }
 
 /// What became of a reactor's connections and tasks: handlers' connections, and tasks, are counted
@@ -67,13 +70,17 @@ impl Running {
         handle: ReactorHandle,
         cores: Vec<Option<usize>>,
         thread_name: &str,
+        watchdog: Option<Watchdog>,
     ) -> io::Result<Running> {
-        let mut running = Running { handle, threads: Vec::new() };
+        let mut running = Running { handle, threads: Vec::new(), watchdog };
         for (index, (seed, core)) in seeds.into_iter().zip(cores).enumerate() {
             let handle = running.handle.clone();
-            let thread = thread::Builder::new()
-                .name(format!("{thread_name}-{index}"))
-                .spawn(move || run(seed, core, &handle, index));
+            let leash = running.watchdog.as_ref().map(Watchdog::leash);
+            let thread =
+                thread::Builder::new().name(format!("{thread_name}-{index}")).spawn(move || {
+                    let _leash = leash;
+                    run(seed, core, &handle, index)
+                });
             match thread {
                 Ok(thread) => running.threads.push(thread),
                 Err(error) => {
@@ -168,6 +175,9 @@ impl Running {
                 (Ok(_), Err(error)) => result = Err(error),
                 (Err(_), _) => {}
             }
+        }
+        if let Some(watchdog) = self.watchdog {
+            watchdog.join();
         }
         result
     }

@@ -1,5 +1,6 @@
 //! A call to the owner's thread that is posted again and again, without an allocation.
 
+use std::any::type_name;
 use std::fmt;
 use std::ops::Deref;
 use std::ptr;
@@ -47,7 +48,8 @@ unsafe impl<T: Send + Sync> Sync for Inner<T> {}
 struct VTableOf<T>(T);
 
 impl<T: Run> VTableOf<T> {
-    const VTABLE: &'static NodeVTable = &NodeVTable { deliver: deliver::<T>, refuse: refuse::<T> };
+    const VTABLE: &'static NodeVTable =
+        &NodeVTable { deliver: deliver::<T>, refuse: refuse::<T>, type_name: type_name::<T> };
 }
 
 /// Takes the errand of a node that has been taken out of the inbox: from here on it can be posted

@@ -9,9 +9,10 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use super::calls::{Calls, StallKind, TypeName};
 use super::coop::{Allowance, OPERATIONS_PER_POLL, UNLIMITED};
 use super::home::{Bell, Home, HomeRef, OwnerSide};
-use super::inbox::Node;
+use super::inbox::{Node, NodeVTable};
 use super::join::{JoinError, JoinHandle};
 use super::raw::call_quietly;
 use super::{current, ending, raw};
@@ -29,6 +30,8 @@ pub(crate) struct Executor {
     home: NonNull<Home>,
     /// A task is being polled or mail is being opened.
     running: Cell<bool>,
+    /// Where it says what it runs, if somebody watches it.
+    calls: Option<Arc<Calls>>,
     not_send: PhantomData<*const ()>,
 }
 
@@ -53,7 +56,8 @@ impl Seed {
     /// Makes the calling thread the owner.
     pub(crate) fn adopt(self) -> Executor {
         let seed = std::mem::ManuallyDrop::new(self);
-        Executor { home: seed.home, running: Cell::new(false), not_send: PhantomData }
+        let (running, calls) = (Cell::new(false), None);
+        Executor { home: seed.home, running, calls, not_send: PhantomData }
     }
 }
 
@@ -104,6 +108,11 @@ impl Executor {
         unsafe { HomeRef::new(self.home) }
     }
 
+    /// From now on it says what it runs.
+    pub(crate) fn be_watched(&mut self, calls: Arc<Calls>) {
+        self.calls = Some(calls);
+    }
+
     /// Makes this the executor of the thread until the guard is dropped.
     pub(crate) fn enter(&self) -> Entered<'_> {
         Entered { before: current::set(self.home.as_ptr()), executor: PhantomData }
@@ -114,12 +123,26 @@ impl Executor {
     ///
     /// The caller has entered.
     pub(crate) fn run(&self, budget: usize, mail_budget: usize) -> usize {
+        // Two copies of what follows: the one that tells nobody pays nothing for the other.
+        match &self.calls {
+            None => self.run_telling(budget, mail_budget, |_, _| {}),
+            Some(calls) => self.run_telling(budget, mail_budget, |kind, of| calls.begin(kind, of)),
+        }
+    }
+
+    /// [`Executor::run`]; `begin` hears of each call before it is made.
+    fn run_telling(
+        &self,
+        budget: usize,
+        mail_budget: usize,
+        begin: impl Fn(StallKind, TypeName),
+    ) -> usize {
         let _running = self.start_running();
         let (mut polled, mut task) = (0, None);
         // One net catches the panics of the whole run: the task that threw ends, and the run goes
         // on behind it.
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
-            self.run_some(budget, mail_budget, &mut polled, &mut task);
+            self.run_some(budget, mail_budget, &mut polled, &mut task, &begin);
         })) {
             // Nothing else throws but a bug of ours, which is not to be lost.
             let Some(task) = task.take() else { resume_unwind(panic) };
@@ -138,12 +161,13 @@ impl Executor {
         mail_budget: usize,
         polled: &mut usize,
         running: &mut Option<NonNull<raw::Header>>,
+        begin: &impl Fn(StallKind, TypeName),
     ) {
         let owner = self.owner();
         while *polled < budget {
             if self.has_mail() {
                 *running = None;
-                self.deliver(mail_budget);
+                self.deliver(mail_budget, begin);
                 if owner.interrupted.take() {
                     break;
                 }
@@ -154,7 +178,10 @@ impl Executor {
             *running = Some(task);
             owner.allowance.set(OPERATIONS_PER_POLL);
             // SAFETY: as above; the task has just been taken out of the run queue.
-            unsafe { raw::run(task) };
+            unsafe {
+                begin(StallKind::Poll, raw::future_type(task));
+                raw::run(task);
+            }
         }
         *running = None;
     }
@@ -163,11 +190,15 @@ impl Executor {
     pub(crate) fn open_mail(&self, budget: usize) {
         if self.has_mail() {
             let _running = self.start_running();
-            self.deliver(budget);
+            match &self.calls {
+                None => self.deliver(budget, &|_, _| {}),
+                Some(calls) => self.deliver(budget, &|kind, of| calls.begin(kind, of)),
+            }
         }
     }
 
-    fn deliver(&self, budget: usize) {
+    #[inline(never)]
+    fn deliver(&self, budget: usize, begin: &impl Fn(StallKind, TypeName)) {
         let owner = self.owner();
         for _ in 0..budget {
             if owner.mail.get().is_null() {
@@ -182,7 +213,8 @@ impl Executor {
             // delivered, as that runs foreign code.
             unsafe {
                 owner.mail.set((*node).next.replace(ptr::null_mut()));
-                let deliver = (*(*node).vtable).deliver;
+                let NodeVTable { deliver, type_name, .. } = *(*node).vtable;
+                begin(StallKind::Closure, type_name);
                 call_quietly(|| deliver(node));
             }
         }

@@ -9,6 +9,8 @@ use std::ptr;
 
 use crate::base::sync::{AtomicPtr, Cell, Ordering};
 
+use super::calls::TypeName;
+
 /// The first part of everything that travels through an inbox.
 #[repr(C)]
 pub(super) struct Node {
@@ -25,6 +27,8 @@ pub(super) struct NodeVTable {
     pub(super) deliver: unsafe fn(*mut Node),
     /// The home is closing: the node is taken out unused, on the owner's thread.
     pub(super) refuse: unsafe fn(*mut Node),
+    /// The type of what it carries.
+    pub(super) type_name: TypeName,
 }
 
 /// The owner sleeps, or is about to.

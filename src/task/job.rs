@@ -1,5 +1,6 @@
 //! A closure on its way to the owner's thread.
 
+use std::any::type_name;
 use std::ptr;
 
 use crate::base::sync::Cell;
@@ -17,7 +18,8 @@ struct Job<F> {
 struct VTableOf<F>(F);
 
 impl<F: FnOnce()> VTableOf<F> {
-    const VTABLE: &'static NodeVTable = &NodeVTable { deliver: deliver::<F>, refuse: refuse::<F> };
+    const VTABLE: &'static NodeVTable =
+        &NodeVTable { deliver: deliver::<F>, refuse: refuse::<F>, type_name: type_name::<F> };
 }
 
 /// # Safety

@@ -19,6 +19,7 @@
 //! | `group` | tasks that belong together |
 //! | `remote` | the result of a task, on any thread |
 //! | `coop` | the budget that makes an always-ready task yield |
+//! | `calls` | what the owner's thread is running, for one that watches it |
 //!
 //! # The invariants, which the SAFETY comments cite
 //!
@@ -41,6 +42,7 @@
 
 pub(crate) mod abort;
 pub(crate) mod bound;
+pub(crate) mod calls;
 pub(crate) mod coop;
 mod current;
 mod ending;
@@ -62,6 +64,7 @@ mod state;
 mod tests;
 mod waker;
 
+pub(crate) use calls::{Calls, StallKind, TypeName};
 pub(crate) use errand::{Errand, Run};
 pub(crate) use executor::{Executor, Seed, spawn, spawn_named};
 pub(crate) use home::{Bell, HomeRef};

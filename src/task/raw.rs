@@ -1,7 +1,7 @@
 //! One task: one allocation that holds the header, the future and later its output.
 
 use std::alloc::Layout;
-use std::any::Any;
+use std::any::{Any, type_name};
 use std::borrow::Cow;
 use std::cell::UnsafeCell;
 use std::future::Future;
@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 
 use crate::base::sync::{Cell, Witness};
 
+use super::calls::TypeName;
 use super::home::{Home, HomeRef};
 use super::inbox::{Node, NodeVTable};
 use super::join::{JoinError, JoinWaiter};
@@ -106,7 +107,7 @@ impl<F: Future> VTableOf<F> {
 
     const fn vtable(layout: Layout, name_offset: Option<usize>) -> TaskVTable {
         TaskVTable {
-            node: NodeVTable { deliver: arrive, refuse: arrive },
+            node: NodeVTable { deliver: arrive, refuse: arrive, type_name: type_name::<F> },
             poll: poll::<F>,
             panicked: panicked::<F>,
             cancel: cancel::<F>,
@@ -721,6 +722,16 @@ pub(super) unsafe fn name<'a>(header: NonNull<Header>) -> Option<&'a Name> {
         let offset = header.as_ref().vtable().name_offset?;
         Some(header.cast::<u8>().add(offset).cast::<Name>().as_ref())
     }
+}
+
+/// The type of the task's future.
+///
+/// # Safety
+/// The task is alive.
+#[inline]
+pub(super) unsafe fn future_type(header: NonNull<Header>) -> TypeName {
+    // SAFETY: the caller's contract.
+    unsafe { header.as_ref().vtable().node.type_name }
 }
 
 /// Gives the memory back. Future and output are gone.

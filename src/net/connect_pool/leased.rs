@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use crate::net::tcp_stream::TcpStream;
 use crate::poller::context::EvContext;
-use crate::poller::handler::{Action, CloseReason, EvHandler, TimerId};
+use crate::poller::handler::{Action, CloseReason, EvHandler, Ours, TimerId};
+use crate::task::TypeName;
 
 use super::shared::Shared;
 
@@ -63,6 +64,10 @@ impl EvHandler for Leased {
 
     fn on_connect_fail(&mut self, error: io::Error) {
         self.handler.on_connect_fail(error);
+    }
+
+    fn type_name(&self, ours: Ours) -> TypeName {
+        self.handler.type_name(ours)
     }
 
     /// What the handler has ended itself, with nothing left to send, can be used again.

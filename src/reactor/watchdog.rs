@@ -1,0 +1,204 @@
+//! The thread that watches pollers.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::parts::watched::{Nap, Watched};
+use crate::poller::PollerSeed;
+use crate::sys::clock;
+use crate::task::call_quietly;
+
+use super::{Stall, StallWatch};
+
+/// Reports in any minute.
+const MOST_REPORTS: usize = 5;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The shortest time between two looks: it is a bystander.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The thread, as its reactor has it.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    thread: JoinHandle<()>,
+    leash: Arc<Leash>,
+}
+
+/// Held by those whose threads are watched: when the last of them lets go, the watchdog ends.
+#[derive(Debug)]
+pub(super) struct Leash(Arc<Nap>);
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+impl Watchdog {
+    /// Starts the thread. The pollers of `seeds` will tell it what they run.
+    pub(super) fn start(
+        watch: StallWatch,
+        seeds: &mut [PollerSeed],
+        thread_name: &str,
+    ) -> io::Result<Watchdog> {
+        let nap = Arc::new(Nap::default());
+        let pollers: Vec<_> = seeds.iter().map(|_| Arc::new(Watched::new(nap.clone()))).collect();
+        for (seed, watched) in seeds.iter_mut().zip(&pollers) {
+            seed.be_watched(watched.clone());
+        }
+        let mut watch = Watch::new(watch, pollers, nap.clone());
+        let thread = thread::Builder::new()
+            .name(format!("{thread_name}-watch"))
+            .spawn(move || watch.run())
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("starting the stall watch: {error}"))
+            })?;
+        nap.belongs_to(thread.thread());
+        Ok(Watchdog { thread, leash: Arc::new(Leash(nap)) })
+    }
+
+    /// A share in its life, for a thread that it watches.
+    pub(super) fn leash(&self) -> Arc<Leash> {
+        self.leash.clone()
+    }
+
+    /// Waits for its end, after that of the pollers' threads.
+    pub(super) fn join(self) {
+        drop(self.leash);
+        // It only panics if the last drop of the user's closure does.
+        let _ = self.thread.join();
+    }
+}
+
+/// What the thread has.
+struct Watch {
+    /// Each poller, and the call that it was last seen in.
+    pollers: Vec<(Arc<Watched>, Option<Sighting>)>,
+    /// What runs for so long is a stall: nanoseconds.
+    threshold: u64,
+    /// Between two looks.
+    interval: Duration,
+    nap: Arc<Nap>,
+    limit: Limit,
+    /// Stalls that the limit has kept back since the last report.
+    unreported: usize,
+    report: Arc<dyn Fn(&Stall) + Send + Sync>,
+}
+
+/// A call that a poller was seen in.
+#[derive(Clone, Copy)]
+struct Sighting {
+    number: u64,
+    /// When it was first seen.
+    since: u64,
+    /// It was a stall already.
+    has_stalled: bool,
+}
+
+impl Watch {
+    fn new(watch: StallWatch, pollers: Vec<Arc<Watched>>, nap: Arc<Nap>) -> Watch {
+        Watch {
+            pollers: pollers.into_iter().map(|watched| (watched, None)).collect(),
+            threshold: u64::try_from(watch.threshold.as_nanos()).unwrap_or(u64::MAX),
+            interval: (watch.threshold / 2).max(SHORTEST_INTERVAL),
+            nap,
+            limit: Limit::default(),
+            unreported: 0,
+            report: watch.report,
+        }
+    }
+
+    fn run(&mut self) {
+        while !self.nap.is_over() {
+            if self.all_asleep() {
+                self.nap.take(|| self.all_asleep() && !self.nap.is_over());
+            } else {
+                thread::park_timeout(self.interval);
+            }
+            for poller in 0..self.pollers.len() {
+                if let Some(stall) = self.look(poller) {
+                    call_quietly(|| (self.report)(&stall));
+                }
+            }
+        }
+    }
+
+    fn all_asleep(&self) -> bool {
+        self.pollers.iter().all(|(watched, _)| watched.is_asleep())
+    }
+
+    /// Looks at a poller; says if there is something to report.
+    fn look(&mut self, poller: usize) -> Option<Stall> {
+        // Before the look, and of a new call after it: what is measured is no longer than what is.
+        let now = clock::now();
+        let (watched, sighting) = &mut self.pollers[poller];
+        let call = watched.calls.current();
+        let same = sighting.filter(|seen| call.is_some_and(|call| call.number == seen.number));
+        let (Some(call), Some(seen)) = (call, same) else {
+            let new = |number| Sighting { number, since: clock::now(), has_stalled: false };
+            *sighting = call.map(|call| new(call.number));
+            return None;
+        };
+        let elapsed = now.saturating_sub(seen.since);
+        if seen.has_stalled || elapsed < self.threshold {
+            return None;
+        }
+        *sighting = Some(Sighting { has_stalled: true, ..seen });
+        if !self.limit.admits(now) {
+            self.unreported += 1;
+            return None;
+        }
+        Some(Stall {
+            poller,
+            kind: call.kind(),
+            type_name: (call.type_name)(),
+            elapsed: Duration::from_nanos(elapsed),
+            unreported: std::mem::take(&mut self.unreported),
+        })
+    }
+}
+
+/// So many in any minute, and no more.
+#[derive(Default)]
+struct Limit {
+    /// When the last few came, the oldest first: nanoseconds.
+    times: VecDeque<u64>,
+}
+
+impl Limit {
+    fn admits(&mut self, now: u64) -> bool {
+        if self.times.len() == MOST_REPORTS {
+            if now - self.times[0] < MINUTE.as_nanos() as u64 {
+                return false;
+            }
+            self.times.pop_front();
+        }
+        self.times.push_back(now);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Limit, MINUTE};
+
+    #[test]
+    fn at_most_five_are_admitted_in_any_minute() {
+        let minute = MINUTE.as_nanos() as u64;
+        let mut limit = Limit::default();
+        for now in [0, 1, 2, minute / 2, minute - 1] {
+            assert!(limit.admits(now));
+        }
+        assert!(!limit.admits(minute - 1));
+        // The first three are a minute ago, one after the other.
+        for now in [minute, minute + 1, minute + 2] {
+            assert!(limit.admits(now));
+            assert!(!limit.admits(now));
+        }
+        assert!(!limit.admits(minute * 3 / 2 - 1));
+        assert!(limit.admits(minute * 3 / 2));
+    }
+}
