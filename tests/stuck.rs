@@ -249,6 +249,43 @@ impl Drop for Doubles {
     }
 }
 
+/// Sends two of its kind to a poller when it is dropped, whichever thread that is on.
+struct Sends(PollerHandle, Arc<AtomicUsize>);
+
+impl Drop for Sends {
+    fn drop(&mut self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        for _ in 0..2 {
+            let again = Sends(self.0.clone(), self.1.clone());
+            let task = self.0.spawn_on(move || async move { drop(again) });
+            drop(task);
+        }
+    }
+}
+
+#[test]
+fn destructors_that_send_their_own_kind_end_with_their_poller_and_after_it() {
+    let drops = Arc::new(AtomicUsize::new(0));
+    let server = Server::start(1);
+    let poller = server.poller().clone();
+    let sends = Sends(poller.clone(), drops.clone());
+    server.on_poller(move || {
+        drop(spawn_local(async move {
+            let _sends = sends;
+            pending::<()>().await;
+        }));
+    });
+    let shutdown = within_patience(|| server.stop(Duration::ZERO));
+    assert_eq!((shutdown.drained, shutdown.cancelled), (0, 1));
+    let before = drops.load(Ordering::Relaxed);
+    assert!(before > 1);
+    drop(Sends(poller.clone(), drops.clone()));
+    assert!(drops.load(Ordering::Relaxed) > before);
+    // Nobody waits in vain for what was not even dropped, and the next one is as good as the first.
+    let late = poller.spawn_on(|| async {});
+    assert!(corepoll::block_on(late).unwrap_err().is_cancelled());
+}
+
 struct Host {
     _guest: Doubles,
 }

@@ -1,5 +1,6 @@
 //! The result of a task, on any thread.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -169,9 +170,36 @@ where
         Ok(future) => drop(spawn(Told { future: Some(future), promise, known: false }).ok()),
         Err(panic) => promise.shared.finish(Err(JoinError::panicked(panic))),
     };
-    // Refused: the closure goes, and with it the promise, which tells the handle.
-    drop_quietly(home.post(job).err());
+    if let Err(job) = home.post(job) {
+        // The closure goes, and with it the promise, which tells the handle.
+        if let Err(job) = drop_refused(job) {
+            std::mem::forget(job);
+            shared.finish(Err(JoinError::cancelled()));
+        }
+    }
     RemoteJoinHandle { shared }
+}
+
+/// How deep drops of refused closures nest, and how many there may be inside of one. A destructor that
+/// sends its own kind to a poller that has ended would fill the stack, or never come to an end.
+const MOST_NESTED: (u32, u32) = (64, 10_000);
+
+thread_local! {
+    /// How deep they nest right now, and how many there have been inside of the outermost.
+    static NESTED: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
+}
+
+/// Drops a closure that was refused; gives it back where that would lead too far.
+fn drop_refused<F>(job: F) -> Result<(), F> {
+    let (depth, count) = NESTED.get();
+    if depth >= MOST_NESTED.0 || count >= MOST_NESTED.1 {
+        return Err(job);
+    }
+    NESTED.set((depth + 1, count + 1));
+    drop_quietly(job);
+    let count = if depth == 0 { 0 } else { NESTED.get().1 };
+    NESTED.set((depth, count));
+    Ok(())
 }
 
 impl<T> RemoteJoinHandle<T> {
