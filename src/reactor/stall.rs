@@ -94,6 +94,14 @@ impl Default for StallWatch {
 
 impl StallWatch {
     /// Reports what runs for 25 milliseconds or more, as a line on the standard error.
+    ///
+    /// ```
+    /// use corepoll::{Reactor, StallWatch};
+    ///
+    /// let reactor = Reactor::builder().stall_watch(StallWatch::new()).build()?;
+    /// # drop(reactor);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn new() -> StallWatch {
         StallWatch::default()
     }
