@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -20,25 +20,21 @@ use criterion::{Criterion, criterion_group, criterion_main};
 struct Court {
     /// How often it has been hit; whose turn it is follows from that.
     hits: AtomicU64,
-    players: [Mutex<Option<Waker>>; 2],
+    /// A task keeps its waker, so each comes here once, and to look for it takes no lock.
+    players: [OnceLock<Waker>; 2],
 }
 
 async fn play(court: Arc<Court>, me: u64, rounds: u64) {
     for round in 0..rounds {
         poll_fn(|cx| {
             let due = round * 2 + me;
-            if court.hits.load(Ordering::Acquire) != due {
-                let mut mine = court.players[me as usize].lock().unwrap();
-                if !mine.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                    *mine = Some(cx.waker().clone());
-                }
-                drop(mine);
-                if court.hits.load(Ordering::Acquire) != due {
-                    return Poll::Pending;
-                }
+            court.players[me as usize].get_or_init(|| cx.waker().clone());
+            if court.hits.load(Ordering::SeqCst) != due {
+                return Poll::Pending;
             }
-            court.hits.store(due + 1, Ordering::Release);
-            if let Some(other) = &*court.players[1 - me as usize].lock().unwrap() {
+            court.hits.store(due + 1, Ordering::SeqCst);
+            // Who isn't there yet looks for itself when it comes.
+            if let Some(other) = court.players[1 - me as usize].get() {
                 other.wake_by_ref();
             }
             Poll::Ready(())
@@ -74,6 +70,34 @@ fn round_trips(busy: bool, rounds: u64) -> Duration {
     running.handle().shutdown(Duration::ZERO);
     running.join().unwrap();
     elapsed
+}
+
+/// What a cache line takes to go to the other processor and another one to come back: the scale for
+/// the busy round trip, in each direction of which the task, the inbox and the ball change hands.
+fn lines(rounds: u64) -> Duration {
+    #[derive(Default)]
+    #[repr(align(128))]
+    struct Line(AtomicU64);
+    let [to, fro] = [Line::default(), Line::default()];
+    let wait = |line: &Line, round| {
+        while line.0.load(Ordering::Acquire) != round {
+            std::hint::spin_loop();
+        }
+    };
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 1..=rounds {
+                wait(&to, round);
+                fro.0.store(round, Ordering::Release);
+            }
+        });
+        for round in 1..=rounds {
+            to.0.store(round, Ordering::Release);
+            wait(&fro, round);
+        }
+    });
+    start.elapsed()
 }
 
 /// One end of the round trip by hand: waits in epoll for its eventfd, and rings the other's.
@@ -130,6 +154,7 @@ fn eventfd() -> OwnedFd {
 fn across(c: &mut Criterion) {
     let mut group = c.benchmark_group("round trip between two pollers");
     group.bench_function("busy", |b| b.iter_custom(|rounds| round_trips(true, rounds)));
+    group.bench_function("two words by hand", |b| b.iter_custom(lines));
     group.bench_function("parked", |b| b.iter_custom(|rounds| round_trips(false, rounds)));
     group.bench_function("epoll and eventfd by hand", |b| b.iter_custom(by_hand));
     group.finish();

@@ -64,7 +64,7 @@ impl<T> Slab<T> {
     }
 
     /// Puts in the value that `make` builds from the token it is going to have.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(Token) -> T) -> Token {
         let token = self.next_token();
         let slot = &mut self.slots[token.index() as usize];
@@ -95,7 +95,7 @@ impl<T> Slab<T> {
     }
 
     /// Takes the value of `token` out. Its token is stale from now on.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remove(&mut self, token: Token) -> Option<T> {
         let slot = self.slots.get_mut(token.index() as usize)?;
         if slot.generation != token.generation() {

@@ -16,6 +16,7 @@ use super::context::EvContext;
 use super::deadlines::Timing;
 use super::handler::{Action, CloseReason, EvHandler};
 use super::relaying::Relaying;
+use super::timing::OwnTimer;
 use super::watermarks::Marks;
 use super::writer::Inlet;
 
@@ -128,8 +129,8 @@ impl EvHandler for Nobody {
 pub(super) struct Extra {
     /// Queued output.
     pub(super) outbox: Outbox,
-    /// The first timer: they are linked through their entries.
-    pub(super) first_timer: Option<Token>,
+    /// Its timers, in no order: each knows its place.
+    pub(super) timers: Vec<OwnTimer>,
     /// While Relaying: what it shares with the other connection.
     pub(super) relaying: Option<Rc<Relaying>>,
     /// While Flushing and Lingering: why it ends, and the timer of its patience.

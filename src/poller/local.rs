@@ -237,9 +237,24 @@ impl Local {
     }
 
     /// A new timer that is due at `deadline`.
-    #[inline]
     pub(crate) fn arm(&self, deadline: u64, expiry: Expiry) -> Token {
         self.timers.borrow_mut().insert(deadline, expiry)
+    }
+
+    /// A new timer that wakes a task at `deadline`.
+    pub(crate) fn arm_task(&self, deadline: u64, waker: Waker) -> Token {
+        self.timers.borrow_mut().insert(deadline, Expiry::Task(waker))
+    }
+
+    /// Takes a timer of a task away. Its waker is the caller's to drop, after this.
+    pub(crate) fn disarm_task(&self, timer: Token) -> Option<Waker> {
+        match self.timers.borrow_mut().remove(timer) {
+            Some(Expiry::Task(waker)) => Some(waker),
+            other => {
+                debug_assert!(other.is_none(), "the timers of tasks carry wakers");
+                None
+            }
+        }
     }
 
     /// Takes a timer away; what it carried is the caller's to drop, after this.

@@ -1,4 +1,4 @@
-//! The timers of connections: linked through their entries, so that they end with it.
+//! The timers of connections: each connection has a list of its own, so that they end with it.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,20 +7,25 @@ use crate::base::token::Token;
 use crate::sys::clock;
 use crate::task::call_quietly;
 
-use super::connection::{Connection, State};
+use super::connection::{Connection, Extra, State};
 use super::context::EvContext;
 use super::handler::TimerId;
 use super::local::{Expiry, Local};
 
-/// A timer of a connection.
+/// A timer of a connection, as the poller's timers have it: two words, since every arming moves it.
 pub(crate) struct HandlerTimer {
     /// Whose it is.
     connection: Token,
+    /// Its place in the connection's list.
+    place: u32,
+}
+
+/// A timer of a connection, as the connection has it.
+pub(super) struct OwnTimer {
+    /// Its name.
+    timer: Token,
     /// Nanoseconds, if it comes again and again.
     period: Option<u64>,
-    /// The connection's timers before and after this one.
-    previous: Option<Token>,
-    next: Option<Token>,
 }
 
 /// Something of ours, above the poller, that has a timer.
@@ -157,23 +162,18 @@ impl EvContext<'_> {
 }
 
 impl Local {
-    /// A new timer, the first in the connection's list.
+    /// A new timer, the last in the connection's list.
     fn add_timer(&self, connection: &Connection, deadline: u64, period: Option<u64>) -> Token {
         if connection.state() == State::Closed {
             // In `on_close` the timers are gone already: this one is as well.
             return Token::new(u32::MAX, u32::MAX);
         }
-        let mut timers = self.timers.borrow_mut();
         connection.with_extra(|extra| {
-            let next = extra.first_timer;
-            let connection = connection.token;
-            let entry = HandlerTimer { connection, period, previous: None, next };
-            let token = timers.insert(deadline, Expiry::Handler(entry));
-            if let Some(Expiry::Handler(next)) = next.and_then(|next| timers.get_mut(next)) {
-                next.previous = Some(token);
-            }
-            extra.first_timer = Some(token);
-            token
+            let place = extra.timers.len() as u32;
+            let entry = HandlerTimer { connection: connection.token, place };
+            let timer = self.arm(deadline, Expiry::Handler(entry));
+            extra.timers.push(OwnTimer { timer, period });
+            timer
         })
     }
 
@@ -194,24 +194,27 @@ impl Local {
     /// Takes a timer out of the table and of its connection's list.
     fn remove_timer(&self, connection: &Connection, token: Token) {
         let mut timers = self.timers.borrow_mut();
-        let Some(Expiry::Handler(entry)) = timers.remove(token) else { return };
-        if let Some(Expiry::Handler(next)) = entry.next.and_then(|next| timers.get_mut(next)) {
-            next.previous = entry.previous;
-        }
-        match entry.previous.and_then(|previous| timers.get_mut(previous)) {
-            Some(Expiry::Handler(previous)) => previous.next = entry.next,
-            _ => connection.with_extra(|extra| extra.first_timer = entry.next),
-        }
+        let Some(Expiry::Handler(HandlerTimer { place, .. })) = timers.remove(token) else {
+            return;
+        };
+        connection.with_present_extra(|extra| {
+            extra.timers.swap_remove(place as usize);
+            // The last one has its place now.
+            let moved = extra.timers.get(place as usize).and_then(|own| timers.get_mut(own.timer));
+            if let Some(Expiry::Handler(moved)) = moved {
+                moved.place = place;
+            }
+        });
     }
 
     /// The connection ends, and its timers with it.
     pub(super) fn remove_timers(&self, connection: &Connection) {
         self.end_timing(connection);
-        let mut next = connection.with_present_extra(|extra| extra.first_timer.take()).flatten();
+        let own = connection.with_present_extra(|extra| std::mem::take(&mut extra.timers));
         let mut timers = self.timers.borrow_mut();
-        while let Some(token) = next {
-            let Some(Expiry::Handler(entry)) = timers.remove(token) else { return };
-            next = entry.next;
+        for OwnTimer { timer, .. } in own.unwrap_or_default() {
+            // What a handler's timer carries is plain.
+            drop(timers.remove(timer));
         }
     }
 
@@ -235,10 +238,9 @@ impl Local {
     /// Fires one timer, which is disarmed already.
     fn fire(&self, token: Token) {
         let mut timers = self.timers.borrow_mut();
-        if let Some(Expiry::Handler(entry)) = timers.get(token) {
-            let (connection, period) = (entry.connection, entry.period);
+        if let Some(&Expiry::Handler(HandlerTimer { connection, place })) = timers.get(token) {
             drop(timers);
-            return self.fire_handler(token, connection, period);
+            return self.fire_handler(token, connection, place);
         }
         let expiry = timers.remove(token);
         drop(timers);
@@ -253,9 +255,10 @@ impl Local {
         }
     }
 
-    fn fire_handler(&self, token: Token, connection: Token, period: Option<u64>) {
+    fn fire_handler(&self, token: Token, connection: Token, place: u32) {
         let Some(connection) = self.connection(connection) else { return };
-        if let Some(period) = period {
+        let own = |extra: &mut Extra| extra.timers.get(place as usize).and_then(|own| own.period);
+        if let Some(period) = connection.with_present_extra(own).flatten() {
             self.rearm(token, period);
         }
         self.call_aside(&connection, |handler, cx| handler.on_timeout(cx, TimerId(token)));

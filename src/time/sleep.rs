@@ -3,11 +3,11 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use crate::base::token::Token;
-use crate::poller::local::{Expiry, Local};
+use crate::poller::local::Local;
 use crate::sys::clock;
 use crate::task::{HomeRef, call_quietly, drop_quietly};
 
@@ -157,15 +157,15 @@ impl Sleep {
         if clock::now() >= self.deadline {
             return Poll::Ready(());
         }
-        let timer = local.arm(self.deadline, Expiry::Task(cx.waker().clone()));
+        let timer = local.arm_task(self.deadline, cx.waker().clone());
         self.armed = HomeRef::current().map(|home| Armed { home, timer });
         Poll::Pending
     }
 
     /// Takes the timer away, in whichever poller it is; there `then` gets what it carried.
-    fn disarm(&mut self, then: fn(Option<Expiry>)) {
+    fn disarm(&mut self, then: fn(Option<Waker>)) {
         let Some(Armed { home, timer }) = self.armed.take() else { return };
-        let disarm = move || then(Local::with_current(|local| local.disarm(timer)).flatten());
+        let disarm = move || then(Local::with_current(|local| local.disarm_task(timer)).flatten());
         if home.is_current() {
             disarm();
         } else {
@@ -176,8 +176,8 @@ impl Sleep {
 }
 
 /// Wakes the task of a timer that was taken away.
-fn wake(taken: Option<Expiry>) {
-    if let Some(Expiry::Task(waker)) = taken {
+fn wake(taken: Option<Waker>) {
+    if let Some(waker) = taken {
         call_quietly(|| waker.wake());
     }
 }
