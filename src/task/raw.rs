@@ -223,8 +223,9 @@ unsafe fn enter_table(side: &super::home::OwnerSide, header: NonNull<Header>) {
     unsafe {
         let tasks = &mut *side.tasks.get();
         if tasks.len() == tasks.capacity() {
-            // By an eighth: what stays unused of the table counts as memory of its tasks.
-            tasks.reserve_exact((tasks.len() / 8).max(64));
+            // By little: what stays unused of the table counts as memory of its tasks, and a large
+            // block grows where it is.
+            tasks.reserve_exact((tasks.len() / 32).max(64));
         }
         header.as_ref().place.set(tasks.len() as u32);
         tasks.push(header);

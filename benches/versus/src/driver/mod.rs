@@ -106,10 +106,17 @@ pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
         "relay" => relay::measure,
         other => return Err(failure(format!("no question {other:?}; see --help"))),
     };
-    measure(&read_plan(parser)?)
+    match read_plan(parser)? {
+        Some(plan) => measure(&plan),
+        None => {
+            println!("{HELP}");
+            Ok(())
+        }
+    }
 }
 
-fn read_plan(mut parser: lexopt::Parser) -> Result<Plan, Error> {
+/// What the options ask for; None: for help.
+fn read_plan(mut parser: lexopt::Parser) -> Result<Option<Plan>, Error> {
     let mut plan = Plan {
         peers: None,
         protocol: None,
@@ -134,6 +141,7 @@ fn read_plan(mut parser: lexopt::Parser) -> Result<Plan, Error> {
             Long("requests") => plan.requests = Some(parser.value()?.parse()?),
             Long("bytes") => plan.bytes = parser.value()?.parse()?,
             Long("ticks") => plan.ticks = true,
+            Long("help") => return Ok(None),
             Long("rounds") => plan.rounds = parser.value()?.parse()?,
             other => return Err(other.unexpected().into()),
         }
@@ -141,7 +149,7 @@ fn read_plan(mut parser: lexopt::Parser) -> Result<Plan, Error> {
     if plan.rounds == 0 || plan.requests.is_some_and(|n| n < FEWEST) {
         return Err(failure(format!("--rounds from 1, --requests from {FEWEST}")));
     }
-    Ok(plan)
+    Ok(Some(plan))
 }
 
 /// Below this a division by the number of requests says little.
