@@ -280,6 +280,9 @@ impl Local {
 
     /// The end of a turn: the calls that waited for their phase.
     pub(super) fn finish_turn(&self) {
+        if !self.has_due() {
+            return;
+        }
         let mut due = self.take_due();
         for due in due.drain(..) {
             match due {
@@ -299,6 +302,7 @@ impl Local {
             self.recorder.step();
         }
         self.return_due(due);
+        self.lap();
     }
 
     fn with_connection(&self, token: Token, act: impl FnOnce(&Local, &Connection)) {

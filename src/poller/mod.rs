@@ -177,15 +177,16 @@ impl Poller {
         self.open_mail(budget.mail_per_turn);
         self.dispatch(events.first(count));
         self.events.set(events);
-        local.lap();
         local.fire_timers();
         local.finish_turn();
-        local.lap();
         waited.map(drop)
     }
 
     /// Runs what is runnable, up to the budget; says how many tasks were polled.
     fn run_tasks(&self) -> usize {
+        if !self.executor.has_work() {
+            return 0;
+        }
         let Budget { tasks_per_turn, mail_per_turn, .. } = self.local.budget;
         let mut polled = 0;
         while polled < tasks_per_turn && !self.local.drain.is_over() {
@@ -207,6 +208,7 @@ impl Poller {
         while left > 0 && self.executor.has_mail() && !self.local.drain.is_over() {
             let most = left.min(self.local.calls_per_lap());
             self.executor.open_mail(most);
+            self.local.lap();
             self.local.recorder.step();
             left -= most;
         }

@@ -228,7 +228,7 @@ impl Local {
             let Some(token) = ({ self.timers.borrow_mut().take_due(pass) }) else { return };
             self.fire(token);
             self.recorder.fired();
-            self.recorder.lap();
+            self.lap();
             if self.drain.is_over() {
                 return;
             }
