@@ -141,6 +141,8 @@ fn a_refusal_names_the_operation_and_the_address() {
         (closed, io::ErrorKind::ConnectionRefused),
         (format!("unix:{}", gone.display()), io::ErrorKind::NotFound),
         ("unix:@corepoll-nobody-is-here".to_owned(), io::ErrorKind::ConnectionRefused),
+        // No TCP goes to a group: the kernel says so without a packet.
+        ("224.0.0.1:9".to_owned(), io::ErrorKind::NetworkUnreachable),
         // A network that no loopback interface has, from an address that only it has.
         ("[2001:db8::1]:9".to_owned(), io::ErrorKind::Other),
     ] {

@@ -1,0 +1,141 @@
+//! Reactors in combination: one listens, another serves, a third connects; and a handler of one puts
+//! descriptors into another.
+
+mod common;
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+use common::{ANY, PATIENCE, Server, ask, connect};
+use corepoll::{
+    Acceptor, Action, Connector, EvContext, EvHandler, Interest, PollerHandle, Reactor,
+    ReactorHandle, Writer,
+};
+
+/// The name of the reactor whose thread this is.
+fn here() -> String {
+    let thread = thread::current();
+    thread.name().and_then(|name| name.rsplit_once('-')).expect("a poller").0.to_owned()
+}
+
+fn reactor(name: &str) -> Server {
+    Server::build(Reactor::builder().pollers(2).thread_name(name))
+}
+
+/// In the reactor that connects: gives the upstream's answers to the client's writer.
+struct Upstream {
+    request: Vec<u8>,
+    client: Writer,
+}
+
+impl EvHandler for Upstream {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        assert_eq!(here(), "connects");
+        cx.write(&self.request)?;
+        Ok(Action::Keep)
+    }
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.client.write(cx.read()?.to_vec())?;
+        Ok(Action::Close)
+    }
+}
+
+/// In the reactor that serves: asks an upstream through the third for each request.
+struct Front {
+    connects: ReactorHandle,
+    upstream: SocketAddr,
+}
+
+impl EvHandler for Front {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        assert_eq!(here(), "serves");
+        let (request, client) = (cx.read()?.to_vec(), cx.writer());
+        if request.is_empty() {
+            return Ok(Action::Close);
+        }
+        let upstream = self.upstream.to_string();
+        Connector::new(&self.connects).connect(&upstream, || Upstream { request, client })?;
+        Ok(Action::Keep)
+    }
+}
+
+#[test]
+fn one_listens_another_serves_and_a_third_connects() {
+    let (listens, serves, connects) = (reactor("listens"), reactor("serves"), reactor("connects"));
+    let (_echo, upstream) =
+        Server::of_tasks(|stream, _| async move { futures::io::copy(&stream, &mut &stream).await });
+    let to = connects.handle().clone();
+    let factory = move || Front { connects: to.clone(), upstream };
+    let acceptor = Acceptor::new(ANY).deliver_to(serves.handle());
+    let listening = acceptor.listen(listens.handle(), factory).unwrap();
+    let clients: Vec<_> = (0..8).map(|_| connect(listening.local_addr().unwrap())).collect();
+    for round in 0..5u8 {
+        for (number, client) in clients.iter().enumerate() {
+            let request = [round, number as u8, 7];
+            assert_eq!(ask(client, &request), request);
+        }
+    }
+}
+
+/// Tells what comes, and on whose thread.
+struct Tells(Sender<(Vec<u8>, String)>);
+
+impl EvHandler for Tells {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let bytes = cx.read()?.to_vec();
+        let action = if bytes.is_empty() { Action::Close } else { Action::Keep };
+        self.0.send((bytes, here())).unwrap();
+        Ok(action)
+    }
+}
+
+/// Registers a descriptor on its own poller and another in another reactor, when it is asked.
+struct Registers {
+    own: Option<OwnedFd>,
+    others: Option<OwnedFd>,
+    other: PollerHandle,
+    tell: Sender<(Vec<u8>, String)>,
+}
+
+impl EvHandler for Registers {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let request = cx.read()?;
+        if let Some(own) = self.own.take() {
+            cx.register(own, Interest::READABLE, Tells(self.tell.clone()))?;
+        }
+        if let Some(others) = self.others.take() {
+            let tell = self.tell.clone();
+            self.other.register(others, Interest::READABLE, || Tells(tell))?;
+        }
+        cx.write(&request)?;
+        Ok(if request.is_empty() { Action::Close } else { Action::Keep })
+    }
+}
+
+#[test]
+fn a_handler_registers_descriptors_on_its_poller_and_in_another_reactor() {
+    let (one, other) = (reactor("one"), reactor("other"));
+    let (tell, told) = mpsc::channel();
+    let (reader, mut pipe) = io::pipe().unwrap();
+    let near = std::net::UdpSocket::bind(ANY).unwrap();
+    let far = std::net::UdpSocket::bind(ANY).unwrap();
+    far.connect(near.local_addr().unwrap()).unwrap();
+    let handlers = std::sync::Mutex::new(Some(Registers {
+        own: Some(reader.into()),
+        others: Some(near.into()),
+        other: other.handle().pollers()[1].clone(),
+        tell,
+    }));
+    let addr = one.listen(move || handlers.lock().unwrap().take().expect("one client"));
+    assert_eq!(ask(&connect(addr), b"go"), b"go");
+    pipe.write_all(b"by the pipe").unwrap();
+    assert_eq!(told.recv_timeout(PATIENCE), Ok((b"by the pipe".to_vec(), "one".to_owned())));
+    far.send(b"by UDP").unwrap();
+    assert_eq!(told.recv_timeout(PATIENCE), Ok((b"by UDP".to_vec(), "other".to_owned())));
+    drop(File::from(OwnedFd::from(pipe)));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok((Vec::new(), "one".to_owned())));
+}
