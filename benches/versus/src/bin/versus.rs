@@ -1,4 +1,4 @@
-//! `versus syscalls|instructions|cpu|idle|fanout`: see [`versus::driver`].
+//! `versus syscalls|instructions|cpu|idle|fanout|relay`: see [`versus::driver`].
 
 use std::process::ExitCode;
 
