@@ -144,8 +144,8 @@ impl Writer {
     ///   ([`io::ErrorKind::NotConnected`]);
     /// - more than `Budget::output_per_connection` bytes would be queued in memory
     ///   ([`io::ErrorKind::OutOfMemory`]). As with [`EvContext::write`], the connection then ends
-    ///   with [`CloseReason::Overflow`]. Who writes faster than the peer reads looks at
-    ///   [`Writer::pending`], or has watermarks.
+    ///   with [`CloseReason::Overflow`](crate::CloseReason::Overflow). Who writes faster than the
+    ///   peer reads looks at [`Writer::pending`], or has watermarks.
     pub fn write(&self, bytes: impl Into<Bytes>) -> io::Result<()> {
         // Dropping what is left over is foreign code: at the end, without the lock.
         let (_left_over, result) = self.line.push(bytes.into());
@@ -183,9 +183,9 @@ impl Writer {
     }
 
     /// Ends the connection when everything that was accepted before is sent, as
-    /// [`Action::Close`](crate::Action::Close) would: with [`CloseReason::Requested`]. What is
-    /// written after this, by whomever, is an error. On a connection that is ending already it
-    /// does nothing.
+    /// [`Action::Close`](crate::Action::Close) would: with
+    /// [`CloseReason::Requested`](crate::CloseReason::Requested). What is written after this, by
+    /// whomever, is an error. On a connection that is ending already it does nothing.
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
