@@ -6,10 +6,15 @@
 //! |---|---|
 //! | [`Reactor`], [`Builder`], [`Budget`] | pollers and their threads: how many, where, with which limits |
 //! | [`EvHandler`], [`EvContext`] | the callback API |
-//! | [`spawn_local`], [`block_on`], [`JoinHandle`] | tasks |
-//! | [`net`], [`time`] | sockets and timers for tasks |
-//! | [`Acceptor`], [`Connector`], [`ReactorHandle::serve`] | connections in and out |
-//! | [`PollerHandle`], [`ReactorHandle`] | the way in from other threads |
+//! | [`spawn_local`], [`block_on`], [`JoinHandle`], [`TaskGroup`] | tasks |
+//! | [`net`], [`time`], [`io`] | sockets, timers and relays for tasks |
+//! | [`Acceptor`], [`ReactorHandle::serve`] | connections in, spread over the pollers |
+//! | [`Connector`], [`EvContext::connect`], [`ConnectPool`] | connections out |
+//! | [`PollerHandle`], [`ReactorHandle`], [`Writer`] | the way in from other threads |
+//! | [`ReactorHandle::shutdown`], [`shutdown_requested`], [`Running`] | the end |
+//! | [`ReactorHandle::stats`], [`Builder::stall_watch`] | what each poller does, and what holds it up |
+//! | [`LocalPoller`], [`PollerBound`] | pollers in other loops, and tasks in code that asks for `Send` |
+//! | [`docs`] | guides for those who come from tokio, and from goev |
 
 mod base;
 #[cfg(feature = "blocking")]
