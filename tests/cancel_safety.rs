@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use common::{ANY, PATIENCE, connect, read_to_end, within_patience};
-use corepoll::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use corepoll::{JoinHandle, block_on, spawn_local, time, yield_now};
+use corepoll::net::{AsyncFd, TcpListener, TcpStream, UnixDatagram, UnixListener, UnixStream};
+use corepoll::{Interest, JoinHandle, block_on, spawn_local, time, yield_now};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 
 /// More than either buffer of a connection holds.
@@ -268,5 +268,52 @@ fn a_relay_that_is_dropped_closes_both_ends() {
             assert!(for_a_while(1, corepoll::io::relay(near, far)).await.is_none());
             assert_eq!((read_to_end(&client), read_to_end(&server)), (vec![], vec![]));
         });
+    });
+}
+
+#[test]
+fn an_operation_on_a_descriptor_that_is_dropped_loses_no_byte() {
+    const COUNT: usize = 1 << 20;
+    within_patience(|| {
+        block_on(async {
+            let (ours, peer) = std::os::unix::net::UnixStream::pair().unwrap();
+            let writing = thread::spawn(move || write_unevenly(peer, COUNT));
+            let (fd, mut got, mut buffer) = (AsyncFd::new(ours).unwrap(), Vec::new(), [0; 5000]);
+            for round in 0usize.. {
+                drop(for_a_while(1, fd.readable()).await);
+                let read = fd.async_io(Interest::READABLE, |mut it| it.read(&mut buffer));
+                match for_a_while(1 + round % 2, read).await.transpose().unwrap() {
+                    Some(0) => break,
+                    count => got.extend_from_slice(&buffer[..count.unwrap_or(0)]),
+                }
+            }
+            assert!(got.len() == COUNT && (0..COUNT).all(|place| got[place] == byte_at(place)));
+            writing.join().unwrap();
+        })
+    });
+}
+
+#[test]
+fn a_datagram_whose_sending_is_dropped_is_not_sent_and_one_whose_receiving_is_stays() {
+    within_patience(|| {
+        block_on(async {
+            let (one, other) = UnixDatagram::pair().unwrap();
+            // Until its peer's queue is full.
+            let mut sent = 0;
+            while for_a_while(1, one.send(&[byte_at(sent)])).await.is_some_and(|it| it.is_ok()) {
+                sent += 1;
+            }
+            let mut byte = [0];
+            for expected in 0..sent {
+                assert_eq!(other.recv(&mut byte).await.unwrap(), 1);
+                assert_eq!(byte[0], byte_at(expected));
+            }
+            assert!(
+                for_a_while(2, other.recv(&mut byte)).await.is_none(),
+                "the last one was dropped"
+            );
+            one.send(b"x").await.unwrap();
+            assert_eq!((other.recv(&mut byte).await.unwrap(), byte), (1, *b"x"));
+        })
     });
 }
