@@ -14,7 +14,7 @@ use super::coop::{Allowance, OPERATIONS_PER_POLL, UNLIMITED};
 use super::home::{Bell, Home, HomeRef, OwnerSide};
 use super::inbox::{Node, NodeVTable};
 use super::join::{JoinError, JoinHandle};
-use super::raw::call_quietly;
+use super::quietly::call_quietly;
 use super::{current, ending, raw};
 
 /// An executor that has no thread yet. It takes mail already.

@@ -13,7 +13,7 @@ use crate::base::token::Token;
 
 use super::executor::spawn;
 use super::join::{JoinError, JoinHandle};
-use super::raw::{call_quietly, drop_quietly};
+use super::quietly::{call_quietly, drop_quietly};
 
 /// Tasks of one poller that are awaited together, and end together: dropping the group aborts
 /// those that still run.

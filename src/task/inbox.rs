@@ -69,7 +69,7 @@ impl Inbox {
     /// `node` is alive, its link belongs to the caller, and both stay so until it has been taken.
     pub(super) unsafe fn push(&self, node: *mut Node) -> Pushed {
         // Acquire: whoever finds CLOSED gives up its node itself, and must see that the owner has
-        // counted it (see `raw::retire`) before.
+        // counted it (see `raw::references::retire`) before.
         let mut head = self.head.load(Ordering::Acquire);
         loop {
             if head == CLOSED {

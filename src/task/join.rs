@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use crate::base::sync::Cell;
 
 use super::abort::AbortOnDrop;
+use super::quietly::drop_quietly;
 use super::raw::{self, Header};
 use super::state::{COMPLETE, OUTPUT};
 use super::waker;
@@ -325,7 +326,7 @@ impl JoinWaiter {
         }
         // Both are foreign code, which may panic: the slot holds the old one or none meanwhile.
         let new = waker.clone();
-        raw::drop_quietly(self.take());
+        drop_quietly(self.take());
         self.put(new);
     }
 

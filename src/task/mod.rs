@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `state` | the bits and counts of a task, and what they mean |
 //! | `raw` | one task: its allocation, its life from spawn to release |
+//! | `quietly` | foreign code whose panics concern nobody |
 //! | `memory` | where allocations of tasks come from and go to |
 //! | `home` | the executor's shared half: inbox and reference count; and the owner's half |
 //! | `inbox` | the lock-free stack that carries work from other threads |
@@ -31,7 +32,7 @@
 //!   owner keeps and `remote` an atomic one that everybody else does, either of which may be
 //!   negative alone, and which the owner evens out before they drift too far apart. The executor
 //!   holds one reference from spawn until the task is complete and in no queue. Only
-//!   [`raw::retire`] and what comes after it may free a task: at that point the two counts are
+//!   `raw::references::retire` and what comes after it may free a task: at that point the two counts are
 //!   made one (`MERGED`), or it is proven that no reference but the join handle's exists
 //!   (`RETIRED`).
 //! - **Link**: the inbox link of a task belongs to the thread that turned its `MAILED` bit on,
@@ -56,6 +57,7 @@ pub(crate) mod join;
 #[cfg(all(test, loom))]
 mod loom_models;
 mod memory;
+mod quietly;
 mod raw;
 pub(crate) mod remote;
 mod slot;
@@ -68,5 +70,5 @@ pub(crate) use calls::{Calls, StallKind, TypeName};
 pub(crate) use errand::{Errand, Run};
 pub(crate) use executor::{Executor, Seed, spawn, spawn_named};
 pub(crate) use home::{Bell, HomeRef};
-pub(crate) use raw::{call_quietly, drop_quietly};
+pub(crate) use quietly::{call_quietly, drop_quietly};
 pub(crate) use slot::WakerSlot;

@@ -12,7 +12,7 @@ use crate::base::sync::{Arc, Mutex};
 use super::executor::spawn;
 use super::home::HomeRef;
 use super::join::JoinError;
-use super::raw::{call_quietly, drop_quietly};
+use super::quietly::{call_quietly, drop_quietly};
 
 /// The result of a task that was spawned from another thread, to be awaited on any thread.
 ///

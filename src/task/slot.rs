@@ -4,7 +4,7 @@ use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::task::{Context, Waker};
 
-use super::raw::drop_quietly;
+use super::quietly::drop_quietly;
 use super::{raw, waker};
 
 /// The waker of the future that waits here, if any. Not Send.
