@@ -13,6 +13,9 @@
 //! | `closing` | how a connection ends |
 //! | `handler` | what the user implements |
 //! | `context` | what a callback is given |
+//! | `reading` | what it reads |
+//! | `writing` | what it writes, and what is queued of that |
+//! | `requests` | what it asks of registrations |
 //! | `output` | queued output on its way into the kernel |
 //! | `writer` | output from any thread |
 //! | `collecting` | what writers have brought, on its way into the kernel |
@@ -52,8 +55,10 @@ mod owed;
 #[cfg(feature = "test-util")]
 mod paused;
 mod pipes;
+mod reading;
 mod registering;
 mod relaying;
+mod requests;
 pub(crate) mod source;
 pub(crate) mod starved;
 pub(crate) mod table;
@@ -62,6 +67,7 @@ mod watching;
 mod watermarks;
 pub(crate) mod way;
 pub(crate) mod writer;
+mod writing;
 
 pub(crate) use block_on::READ_BUFFER_SIZE;
 pub use block_on::block_on;
