@@ -9,7 +9,7 @@ use socket2::{SockAddr, SockRef};
 
 use crate::parts::readiness::Direction;
 use crate::poller::local::Local;
-use crate::poller::source::Registered;
+use crate::poller::registered::Registered;
 use crate::sys::{socket, stream};
 
 /// A socket of this thread's poller. How it accepts is in `accepting`, how bytes go in and out in

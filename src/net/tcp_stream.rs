@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::parts::deadlines::Deadlines;
-use crate::poller::source::Registered;
+use crate::poller::registered::Registered;
 use crate::sys::socket;
 use crate::time;
 

@@ -15,7 +15,7 @@ use super::context::EvContext;
 use super::handler::{CloseReason, EvHandler};
 use super::local::{Due, Local};
 use super::output::ending;
-use super::source::Registered;
+use super::registered::Registered;
 use super::table::Entry;
 
 impl EvContext<'_> {

@@ -29,6 +29,8 @@
 //! | `way` | one direction of a relay, and both |
 //! | `relaying` | two handlers' connections that relay |
 //! | `source` | a registration that tasks wait on |
+//! | `waiting` | how they wait on it |
+//! | `registered` | a registration and its descriptor |
 //! | `handle` | the remote side |
 //! | `drain` | how a poller is shut down |
 //! | `watching` | what a poller tells its watchdog |
@@ -56,6 +58,7 @@ mod owed;
 mod paused;
 mod pipes;
 mod reading;
+pub(crate) mod registered;
 mod registering;
 mod relaying;
 mod requests;
@@ -63,6 +66,7 @@ pub(crate) mod source;
 pub(crate) mod starved;
 pub(crate) mod table;
 pub(crate) mod timing;
+mod waiting;
 mod watching;
 mod watermarks;
 pub(crate) mod way;

@@ -17,7 +17,8 @@ use crate::sys::{clock, socket};
 
 use super::local::{Due, Expiry, Local};
 use super::output::{Kind, Progress};
-use super::source::{Hold, Registered, Registration, Source};
+use super::registered::Registered;
+use super::source::{Hold, Registration, Source};
 
 /// What a stream owes to its peer.
 pub(super) struct Owed {

@@ -11,7 +11,8 @@ use crate::sys::stream;
 
 use super::local::Local;
 use super::pipes::PIPE_CAPACITY;
-use super::source::{Registered, Registration};
+use super::registered::Registered;
+use super::source::Registration;
 
 /// A connection at one end of a relay.
 pub(crate) trait End {
