@@ -58,11 +58,38 @@ struct State<T> {
     task: Option<Waker>,
 }
 
+impl<T> State<T> {
+    /// Takes the result of a task that has ended; pending, if `waker` waits for it already. Compares
+    /// pointers only: nothing foreign runs.
+    fn look(&mut self, waker: &Waker) -> Option<Polled<T>> {
+        if self.finished {
+            return Some(Poll::Ready(self.output.take()));
+        }
+        let waits = self.joiner.as_ref().is_some_and(|joiner| joiner.will_wake(waker));
+        waits.then_some(Poll::Pending)
+    }
+}
+
+/// What a look at the result finds; None: it has been taken before.
+type Polled<T> = Poll<Option<Result<T, JoinError>>>;
+
 impl<T> Shared<T> {
     /// Changes the state. Nothing foreign runs in `change`: wakers and outputs are moved out of it
     /// and handled after the lock.
     fn with<R>(&self, change: impl FnOnce(&mut State<T>) -> R) -> R {
         change(&mut self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    /// Makes `waker` the one that waits, unless the task has ended meanwhile.
+    fn wait(&self, waker: Waker) -> Polled<T> {
+        let (polled, unused) = self.with(|state| {
+            if state.finished {
+                return (Poll::Ready(state.output.take()), Some(waker));
+            }
+            (Poll::Pending, state.joiner.replace(waker))
+        });
+        drop_quietly(unused);
+        polled
     }
 
     /// The task has ended: keeps its output if somebody may want it.
@@ -255,18 +282,9 @@ impl<T> Future for RemoteJoinHandle<T> {
     /// # Panics
     /// If it is polled again after it gave its output.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let waker = cx.waker().clone();
-        let (output, finished, unused) = self.shared.with(|state| {
-            if state.finished {
-                return (state.output.take(), true, Some(waker));
-            }
-            (None, false, state.joiner.replace(waker))
-        });
-        drop_quietly(unused);
-        if !finished {
-            return Poll::Pending;
-        }
-        Poll::Ready(output.expect("RemoteJoinHandle polled after it gave its output"))
+        let look = self.shared.with(|state| state.look(cx.waker()));
+        let polled = look.unwrap_or_else(|| self.shared.wait(cx.waker().clone()));
+        polled.map(|output| output.expect("RemoteJoinHandle polled after it gave its output"))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::task::{RawWaker, RawWakerVTable};
 use std::thread;
 
 use super::*;
@@ -163,4 +164,38 @@ fn a_joiner_that_panics_in_wake_is_harmless_while_a_drop_panics() {
     assert!(Pin::new(&mut handle).poll(&mut Context::from_waker(&waker)).is_pending());
     drop(executor);
     assert!(joined(handle).unwrap_err().is_cancelled());
+}
+
+/// A waker that adds up in its data how often it has been cloned.
+fn waker_that_counts_clones(clones: &'static AtomicUsize) -> Waker {
+    fn clone(data: *const ()) -> RawWaker {
+        // SAFETY: the data is a static counter.
+        unsafe { &*data.cast::<AtomicUsize>() }.fetch_add(1, SeqCst);
+        RawWaker::new(data, &VTABLE)
+    }
+    fn nothing(_: *const ()) {}
+    static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, nothing, nothing, nothing);
+    // SAFETY: the data lives for ever, may be used on any thread, and is nobody's to drop.
+    unsafe { Waker::new(std::ptr::from_ref(clones).cast(), &VTABLE) }
+}
+
+#[test]
+fn a_waker_that_waits_already_is_not_cloned_again() {
+    static CLONES: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+    let clones = || CLONES.each_ref().map(|clones| clones.load(SeqCst));
+    let executor = executor();
+    let mut handle = spawn_on(&executor.home(), wait_once);
+    let [one, other] = CLONES.each_ref().map(waker_that_counts_clones);
+    let mut poll = |waker: &Waker| Pin::new(&mut handle).poll(&mut Context::from_waker(waker));
+    for _ in 0..3 {
+        assert!(poll(&one).is_pending());
+    }
+    assert_eq!(clones(), [1, 0]);
+    assert!(poll(&other).is_pending());
+    assert_eq!(clones(), [1, 1], "another takes its place");
+    assert!(poll(&one).is_pending());
+    assert_eq!(clones(), [2, 1]);
+    drop(executor);
+    assert!(poll(&other).is_ready());
+    assert_eq!(clones(), [2, 1], "nobody waits for what is there");
 }
