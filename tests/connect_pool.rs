@@ -544,34 +544,36 @@ fn unix_sockets_can_be_pooled() {
     });
 }
 
+/// Answers each request with itself; ends some of its connections.
+fn serve_unsteadily(listener: &TcpListener, stop: &Receiver<()>, served: &Sender<usize>) {
+    let mut count = 0;
+    while !matches!(stop.try_recv(), Err(TryRecvError::Disconnected)) {
+        let Ok((mut stream, _)) = listener.accept() else { break };
+        let served = served.clone();
+        count += 1;
+        // Every third one ends after a few requests.
+        let requests = if count % 3 == 0 { 5 } else { usize::MAX };
+        thread::spawn(move || {
+            let mut bytes = [0; 4];
+            for _ in 0..requests {
+                if stream.read_exact(&mut bytes).is_err() || stream.write_all(&bytes).is_err() {
+                    break;
+                }
+                let _ = served.send(1);
+            }
+        });
+    }
+}
+
 /// Many tasks, few connections, a server that ends some of them: everybody is served, and nothing
 /// is left.
 #[test]
 fn a_crowd_is_served() {
-    fn serve(listener: &TcpListener, stop: &Receiver<()>, served: &Sender<usize>) {
-        let mut count = 0;
-        while !matches!(stop.try_recv(), Err(TryRecvError::Disconnected)) {
-            let Ok((mut stream, _)) = listener.accept() else { break };
-            let served = served.clone();
-            count += 1;
-            // Every third one ends after a few requests.
-            let requests = if count % 3 == 0 { 5 } else { usize::MAX };
-            thread::spawn(move || {
-                let mut bytes = [0; 4];
-                for _ in 0..requests {
-                    if stream.read_exact(&mut bytes).is_err() || stream.write_all(&bytes).is_err() {
-                        break;
-                    }
-                    let _ = served.send(1);
-                }
-            });
-        }
-    }
     let peer = Peer::new();
     let addr = peer.addr.clone();
     let (stop, stopped) = channel();
     let (served, requests) = channel();
-    let server = thread::spawn(move || serve(&peer.listener, &stopped, &served));
+    let server = thread::spawn(move || serve_unsteadily(&peer.listener, &stopped, &served));
     let pool_addr = addr.clone();
     run(move || async move {
         let pool = ConnectPool::new(&pool_addr).max_live(7).grow_by(2);
