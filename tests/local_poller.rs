@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::task::{Poll, Waker};
@@ -366,4 +367,32 @@ fn a_task_of_the_poller_and_one_of_the_host_await_each_other() {
     });
     let outer = poller.spawn_local(async move { receive.await.unwrap() + inner.await.unwrap() });
     assert_eq!(drive_by_edges(poller, outer), 7);
+}
+
+/// A value that comes home while its poller ends is dropped inside of that poller, not of the one
+/// around it: a timer in it is disarmed there.
+#[test]
+fn what_comes_home_at_the_end_of_a_nested_poller_leaves_the_outer_one_alone() {
+    let is_over = block_on(async {
+        let mut inner = LocalPoller::new().unwrap();
+        let binding = inner.spawn_local(async {
+            let mut sleeps = Box::pin(time::sleep(Duration::from_secs(3600)));
+            assert!(poll_once(&mut sleeps).await.is_pending());
+            PollerBound::new(sleeps)
+        });
+        inner.turn(Some(Duration::ZERO)).unwrap();
+        let binding = binding.await.unwrap();
+        // Armed in a poller of its own, it has the same place there as the other one has in its.
+        let outer = spawn_local(time::sleep(Duration::from_millis(1)));
+        yield_now().await;
+        thread::spawn(move || drop(binding)).join().unwrap();
+        drop(inner);
+        time::sleep(Duration::from_millis(2)).await;
+        outer.is_finished()
+    });
+    assert!(is_over, "the end of the inner poller has taken a timer of the outer one");
+}
+
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
 }

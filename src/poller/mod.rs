@@ -311,6 +311,10 @@ impl Drop for Poller {
         self.local.nothing_runs();
         self.executor.cancel_tasks();
         self.local.close_all();
+        // In here, and not when the executor is dropped: destructors of mail find the poller that it
+        // was for, and not one around it. What they have begun in it ends like all before.
+        self.executor.refuse_mail();
+        self.local.close_all();
         self.local.fall_asleep();
         self.report();
         #[cfg(feature = "test-util")]

@@ -282,6 +282,20 @@ impl Executor {
         self.drain();
     }
 
+    /// Drops the mail that is left, and takes no more. To be called after
+    /// [`Executor::cancel_tasks`]; the caller has entered.
+    pub(crate) fn refuse_mail(&self) {
+        // SAFETY: the executor is on the owner's thread; what it takes out is refused, first what
+        // it had taken out before.
+        unsafe {
+            let home = self.home.as_ref();
+            refuse(home, home.owner.mail.replace(ptr::null_mut()));
+            refuse(home, home.inbox.close(|| home.step()));
+        }
+        // What was refused may have spawned and woken while it was dropped.
+        self.drain();
+    }
+
     /// Empties the run queue of tasks that are all complete.
     fn drain(&self) {
         // SAFETY: the executor is on the owner's thread.
@@ -345,15 +359,7 @@ impl Drop for Executor {
     fn drop(&mut self) {
         let entered = self.enter();
         self.cancel_tasks();
-        // SAFETY: the executor is on the owner's thread; what it takes out is refused, first what
-        // it had taken out before.
-        unsafe {
-            let home = self.home.as_ref();
-            refuse(home, home.owner.mail.replace(ptr::null_mut()));
-            refuse(home, home.inbox.close(|| home.step()));
-        }
-        // What was refused may have spawned and woken while it was dropped.
-        self.drain();
+        self.refuse_mail();
         drop(entered);
         // SAFETY: this was the owner's last act.
         unsafe { Home::end(self.home) };
