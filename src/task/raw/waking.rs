@@ -45,12 +45,13 @@ unsafe fn wake_here(header: NonNull<Header>) {
     }
 }
 
-/// Sends the task to its owner. Out of line: the local path stays small.
+/// Sends the task to its owner. Cold: the local path stays small. Inline, as a call would have a
+/// poller's turn keep registers for it: four instructions more for each request of a task.
 ///
 /// # Safety
 /// The caller holds a reference and has just turned the MAILED bit on.
 #[cold]
-#[inline(never)]
+#[inline]
 unsafe fn wake_by_mail(header: NonNull<Header>) {
     // SAFETY: **Link**: the bit makes the link ours; the caller's reference keeps the home alive.
     unsafe {
