@@ -1,20 +1,34 @@
-//! The atomics, locks and cells that a loom model must see. Outside a model they are std's.
+//! The atomics, locks, cells and threads that a loom model must see. Outside a model they are std's.
 
 #[cfg(loom)]
 pub(crate) use explored::{AtomicI64, AtomicPtr, AtomicU32};
 #[cfg(loom)]
 pub(crate) use loom::{
     cell::Cell,
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering, fence},
+    },
 };
 #[cfg(not(loom))]
 pub(crate) use std::{
     cell::Cell,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, AtomicPtr, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, Ordering, fence},
     },
+    thread,
 };
+
+/// Threads of a model, in which no time passes.
+#[cfg(loom)]
+pub(crate) mod thread {
+    pub(crate) use loom::thread::{Builder, JoinHandle, Thread, park};
+
+    pub(crate) fn park_timeout(_: std::time::Duration) {
+        loom::thread::yield_now();
+    }
+}
 
 /// Atomics of which loom tries every order of accesses.
 ///

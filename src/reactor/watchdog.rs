@@ -1,11 +1,12 @@
 //! The thread that watches pollers.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::base::sync::thread::{self, JoinHandle};
 use crate::parts::watched::{Nap, Watched};
 use crate::poller::PollerSeed;
 use crate::sys::clock;
@@ -21,7 +22,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The thread, as its reactor has it.
-#[derive(Debug)]
 pub(super) struct Watchdog {
     thread: JoinHandle<()>,
     leash: Arc<Leash>,
@@ -70,6 +70,12 @@ impl Watchdog {
         drop(self.leash);
         // It only panics if the last drop of the user's closure does.
         let _ = self.thread.join();
+    }
+}
+
+impl fmt::Debug for Watchdog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watchdog").finish_non_exhaustive()
     }
 }
 

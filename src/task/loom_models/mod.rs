@@ -1,7 +1,8 @@
 //! Models of everything that threads share here, checked by loom: every order in which the threads
 //! of a model can run (up to a bound on preemptions), and every value that a load may see.
 //!
-//! Run them with `RUSTFLAGS="--cfg loom" cargo test --release --lib task::loom_models`.
+//! Run them with `RUSTFLAGS="--cfg loom" cargo test --release --lib loom_models`, together with those of
+//! `parts::watched`.
 //!
 //! | file | property |
 //! |---|---|
