@@ -83,3 +83,19 @@ fn several_threads_print_one_error() {
     });
     assert!(error.into_panic().is::<NotSync>());
 }
+
+/// Who is told the message may look at the error again.
+#[test]
+fn it_may_be_printed_while_it_is_printed() {
+    struct Asks<'a>(&'a JoinError, Vec<String>);
+    impl std::fmt::Write for Asks<'_> {
+        fn write_str(&mut self, _: &str) -> std::fmt::Result {
+            self.1.push(self.0.to_string());
+            Ok(())
+        }
+    }
+    let error = panics(|| panic_on_purpose());
+    let mut asks = Asks(&error, Vec::new());
+    std::fmt::Write::write_fmt(&mut asks, format_args!("{error}")).unwrap();
+    assert_eq!(asks.1.last().map(String::as_str), Some("task panicked: on purpose"));
+}

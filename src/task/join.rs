@@ -116,8 +116,12 @@ fn message(payload: &(dyn Any + Send)) -> Option<&str> {
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(panic) = &self.panic else { return f.write_str("task was cancelled") };
-        let payload = panic.lock().unwrap_or_else(PoisonError::into_inner);
-        match message(&**payload) {
+        // A copy: where it is written to is foreign code, and not to run under the lock.
+        let message = {
+            let payload = panic.lock().unwrap_or_else(PoisonError::into_inner);
+            message(&**payload).map(str::to_owned)
+        };
+        match message {
             Some(message) => write!(f, "task panicked: {message}"),
             None => f.write_str("task panicked"),
         }
