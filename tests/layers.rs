@@ -60,10 +60,15 @@ fn floor(room: &str) -> usize {
     known.unwrap_or_else(|| panic!("{room} is not in the map of the floors")).1
 }
 
-/// The code of a file: without its comments, and without its tests, which stand at its end.
+/// What stands at the end of a file that has it.
+const TESTS: [&str; 2] =
+    ["#[cfg(test)]\nmod tests {", "#[cfg(all(test, loom))]\nmod loom_models {"];
+
+/// The code of a file: without its comments, and without its tests and models.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a source");
-    let code = text.split("#[cfg(test)]\nmod tests {").next().expect("a first part");
+    let end = TESTS.iter().filter_map(|tests| text.find(tests)).min().unwrap_or(text.len());
+    let code = &text[..end];
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
 }

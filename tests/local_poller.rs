@@ -378,7 +378,7 @@ fn what_comes_home_at_the_end_of_a_nested_poller_leaves_the_outer_one_alone() {
         let binding = inner.spawn_local(async {
             let mut sleeps = Box::pin(time::sleep(Duration::from_secs(3600)));
             assert!(poll_once(&mut sleeps).await.is_pending());
-            PollerBound::new(sleeps)
+            PollerBound::new([sleeps])
         });
         inner.turn(Some(Duration::ZERO)).unwrap();
         let binding = binding.await.unwrap();
