@@ -225,6 +225,58 @@ fn wakers_that_come_back_in_find_nothing_borrowed() {
     }
 }
 
+thread_local! {
+    /// A poller of this thread, and the peer of a stream of it, which a waker's clone brings an event.
+    static TURNED: RefCell<Option<LocalPoller>> = const { RefCell::new(None) };
+    static FAR: RefCell<Option<std::net::TcpStream>> = const { RefCell::new(None) };
+}
+
+fn turn() {
+    TURNED.with_borrow_mut(|poller| {
+        let poller = poller.as_mut().expect("there is a poller");
+        poller.turn(Some(Duration::ZERO)).expect("a turn");
+    });
+}
+
+fn bring_an_event() {
+    FAR.with_borrow_mut(|far| far.as_mut().expect("a peer").write_all(b"late").expect("room"));
+    turn();
+}
+
+#[test]
+fn an_event_that_comes_while_a_waker_is_cloned_is_not_missed() {
+    for listed in [false, true] {
+        let (near, far) = tcp_pair();
+        let poller = LocalPoller::new().unwrap();
+        let mut task =
+            poller.spawn_local(async move { net::TcpStream::from_std(near).expect("a stream") });
+        TURNED.set(Some(poller));
+        FAR.set(Some(far));
+        while !task.is_finished() {
+            turn();
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(mut stream)) = Pin::new(&mut task).poll(&mut cx) else { panic!("done") };
+        // Nothing is left of the first event.
+        assert!(Pin::new(&mut stream).poll_read(&mut cx, &mut [0; 8]).is_pending());
+        turn();
+        CALLS.set(0);
+        set_mischief(Some((Function::Clone, bring_an_event)));
+        let waker = mischievous();
+        let mut cx = Context::from_waker(&waker);
+        let is_pending = if listed {
+            Box::pin(stream.readable()).as_mut().poll(&mut cx).is_pending()
+        } else {
+            Pin::new(&mut stream).poll_read(&mut cx, &mut [0; 8]).is_pending()
+        };
+        // Its clone was called, and if the future waits, so was its wake.
+        assert!(!is_pending || CALLS.get() >= 2, "listed: {listed}");
+        set_mischief(None);
+        drop(stream);
+        drop(TURNED.take());
+    }
+}
+
 // ---- destructors ----
 
 /// Runs a closure when it is dropped.

@@ -214,8 +214,12 @@ impl Readiness {
     /// Waits in the slot of `direction`, for the next event.
     #[inline]
     pub(crate) fn wait(&self, cx: &Context<'_>, direction: Direction) {
-        self.slot(direction).set(cx);
+        let is_news = self.slot(direction).set(cx);
         self.turn_on(direction.waits());
+        if is_news && self.is_ready(direction) {
+            // An event has come while the waker was cloned, and nobody was there to be woken.
+            self.wake(direction == Direction::Read, direction == Direction::Write);
+        }
     }
 
     /// Waits in the list, until readiness is known; `key` is the future's place in it.
@@ -230,6 +234,11 @@ impl Readiness {
         }
         let waker = cx.waker().clone();
         self.unlist(key);
+        if self.is_ready(direction) && !self.has(direction.guessed()) {
+            // An event has come meanwhile.
+            drop_quietly(waker);
+            return Poll::Ready(());
+        }
         let mut waiters = self.waiters.get_or_init(Box::default).borrow_mut();
         waiters.next_key += 1;
         *key = Some(waiters.next_key);

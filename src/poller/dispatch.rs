@@ -295,6 +295,7 @@ impl Local {
                     self.with_connection(token, |this, it| this.write_high(it))
                 }
                 Due::WriteLow(token) => self.with_connection(token, |this, it| this.write_low(it)),
+                Due::Closed => self.descriptor_closed(),
                 Due::Close(token, reason) => {
                     self.with_connection(token, |this, it| this.close(it, reason));
                 }

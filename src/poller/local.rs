@@ -47,6 +47,8 @@ pub(crate) enum Due {
     WriteHigh(Token),
     /// `on_write_low`.
     WriteLow(Token),
+    /// A descriptor has been closed: whoever found none is told.
+    Closed,
 }
 
 /// What a timer is for.

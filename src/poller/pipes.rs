@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::sys::clock;
 use crate::sys::splice::Pipe;
 
-use super::local::{Expiry, Local};
+use super::local::{Due, Expiry, Local};
 
 /// Pipes kept for later. A relay holds one in each direction, and only while its peer is slow;
 /// relays that flow use the same pipe one after the other.
@@ -33,7 +33,8 @@ impl Local {
     pub(super) fn keep_pipe(&self, pipe: Pipe) {
         if let Some(unwanted) = self.pipes.keep(pipe) {
             drop(unwanted);
-            self.descriptor_closed();
+            // Not now: the relay that it comes from is borrowed, and whoever is told may be foreign.
+            self.later(Due::Closed);
         }
         if !self.trims_pipes.replace(true) {
             self.arm(clock::after(self.now(), KEPT), Expiry::Pipes);

@@ -55,12 +55,12 @@ pub(super) unsafe fn syscall(number: libc::c_long, arguments: [usize; 6]) -> isi
 ///
 /// # Safety
 /// The arguments are valid for the system call `number`, as its man page has them.
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", not(target_feature = "sve")))]
 #[inline(always)]
 pub(super) unsafe fn syscall(number: libc::c_long, arguments: [usize; 6]) -> isize {
     let answer: isize;
     // SAFETY: the caller vouches for the arguments. The kernel keeps every register but x0
-    // (syscall(2)).
+    // (syscall(2)), and those of SVE, which code without that feature doesn't use.
     unsafe {
         std::arch::asm!(
             "svc 0",
@@ -81,7 +81,10 @@ pub(super) unsafe fn syscall(number: libc::c_long, arguments: [usize; 6]) -> isi
 ///
 /// # Safety
 /// The arguments are valid for the system call `number`, as its man page has them.
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(not(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", not(target_feature = "sve"))
+)))]
 pub(super) unsafe fn syscall(number: libc::c_long, arguments: [usize; 6]) -> isize {
     let [a, b, c, d, e, f] = arguments;
     // SAFETY: the caller vouches for the arguments.

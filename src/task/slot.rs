@@ -24,14 +24,17 @@ impl WakerSlot {
         WakerSlot { waker: UnsafeCell::new(None), not_send: PhantomData }
     }
 
-    /// Makes the waker of `cx` the one that waits.
+    /// Makes the waker of `cx` the one that waits; says whether that was news, which takes foreign
+    /// code.
     #[inline]
-    pub(crate) fn set(&self, cx: &Context<'_>) {
+    pub(crate) fn set(&self, cx: &Context<'_>) -> bool {
         // SAFETY: **Slot**.
         let present = unsafe { &*self.waker.get() };
-        if !present.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        let is_news = !present.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_news {
             self.replace(cx);
         }
+        is_news
     }
 
     /// Cloning and dropping wakers is foreign code: the slot holds the old one or none meanwhile.
