@@ -342,11 +342,14 @@ impl Local {
 
     /// Takes away everything that waits or is kept, when all connections are gone.
     pub(super) fn clear(&self) {
-        let timers = self.timers.take();
         // One at a time: each drop is foreign code.
-        timers.into_payloads().for_each(drop_quietly);
+        for payload in self.timers.take().into_payloads() {
+            drop_quietly(payload);
+            self.recorder.step();
+        }
         for value in std::iter::from_fn(|| self.cache.pop()).take(MOST_LAST_VALUES) {
             drop_quietly(value);
+            self.recorder.step();
         }
         std::iter::from_fn(|| self.cache.pop()).for_each(std::mem::forget);
         drop_quietly(self.starved.take());
