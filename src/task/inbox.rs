@@ -68,9 +68,8 @@ impl Inbox {
     /// # Safety
     /// `node` is alive, its link belongs to the caller, and both stay so until it has been taken.
     pub(super) unsafe fn push(&self, node: *mut Node) -> Pushed {
-        // Acquire: whoever finds CLOSED gives up its node itself, and must see that the owner has
-        // counted it (see `raw::references::retire`) before.
-        let mut head = self.head.load(Ordering::Acquire);
+        // A guess instead of a load, as in `RemoteWord::mail`: the owner is awake and has looked.
+        let mut head = ptr::null_mut();
         loop {
             if head == CLOSED {
                 return Pushed::Refused;
@@ -78,7 +77,9 @@ impl Inbox {
             let below = if head == PARKED { ptr::null_mut() } else { head };
             // SAFETY: the node is alive and its link ours, by the contract of this function.
             unsafe { (*node).next.set(below) };
-            // Release: the taker sees the node's link and contents.
+            // Release: the taker sees the node's link and contents. Acquire: whoever finds CLOSED gives
+            // up its node itself, and must see that the owner has counted it (see
+            // `raw::references::retire`) before.
             match self.head.compare_exchange_weak(head, node, Ordering::Release, Ordering::Acquire)
             {
                 Ok(_) if head == PARKED => return Pushed::OntoParked,

@@ -86,7 +86,9 @@ impl RemoteWord {
     /// Claims the right to push the task into the inbox. False: somebody has it already, and the
     /// owner will see what we did before this; or the task is complete.
     pub(super) fn mail(&self) -> bool {
-        let mut seen = self.0.load(Ordering::Relaxed);
+        // A guess instead of a load: the owner's processor has this line, and a failed exchange brings
+        // it here to be written, where a load would bring it to be read and then ask again.
+        let mut seen = 0;
         loop {
             if seen & R_MERGED != 0 {
                 return false;
