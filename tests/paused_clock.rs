@@ -272,3 +272,14 @@ fn time_doesnt_pass_while_a_blocking_call_is_under_way() {
         assert_eq!(time::now(), start + DAY);
     });
 }
+
+#[test]
+fn the_longest_advance_ends_and_reaches_all_but_what_never_comes() {
+    block_on(async {
+        time::pause();
+        let century = spawn_local(time::sleep(Duration::from_secs(100 * 365 * 86_400)));
+        let never = spawn_local(time::sleep(Duration::MAX));
+        time::advance(Duration::MAX).await;
+        assert!(century.is_finished() && !never.is_finished());
+    });
+}
