@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 use crate::net::TcpStream;
 use crate::parts::readiness::Direction;
 use crate::poller::way::{Pair, Step};
-use crate::task::coop;
 
 /// What a relay has done.
 ///
@@ -101,9 +100,10 @@ fn poll_pump(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
     let ends = streams.map(TcpStream::registered);
+    let local = ends[0].local();
     loop {
-        ready!(coop::poll_proceed(cx));
-        let steps = pair.pump(ends, ends[0].local());
+        ready!(local.allowance.poll_proceed(cx));
+        let steps = pair.pump(ends, local);
         if steps == [Step::Over; 2] {
             return Poll::Ready(Ok(()));
         }
@@ -123,7 +123,7 @@ fn poll_pump(
             }
         }
         if !is_ready {
-            coop::must_wait();
+            local.allowance.give_back();
             return Poll::Pending;
         }
     }

@@ -14,7 +14,6 @@ use socket2::SockAddr;
 use crate::parts::readiness::Direction;
 use crate::poller::starved::Starved;
 use crate::sys::socket;
-use crate::task::coop;
 use crate::time;
 
 use super::accept::{Failure, LONGEST_PAUSE, SHORTEST_PAUSE, failure};
@@ -26,7 +25,7 @@ impl Socket {
     pub(super) async fn accept(&self) -> io::Result<(OwnedFd, SockAddr)> {
         let mut pause = SHORTEST_PAUSE;
         loop {
-            poll_fn(coop::poll_proceed).await;
+            self.registered.local().allowance.proceed().await;
             let error = match self.registered.try_io(Direction::Read, socket::accept) {
                 Ok(accepted) => return Ok(accepted),
                 Err(error) => error,

@@ -282,7 +282,7 @@ impl UnixDatagram {
         let address = to_kernel(address)?;
         let mut pause = SHORTEST_PAUSE;
         loop {
-            std::future::poll_fn(crate::task::coop::poll_proceed).await;
+            self.socket.registered.local().allowance.proceed().await;
             match datagram::send_to(self.socket.fd(), buf, &address) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     time::sleep(pause).await;

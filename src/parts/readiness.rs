@@ -116,6 +116,11 @@ impl Readiness {
         self.has(direction.ready())
     }
 
+    /// As [`Readiness::is_ready`], and that is no guess.
+    fn is_known_ready(&self, direction: Direction) -> bool {
+        self.is_ready(direction) && !self.has(direction.guessed())
+    }
+
     /// A call in this direction would have blocked.
     #[inline]
     pub(crate) fn clear(&self, direction: Direction) {
@@ -229,12 +234,12 @@ impl Readiness {
         direction: Direction,
         key: &mut Option<u64>,
     ) -> Poll<()> {
-        if self.is_ready(direction) && !self.has(direction.guessed()) {
+        if self.is_known_ready(direction) {
             return Poll::Ready(());
         }
         let waker = cx.waker().clone();
         self.unlist(key);
-        if self.is_ready(direction) && !self.has(direction.guessed()) {
+        if self.is_known_ready(direction) {
             // An event has come meanwhile.
             drop_quietly(waker);
             return Poll::Ready(());

@@ -1,6 +1,6 @@
 //! How a task waits on a registration, and calls what may block.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -110,7 +110,7 @@ impl Registration {
         mut operation: impl FnMut() -> io::Result<R>,
     ) -> io::Result<R> {
         loop {
-            poll_fn(|cx| self.local().allowance.poll_proceed(cx)).await;
+            self.local().allowance.proceed().await;
             match self.try_io(direction, &mut operation) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.ready(direction).await?;

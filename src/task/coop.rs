@@ -1,6 +1,6 @@
 //! The budget that makes a task yield whose sockets are always ready.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -44,6 +44,11 @@ impl Allowance {
         Poll::Ready(())
     }
 
+    /// [`Allowance::poll_proceed`] as a future. Cancel-safe: it holds nothing.
+    pub(crate) async fn proceed(&self) {
+        poll_fn(|cx| self.poll_proceed(cx)).await;
+    }
+
     /// Gives back what [`Allowance::poll_proceed`] took, for an operation that has to wait: waiting
     /// is free, or a task that waits for hundreds of things at once would never come to the last of
     /// them.
@@ -59,11 +64,6 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
         Some(allowance) => allowance.poll_proceed(cx),
         None => Poll::Ready(()),
     }
-}
-
-/// [`Allowance::give_back`] of the poller that this thread is in.
-pub(crate) fn must_wait() {
-    HomeRef::current().map(Allowance::new).inspect(Allowance::give_back);
 }
 
 #[cold]

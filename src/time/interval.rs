@@ -1,11 +1,11 @@
 //! A beat.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::sys::clock;
-use crate::task::coop;
 
 use super::sleep::{Sleep, sleep, sleep_until};
 
@@ -126,11 +126,7 @@ impl Interval {
     /// # });
     /// ```
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
-        ready!(coop::poll_proceed(cx));
-        if self.next.poll_elapsed(cx).is_pending() {
-            coop::must_wait();
-            return Poll::Pending;
-        }
+        ready!(Pin::new(&mut self.next).poll(cx));
         let due = self.next.deadline_ns();
         self.next.reset_ns(self.after(due));
         Poll::Ready(clock::to_instant(due))
