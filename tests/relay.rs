@@ -400,3 +400,35 @@ fn output_that_a_handler_had_queued_goes_first() {
     assert!(got[..QUEUED] == pattern(QUEUED, 8), "queued output is damaged");
     assert_eq!(&got[QUEUED..], b"answer");
 }
+
+/// The tests below believe what this one shows.
+#[test]
+fn a_refused_system_call_fails_as_it_was_told_to() {
+    use common::refuse::{decide, refuse, refuse_if};
+    common::in_a_process_of_its_own("a_refused_system_call_fails_as_it_was_told_to", || {
+        let (one, two) = common::tcp_pair();
+        let errno = |result: std::io::Result<_>| result.err().and_then(|it| it.raw_os_error());
+        // In the threads that are there already as well.
+        let (go, wait) = channel();
+        let other = thread::spawn(move || wait.recv().map(|()| errno(two.try_clone().map(drop))));
+        refuse(libc::SYS_fcntl, libc::EMFILE);
+        go.send(()).unwrap();
+        assert_eq!(other.join().unwrap().unwrap(), Some(libc::EMFILE));
+        // Only where the arguments are these.
+        let (level, nodelay) = (libc::IPPROTO_TCP as u32, libc::TCP_NODELAY as u32);
+        refuse_if(libc::SYS_setsockopt, &[(1, level), (2, nodelay)], libc::ENOPROTOOPT);
+        assert_eq!(errno(one.set_nodelay(true)), Some(libc::ENOPROTOOPT));
+        assert_eq!(errno(one.set_ttl(3)), None);
+        // Every other time.
+        let mut calls = 0;
+        decide(libc::SYS_shutdown, move |[_, how, ..]| {
+            assert_eq!(how, libc::SHUT_WR as u64);
+            calls += 1;
+            (calls % 2 == 1).then_some(libc::EIO)
+        });
+        for expected in [Some(libc::EIO), None, Some(libc::EIO)] {
+            let shut_down = || errno(one.shutdown(Shutdown::Write));
+            assert_eq!(thread::scope(|scope| scope.spawn(shut_down).join().unwrap()), expected);
+        }
+    });
+}
