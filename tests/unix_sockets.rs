@@ -537,3 +537,78 @@ fn many_tasks_may_wait_for_datagrams_of_one_socket() {
         Ok(())
     });
 }
+
+// ---- names ----
+
+/// tokio's rule for paths, and std's form of the same name.
+#[test]
+fn a_path_that_begins_with_a_nul_is_an_abstract_name() {
+    in_a_poller(|| async {
+        for rest in ["plain", "with\0nuls\0", &"x".repeat(60)] {
+            let name = format!("corepoll-nul-{}-{rest}", std::process::id());
+            let (path, address) =
+                (format!("\0{name}"), std_unix::SocketAddr::from_abstract_name(&name)?);
+
+            let listener = UnixListener::bind(&path)?;
+            assert_eq!(listener.local_addr()?.as_abstract_name(), Some(name.as_bytes()));
+            let mut std_client = std_unix::UnixStream::connect_addr(&address)?;
+            listener.accept().await?;
+            std_client.write_all(b"x").unwrap_err();
+            let (client, accepted) = (UnixStream::connect(&path).await?, listener.accept().await?);
+            assert_eq!(client.peer_addr()?.as_abstract_name(), Some(name.as_bytes()));
+            accepted.0.try_write(b"hello")?;
+            assert_eq!(&*client.read_chunk().await?, b"hello");
+            let text = UnixListener::bind(&path).unwrap_err().to_string();
+            assert!(text.contains(&format!("@{}", name.replace('\0', "\\0"))), "{text}");
+            drop((listener, client, accepted));
+
+            let receiver = UnixDatagram::bind(&path)?;
+            let sender = UnixDatagram::unbound()?;
+            sender.send_to(b"one", &path).await?;
+            sender.try_send_to(b"two", &path)?;
+            sender.connect(&path)?;
+            sender.send(b"three").await?;
+            std_unix::UnixDatagram::unbound()?.send_to_addr(b"four", &address)?;
+            for length in [3, 3, 5, 4] {
+                assert_eq!(receiver.recv(&mut [0; 16]).await?, length);
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn names_as_long_as_the_kernels_field_and_longer() {
+    in_a_poller(|| async {
+        let folder = Folder::new();
+        let path_of = |length: usize| {
+            let start = folder.file("");
+            let rest = length - start.as_os_str().len();
+            folder.file(&"p".repeat(rest))
+        };
+        // sun_path has 108 bytes: a path ends with a NUL, an abstract name begins with one.
+        let fits = UnixListener::bind(path_of(107))?;
+        assert_eq!(fits.local_addr()?.as_pathname(), Some(&*path_of(107)));
+        let name = |length: usize| {
+            let width = length + 1 - "\0corepoll-".len();
+            format!("\0corepoll-{:x>width$}", std::process::id())
+        };
+        let fits = UnixDatagram::bind(name(107))?;
+        assert_eq!(fits.local_addr()?.as_abstract_name().map(<[u8]>::len), Some(107));
+        for too_long in [path_of(108), path_of(200), name(108).into(), name(200).into()] {
+            let connected = UnixStream::connect(&too_long).await;
+            for error in [
+                UnixListener::bind(&too_long).unwrap_err(),
+                connected.unwrap_err(),
+                UnixDatagram::bind(&too_long).unwrap_err(),
+                UnixDatagram::unbound()?.connect(&too_long).unwrap_err(),
+                UnixDatagram::unbound()?.try_send_to(b"x", &too_long).unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+            }
+        }
+        let error = UnixStream::connect("").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        Ok(())
+    });
+}

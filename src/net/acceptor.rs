@@ -280,7 +280,7 @@ impl Acceptor {
         }
         if self.steer_by_cpu && count > 1 {
             // The sockets are numbered in the order in which they began to listen.
-            steering::by_cpu(sockets[0].0.as_fd(), count).map_err(|error| self.describe(&error))?;
+            steering::by_cpu(sockets[0].0.as_fd(), count).map_err(|error| self.describe(error))?;
         }
         let address = match endpoint {
             Endpoint::Ip(address) => Some(address),
@@ -297,7 +297,7 @@ impl Acceptor {
     fn bind(&self, endpoint: &Endpoint) -> io::Result<(OwnedFd, Option<SocketFile>, Endpoint)> {
         if let Some(path) = endpoint.path() {
             let listened = socket_file::listen(path, &endpoint.to_sock_addr()?, &self.listen);
-            let (fd, file) = listened.map_err(|error| self.describe(&error))?;
+            let (fd, file) = listened.map_err(|error| self.describe(error))?;
             return Ok((fd, Some(file), endpoint.clone()));
         }
         let mut endpoint = endpoint.clone();
@@ -309,14 +309,14 @@ impl Acceptor {
             endpoint = Endpoint::Ip((Ipv4Addr::UNSPECIFIED, address.port()).into());
             listened = socket::listen(&endpoint.to_sock_addr()?, &self.listen);
         }
-        let fd = listened.map_err(|error| self.describe(&error))?;
+        let fd = listened.map_err(|error| self.describe(error))?;
         if let Endpoint::Ip(address) = &mut endpoint {
             *address = socket::local_addr(fd.as_fd())?;
         }
         Ok((fd, None, endpoint))
     }
 
-    fn describe(&self, error: &io::Error) -> io::Error {
+    fn describe(&self, error: io::Error) -> io::Error {
         with_address("listening on", &self.address, error)
     }
 }

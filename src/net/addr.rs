@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 
 use socket2::SockAddr;
 
+use crate::base::error::{described, during};
+
 /// What can be given where addresses are asked for: a `SocketAddr`, an `(IpAddr, port)`, several
 /// addresses (each is tried), or text like `"127.0.0.1:80"`, `"[::1]:80"` or `("127.0.0.1", 80)`.
 ///
@@ -187,21 +189,19 @@ impl<T: Sealed + ?Sized> Sealed for &T {
 pub(crate) fn with_address(
     operation: &str,
     address: impl std::fmt::Display,
-    error: &io::Error,
+    error: io::Error,
 ) -> io::Error {
-    io::Error::new(error.kind(), format!("{operation} {address}: {error}"))
+    during(format_args!("{operation} {address}"), error)
 }
 
-/// Several failures as one error.
+/// Several failures as one error: of the kind and with the source of the last one.
 pub(crate) fn all_of(mut failures: Vec<io::Error>) -> io::Error {
     let Some(last) = failures.pop() else { return no_address() };
     if failures.is_empty() {
         return last;
     }
-    let kind = last.kind();
-    failures.push(last);
-    let texts: Vec<String> = failures.iter().map(io::Error::to_string).collect();
-    io::Error::new(kind, texts.join("; "))
+    let texts: Vec<String> = failures.iter().chain([&last]).map(io::Error::to_string).collect();
+    described(texts.join("; "), last)
 }
 
 /// What `operation` comes to at the first of the addresses where it succeeds; an error tells of
@@ -215,7 +215,7 @@ pub(crate) fn first_of<R>(
     for address in addresses {
         match operation(&(*address).into()) {
             Ok(done) => return Ok(done),
-            Err(error) => failures.push(with_address(doing, address, &error)),
+            Err(error) => failures.push(with_address(doing, address, error)),
         }
     }
     Err(all_of(failures))

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use crate::base::error::during;
 use crate::base::interest::Interest;
 use crate::parts::readiness::Direction;
 use crate::poller::local::Local;
@@ -266,7 +267,7 @@ fn why(error: io::Error) -> io::Error {
         Some(libc::EPERM) => "epoll takes no descriptors of this kind (a regular file?)",
         _ => return error,
     };
-    io::Error::new(error.kind(), format!("AsyncFd::new: {reason}: {error}"))
+    during(format_args!("AsyncFd::new: {reason}"), error)
 }
 
 impl<T: AsFd> AsFd for AsyncFd<T> {

@@ -267,6 +267,6 @@ impl<H: EvHandler, F: FnOnce() -> H> Drop for Order<H, F> {
     fn drop(&mut self) {
         let Some((target, factory)) = self.work.take() else { return };
         self.poller.leave();
-        call_quietly(|| factory().on_connect_fail(failure(&target, &poller_ended())));
+        call_quietly(|| factory().on_connect_fail(failure(&target, poller_ended())));
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::sys::datagram;
 
 use super::udp_socket::UdpSocket;
-use super::unix_addr::to_kernel;
+use super::unix_addr::{of_path, to_kernel};
 use super::unix_datagram::UnixDatagram;
 
 impl UdpSocket {
@@ -214,7 +214,7 @@ impl UnixDatagram {
     /// # Errors
     /// As there; `WouldBlock` when there is no room.
     pub fn try_send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
-        let address = to_kernel(&net::SocketAddr::from_pathname(path)?)?;
+        let address = to_kernel(&of_path(path.as_ref())?)?;
         // Not by the socket's readiness: whether there is room is the receiver's matter.
         datagram::send_to(self.socket.fd(), buf, &address)
     }

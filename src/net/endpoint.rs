@@ -7,6 +7,8 @@ use std::path::Path;
 
 use socket2::SockAddr;
 
+use crate::base::error::during;
+
 use super::addr::sealed::Sealed;
 use super::unix_addr;
 
@@ -56,10 +58,9 @@ fn parse_unix(path: &str) -> io::Result<std::os::unix::net::SocketAddr> {
         Some("") => Err(io::ErrorKind::InvalidInput.into()),
         Some(name) => std::os::unix::net::SocketAddr::from_abstract_name(name),
         None if path.is_empty() => Err(io::ErrorKind::InvalidInput.into()),
-        None => std::os::unix::net::SocketAddr::from_pathname(path),
+        None => unix_addr::of_path(Path::new(path)),
     };
     address.map_err(|error| {
-        let message = format!("\"unix:{path}\" is not the address of a Unix socket: {error}");
-        io::Error::new(io::ErrorKind::InvalidInput, message)
+        during(format_args!("\"unix:{path}\" is not the address of a Unix socket"), error)
     })
 }

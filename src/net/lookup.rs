@@ -62,7 +62,7 @@ async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
             Err(io::Error::new(io::ErrorKind::NotFound, message))
         }
         Ok(addresses) => Ok(addresses),
-        Err(error) => Err(super::addr::with_address("looking up", name, &error)),
+        Err(error) => Err(super::addr::with_address("looking up", name, error)),
     }
 }
 

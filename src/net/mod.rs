@@ -4,6 +4,34 @@
 //! thread. Making one where there is no poller is an error that says so; [`Acceptor`] and
 //! [`Connector`], which make connections for handlers, may be used on any thread.
 //!
+//! # Errors
+//!
+//! Where connecting, binding, listening or a look-up fails, the text says what was being done and to
+//! which address, the kind is that of the system's error, and that error is the `source()`, so that
+//! its errno can be read:
+//!
+//! ```
+//! use corepoll::net::TcpStream;
+//! use std::error::Error;
+//! use std::io;
+//!
+//! fn errno(error: &io::Error) -> Option<i32> {
+//!     error.raw_os_error().or_else(|| error.source()?.downcast_ref::<io::Error>()?.raw_os_error())
+//! }
+//!
+//! # fn main() -> io::Result<()> {
+//! # let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+//! # socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+//! # let closed_port = socket.local_addr()?.as_socket().unwrap();
+//! let error = corepoll::block_on(TcpStream::connect(closed_port)).unwrap_err();
+//! assert!(error.to_string().starts_with("connecting to 127.0.0.1:"));
+//! assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+//! // libc::ECONNREFUSED on this architecture.
+//! assert_eq!(errno(&error), Some(111));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! [`Acceptor`]: crate::Acceptor
 //! [`Connector`]: crate::Connector
 

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use socket2::{SockAddr, SockRef};
 
+use crate::base::error::during;
 use crate::parts::readiness::Direction;
 use crate::poller::local::Local;
 use crate::poller::registered::Registered;
@@ -21,7 +22,8 @@ pub struct Socket {
 impl Socket {
     /// Wraps a non-blocking socket that is ours alone. `what` is named when there is no poller.
     pub(super) fn new(fd: OwnedFd, what: &str) -> io::Result<Socket> {
-        Ok(Socket { registered: Registered::new(fd, Local::expect_current(what)?)? })
+        let registered = Registered::new(fd, Local::expect_current(what)?);
+        Ok(Socket { registered: registered.map_err(|error| during(what, error))? })
     }
 
     /// Takes over a socket that others have made, blocking or not.

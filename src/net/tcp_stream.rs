@@ -79,7 +79,7 @@ impl TcpStream {
         for address in resolve(&addr).await? {
             match TcpStream::connect_one(address).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) => failures.push(with_address("connecting to", address, &error)),
+                Err(error) => failures.push(with_address("connecting to", address, error)),
             }
         }
         Err(all_of(failures))

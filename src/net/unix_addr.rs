@@ -43,15 +43,55 @@ fn unnamed() -> io::Result<SocketAddr> {
     SocketAddr::from_pathname("")
 }
 
-/// What `operation` does with the socket at `path`; an error tells what was done, and to what.
+/// Returns the address that `path` names: a file, or, after a leading NUL, an abstract name, which
+/// may have more NULs in it.
+pub(super) fn of_path(path: &Path) -> io::Result<SocketAddr> {
+    match path.as_os_str().as_bytes().strip_prefix(b"\0") {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(path),
+    }
+}
+
+/// Returns what `operation` does with the socket at `path`. An error tells what was being done, and
+/// to what.
 pub(super) fn at_path<R>(
     doing: &str,
     path: &Path,
-    operation: impl FnOnce(&SocketAddr) -> io::Result<R>,
+    operation: impl FnOnce(&SockAddr) -> io::Result<R>,
 ) -> io::Result<R> {
-    SocketAddr::from_pathname(path)
-        .and_then(|address| operation(&address))
-        .map_err(|error| with_address(doing, path.display(), &error))
+    of_path(path)
+        .and_then(|address| operation(&to_kernel(&address)?))
+        .map_err(|error| with_address(doing, shown(path), error))
+}
+
+/// As [`at_path`], for an address.
+pub(super) fn at_address<R>(
+    doing: &str,
+    address: &SocketAddr,
+    operation: impl FnOnce(&SockAddr) -> io::Result<R>,
+) -> io::Result<R> {
+    to_kernel(address)
+        .and_then(|kernel| operation(&kernel))
+        .map_err(|error| with_address(doing, name(address), error))
+}
+
+/// Returns `address` in words: the path, `@` and the abstract name, or that there is none.
+pub(super) fn name(address: &SocketAddr) -> String {
+    match (address.as_pathname(), address.as_abstract_name()) {
+        (Some(path), _) => path.display().to_string(),
+        (None, Some(name)) => shown(Path::new(OsStr::from_bytes(&[b"\0", name].concat()))),
+        (None, None) => "a socket without a name".to_owned(),
+    }
+}
+
+/// Returns a path in words: a leading NUL is `@`, as in ss(8), and others are written out.
+pub(super) fn shown(path: &Path) -> String {
+    let path = path.as_os_str().as_bytes();
+    let (mark, rest) = match path.strip_prefix(b"\0") {
+        Some(name) => ("@", name),
+        None => ("", path),
+    };
+    format!("{mark}{}", String::from_utf8_lossy(rest).replace('\0', "\\0"))
 }
 
 #[cfg(test)]

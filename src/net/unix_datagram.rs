@@ -8,13 +8,13 @@ use std::os::unix::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use socket2::Domain;
+use socket2::{Domain, SockAddr};
 
 use crate::sys::datagram;
 use crate::time;
 
 use super::socket::Socket;
-use super::unix_addr::{at_path, to_kernel};
+use super::unix_addr::{at_address, at_path, of_path, to_kernel};
 
 /// How long it is until a datagram to an address is tried again when its receiver's queue is full,
 /// at first: the kernel tells only a connected sender when there is room again.
@@ -53,7 +53,8 @@ impl UnixDatagram {
         Ok(UnixDatagram { socket: Socket::new(fd, what)? })
     }
 
-    /// A socket at `path`, where there is nothing yet.
+    /// A socket at `path`, where there is nothing yet. A path that begins with a NUL is a name of
+    /// the abstract namespace, here and in all other calls.
     ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
@@ -69,7 +70,7 @@ impl UnixDatagram {
     /// # Errors
     /// `AddrInUse`: there is a file; and others of bind(2).
     pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixDatagram> {
-        at_path("binding", path.as_ref(), UnixDatagram::bind_addr)
+        at_path("binding", path.as_ref(), UnixDatagram::bind_at)
     }
 
     /// A socket at `address`, which may be one of the abstract namespace.
@@ -91,7 +92,11 @@ impl UnixDatagram {
     /// # Errors
     /// bind(2)'s.
     pub fn bind_addr(address: &SocketAddr) -> io::Result<UnixDatagram> {
-        UnixDatagram::from_fd(datagram::bind(&to_kernel(address)?)?, "UnixDatagram::bind")
+        at_address("binding", address, UnixDatagram::bind_at)
+    }
+
+    fn bind_at(address: &SockAddr) -> io::Result<UnixDatagram> {
+        UnixDatagram::from_fd(datagram::bind(address)?, "UnixDatagram::bind")
     }
 
     /// A socket without an address, which nobody can answer.
@@ -188,7 +193,8 @@ impl UnixDatagram {
     /// # Errors
     /// connect(2)'s.
     pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        at_path("connecting to", path.as_ref(), |address| self.connect_addr(address))
+        let connect = |address: &_| datagram::connect(self.socket.fd(), address);
+        at_path("connecting to", path.as_ref(), connect)
     }
 
     /// Makes the socket at `address` the one that [`UnixDatagram::send`] means.
@@ -212,7 +218,8 @@ impl UnixDatagram {
     /// # Errors
     /// connect(2)'s.
     pub fn connect_addr(&self, address: &SocketAddr) -> io::Result<()> {
-        datagram::connect(self.socket.fd(), &to_kernel(address)?)
+        let connect = |address: &_| datagram::connect(self.socket.fd(), address);
+        at_address("connecting to", address, connect)
     }
 
     /// Sends one datagram to the connected socket; waits while its queue is full.
@@ -255,7 +262,7 @@ impl UnixDatagram {
     /// # Errors
     /// sendto(2)'s.
     pub async fn send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
-        self.send_to_addr(buf, &SocketAddr::from_pathname(path)?).await
+        self.send_to_addr(buf, &of_path(path.as_ref())?).await
     }
 
     /// Sends one datagram to the socket at `address`; waits while its queue is full.

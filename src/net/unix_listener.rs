@@ -6,12 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
+use socket2::SockAddr;
+
 use crate::sys::socket;
 
 use super::accepting::Incoming;
 use super::listen_options::ListenOptions;
 use super::socket::{Address, Socket};
-use super::unix_addr::{at_path, to_kernel};
+use super::unix_addr::{at_address, at_path};
 use super::unix_stream::UnixStream;
 
 /// A Unix socket that listens, for tasks of this thread's poller. Several tasks may accept from
@@ -46,7 +48,8 @@ pub struct UnixListener {
 }
 
 impl UnixListener {
-    /// Listens at `path`, where there is nothing yet.
+    /// Listens at `path`, where there is nothing yet. A path that begins with a NUL is a name of
+    /// the abstract namespace.
     ///
     /// ```
     /// # use corepoll::net::{UnixListener, UnixStream};
@@ -65,7 +68,7 @@ impl UnixListener {
     /// # Errors
     /// `AddrInUse`: there is a file, even if nobody listens any more; and others of bind(2).
     pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
-        at_path("listening on", path.as_ref(), UnixListener::bind_addr)
+        at_path("listening on", path.as_ref(), UnixListener::listen)
     }
 
     /// Listens at `address`, which may be one of the abstract namespace.
@@ -92,7 +95,11 @@ impl UnixListener {
     /// # Errors
     /// bind(2)'s.
     pub fn bind_addr(address: &SocketAddr) -> io::Result<UnixListener> {
-        let fd = socket::listen(&to_kernel(address)?, &ListenOptions::new().listen)?;
+        at_address("listening on", address, UnixListener::listen)
+    }
+
+    fn listen(address: &SockAddr) -> io::Result<UnixListener> {
+        let fd = socket::listen(address, &ListenOptions::new().listen)?;
         Ok(UnixListener { socket: Socket::new(fd, "UnixListener::bind")? })
     }
 

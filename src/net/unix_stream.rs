@@ -18,7 +18,7 @@ use crate::time;
 use super::addr::with_address;
 use super::byte_stream::{ByteStream, HasSocket, ReadChunk, byte_stream};
 use super::socket::Socket;
-use super::unix_addr::to_kernel;
+use super::unix_addr::{name, of_path, shown, to_kernel};
 
 /// How long it is until a connect is tried again when the listener's backlog is full, at first:
 /// the kernel doesn't tell when it has room again.
@@ -65,7 +65,8 @@ impl UnixStream {
         Ok(UnixStream::of(Socket::new(fd, what)?))
     }
 
-    /// Connects to the socket at `path`. While the listener's backlog is full, it waits.
+    /// Connects to the socket at `path`; one that begins with a NUL is a name of the abstract
+    /// namespace. While the listener's backlog is full, it waits.
     ///
     /// Cancel-safe: dropping it closes what was begun.
     ///
@@ -86,11 +87,9 @@ impl UnixStream {
     /// `NotFound`: there is no file; `ConnectionRefused`: nobody listens; and others of connect(2).
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
         let path = path.as_ref();
-        let connected = match SocketAddr::from_pathname(path) {
-            Ok(address) => UnixStream::connect_addr(&address).await,
-            Err(error) => Err(error),
-        };
-        connected.map_err(|error| with_address("connecting to", path.display(), &error))
+        let address =
+            of_path(path).map_err(|error| with_address("connecting to", shown(path), error))?;
+        UnixStream::connect_addr(&address).await
     }
 
     /// Connects to `address`, which may be one of the abstract namespace. While the listener's
@@ -115,6 +114,11 @@ impl UnixStream {
     /// # Errors
     /// connect(2)'s.
     pub async fn connect_addr(address: &SocketAddr) -> io::Result<UnixStream> {
+        let connected = UnixStream::connect_at(address).await;
+        connected.map_err(|error| with_address("connecting to", name(address), error))
+    }
+
+    async fn connect_at(address: &SocketAddr) -> io::Result<UnixStream> {
         let address = to_kernel(address)?;
         let mut pause = SHORTEST_PAUSE;
         loop {

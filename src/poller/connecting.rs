@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use socket2::SockAddr;
 
+use crate::base::error::during;
 use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::sys::epoll::Mask;
@@ -74,7 +75,7 @@ pub(crate) struct Connecting {
 
 impl Connecting {
     /// `error`, with what was done when it came.
-    fn describe(&self, error: &io::Error) -> io::Error {
+    fn describe(&self, error: io::Error) -> io::Error {
         failure(&self.target, error)
     }
 
@@ -94,13 +95,12 @@ impl Connecting {
 }
 
 /// `error`, with the operation and the address.
-pub(crate) fn failure(target: &Target, error: &io::Error) -> io::Error {
+pub(crate) fn failure(target: &Target, error: io::Error) -> io::Error {
     let name = &target.name;
-    let message = match target.from {
-        Some(from) => format!("connecting to {name} from {from}: {error}"),
-        None => format!("connecting to {name}: {error}"),
-    };
-    io::Error::new(error.kind(), message)
+    match target.from {
+        Some(from) => during(format_args!("connecting to {name} from {from}"), error),
+        None => during(format_args!("connecting to {name}"), error),
+    }
 }
 
 /// What an attempt is told that outlives its poller.
@@ -258,7 +258,7 @@ impl Local {
                 call_quietly(|| receive(Ok(fd)));
             }
             (Ok(()), None, recipient) => {
-                self.give_up(attempt, recipient, &io::ErrorKind::NotConnected.into());
+                self.give_up(attempt, recipient, io::ErrorKind::NotConnected.into());
             }
             (Err(error), fd, recipient) => {
                 let was_open = fd.is_some();
@@ -266,7 +266,7 @@ impl Local {
                 if was_open {
                     self.descriptor_closed();
                 }
-                self.give_up(attempt, recipient, &error);
+                self.give_up(attempt, recipient, error);
             }
         }
     }
@@ -277,7 +277,7 @@ impl Local {
         let told = self.epoll.modify(fd.as_fd(), attempt.token, Mask::of(interest, false));
         if let Err(error) = told {
             drop(fd);
-            return self.give_up(attempt, Recipient::Handler(handler), &error);
+            return self.give_up(attempt, Recipient::Handler(handler), error);
         }
         let facts = bits::SOCKET | bits::COUNTED;
         let connection = Rc::new(Connection::new(attempt.token, handler, fd, interest, facts));
@@ -285,7 +285,7 @@ impl Local {
         self.open(&connection);
     }
 
-    fn give_up(&self, attempt: &Connecting, recipient: Recipient, error: &io::Error) {
+    fn give_up(&self, attempt: &Connecting, recipient: Recipient, error: io::Error) {
         drop(self.remove(attempt.token));
         let error = attempt.describe(error);
         match recipient {

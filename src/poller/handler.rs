@@ -401,11 +401,3 @@ pub trait EvHandler: 'static {
 /// Nobody else can name it: what asks for one is ours to call and to implement.
 #[derive(Debug)]
 pub struct Ours;
-
-/// The same error once more: one for the caller, one for `on_close`.
-pub(crate) fn copy_error(error: &io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => io::Error::new(error.kind(), error.to_string()),
-    }
-}

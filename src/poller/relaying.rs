@@ -7,6 +7,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
+use crate::base::error;
 use crate::base::token::Token;
 use crate::parts::readiness::Direction;
 use crate::sys::epoll::Event;
@@ -14,7 +15,7 @@ use crate::sys::socket;
 
 use super::connection::{Connection, State, bits};
 use super::context::EvContext;
-use super::handler::{Action, CloseReason, EvHandler, copy_error};
+use super::handler::{Action, CloseReason, EvHandler};
 use super::local::{Due, Local};
 use super::output::ending;
 use super::way::{End, Pair, Step};
@@ -257,7 +258,7 @@ impl Local {
     fn end_relay(&self, relaying: &Relaying, failure: Option<io::Error>) {
         for end in &relaying.ends {
             let reason = match &failure {
-                Some(error) => CloseReason::Error(copy_error(error)),
+                Some(error) => CloseReason::Error(error::copy(error)),
                 None => CloseReason::PeerClosed,
             };
             self.request_close(end, reason);

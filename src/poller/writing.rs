@@ -3,11 +3,12 @@
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 
+use crate::base::error;
 use crate::sys::stream;
 
 use super::connection::{State, bits};
 use super::context::EvContext;
-use super::handler::{CloseReason, copy_error};
+use super::handler::CloseReason;
 use super::output::{ending, too_much};
 
 impl EvContext<'_> {
@@ -133,7 +134,7 @@ impl EvContext<'_> {
     /// The connection has failed: it ends, whatever the handler does with the error.
     #[cold]
     pub(super) fn fail(&mut self, error: io::Error) -> io::Error {
-        self.local.request_close(self.connection, CloseReason::Error(copy_error(&error)));
+        self.local.request_close(self.connection, CloseReason::Error(error::copy(&error)));
         error
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::base::error::during;
 use crate::poller::drain::Drained;
 use crate::poller::{Poller, PollerSeed};
 use crate::sys::affinity;
@@ -86,8 +87,8 @@ impl Running {
                 Err(error) => {
                     running.handle.shutdown(Duration::ZERO);
                     let _ = running.join();
-                    let message = format!("starting the thread of poller {index}: {error}");
-                    return Err(io::Error::new(error.kind(), message));
+                    let doing = format_args!("starting the thread of poller {index}");
+                    return Err(during(doing, error));
                 }
             }
         }
@@ -217,9 +218,8 @@ fn run(
     }
     let _end_all = EndAll(handle);
     if let Some(core) = core {
-        affinity::pin(core).map_err(|error| {
-            io::Error::new(error.kind(), format!("placing a poller on processor {core}: {error}"))
-        })?;
+        affinity::pin(core)
+            .map_err(|error| during(format_args!("placing a poller on processor {core}"), error))?;
     }
     Poller::adopt(seed).run()
 }

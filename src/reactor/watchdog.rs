@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::error::during;
 use crate::base::sync::thread::{self, JoinHandle};
 use crate::parts::watched::{Nap, Watched};
 use crate::poller::PollerSeed;
@@ -53,9 +54,7 @@ impl Watchdog {
         let thread = thread::Builder::new()
             .name(format!("{thread_name}-watch"))
             .spawn(move || watch.run())
-            .map_err(|error| {
-                io::Error::new(error.kind(), format!("starting the stall watch: {error}"))
-            })?;
+            .map_err(|error| during("starting the stall watch", error))?;
         nap.belongs_to(thread.thread());
         Ok(Watchdog { thread, leash: Arc::new(Leash(nap)) })
     }

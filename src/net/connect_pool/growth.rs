@@ -4,9 +4,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+use crate::base::error;
 use crate::net::tcp_stream::TcpStream;
 use crate::poller::connecting::{Recipient, Target, poller_ended};
-use crate::poller::handler::copy_error;
 use crate::poller::local::Local;
 
 use super::shared::Shared;
@@ -74,7 +74,7 @@ impl Shared {
     /// Tells those whose attempt has failed, or who have nothing left to wait for.
     fn fail_waiters(self: &Rc<Self>, error: &io::Error) {
         if self.waiting() > self.connecting.get() {
-            drop(self.serve(Err(copy_error(error))));
+            drop(self.serve(Err(error::copy(error))));
         }
         if self.live.get() == 0 {
             self.fail_all(error);
@@ -84,7 +84,7 @@ impl Shared {
     /// Those who come while these are told wait for the next attempt.
     fn fail_all(self: &Rc<Self>, error: &io::Error) {
         for _ in 0..self.waiting() {
-            drop(self.serve(Err(copy_error(error))));
+            drop(self.serve(Err(error::copy(error))));
         }
     }
 }

@@ -1,0 +1,93 @@
+//! Errors that say what was being done, and keep what the system said.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+/// An error with its story: its source is the `io::Error` that it began with, errno included.
+#[derive(Debug)]
+struct Described {
+    text: String,
+    source: io::Error,
+}
+
+impl fmt::Display for Described {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Error for Described {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Returns `error` with the text `text`. The kind stays, and the error itself becomes the
+/// `source()`. Of an error that was described before, that is its source: one look finds the
+/// errno, however many floors have added to the text.
+pub(crate) fn described(text: String, error: io::Error) -> io::Error {
+    let kind = error.kind();
+    let source = match error.downcast::<Described>() {
+        Ok(before) => before.source,
+        Err(error) => error,
+    };
+    io::Error::new(kind, Described { text, source })
+}
+
+/// Returns `error` with what was being done before its text: "binding 127.0.0.1:80: ...".
+pub(crate) fn during(doing: impl fmt::Display, error: io::Error) -> io::Error {
+    described(format!("{doing}: {error}"), error)
+}
+
+/// Returns the same error once more, for a second receiver: kind, text, and the errno where it was.
+pub(crate) fn copy(error: &io::Error) -> io::Error {
+    if let Some(code) = error.raw_os_error() {
+        return io::Error::from_raw_os_error(code);
+    }
+    let text = error.to_string();
+    let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    match causes.find_map(|cause| cause.downcast_ref::<io::Error>()) {
+        Some(source) => io::Error::new(error.kind(), Described { text, source: copy(source) }),
+        None => io::Error::new(error.kind(), text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{copy, described, during};
+    use std::error::Error;
+    use std::io;
+
+    fn errno_of_the_source(error: &io::Error) -> Option<i32> {
+        error.source()?.downcast_ref::<io::Error>()?.raw_os_error()
+    }
+
+    #[test]
+    fn the_text_grows_and_the_source_stays() {
+        let error = during("binding 127.0.0.1:80", io::Error::from_raw_os_error(libc::EMFILE));
+        let error = during("starting", error);
+        assert!(error.to_string().starts_with("starting: binding 127.0.0.1:80: Too many open"));
+        assert_eq!(errno_of_the_source(&error), Some(libc::EMFILE));
+        let refused = io::Error::from_raw_os_error(libc::ECONNREFUSED);
+        let error = described("all of them".into(), during("connecting", refused));
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(error.to_string(), "all of them");
+        assert_eq!(errno_of_the_source(&error), Some(libc::ECONNREFUSED));
+    }
+
+    #[test]
+    fn a_copy_says_the_same() {
+        let plain = io::Error::from_raw_os_error(libc::EPIPE);
+        assert_eq!(copy(&plain).raw_os_error(), Some(libc::EPIPE));
+        let told = during("binding 127.0.0.1:80", io::Error::from_raw_os_error(libc::EACCES));
+        let wrapped = io::Error::other(told);
+        for error in [&wrapped, &io::Error::new(io::ErrorKind::TimedOut, "late")] {
+            let copied = copy(error);
+            assert_eq!(copied.kind(), error.kind());
+            assert_eq!(copied.to_string(), error.to_string());
+            assert_eq!(errno_of_the_source(&copied), copied.source().map(|_| libc::EACCES));
+        }
+        assert!(copy(&wrapped).source().is_some());
+    }
+}
