@@ -41,10 +41,13 @@ thread_local! {
     /// Which function of the wakers of this thread does something, and what.
     static MISCHIEF: Cell<Mischief> = const { Cell::new(None) };
     static CALLS: Cell<usize> = const { Cell::new(0) };
+    /// As many of these as were wakes.
+    static WAKES: Cell<usize> = const { Cell::new(0) };
 }
 
 fn reached(function: Function) {
     CALLS.with(|calls| calls.set(calls.get() + 1));
+    WAKES.set(WAKES.get() + usize::from(function == Function::Wake));
     // Taken and put back: what comes back in here does nothing again.
     let mischief = MISCHIEF.with(|mischief| mischief.take());
     if let Some((_, act)) = mischief.filter(|(at, _)| *at == function) {
@@ -260,7 +263,7 @@ fn an_event_that_comes_while_a_waker_is_cloned_is_not_missed() {
         // Nothing is left of the first event.
         assert!(Pin::new(&mut stream).poll_read(&mut cx, &mut [0; 8]).is_pending());
         turn();
-        CALLS.set(0);
+        WAKES.set(0);
         set_mischief(Some((Function::Clone, bring_an_event)));
         let waker = mischievous();
         let mut cx = Context::from_waker(&waker);
@@ -269,8 +272,8 @@ fn an_event_that_comes_while_a_waker_is_cloned_is_not_missed() {
         } else {
             Pin::new(&mut stream).poll_read(&mut cx, &mut [0; 8]).is_pending()
         };
-        // Its clone was called, and if the future waits, so was its wake.
-        assert!(!is_pending || CALLS.get() >= 2, "listed: {listed}");
+        // A future that waits has been woken.
+        assert!(!is_pending || WAKES.get() > 0, "listed: {listed}");
         set_mischief(None);
         drop(stream);
         drop(TURNED.take());
