@@ -393,6 +393,26 @@ fn what_comes_home_at_the_end_of_a_nested_poller_leaves_the_outer_one_alone() {
     assert!(is_over, "the end of the inner poller has taken a timer of the outer one");
 }
 
+/// Of the pollers that have polled a sleep the last one has its timer, and no other.
+#[test]
+fn a_sleep_that_moves_takes_its_timer_along() {
+    let mut pollers = [(); 2].map(|()| LocalPoller::new().unwrap());
+    let mut sleep = Box::pin(time::sleep(Duration::from_secs(3600)));
+    let deadline = sleep.deadline();
+    for here in [0, 1, 0] {
+        let task = pollers[here].spawn_local(async move {
+            assert!(poll_once(&mut sleep).await.is_pending());
+            Some(sleep)
+        });
+        turn_until(&mut pollers[here], || task.is_finished());
+        sleep = task.now_or_never().expect("it has ended").unwrap().unwrap();
+        // It is told by mail that its timer is gone.
+        pollers[1 - here].turn(Some(Duration::ZERO)).unwrap();
+        assert_eq!(pollers[here].next_deadline(), Some(deadline));
+        assert_eq!(pollers[1 - here].next_deadline(), None);
+    }
+}
+
 async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
 }

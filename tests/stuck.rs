@@ -5,12 +5,11 @@ mod common;
 
 use std::future::{pending, poll_fn};
 use std::io::{self, ErrorKind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::Poll;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{
     PATIENCE, Server, connect, eventually, hold, is_ended, on_poller, read_exactly, within_patience,
@@ -156,6 +155,39 @@ fn destructors_that_sleep_one_after_the_other_are_waited_for() {
     let shutdown = join(running).unwrap();
     assert_eq!((shutdown.drained, shutdown.cancelled), (0, 40));
     assert_eq!(dropped.load(Ordering::Relaxed), 40);
+}
+
+/// On a machine that is loaded, a lock of the allocator's is held for as long as its holder waits for
+/// a processor.
+#[test]
+fn a_poller_that_waits_for_the_lock_of_a_busy_thread_is_waited_for() {
+    let running = start(1, "w");
+    let handle = running.handle();
+    let (lock, ends) = (Arc::new(Mutex::new(())), Arc::new(AtomicBool::new(false)));
+    let (its_lock, its_ends) = (lock.clone(), ends.clone());
+    on_poller(&handle.pollers()[0], move || {
+        drop(spawn_local(at_the_end(move || {
+            its_ends.store(true, Ordering::SeqCst);
+            drop(its_lock.lock());
+        })));
+    });
+    let (say, said) = mpsc::channel();
+    let busy = thread::spawn(move || {
+        let _held = lock.lock();
+        say.send(()).unwrap();
+        while !ends.load(Ordering::SeqCst) {
+            std::hint::spin_loop();
+        }
+        // Several times as long as a poller that is asleep in a process at rest is given.
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(300) {
+            std::hint::spin_loop();
+        }
+    });
+    said.recv_timeout(PATIENCE).unwrap();
+    handle.shutdown(Duration::ZERO);
+    assert_eq!(join(running).unwrap().cancelled, 1);
+    busy.join().unwrap();
 }
 
 /// Handlers that take their time to hear of the end, and to end.

@@ -4,15 +4,16 @@
 mod common;
 
 use std::future::{Future, pending, poll_fn};
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Server, load_of, tcp_pair, within_patience};
+use common::{PATIENCE, Server, hold, load_of, tcp_pair, within_patience};
 use corepoll::{
     Action, CloseReason, EvContext, EvHandler, Interest, LocalPoller, TimerId, Token, block_on,
     net, spawn_local, time, with_local,
@@ -68,8 +69,8 @@ fn next<T>(channel: &Receiver<T>) -> T {
 }
 
 /// Everything that comes until the next turns are over.
-fn rest<T: Send + 'static>(fixture: &Fixture, channel: &Receiver<T>) -> Vec<T> {
-    let waited = fixture.server.poller().spawn_on(|| time::sleep(Duration::from_millis(20)));
+fn rest<T: Send + 'static>(server: &Server, channel: &Receiver<T>) -> Vec<T> {
+    let waited = server.poller().spawn_on(|| time::sleep(Duration::from_millis(20)));
     block_on(waited).unwrap();
     channel.try_iter().collect()
 }
@@ -176,7 +177,7 @@ fn the_longest_delay_never_comes() {
             Ok(Action::Keep)
         },
     });
-    assert_eq!(rest(&fixture, &timers), []);
+    assert_eq!(rest(&fixture.server, &timers), []);
     let poller = fixture.server.poller();
     assert!(load_of(poller, Duration::from_millis(100)) < 0.3);
     let sleepers = poller.spawn_on(|| async {
@@ -225,7 +226,7 @@ fn a_spent_timer_can_be_reset_in_its_own_callback_and_cannot_be_cancelled() {
         }
     });
     assert_eq!((next(&answers), next(&answers), next(&answers)), (true, true, false));
-    assert_eq!(rest(&fixture, &answers), []);
+    assert_eq!(rest(&fixture.server, &answers), []);
 }
 
 #[test]
@@ -282,7 +283,7 @@ fn an_interval_keeps_its_phase_and_ends_when_it_is_cancelled_in_its_own_callback
     for beat in 1..=10 {
         assert_eq!(next(&beats), beat);
     }
-    assert_eq!(rest(&fixture, &beats), []);
+    assert_eq!(rest(&fixture.server, &beats), []);
 }
 
 /// An interval of nothing comes once a turn, and leaves the turns to others.
@@ -330,7 +331,7 @@ fn a_timer_cancelled_in_the_pass_in_which_it_is_due_does_not_come() {
         }
     });
     assert_eq!(next(&timers), (true, true));
-    assert_eq!(rest(&fixture, &timers), []);
+    assert_eq!(rest(&fixture.server, &timers), []);
 }
 
 /// Reset in the pass in which it is due: it comes, once, and later.
@@ -361,7 +362,7 @@ fn a_timer_postponed_in_the_pass_in_which_it_is_due_comes_later() {
         }
     });
     assert!(next(&timers) >= Duration::from_millis(3));
-    assert_eq!(rest(&fixture, &timers), []);
+    assert_eq!(rest(&fixture.server, &timers), []);
 }
 
 // ---- the end ----
@@ -381,7 +382,7 @@ fn the_timers_of_a_connection_that_waits_for_its_last_bytes_are_gone() {
         timeout: |_: &mut EvContext<'_>, _| unreachable!("it is closing"),
     });
     next(&closes);
-    assert_eq!(rest(&fixture, &closes), []);
+    assert_eq!(rest(&fixture.server, &closes), []);
     let fired = fixture.server.handle().stats()[0].timers_fired;
     // The sleep of `rest`, and perhaps one that was due in the turn of the close.
     assert!(fired <= 2, "{fired} have fired");
@@ -393,20 +394,26 @@ fn the_timers_of_a_connection_that_waits_for_its_last_bytes_are_gone() {
 struct Everyone(Vec<(Token, TimerId)>);
 
 /// All timers are due in one pass; the first connection to be called ends all the others.
-struct EndsTheOthers(Sender<&'static str>);
+struct EndsTheOthers {
+    said: Sender<&'static str>,
+    timer: Option<TimerId>,
+}
 
 impl EvHandler for EndsTheOthers {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        let (token, timer) = (cx.token(), cx.set_timer(Duration::from_millis(5)));
+        let (token, timer) = (cx.token(), cx.set_timer(Duration::from_secs(3600)));
         cx.with_local(|everyone: &mut Everyone| everyone.0.push((token, timer)));
-        thread::sleep(Duration::from_millis(3));
+        self.timer = Some(timer);
+        self.said.send("open").unwrap();
         Ok(Action::Keep)
     }
-    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
-        Ok(Action::Close)
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        cx.read()?;
+        assert!(cx.reset_timer(self.timer.expect("it was set"), Duration::ZERO));
+        Ok(Action::Keep)
     }
     fn on_timeout(&mut self, cx: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
-        self.0.send("timeout").unwrap();
+        self.said.send("timeout").unwrap();
         let this = cx.token();
         let everyone = cx.with_local(|everyone: &mut Everyone| everyone.0.clone());
         for (other, timer) in everyone.into_iter().filter(|(other, _)| *other != this) {
@@ -422,33 +429,29 @@ impl EvHandler for EndsTheOthers {
         let timer = cx.set_timer(Duration::ZERO);
         assert!(!cx.cancel_timer(timer));
         cx.set_interval(Duration::ZERO);
-        self.0.send("close").unwrap();
+        self.said.send("close").unwrap();
     }
 }
 
 #[test]
 fn timers_end_with_their_connection_even_when_they_are_due() {
     let (said, calls) = mpsc::channel();
-    let fixture = with_handler({
-        let said = said.clone();
-        move || EndsTheOthers(said)
-    });
-    let pairs: Vec<_> = (0..4).map(|_| tcp_pair()).collect();
-    let (near, far): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-    fixture.server.on_poller(|| thread::sleep(Duration::from_millis(1)));
+    let server = Server::start(1);
+    let pairs = (0..5).map(|_| UnixStream::pair().unwrap());
+    let (near, mut far): (Vec<_>, Vec<_>) = pairs.unzip();
     for near in near {
         let said = said.clone();
-        let factory = move || EndsTheOthers(said);
-        fixture.server.poller().register(near.into(), Interest::READABLE, factory).unwrap();
+        let factory = move || EndsTheOthers { said, timer: None };
+        server.poller().register(near.into(), Interest::READABLE, factory).unwrap();
     }
+    (0..5).for_each(|_| assert_eq!(next(&calls), "open"));
+    // One batch of events makes all of the timers due.
+    let held = hold(server.poller());
+    far.iter_mut().for_each(|far| far.write_all(b"x").unwrap());
+    drop(held);
     let mut all: Vec<&str> = (0..5).map(|_| next(&calls)).collect();
-    all.extend(rest(&fixture, &calls));
-    let timeouts = all.iter().filter(|call| **call == "timeout").count();
-    let closes = all.iter().filter(|call| **call == "close").count();
-    assert_eq!(timeouts + closes, all.len());
-    // The first pass may have begun before all of them were open.
-    assert!(closes <= 4 && timeouts >= 1 && timeouts + closes <= 6, "{all:?}");
-    drop(far);
+    all.extend(rest(&server, &calls));
+    assert_eq!(all, ["timeout", "close", "close", "close", "close"]);
 }
 
 /// Nothing is left of timers that were cancelled, or ended with their connection.
@@ -507,27 +510,38 @@ fn a_sleep_polled_outside_of_a_poller_says_so() {
     assert!(message.contains("outside of a poller"), "{message}");
 }
 
+/// Polls once: the time has not come.
+async fn poll_pending(mut sleep: Pin<&mut time::Sleep>) {
+    poll_fn(|cx| {
+        assert!(sleep.as_mut().poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+}
+
 /// Made here, polled there, moved on and dropped elsewhere.
 #[test]
 fn a_sleep_may_move_between_pollers() {
     let server = Server::start(2);
-    let start = Instant::now();
-    let delay = Duration::from_millis(10);
-    let sleep = time::sleep(delay);
-    let [one, other] = [0, 1].map(|index| server.handle().pollers()[index].clone());
-    let moved = one.spawn_on(move || async move {
-        let mut sleep = Box::pin(sleep);
-        let limit = Duration::from_millis(1);
-        assert!(time::timeout(limit, &mut sleep).await.is_err());
-        Some(sleep)
+    let mut moved = Box::pin(time::sleep(Duration::from_secs(3600)));
+    for poller in server.handle().pollers() {
+        let polled = poller.spawn_on(move || async move {
+            poll_pending(moved.as_mut()).await;
+            Some(moved)
+        });
+        moved = block_on(polled).unwrap().expect("it is given");
+    }
+    let fired = server.poller().spawn_on(move || async move {
+        let deadline = Instant::now() + Duration::from_millis(2);
+        moved.as_mut().reset(deadline);
+        moved.await;
+        assert!(Instant::now() >= deadline);
     });
-    let moved = block_on(moved).unwrap();
-    block_on(other.spawn_on(move || moved.expect("it is given"))).unwrap();
-    assert!(start.elapsed() >= delay);
+    block_on(fired).unwrap();
     // Dropped by a thread that is in no poller.
-    let armed = block_on(one.spawn_on(|| async {
+    let armed = block_on(server.poller().spawn_on(|| async {
         let mut sleep = Box::pin(time::sleep(Duration::from_secs(3600)));
-        assert!(time::timeout(Duration::ZERO, &mut sleep).await.is_err());
+        poll_pending(sleep.as_mut()).await;
         Some(sleep)
     }));
     drop(armed.unwrap());

@@ -11,6 +11,11 @@ use crate::sys::{clock, thread};
 /// promised: the rest is for the look itself.
 const STUCK_AFTER: Duration = Duration::from_millis(60);
 
+/// A poller that sleeps while other threads of the process go on is given so long. One of them may
+/// hold a lock that the poller waits for, an allocator's for instance, and wait for a processor with
+/// it. That ends in much less time; the limit is for a program whose threads never rest.
+const STUCK_BESIDE_OTHERS: Duration = Duration::from_secs(2);
+
 /// The time between two looks at pollers that are late.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
@@ -124,7 +129,8 @@ impl Ending {
     }
 
     /// Whether a late poller has stood still for too long: its thread sleeps in the kernel, or goes
-    /// round in circles. One that only waits for a processor is not stuck.
+    /// round in circles. One that waits for a processor is not stuck, nor is one that waits for a
+    /// thread that does.
     fn is_stuck(&self, index: usize, poller: &PollerHandle, late: &mut Option<Late>) -> bool {
         let id = self.threads[index].load(Ordering::Relaxed);
         if id == 0 {
@@ -135,12 +141,15 @@ impl Ending {
         let last = late.filter(|late| late.progress == progress);
         let late = late.insert(last.unwrap_or(Late { progress, used, asleep_since: None }));
         let now = clock::now();
-        // Where the kernel doesn't say, the clock alone decides.
+        // Where the kernel doesn't say, the clock alone decides: after the longer time.
         late.asleep_since = match look {
             Some(look) if look.is_runnable => None,
             _ => late.asleep_since.or(Some(now)),
         };
-        let sleeps = late.asleep_since.is_some_and(|since| now >= clock::after(since, STUCK_AFTER));
+        let sleeps_for =
+            |limit| late.asleep_since.is_some_and(|since| now >= clock::after(since, limit));
+        let sleeps =
+            sleeps_for(STUCK_BESIDE_OTHERS) || sleeps_for(STUCK_AFTER) && !thread::others_go_on();
         sleeps || used.saturating_sub(late.used) >= STUCK_AFTER
     }
 }

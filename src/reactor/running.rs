@@ -114,9 +114,11 @@ impl Running {
 
     /// Waits until the reactor has been shut down: every destructor of what lived in it has run.
     ///
-    /// It returns right after the end of the grace, whatever tasks and handlers do. But nobody can
-    /// take a thread away from code that keeps it: where a callback, a poll or a destructor blocks
-    /// or loops, it returns a tenth of a second later, and says which poller is stuck in it.
+    /// It returns right after the end of the grace, whatever tasks and handlers do. But a thread
+    /// cannot be taken away from code that keeps it: where a callback, a poll or a destructor blocks
+    /// or loops, `join` returns a tenth of a second later, with an error that names the stuck poller.
+    /// A poller that blocks while other threads of the process are busy is given two seconds: one of
+    /// them may hold the lock that it waits for.
     ///
     /// Not to be called from one of its own pollers, which would wait for itself.
     ///

@@ -1,6 +1,7 @@
 //! Threads of this process, looked at from others: proc_pid_stat(5).
 
 use std::fs;
+use std::str::SplitAsciiWhitespace;
 use std::time::Duration;
 
 /// The calling thread's number: gettid(2).
@@ -19,12 +20,10 @@ pub(crate) struct Look {
     pub(crate) used: Duration,
 }
 
-/// Looks at a thread of this process. None: it is gone, or the kernel doesn't say.
+/// Looks at a thread of this process. Returns `None` if it is gone, or the kernel doesn't say.
 pub(crate) fn look(id: u32) -> Option<Look> {
-    let text = fs::read_to_string(format!("/proc/self/task/{id}/stat")).ok()?;
-    // The second field is the name, in parentheses; it may have some of its own.
-    let (_, rest) = text.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace();
+    let text = stat(&id.to_string())?;
+    let mut fields = fields_after_the_name(&text)?;
     let state = fields.next()?;
     // The third is the state; the 14th and 15th are the time used in user mode and in the kernel.
     let mut ticks = fields.skip(10).map_while(|field| field.parse::<u64>().ok());
@@ -33,6 +32,32 @@ pub(crate) fn look(id: u32) -> Option<Look> {
         is_runnable: state == "R",
         used: Duration::from_millis(used * 1000 / per_second()),
     })
+}
+
+/// Returns `true` if a thread of this process, other than the calling one, has a processor, or
+/// waits for a processor or for the disk; also if the kernel doesn't say.
+pub(crate) fn others_go_on() -> bool {
+    let own = id().to_string();
+    let Ok(threads) = fs::read_dir("/proc/self/task") else { return true };
+    threads.flatten().filter_map(|thread| thread.file_name().into_string().ok()).any(|id| {
+        let goes_on = |text: String| {
+            let state = fields_after_the_name(&text)?.next()?;
+            Some(matches!(state, "R" | "D"))
+        };
+        // A thread that has ended meanwhile may have let go of something.
+        id != own && stat(&id).is_none_or(|text| goes_on(text).unwrap_or(true))
+    })
+}
+
+fn stat(id: &str) -> Option<String> {
+    fs::read_to_string(format!("/proc/self/task/{id}/stat")).ok()
+}
+
+/// The fields from the third on. The second one is the name, in parentheses; it may have some of its
+/// own.
+fn fields_after_the_name(text: &str) -> Option<SplitAsciiWhitespace<'_>> {
+    let (_, rest) = text.rsplit_once(')')?;
+    Some(rest.split_ascii_whitespace())
 }
 
 /// Clock ticks a second, as /proc counts them: sysconf(3).

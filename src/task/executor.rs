@@ -203,7 +203,8 @@ impl Executor {
         for _ in 0..budget {
             if owner.mail.get().is_null() {
                 // SAFETY: the executor keeps the home alive.
-                owner.mail.set(unsafe { self.home.as_ref() }.inbox.take());
+                let home = unsafe { self.home.as_ref() };
+                owner.mail.set(home.inbox.take(|| home.step()));
             }
             let node = owner.mail.get();
             if node.is_null() {

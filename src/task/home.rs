@@ -33,8 +33,9 @@ pub(super) struct Home {
     remote_references: AtomicI64,
     /// Rung when mail has come for a sleeping owner.
     bell: Arc<dyn Bell>,
-    /// Steps of the executor's end: what it has dropped. Whoever waits for that sees it go on; it
-    /// guards nothing, so it is relaxed, and of no interest to the models.
+    /// Steps of work that may be long and runs nothing of the user's, or drops it at the executor's end.
+    /// A thread that waits for the end sees by it that the executor goes on. It guards nothing, so it is
+    /// relaxed, and of no interest to the models.
     steps: AtomicU64,
     /// For the models.
     witness: Witness,
@@ -157,7 +158,7 @@ impl Home {
         }
     }
 
-    /// The owner has dropped something because the executor ends.
+    /// Counts a step of the owner's.
     pub(super) fn step(&self) {
         let before = self.steps.load(Ordering::Relaxed);
         self.steps.store(before + 1, Ordering::Relaxed);
@@ -250,7 +251,7 @@ impl HomeRef {
         current::get() == self.home.as_ptr()
     }
 
-    /// How many steps the executor's end has taken so far.
+    /// Returns the number of steps so far: see [`Home::step`].
     pub(crate) fn steps(&self) -> u64 {
         self.as_ref().steps.load(Ordering::Relaxed)
     }

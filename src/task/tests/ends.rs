@@ -43,6 +43,19 @@ fn jobs_run_in_the_order_of_their_posts_on_the_owners_thread() {
     }
 }
 
+/// A thread that waits for the executor's end would take it for stuck.
+#[test]
+fn an_owner_that_takes_a_mountain_of_mail_out_is_seen_to_go_on() {
+    let executor = executor();
+    for _ in 0..10_000 {
+        assert!(executor.home().post(|| {}).is_ok());
+    }
+    let before = executor.home().steps();
+    let _entered = executor.enter();
+    executor.open_mail(1);
+    assert!(executor.home().steps() > before);
+}
+
 /// Each job is run, or dropped by the executor's end on its thread, or given back to its sender.
 #[test]
 fn a_job_posted_while_the_executor_ends_is_dropped_once() {
