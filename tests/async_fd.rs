@@ -351,3 +351,43 @@ fn an_operation_may_use_its_own_async_fd() {
         Ok(())
     });
 }
+
+/// Has several descriptors, and gives the one that it is told to.
+struct Several {
+    all: [File; 2],
+    given: Cell<usize>,
+}
+
+impl AsFd for Several {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.all[self.given.get()].as_fd()
+    }
+}
+
+/// What safe code can do: `as_fd` of a value that is only shared may give another descriptor.
+/// The one that was registered is the one that is waited for and deregistered.
+#[test]
+fn the_descriptor_that_was_registered_is_the_one_that_is_deregistered() {
+    in_a_poller(|| async {
+        let several = Several { all: [eventfd(), eventfd()], given: Cell::new(0) };
+        let mut other = several.all[1].try_clone()?;
+        let several = Rc::new(several);
+        let first = AsyncFd::new(several.clone())?;
+        several.given.set(1);
+        let second = AsyncFd::new(several.clone())?;
+        first.get_ref().given.set(0);
+        drop(first);
+        several.given.set(1);
+        // This one still is.
+        other.write_all(&1u64.to_ne_bytes())?;
+        second.readable().await?;
+        // And the first one is not: it may be registered again.
+        several.given.set(0);
+        drop(AsyncFd::new(several.clone())?);
+        several.given.set(0);
+        drop(second);
+        several.given.set(1);
+        AsyncFd::new(several.clone())?;
+        Ok(())
+    });
+}

@@ -74,8 +74,10 @@ impl<T: AsFd> AsyncFd<T> {
     /// and others of epoll_ctl(2) and fcntl(2). `inner` is dropped then.
     pub fn new(inner: T) -> io::Result<AsyncFd<T>> {
         let local = Local::expect_current("AsyncFd::new")?;
-        socket::set_nonblocking(inner.as_fd())?;
-        let registration = Registration::new(inner.as_fd(), local).map_err(why)?;
+        // Asked for once: what is registered is one descriptor, even if `T` has several to give.
+        let fd = inner.as_fd();
+        socket::set_nonblocking(fd)?;
+        let registration = Registration::new(fd, local).map_err(why)?;
         // An event tells what it is ready for by now: `readable` isn't to guess.
         registration.forget_readiness();
         Ok(AsyncFd { registration, inner })
@@ -103,7 +105,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// ```
     ///
     /// # Errors
-    /// The poller has ended.
+    /// The poller has ended (`NotConnected`).
     pub async fn readable(&self) -> io::Result<()> {
         self.registration.ready(Direction::Read).await
     }
@@ -127,7 +129,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// ```
     ///
     /// # Errors
-    /// The poller has ended.
+    /// The poller has ended (`NotConnected`).
     pub async fn writable(&self) -> io::Result<()> {
         self.registration.ready(Direction::Write).await
     }
@@ -196,7 +198,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// ```
     ///
     /// # Errors
-    /// The operation's, or the poller has ended. `InvalidInput` if `interest` is not one direction.
+    /// The operation's, or the poller has ended (`NotConnected`). `InvalidInput` if `interest` is not one direction.
     pub async fn async_io<R>(
         &self,
         interest: Interest,
@@ -225,20 +227,6 @@ impl<T: AsFd> AsyncFd<T> {
     /// ```
     pub fn get_ref(&self) -> &T {
         &self.inner
-    }
-
-    /// What was given to [`AsyncFd::new`]. Its descriptor must stay the same.
-    ///
-    /// ```
-    /// # use corepoll::net::AsyncFd;
-    /// # corepoll::block_on(async {
-    /// let mut socket = AsyncFd::new(std::net::UdpSocket::bind("127.0.0.1:0")?)?;
-    /// socket.get_mut().set_broadcast(true)?;
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    pub fn get_mut(&mut self) -> &mut T {
-        &mut self.inner
     }
 
     /// Ends the registration, and gives back what was given to [`AsyncFd::new`]. Its descriptor
