@@ -31,10 +31,7 @@ use crate::task::{self, join::JoinHandle};
 pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
     match task::spawn(future) {
         Ok(handle) => handle,
-        Err(_) => panic!(
-            "spawn_local was called outside of a poller: there is none on this thread (see \
-             block_on and PollerHandle::spawn_on)"
-        ),
+        Err(future) => task::spawned_outside("spawn_local", future),
     }
 }
 
@@ -60,10 +57,7 @@ pub fn spawn_local_named<F: Future + 'static>(
 ) -> JoinHandle<F::Output> {
     match task::spawn_named(name.into(), future) {
         Ok(handle) => handle,
-        Err(_) => panic!(
-            "spawn_local_named was called outside of a poller: there is none on this thread (see \
-             block_on and PollerHandle::spawn_on)"
-        ),
+        Err(future) => task::spawned_outside("spawn_local_named", future),
     }
 }
 

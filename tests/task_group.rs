@@ -1,7 +1,10 @@
 //! Tasks that are awaited together: in the order of their ends, each once, and not after the group.
 
+mod common;
+
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -274,4 +277,51 @@ fn an_always_ready_task_yields_unless_it_is_unconstrained() {
     };
     assert!(neighbours_turns(false) >= 5);
     assert_eq!(neighbours_turns(true), 0);
+}
+
+/// Its destructor panics.
+struct Explosive;
+
+impl Drop for Explosive {
+    fn drop(&mut self) {
+        common::panic_on_purpose();
+    }
+}
+
+/// What panics leaves that on which it was called as it was.
+#[test]
+fn a_group_that_was_called_outside_of_a_poller_goes_on() {
+    let mut group = TaskGroup::new();
+    let called_outside = |group: &mut TaskGroup<u32>| {
+        // Two panics at a time would end the process.
+        let explosive = Explosive;
+        let future = async move {
+            let _inside = &explosive;
+            1
+        };
+        let caught = catch_unwind(AssertUnwindSafe(|| group.spawn(future)));
+        let message = *caught.expect_err("there is no poller").downcast::<String>().unwrap();
+        assert!(message.contains("TaskGroup::spawn"), "{message}");
+    };
+    called_outside(&mut group);
+    assert!(group.is_empty());
+    let mut group = block_on(async {
+        assert!(group.next().await.is_none());
+        assert!(group.join_all().await.is_empty());
+        group.spawn(async { 2 });
+        group
+    });
+    // One that is not empty.
+    called_outside(&mut group);
+    assert_eq!(group.len(), 1);
+    block_on(async {
+        // It may have been cancelled with its poller.
+        assert!(group.next().await.is_some());
+        for n in 0..3 {
+            group.spawn(async move { n });
+        }
+        let outputs = group.join_all().await;
+        assert_eq!(outputs.into_iter().map(Result::unwrap).sum::<u32>(), 3);
+        assert!(group.next().await.is_none());
+    });
 }

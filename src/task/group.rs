@@ -6,14 +6,15 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use crate::base::slab::Slab;
 use crate::base::token::Token;
 
+use super::current;
 use super::executor::spawn;
 use super::join::{JoinError, JoinHandle};
-use super::quietly::{call_quietly, drop_quietly};
+use super::quietly::{call_quietly, drop_quietly, spawned_outside};
 
 /// Tasks of one poller that are awaited together, and end together: dropping the group aborts
 /// those that still run.
@@ -115,19 +116,21 @@ impl<T: 'static> TaskGroup<T> {
     /// ```
     ///
     /// # Panics
-    /// Outside of a poller.
+    /// Outside of a poller. The group is as it was before.
+    #[track_caller]
     pub fn spawn<F>(&mut self, future: F)
     where
         F: Future<Output = T> + 'static,
     {
+        if current::get().is_null() {
+            spawned_outside("TaskGroup::spawn", future);
+        }
         let ended = &self.ended;
         self.members.insert_with(|token| {
             let ticket = Ticket { ended: ended.clone(), token };
             match spawn(Member { future, ticket }) {
                 Ok(handle) => handle,
-                Err(_) => panic!(
-                    "TaskGroup::spawn was called outside of a poller: there is none on this thread"
-                ),
+                Err(_) => unreachable!("the thread is in a poller"),
             }
         });
     }
@@ -171,19 +174,14 @@ impl<T: 'static> TaskGroup<T> {
             self.ended.wait(cx);
         }
         // Looked at after the waker was cloned, which is foreign code in which a task may end.
-        let Some(token) = self.ended.pop() else { return Poll::Pending };
+        let Some(token) = self.ended.first() else { return Poll::Pending };
         let handle = self.members.get_mut(token).expect("a ticket stands for a member");
-        match Pin::new(handle).poll(cx) {
-            Poll::Ready(output) => {
-                drop(self.members.remove(token));
-                Poll::Ready(Some(output))
-            }
-            Poll::Pending => {
-                // The task is just being dropped: a waker that it woke polls from inside there.
-                self.ended.tickets.borrow_mut().push_front(token);
-                Poll::Pending
-            }
-        }
+        // Pending if the task is just being dropped: a waker that it woke polls from inside there.
+        // The ticket stays until the output is here, so a panic of the waker loses nothing.
+        let output = ready!(Pin::new(handle).poll(cx));
+        drop(self.members.remove(token));
+        self.ended.tickets.borrow_mut().pop_front();
+        Poll::Ready(Some(output))
     }
 
     /// Waits for all tasks to end, and gives their outputs in the order in which they did. The
@@ -274,8 +272,8 @@ impl Ended {
         self.tickets.borrow().len()
     }
 
-    fn pop(&self) -> Option<Token> {
-        self.tickets.borrow_mut().pop_front()
+    fn first(&self) -> Option<Token> {
+        self.tickets.borrow().front().copied()
     }
 
     /// The next task that ends wakes `cx`. Cloning and dropping wakers is foreign code.

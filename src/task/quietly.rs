@@ -16,3 +16,15 @@ pub(crate) fn call_quietly(call: impl FnOnce()) {
 pub(crate) fn drop_quietly<T>(value: T) {
     call_quietly(|| drop(value));
 }
+
+/// Panics for `what`, which was to spawn `future` outside of a poller. The future is dropped
+/// before: a panic of its destructor must not meet this one.
+#[cold]
+#[track_caller]
+pub(crate) fn spawned_outside<F>(what: &str, future: F) -> ! {
+    drop_quietly(future);
+    panic!(
+        "{what} was called outside of a poller: there is none on this thread (see block_on and \
+         PollerHandle::spawn_on)"
+    )
+}
