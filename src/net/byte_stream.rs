@@ -1,4 +1,7 @@
 //! How bytes go in and out of a socket: what TCP streams and Unix streams share.
+//!
+//! An empty buffer is done at once and asks the kernel nothing: no byte has to come and no room is
+//! needed for none, and an error of the connection stays for the call that moves bytes.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -20,6 +23,9 @@ impl Socket {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         self.registered.poll_io(cx, Direction::Read, |fd| self.read(fd, buf))
     }
 
@@ -28,11 +34,17 @@ impl Socket {
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
         self.registered.poll_io(cx, Direction::Read, |fd| self.read_vectored(fd, bufs))
     }
 
     #[inline]
     pub(super) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         self.registered.poll_io(cx, Direction::Write, |fd| self.write(fd, buf))
     }
 
@@ -41,6 +53,9 @@ impl Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
         self.registered.poll_io(cx, Direction::Write, |fd| self.write_vectored(fd, bufs))
     }
 
@@ -59,23 +74,43 @@ impl Socket {
         self.registered.shut_down(how)
     }
 
+    /// Looks at what there is without taking it. Any number of tasks may wait.
+    pub(super) async fn peek_bytes(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        self.peek(buf).await
+    }
+
     pub(super) fn read_chunk(&self) -> ReadChunk<'_> {
         ReadChunk { socket: self }
     }
 
     pub(super) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
         self.registered.try_io(Direction::Read, |fd| self.read(fd, buf))
     }
 
     pub(super) fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Ok(0);
+        }
         self.registered.try_io(Direction::Read, |fd| self.read_vectored(fd, bufs))
     }
 
     pub(super) fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
         self.registered.try_io(Direction::Write, |fd| self.write(fd, buf))
     }
 
     pub(super) fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Ok(0);
+        }
         self.registered.try_io(Direction::Write, |fd| self.write_vectored(fd, bufs))
     }
 

@@ -140,7 +140,7 @@ impl<P: Deref<Target: ByteStream>> Reading<P> {
     /// ```
     ///
     /// # Errors
-    /// The poller has ended.
+    /// The poller has ended (`NotConnected`).
     pub async fn readable(&self) -> io::Result<()> {
         self.stream.socket().readable().await
     }
@@ -245,7 +245,7 @@ impl<P: Deref<Target: ByteStream>> Reading<P> {
     /// # Errors
     /// The connection's.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.stream.socket().peek(buf).await
+        self.stream.socket().peek_bytes(buf).await
     }
 
     /// The peer's address: getpeername(2).

@@ -381,7 +381,7 @@ impl TcpStream {
     /// # Errors
     /// The connection's.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.peek(buf).await
+        self.socket.peek_bytes(buf).await
     }
 
     /// The registration, for those who count it or hand it over.

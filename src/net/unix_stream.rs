@@ -334,7 +334,7 @@ impl UnixStream {
     /// # Errors
     /// The connection's.
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.peek(buf).await
+        self.socket.peek_bytes(buf).await
     }
 }
 

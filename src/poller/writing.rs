@@ -85,6 +85,11 @@ impl EvContext<'_> {
     /// # Errors
     /// As [`EvContext::write`].
     pub fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<()> {
+        if bufs.len() > stream::MOST_SLICES && self.connection.has(bits::APART) {
+            // One system call would take some of them, and end the datagram or the record there.
+            let whole: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+            return self.write(&whole);
+        }
         let total: usize = bufs.iter().map(|buf| buf.len()).sum();
         let mut sent = 0;
         if total > 0 && self.connection.has(bits::SOCKET) && self.may_write_now() {

@@ -1,6 +1,7 @@
 //! Bytes in and out of a descriptor. Every call returns at once and none raises SIGPIPE.
 
 use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::meter;
@@ -46,13 +47,18 @@ pub(crate) fn send_uncounted(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usi
     checked(unsafe { syscall(libc::SYS_sendto, arguments) })
 }
 
-/// sendmsg(2) of `slices`, at most as many as the kernel takes at once.
+/// The most slices that sendmsg(2) and recvmsg(2) take at once.
+pub(crate) const MOST_SLICES: usize = libc::UIO_MAXIOV as usize;
+
+/// sendmsg(2) of `slices`, at most as many as the kernel takes at once. Empty ones before the first
+/// byte don't count.
 pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let slices = &slices[leading_empty(slices)..];
     // SAFETY: all zeros is a valid msghdr: no address, no control data.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     // An IoSlice has the layout of an iovec by its documentation; sendmsg doesn't write to it.
     message.msg_iov = slices.as_ptr().cast_mut().cast();
-    message.msg_iovlen = slices.len().min(libc::UIO_MAXIOV as usize) as _;
+    message.msg_iovlen = slices.len().min(MOST_SLICES) as _;
     let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
     let arguments = [fd.as_raw_fd() as usize, &raw const message as usize, flags, 0, 0, 0];
     // SAFETY: `message` names `msg_iovlen` slices that are readable for their lengths.
@@ -60,13 +66,20 @@ pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::R
         .inspect(|count| meter::bytes_out(*count))
 }
 
+/// How many of `slices` come before the first that isn't empty.
+fn leading_empty(slices: &[impl Deref<Target = [u8]>]) -> usize {
+    slices.iter().position(|slice| !slice.is_empty()).unwrap_or(slices.len())
+}
+
 /// recvmsg(2) into the first of `slices`, as many as the kernel takes at once: how many bytes came,
-/// and for how many there was room.
+/// and for how many there was room. Empty ones before the first byte don't count.
 pub(crate) fn recv_vectored(
     fd: BorrowedFd<'_>,
     slices: &mut [IoSliceMut<'_>],
 ) -> io::Result<(usize, usize)> {
-    let taken = slices.len().min(libc::UIO_MAXIOV as usize);
+    let first = leading_empty(slices);
+    let slices = &mut slices[first..];
+    let taken = slices.len().min(MOST_SLICES);
     let room = slices[..taken].iter().map(|slice| slice.len()).sum();
     // SAFETY: all zeros is a valid msghdr: no address, no control data.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
