@@ -509,7 +509,7 @@ fn a_handler_that_waits_beyond_the_end_is_told() {
             kept
         });
         drop(kept);
-        assert_eq!(said.into_iter().collect::<Vec<_>>(), ["ConnectionAborted"]);
+        assert_eq!(said.into_iter().collect::<Vec<_>>(), ["NotConnected"]);
         assert_eq!(counts(&pool), (0, 0, 0));
     });
 }

@@ -355,7 +355,7 @@ fn the_end_of_the_poller_is_told_to_who_waits() {
     drop(says);
     assert_eq!(
         said.into_iter().collect::<Vec<_>>(),
-        ["stays Shutdown", "one fail ConnectionAborted", "two fail ConnectionAborted"]
+        ["stays Shutdown", "one fail NotConnected", "two fail NotConnected"]
     );
 }
 
@@ -405,5 +405,5 @@ fn who_asks_at_the_very_end_is_told() {
     let poller = reactor.handle().pollers()[0].clone();
     poller.register(fd.into(), Interest::READABLE, factory).expect("it takes mail");
     reactor.start().expect("its thread").join().expect("no poller has failed");
-    assert_eq!(said.into_iter().collect::<Vec<_>>(), ["late fail ConnectionAborted"]);
+    assert_eq!(said.into_iter().collect::<Vec<_>>(), ["late fail NotConnected"]);
 }

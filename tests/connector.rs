@@ -365,7 +365,7 @@ fn a_shutdown_ends_attempts_on_their_thread() {
     let (first, thread) = told.try_recv().expect("all is told when join returns");
     assert_eq!(thread, poller_thread);
     assert!(
-        matches!(&first, Told::Fail(error) if error.kind() == io::ErrorKind::ConnectionAborted),
+        matches!(&first, Told::Fail(error) if error.kind() == io::ErrorKind::NotConnected),
         "{first:?}"
     );
     assert!(matches!(told.try_recv(), Ok((Told::Dropped, _))));
@@ -395,7 +395,7 @@ fn an_attempt_that_its_poller_never_comes_to_fails() {
     let (addr, _guard) = closed_port();
     connector.connect(&addr, move || Says(says)).expect("a good address");
     drop(reactor);
-    assert_eq!(failure(&told).kind(), io::ErrorKind::ConnectionAborted);
+    assert_eq!(failure(&told).kind(), io::ErrorKind::NotConnected);
 
     let refused = connector.connect(&addr, || -> Says { panic!("it must not be made") });
     assert!(refused.is_err());
@@ -531,7 +531,7 @@ fn an_attempt_at_the_very_end_fails() {
     server.poller().register(fd.into(), interest, || Last(says, addr)).expect("it runs");
     server.on_poller(|| ());
     server.stop(Duration::ZERO);
-    assert_eq!(failure(&told).kind(), io::ErrorKind::ConnectionAborted);
+    assert_eq!(failure(&told).kind(), io::ErrorKind::NotConnected);
 }
 
 /// The handler blocks its poller until both the deadline has passed and the answer has come: one

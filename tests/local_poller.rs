@@ -5,9 +5,10 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
-use std::future::{pending, poll_fn};
-use std::io::Write;
+use std::future::{Future, pending, poll_fn};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::linux::net::SocketAddrExt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -16,8 +17,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use corepoll::net::{TcpListener, TcpStream};
-use corepoll::{LocalPoller, PollerBound, block_on, spawn_local, time, yield_now};
-use futures::{AsyncReadExt, FutureExt};
+use corepoll::{Interest, LocalPoller, PollerBound, block_on, spawn_local, time, yield_now};
+use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use tokio::io::unix::AsyncFd;
 
 use common::PATIENCE;
@@ -415,4 +416,137 @@ fn a_sleep_that_moves_takes_its_timer_along() {
 
 async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
+}
+
+// ---- two pollers on one thread ----
+
+/// A descriptor of a poller, and a task of another poller that waits for it.
+type Wait = Pin<Box<dyn Future<Output = io::Result<()>>>>;
+
+/// Makes something in `poller`.
+fn made_in<T: 'static>(
+    poller: &mut LocalPoller,
+    make: impl Future<Output = io::Result<T>> + 'static,
+) -> T {
+    let made = poller.spawn_local(make);
+    turn_until(poller, || made.is_finished());
+    made.now_or_never().expect("it is finished").unwrap().unwrap()
+}
+
+/// Every way to wait for a descriptor of `poller`; the other ends come along.
+fn waits(poller: &mut LocalPoller) -> (Vec<(&'static str, Wait)>, Vec<std::net::TcpStream>) {
+    let mut peers = Vec::new();
+    let mut tcp = || {
+        let (near, far) = common::tcp_pair();
+        peers.push(far);
+        made_in(poller, async { TcpStream::from_std(near) })
+    };
+    let (read, readable, peek, chunk) = (tcp(), tcp(), tcp(), tcp());
+    let (full, full_too, relay_a, relay_b) = (tcp(), tcp(), tcp(), tcp());
+    let both = Rc::new(tcp());
+    let also = both.clone();
+    let waits: Vec<(&'static str, Wait)> = vec![
+        ("read", Box::pin(async move { (&read).read(&mut [0; 8]).await.map(drop) })),
+        ("readable", Box::pin(async move { readable.readable().await })),
+        ("peek", Box::pin(async move { peek.peek(&mut [0; 8]).await.map(drop) })),
+        ("chunk", Box::pin(async move { chunk.read_chunk().await.map(drop) })),
+        (
+            "write",
+            Box::pin(async move {
+                loop {
+                    (&full).write_all(&[1; 65536]).await?;
+                }
+            }),
+        ),
+        (
+            "writable",
+            Box::pin(async move {
+                loop {
+                    full_too.writable().await?;
+                    while full_too.try_write(&[1; 65536]).is_ok() {}
+                }
+            }),
+        ),
+        ("relay", Box::pin(async move { corepoll::io::relay(relay_a, relay_b).await.map(drop) })),
+        ("one of two", Box::pin(async move { both.readable().await })),
+        ("the other of two", Box::pin(async move { (&*also).read(&mut [0; 8]).await.map(drop) })),
+    ];
+    (waits, peers)
+}
+
+/// As [`waits`], for what is no TCP stream.
+fn other_waits(poller: &mut LocalPoller) -> (Vec<(&'static str, Wait)>, impl Sized + use<>) {
+    use corepoll::net::{self, UdpSocket, UnixDatagram, UnixListener, UnixStream};
+    let listener = made_in(poller, TcpListener::bind(common::ANY));
+    let name = format!("corepoll-two-pollers-{}", std::process::id());
+    let name = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let std_listener = std::os::unix::net::UnixListener::bind_addr(&name).unwrap();
+    let unix_listener = made_in(poller, async { UnixListener::from_std(std_listener) });
+    let udp = made_in(poller, UdpSocket::bind(common::ANY));
+    let (datagram, datagram_peer) = made_in(poller, async { UnixDatagram::pair() });
+    let (stream, stream_peer) = made_in(poller, async { UnixStream::pair() });
+    let (pipe, pipe_peer) = io::pipe().unwrap();
+    let pipe = Rc::new(made_in(poller, async { net::AsyncFd::new(pipe) }));
+    let same = pipe.clone();
+    let waits: Vec<(&'static str, Wait)> = vec![
+        ("accept", Box::pin(async move { listener.accept().await.map(drop) })),
+        ("unix accept", Box::pin(async move { unix_listener.accept().await.map(drop) })),
+        ("recv_from", Box::pin(async move { udp.recv_from(&mut [0; 8]).await.map(drop) })),
+        ("recv", Box::pin(async move { datagram.recv(&mut [0; 8]).await.map(drop) })),
+        ("unix read", Box::pin(async move { (&stream).read(&mut [0; 8]).await.map(drop) })),
+        ("AsyncFd", Box::pin(async move { pipe.readable().await })),
+        (
+            "async_io",
+            Box::pin(async move {
+                same.async_io(Interest::READABLE, |mut pipe| io::Read::read(&mut pipe, &mut [0; 8]))
+                    .await
+                    .map(drop)
+            }),
+        ),
+    ];
+    (waits, (datagram_peer, stream_peer, pipe_peer))
+}
+
+#[test]
+fn what_waits_in_another_poller_hears_that_the_poller_of_its_descriptor_has_ended() {
+    let (mut owner, mut other) = (LocalPoller::new().unwrap(), LocalPoller::new().unwrap());
+    let (waits, peers) = waits(&mut owner);
+    let (more, more_peers) = other_waits(&mut owner);
+    let told: Rc<RefCell<Vec<_>>> = Rc::default();
+    let count = waits.len() + more.len();
+    for (name, wait) in waits.into_iter().chain(more) {
+        let told = told.clone();
+        drop(other.spawn_local(async move {
+            let error = wait.await.expect_err(name);
+            told.borrow_mut().push((name, error.kind(), error.to_string()));
+        }));
+    }
+    // All of them wait, after both pollers have seen every event that there is.
+    for _ in 0..3 {
+        settle(&mut owner);
+        settle(&mut other);
+    }
+    assert_eq!(*told.borrow(), []);
+    drop(owner);
+    turn_until(&mut other, || told.borrow().len() == count);
+    for (name, kind, text) in told.take() {
+        assert_eq!(kind, ErrorKind::NotConnected, "{name}: {text}");
+        assert!(text.contains("poller of this descriptor has ended"), "{name}: {text}");
+    }
+    drop((peers, more_peers));
+}
+
+/// It is the same condition, and the same kind of error.
+#[test]
+fn what_is_asked_of_an_ended_poller_fails_in_the_same_way() {
+    let mut owner = LocalPoller::new().unwrap();
+    let (near, _far) = common::tcp_pair();
+    let stream = made_in(&mut owner, async { TcpStream::from_std(near) });
+    drop(owner);
+    block_on(async {
+        let error = (&stream).read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotConnected);
+        let error = stream.readable().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotConnected);
+    });
 }

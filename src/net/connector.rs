@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::base::token::Token;
-use crate::poller::connecting::{Recipient, Target, failure, poller_ended};
+use crate::poller::connecting::{Recipient, Target, failure};
 use crate::poller::context::EvContext;
 use crate::poller::handle::{PollerHandle, gone};
 use crate::poller::handler::EvHandler;
@@ -267,6 +267,6 @@ impl<H: EvHandler, F: FnOnce() -> H> Drop for Order<H, F> {
     fn drop(&mut self) {
         let Some((target, factory)) = self.work.take() else { return };
         self.poller.leave();
-        call_quietly(|| factory().on_connect_fail(failure(&target, poller_ended())));
+        call_quietly(|| factory().on_connect_fail(failure(&target, gone())));
     }
 }

@@ -36,7 +36,7 @@ impl UdpSocket {
     /// ```
     ///
     /// # Errors
-    /// The poller has ended.
+    /// The poller has ended (`NotConnected`).
     pub async fn readable(&self) -> io::Result<()> {
         self.socket.readable().await
     }
@@ -57,7 +57,7 @@ impl UdpSocket {
     /// ```
     ///
     /// # Errors
-    /// The poller has ended.
+    /// The poller has ended (`NotConnected`).
     pub async fn writable(&self) -> io::Result<()> {
         self.socket.writable().await
     }
@@ -153,7 +153,7 @@ impl UnixDatagram {
     /// ```
     ///
     /// # Errors
-    /// The poller has ended.
+    /// The poller has ended (`NotConnected`).
     pub async fn readable(&self) -> io::Result<()> {
         self.socket.readable().await
     }
@@ -174,7 +174,7 @@ impl UnixDatagram {
     /// ```
     ///
     /// # Errors
-    /// The poller has ended.
+    /// The poller has ended (`NotConnected`).
     pub async fn writable(&self) -> io::Result<()> {
         self.socket.writable().await
     }

@@ -26,7 +26,7 @@ impl TcpStream {
     /// ```
     ///
     /// # Errors
-    /// The poller has ended.
+    /// The poller has ended (`NotConnected`).
     pub async fn readable(&self) -> io::Result<()> {
         self.socket().readable().await
     }
@@ -49,7 +49,7 @@ impl TcpStream {
     /// ```
     ///
     /// # Errors
-    /// The poller has ended.
+    /// The poller has ended (`NotConnected`).
     pub async fn writable(&self) -> io::Result<()> {
         self.socket().writable().await
     }
@@ -173,7 +173,7 @@ impl UnixStream {
     /// ```
     ///
     /// # Errors
-    /// The poller has ended.
+    /// The poller has ended (`NotConnected`).
     pub async fn readable(&self) -> io::Result<()> {
         self.socket().readable().await
     }
@@ -194,7 +194,7 @@ impl UnixStream {
     /// ```
     ///
     /// # Errors
-    /// The poller has ended.
+    /// The poller has ended (`NotConnected`).
     pub async fn writable(&self) -> io::Result<()> {
         self.socket().writable().await
     }

@@ -189,7 +189,7 @@ impl<P: Deref<Target: ByteStream>> Writing<P> {
     /// ```
     ///
     /// # Errors
-    /// The poller has ended.
+    /// The poller has ended (`NotConnected`).
     pub async fn writable(&self) -> io::Result<()> {
         self.stream.socket().writable().await
     }

@@ -8,9 +8,9 @@ use crate::sys::epoll::Event;
 use crate::sys::socket;
 use crate::task::drop_quietly;
 
-use super::connecting::poller_ended;
 use super::connection::{Connection, State, bits};
 use super::context::EvContext;
+use super::handle::gone;
 use super::handler::{Action, CloseReason};
 use super::lingering::Thrown;
 use super::local::{Due, Expiry, Local};
@@ -166,9 +166,13 @@ impl Local {
         for token in self.tokens() {
             match self.entry(token) {
                 Some(Entry::Handler(connection)) => self.end_at_once(&connection),
-                // A stream outlives its poller in somebody's hands: it finds the poller gone.
-                Some(Entry::Readiness(_)) => drop(self.remove(token)),
-                Some(Entry::Connecting(_)) => self.connect_failed(token, poller_ended()),
+                // A stream may outlive its poller, in the hands of another poller's task: what
+                // waits on it is woken, and finds the poller gone.
+                Some(Entry::Readiness(source)) => {
+                    drop(self.remove(token));
+                    source.wake_all();
+                }
+                Some(Entry::Connecting(_)) => self.connect_failed(token, gone()),
                 None => {}
             }
             // What the callbacks asked for.

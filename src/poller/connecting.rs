@@ -21,6 +21,7 @@ use crate::sys::{clock, socket};
 use crate::task::{call_quietly, drop_quietly};
 
 use super::connection::{Connection, bits};
+use super::handle::gone;
 use super::handler::EvHandler;
 use super::local::{Due, Expiry, Local};
 use super::table::Entry;
@@ -103,11 +104,6 @@ pub(crate) fn failure(target: &Target, error: io::Error) -> io::Error {
     }
 }
 
-/// What an attempt is told that outlives its poller.
-pub(crate) fn poller_ended() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, "the poller has ended")
-}
-
 /// How the connect went, if that is known yet. SO_ERROR is asked in any case.
 fn outcome(fd: BorrowedFd<'_>) -> Option<io::Result<()>> {
     match socket::take_error(fd) {
@@ -157,7 +153,7 @@ impl Local {
 
     fn try_begin(&self, attempt: &Connecting) -> io::Result<()> {
         if self.is_gone() {
-            return Err(poller_ended());
+            return Err(gone());
         }
         let target = &attempt.target;
         match socket::connect(&target.address, target.from) {

@@ -10,6 +10,7 @@ use crate::sys::epoll::Mask;
 use crate::sys::socket;
 
 use super::connection::{Connection, bits};
+use super::handle::gone;
 use super::handler::EvHandler;
 use super::local::{Due, Local};
 use super::table::Entry;
@@ -59,7 +60,7 @@ impl Local {
         make: impl FnOnce(Token, OwnedFd) -> Entry,
     ) -> Result<Token, (io::Error, OwnedFd)> {
         if self.gone.get() {
-            return Err((io::Error::other("the poller has ended"), fd));
+            return Err((gone(), fd));
         }
         let token = self.table.next_token();
         if let Err(error) = tell(fd.as_fd(), token) {
@@ -95,7 +96,7 @@ impl Local {
         make: impl FnOnce(Token) -> Entry,
     ) -> io::Result<Token> {
         if self.gone.get() {
-            return Err(io::Error::other("the poller has ended"));
+            return Err(gone());
         }
         let token = self.table.next_token();
         tell(token)?;

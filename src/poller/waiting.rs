@@ -161,13 +161,20 @@ impl Registration {
     #[cold]
     fn look_whether_there(&self, direction: Direction) -> Poll<io::Error> {
         if self.local().is_gone() {
-            return Poll::Ready(io::Error::other("the poller of this descriptor has ended"));
+            return Poll::Ready(gone_with_its_poller());
         }
         match self.wait_in_time(direction) {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(error),
         }
     }
+}
+
+/// What a descriptor says that has outlived its poller: of the same kind as [`handle::gone`].
+///
+/// [`handle::gone`]: super::handle::gone
+fn gone_with_its_poller() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the poller of this descriptor has ended")
 }
 
 /// A future that waits for readiness.

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use crate::base::error;
 use crate::net::tcp_stream::TcpStream;
-use crate::poller::connecting::{Recipient, Target, poller_ended};
+use crate::poller::connecting::{Recipient, Target};
+use crate::poller::handle::gone;
 use crate::poller::local::Local;
 
 use super::shared::Shared;
@@ -19,7 +20,7 @@ impl Shared {
         }
         let Some(home) = self.home() else { return };
         if home.is_gone() {
-            return self.fail_all(&poller_ended());
+            return self.fail_all(&gone());
         }
         if let Some(until) = self.backoff.pause_ends() {
             return self.arm(&home, until);
