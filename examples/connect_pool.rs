@@ -32,7 +32,7 @@ use request::{Refusal, Request, Requests};
 /// How many connections a poller keeps ready.
 const MIN_IDLE: usize = 2;
 
-/// How many connections a poller may have. Who needs one more waits for its turn.
+/// How many connections a poller may have. A request that needs one more waits for its turn.
 const MAX_LIVE: usize = 8;
 
 /// How long the upstream may take to accept a connection.
@@ -53,10 +53,11 @@ fn pool(address: &str) -> ConnectPool {
     if let Some(pool) = with_local(|upstream: &mut Upstream| upstream.0.clone()) {
         return pool;
     }
-    let pool = ConnectPool::new(address)
+    let pool = ConnectPool::builder(address)
         .min_idle(MIN_IDLE)
         .max_live(MAX_LIVE)
-        .connect_timeout(CONNECT_TIMEOUT);
+        .connect_timeout(CONNECT_TIMEOUT)
+        .build();
     with_local(|upstream: &mut Upstream| upstream.0 = Some(pool.clone()));
     // With its last handle a pool closes what is idle: the upstream need not wait for that.
     drop(spawn_local(async {
@@ -128,14 +129,11 @@ async fn answer(request: &Request, upstream: &str) -> Vec<u8> {
 
 /// Sends a line to the upstream and reads one.
 ///
-/// A connection is `ours` alone until it is dropped. It may go back only when the whole answer has been
-/// read: otherwise the next request would get the rest of it. That is why it is put into a guard that
-/// throws it away, also if this future is dropped at the timeout.
+/// The connection goes back when the whole answer has been read. If this future ends before that, by an
+/// error or because it is dropped at the timeout, the connection is closed with it: otherwise the next
+/// request would get the rest of this answer.
 async fn ask(pool: &ConnectPool, line: &str) -> io::Result<Vec<u8>> {
-    let mut connection = Unfinished(Some(pool.get().await?));
-    let Some(stream) = connection.0.as_mut() else {
-        return Err(io::ErrorKind::NotConnected.into());
-    };
+    let mut stream = pool.get().await?;
     stream.write_all(format!("{line}\n").as_bytes()).await?;
     let mut answer = Vec::new();
     let mut piece = [0; 1024];
@@ -151,20 +149,8 @@ async fn ask(pool: &ConnectPool, line: &str) -> io::Result<Vec<u8>> {
             ));
         }
     }
-    // Dropped as it is, it goes back.
-    drop(connection.0.take());
+    stream.release();
     Ok(answer)
-}
-
-/// A connection in the middle of a question: dropped now, it is of no use to anybody else.
-struct Unfinished(Option<corepoll::Pooled>);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            connection.discard();
-        }
-    }
 }
 
 /// The upstream that is started by default: sends back what it is sent.

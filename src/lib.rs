@@ -37,7 +37,7 @@ pub use base::token::Token;
 #[cfg(feature = "blocking")]
 pub use blocking::{BlockingHandle, spawn_blocking};
 pub use net::acceptor::Acceptor;
-pub use net::connect_pool::{ConnectPool, Pooled};
+pub use net::connect_pool::{ConnectPool, PoolBuilder, Pooled};
 pub use net::connector::Connector;
 pub use net::listening::Listening;
 pub use net::spread::Balance;

@@ -12,59 +12,10 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use common::{ANY, PATIENCE, closed_port, is_ended, patient, within_patience};
-use corepoll::{
-    Action, ConnectPool, EvContext, EvHandler, block_on, net, spawn_local, time, yield_now,
-};
+use common::pool::{Peer, counts, run, until};
+use common::{ANY, closed_port, is_ended, within_patience};
+use corepoll::{Action, ConnectPool, EvContext, EvHandler, block_on, net, spawn_local, yield_now};
 use futures::{AsyncReadExt, AsyncWriteExt};
-
-/// A server whose connections the test holds in its hands, in the order of their coming.
-struct Peer {
-    listener: TcpListener,
-    addr: String,
-}
-
-impl Peer {
-    fn new() -> Peer {
-        let listener = TcpListener::bind(ANY).expect("a free port");
-        let addr = listener.local_addr().expect("it is bound").to_string();
-        Peer { listener, addr }
-    }
-
-    /// Blocks the thread: the connection is there, or comes without it.
-    fn accept(&self) -> TcpStream {
-        patient(self.listener.accept().expect("somebody connects").0)
-    }
-
-    /// How many connections wait to be accepted.
-    fn waiting(&self) -> usize {
-        self.listener.set_nonblocking(true).expect("it takes it");
-        let mut count = 0;
-        while self.listener.accept().is_ok() {
-            count += 1;
-        }
-        self.listener.set_nonblocking(false).expect("it takes it");
-        count
-    }
-}
-
-/// Runs `test` on a poller that gives up after a while.
-fn run<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
-    within_patience(move || {
-        block_on(async { time::timeout(PATIENCE, test()).await.expect("it hangs") });
-    });
-}
-
-/// Waits until `holds`, and lets the poller go on meanwhile.
-async fn until(mut holds: impl FnMut() -> bool) {
-    while !holds() {
-        time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-fn counts(pool: &ConnectPool) -> (usize, usize, usize) {
-    (pool.idle(), pool.live(), pool.waiting())
-}
 
 #[test]
 fn a_connection_is_used_again() {
@@ -76,7 +27,7 @@ fn a_connection_is_used_again() {
         assert_eq!(counts(&pool), (0, 1, 0));
         let mut other = peer.accept();
         stream.write_all(b"one").await.expect("it is connected");
-        drop(stream);
+        stream.release();
         assert_eq!(counts(&pool), (1, 1, 0));
         let mut stream = pool.get().await.expect("it is idle");
         assert_eq!(counts(&pool), (0, 1, 0));
@@ -86,7 +37,7 @@ fn a_connection_is_used_again() {
         assert_eq!(&bytes, b"two");
         other.read_exact(&mut bytes).expect("it is connected");
         assert_eq!(&bytes, b"one");
-        drop(stream);
+        stream.release();
         assert_eq!(peer.waiting(), 0);
     });
 }
@@ -95,7 +46,7 @@ fn a_connection_is_used_again() {
 fn waiters_are_served_in_order_and_max_live_holds() {
     run(|| async {
         let peer = Peer::new();
-        let pool = ConnectPool::new(&peer.addr).max_live(2).grow_by(8);
+        let pool = ConnectPool::builder(&peer.addr).max_live(2).grow_by(8).build();
         let first = pool.get().await.expect("it listens");
         let second = pool.get().await.expect("it listens");
         let order = Rc::new(RefCell::new(Vec::new()));
@@ -106,14 +57,14 @@ fn waiters_are_served_in_order_and_max_live_holds() {
                 let stream = pool.get().await.expect("it listens");
                 order.borrow_mut().push(n);
                 yield_now().await;
-                drop(stream);
+                stream.release();
             }));
             yield_now().await;
         }
         until(|| pool.waiting() == 10).await;
         assert_eq!(counts(&pool), (0, 2, 10));
-        drop(first);
-        drop(second);
+        first.release();
+        second.release();
         for task in tasks {
             task.await.expect("it doesn't panic");
         }
@@ -127,7 +78,7 @@ fn waiters_are_served_in_order_and_max_live_holds() {
 fn a_newcomer_does_not_overtake() {
     run(|| async {
         let peer = Peer::new();
-        let pool = ConnectPool::new(&peer.addr).max_live(1);
+        let pool = ConnectPool::builder(&peer.addr).max_live(1).build();
         let held = pool.get().await.expect("it listens");
         let order = Rc::new(RefCell::new(Vec::new()));
         let task = spawn_local({
@@ -135,16 +86,16 @@ fn a_newcomer_does_not_overtake() {
             async move {
                 let stream = pool.get().await.expect("it listens");
                 order.borrow_mut().push("waiter");
-                drop(stream);
+                stream.release();
             }
         });
         until(|| pool.waiting() == 1).await;
-        drop(held);
+        held.release();
         // The waiter has been called and has not run yet: the connection is in its hands.
         assert_eq!(counts(&pool), (0, 1, 0));
         let stream = pool.get().await.expect("it listens");
         order.borrow_mut().push("newcomer");
-        drop(stream);
+        stream.release();
         task.await.expect("it doesn't panic");
         assert_eq!(*order.borrow(), ["waiter", "newcomer"]);
     });
@@ -154,14 +105,14 @@ fn a_newcomer_does_not_overtake() {
 fn growth_comes_in_steps_and_keeps_a_minimum() {
     run(|| async {
         let peer = Peer::new();
-        let pool = ConnectPool::new(&peer.addr).grow_by(3);
+        let pool = ConnectPool::builder(&peer.addr).grow_by(3).build();
         let stream = pool.get().await.expect("it listens");
         until(|| counts(&pool) == (2, 3, 0)).await;
-        drop(stream);
+        stream.release();
         assert_eq!(counts(&pool), (3, 3, 0));
 
         let peer = Peer::new();
-        let pool = ConnectPool::new(&peer.addr).min_idle(4).max_live(6);
+        let pool = ConnectPool::builder(&peer.addr).min_idle(4).max_live(6).build();
         assert_eq!(counts(&pool), (0, 0, 0), "nothing happens before the first use");
         let one = pool.get().await.expect("it listens");
         until(|| counts(&pool) == (4, 5, 0)).await;
@@ -169,7 +120,9 @@ fn growth_comes_in_steps_and_keeps_a_minimum() {
         until(|| counts(&pool) == (4, 6, 0)).await;
         let three = pool.get().await.expect("it listens");
         assert_eq!(counts(&pool), (3, 6, 0));
-        drop((one, two, three));
+        for stream in [one, two, three] {
+            stream.release();
+        }
         assert_eq!(counts(&pool), (6, 6, 0));
         assert_eq!(peer.waiting(), 6);
     });
@@ -181,7 +134,7 @@ fn an_idle_connection_that_has_ended_is_not_handed_out() {
         let peer = Peer::new();
         let pool = ConnectPool::new(&peer.addr);
         for reset in [false, true] {
-            drop(pool.get().await.expect("it listens"));
+            pool.get().await.expect("it listens").release();
             let other = peer.accept();
             if reset {
                 common::reset(other)
@@ -193,12 +146,12 @@ fn an_idle_connection_that_has_ended_is_not_handed_out() {
             let mut other = peer.accept();
             stream.write_all(b"x").await.expect("it is connected");
             other.read_exact(&mut [0]).expect("it is connected");
-            stream.discard();
+            drop(stream);
             assert!(is_ended(&other));
             assert_eq!(counts(&pool), (0, 0, 0));
         }
         // Bytes that nobody asked for.
-        drop(pool.get().await.expect("it listens"));
+        pool.get().await.expect("it listens").release();
         let mut other = peer.accept();
         other.write_all(b"go away").expect("it is connected");
         let stream = pool.get().await.expect("another one is made");
@@ -208,70 +161,15 @@ fn an_idle_connection_that_has_ended_is_not_handed_out() {
 }
 
 #[test]
-fn what_is_broken_does_not_come_back() {
-    run(|| async {
-        let peer = Peer::new();
-        let pool = ConnectPool::new(&peer.addr);
-
-        // Its end has been read.
-        let mut stream = pool.get().await.expect("it listens");
-        drop(peer.accept());
-        assert_eq!(stream.read(&mut [0]).await.expect("the end"), 0);
-        drop(stream);
-        assert_eq!(counts(&pool), (0, 0, 0));
-
-        // Its end has come and was not read.
-        let stream = pool.get().await.expect("it listens");
-        drop(peer.accept());
-        stream.readable().await.expect("the poller runs");
-        drop(stream);
-        assert_eq!(counts(&pool), (0, 0, 0));
-
-        // Something is left to read.
-        let stream = pool.get().await.expect("it listens");
-        let mut other = peer.accept();
-        other.write_all(b"rest").expect("it is connected");
-        stream.readable().await.expect("the poller runs");
-        drop(stream);
-        assert_eq!(counts(&pool), (0, 0, 0));
-
-        // It has been shut down for writing, through the stream and through the pooled one.
-        for through_stream in [true, false] {
-            let mut stream = pool.get().await.expect("it listens");
-            let other = peer.accept();
-            if through_stream {
-                stream.shutdown(std::net::Shutdown::Write).expect("it is connected");
-            } else {
-                stream.close().await.expect("it is connected");
-            }
-            drop(stream);
-            assert_eq!(counts(&pool), (0, 0, 0));
-            assert!(is_ended(&other));
-        }
-
-        // A waiter gets a new one.
-        let pool = pool.max_live(1);
-        let stream = pool.get().await.expect("it listens");
-        let waiter = spawn_local({
-            let pool = pool.clone();
-            async move { pool.get().await.map(drop) }
-        });
-        until(|| pool.waiting() == 1).await;
-        stream.discard();
-        waiter.await.expect("it doesn't panic").expect("it listens");
-        assert_eq!(counts(&pool), (1, 1, 0));
-    });
-}
-
-#[test]
 fn idle_connections_expire_but_for_the_minimum() {
     run(|| async {
         let peer = Peer::new();
-        let pool = ConnectPool::new(&peer.addr)
+        let pool = ConnectPool::builder(&peer.addr)
             .grow_by(3)
             .min_idle(1)
-            .idle_timeout(Duration::from_millis(20));
-        drop(pool.get().await.expect("it listens"));
+            .idle_timeout(Duration::from_millis(20))
+            .build();
+        pool.get().await.expect("it listens").release();
         until(|| counts(&pool) == (1, 1, 0)).await;
         let others = [peer.accept(), peer.accept(), peer.accept()];
         for other in &others {
@@ -292,14 +190,14 @@ fn idle_connections_expire_but_for_the_minimum() {
 fn a_peer_that_is_down_gives_errors_and_is_found_again() {
     run(|| async {
         let (addr, _guard) = closed_port();
-        let pool = ConnectPool::new(&addr).grow_by(2).max_live(4);
+        let pool = ConnectPool::builder(&addr).grow_by(2).max_live(4).build();
         for _ in 0..3 {
             let error = pool.get().await.expect_err("nobody listens");
             assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
             assert!(error.to_string().contains(&addr), "{error}");
         }
         // When nothing is left to wait for, all are told: not one with each attempt.
-        let pool = pool.max_live(1).grow_by(1);
+        let pool = ConnectPool::builder(&addr).max_live(1).build();
         let mut two = {
             let mut one = Box::pin(pool.get());
             let mut two = Box::pin(pool.get());
@@ -312,7 +210,7 @@ fn a_peer_that_is_down_gives_errors_and_is_found_again() {
         drop(two);
 
         // More wait than may be connected: each is told.
-        let pool = pool.max_live(4).grow_by(2);
+        let pool = ConnectPool::builder(&addr).grow_by(2).max_live(4).build();
         let tasks: Vec<_> = (0..20)
             .map(|_| {
                 let pool = pool.clone();
@@ -351,7 +249,7 @@ fn failures_are_followed_by_growing_pauses() {
 fn a_waiter_that_is_cancelled_leaves_and_loses_nothing() {
     run(|| async {
         let peer = Peer::new();
-        let pool = ConnectPool::new(&peer.addr).max_live(1);
+        let pool = ConnectPool::builder(&peer.addr).max_live(1).build();
         let held = pool.get().await.expect("it listens");
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
 
@@ -364,20 +262,20 @@ fn a_waiter_that_is_cancelled_leaves_and_loses_nothing() {
         assert_eq!(counts(&pool), (0, 1, 3));
         drop(two);
         assert_eq!(counts(&pool), (0, 1, 2));
-        drop(held);
+        held.release();
         assert_eq!(counts(&pool), (0, 1, 1));
         // It has been handed the connection, and is dropped before it looks.
         drop(one);
         assert_eq!(counts(&pool), (0, 1, 0));
         let stream = three.await.expect("it has come to the third one");
-        drop(stream);
+        stream.release();
         assert_eq!(counts(&pool), (1, 1, 0));
 
         // The same with nobody behind.
         let held = pool.get().await.expect("it listens");
         let mut one = Box::pin(pool.get());
         assert!(one.as_mut().poll(&mut cx).is_pending());
-        drop(held);
+        held.release();
         drop(one);
         assert_eq!(counts(&pool), (1, 1, 0));
         assert_eq!(peer.waiting(), 1);
@@ -403,7 +301,9 @@ fn an_attempt_that_takes_too_long_is_given_up() {
         let listener: TcpListener = socket.into();
         let addr = listener.local_addr().expect("it is bound");
         let _fills_the_backlog = common::connect(addr);
-        let pool = ConnectPool::new(&addr.to_string()).connect_timeout(Duration::from_millis(30));
+        let pool = ConnectPool::builder(&addr.to_string())
+            .connect_timeout(Duration::from_millis(30))
+            .build();
         let error = pool.get().await.expect_err("nobody answers");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
         assert_eq!(counts(&pool), (0, 0, 0));
@@ -413,7 +313,7 @@ fn an_attempt_that_takes_too_long_is_given_up() {
 #[test]
 fn an_address_that_is_none_is_every_requests_error() {
     run(|| async {
-        let pool = ConnectPool::new("nonsense").min_idle(3);
+        let pool = ConnectPool::builder("nonsense").min_idle(3).build();
         for _ in 0..2 {
             let error = pool.get().await.expect_err("it is no address");
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
@@ -426,7 +326,7 @@ fn an_address_that_is_none_is_every_requests_error() {
 fn without_handles_nothing_stays_idle() {
     run(|| async {
         let peer = Peer::new();
-        let pool = ConnectPool::new(&peer.addr).grow_by(2);
+        let pool = ConnectPool::builder(&peer.addr).grow_by(2).build();
         let stream = pool.get().await.expect("it listens");
         until(|| pool.idle() == 1).await;
         let (first, second) = (peer.accept(), peer.accept());
@@ -443,7 +343,7 @@ fn without_handles_nothing_stays_idle() {
             (first, second)
         };
         assert!(is_ended(&idle.0));
-        drop(stream);
+        stream.release();
         assert!(is_ended(&idle.1));
     });
 }
@@ -455,16 +355,16 @@ fn a_pool_outlives_its_poller() {
         let pool = ConnectPool::new(&peer.addr);
         let (first, second) = (pool.clone(), pool.clone());
         let kept = block_on(async move {
-            drop(first.get().await.expect("it listens"));
+            first.get().await.expect("it listens").release();
             (first.get().await.expect("it is idle"), first.get().await.expect("it listens"))
         });
         assert_eq!(counts(&pool), (0, 2, 0));
-        drop(kept.0);
+        kept.0.release();
         assert_eq!(counts(&pool), (0, 1, 0));
         let again = block_on(async move {
             let stream = second.get().await.expect("it listens");
             assert_eq!(counts(&second), (0, 2, 0));
-            drop(stream);
+            stream.release();
             counts(&second)
         });
         assert_eq!(again, (1, 2, 0));
@@ -498,7 +398,7 @@ fn a_handler_that_waits_beyond_the_end_is_told() {
     }
     within_patience(|| {
         let peer = Peer::new();
-        let pool = ConnectPool::new(&peer.addr).max_live(1);
+        let pool = ConnectPool::builder(&peer.addr).max_live(1).build();
         let (says, said) = channel();
         let inside = pool.clone();
         let kept = block_on(async {
@@ -524,6 +424,7 @@ fn unix_sockets_can_be_pooled() {
         for _ in 0..2 {
             let mut stream = pool.get().await.expect("it listens");
             stream.write_all(b"x").await.expect("it is connected");
+            stream.release();
         }
         assert_eq!(counts(&pool), (1, 1, 0));
         let (mut other, _) = listener.accept().expect("it connects");
@@ -576,7 +477,7 @@ fn a_crowd_is_served() {
     let server = thread::spawn(move || serve_unsteadily(&peer.listener, &stopped, &served));
     let pool_addr = addr.clone();
     run(move || async move {
-        let pool = ConnectPool::new(&pool_addr).max_live(7).grow_by(2);
+        let pool = ConnectPool::builder(&pool_addr).max_live(7).grow_by(2).build();
         let tasks: Vec<_> = (0..50u32)
             .map(|n| {
                 let pool = pool.clone();
@@ -593,6 +494,7 @@ fn a_crowd_is_served() {
                         {
                             assert_eq!(answer, request);
                             answered += 1;
+                            stream.release();
                         }
                     }
                 })

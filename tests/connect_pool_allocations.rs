@@ -5,7 +5,7 @@ mod common;
 use std::net::TcpListener;
 
 use common::counting::{Counting, allocations};
-use corepoll::{ConnectPool, block_on, spawn_local, yield_now};
+use corepoll::{ConnectPool, Pooled, block_on, spawn_local, yield_now};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -19,7 +19,8 @@ fn get_and_release_allocate_nothing() {
         let round = async || {
             let one = pool.get().await.expect("it listens");
             let two = pool.get().await.expect("it listens");
-            drop((one, two));
+            one.release();
+            two.release();
         };
         round().await;
         let before = allocations();
@@ -36,9 +37,10 @@ fn waiting_allocates_nothing() {
     let listener = TcpListener::bind(common::ANY).expect("a free port");
     let addr = listener.local_addr().expect("it is bound").to_string();
     block_on(async {
-        let pool = ConnectPool::new(&addr).max_live(2);
+        let pool = ConnectPool::builder(&addr).max_live(2).build();
         // Once there is nobody left to wait, both are idle.
-        drop((pool.get().await.expect("it listens"), pool.get().await.expect("it listens")));
+        let both = [pool.get().await.expect("it listens"), pool.get().await.expect("it listens")];
+        both.into_iter().for_each(Pooled::release);
         let tasks: Vec<_> = (0..4)
             .map(|_| {
                 let pool = pool.clone();
@@ -53,7 +55,7 @@ fn waiting_allocates_nothing() {
                         }
                         let stream = pool.get().await.expect("it listens");
                         yield_now().await;
-                        drop(stream);
+                        stream.release();
                     }
                     seen[1] - seen[0]
                 })

@@ -8,93 +8,25 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use common::{ANY, PATIENCE, Server, closed_port, eventually, is_ended, patient};
+use common::pool::{Inside, Pool, the_pool};
+use common::{ANY, PATIENCE, Server, closed_port, eventually, is_ended, panic_on_purpose, patient};
 use corepoll::{
-    Action, Budget, CloseReason, ConnectPool, EvContext, EvHandler, Interest, Reactor, Token,
-    spawn_local, with_local,
+    Action, CloseReason, ConnectPool, Deadlines, EvContext, EvHandler, Interest, Reactor, TimerId,
+    Token, Writer, spawn_local, with_local,
 };
 
-/// Does something in `on_open`.
-struct Inside<F>(Option<F>);
-
-impl<F: FnOnce(&mut EvContext<'_>) + 'static> EvHandler for Inside<F> {
-    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        self.0.take().expect("on_open comes once")(cx);
-        Ok(Action::Close)
-    }
-    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
-        Ok(Action::Close)
-    }
-}
-
-/// The pool of a server's only poller.
-struct Pool {
-    server: Server,
-    listener: TcpListener,
-}
-
-fn the_pool() -> ConnectPool {
-    with_local(|pool: &mut Option<ConnectPool>| pool.clone()).expect("it has been made")
-}
-
-impl Pool {
-    fn new(max_live: usize) -> Pool {
-        Pool::of(Server::start(1), max_live)
-    }
-
-    fn of(server: Server, max_live: usize) -> Pool {
-        let listener = TcpListener::bind(ANY).expect("a free port");
-        let addr = listener.local_addr().expect("it is bound").to_string();
-        server.on_poller(move || {
-            let made = ConnectPool::new(&addr).max_live(max_live);
-            with_local(|pool: &mut Option<ConnectPool>| *pool = Some(made));
-        });
-        Pool { server, listener }
-    }
-
-    fn accept(&self) -> TcpStream {
-        patient(self.listener.accept().expect("somebody connects").0)
-    }
-
-    /// Calls `get_with` in a callback.
-    fn get_with<H: EvHandler + Send>(&self, handler: H) {
-        let (fd, _) = UnixStream::pair().expect("a socket pair");
-        let (done, is_done) = channel();
-        let act = move |cx: &mut EvContext<'_>| {
-            the_pool().get_with(cx, handler);
-            done.send(()).expect("the test waits");
-        };
-        let factory = || Inside(Some(act));
-        self.server.poller().register(fd.into(), Interest::NONE, factory).expect("it runs");
-        is_done.recv_timeout(PATIENCE).expect("on_open comes");
-    }
-
-    fn counts(&self) -> (usize, usize, usize) {
-        self.server.on_poller(|| {
-            let pool = the_pool();
-            (pool.idle(), pool.live(), pool.waiting())
-        })
-    }
-
-    #[track_caller]
-    fn comes_to(&self, counts: (usize, usize, usize)) {
-        eventually("the counts", || self.counts() == counts);
-    }
-}
-
-/// Sends a word, and ends when it is answered with as many bytes.
+/// Sends a word, and releases the connection when it is answered with as many bytes.
 struct Asks {
     word: &'static str,
     answered: usize,
     says: Sender<String>,
     at_open: fn(&mut EvContext<'_>) -> io::Result<Action>,
-    at_close: fn(),
 }
 
 impl Asks {
     fn new(word: &'static str, says: &Sender<String>) -> Asks {
         let keep = |_: &mut EvContext<'_>| Ok(Action::Keep);
-        Asks { word, answered: 0, says: says.clone(), at_open: keep, at_close: || () }
+        Asks { word, answered: 0, says: says.clone(), at_open: keep }
     }
 
     fn say(&self, what: &str) {
@@ -114,8 +46,10 @@ impl EvHandler for Asks {
         let mut answer = vec![0; left];
         let count = cx.read_into(&mut answer)?;
         self.answered += count;
-        let is_over = count == 0 || self.answered == self.word.len();
-        Ok(if is_over { Action::Close } else { Action::Keep })
+        if self.answered == self.word.len() {
+            cx.release()?;
+        }
+        Ok(if count == 0 { Action::Close } else { Action::Keep })
     }
 
     fn on_connect_fail(&mut self, error: io::Error) {
@@ -124,7 +58,6 @@ impl EvHandler for Asks {
 
     fn on_close(&mut self, _: &mut EvContext<'_>, reason: CloseReason) {
         self.say(&format!("close {reason:?}"));
-        (self.at_close)();
     }
 }
 
@@ -160,6 +93,7 @@ fn a_handler_gives_its_connection_back_and_others_use_it() {
             let mut stream = the_pool().get().await.expect("it is idle");
             stream.write_all(b"task").await.expect("it is connected");
             stream.read_exact(&mut [0; 4]).await.expect("it is connected");
+            stream.release();
         }));
     });
     answer(&peer, 4);
@@ -186,7 +120,7 @@ fn handlers_and_tasks_wait_in_one_queue() {
         drop(spawn_local(async move {
             let stream = the_pool().get().await.expect("it is given back");
             let _ = by_task.send("third".into());
-            drop(stream);
+            stream.release();
         }));
     });
     pool.comes_to((0, 1, 2));
@@ -242,7 +176,7 @@ fn an_address_that_is_none_fails_later_in_the_turn() {
     let (fd, _) = UnixStream::pair().expect("a socket pair");
     let asks = Asks::new("none", &says);
     let act = move |cx: &mut EvContext<'_>| {
-        ConnectPool::new("nonsense").min_idle(2).get_with(cx, asks);
+        ConnectPool::builder("nonsense").min_idle(2).build().get_with(cx, asks);
         let _ = says.send("returned".into());
     };
     let factory = || Inside(Some(act));
@@ -269,41 +203,267 @@ fn what_is_not_fit_to_be_used_again_is_closed() {
     assert_eq!(next(&said), "two open");
     next(&said);
     pool.comes_to((0, 0, 0));
+}
 
-    // Not all of its output has been sent when the patience is over.
-    let mut budget = Budget::default();
-    budget.close_linger = Duration::from_millis(10);
-    let hasty = Pool::of(Server::build(Reactor::builder().pollers(1).budget(budget)), 8);
-    let floods = |cx: &mut EvContext<'_>| {
-        while cx.pending_output() == 0 {
-            cx.write(&[0; 64 * 1024])?;
-        }
-        Ok(Action::Close)
-    };
-    hasty.get_with(Asks { at_open: floods, ..Asks::new("flood", &says) });
-    let peer = hasty.accept();
-    assert_eq!([next(&said), next(&said)], ["flood open", "flood close Requested"]);
-    hasty.comes_to((0, 0, 0));
-    drop(peer);
+/// Runs `act` when the first byte has come, and says what is called.
+struct Acts {
+    act: Act,
+    at_close: fn(&mut EvContext<'_>),
+    says: Sender<String>,
+}
 
-    // A callback has failed, or panicked; or the last one has.
-    let fails = |_: &mut EvContext<'_>| Err(io::Error::other("enough"));
-    let panics = |_: &mut EvContext<'_>| -> io::Result<Action> { panic!("in on_open") };
-    let closes = |_: &mut EvContext<'_>| Ok(Action::Close);
-    for asks in [
-        Asks { at_open: fails, ..Asks::new("three", &says) },
-        Asks { at_open: panics, ..Asks::new("four", &says) },
-        Asks { at_open: closes, at_close: || panic!("in on_close"), ..Asks::new("five", &says) },
-    ] {
-        pool.get_with(asks);
-        let mut peer = pool.accept();
-        let _ = peer.read(&mut [0; 8]);
-        assert!(is_ended(&peer));
-        pool.comes_to((0, 0, 0));
+impl Acts {
+    fn new(act: Act, says: &Sender<String>) -> Acts {
+        Acts { act, at_close: |_| (), says: says.clone() }
     }
+}
+
+impl EvHandler for Acts {
+    fn on_open(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        let _ = self.says.send("open".into());
+        Ok(Action::Keep)
+    }
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        if cx.read_into(&mut [0; 1])? == 0 {
+            return Ok(Action::Close);
+        }
+        (self.act)(cx)
+    }
+    fn on_write(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        cx.release()?;
+        Ok(Action::Keep)
+    }
+    fn on_timeout(&mut self, _: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+        Ok(Action::Close)
+    }
+    fn on_close(&mut self, cx: &mut EvContext<'_>, reason: CloseReason) {
+        let _ = self.says.send(format!("close {reason:?}"));
+        (self.at_close)(cx);
+    }
+}
+
+/// Queues more than the kernel takes.
+fn flood(cx: &mut EvContext<'_>) -> io::Result<()> {
+    while cx.pending_output() == 0 {
+        cx.write(&[0; 64 * 1024])?;
+    }
+    Ok(())
+}
+
+fn released(cx: &mut EvContext<'_>) -> io::Result<Action> {
+    cx.release()?;
+    Ok(Action::Keep)
+}
+
+/// Releases, and keeps what that says for [`refusals`]: a panic would be lost in a connection that is
+/// ending anyway.
+fn try_release(cx: &mut EvContext<'_>) {
+    let refused = cx.release().err().map(|error| error.kind());
+    with_local(|refusals: &mut Vec<io::ErrorKind>| refusals.extend(refused));
+}
+
+/// Why releases were refused.
+fn refusals(server: &Server) -> Vec<io::ErrorKind> {
+    server.on_poller(|| with_local(|refusals: &mut Vec<io::ErrorKind>| std::mem::take(refusals)))
+}
+
+type Act = fn(&mut EvContext<'_>) -> io::Result<Action>;
+
+/// Ends of a handler that has a connection, and the reasons that it is told.
+const ENDS: [(&str, Act); 12] = [
+    ("Requested", |_| Ok(Action::Close)),
+    ("Requested", |cx| {
+        cx.close(cx.token());
+        Ok(Action::Keep)
+    }),
+    ("Requested", |cx| {
+        cx.writer().close();
+        Ok(Action::Keep)
+    }),
+    ("Requested", |cx| {
+        // `on_timeout` says `Close`.
+        cx.set_timer(Duration::from_millis(1));
+        Ok(Action::Keep)
+    }),
+    ("Error", |cx| {
+        let read = Some(Duration::from_millis(1));
+        cx.set_deadlines(Deadlines { read, ..Deadlines::default() })?;
+        Ok(Action::Keep)
+    }),
+    ("Error", |_| Err(io::Error::other("enough"))),
+    ("Panic", |_| panic_on_purpose()),
+    // Released, and then it fails: its word is not worth much.
+    ("Requested", |cx| released(cx).and(Err(io::Error::other("enough")))),
+    ("Requested", |cx| released(cx).map(|_| panic_on_purpose())),
+    // It is released, and not fit for it.
+    ("Requested", |cx| {
+        socket2::SockRef::from(&cx.fd()).shutdown(std::net::Shutdown::Write)?;
+        released(cx)
+    }),
+    ("Requested", |cx| {
+        flood(cx)?;
+        try_release(cx);
+        Ok(Action::Close)
+    }),
+    ("Requested", |cx| {
+        cx.close(cx.token());
+        try_release(cx);
+        Ok(Action::Keep)
+    }),
+];
+
+/// Only a release gives a connection back; whatever else ends it closes it. Each is told once.
+#[test]
+fn every_other_end_closes_the_connection() {
+    let pool = Pool::new(1);
+    for (number, (reason, act)) in ENDS.into_iter().enumerate() {
+        let (says, said) = channel();
+        pool.get_with(Acts::new(act, &says));
+        drop(says);
+        let mut peer = pool.accept();
+        peer.write_all(b"x").expect("it is connected");
+        assert!(is_ended(&peer), "end {number}");
+        pool.comes_to((0, 0, 0));
+        let said: Vec<String> = said.into_iter().collect();
+        assert_eq!(said[0], "open");
+        assert!(said[1].starts_with(&format!("close {reason}")), "end {number}: {said:?}");
+        assert_eq!(said.len(), 2, "end {number}: {said:?}");
+    }
+    let refused = [io::ErrorKind::ResourceBusy, io::ErrorKind::BrokenPipe];
+    assert_eq!(refusals(&pool.server), refused);
     eventually("the load is given back", || {
         format!("{:?}", pool.server.poller()).contains("load: 0")
     });
+}
+
+#[test]
+fn a_release_gives_back_from_each_callback_and_is_told_once() {
+    let pool = Pool::new(1);
+    let (says, said) = channel();
+    pool.get_with(Asks { at_open: released, ..Asks::new("", &says) });
+    let mut peer = pool.accept();
+    assert_eq!([next(&said), next(&said)], [" open", " close Requested"]);
+    pool.comes_to((1, 1, 0));
+
+    // Twice is once; and in `on_close` it is too late.
+    let twice = |cx: &mut EvContext<'_>| {
+        cx.release()?;
+        try_release(cx);
+        assert!(cx.write(b"late").is_err());
+        Ok(Action::Close)
+    };
+    let at_close = |cx: &mut EvContext<'_>| {
+        try_release(cx);
+        assert!(cx.peer_addr().is_ok());
+    };
+    pool.get_with(Acts { at_close, ..Acts::new(twice, &says) });
+    peer.write_all(b"x").expect("it is connected");
+    assert_eq!([next(&said), next(&said)], ["open", "close Requested"]);
+    pool.comes_to((1, 1, 0));
+
+    assert_eq!(refusals(&pool.server), [io::ErrorKind::BrokenPipe; 2]);
+
+    // From `on_write`, when all that was queued has been sent; before that it does nothing.
+    let floods = |cx: &mut EvContext<'_>| {
+        flood(cx)?;
+        try_release(cx);
+        Ok(Action::Keep)
+    };
+    pool.get_with(Acts::new(floods, &says));
+    peer.write_all(b"x").expect("it is connected");
+    assert_eq!(next(&said), "open");
+    let mut drain = peer.try_clone().expect("a descriptor");
+    let drained = std::thread::spawn(move || {
+        let mut count = 0;
+        while let Ok(more) = drain.read(&mut [0; 64 * 1024])
+            && more > 0
+        {
+            count += more;
+        }
+        count
+    });
+    assert_eq!(next(&said), "close Requested");
+    pool.comes_to((1, 1, 0));
+    assert_eq!(refusals(&pool.server), [io::ErrorKind::ResourceBusy]);
+    drop((pool, peer));
+    assert!(drained.join().expect("it doesn't panic") > 0);
+    drop(says);
+    assert_eq!(said.into_iter().count(), 0, "nothing is told twice");
+}
+
+#[test]
+fn a_panic_in_the_last_callback_closes_what_was_released() {
+    let pool = Pool::new(1);
+    let (says, _said) = channel();
+    pool.get_with(Acts { at_close: |_| panic_on_purpose(), ..Acts::new(released, &says) });
+    let mut peer = pool.accept();
+    peer.write_all(b"x").expect("it is connected");
+    assert!(is_ended(&peer));
+    pool.comes_to((0, 0, 0));
+}
+
+#[test]
+fn a_connection_that_is_from_no_pool_cannot_be_released() {
+    let server = Server::start(1);
+    let (says, said) = channel();
+    let (fd, mut other) = UnixStream::pair().expect("a socket pair");
+    let tries = |cx: &mut EvContext<'_>| {
+        try_release(cx);
+        Ok(Action::Close)
+    };
+    let factory = move || Acts::new(tries, &says);
+    server.poller().register(fd.into(), Interest::READABLE, factory).expect("it runs");
+    other.write_all(b"x").expect("it is connected");
+    assert_eq!([next(&said), next(&said)], ["open", "close Requested"]);
+    assert_eq!(refusals(&server), [io::ErrorKind::InvalidInput]);
+}
+
+/// The first handler gives up in the middle of its answer; the rest of it reaches nobody else.
+#[test]
+fn a_handler_that_times_out_leaves_no_answer_to_the_next_one() {
+    let pool = Pool::new(1);
+    let (says, said) = channel();
+    let waits = |cx: &mut EvContext<'_>| {
+        cx.set_timer(Duration::from_millis(1));
+        Ok(Action::Keep)
+    };
+    pool.get_with(Acts::new(waits, &says));
+    let mut first = pool.accept();
+    first.write_all(b"a").expect("it is connected");
+    assert_eq!([next(&said), next(&said)], ["open", "close Requested"]);
+    // The connection may be gone by now.
+    let _ = first.write_all(b"nswer");
+    pool.get_with(Asks::new("other", &says));
+    let second = pool.accept();
+    answer(&second, 5);
+    assert_eq!([next(&said), next(&said)], ["other open", "other close Requested"]);
+    pool.comes_to((1, 1, 0));
+}
+
+/// A writer belongs to its connection with its handler: nothing of it reaches the next user.
+#[test]
+fn a_writer_ends_with_the_release() {
+    let pool = Pool::new(1);
+    let (says, said) = channel();
+    let keeps = |cx: &mut EvContext<'_>| {
+        let writer = cx.writer();
+        with_local(|kept: &mut Option<Writer>| *kept = Some(writer));
+        released(cx)
+    };
+    pool.get_with(Asks { at_open: keeps, ..Asks::new("", &says) });
+    let peer = pool.accept();
+    assert_eq!([next(&said), next(&said)], [" open", " close Requested"]);
+    pool.comes_to((1, 1, 0));
+    let error = pool.server.on_poller(|| {
+        let writer = with_local(|kept: &mut Option<Writer>| kept.take()).expect("it was kept");
+        writer.close();
+        writer.write("late").expect_err("it is released").kind()
+    });
+    assert_eq!(error, io::ErrorKind::BrokenPipe);
+    pool.get_with(Asks::new("mine", &says));
+    let mut heard = [0; 4];
+    (&peer).read_exact(&mut heard).expect("it is connected");
+    assert_eq!(&heard, b"mine");
 }
 
 #[test]

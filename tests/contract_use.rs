@@ -334,9 +334,15 @@ mod signatures {
         let _ = async |pool: &ConnectPool| -> io::Result<()> {
             let pooled: Pooled = pool.get().await?;
             let _: &net::TcpStream = &pooled;
-            pooled.discard();
+            pooled.release();
             Ok(())
         };
+        let _: fn(&str) -> PoolBuilder = ConnectPool::builder;
+        let _ = |builder: PoolBuilder| -> ConnectPool {
+            let builder = builder.min_idle(1).max_live(2).grow_by(3);
+            builder.connect_timeout(Duration::ZERO).idle_timeout(Duration::ZERO).build()
+        };
+        let _ = |cx: &mut EvContext<'_>| -> io::Result<()> { cx.release() };
     }
 
     #[test]

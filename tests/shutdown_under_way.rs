@@ -254,13 +254,15 @@ fn pool(stage: &mut Stage) -> Counts {
     let addr = peer.local_addr().unwrap().to_string();
     let (full, filler, busy) = full_listener();
     stage.spawn(move || async move {
-        let pool = ConnectPool::new(&addr).max_live(2).min_idle(1);
-        let unanswered = ConnectPool::new(&busy.to_string()).connect_timeout(PATIENCE);
+        let pool = ConnectPool::builder(&addr).max_live(2).min_idle(1).build();
+        let unanswered = ConnectPool::builder(&busy.to_string());
+        let unanswered = unanswered.connect_timeout(PATIENCE).build();
         let held = pool.get().await.unwrap();
         let also_held = pool.get().await.unwrap();
         drop(spawn_local(async move { drop(unanswered.get().await) }));
-        join(pool.get(), pool.get()).await.0.unwrap();
-        drop((held, also_held));
+        join(pool.get(), pool.get()).await.0.unwrap().release();
+        held.release();
+        also_held.release();
     });
     let accepted = [peer.accept().unwrap(), peer.accept().unwrap()];
     stage.settle();

@@ -101,6 +101,10 @@ pub(crate) mod bits {
     pub(crate) const OPEN: u32 = 1 << 20;
     /// It is both: follows from the two.
     pub(crate) const READING: u32 = 1 << 24;
+    /// A pool has lent it to its handler.
+    pub(crate) const POOLED: u32 = 1 << 29;
+    /// The handler has given it back, and has not failed since.
+    pub(crate) const RELEASED: u32 = 1 << 30;
     /// The interest stands from this bit on,
     pub(super) const INTEREST: u32 = 17;
     /// and the state from this one.
@@ -182,7 +186,7 @@ impl Connection {
 
     pub(super) fn advance(&self, state: State) {
         debug_assert!(self.state() < state);
-        let rest = self.word.get() & (bits::OPEN - 1);
+        let rest = self.word.get() & !(bits::OPEN | (7 << bits::STATE));
         let open = if state == State::Open { bits::OPEN } else { 0 };
         self.set_word(rest | open | ((state as u32) << bits::STATE));
     }

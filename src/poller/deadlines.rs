@@ -22,11 +22,13 @@ pub(super) struct Timing {
     /// The timer that looks at the watch. It may be set to an earlier time than it would have to:
     /// then it looks, and is set anew.
     timer: Option<(Token, u64)>,
+    /// A task has been told that a deadline was missed.
+    has_missed: bool,
 }
 
 impl Timing {
     fn new(limits: Deadlines) -> Timing {
-        Timing { watch: Watch::new(limits, clock::now()), timer: None }
+        Timing { watch: Watch::new(limits, clock::now()), timer: None, has_missed: false }
     }
 
     /// Sees to it that the timer looks in time at the deadlines that end after `after`. Nothing is
@@ -179,6 +181,19 @@ impl Registration {
         self.source().wake_all();
     }
 
+    /// Whether a task has been told that a deadline of those that there are now was missed.
+    pub(crate) fn has_missed_deadline(&self) -> bool {
+        self.source().timed.get()
+            && with(&self.source().timing, |timing| timing.has_missed).unwrap_or(false)
+    }
+
+    /// Goes on without deadlines, when no task waits.
+    pub(crate) fn forget_deadlines(&self) {
+        if self.source().timed.replace(false) {
+            self.end_timing();
+        }
+    }
+
     /// The stream has no deadlines any more.
     pub(super) fn end_timing(&self) {
         let timing = self.source().timing.take();
@@ -201,6 +216,7 @@ impl Registration {
         let (now, to_read) = (clock::now(), direction == Direction::Read);
         let missed = with(&self.source().timing, |timing| {
             if let Some(missed) = timing.watch.take_missed(now, to_read) {
+                timing.has_missed = true;
                 return Some(missed);
             }
             if to_read {

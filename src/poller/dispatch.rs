@@ -229,6 +229,7 @@ impl Local {
     pub(super) fn callback_panicked(&self, token: Token, panic: Box<dyn Any + Send>) {
         drop_quietly(panic);
         if let Some(connection) = self.connection(token) {
+            connection.turn_off(bits::RELEASED);
             self.request_close(&connection, CloseReason::Panic);
         }
     }
@@ -245,7 +246,10 @@ impl Local {
                 CloseReason::Requested
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(error) => CloseReason::Error(error),
+            Err(error) => {
+                connection.turn_off(bits::RELEASED);
+                CloseReason::Error(error)
+            }
         };
         self.request_close(connection, reason);
     }

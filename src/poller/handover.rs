@@ -56,37 +56,6 @@ impl EvContext<'_> {
     }
 }
 
-impl EvContext<'_> {
-    /// In `on_close`: takes the descriptor away from a connection that could go on, with all its
-    /// output sent and no end read. None: there is no such descriptor.
-    pub(crate) fn reclaim(&mut self) -> Option<Registered> {
-        let connection = self.connection;
-        let could_go_on = !connection.has(bits::END | bits::OUTPUT | bits::HUNG_UP);
-        if connection.state() != State::Closed || !could_go_on {
-            return None;
-        }
-        let (local, fd) = (Local::current()?, self.fd.take()?);
-        match Registered::again(fd, local) {
-            Ok(registered) => {
-                // Whoever called us has a clone of it: no foreign code.
-                drop(self.local.remove(connection.token));
-                connection.turn_on(bits::DIRTY);
-                if connection.has(bits::LENT) {
-                    registered.lend();
-                }
-                if connection.has(bits::COUNTED) {
-                    self.local.handle.leave();
-                }
-                Some(registered)
-            }
-            Err((_, fd)) => {
-                *self.fd = Some(fd);
-                None
-            }
-        }
-    }
-}
-
 impl Local {
     /// A stream has taken the descriptor of `connection`: what belongs to it goes along.
     fn disown(&self, connection: &Connection, heir: &Registered, copy: Option<OwnedFd>) {

@@ -24,6 +24,7 @@
 //! | `deadlines` | how long connections may keep us waiting |
 //! | `timing` | the timers of connections |
 //! | `handover` | from a handler to a task and back |
+//! | `releasing` | from a pool to a handler and back |
 //! | `owed` | output that a handler has left to a stream |
 //! | `pipes` | the pipes of a poller |
 //! | `way` | one direction of a relay, and both |
@@ -61,6 +62,7 @@ mod reading;
 pub(crate) mod registered;
 mod registering;
 mod relaying;
+mod releasing;
 mod requests;
 pub(crate) mod source;
 pub(crate) mod starved;

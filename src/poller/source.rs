@@ -162,6 +162,11 @@ impl Registration {
         &self.source
     }
 
+    /// Its name in its poller, which no other registration ever has.
+    pub(crate) fn token(&self) -> Token {
+        self.source.token
+    }
+
     /// The poller that it lives in.
     #[inline]
     pub(crate) fn local(&self) -> &Rc<Local> {

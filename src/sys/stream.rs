@@ -24,6 +24,16 @@ pub(crate) fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     recv_flags(fd, buffer, libc::MSG_DONTWAIT | libc::MSG_PEEK)
 }
 
+/// Whether an urgent byte has come or been announced: one that lies beside the others, which no other
+/// read shows. recv(2) with MSG_OOB says EINVAL if there is none.
+pub(crate) fn has_urgent(fd: BorrowedFd<'_>) -> bool {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK | libc::MSG_OOB;
+    match recv_flags(fd, &mut [0], flags) {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
+}
+
 #[inline(always)]
 fn recv_flags(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
     let [pointer, length] = [buffer.as_mut_ptr() as usize, buffer.len()];

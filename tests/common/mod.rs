@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test binary uses its own part of this.
 
 pub mod counting;
+pub mod pool;
 pub mod refuse;
 
 use std::fs;

@@ -10,6 +10,7 @@ use crate::base::token::Token;
 use crate::task::coop;
 
 use super::pooled::Pooled;
+use super::queue::Behind;
 use super::shared::Shared;
 
 /// The future of [`ConnectPool::get`](super::ConnectPool::get).
@@ -31,18 +32,23 @@ impl Future for Get<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Pooled>> {
         ready!(coop::poll_proceed(cx));
         let pool = self.pool;
-        let stream = match self.place {
-            None => match pool.take_or_wait(cx.waker())? {
-                Ok(stream) => stream,
-                Err(place) => {
-                    self.place = Some(place);
-                    return Poll::Pending;
-                }
-            },
+        let served = match self.place {
+            None => pool.take_or_wait(cx.waker(), Behind::All)?,
             Some(place) => {
                 let served = ready!(pool.poll_served(place, cx.waker()));
                 self.place = None;
-                served?
+                match served? {
+                    Some(stream) => Ok(stream),
+                    // It was given one, which has gone bad since.
+                    None => pool.take_or_wait(cx.waker(), Behind::None)?,
+                }
+            }
+        };
+        let stream = match served {
+            Ok(stream) => stream,
+            Err(place) => {
+                self.place = Some(place);
+                return Poll::Pending;
             }
         };
         Poll::Ready(Ok(Pooled::new(stream, pool.clone())))

@@ -10,7 +10,7 @@ use crate::poller::connecting::{Recipient, Target};
 use crate::poller::handle::gone;
 use crate::poller::local::Local;
 
-use super::shared::Shared;
+use super::shared::{Given, Shared};
 
 impl Shared {
     /// Begins as many attempts as are missing, unless it is paused.
@@ -26,9 +26,9 @@ impl Shared {
             return self.arm(&home, until);
         }
         while self.is_short() {
-            let room = self.settings.max_live.get() - self.live.get();
-            for _ in 0..self.settings.grow_by.get().min(room) {
-                // An address that is none: whoever asked has been told.
+            let room = self.settings.max_live - self.live.get();
+            for _ in 0..self.settings.grow_by.min(room) {
+                // The address is invalid: each request has been told so.
                 let Ok(target) = self.target() else { return };
                 self.begin(&home, target);
             }
@@ -37,7 +37,7 @@ impl Shared {
 
     /// Whether connections are missing that may be made.
     fn is_short(&self) -> bool {
-        if self.live.get() >= self.settings.max_live.get() {
+        if self.live.get() >= self.settings.max_live {
             return false;
         }
         let (waiting, connecting) = (self.waiting(), self.connecting.get());
@@ -45,7 +45,7 @@ impl Shared {
             // More than are waiting: a step is under way.
             return connecting < waiting;
         }
-        self.idle() < self.settings.min_idle.get()
+        self.idle() < self.settings.min_idle
     }
 
     fn begin(self: &Rc<Self>, home: &Local, target: Target) {
@@ -61,7 +61,7 @@ impl Shared {
         match result.and_then(|fd| TcpStream::from_fd(fd, "ConnectPool")) {
             Ok(stream) => {
                 self.backoff.end();
-                self.offer(stream);
+                self.offer(Given { stream, is_used: false });
             }
             Err(error) => {
                 self.live.set(self.live.get() - 1);

@@ -10,7 +10,8 @@ use crate::task::TypeName;
 
 use super::shared::Shared;
 
-/// A handler with a connection of a pool, which gets it back at the end.
+/// A handler with a connection of a pool, which gets it back at the end if the handler has
+/// released it.
 pub(super) struct Leased {
     handler: Box<dyn EvHandler>,
     lease: Lease,
@@ -70,15 +71,13 @@ impl EvHandler for Leased {
         self.handler.type_name(ours)
     }
 
-    /// What the handler has ended itself, with nothing left to send, can be used again.
+    /// What the handler has released, and has not failed with after that, can be used again.
     fn on_close(&mut self, cx: &mut EvContext<'_>, reason: CloseReason) {
-        let is_requested = matches!(reason, CloseReason::Requested);
         self.handler.on_close(cx, reason);
-        if is_requested
-            && let Some(registered) = cx.reclaim()
+        if let Some(registered) = cx.reclaim()
             && let Some(pool) = self.lease.0.take()
         {
-            pool.take_back(TcpStream::from_registered(registered), false);
+            pool.take_back(TcpStream::from_registered(registered), true);
         }
     }
 }

@@ -2,86 +2,93 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `mod` | the handle: settings, counts, ways to acquire |
+//! | `mod` | the handle: counts, and ways to acquire |
+//! | `builder` | its settings |
 //! | `shared` | the pool: what is idle, and who waits |
 //! | `growth` | how it gets more connections |
 //! | `backoff` | pauses that grow with failures |
+//! | `returns` | what comes back, and what is fit to go on |
 //! | `queue` | who waits, in order |
 //! | `get` | the future of a task that waits |
 //! | `pooled` | a connection in a task's hands |
 //! | `leased` | a connection in a handler's hands |
 
 mod backoff;
+mod builder;
 mod get;
 mod growth;
 mod leased;
 mod pooled;
 mod queue;
+mod returns;
 mod shared;
 
 use std::fmt;
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::poller::context::EvContext;
 use crate::poller::handler::EvHandler;
 
+pub use builder::PoolBuilder;
 use get::Get;
 pub use pooled::Pooled;
 use shared::Shared;
 
 /// Keeps connections to one address, for the tasks and handlers of one poller. It is a handle:
-/// cloning it gives another one to the same pool. There is no lock in it, and nothing waits but
-/// futures and handlers.
+/// cloning it gives another handle to the same pool. A pool takes no lock, and only futures and
+/// handlers wait for it, never the poller.
 ///
-/// A pool lives in the poller that first uses it. One for each poller comes from
-/// [`with_local`](crate::with_local), or is made where the tasks are spawned.
+/// A pool lives in the poller that first uses it. [`with_local`](crate::with_local) can hold one
+/// for each poller, or a pool is made where the tasks are spawned.
 ///
-/// Whoever wants a connection gets, in this order:
-/// - an idle one, the one that was used last first. It is looked at before: one that has ended,
-///   or on which something has come that nobody asked for, is thrown away, and the next one taken;
-/// - a place in the queue, which tasks and handlers share. If fewer connections are on their way
-///   than there are waiting, [`ConnectPool::grow_by`] more are begun, up to
-///   [`ConnectPool::max_live`]. The first in the queue gets what is made, or given back, first.
-///
-/// When an attempt fails and no other one is on its way for the first in the queue, that one gets
-/// the error; if there is no connection at all then, everybody in the queue does. After that
-/// nothing is begun for a while: 5 ms at first, and twice as long each time that it fails again, up
-/// to one second. Who comes meanwhile waits for the next attempt. So while the peer is down,
-/// nobody waits longer than that second and one attempt; while all connections are in use, one
-/// waits as long as they are ([`time::timeout`](crate::time::timeout) sets a limit).
-///
-/// When its last handle is dropped, idle connections are closed; those that are in use are closed
-/// instead of given back. When its poller ends, its connections are of no use any more.
+/// # Giving a connection back
+/// A connection goes back to the pool only when its user says that no answer is outstanding:
+/// [`Pooled::release`] in a task, [`EvContext::release`] in a handler. If it ends in any other way
+/// it is closed: when the [`Pooled`] is dropped, when its task is cancelled, times out, panics or is
+/// aborted, when the handler closes it or fails. So the next user never reads the answer to this
+/// one's question.
 ///
 /// ```
-/// use corepoll::ConnectPool;
-/// use corepoll::net::TcpListener;
+/// use corepoll::{ConnectPool, net::TcpListener, time};
 /// use futures::{AsyncReadExt, AsyncWriteExt};
-/// use std::time::Duration;
+/// use std::{io, time::Duration};
 ///
-/// # fn main() -> std::io::Result<()> {
+/// /// Asks one question. If the time is up in the middle of the answer, `upstream` is dropped
+/// /// where it stands, and that closes the connection.
+/// async fn ask(pool: &ConnectPool, question: &[u8; 4]) -> io::Result<[u8; 4]> {
+///     time::timeout(Duration::from_secs(2), async {
+///         let mut upstream = pool.get().await?;
+///         upstream.write_all(question).await?;
+///         let mut answer = [0; 4];
+///         upstream.read_exact(&mut answer).await?;
+///         // The whole answer has been read: others may use the connection.
+///         upstream.release();
+///         Ok(answer)
+///     })
+///     .await?
+/// }
+///
+/// # fn main() -> io::Result<()> {
 /// corepoll::block_on(async {
 ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
 ///     let addr = listener.local_addr()?.to_string();
 ///     let server = corepoll::spawn_local(async move {
 ///         let (mut stream, _peer) = listener.accept().await?;
-///         let mut request = [0; 4];
-///         while stream.read_exact(&mut request).await.is_ok() {
+///         let mut question = [0; 4];
+///         while stream.read_exact(&mut question).await.is_ok() {
 ///             stream.write_all(b"pong").await?;
 ///         }
-///         std::io::Result::Ok(())
+///         io::Result::Ok(())
 ///     });
 ///
-///     let pool = ConnectPool::new(&addr).max_live(8).idle_timeout(Duration::from_secs(30));
+///     let pool = ConnectPool::builder(&addr)
+///         .max_live(8)
+///         .idle_timeout(Duration::from_secs(30))
+///         .build();
 ///     for _ in 0..2 {
 ///         // The same connection both times.
-///         let mut stream = pool.get().await?;
-///         stream.write_all(b"ping").await?;
-///         let mut answer = [0; 4];
-///         stream.read_exact(&mut answer).await?;
-///         assert_eq!(&answer, b"pong");
+///         assert_eq!(&ask(&pool, b"ping").await?, b"pong");
 ///     }
 ///     assert_eq!((pool.idle(), pool.live(), pool.waiting()), (1, 1, 0));
 ///     drop(pool);
@@ -89,17 +96,34 @@ use shared::Shared;
 /// })
 /// # }
 /// ```
+///
+/// # Which connection a user gets
+/// In this order:
+/// - an idle one, the one that was used last first. The pool looks at it before: a connection that
+///   has ended, or on which bytes wait that nobody asked for, is closed, and the next one is taken;
+/// - a place in the queue, which tasks and handlers share. If fewer connections are on their way
+///   than users wait, [`PoolBuilder::grow_by`] more are begun, up to [`PoolBuilder::max_live`]. The
+///   first user in the queue gets the first connection that is made or given back.
+///
+/// # When the peer is down
+/// When an attempt fails and no other one is on its way for the first user in the queue, that user
+/// gets the error; if there is no connection at all then, every user in the queue does. After that
+/// nothing is begun for a while: 5 ms at first, and twice as long each time that it fails again, up
+/// to one second. Users that come meanwhile wait for the next attempt. So while the peer is down, a
+/// user waits no longer than that second and one attempt; while all connections are in use, it waits
+/// as long as they are ([`time::timeout`](crate::time::timeout) sets a limit).
+///
+/// # The end
+/// When the last handle of a pool is dropped, idle connections are closed, and those in use are
+/// closed when they are given back. When its poller ends, its connections are of no use any more.
 #[must_use = "a pool does nothing until a connection is asked for"]
 pub struct ConnectPool {
     shared: Rc<Shared>,
 }
 
 impl ConnectPool {
-    /// A pool of connections to `addr`: `"127.0.0.1:80"`, `"[::1]:80"`, `"unix:/path"`,
-    /// `"unix:@abstract"`. It need not be made on a poller, and does nothing until a connection is
-    /// asked for. An address that is none is the error of every request.
-    ///
-    /// The streams of a Unix socket have no IP addresses; all else works.
+    /// Returns a pool of connections to `addr` with the default settings: see
+    /// [`ConnectPool::builder`] for the form of the address, and for others.
     ///
     /// ```
     /// # use corepoll::ConnectPool;
@@ -108,126 +132,98 @@ impl ConnectPool {
     /// assert_eq!(pool.live(), 0);
     /// ```
     pub fn new(addr: &str) -> ConnectPool {
-        let shared = Rc::new(Shared::new(addr));
-        shared.add_handle();
-        ConnectPool { shared }
+        ConnectPool::builder(addr).build()
     }
 
-    /// How many connections are kept idle, from the first use on: fewer, and more are made, one
-    /// step of [`ConnectPool::grow_by`] after the other. These don't expire. Default: 0.
+    /// Begins a pool of connections to `addr`: `"127.0.0.1:80"`, `"[::1]:80"`, `"unix:/path"` or
+    /// `"unix:@abstract"`. If the address is invalid, every request fails with that error.
+    ///
+    /// The streams of a Unix socket have no IP addresses; everything else works.
     ///
     /// ```
     /// # use corepoll::ConnectPool;
-    /// let pool = ConnectPool::new("127.0.0.1:5432").min_idle(4);
-    /// # drop(pool);
+    /// let pool = ConnectPool::builder("127.0.0.1:5432").min_idle(2).max_live(16).build();
+    /// assert_eq!(pool.live(), 0);
     /// ```
-    pub fn min_idle(self, n: usize) -> ConnectPool {
-        self.shared.settings.min_idle.set(n);
-        self
+    pub fn builder(addr: &str) -> PoolBuilder {
+        PoolBuilder::new(addr)
     }
 
-    /// How many connections there may be at a time, idle, in use, and on their way; at least one.
-    /// Default: 1024.
+    /// Waits for a connection, for a task. [`Pooled::release`] gives it back; dropping it closes
+    /// it, so a [`time::timeout`](crate::time::timeout) around a question and its answer is safe.
     ///
-    /// ```
-    /// # use corepoll::ConnectPool;
-    /// let pool = ConnectPool::new("127.0.0.1:5432").max_live(32);
-    /// # drop(pool);
-    /// ```
-    pub fn max_live(self, n: usize) -> ConnectPool {
-        self.shared.settings.max_live.set(n.max(1));
-        self
-    }
-
-    /// How many connections are begun at a time when one is missing; at least one. Those that
-    /// nobody waits for become idle. Default: 1.
-    ///
-    /// ```
-    /// # use corepoll::ConnectPool;
-    /// let pool = ConnectPool::new("127.0.0.1:5432").min_idle(8).grow_by(2);
-    /// # drop(pool);
-    /// ```
-    pub fn grow_by(self, n: usize) -> ConnectPool {
-        self.shared.settings.grow_by.set(n.max(1));
-        self
-    }
-
-    /// How long an attempt to connect may take. Default: 5 s.
-    ///
-    /// ```
-    /// # use corepoll::ConnectPool;
-    /// # use std::time::Duration;
-    /// let pool = ConnectPool::new("127.0.0.1:5432").connect_timeout(Duration::from_secs(1));
-    /// # drop(pool);
-    /// ```
-    pub fn connect_timeout(self, limit: Duration) -> ConnectPool {
-        self.shared.settings.connect_timeout.set(limit);
-        self
-    }
-
-    /// How long a connection may be idle before it is closed, but for the last
-    /// [`ConnectPool::min_idle`]. [`Duration::MAX`] is for ever. Default: 60 s.
-    ///
-    /// ```
-    /// # use corepoll::ConnectPool;
-    /// # use std::time::Duration;
-    /// let pool = ConnectPool::new("127.0.0.1:5432").idle_timeout(Duration::MAX);
-    /// # drop(pool);
-    /// ```
-    pub fn idle_timeout(self, limit: Duration) -> ConnectPool {
-        self.shared.settings.idle_timeout.set(limit);
-        self
-    }
-
-    /// A connection, for a task. It goes back to the pool when it is dropped.
-    ///
+    /// # Cancel safety
     /// Cancel-safe: dropping the future leaves the queue, and what was on its way goes to the next
-    /// one.
+    /// user.
     ///
     /// ```
-    /// # use corepoll::{ConnectPool, net::TcpListener};
+    /// use corepoll::{ConnectPool, net::TcpListener, time};
+    /// use futures::{AsyncReadExt, AsyncWriteExt};
+    /// use std::{io, time::Duration};
+    ///
     /// # corepoll::block_on(async {
     /// let listener = TcpListener::bind("127.0.0.1:0").await?;
     /// let pool = ConnectPool::new(&listener.local_addr()?.to_string());
-    /// let connection = pool.get().await?;
-    /// connection.try_write(b"hello")?;
-    /// assert_eq!(&*listener.accept().await?.0.read_chunk().await?, b"hello");
-    /// # std::io::Result::Ok(())
+    /// // This peer never answers.
+    /// let late = time::timeout(Duration::from_millis(10), async {
+    ///     let mut upstream = pool.get().await?;
+    ///     upstream.write_all(b"ping").await?;
+    ///     let mut answer = [0; 4];
+    ///     upstream.read_exact(&mut answer).await?;
+    ///     upstream.release();
+    ///     io::Result::Ok(answer)
+    /// });
+    /// assert!(late.await.is_err());
+    /// // The connection was closed: a late answer reaches no one else.
+    /// assert_eq!((pool.idle(), pool.live()), (0, 0));
+    /// # io::Result::Ok(())
     /// # }).unwrap();
     /// ```
     ///
     /// # Errors
-    /// Connecting failed: see above. There is no poller on this thread, or another one than the
-    /// pool's.
+    /// Connecting failed: see [above](ConnectPool#when-the-peer-is-down). There is no poller on this
+    /// thread, or another one than the pool's.
     pub async fn get(&self) -> io::Result<Pooled> {
         Get::new(&self.shared).await
     }
 
-    /// A connection, for a handler of this poller: [`EvHandler::on_open`] when it has one, in the
-    /// end of this turn at the earliest, or [`EvHandler::on_connect_fail`] as
-    /// [`ConnectPool::get`] would fail. It is registered for
+    /// Gets a connection for a handler of this poller. [`EvHandler::on_open`] is called when there
+    /// is one, at the end of this turn at the earliest, or [`EvHandler::on_connect_fail`] where
+    /// [`ConnectPool::get`] would fail. The connection is registered for
     /// [`Interest::READABLE`](crate::Interest::READABLE).
     ///
-    /// The connection goes back to the pool after [`EvHandler::on_close`], if the handler has ended
-    /// it ([`CloseReason::Requested`](crate::CloseReason::Requested)), all its output has been
-    /// sent, and there is nothing left to read. One that is taken by
-    /// [`EvContext::take_stream`] leaves the pool.
+    /// [`EvContext::release`] gives it back. If it ends in any other way it is closed, with
+    /// [`Action::Close`](crate::Action::Close) too; if [`EvContext::take_stream`] takes it, it
+    /// leaves the pool.
     ///
     /// ```
-    /// use corepoll::{Action, ConnectPool, EvContext, EvHandler};
-    /// use std::io;
+    /// use corepoll::{Action, ConnectPool, EvContext, EvHandler, TimerId};
+    /// use std::{io, time::Duration};
     ///
-    /// struct Query;
+    /// struct Query {
+    ///     answer: Vec<u8>,
+    /// }
     ///
     /// impl EvHandler for Query {
     ///     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         cx.set_timer(Duration::from_secs(2));
     ///         cx.write(b"PING\r\n")?;
     ///         Ok(Action::Keep)
     ///     }
     ///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-    ///         let answer = cx.read()?;
-    ///         println!("{answer:?}");
-    ///         // Back to the pool.
+    ///         let part = cx.read()?;
+    ///         if part.is_empty() {
+    ///             return Ok(Action::Close);
+    ///         }
+    ///         self.answer.extend_from_slice(&part);
+    ///         if self.answer.ends_with(b"\r\n") {
+    ///             // The answer is whole: back to the pool. `on_close` comes next.
+    ///             cx.release()?;
+    ///         }
+    ///         Ok(Action::Keep)
+    ///     }
+    ///     fn on_timeout(&mut self, _: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+    ///         // In the middle of an answer: closed, and of no harm to others.
     ///         Ok(Action::Close)
     ///     }
     ///     fn on_connect_fail(&mut self, error: io::Error) {
@@ -244,7 +240,7 @@ impl ConnectPool {
     ///         if cx.read()?.is_empty() {
     ///             return Ok(Action::Close);
     ///         }
-    ///         self.backends.get_with(cx, Query);
+    ///         self.backends.get_with(cx, Query { answer: Vec::new() });
     ///         Ok(Action::Keep)
     ///     }
     /// }
@@ -253,14 +249,14 @@ impl ConnectPool {
         self.shared.get_with(cx, Box::new(handler));
     }
 
-    /// How many connections are idle.
+    /// Returns how many connections are idle.
     ///
     /// ```
     /// # use corepoll::{ConnectPool, net::TcpListener};
     /// # corepoll::block_on(async {
     /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
     /// let pool = ConnectPool::new(&listener.local_addr()?.to_string());
-    /// drop(pool.get().await?);
+    /// pool.get().await?.release();
     /// assert_eq!(pool.idle(), 1);
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
@@ -269,7 +265,7 @@ impl ConnectPool {
         self.shared.idle()
     }
 
-    /// How many connections there are: idle, in use, and on their way.
+    /// Returns how many connections there are: idle, in use, and on their way.
     ///
     /// ```
     /// # use corepoll::{ConnectPool, net::TcpListener};
@@ -286,18 +282,19 @@ impl ConnectPool {
         self.shared.live()
     }
 
-    /// How many tasks and handlers wait for a connection.
+    /// Returns how many tasks and handlers wait for a connection.
     ///
     /// ```
     /// # use corepoll::{ConnectPool, net::TcpListener};
     /// # corepoll::block_on(async {
     /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
-    /// let pool = ConnectPool::new(&listener.local_addr()?.to_string()).max_live(1);
+    /// let addr = listener.local_addr()?.to_string();
+    /// let pool = ConnectPool::builder(&addr).max_live(1).build();
     /// let only = pool.get().await?;
     /// let mut next = Box::pin(pool.get());
     /// assert!(futures::poll!(&mut next).is_pending());
     /// assert_eq!(pool.waiting(), 1);
-    /// drop(only);
+    /// only.release();
     /// next.await?;
     /// # std::io::Result::Ok(())
     /// # }).unwrap();

@@ -9,110 +9,112 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+use crate::base::token::Token;
 use crate::net::tcp_stream::TcpStream;
 
 use super::shared::Shared;
 
-/// A connection of a [`ConnectPool`](crate::ConnectPool), lent to a task. It is a [`TcpStream`] in
-/// all it does.
+/// A connection of a [`ConnectPool`](crate::ConnectPool), lent to a task. It derefs to
+/// [`TcpStream`].
 ///
-/// Dropping it gives it back. One that has failed or ended, that has been shut down, or on which
-/// something is left to read, is closed instead. Whether the conversation on it has come to an
-/// end nobody but its user can know: if it hasn't, as when a task is cancelled in the middle of an
-/// answer, [`Pooled::discard`] closes it.
+/// [`Pooled::release`] gives it back, and nothing else does. Dropping it closes the connection: only
+/// its user knows whether an answer is still outstanding, and a task that is cancelled, times out or
+/// panics can't say so any more.
 ///
 /// ```
 /// # use corepoll::{ConnectPool, Pooled, net::TcpListener};
 /// # use futures::AsyncWriteExt;
 /// # corepoll::block_on(async {
 /// async fn greet(mut connection: Pooled) -> std::io::Result<()> {
-///     connection.write_all(b"hello").await
+///     connection.write_all(b"hello").await?;
+///     connection.release();
+///     Ok(())
 /// }
 ///
 /// let listener = TcpListener::bind("127.0.0.1:0").await?;
 /// let pool = ConnectPool::new(&listener.local_addr()?.to_string());
 /// greet(pool.get().await?).await?;
 /// // It is back.
-/// assert_eq!(pool.idle(), 1);
+/// assert_eq!((pool.idle(), pool.live()), (1, 1));
+/// // Dropped, it is gone.
+/// drop(pool.get().await?);
+/// assert_eq!((pool.idle(), pool.live()), (0, 0));
 /// # std::io::Result::Ok(())
 /// # }).unwrap();
 /// ```
+#[must_use = "dropping it closes the connection; `release` gives it back"]
 pub struct Pooled {
-    /// None after its drop.
+    /// None once it has been released or dropped.
     stream: Option<TcpStream>,
     pool: Rc<Shared>,
-    /// An error or an end has been seen, or it is to be thrown away.
-    is_broken: bool,
+    /// The name of the stream that was lent: another one may be put in its place through `DerefMut`.
+    lent: Token,
 }
 
 impl Pooled {
     pub(super) fn new(stream: TcpStream, pool: Rc<Shared>) -> Pooled {
-        Pooled { stream: Some(stream), pool, is_broken: false }
+        let lent = stream.registered().token();
+        Pooled { stream: Some(stream), pool, lent }
     }
 
-    /// Closes the connection instead of giving it back.
+    /// Gives the connection back to its pool, for the next user. Call it when the whole answer has
+    /// been read, and nothing of the question is left to be written.
+    ///
+    /// The pool looks at it: a connection that has ended or failed, that has been shut down, that has
+    /// missed one of its [`Deadlines`](crate::Deadlines), or on which bytes wait to be read, is closed
+    /// instead. Deadlines end here; other options that were set stay as they are.
     ///
     /// ```
-    /// use corepoll::{ConnectPool, time};
+    /// use corepoll::{ConnectPool, net::TcpListener};
     /// use futures::{AsyncReadExt, AsyncWriteExt};
-    /// use std::io;
-    /// use std::time::Duration;
     ///
-    /// async fn ask(pool: &ConnectPool) -> io::Result<[u8; 4]> {
-    ///     let mut stream = pool.get().await?;
-    ///     stream.write_all(b"ping").await?;
-    ///     let mut answer = [0; 4];
-    ///     match time::timeout(Duration::from_secs(1), stream.read_exact(&mut answer)).await {
-    ///         Ok(read) => read.map(|()| answer),
-    ///         Err(late) => {
-    ///             // The answer would come to whoever is next.
-    ///             stream.discard();
-    ///             Err(late.into())
-    ///         }
-    ///     }
-    /// }
-    /// # drop(ask);
+    /// # corepoll::block_on(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let pool = ConnectPool::new(&listener.local_addr()?.to_string());
+    /// let mut upstream = pool.get().await?;
+    /// let (mut server, _) = listener.accept().await?;
+    /// server.write_all(b"pong, and more").await?;
+    /// upstream.read_exact(&mut [0; 4]).await?;
+    /// // There is something left to read: the next user must not get that.
+    /// upstream.release();
+    /// assert_eq!((pool.idle(), pool.live()), (0, 0));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
     /// ```
-    pub fn discard(mut self) {
-        self.is_broken = true;
+    pub fn release(mut self) {
+        if let Some(stream) = self.stream.take() {
+            let is_the_same = stream.registered().token() == self.lent;
+            self.pool.take_back(stream, is_the_same);
+        }
     }
 
-    fn parts(self: Pin<&mut Self>) -> (Pin<&mut TcpStream>, &mut bool) {
-        let this = self.get_mut();
-        let stream = this.stream.as_mut().expect("only its drop takes the stream");
-        (Pin::new(stream), &mut this.is_broken)
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
+        Pin::new(&mut **self.get_mut())
     }
 }
+
+/// Only what consumes a `Pooled` takes its stream.
+const TAKEN: &str = "a connection that was released is not used any more";
 
 impl Deref for Pooled {
     type Target = TcpStream;
 
     fn deref(&self) -> &TcpStream {
-        self.stream.as_ref().expect("only its drop takes the stream")
+        self.stream.as_ref().expect(TAKEN)
     }
 }
 
 impl DerefMut for Pooled {
     fn deref_mut(&mut self) -> &mut TcpStream {
-        self.stream.as_mut().expect("only its drop takes the stream")
+        self.stream.as_mut().expect(TAKEN)
     }
 }
 
 impl Drop for Pooled {
     fn drop(&mut self) {
         if let Some(stream) = self.stream.take() {
-            self.pool.take_back(stream, self.is_broken);
+            self.pool.close(stream);
         }
-    }
-}
-
-/// What a read or write of `asked` bytes came to: an error or an end breaks the connection.
-fn note(broken: &mut bool, asked: usize, done: &Poll<io::Result<usize>>) {
-    if let Poll::Ready(result) = done {
-        *broken |= match result {
-            Ok(count) => *count == 0 && asked > 0,
-            Err(_) => true,
-        };
     }
 }
 
@@ -122,10 +124,7 @@ impl AsyncRead for Pooled {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let (stream, broken) = self.parts();
-        let done = stream.poll_read(cx, buf);
-        note(broken, buf.len(), &done);
-        done
+        self.stream().poll_read(cx, buf)
     }
 
     fn poll_read_vectored(
@@ -133,11 +132,7 @@ impl AsyncRead for Pooled {
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        let (stream, broken) = self.parts();
-        let asked = bufs.iter().map(|buf| buf.len()).sum();
-        let done = stream.poll_read_vectored(cx, bufs);
-        note(broken, asked, &done);
-        done
+        self.stream().poll_read_vectored(cx, bufs)
     }
 }
 
@@ -147,10 +142,7 @@ impl AsyncWrite for Pooled {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let (stream, broken) = self.parts();
-        let done = stream.poll_write(cx, buf);
-        note(broken, buf.len(), &done);
-        done
+        self.stream().poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -158,22 +150,16 @@ impl AsyncWrite for Pooled {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let (stream, broken) = self.parts();
-        let asked = bufs.iter().map(|buf| buf.len()).sum();
-        let done = stream.poll_write_vectored(cx, bufs);
-        note(broken, asked, &done);
-        done
+        self.stream().poll_write_vectored(cx, bufs)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.parts().0.poll_flush(cx)
+        self.stream().poll_flush(cx)
     }
 
     /// Shuts the write direction down: the connection doesn't go back to the pool.
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let (stream, broken) = self.parts();
-        *broken = true;
-        stream.poll_close(cx)
+        self.stream().poll_close(cx)
     }
 }
 

@@ -21,6 +21,15 @@ struct Entry<T> {
     waits: bool,
 }
 
+/// Behind which others a newcomer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// Behind all of them: at the end of the line.
+    All,
+    /// Behind none: it has waited its time already.
+    None,
+}
+
 impl<T> Queue<T> {
     pub(super) fn new() -> Queue<T> {
         Queue { entries: Slab::new(), first: None, last: None, waiting: 0 }
@@ -31,16 +40,21 @@ impl<T> Queue<T> {
         self.waiting
     }
 
-    /// Joins the line at its end.
-    pub(super) fn push(&mut self, value: T) -> Token {
-        let previous = self.last;
-        let token =
-            self.entries.insert_with(|_| Entry { value, previous, next: None, waits: true });
+    /// Joins the line.
+    pub(super) fn push(&mut self, value: T, behind: Behind) -> Token {
+        let (previous, next) = match behind {
+            Behind::All => (self.last, None),
+            Behind::None => (None, self.first),
+        };
+        let token = self.entries.insert_with(|_| Entry { value, previous, next, waits: true });
         match previous.and_then(|previous| self.entries.get_mut(previous)) {
             Some(previous) => previous.next = Some(token),
             None => self.first = Some(token),
         }
-        self.last = Some(token);
+        match next.and_then(|next| self.entries.get_mut(next)) {
+            Some(next) => next.previous = Some(token),
+            None => self.last = Some(token),
+        }
         self.waiting += 1;
         token
     }
@@ -82,22 +96,26 @@ impl<T> Queue<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Queue, Token};
+    use super::{Behind, Queue, Token};
     use proptest::prelude::*;
     use std::collections::VecDeque;
 
     proptest! {
         /// Held against a deque.
         #[test]
-        fn agrees_with_a_deque(steps in prop::collection::vec((0u8..3, any::<u16>()), 1..200)) {
+        fn agrees_with_a_deque(steps in prop::collection::vec((0u8..4, any::<u16>()), 1..200)) {
             let mut queue = Queue::new();
             let mut model: VecDeque<(Token, u16)> = VecDeque::new();
             let mut called: Vec<(Token, u16)> = Vec::new();
             for (step, pick) in steps {
                 match step {
                     0 => {
-                        let token = queue.push(pick);
+                        let token = queue.push(pick, Behind::All);
                         model.push_back((token, pick));
+                    }
+                    3 => {
+                        let token = queue.push(pick, Behind::None);
+                        model.push_front((token, pick));
                     }
                     1 => {
                         let first = model.pop_front();

@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
 use crate::base::token::Token;
 use crate::net::connector::target;
@@ -18,21 +17,14 @@ use crate::poller::context::EvContext;
 use crate::poller::handler::EvHandler;
 use crate::poller::local::{Expiry, Local};
 use crate::poller::timing::OnTimer;
-use crate::sys::{clock, stream};
+use crate::sys::clock;
 use crate::task::{call_quietly, drop_quietly};
 
 use super::backoff::Backoff;
+use super::builder::Settings;
 use super::leased::Leased;
-use super::queue::Queue;
-
-/// What the builder functions set.
-pub(super) struct Settings {
-    pub(super) min_idle: Cell<usize>,
-    pub(super) max_live: Cell<usize>,
-    pub(super) grow_by: Cell<usize>,
-    pub(super) connect_timeout: Cell<Duration>,
-    pub(super) idle_timeout: Cell<Duration>,
-}
+use super::queue::{Behind, Queue};
+use super::returns::is_quiet;
 
 /// Who waits, or has waited.
 enum Waiter {
@@ -41,7 +33,14 @@ enum Waiter {
     /// A handler.
     Handler(Box<dyn EvHandler>),
     /// A task that has been called and has not come yet.
-    Served(io::Result<TcpStream>),
+    Served(io::Result<Given>),
+}
+
+/// A connection on its way to the next user.
+pub(super) struct Given {
+    pub(super) stream: TcpStream,
+    /// Others have used it before: what comes on it unasked may have been meant for them.
+    pub(super) is_used: bool,
 }
 
 /// A connection that nobody uses.
@@ -75,17 +74,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(addr: &str) -> Shared {
-        let settings = Settings {
-            min_idle: Cell::new(0),
-            max_live: Cell::new(1024),
-            grow_by: Cell::new(1),
-            connect_timeout: Cell::new(Duration::from_secs(5)),
-            idle_timeout: Cell::new(Duration::from_secs(60)),
-        };
+    pub(super) fn new(name: Box<str>, settings: Settings) -> Shared {
         Shared {
-            name: addr.into(),
-            is_address: target(addr, None, None).is_ok(),
+            is_address: target(&name, None, None).is_ok(),
+            name,
             settings,
             handles: Cell::new(0),
             home: RefCell::new(None),
@@ -177,7 +169,7 @@ impl Shared {
     }
 
     pub(super) fn target(&self) -> io::Result<Target> {
-        target(&self.name, Some(self.settings.connect_timeout.get()), None)
+        target(&self.name, Some(self.settings.connect_timeout), None)
     }
 
     // ---- acquiring ----
@@ -186,6 +178,7 @@ impl Shared {
     pub(super) fn take_or_wait(
         self: &Rc<Self>,
         waker: &Waker,
+        behind: Behind,
     ) -> io::Result<Result<TcpStream, Token>> {
         self.enter()?;
         if let Some(stream) = self.take_idle() {
@@ -194,13 +187,17 @@ impl Shared {
         }
         self.check()?;
         let waiter = Waiter::Task(waker.clone());
-        let place = self.waiters.borrow_mut().push(waiter);
+        let place = self.waiters.borrow_mut().push(waiter, behind);
         self.grow();
         Ok(Err(place))
     }
 
-    /// What a task has waited for, once it is there.
-    pub(super) fn poll_served(&self, place: Token, waker: &Waker) -> Poll<io::Result<TcpStream>> {
+    /// What a task has waited for, once it is there. None: it was there, and is of no use any more.
+    pub(super) fn poll_served(
+        &self,
+        place: Token,
+        waker: &Waker,
+    ) -> Poll<io::Result<Option<TcpStream>>> {
         // Cloning and dropping wakers is foreign code.
         let mut waiter = Waiter::Task(waker.clone());
         let mut waiters = self.waiters.borrow_mut();
@@ -214,7 +211,15 @@ impl Shared {
         drop(waiters);
         drop_quietly(waiter);
         match served {
-            Some(Waiter::Served(result)) => Poll::Ready(result),
+            Some(Waiter::Served(Ok(Given { stream, is_used }))) => {
+                // The task may have taken its time.
+                if !is_used || is_quiet(&stream) {
+                    return Poll::Ready(Ok(Some(stream)));
+                }
+                self.throw_away(stream);
+                Poll::Ready(Ok(None))
+            }
+            Some(Waiter::Served(Err(error))) => Poll::Ready(Err(error)),
             _ => unreachable!("a place belongs to one task, until it has been served"),
         }
     }
@@ -223,7 +228,7 @@ impl Shared {
     pub(super) fn leave(self: &Rc<Self>, place: Token) {
         let left = self.waiters.borrow_mut().remove(place);
         match left {
-            Some(Waiter::Served(Ok(stream))) => self.take_back(stream, false),
+            Some(Waiter::Served(Ok(given))) => self.take_back(given.stream, true),
             left => drop_quietly(left),
         }
     }
@@ -239,7 +244,8 @@ impl Shared {
             cx.local.refuse(handler, error);
         } else {
             cx.local.hold_up_shutdown();
-            self.waiters.borrow_mut().push(Waiter::Handler(handler));
+            let waiter = Waiter::Handler(handler);
+            self.waiters.borrow_mut().push(waiter, Behind::All);
         }
         self.grow();
     }
@@ -249,7 +255,7 @@ impl Shared {
         local.handle.join();
         stream.registered().count();
         let leased = Box::new(Leased::new(handler, self.clone()));
-        if let Err((error, leased)) = stream.into_registered().into_connection(leased) {
+        if let Err((error, leased)) = stream.into_registered().into_pooled_connection(leased) {
             local.refuse(leased, error);
         }
     }
@@ -265,48 +271,26 @@ impl Shared {
         }
     }
 
-    // ---- giving back ----
-
-    /// A connection is not used any more.
-    pub(super) fn take_back(self: &Rc<Self>, stream: TcpStream, is_broken: bool) {
-        let is_ours = self
-            .home()
-            .is_some_and(|home| !home.is_gone() && Rc::ptr_eq(&home, stream.registered().local()));
-        if is_ours && !is_broken && is_quiet(&stream) && is_writable(&stream) {
-            self.offer(stream);
-        } else {
-            drop_quietly(stream);
-            self.lost();
-        }
-    }
-
-    /// A connection that was in use is gone.
-    pub(super) fn lost(self: &Rc<Self>) {
-        self.live.set(self.live.get() - 1);
-        self.grow();
-    }
+    // ---- giving away ----
 
     /// A good connection goes to the first who waits, or is idle.
-    pub(super) fn offer(self: &Rc<Self>, stream: TcpStream) {
+    pub(super) fn offer(self: &Rc<Self>, given: Given) {
         if self.name.starts_with("unix:") {
             // A read ends where a descriptor was sent along, whatever comes behind it.
-            stream.registered().distrust_short_reads();
+            given.stream.registered().distrust_short_reads();
         }
-        let Some(stream) = self.serve(Ok(stream)) else { return };
-        let (Ok(stream), Some(home)) = (stream, self.home()) else { return };
+        let Some(given) = self.serve(Ok(given)) else { return };
+        let (Ok(Given { stream, .. }), Some(home)) = (given, self.home()) else { return };
         if self.handles.get() == 0 {
             return self.throw_away(stream);
         }
         let since = clock::now();
         self.idle.borrow_mut().push_back(Idle { stream, since });
-        self.arm(&home, clock::after(since, self.settings.idle_timeout.get()));
+        self.arm(&home, clock::after(since, self.settings.idle_timeout));
     }
 
     /// Gives `result` to the first who waits; it comes back if there is nobody.
-    pub(super) fn serve(
-        self: &Rc<Self>,
-        result: io::Result<TcpStream>,
-    ) -> Option<io::Result<TcpStream>> {
+    pub(super) fn serve(self: &Rc<Self>, result: io::Result<Given>) -> Option<io::Result<Given>> {
         let mut waiters = self.waiters.borrow_mut();
         let Some(place) = waiters.call_first() else { return Some(result) };
         if let Some(waiter @ Waiter::Task(_)) = waiters.get_mut(place) {
@@ -321,9 +305,9 @@ impl Shared {
         drop(waiters);
         if let (Some(Waiter::Handler(handler)), Some(home)) = (waiter, self.home()) {
             match result {
-                Ok(stream) => {
+                Ok(given) => {
                     home.let_shutdown_go(true);
-                    self.open(&home, stream, handler);
+                    self.open(&home, given.stream, handler);
                 }
                 Err(error) => {
                     home.let_shutdown_go(false);
@@ -354,10 +338,10 @@ impl Shared {
 
     /// Closes what has been idle for too long.
     fn expire(self: &Rc<Self>, home: &Local) {
-        let limit = self.settings.idle_timeout.get();
+        let limit = self.settings.idle_timeout;
         loop {
             let mut idle = self.idle.borrow_mut();
-            if idle.len() <= self.settings.min_idle.get() {
+            if idle.len() <= self.settings.min_idle {
                 return;
             }
             let Some(end) = idle.front().map(|first| clock::after(first.since, limit)) else {
@@ -384,15 +368,4 @@ impl OnTimer for Shared {
             self.grow();
         }
     }
-}
-
-/// Whether nothing has come on a connection: no byte, no end, no error.
-fn is_quiet(stream: &TcpStream) -> bool {
-    let seen = stream::peek(stream.registered().fd(), &mut [0]);
-    matches!(seen, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
-
-/// Whether the write direction is open: sending nothing is an error if it isn't.
-fn is_writable(stream: &TcpStream) -> bool {
-    stream::send(stream.registered().fd(), &[]).is_ok()
 }
