@@ -40,6 +40,14 @@ pub(crate) fn during(doing: impl fmt::Display, error: io::Error) -> io::Error {
     described(format!("{doing}: {error}"), error)
 }
 
+/// Returns the kernel's number of `error`, or of what it describes; `None` if there is none.
+pub(crate) fn errno(error: &io::Error) -> Option<i32> {
+    error.raw_os_error().or_else(|| {
+        let described = error.source()?.downcast_ref::<io::Error>()?;
+        described.raw_os_error()
+    })
+}
+
 /// Returns the same error once more, for a second receiver: kind, text, and the errno where it was.
 pub(crate) fn copy(error: &io::Error) -> io::Error {
     if let Some(code) = error.raw_os_error() {

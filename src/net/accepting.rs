@@ -11,33 +11,49 @@ use std::time::Duration;
 use futures_core::Stream;
 use socket2::SockAddr;
 
+use crate::base::error::errno;
 use crate::parts::readiness::Direction;
 use crate::poller::starved::Starved;
 use crate::sys::socket;
 use crate::time;
 
-use super::accept::{Failure, LONGEST_PAUSE, SHORTEST_PAUSE, failure};
+use super::on_error::OnError;
+use super::patience::{Next, Patience, is_no_listener};
 use super::socket::Socket;
 use super::tcp_stream::TcpStream;
 
 impl Socket {
-    /// Waits for the next connection of a listening socket.
-    pub(super) async fn accept(&self) -> io::Result<(OwnedFd, SockAddr)> {
-        let mut pause = SHORTEST_PAUSE;
+    /// Waits for the next connection of a listening socket that `make` can make a stream of.
+    ///
+    /// An error of accept(2), or one of registering the stream, doesn't end the wait: accepting goes on
+    /// as [`Patience`] says, and `on_error` is told.
+    pub(super) async fn accept<S>(
+        &self,
+        on_error: &OnError,
+        mut make: impl FnMut(OwnedFd, &SockAddr) -> io::Result<S>,
+    ) -> io::Result<S> {
+        let mut patience = Patience::default();
         loop {
             self.registered.local().allowance.proceed().await;
-            let error = match self.registered.try_io(Direction::Read, socket::accept) {
-                Ok(accepted) => return Ok(accepted),
+            let accepted = self.registered.try_io(Direction::Read, socket::accept);
+            let error = match accepted.and_then(|(fd, peer)| make(fd, &peer)) {
+                Ok(made) => return Ok(made),
                 Err(error) => error,
             };
-            match failure(&error) {
-                Failure::Nothing => self.readable().await?,
-                Failure::OfOne => {}
-                Failure::Exhausted => {
-                    self.wait_for_descriptors(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                Failure::OfListener => return Err(error),
+            let next = patience.fail(&error);
+            if next == Next::Event {
+                self.readable().await?;
+                continue;
+            }
+            // Without a number it isn't the kernel's: as when the poller has ended.
+            if is_no_listener(&error) || errno(&error).is_none() {
+                return Err(error);
+            }
+            on_error.tell(error);
+            match next {
+                Next::Event | Next::Connection => {}
+                Next::Pause(time) => time::sleep(time).await,
+                Next::PauseOrClose(time) => self.wait_for_descriptors(time).await,
             }
         }
     }

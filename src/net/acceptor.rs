@@ -1,32 +1,17 @@
 //! Listening, with a handler for each connection.
 
 use std::io;
-use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::SockAddr;
-
-use crate::base::interest::Interest;
-use crate::poller::connection::bits;
-use crate::poller::context::EvContext;
-use crate::poller::handler::EvHandler;
-use crate::poller::local::Local;
 use crate::reactor::ReactorHandle;
-use crate::sys::socket_file::{self, SocketFile};
-use crate::sys::{socket, steering};
-use crate::task::drop_quietly;
+use crate::sys::socket;
 
-use super::accept::{Deliver, Listener};
-use super::addr::with_address;
-use super::endpoint::Endpoint;
 use super::listen_options::BACKLOG;
-use super::listening::Listening;
-use super::spread::{Balance, Spread};
+use super::on_error::OnError;
+use super::spread::Balance;
 
-/// Listens, and gives each connection a handler.
+/// Listens, and gives each connection a handler ([`Acceptor::listen`]) or a task
+/// ([`Acceptor::serve`]).
 ///
 /// ```
 /// use corepoll::{Acceptor, Action, Balance, EvContext, EvHandler, Reactor};
@@ -57,18 +42,24 @@ use super::spread::{Balance, Spread};
 #[derive(Debug, Clone)]
 #[must_use = "an acceptor does nothing until `listen` is called"]
 pub struct Acceptor {
-    address: String,
-    listen: socket::Listen,
+    pub(super) address: String,
+    pub(super) listen: socket::Listen,
     /// A connection goes to the listener of the processor that it came in on.
-    steer_by_cpu: bool,
-    balance: Balance,
+    pub(super) steer_by_cpu: bool,
+    pub(super) balance: Balance,
     /// None: the reactor that listens.
-    target: Option<ReactorHandle>,
+    pub(super) target: Option<ReactorHandle>,
+    /// What hears of errors.
+    pub(super) on_error: OnError,
 }
 
 impl Acceptor {
     /// Will listen at `addr`: `"0.0.0.0:80"`, `"[::]:80"`, `":80"` (every address of this
     /// machine, IPv4 and IPv6), `"unix:/path"`, `"unix:@abstract"`. Port 0 lets the kernel choose.
+    ///
+    /// `":80"` and `"[::]:80"` are one socket for both families, whatever net.ipv6.bindv6only says
+    /// (ipv6(7)); if the port of one family is taken, listening fails with `AddrInUse`. On a host
+    /// without IPv6 `":80"` is `"0.0.0.0:80"`.
     ///
     /// At a path, the file of a Unix socket on which nobody listens any more is replaced; any
     /// other file, a symbolic link too, is an error and left alone. The file is removed when the
@@ -97,6 +88,7 @@ impl Acceptor {
             steer_by_cpu: false,
             balance: Balance::default(),
             target: None,
+            on_error: OnError::default(),
         }
     }
 
@@ -202,7 +194,9 @@ impl Acceptor {
         self
     }
 
-    /// Gives the connections to the pollers of another reactor. Default: the one that listens.
+    /// Gives the connections to the pollers of another reactor. Default: the one that listens. When
+    /// the other one has ended, each connection is closed, and that is told to
+    /// [`Acceptor::on_error`].
     ///
     /// ```
     /// # use corepoll::{Acceptor, Reactor};
@@ -219,147 +213,20 @@ impl Acceptor {
         self.target = Some(reactor.clone());
         self
     }
-
-    /// Listens from now on; each connection gets the handler that `factory` makes on the poller
-    /// that it goes to, registered for [`Interest::READABLE`]. A panic in `factory` costs that
-    /// connection. May be called from any thread, and before the reactor is started.
+    /// Calls `hear` with each error: of accepting, of giving a connection to its handler or task, of
+    /// tasks of [`Acceptor::try_serve`], and with the one that ends a listener, if one does. It is
+    /// called on the pollers' threads, and should not block. Default: errors of accepting are only
+    /// counted, in [`PollerStats::accept_errors`](crate::PollerStats).
+    ///
+    /// No error of accept(2) ends a listener: see [`Listening`](crate::Listening).
     ///
     /// ```
-    /// # use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
-    /// # fn main() -> std::io::Result<()> {
-    /// struct Drain;
-    ///
-    /// impl EvHandler for Drain {
-    ///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> std::io::Result<Action> {
-    ///         Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
-    ///     }
-    /// }
-    ///
-    /// let reactor = Reactor::builder().pollers(1).build()?;
-    /// let listening = Acceptor::new("127.0.0.1:0").listen(&reactor.handle(), || Drain)?;
-    /// std::net::TcpStream::connect(listening.local_addr()?)?;
-    /// # Ok(())
-    /// # }
+    /// # use corepoll::Acceptor;
+    /// let acceptor = Acceptor::new("0.0.0.0:8080").on_error(|error| eprintln!("{error}"));
+    /// # drop(acceptor);
     /// ```
-    ///
-    /// # Errors
-    /// The address is malformed or cannot be listened at, [`Acceptor::steer_by_cpu`] has nothing to
-    /// choose from, or the reactor has ended.
-    pub fn listen<H: EvHandler>(
-        self,
-        on: &ReactorHandle,
-        factory: impl Fn() -> H + Send + Sync + 'static,
-    ) -> io::Result<Listening> {
-        let target = self.target.clone().unwrap_or_else(|| on.clone());
-        let spread = Spread::new(target, self.balance);
-        let factory = Arc::new(factory);
-        self.listen_with(on, move || ToHandler { spread: spread.clone(), factory: factory.clone() })
-    }
-
-    /// Listens on the pollers that should, each with a `Deliver` that `make` makes.
-    pub(super) fn listen_with<D: Deliver + Send>(
-        self,
-        on: &ReactorHandle,
-        make: impl Fn() -> D,
-    ) -> io::Result<Listening> {
-        let mut endpoint = Endpoint::parse(&self.address)?;
-        let count = match (&endpoint, self.listen.reuse_port) {
-            (Endpoint::Ip(_), true) => on.pollers().len(),
-            _ => 1,
-        };
-        if self.steer_by_cpu && !self.listen.reuse_port {
-            let message = "steer_by_cpu chooses among the listeners that reuse_port(true) makes";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
-        let mut sockets = Vec::with_capacity(count);
-        for _ in 0..count {
-            let (fd, file, bound) = self.bind(&endpoint)?;
-            // The others listen at the port that the kernel chose for the first.
-            endpoint = bound;
-            sockets.push((fd, file));
-        }
-        if self.steer_by_cpu && count > 1 {
-            // The sockets are numbered in the order in which they began to listen.
-            steering::by_cpu(sockets[0].0.as_fd(), count).map_err(|error| self.describe(error))?;
-        }
-        let address = match endpoint {
-            Endpoint::Ip(address) => Some(address),
-            Endpoint::Unix(_) => None,
-        };
-        let mut listening = Listening::new(address);
-        for (poller, (fd, file)) in on.pollers().iter().zip(sockets) {
-            listening.add(poller, fd, Listener::new(make(), file))?;
-        }
-        Ok(listening)
-    }
-
-    /// A socket that listens, the file that it has made, and where it listens.
-    fn bind(&self, endpoint: &Endpoint) -> io::Result<(OwnedFd, Option<SocketFile>, Endpoint)> {
-        if let Some(path) = endpoint.path() {
-            let listened = socket_file::listen(path, &endpoint.to_sock_addr()?, &self.listen);
-            let (fd, file) = listened.map_err(|error| self.describe(error))?;
-            return Ok((fd, Some(file), endpoint.clone()));
-        }
-        let mut endpoint = endpoint.clone();
-        let mut listened = socket::listen(&endpoint.to_sock_addr()?, &self.listen);
-        if let (Endpoint::Ip(address), Err(_)) = (&endpoint, &listened)
-            && self.address.starts_with(':')
-        {
-            // A machine without IPv6.
-            endpoint = Endpoint::Ip((Ipv4Addr::UNSPECIFIED, address.port()).into());
-            listened = socket::listen(&endpoint.to_sock_addr()?, &self.listen);
-        }
-        let fd = listened.map_err(|error| self.describe(error))?;
-        if let Endpoint::Ip(address) = &mut endpoint {
-            *address = socket::local_addr(fd.as_fd())?;
-        }
-        Ok((fd, None, endpoint))
-    }
-
-    fn describe(&self, error: io::Error) -> io::Error {
-        with_address("listening on", &self.address, error)
-    }
-}
-
-/// Gives a connection a handler.
-struct ToHandler<F> {
-    spread: Spread,
-    factory: Arc<F>,
-}
-
-impl<H: EvHandler, F: Fn() -> H + Send + Sync + 'static> Deliver for ToHandler<F> {
-    fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, _: SockAddr) {
-        let here = &cx.local.handle;
-        let poller = self.spread.choose(here);
-        let factory = self.factory.clone();
-        if poller.is_same(here) {
-            return open(cx.local, fd, &*factory);
-        }
-        let opened = poller.run_on(move || {
-            if let Some(local) = Local::current() {
-                open(&local, fd, &*factory);
-            }
-        });
-        if opened.is_err() {
-            poller.leave();
-        }
-    }
-}
-
-/// Registers a connection, which is counted already, with a handler from `factory`.
-fn open<H: EvHandler>(local: &Local, fd: OwnedFd, factory: &impl Fn() -> H) {
-    let handler = match catch_unwind(AssertUnwindSafe(factory)) {
-        Ok(handler) => handler,
-        Err(panic) => {
-            drop_quietly(panic);
-            return local.handle.leave();
-        }
-    };
-    let facts = bits::SOCKET | bits::COUNTED;
-    if let Err((_, handler)) =
-        local.add_connection(fd, Interest::READABLE, Box::new(handler), facts)
-    {
-        local.handle.leave();
-        drop_quietly(handler);
+    pub fn on_error(mut self, hear: impl Fn(io::Error) + Send + Sync + 'static) -> Acceptor {
+        self.on_error = OnError::new(hear);
+        self
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::sys::socket;
 
 use super::addr::first_of;
+use super::on_error::OnError;
 
 /// How connections wait until they are accepted, when nobody says otherwise: as many as the kernel
 /// allows in its default setting.
@@ -31,6 +32,8 @@ pub(crate) const BACKLOG: u32 = 4096;
 #[must_use]
 pub struct ListenOptions {
     pub(crate) listen: socket::Listen,
+    /// What hears of errors of accepting.
+    pub(super) on_error: OnError,
 }
 
 impl Default for ListenOptions {
@@ -51,7 +54,7 @@ impl ListenOptions {
     /// # }).unwrap();
     /// ```
     pub fn new() -> ListenOptions {
-        ListenOptions { listen: socket::Listen::new(BACKLOG) }
+        ListenOptions { listen: socket::Listen::new(BACKLOG), on_error: OnError::default() }
     }
 
     /// SO_REUSEPORT: several sockets may listen at one address, and the kernel spreads
@@ -105,8 +108,8 @@ impl ListenOptions {
         self
     }
 
-    /// IPV6_V6ONLY: whether an IPv6 listener leaves IPv4 alone. The default is the system's. See
-    /// ipv6(7).
+    /// IPV6_V6ONLY: whether a listener at `[::]` leaves IPv4 alone. Default: it doesn't, whatever
+    /// net.ipv6.bindv6only says. See ipv6(7).
     ///
     /// ```
     /// # use corepoll::net::ListenOptions;
@@ -115,7 +118,7 @@ impl ListenOptions {
     /// # drop(options);
     /// ```
     pub fn only_v6(mut self, on: bool) -> ListenOptions {
-        self.listen.only_v6 = Some(on);
+        self.listen.only_v6 = on;
         self
     }
 
@@ -157,6 +160,24 @@ impl ListenOptions {
     /// ```
     pub fn defer_accept(mut self, limit: Duration) -> ListenOptions {
         self.listen.defer_accept = Some(limit);
+        self
+    }
+
+    /// Calls `hear` with each error of accepting, on the poller's thread. Such an error doesn't end
+    /// [`TcpListener::accept`](crate::net::TcpListener::accept), which goes on after a pause. Default:
+    /// errors are only counted, in [`PollerStats::accept_errors`](crate::PollerStats).
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().on_error(|error| eprintln!("{error}"));
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+    /// # drop(listener);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn on_error(mut self, hear: impl Fn(io::Error) + Send + Sync + 'static) -> ListenOptions {
+        self.on_error = OnError::new(hear);
         self
     }
 

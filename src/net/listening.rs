@@ -1,19 +1,26 @@
 //! An address that is listened at.
 
+use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use crate::base::interest::Interest;
-use crate::base::token::Token;
-use crate::poller::connection::bits;
-use crate::poller::handle::{PollerHandle, gone};
+use crate::poller::handle::PollerHandle;
 use crate::poller::local::Local;
 
-use super::accept::{Deliver, Listener};
+use super::accept::Deliver;
+use super::ends::{Ends, Waiting};
+use super::on_error::{Hook, OnError};
+use super::seat::{Bound, Seat};
 
 /// An address that is listened at. Dropping it keeps listening.
+///
+/// It listens until it is closed, or its reactor is shut down. No error of accept(2) ends it: such an
+/// error is counted in [`PollerStats::accept_errors`](crate::PollerStats), told to
+/// [`Listening::on_error`], and accepting goes on after a pause of 5 ms, which doubles up to 200 ms
+/// until a connection comes. Should the listener end all the same, as when other code shuts its
+/// socket down, [`Listening::closed`] tells why.
 ///
 /// ```
 /// use corepoll::{Reactor, net::TcpStream};
@@ -21,27 +28,51 @@ use super::accept::{Deliver, Listener};
 /// # fn main() -> std::io::Result<()> {
 /// let reactor = Reactor::builder().pollers(1).build()?;
 /// let listening = reactor.handle().serve("127.0.0.1:0", |_stream, _peer| async {})?;
+/// listening.on_error(|error| eprintln!("{error}"));
 /// reactor.run_until(async {
 ///     let addr = listening.local_addr()?;
 ///     TcpStream::connect(addr).await?;
-///     // No new connections from here on.
+///     // No new connections from here on; and when this is over, the address is free.
 ///     listening.close();
-///     std::io::Result::Ok(())
+///     listening.closed().await
 /// })?
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct Listening {
     /// None for a Unix socket.
     address: Option<SocketAddr>,
-    /// The listening sockets: where each is, and its token, once it has been registered.
-    listeners: Vec<(PollerHandle, Arc<OnceLock<Token>>)>,
+    /// The listening sockets.
+    seats: Vec<Arc<Seat>>,
+    /// Which of them have ended.
+    ends: Arc<Ends>,
+    /// What hears of errors.
+    hook: Arc<Hook>,
 }
 
 impl Listening {
-    /// Nothing is listened to yet.
-    pub(super) fn new(address: Option<SocketAddr>) -> Listening {
-        Listening { address, listeners: Vec::new() }
+    /// Gives sockets to their pollers, whose epoll instances watch them already.
+    ///
+    /// # Errors
+    /// A poller has ended. Nothing is listened to then.
+    pub(super) fn begin<D: Deliver + Send>(
+        address: Option<SocketAddr>,
+        sockets: Vec<Bound>,
+        pollers: &[PollerHandle],
+        hook: &Arc<Hook>,
+        delivers: Vec<D>,
+    ) -> io::Result<Listening> {
+        let ends = Arc::new(Ends::new(sockets.len()));
+        let mut listening = Listening { address, seats: Vec::new(), ends, hook: hook.clone() };
+        for ((bound, deliver), poller) in sockets.into_iter().zip(delivers).zip(pollers) {
+            let (ends, hook) = (listening.ends.clone(), hook.clone());
+            let (seat, sent) = Seat::send(bound, poller, ends, hook, deliver);
+            listening.seats.push(seat);
+            if let Err(error) = sent {
+                listening.close();
+                return Err(error);
+            }
+        }
+        Ok(listening)
     }
 
     /// Where it listens.
@@ -64,8 +95,36 @@ impl Listening {
         })
     }
 
+    /// Calls `hear` with each error from now on: of accepting, of giving a connection to its handler
+    /// or task, of tasks of [`Acceptor::try_serve`], and with the one that ends the listener, if one
+    /// does. What was set before is replaced. It is called on the pollers' threads, and should not
+    /// block.
+    ///
+    /// An error that comes before this call is not told; [`Acceptor::on_error`] misses none.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let listening = reactor.handle().serve("127.0.0.1:0", |_stream, _peer| async {})?;
+    /// listening.on_error(|error| eprintln!("{error}"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`Acceptor::on_error`]: crate::Acceptor::on_error
+    /// [`Acceptor::try_serve`]: crate::Acceptor::try_serve
+    pub fn on_error(&self, hear: impl Fn(io::Error) + Send + Sync + 'static) {
+        self.hook.set(OnError::new(hear));
+    }
+
     /// Stops listening. Connections that were accepted go on; those that still wait to be accepted
-    /// are reset by the kernel. May be called from any thread.
+    /// are reset by the kernel. May be called from any thread, and never blocks.
+    ///
+    /// On the thread of its poller the socket is closed when this returns, so that the address can
+    /// be listened at anew; from one of its own factories or services, at the end of the turn. Where
+    /// several pollers listen or another thread calls this, [`Listening::closed`] and
+    /// [`Listening::close_and_wait`] tell when all is closed.
     ///
     /// ```
     /// # use corepoll::Reactor;
@@ -82,37 +141,84 @@ impl Listening {
     /// # }
     /// ```
     pub fn close(&self) {
-        for (poller, token) in &self.listeners {
-            let token = token.clone();
-            // A poller that has ended listens to nothing.
-            let _ = poller.run_on(move || {
-                if let (Some(local), Some(token)) = (Local::current(), token.get()) {
-                    local.close_token(*token);
-                }
-            });
-        }
+        self.seats.iter().for_each(Seat::close);
     }
 
-    /// Gives a listening socket to a poller.
-    pub(super) fn add<D: Deliver + Send>(
-        &mut self,
-        poller: &PollerHandle,
-        fd: OwnedFd,
-        listener: Listener<D>,
-    ) -> io::Result<()> {
-        let token = Arc::new(OnceLock::new());
-        self.listeners.push((poller.clone(), token.clone()));
-        let register = move || {
-            let Some(local) = Local::current() else { return };
-            let facts = bits::SOCKET | bits::INTERNAL | bits::LISTENER;
-            // A shutdown that was asked for before this leaves nothing to listen for.
-            if !local.drain.is_requested()
-                && let Ok(added) =
-                    local.add_connection(fd, Interest::READABLE, Box::new(listener), facts)
-            {
-                let _ = token.set(added);
-            }
-        };
-        poller.run_on(register).map_err(|_| gone())
+    /// Stops listening, as [`Listening::close`] does, and blocks the thread until the last socket is
+    /// closed: then the address is free. It waits for pollers to hear of it, and so for callbacks
+    /// that are running there.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # use std::time::Duration;
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(2).build()?.start()?;
+    /// let listening = running.handle().serve("127.0.0.1:0", |_stream, _peer| async {})?;
+    /// listening.close_and_wait();
+    /// // Nothing else listens there.
+    /// let again = std::net::TcpListener::bind(listening.local_addr()?)?;
+    /// # drop(again);
+    /// # running.handle().shutdown(Duration::ZERO);
+    /// # running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// On a poller's thread, if not all sockets can be closed at once: a wait would stop that poller.
+    /// Await [`Listening::closed`] there.
+    pub fn close_and_wait(&self) {
+        self.close();
+        if self.ends.are_over() {
+            return;
+        }
+        assert!(
+            Local::current().is_none(),
+            "close_and_wait was called inside a poller, which would stand still: other pollers \
+             listen, too, or a callback of the listener itself is running. Call close and await \
+             closed instead"
+        );
+        self.ends.wait();
+    }
+
+    /// Waits until nothing listens any more. It doesn't ask for that: see [`Listening::close`]. May be
+    /// awaited on any thread, by several at a time, and any number of times.
+    ///
+    /// Cancel-safe: dropping it loses nothing.
+    ///
+    /// ```
+    /// # use corepoll::{Reactor, block_on};
+    /// # use std::time::Duration;
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(2).build()?.start()?;
+    /// let listening = running.handle().serve("127.0.0.1:0", |_stream, _peer| async {})?;
+    /// listening.close();
+    /// block_on(listening.closed())?;
+    /// # running.handle().shutdown(Duration::ZERO);
+    /// # running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A socket ended although nobody had asked for it: the first one's error. An end by
+    /// [`Listening::close`], or with the reactor, is `Ok`.
+    pub async fn closed(&self) -> io::Result<()> {
+        let mut waiting = Waiting::new(&self.ends);
+        poll_fn(|cx| waiting.poll(cx)).await;
+        match self.ends.failure() {
+            Some(error) => Err(self.hook.describe("listening on", error)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listening")
+            .field("address", &self.address)
+            .field("sockets", &self.seats.len())
+            .field("is_closed", &self.ends.are_over())
+            .finish_non_exhaustive()
     }
 }

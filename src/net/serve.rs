@@ -1,32 +1,114 @@
 //! One async service on every poller.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use socket2::SockAddr;
-
-use crate::poller::context::EvContext;
-use crate::poller::local::Local;
 use crate::reactor::{Reactor, ReactorHandle};
-use crate::task::{self, drop_quietly};
+use crate::sys::socket;
 
-use super::accept::Deliver;
 use super::acceptor::Acceptor;
-use super::addr::{ToSocketAddrs, sealed::Sealed};
+use super::addr::{ToSocketAddrs, all_of, sealed::Sealed};
 use super::listening::Listening;
-use super::spread::{Balance, Spread};
+use super::on_error::of_service;
 use super::tcp_stream::TcpStream;
+
+impl Acceptor {
+    /// Listens from now on, and spawns `service(stream, peer)` as a task for each connection, on the
+    /// poller that it goes to. What the task gives back is dropped: where it can fail, there is
+    /// [`Acceptor::try_serve`]. May be called from any thread, and before the reactor is started.
+    ///
+    /// ```
+    /// use corepoll::{Acceptor, Reactor};
+    /// use futures::AsyncWriteExt;
+    /// use std::io::Read;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let acceptor = Acceptor::new("127.0.0.1:0").backlog(16).nodelay(true);
+    /// let listening = acceptor.serve(&running.handle(), |mut stream, _peer| async move {
+    ///     let _ = stream.write_all(b"hello").await;
+    /// })?;
+    /// let mut greeting = String::new();
+    /// std::net::TcpStream::connect(listening.local_addr()?)?.read_to_string(&mut greeting)?;
+    /// assert_eq!(greeting, "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Acceptor::listen`]; and `InvalidInput` for a Unix socket, whose connections are no
+    /// `TcpStream`s.
+    pub fn serve<F, Fut>(self, on: &ReactorHandle, service: F) -> io::Result<Listening>
+    where
+        F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
+        Fut: Future + 'static,
+    {
+        let hook = self.hook();
+        self.spawn_each(on, &hook, service)
+    }
+
+    /// As [`Acceptor::serve`], with a service that can fail: each error that a task gives back is told
+    /// to [`Acceptor::on_error`] or [`Listening::on_error`]. The error there names the peer, has the
+    /// service's error as its `source()`, and is of the same kind, if that is an [`io::Error`].
+    ///
+    /// ```
+    /// use corepoll::{Acceptor, Reactor};
+    /// use std::{io, sync::mpsc};
+    ///
+    /// # fn main() -> io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let (sender, errors) = mpsc::channel();
+    /// let listening = Acceptor::new("127.0.0.1:0")
+    ///     .on_error(move |error| sender.send(error).unwrap())
+    ///     .try_serve(&running.handle(), |stream, _peer| async move {
+    ///         match &*stream.read_chunk().await? {
+    ///             b"hello" => Ok(()),
+    ///             _ => Err(io::Error::other("what an odd greeting")),
+    ///         }
+    ///     })?;
+    /// let mut client = std::net::TcpStream::connect(listening.local_addr()?)?;
+    /// io::Write::write_all(&mut client, b"hm")?;
+    /// let error = errors.recv().unwrap();
+    /// let expected = format!("serving {}: what an odd greeting", client.local_addr()?);
+    /// assert_eq!(error.to_string(), expected);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Acceptor::serve`].
+    pub fn try_serve<F, Fut, T, E>(self, on: &ReactorHandle, service: F) -> io::Result<Listening>
+    where
+        F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = Result<T, E>> + 'static,
+        T: 'static,
+        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        let hook = self.hook();
+        let told = hook.clone();
+        self.spawn_each(on, &hook, move |stream, peer| {
+            let (serving, told) = (service(stream, peer), told.clone());
+            async move {
+                if let Err(error) = serving.await {
+                    told.tell_as_it_is(of_service(peer, error));
+                }
+            }
+        })
+    }
+}
 
 impl ReactorHandle {
     /// Listens at `addr` on every poller, and spawns `service(stream, peer)` as a task for each
-    /// connection. What the task gives back is dropped.
+    /// connection. What the task gives back is dropped: where it can fail, there is
+    /// [`ReactorHandle::try_serve`].
     ///
     /// Each poller has a listener with SO_REUSEPORT, and a connection stays where the kernel
     /// brings it, unless another poller holds fewer: [`Balance::LeastLoaded`]. For other ways
-    /// there is [`Acceptor`], and [`TcpListener`](crate::net::TcpListener). May be called from any
-    /// thread, and before the reactor is started.
+    /// there is [`Acceptor::serve`], and [`TcpListener`](crate::net::TcpListener). May be called from
+    /// any thread, and before the reactor is started.
+    ///
+    /// [`Balance::LeastLoaded`]: crate::Balance::LeastLoaded
     ///
     /// ```
     /// use corepoll::Reactor;
@@ -53,18 +135,57 @@ impl ReactorHandle {
         F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
         Fut: Future + 'static,
     {
-        let mut failure = None;
+        self.at_the_first(addr, |acceptor| acceptor.serve(self, service.clone()))
+    }
+
+    /// As [`ReactorHandle::serve`], with a service that can fail: each error that a task gives back is
+    /// told to [`Listening::on_error`], as [`Acceptor::try_serve`] says.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let listening = reactor.handle().try_serve("127.0.0.1:0", |stream, _peer| async move {
+    ///     let (reader, mut writer) = (&stream, &stream);
+    ///     futures::io::copy(reader, &mut writer).await
+    /// })?;
+    /// listening.on_error(|error| eprintln!("{error}"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`ReactorHandle::serve`].
+    pub fn try_serve<F, Fut, T, E>(
+        &self,
+        addr: impl ToSocketAddrs,
+        service: F,
+    ) -> io::Result<Listening>
+    where
+        F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = Result<T, E>> + 'static,
+        T: 'static,
+        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        self.at_the_first(addr, |acceptor| acceptor.try_serve(self, service.clone()))
+    }
+
+    /// Listens at the first of the addresses where that works.
+    fn at_the_first(
+        &self,
+        addr: impl ToSocketAddrs,
+        listen: impl Fn(Acceptor) -> io::Result<Listening>,
+    ) -> io::Result<Listening> {
+        let mut failures = Vec::new();
         for address in Sealed::addresses(&addr)?.known()? {
-            let spread = Spread::new(self.clone(), Balance::LeastLoaded);
-            let acceptor = Acceptor::new(&address.to_string()).reuse_port(true);
-            let listening = acceptor
-                .listen_with(self, || ToTask { spread: spread.clone(), service: service.clone() });
-            match listening {
+            // Where the kernel has no SO_REUSEPORT, the first poller accepts for all.
+            let shares = socket::can_share(&address.into());
+            match listen(Acceptor::new(&address.to_string()).reuse_port(shares)) {
                 Ok(listening) => return Ok(listening),
-                Err(error) => failure = Some(error),
+                Err(error) => failures.push(error),
             }
         }
-        Err(failure.unwrap_or_else(|| io::ErrorKind::InvalidInput.into()))
+        Err(all_of(failures))
     }
 }
 
@@ -86,7 +207,7 @@ impl Reactor {
     /// ```
     ///
     /// # Errors
-    /// Theirs.
+    /// Returns the errors of [`ReactorHandle::serve`] and [`Reactor::run`].
     pub fn serve<F, Fut>(self, addr: impl ToSocketAddrs, service: F) -> io::Result<()>
     where
         F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
@@ -94,56 +215,5 @@ impl Reactor {
     {
         self.handle().serve(addr, service)?;
         self.run()
-    }
-}
-
-/// Gives a connection a task.
-struct ToTask<F> {
-    spread: Spread,
-    service: F,
-}
-
-impl<F, Fut> Deliver for ToTask<F>
-where
-    F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
-    Fut: Future + 'static,
-{
-    fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, peer: SockAddr) {
-        let here = &cx.local.handle;
-        let poller = self.spread.choose(here);
-        if poller.is_same(here) {
-            return begin(cx.local, fd, &peer, &self.service);
-        }
-        let service = match catch_unwind(AssertUnwindSafe(|| self.service.clone())) {
-            Ok(service) => service,
-            Err(panic) => {
-                drop_quietly(panic);
-                return poller.leave();
-            }
-        };
-        let begun = poller.run_on(move || {
-            if let Some(local) = Local::current() {
-                begin(&local, fd, &peer, &service);
-            }
-        });
-        if begun.is_err() {
-            poller.leave();
-        }
-    }
-}
-
-/// Spawns the task of a connection, which is counted already.
-fn begin<F, Fut>(local: &Local, fd: OwnedFd, peer: &SockAddr, service: &F)
-where
-    F: Fn(TcpStream, SocketAddr) -> Fut,
-    Fut: Future + 'static,
-{
-    let (Ok(stream), Some(peer)) = (TcpStream::from_fd(fd, "serve"), peer.as_socket()) else {
-        return local.handle.leave();
-    };
-    stream.registered().count();
-    match catch_unwind(AssertUnwindSafe(|| service(stream, peer))) {
-        Ok(future) => drop(task::spawn(future)),
-        Err(panic) => drop_quietly(panic),
     }
 }

@@ -1,5 +1,6 @@
 //! Which poller a new connection goes to. It stays there: work never moves.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -73,6 +74,14 @@ impl Spread {
                 return chosen.clone();
             }
         }
+    }
+
+    /// A connection that was to go to `poller` is closed instead: that has ended.
+    #[cold]
+    pub(super) fn lose(&self, poller: &PollerHandle) -> io::Error {
+        poller.leave();
+        let message = "the reactor that it was for has ended";
+        io::Error::new(io::ErrorKind::NotConnected, message)
     }
 
     fn is_ours(&self, here: &PollerHandle) -> bool {

@@ -9,6 +9,7 @@ use super::accepting::Incoming;
 use super::addr::ToSocketAddrs;
 use super::listen_options::ListenOptions;
 use super::lookup::resolve;
+use super::on_error::OnError;
 use super::socket::{Address, Socket};
 use super::tcp_stream::TcpStream;
 
@@ -34,6 +35,7 @@ use super::tcp_stream::TcpStream;
 /// ```
 pub struct TcpListener {
     socket: Socket,
+    on_error: OnError,
 }
 
 impl TcpListener {
@@ -77,7 +79,8 @@ impl TcpListener {
         options: ListenOptions,
     ) -> io::Result<TcpListener> {
         let fd = options.listen(&resolve(&addr).await?)?;
-        Ok(TcpListener { socket: Socket::new(fd, "TcpListener::bind")? })
+        let socket = Socket::new(fd, "TcpListener::bind")?;
+        Ok(TcpListener { socket, on_error: options.on_error })
     }
 
     /// Takes a listener of std's over, blocking or not.
@@ -95,7 +98,8 @@ impl TcpListener {
     /// # Errors
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-        Ok(TcpListener { socket: Socket::from_std(listener, "TcpListener::from_std")? })
+        let socket = Socket::from_std(listener, "TcpListener::from_std")?;
+        Ok(TcpListener { socket, on_error: OnError::default() })
     }
 
     /// Gives the listener to std. It stays non-blocking.
@@ -116,7 +120,10 @@ impl TcpListener {
     }
 
     /// Waits for the next connection. A connection that has failed before it was accepted is left
-    /// out; when descriptors or memory run out, it waits until some come free.
+    /// out; when descriptors or memory run out, it waits until some come free. After any other error
+    /// of accept(2) it goes on after a pause, of 5 ms at first and 200 ms at last. Such errors are
+    /// counted in [`PollerStats::accept_errors`](crate::PollerStats), and told to
+    /// [`ListenOptions::on_error`].
     ///
     /// Cancel-safe: a connection that was not given is still in the backlog.
     ///
@@ -133,10 +140,11 @@ impl TcpListener {
     /// ```
     ///
     /// # Errors
-    /// accept(2)'s others.
+    /// It is not a socket that listens (EINVAL, EBADF, ENOTSOCK of accept(2)), or its poller has ended.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (fd, peer) = self.socket.accept().await?;
-        Ok((TcpStream::from_fd(fd, "accept")?, SocketAddr::from_kernel(&peer)?))
+        let make =
+            |fd, peer: &_| Ok((TcpStream::from_fd(fd, "accept")?, SocketAddr::from_kernel(peer)?));
+        self.socket.accept(&self.on_error, make).await
     }
 
     /// The connections, as a stream that never ends.

@@ -12,6 +12,7 @@ use crate::sys::socket;
 
 use super::accepting::Incoming;
 use super::listen_options::ListenOptions;
+use super::on_error::OnError;
 use super::socket::{Address, Socket};
 use super::unix_addr::{at_address, at_path};
 use super::unix_stream::UnixStream;
@@ -142,7 +143,9 @@ impl UnixListener {
         self.socket.into_std()
     }
 
-    /// Waits for the next connection, and for descriptors when they have run out.
+    /// Waits for the next connection, and for descriptors when they have run out. After any other
+    /// error of accept(2) it goes on after a pause, as
+    /// [`TcpListener::accept`](crate::net::TcpListener::accept) does.
     ///
     /// Cancel-safe: a connection that was not given is still in the backlog.
     ///
@@ -161,10 +164,11 @@ impl UnixListener {
     /// ```
     ///
     /// # Errors
-    /// accept(2)'s.
+    /// It is not a socket that listens (EINVAL, EBADF, ENOTSOCK of accept(2)), or its poller has ended.
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (fd, peer) = self.socket.accept().await?;
-        Ok((UnixStream::from_fd(fd, "accept")?, SocketAddr::from_kernel(&peer)?))
+        let make =
+            |fd, peer: &_| Ok((UnixStream::from_fd(fd, "accept")?, SocketAddr::from_kernel(peer)?));
+        self.socket.accept(&OnError::default(), make).await
     }
 
     /// The connections, as a stream that never ends.

@@ -1,6 +1,6 @@
 //! How a connection ends.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::base::token::Token;
 use crate::sys::clock;
@@ -41,6 +41,15 @@ impl Local {
             Some(Entry::Connecting(attempt)) => self.abort_connect(&attempt),
             Some(Entry::Readiness(_)) | None => false,
         }
+    }
+
+    /// Takes the descriptor of a listener away, to be closed now; `on_close` comes at the end of
+    /// the turn. `None` if one of the listener's own callbacks is running, or if it has ended.
+    pub(crate) fn take_listener(&self, token: Token) -> Option<OwnedFd> {
+        let connection = self.connection(token)?;
+        let fd = connection.try_take_fd()?;
+        self.request_close(&connection, CloseReason::Requested);
+        Some(fd)
     }
 
     /// The close is due: a requested one waits for the output.

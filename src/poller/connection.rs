@@ -256,6 +256,11 @@ impl Connection {
         self.body.borrow_mut().fd.take()
     }
 
+    /// As [`Connection::take_fd`]; None in a callback of the connection, too.
+    pub(super) fn try_take_fd(&self) -> Option<OwnedFd> {
+        self.body.try_borrow_mut().ok()?.fd.take()
+    }
+
     /// The inverse of [`Connection::take_fd`].
     pub(super) fn put_fd(&self, fd: OwnedFd) {
         self.body.borrow_mut().fd = Some(fd);

@@ -91,6 +91,11 @@ impl<'a> EvContext<'a> {
         self.fd.as_ref().expect("the connection was given away by take_stream").as_fd()
     }
 
+    /// Takes the descriptor away, to be closed by the caller: in `on_close`.
+    pub(crate) fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        self.fd.take()
+    }
+
     /// The descriptor, unless a stream has taken it.
     #[inline]
     pub(super) fn present(&self) -> io::Result<BorrowedFd<'_>> {

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::interest::Interest;
 use crate::parts::stats::{PollerStats, Published};
-use crate::sys::epoll::Epoll;
+use crate::sys::epoll::{Epoll, RemoteEpoll};
 use crate::sys::socket;
 use crate::task::HomeRef;
 use crate::task::remote::{self, RemoteJoinHandle};
@@ -50,12 +50,14 @@ struct Shared {
     load: AtomicUsize,
     /// What it has done.
     stats: Arc<Published>,
+    /// Its epoll instance.
+    epoll: RemoteEpoll,
 }
 
 impl PollerHandle {
-    pub(crate) fn new(home: HomeRef, index: usize) -> PollerHandle {
+    pub(crate) fn new(home: HomeRef, index: usize, epoll: RemoteEpoll) -> PollerHandle {
         let (load, stats) = (AtomicUsize::new(0), Arc::default());
-        PollerHandle { shared: Arc::new(Shared { home, index, load, stats }) }
+        PollerHandle { shared: Arc::new(Shared { home, index, load, stats, epoll }) }
     }
 
     /// Runs `make` on the poller's thread, and its future as a task there. May be called from any
@@ -165,6 +167,13 @@ impl PollerHandle {
             }
         };
         self.run_on(register).map_err(|_| gone())
+    }
+
+    /// Adds a descriptor to the poller's epoll instance, from any thread: what the kernel has against
+    /// it is the caller's error. Events come once the poller has made a connection of it, by
+    /// [`Local::add_watched`].
+    pub(crate) fn watch(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.shared.epoll.add(fd).unwrap_or_else(|| Err(gone()))
     }
 
     /// What the poller has done so far. May be called from any thread, and after its end.

@@ -130,7 +130,7 @@ impl PollerSeed {
         let bell = Arc::new(EventFd::new()?);
         epoll.add(bell.as_fd(), MAILBOX, Mask::BELL)?;
         let seed = Seed::new(bell.clone());
-        let handle = PollerHandle::new(seed.home(), index);
+        let handle = PollerHandle::new(seed.home(), index, epoll.remote());
         let watched = None;
         Ok(PollerSeed { seed, epoll, bell, handle, budget, read_buffer_size, watched })
     }

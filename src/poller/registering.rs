@@ -112,11 +112,40 @@ impl Local {
         handler: Box<dyn EvHandler>,
         facts: u32,
     ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
+        self.add(fd, interest, handler, facts, false)
+    }
+
+    /// As [`Local::add_connection`], for a descriptor that
+    /// [`PollerHandle::watch`](super::handle::PollerHandle::watch) has brought into epoll.
+    pub(crate) fn add_watched(
+        &self,
+        fd: OwnedFd,
+        interest: Interest,
+        handler: Box<dyn EvHandler>,
+        facts: u32,
+    ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
+        self.add(fd, interest, handler, facts, true)
+    }
+
+    fn add(
+        &self,
+        fd: OwnedFd,
+        interest: Interest,
+        handler: Box<dyn EvHandler>,
+        facts: u32,
+        is_watched: bool,
+    ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
         let mut handler = Some(handler);
-        let registered = self.register(fd, Mask::of(interest, false), |token, fd| {
+        let make = |token, fd| {
             let handler = handler.take().expect("an entry is made once");
             Entry::Handler(Rc::new(Connection::new(token, handler, fd, interest, facts)))
-        });
+        };
+        let mask = Mask::of(interest, false);
+        let registered = if is_watched {
+            self.reregister(fd, mask, make)
+        } else {
+            self.register(fd, mask, make)
+        };
         match (registered, handler) {
             (Ok(token), _) => {
                 if facts & bits::INTERNAL == 0 {

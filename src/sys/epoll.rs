@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::syscall::{checked, syscall};
@@ -15,7 +16,25 @@ static NO_PWAIT2: AtomicBool = AtomicBool::new(false);
 /// An epoll instance: see epoll(7).
 #[derive(Debug)]
 pub(crate) struct Epoll {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
+    /// The number of `fd`, at hand for every wait.
+    number: RawFd,
+}
+
+/// An epoll instance, as other threads than its poller's see it. It doesn't keep it open.
+#[derive(Debug)]
+pub(crate) struct RemoteEpoll {
+    fd: Weak<OwnedFd>,
+}
+
+impl RemoteEpoll {
+    /// Adds `fd` to the instance under a token that stands for nothing: the poller gives it one by
+    /// [`Epoll::modify`]. None: the instance is closed.
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>) -> Option<io::Result<()>> {
+        let epoll = self.fd.upgrade()?;
+        let nothing = Token::from_bits(u64::MAX);
+        Some(control(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), nothing, Mask::QUIET))
+    }
 }
 
 /// The mask of a registration.
@@ -149,7 +168,12 @@ impl Epoll {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: the kernel just gave us this descriptor, and nobody else knows of it.
-        Ok(Epoll { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+        Ok(Epoll { fd: Arc::new(unsafe { OwnedFd::from_raw_fd(fd) }), number: fd })
+    }
+
+    /// The way in for other threads.
+    pub(crate) fn remote(&self) -> RemoteEpoll {
+        RemoteEpoll { fd: Arc::downgrade(&self.fd) }
     }
 
     /// Whether every instance would refuse `fd`, and with which error: EPERM for a regular file.
@@ -161,12 +185,12 @@ impl Epoll {
 
     /// The instance's own descriptor: readable when it has events.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        std::os::fd::AsFd::as_fd(&self.fd)
+        std::os::fd::AsFd::as_fd(&*self.fd)
     }
 
     /// Whether a wait would return at once. Takes no event.
     pub(crate) fn has_events(&self) -> io::Result<bool> {
-        let mut asked = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let mut asked = libc::pollfd { fd: self.number, events: libc::POLLIN, revents: 0 };
         // SAFETY: `asked` is one valid pollfd.
         let answer = unsafe { libc::poll(&mut asked, 1, 0) };
         match answer {
@@ -179,12 +203,12 @@ impl Epoll {
 
     /// Registers `fd` under `token`.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: Token, mask: Mask) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd.as_raw_fd(), token, mask)
+        control(self.number, libc::EPOLL_CTL_ADD, fd.as_raw_fd(), token, mask)
     }
 
     /// Changes the mask of a registration; conditions that hold already are reported anew.
     pub(crate) fn modify(&self, fd: BorrowedFd<'_>, token: Token, mask: Mask) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, fd.as_raw_fd(), token, mask)
+        control(self.number, libc::EPOLL_CTL_MOD, fd.as_raw_fd(), token, mask)
     }
 
     /// Ends a registration.
@@ -194,24 +218,7 @@ impl Epoll {
 
     /// Ends the registration of the descriptor with the number `fd`.
     pub(crate) fn remove_number(&self, fd: RawFd) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_DEL, fd, Token::from_bits(0), Mask(0))
-    }
-
-    fn control(
-        &self,
-        operation: libc::c_int,
-        fd: RawFd,
-        token: Token,
-        mask: Mask,
-    ) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: mask.0, u64: token.to_bits() };
-        // SAFETY: `event` is a valid epoll_event. The descriptors are numbers to the kernel, which
-        // answers EBADF or ENOENT to one that means nothing here.
-        let answer = unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd, &mut event) };
-        if answer < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(())
+        control(self.number, libc::EPOLL_CTL_DEL, fd, Token::from_bits(0), Mask(0))
     }
 
     /// Waits for events, for ever without a `timeout`. Never returns before the timeout has
@@ -236,7 +243,7 @@ impl Epoll {
     #[inline]
     fn wait_ms(&self, events: &mut Events, timeout_ms: libc::c_int) -> io::Result<usize> {
         let [pointer, length] = [events.raw.as_mut_ptr() as usize, events.raw.len()];
-        let fd = self.fd.as_raw_fd() as usize;
+        let fd = self.number as usize;
         let arguments = [fd, pointer, length, timeout_ms as isize as usize, 0, 0];
         // SAFETY: `raw` is writable for `length` events; there is no signal mask.
         checked(unsafe { syscall(libc::SYS_epoll_pwait, arguments) })
@@ -248,7 +255,7 @@ impl Epoll {
         let seconds = timeout.as_secs().min(i64::MAX as u64) as i64;
         let timespec: [i64; 2] = [seconds, i64::from(timeout.subsec_nanos())];
         let [pointer, length] = [events.raw.as_mut_ptr() as usize, events.raw.len()];
-        let fd = self.fd.as_raw_fd() as usize;
+        let fd = self.number as usize;
         let arguments = [fd, pointer, length, timespec.as_ptr() as usize, 0, 0];
         // SAFETY: `raw` is writable for `length` events, the timespec is readable, and there is
         // no signal mask.
@@ -260,6 +267,24 @@ impl Epoll {
         }
         checked(answer)
     }
+}
+
+/// epoll_ctl(2).
+fn control(
+    epoll: RawFd,
+    operation: libc::c_int,
+    fd: RawFd,
+    token: Token,
+    mask: Mask,
+) -> io::Result<()> {
+    let mut event = libc::epoll_event { events: mask.0, u64: token.to_bits() };
+    // SAFETY: `event` is a valid epoll_event. The descriptors are numbers to the kernel, which
+    // answers EBADF or ENOENT to one that means nothing here.
+    let answer = unsafe { libc::epoll_ctl(epoll, operation, fd, &mut event) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// The whole milliseconds that cover `timeout`: a wait must not end early.

@@ -18,8 +18,8 @@ pub(crate) struct Listen {
     pub(crate) backlog: u32,
     /// SO_RCVBUF of the listener, inherited by what it accepts.
     pub(crate) recv_buffer_size: Option<usize>,
-    /// IPV6_V6ONLY; None leaves the system's default.
-    pub(crate) only_v6: Option<bool>,
+    /// IPV6_V6ONLY.
+    pub(crate) only_v6: bool,
     /// TCP_DEFER_ACCEPT: how long a connection without a byte is kept back.
     pub(crate) defer_accept: Option<Duration>,
     /// TCP_NODELAY of the listener, inherited by what it accepts.
@@ -33,7 +33,7 @@ impl Listen {
             reuse_port: false,
             backlog,
             recv_buffer_size: None,
-            only_v6: None,
+            only_v6: false,
             defer_accept: None,
             nodelay: false,
         }
@@ -57,8 +57,9 @@ pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> 
             socket.set_reuse_port(true)?;
         }
     }
-    if let (Some(only), Domain::IPV6) = (settings.only_v6, addr.domain()) {
-        socket.set_only_v6(only)?;
+    if addr.domain() == Domain::IPV6 {
+        // Always: its default is the machine's, net.ipv6.bindv6only.
+        socket.set_only_v6(settings.only_v6)?;
     }
     if let Some(bytes) = settings.recv_buffer_size {
         socket.set_recv_buffer_size(bytes)?;
@@ -75,6 +76,11 @@ pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> 
     socket.bind(addr)?;
     socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
+}
+
+/// Whether several sockets can share an address of the family of `addr`: SO_REUSEPORT.
+pub(crate) fn can_share(addr: &SockAddr) -> bool {
+    stream_socket(addr).and_then(|socket| socket.set_reuse_port(true)).is_ok()
 }
 
 /// accept4(2).
@@ -99,9 +105,11 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)
 pub(crate) fn connect(addr: &SockAddr, from: Option<SocketAddr>) -> io::Result<OwnedFd> {
     let socket = stream_socket(addr)?;
     if let Some(from) = from {
-        // The port is chosen at connect, when the whole four-tuple is known: ip(7).
         if from.port() == 0 {
-            set_int(socket.as_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
+            // The port is chosen at connect, when the whole four-tuple is known: ip(7). Where the
+            // kernel can't do that, bind(2) chooses one that no other socket has, of which there are
+            // fewer.
+            let _ = set_int(socket.as_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1);
         }
         socket.set_reuse_address(true)?;
         socket.bind(&from.into())?;
