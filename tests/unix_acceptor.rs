@@ -206,29 +206,87 @@ fn of_many_that_start_together_one_listens() {
     }
 }
 
+/// The lock that keeps others away while one is about to listen at `path`.
+fn lock_of(path: &Path) -> fs::File {
+    let name = path.file_name().expect("a name").to_str().expect("text");
+    let lock = path.with_file_name(format!(".{name}.corepoll-lock"));
+    let lock = fs::File::create(lock).expect("a new file");
+    take(&lock);
+    lock
+}
+
+/// flock(2), exclusively.
+#[allow(unsafe_code)]
+fn take(file: &fs::File) {
+    // SAFETY: takes no pointers; the descriptor is open.
+    assert_eq!(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }, 0);
+}
+
+/// Listens at `path` on the thread of the server's poller, which must not be held up.
+fn listen_on_poller(server: &Server, path: &Path) -> io::Result<Listening> {
+    let (handle, path) = (server.handle().clone(), path.to_owned());
+    server.on_poller(move || {
+        Acceptor::new(&format!("unix:{}", path.display())).listen(&handle, || Echo)
+    })
+}
+
 /// Between its bind and its listen another process's socket refuses connections, as a stale one
-/// does. As long as that process has the lock of the directory, nobody takes it for one.
+/// does. As long as that process has the lock, it is not taken for one; and nobody waits for it.
 #[test]
 fn one_that_is_about_to_listen_is_not_taken_for_a_stale_one() {
     let directory = Directory::new("lock");
     let path = directory.path();
     let server = Server::start(1);
-    let lock = fs::File::open(&directory.0).expect("it is ours");
-    // SAFETY: takes no pointers; the descriptor is open.
-    #[allow(unsafe_code)]
-    let locked = unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX) };
-    assert_eq!(locked, 0);
+    let lock = lock_of(&path);
     let other = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
     let other = other.expect("a socket");
     other.bind(&socket2::SockAddr::unix(&path).expect("a path")).expect("a free path");
-    thread::scope(|scope| {
-        let ours = scope.spawn(|| listen(&server, &path));
-        // Without the lock it would be done by then; with it, any time is right.
-        thread::sleep(Duration::from_millis(50));
-        other.listen(1).expect("it is bound");
-        drop(lock);
-        let refused = ours.join().expect("it doesn't panic").expect_err("somebody listens");
+    for listen in [listen, listen_on_poller] {
+        let refused = listen(&server, &path).expect_err("another one is about to listen");
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
-    });
+        let text = refused.to_string();
+        let who = format!("process {} is about to listen there", std::process::id());
+        assert!(text.contains(&who) && text.contains("corepoll-lock"), "{text}");
+    }
+    other.listen(1).expect("it is bound");
+    drop(lock);
+    let refused = listen(&server, &path).expect_err("it listens");
+    assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
     UnixStream::connect(&path).expect("the other one listens");
+}
+
+/// Locks that others have for their own reasons are none of ours: systemd-tmpfiles(8) asks programs
+/// to lock directories that are in use.
+#[test]
+fn a_lock_on_the_directory_or_on_another_path_is_no_obstacle() {
+    let directory = Directory::new("others-lock");
+    let path = directory.path();
+    let server = Server::start(1);
+    let of_directory = fs::File::open(&directory.0).expect("it is ours");
+    take(&of_directory);
+    let _of_another = lock_of(&directory.0.join("other"));
+    for listen in [listen, listen_on_poller] {
+        let listening = listen(&server, &path).expect("a free path");
+        echoes(UnixStream::connect(&path).expect("it listens"));
+        listening.close_and_wait();
+        drop(UnixListener::bind(&path).expect("a free path"));
+        let listening = listen(&server, &path).expect("a stale socket");
+        echoes(UnixStream::connect(&path).expect("it listens"));
+        listening.close_and_wait();
+    }
+}
+
+/// What a process that was killed has left behind is no obstacle, nor is what can't be locked.
+#[test]
+fn a_lock_file_that_was_left_behind_is_no_obstacle() {
+    let directory = Directory::new("left-lock");
+    let path = directory.path();
+    let server = Server::start(1);
+    drop(lock_of(&path));
+    listen(&server, &path).expect("nobody has the lock").close_and_wait();
+    let left: Vec<_> = fs::read_dir(&directory.0).expect("it is ours").collect();
+    assert!(left.is_empty(), "{left:?}");
+    fs::create_dir(directory.0.join(".socket.corepoll-lock")).expect("a new directory");
+    listen(&server, &path).expect("it does without");
+    echoes(UnixStream::connect(&path).expect("it listens"));
 }

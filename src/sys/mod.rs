@@ -9,6 +9,7 @@ pub(crate) mod datagram;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod file;
+mod lock_file;
 pub(crate) mod meter;
 #[cfg(feature = "signal")]
 pub(crate) mod signal;

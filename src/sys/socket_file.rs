@@ -1,22 +1,16 @@
 //! The file of a listening Unix socket: made by bind(2), and left behind by a process that ends.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use socket2::SockAddr;
 
+use super::lock_file::LockFile;
 use super::socket::{self, Listen};
-
-/// How often the lock of a directory is tried for.
-const TRIES: u32 = 500;
-/// And how long it is waited between two tries. Whoever has it only binds and listens; should
-/// somebody keep it for another reason, five seconds are enough.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// The file of a socket of ours. Dropping it removes it, if it is still that file.
 #[derive(Debug)]
@@ -49,15 +43,16 @@ impl Identity {
 /// on any more is replaced; anything else that is there is an error, and left alone.
 ///
 /// Between bind(2) and listen(2) a socket looks like one that was left behind, and between the
-/// look and the removal another process may do the same: so who comes here holds the lock of the
-/// directory (flock(2)) meanwhile. It may sleep for a moment.
+/// look and the removal another process may do the same. So a [`LockFile`] beside the path keeps
+/// all others away that come here for the same path. It never waits: who has the lock is about to
+/// listen, and then the path is in use.
 pub(crate) fn listen(
     path: &Path,
     addr: &SockAddr,
     settings: &Listen,
 ) -> io::Result<(OwnedFd, SocketFile)> {
     let path = std::path::absolute(path)?;
-    let lock = lock_directory_of(&path);
+    let lock = LockFile::beside(&path)?;
     let fd = match socket::listen(addr, settings) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             remove_stale(&path, addr)?;
@@ -70,23 +65,6 @@ pub(crate) fn listen(
     Ok((fd, SocketFile { path, identity }))
 }
 
-/// Keeps others that come here away from the directory until the file is dropped. None: it cannot
-/// be had, and we go on without; it is only against others that start at the same moment.
-fn lock_directory_of(path: &Path) -> Option<File> {
-    let directory = File::open(path.parent()?).ok()?;
-    for _ in 0..TRIES {
-        // SAFETY: takes no pointers; the descriptor is open.
-        if unsafe { libc::flock(directory.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
-            return Some(directory);
-        }
-        if io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock {
-            return None;
-        }
-        thread::sleep(PAUSE);
-    }
-    None
-}
-
 /// Removes the file of a socket that refuses connections: nobody listens.
 fn remove_stale(path: &Path, addr: &SockAddr) -> io::Result<()> {
     let found = match Identity::of_socket(path) {
@@ -95,15 +73,15 @@ fn remove_stale(path: &Path, addr: &SockAddr) -> io::Result<()> {
     };
     match socket::connect(addr, None) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-        _ => return Err(in_use("somebody listens there")),
+        _ => return Err(in_use("a process listens there")),
     }
     if Identity::of_socket(path)? != Some(found) {
-        return Err(in_use("somebody else was faster"));
+        return Err(in_use("another process was faster"));
     }
     fs::remove_file(path)
 }
 
-fn in_use(why: &str) -> io::Error {
+pub(super) fn in_use(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::AddrInUse, format!("the address is in use: {why}"))
 }
 
