@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use crate::base::error::during;
 use crate::reactor::ReactorHandle;
 use crate::sys::{socket, socket_file, steering};
 
@@ -70,7 +71,8 @@ impl Acceptor {
         }
         if self.steer_by_cpu && count > 1 {
             // The sockets are numbered in the order in which they began to listen.
-            steering::by_cpu(sockets[0].fd.as_fd(), count)?;
+            steering::by_cpu(sockets[0].fd.as_fd(), count)
+                .map_err(|error| during("SO_ATTACH_REUSEPORT_CBPF", error))?;
         }
         Ok((sockets, endpoint))
     }

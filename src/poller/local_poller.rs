@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
+use crate::base::error::during;
 use crate::sys::clock;
 use crate::sys::epoll::Mask;
 use crate::sys::timerfd::TimerFd;
@@ -70,7 +71,7 @@ impl LocalPoller {
     /// The kernel gives no epoll instance, eventfd or timerfd.
     pub fn new() -> io::Result<LocalPoller> {
         let poller = Poller::on_this_thread()?;
-        let alarm = TimerFd::new()?;
+        let alarm = TimerFd::new().map_err(|error| during("making a timerfd", error))?;
         poller.local().epoll.add(alarm.as_fd(), MAILBOX, Mask::BELL)?;
         let poller =
             LocalPoller { poller, alarm, alarm_at: Cell::new(None), rung: Cell::new(false) };

@@ -86,6 +86,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::error::during;
 use crate::base::token::Token;
 use crate::parts::budget::Budget;
 use crate::parts::stats::Report;
@@ -126,9 +127,12 @@ impl PollerSeed {
     /// The `index`-th poller of its reactor.
     pub(crate) fn new(index: usize, budget: Budget, read_buffer_size: usize) -> io::Result<Self> {
         ticks::calibrate();
-        let epoll = Epoll::new()?;
-        let bell = Arc::new(EventFd::new()?);
-        epoll.add(bell.as_fd(), MAILBOX, Mask::BELL)?;
+        let epoll = Epoll::new().map_err(|error| during("making an epoll instance", error))?;
+        let bell = EventFd::new().map_err(|error| during("making an eventfd", error))?;
+        let bell = Arc::new(bell);
+        epoll
+            .add(bell.as_fd(), MAILBOX, Mask::BELL)
+            .map_err(|error| during("watching an eventfd", error))?;
         let seed = Seed::new(bell.clone());
         let handle = PollerHandle::new(seed.home(), index, epoll.remote());
         let watched = None;

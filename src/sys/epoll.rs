@@ -260,13 +260,19 @@ impl Epoll {
         // SAFETY: `raw` is writable for `length` events, the timespec is readable, and there is
         // no signal mask.
         let answer = unsafe { syscall(libc::SYS_epoll_pwait2, arguments) };
-        // EPERM is what old container profiles answer to a call that they don't know.
-        if answer == -libc::ENOSYS as isize || answer == -libc::EPERM as isize {
+        if is_missing(answer) {
             NO_PWAIT2.store(true, Ordering::Relaxed);
             return self.wait_ms(events, round_up_ms(timeout));
         }
         checked(answer)
     }
+}
+
+/// Whether the answer of epoll_pwait2 is none of its own: ENOSYS of a kernel that is too old, or what
+/// a container's profile answers to a call that it doesn't know, as EPERM.
+fn is_missing(answer: isize) -> bool {
+    let own = [libc::EINTR, libc::EBADF, libc::EFAULT, libc::EINVAL];
+    answer < 0 && !own.iter().any(|errno| answer == -*errno as isize)
 }
 
 /// epoll_ctl(2).

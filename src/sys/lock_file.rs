@@ -38,10 +38,12 @@ impl LockFile {
             let Ok(file) = open(&path) else { return Ok(None) };
             // SAFETY: takes no pointers; the descriptor is open.
             if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } < 0 {
-                if io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock {
-                    return Ok(None);
+                if io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock {
+                    return Err(is_taken(&path, Some(&file)));
                 }
-                return Err(is_taken(&path, Some(&file)));
+                // Nothing can be locked here, so the file is of use to nobody.
+                let _ = fs::remove_file(&path);
+                return Ok(None);
             }
             // The one who had it before may have removed the file that we have opened.
             if is_at(&file, &path) {

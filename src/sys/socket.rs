@@ -8,6 +8,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::meter;
+use crate::base::error::during;
 
 /// What a listening socket is made with.
 #[derive(Debug, Clone)]
@@ -52,30 +53,36 @@ pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> 
     let socket = stream_socket(addr)?;
     if addr.domain() != Domain::UNIX {
         // A restarted server takes its address over from connections in TIME_WAIT.
-        socket.set_reuse_address(true)?;
+        named("SO_REUSEADDR", socket.set_reuse_address(true))?;
         if settings.reuse_port {
-            socket.set_reuse_port(true)?;
+            named("SO_REUSEPORT", socket.set_reuse_port(true))?;
         }
     }
     if addr.domain() == Domain::IPV6 {
         // Always: its default is the machine's, net.ipv6.bindv6only.
-        socket.set_only_v6(settings.only_v6)?;
+        named("IPV6_V6ONLY", socket.set_only_v6(settings.only_v6))?;
     }
     if let Some(bytes) = settings.recv_buffer_size {
-        socket.set_recv_buffer_size(bytes)?;
+        named("SO_RCVBUF", socket.set_recv_buffer_size(bytes))?;
     }
     if settings.nodelay && addr.domain() != Domain::UNIX {
-        socket.set_tcp_nodelay(true)?;
+        named("TCP_NODELAY", socket.set_tcp_nodelay(true))?;
     }
     if let (Some(limit), true) = (settings.defer_accept, addr.domain() != Domain::UNIX) {
         // Whole seconds, and not none of them.
         let seconds = limit.as_secs() + u64::from(limit.subsec_nanos() > 0);
         let seconds = libc::c_int::try_from(seconds).unwrap_or(libc::c_int::MAX);
-        set_int(socket.as_fd(), libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)?;
+        let set = set_int(socket.as_fd(), libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds);
+        named("TCP_DEFER_ACCEPT", set)?;
     }
     socket.bind(addr)?;
     socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
+}
+
+/// The error of setting an option says which one it was.
+fn named(option: &str, set: io::Result<()>) -> io::Result<()> {
+    set.map_err(|error| during(option, error))
 }
 
 /// Whether several sockets can share an address of the family of `addr`: SO_REUSEPORT.
