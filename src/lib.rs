@@ -51,6 +51,7 @@ pub use poller::drain::shutdown_requested;
 pub use poller::handle::PollerHandle;
 pub use poller::handler::{Action, CloseReason, EvHandler, TimerId};
 pub use poller::local_poller::LocalPoller;
+pub use poller::refused::TryRunOnError;
 pub use poller::writer::Writer;
 pub use reactor::{
     Builder, Placement, Reactor, ReactorHandle, Running, Shutdown, Stall, StallWatch,

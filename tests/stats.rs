@@ -7,14 +7,18 @@ use std::future::poll_fn;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::{Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use corepoll::{Action, EvContext, EvHandler, PollerStats, block_on, time, yield_now};
+use corepoll::{
+    Action, Budget, EvContext, EvHandler, PollerStats, Reactor, TryRunOnError, block_on, time,
+    yield_now,
+};
 
-use common::{Server, connect, eventually, read_exactly};
+use common::{Server, connect, eventually, hold, read_exactly};
 
 /// Sends back what comes, each byte twice.
 struct Twice;
@@ -219,4 +223,94 @@ fn bytes_that_were_accepted_and_are_lost_with_their_connection_are_counted() {
         it.bytes_out >= taken && it.bytes_out + it.bytes_dropped == 8_001_000
     });
     assert!(stats(&server).bytes_dropped > 0);
+}
+
+/// What waits for a poller that is held up is counted, whichever way it was sent.
+#[test]
+fn mail_that_waits_is_counted() {
+    let server = Server::start(1);
+    let poller = server.poller();
+    settles(&server, "nothing waits", |it| it.mail_waiting == 0);
+    let held = hold(poller);
+    // What holds it has been taken up.
+    assert_eq!(poller.stats().mail_waiting, 0);
+    for _ in 0..5 {
+        assert!(poller.run_on(|| ()).is_ok());
+    }
+    server.handle().broadcast(|| ());
+    let task = poller.spawn_on(|| async {});
+    assert_eq!(poller.stats().mail_waiting, 7);
+    drop(held);
+    block_on(task).unwrap();
+    assert_eq!(poller.stats().mail_waiting, 0);
+
+    // What is never run does not wait for ever.
+    let reactor = Reactor::builder().pollers(1).build().unwrap();
+    let handle = reactor.handle();
+    handle.broadcast(|| ());
+    assert_eq!(handle.stats()[0].mail_waiting, 1);
+    drop(reactor);
+    handle.broadcast(|| ());
+    assert_eq!(handle.stats()[0].mail_waiting, 0);
+    let (poller, held) = (server.poller().clone(), hold(server.poller()));
+    assert!(poller.run_on(|| ()).is_ok());
+    server.handle().shutdown(Duration::ZERO);
+    assert!(poller.run_on(|| ()).is_ok());
+    drop(held);
+    server.stop(Duration::ZERO);
+    assert_eq!(poller.stats().mail_waiting, 0);
+}
+
+/// However many threads try: as many closures as may wait get in, the others come back.
+#[test]
+fn try_run_on_gives_back_what_is_too_much() {
+    const MOST: usize = 10;
+    let mut budget = Budget::default();
+    budget.mail_waiting = MOST;
+    let server = Server::build(Reactor::builder().pollers(1).budget(budget));
+    let poller = server.poller().clone();
+    let ran = Arc::new(AtomicUsize::new(0));
+    let count = |ran: &Arc<AtomicUsize>| {
+        let ran = ran.clone();
+        move || {
+            ran.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    for _ in 0..3 {
+        ran.store(0, Ordering::SeqCst);
+        let held = hold(&poller);
+        let accepted: usize = thread::scope(|scope| {
+            let tries = || (0..100).filter(|_| poller.try_run_on(count(&ran)).is_ok()).count();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(tries)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!((accepted, poller.stats().mail_waiting), (MOST, MOST as u64));
+        // It comes back whole; and what must not be refused isn't, but counts.
+        let Err(error) = poller.try_run_on(count(&ran)) else { panic!("it is full") };
+        assert!(matches!(error, TryRunOnError::Full(_)), "{error}");
+        error.into_inner()();
+        assert_eq!(ran.load(Ordering::SeqCst), 1);
+        assert!(poller.run_on(count(&ran)).is_ok());
+        assert_eq!(poller.stats().mail_waiting, MOST as u64 + 1);
+        drop(held);
+        server.on_poller(|| ());
+        assert_eq!(ran.load(Ordering::SeqCst), MOST + 2);
+        // There is room again.
+        eventually("there is room", || poller.try_run_on(|| ()).is_ok());
+    }
+    server.stop(Duration::ZERO);
+    let error = poller.try_run_on(|| ()).unwrap_err();
+    assert!(matches!(error, TryRunOnError::Ended(_)), "{error:?}");
+}
+
+/// A limit of nothing would refuse for ever.
+#[test]
+fn one_closure_may_always_wait() {
+    let mut budget = Budget::default();
+    budget.mail_waiting = 0;
+    let server = Server::build(Reactor::builder().pollers(1).budget(budget));
+    let held = hold(server.poller());
+    assert!(server.poller().try_run_on(|| ()).is_ok());
+    assert!(server.poller().try_run_on(|| ()).is_err());
+    drop(held);
 }

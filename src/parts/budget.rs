@@ -32,6 +32,12 @@ pub struct Budget {
     /// Pieces of mail opened at a time. Threads that post for ever keep the rest waiting for as
     /// many closures.
     pub mail_per_turn: usize,
+    /// Closures that may wait for the poller before
+    /// [`PollerHandle::try_run_on`](crate::PollerHandle::try_run_on) refuses the next one. A poller
+    /// that is stuck, or slower than the threads that send to it, keeps as many and no more; what
+    /// [`PollerHandle::run_on`](crate::PollerHandle::run_on), `spawn_on` and `broadcast` send counts,
+    /// and is never refused. The default is what a fast thread sends in a few milliseconds.
+    pub mail_waiting: usize,
     /// Timers fired in one turn.
     pub timers_per_turn: usize,
     /// Bytes that a handler reads for one event, after which `cx.read()` says `WouldBlock`. A
@@ -43,7 +49,8 @@ pub struct Budget {
     pub send_per_event: usize,
     /// Bytes queued for a connection, after which it ends with `CloseReason::Overflow`. Bounds
     /// what a peer that never reads makes us keep, so bytes of files, which aren't kept, don't
-    /// count.
+    /// count. It is the bytes to be sent that are counted, not the buffers that slices keep alive:
+    /// see [`Writer`](crate::Writer).
     pub output_per_connection: usize,
     /// How long queued output may take after `Action::Close`; and how long a closed connection
     /// is listened to, so that what its peer still sends doesn't destroy our last answer.
@@ -61,6 +68,7 @@ impl Default for Budget {
             tasks_per_turn: 512,
             accepts_per_event: 64,
             mail_per_turn: 256,
+            mail_waiting: 16 * 1024,
             timers_per_turn: 1024,
             read_per_event: 256 * 1024,
             send_per_event: 1024 * 1024,
@@ -79,6 +87,7 @@ impl Budget {
             &mut self.tasks_per_turn,
             &mut self.accepts_per_event,
             &mut self.mail_per_turn,
+            &mut self.mail_waiting,
             &mut self.timers_per_turn,
             &mut self.read_per_event,
             &mut self.send_per_event,

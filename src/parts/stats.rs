@@ -44,7 +44,13 @@ pub struct PollerStats {
     pub wakes_local: u64,
     /// Wakes of its tasks that came from other threads.
     pub wakes_remote: u64,
-    /// Timers that fired: handlers', tasks' and its own.
+    /// Closures that wait for the poller now: those of [`PollerHandle::run_on`] and the like, of
+    /// `spawn_on` and of `broadcast`. About as many, while others send and the poller runs them. A number
+    /// that stays high or grows says that the poller is stuck, or that it gets more than it can do.
+    ///
+    /// [`PollerHandle::run_on`]: crate::PollerHandle::run_on
+    pub mail_waiting: u64,
+    /// Timers that fired: handlers' tasks' and its own.
     pub timers_fired: u64,
     /// Tasks that it has now.
     pub tasks: u64,
@@ -112,8 +118,8 @@ impl Published {
         read(&self.turns).wrapping_add(read(&self.steps))
     }
 
-    /// A look at the numbers, from any thread.
-    pub(crate) fn look(&self) -> PollerStats {
+    /// A look at the numbers, from any thread; the caller knows how much mail waits.
+    pub(crate) fn look(&self, mail_waiting: u64) -> PollerStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PollerStats {
             turns: read(&self.turns),
@@ -121,6 +127,7 @@ impl Published {
             polls: read(&self.polls),
             wakes_local: read(&self.wakes_local),
             wakes_remote: read(&self.wakes_remote),
+            mail_waiting,
             timers_fired: read(&self.timers_fired),
             tasks: read(&self.tasks),
             connections: read(&self.connections),

@@ -11,11 +11,12 @@ use crate::base::interest::Interest;
 use crate::parts::stats::{PollerStats, Published};
 use crate::sys::epoll::{Epoll, RemoteEpoll};
 use crate::sys::socket;
-use crate::task::HomeRef;
 use crate::task::remote::{self, RemoteJoinHandle};
+use crate::task::{HomeRef, Refused};
 
 use super::handler::EvHandler;
 use super::local::Local;
+use super::refused::TryRunOnError;
 
 /// A poller, as every thread sees it: cheap to clone, and harmless to keep after its end.
 ///
@@ -52,16 +53,24 @@ struct Shared {
     stats: Arc<Published>,
     /// Its epoll instance.
     epoll: RemoteEpoll,
+    /// `Budget::mail_waiting`.
+    most_mail: u64,
 }
 
 impl PollerHandle {
-    pub(crate) fn new(home: HomeRef, index: usize, epoll: RemoteEpoll) -> PollerHandle {
-        let (load, stats) = (AtomicUsize::new(0), Arc::default());
-        PollerHandle { shared: Arc::new(Shared { home, index, load, stats, epoll }) }
+    pub(crate) fn new(
+        home: HomeRef,
+        index: usize,
+        epoll: RemoteEpoll,
+        most_mail: usize,
+    ) -> PollerHandle {
+        let (load, stats, most_mail) = (AtomicUsize::new(0), Arc::default(), most_mail as u64);
+        PollerHandle { shared: Arc::new(Shared { home, index, load, stats, epoll, most_mail }) }
     }
 
     /// Runs `make` on the poller's thread, and its future as a task there. May be called from any
-    /// thread; the future need not be `Send`, and never leaves the poller.
+    /// thread; the future need not be `Send`, and never leaves the poller. Never refused: see
+    /// [`PollerHandle::run_on`].
     ///
     /// ```
     /// use corepoll::{Reactor, block_on};
@@ -90,6 +99,10 @@ impl PollerHandle {
     /// Runs `f` on the poller's thread: what one thread sends runs in the order of its calls.
     /// May be called from any thread, and never blocks.
     ///
+    /// There is no limit: while the poller is stuck in a callback, or gets closures faster than it
+    /// runs them, they pile up in memory. [`PollerStats::mail_waiting`] counts those that wait, and
+    /// [`PollerHandle::try_run_on`] has a limit.
+    ///
     /// ```
     /// use corepoll::Reactor;
     /// use std::sync::mpsc;
@@ -108,6 +121,42 @@ impl PollerHandle {
     /// Gives `f` back if the poller has ended. If it ends before `f` has run, `f` is dropped.
     pub fn run_on<F: FnOnce() + Send + 'static>(&self, f: F) -> Result<(), F> {
         self.shared.home.post(f)
+    }
+
+    /// Runs `f` as [`PollerHandle::run_on`] does, unless `Budget::mail_waiting` closures wait for the
+    /// poller already. So a sender that is faster than the poller hears of it, and memory has a limit.
+    ///
+    /// ```
+    /// use corepoll::{Budget, Reactor, TryRunOnError};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut budget = Budget::default();
+    /// budget.mail_waiting = 1;
+    /// let reactor = Reactor::builder().pollers(1).budget(budget).build()?;
+    /// let poller = reactor.handle().pollers()[0].clone();
+    /// // It does not run yet: the first one waits, and there is no room for another.
+    /// assert!(poller.try_run_on(|| ()).is_ok());
+    /// assert!(matches!(poller.try_run_on(|| ()), Err(TryRunOnError::Full(_))));
+    ///
+    /// reactor.handle().shutdown(Duration::ZERO);
+    /// reactor.run()?;
+    /// assert!(matches!(poller.try_run_on(|| ()), Err(TryRunOnError::Ended(_))));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Gives `f` back in [`TryRunOnError`]: too much waits, or the poller has ended. If the poller
+    /// ends before `f` has run, `f` is dropped.
+    pub fn try_run_on<F>(&self, f: F) -> Result<(), TryRunOnError<F>>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        self.shared.home.try_post(f, self.shared.most_mail).map_err(|refused| match refused {
+            Refused::Full(f) => TryRunOnError::Full(f),
+            Refused::Ended(f) => TryRunOnError::Ended(f),
+        })
     }
 
     /// Puts any descriptor into this poller: it is made non-blocking, and the handler that
@@ -191,7 +240,7 @@ impl PollerHandle {
     /// # }
     /// ```
     pub fn stats(&self) -> PollerStats {
-        self.shared.stats.look()
+        self.shared.stats.look(self.shared.home.mail_waiting())
     }
 
     /// Another number each time that somebody looks, as long as the poller goes on.

@@ -33,6 +33,7 @@
 //! | `waiting` | how they wait on it |
 //! | `registered` | a registration and its descriptor |
 //! | `handle` | the remote side |
+//! | `refused` | what it did not take |
 //! | `drain` | how a poller is shut down |
 //! | `watching` | what a poller tells its watchdog |
 //! | `local_poller` | a poller for somebody else's loop |
@@ -59,6 +60,7 @@ mod owed;
 mod paused;
 mod pipes;
 mod reading;
+pub(crate) mod refused;
 pub(crate) mod registered;
 mod registering;
 mod relaying;
@@ -127,6 +129,7 @@ impl PollerSeed {
     /// The `index`-th poller of its reactor.
     pub(crate) fn new(index: usize, budget: Budget, read_buffer_size: usize) -> io::Result<Self> {
         ticks::calibrate();
+        let budget = budget.at_least_one();
         let epoll = Epoll::new().map_err(|error| during("making an epoll instance", error))?;
         let bell = EventFd::new().map_err(|error| during("making an eventfd", error))?;
         let bell = Arc::new(bell);
@@ -134,7 +137,8 @@ impl PollerSeed {
             .add(bell.as_fd(), MAILBOX, Mask::BELL)
             .map_err(|error| during("watching an eventfd", error))?;
         let seed = Seed::new(bell.clone());
-        let handle = PollerHandle::new(seed.home(), index, epoll.remote());
+        let (epoll_handle, most_mail) = (epoll.remote(), budget.mail_waiting);
+        let handle = PollerHandle::new(seed.home(), index, epoll_handle, most_mail);
         let watched = None;
         Ok(PollerSeed { seed, epoll, bell, handle, budget, read_buffer_size, watched })
     }
@@ -164,7 +168,7 @@ pub(crate) struct Poller {
 impl Poller {
     /// Makes the calling thread the poller's.
     pub(crate) fn adopt(seed: PollerSeed) -> Poller {
-        let budget = seed.budget.at_least_one();
+        let budget = seed.budget;
         let events = Cell::new(Events::with_capacity(budget.events_per_wait));
         let mut executor = seed.seed.adopt();
         let allowance = executor.allowance();

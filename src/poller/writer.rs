@@ -24,6 +24,14 @@ use super::output::{ending, too_much};
 /// copy, so one payload goes to a thousand connections; a burst is handed over once and sent
 /// together.
 ///
+/// What is queued has a limit, `Budget::output_per_connection`. It counts the bytes that are to be
+/// sent, and not the memory behind them: a [`Bytes`] is a slice of a buffer, and keeps the whole
+/// buffer alive until it has been sent. A thousand slices of ten bytes, each of another buffer of a
+/// megabyte, count for ten kilobytes and keep a gigabyte. Where slices are small parts of large
+/// buffers, as those that are cut out of what another peer has sent, hand over a copy:
+/// `Bytes::copy_from_slice(&slice)`. The same buffer queued for many connections is kept once, and
+/// counts for each of them.
+///
 /// A writer belongs to its connection, not to the descriptor: once the connection is ending every
 /// write is an error, and bytes never reach another connection. What was accepted before that is
 /// sent if the connection ends in peace, as after [`Action::Close`], and lost with it otherwise, as

@@ -72,6 +72,9 @@ impl ReactorHandle {
     /// all pollers, whichever threads they come from. May be called from any thread; never waits for a
     /// poller.
     ///
+    /// There is no limit: what is sent to a poller that is stuck piles up in memory, one closure a
+    /// broadcast. [`PollerStats::mail_waiting`] counts those that wait.
+    ///
     /// ```
     /// use corepoll::{Reactor, block_on, with_local};
     ///

@@ -28,6 +28,13 @@ pub(super) fn set(home: *const Home) -> *const Home {
     CURRENT.with(|current| current.replace(home))
 }
 
+/// Looks at this thread's home, if it is in one.
+pub(super) fn home<R>(look: impl FnOnce(&Home) -> R) -> Option<R> {
+    let home = NonNull::new(get().cast_mut())?;
+    // SAFETY: a current home is kept alive by its executor.
+    Some(look(unsafe { home.as_ref() }))
+}
+
 /// Looks at the owner's half of this thread's home, if it is in one.
 #[inline]
 pub(super) fn owner<R>(look: impl FnOnce(&OwnerSide) -> R) -> Option<R> {

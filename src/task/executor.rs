@@ -66,6 +66,7 @@ impl Drop for Seed {
         // SAFETY: the seed is the only one who could have become the owner, so it may act as it.
         unsafe {
             refuse(self.home.as_ref(), self.home.as_ref().inbox.close(|| {}));
+            self.home.as_ref().nothing_waits();
             Home::end(self.home);
         }
     }
@@ -292,6 +293,7 @@ impl Executor {
             let home = self.home.as_ref();
             refuse(home, home.owner.mail.replace(ptr::null_mut()));
             refuse(home, home.inbox.close(|| home.step()));
+            home.nothing_waits();
         }
         // What was refused may have spawned and woken while it was dropped.
         self.drain();

@@ -37,6 +37,11 @@ pub(super) struct Home {
     /// A thread that waits for the end sees by it that the executor goes on. It guards nothing, so it is
     /// relaxed, and of no interest to the models.
     steps: AtomicU64,
+    /// Closures that were posted: each post adds one, beside its write to the inbox. This and the next
+    /// one guard nothing, so they are relaxed, and of no interest to the models.
+    posted: AtomicU64,
+    /// Closures that were taken up. Written by the owner only.
+    taken_up: AtomicU64,
     /// For the models.
     witness: Witness,
     /// The owner's alone.
@@ -97,6 +102,8 @@ impl Home {
             remote_references: AtomicI64::new(EXECUTOR),
             bell,
             steps: AtomicU64::new(0),
+            posted: AtomicU64::new(0),
+            taken_up: AtomicU64::new(0),
             witness: Witness::new(),
             owner: OwnerSide {
                 queue_first: Cell::new(ptr::null_mut()),
@@ -162,6 +169,28 @@ impl Home {
     pub(super) fn step(&self) {
         let before = self.steps.load(Ordering::Relaxed);
         self.steps.store(before + 1, Ordering::Relaxed);
+    }
+
+    /// Counts a closure that is about to be posted, and says how many wait before it.
+    pub(super) fn count_post(&self) -> u64 {
+        let posted = self.posted.fetch_add(1, Ordering::Relaxed);
+        posted.saturating_sub(self.taken_up.load(Ordering::Relaxed))
+    }
+
+    /// Takes [`Home::count_post`] back: the closure has not been posted.
+    pub(super) fn uncount_post(&self) {
+        self.posted.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The owner takes a closure up.
+    pub(super) fn count_taken_up(&self) {
+        let before = self.taken_up.load(Ordering::Relaxed);
+        self.taken_up.store(before.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// The owner has refused what was left, and will refuse whatever comes.
+    pub(super) fn nothing_waits(&self) {
+        self.taken_up.store(u64::MAX, Ordering::Relaxed);
     }
 
     /// Pushes a node and rings if the owner sleeps. False: refused, the node is the caller's.
@@ -254,6 +283,14 @@ impl HomeRef {
     /// Returns the number of steps so far: see [`Home::step`].
     pub(crate) fn steps(&self) -> u64 {
         self.as_ref().steps.load(Ordering::Relaxed)
+    }
+
+    /// How many closures wait for the owner to take them up.
+    pub(crate) fn mail_waiting(&self) -> u64 {
+        let home = self.as_ref();
+        // In this order a closure that is posted and taken up meanwhile is not counted for two.
+        let posted = home.posted.load(Ordering::Relaxed);
+        posted.saturating_sub(home.taken_up.load(Ordering::Relaxed))
     }
 
     #[inline]

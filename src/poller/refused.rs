@@ -1,0 +1,72 @@
+//! A closure that a poller did not take.
+
+use std::error::Error;
+use std::fmt;
+
+/// Why [`PollerHandle::try_run_on`](crate::PollerHandle::try_run_on) did not take a closure, with the
+/// closure.
+///
+/// ```
+/// use corepoll::{PollerHandle, TryRunOnError};
+///
+/// /// Sends a report, or drops it if the poller has enough to do.
+/// fn report(poller: &PollerHandle, text: String) -> Result<(), &'static str> {
+///     match poller.try_run_on(move || println!("{text}")) {
+///         Err(TryRunOnError::Ended(_)) => Err("the poller has ended"),
+///         Ok(()) | Err(_) => Ok(()),
+///     }
+/// }
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let running = corepoll::Reactor::builder().pollers(1).build()?.start()?;
+/// let poller = running.handle().pollers()[0].clone();
+/// assert!(report(&poller, "all is well".to_owned()).is_ok());
+/// # running.handle().shutdown(std::time::Duration::ZERO);
+/// # running.join()?;
+/// assert!(report(&poller, "too late".to_owned()).is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TryRunOnError<F> {
+    /// `Budget::mail_waiting` closures wait for the poller.
+    Full(F),
+    /// The poller has ended.
+    Ended(F),
+}
+
+impl<F> TryRunOnError<F> {
+    /// Returns the closure.
+    ///
+    /// ```
+    /// # use corepoll::TryRunOnError;
+    /// let error = TryRunOnError::Full(|| 7);
+    /// assert_eq!(error.into_inner()(), 7);
+    /// ```
+    pub fn into_inner(self) -> F {
+        match self {
+            TryRunOnError::Full(f) | TryRunOnError::Ended(f) => f,
+        }
+    }
+}
+
+impl<F> fmt::Debug for TryRunOnError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TryRunOnError::Full(_) => "Full(..)",
+            TryRunOnError::Ended(_) => "Ended(..)",
+        })
+    }
+}
+
+impl<F> fmt::Display for TryRunOnError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TryRunOnError::Full(_) => "too many closures wait for the poller",
+            TryRunOnError::Ended(_) => "the poller has ended",
+        })
+    }
+}
+
+impl<F> Error for TryRunOnError<F> {}
