@@ -22,12 +22,11 @@ struct Entry<T> {
     payload: T,
 }
 
-/// Which entries a pass over the due ones may take: those armed before it began.
+/// A pass over the entries that are due: it takes those that were armed before it began. The latest
+/// one counts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pass {
     now: u64,
-    /// The order of the first insertion that is not part of the pass.
-    end: u32,
 }
 
 impl<T> Default for Timers<T> {
@@ -39,6 +38,12 @@ impl<T> Default for Timers<T> {
 impl<T> Timers<T> {
     pub(crate) fn new() -> Timers<T> {
         Timers { entries: Slab::new(), heap: Heap::default() }
+    }
+
+    /// None yet, but as many have been armed.
+    #[cfg(test)]
+    fn after(armed: u32) -> Timers<T> {
+        Timers { entries: Slab::new(), heap: Heap::after(armed) }
     }
 
     /// How many are armed.
@@ -122,8 +127,9 @@ impl<T> Timers<T> {
     }
 
     /// Begins a pass over what is due at `now`.
-    pub(crate) fn begin(&self, now: u64) -> Pass {
-        Pass { now, end: self.heap.next_order() }
+    pub(crate) fn begin(&mut self, now: u64) -> Pass {
+        self.heap.set_mark();
+        Pass { now }
     }
 
     /// Disarms the first timer that is due in `pass`. One at a time, so that whatever its
@@ -131,7 +137,7 @@ impl<T> Timers<T> {
     pub(crate) fn take_due(&mut self, pass: Pass) -> Option<Token> {
         let deadline = self.surface()?;
         let least = self.heap.peek()?;
-        if deadline > pass.now || is_not_before(least.order, pass.end) {
+        if deadline > pass.now || least.is_after_mark {
             return None;
         }
         let token = self.entries.token_at(least.item)?;
@@ -143,11 +149,6 @@ impl<T> Timers<T> {
     pub(crate) fn into_payloads(self) -> impl Iterator<Item = T> {
         self.entries.into_values().map(|entry| entry.payload)
     }
-}
-
-/// Compares two orders of insertion, which wrap around.
-fn is_not_before(order: u32, end: u32) -> bool {
-    order.wrapping_sub(end) < u32::MAX / 2
 }
 
 #[cfg(test)]
@@ -201,6 +202,41 @@ mod tests {
         }
         assert_eq!((timers.armed(), timers.len(), timers.next_deadline()), (0, 0, None));
         assert!(tokens.iter().all(|token| timers.remove(*token).is_none()));
+    }
+
+    #[test]
+    fn an_old_timer_fires_however_many_others_there_were() {
+        for others in [1, 1 << 31, (1 << 31) + 1, u32::MAX - 1, u32::MAX] {
+            let mut timers = timers();
+            let old = timers.insert(10, 'a');
+            timers.insert(10, 'b');
+            // As if they had been armed and cancelled meanwhile.
+            timers.heap.pretend(others);
+            for order in 0..3 {
+                assert!(timers.insert(11, 'x').index() > old.index(), "{order}");
+            }
+            assert_eq!(due(&mut timers, 11), ['a', 'b', 'x', 'x', 'x']);
+            assert_eq!(timers.next_deadline(), None);
+        }
+    }
+
+    #[test]
+    fn the_orders_of_a_heap_may_run_out_in_the_middle_of_a_pass() {
+        for left in 0..8 {
+            let mut timers = Timers::after(u32::MAX - left);
+            let armed: Vec<Token> = (0..4).map(|n| timers.insert(5, n)).collect();
+            assert!(timers.reset(armed[1], 6));
+            let pass = timers.begin(9);
+            let mut fired = Vec::new();
+            while let Some(token) = timers.take_due(pass) {
+                // Each arms another one, which is due as well, but not in this pass.
+                let value = timers.remove(token).unwrap();
+                timers.insert(6, value + 10);
+                fired.push(value);
+            }
+            assert_eq!(fired, [0, 2, 3, 1]);
+            assert_eq!(due(&mut timers, 9), [10, 12, 13, 11]);
+        }
     }
 
     #[derive(Debug, Clone)]

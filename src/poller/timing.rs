@@ -223,7 +223,7 @@ impl Local {
         if self.timers.borrow().armed() == 0 {
             return;
         }
-        let pass = self.timers.borrow().begin(self.now());
+        let pass = self.timers.borrow_mut().begin(self.now());
         for _ in 0..self.budget.timers_per_turn {
             let Some(token) = ({ self.timers.borrow_mut().take_due(pass) }) else { return };
             self.fire(token);
