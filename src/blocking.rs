@@ -5,12 +5,14 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::thread;
 
 use crate::poller::local::Local;
 use crate::sys::affinity;
+#[cfg(feature = "test-util")]
+use crate::task::HomeRef;
 use crate::task::drop_quietly;
 use crate::task::join::JoinError;
 
@@ -41,7 +43,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let call = Local::current().map(|local| local.blocking_calls.clone());
+    let call = Call::begin();
     let work = Work(Some(f));
     let task = ::blocking::unblock(move || {
         if !UNPINNED.replace(true) {
@@ -53,6 +55,38 @@ where
         result
     });
     BlockingHandle { task: Mutex::new(Some(task)) }
+}
+
+/// A call that a poller has begun, until it is over. It counts in the poller's shutdown, and keeps a
+/// paused clock from moving by itself.
+struct Call {
+    /// One more of the poller's; there until the drop.
+    counted: Option<Arc<()>>,
+    /// Told of the end: the poller may wait for nothing else to move its clock.
+    #[cfg(feature = "test-util")]
+    home: HomeRef,
+}
+
+impl Call {
+    /// None outside of a poller.
+    fn begin() -> Option<Call> {
+        let local = Local::current()?;
+        Some(Call {
+            counted: Some(local.blocking_calls.clone()),
+            #[cfg(feature = "test-util")]
+            home: local.handle.home().clone(),
+        })
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        drop(self.counted.take());
+        // After the count: the poller announces its sleep before it looks at that, so it sees
+        // that the call is over, or is woken.
+        #[cfg(feature = "test-util")]
+        let _ = self.home.post(|| ());
+    }
 }
 
 /// Work that may be dropped before it has begun, on whichever thread, and quietly: the pool takes a

@@ -7,12 +7,14 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use corepoll::net::{TcpListener, TcpStream};
+use corepoll::net::{self, TcpListener, TcpStream};
 use corepoll::time::{self, MissedTickBehavior};
 use corepoll::{
-    Action, EvContext, EvHandler, Interest, TaskGroup, TimerId, block_on, spawn_local, yield_now,
+    Action, EvContext, EvHandler, Interest, Reactor, TaskGroup, TimerId, block_on, spawn_local,
+    yield_now,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -270,6 +272,98 @@ fn time_doesnt_pass_while_a_blocking_call_is_under_way() {
         assert_eq!(time::now(), start);
         long.await.unwrap();
         assert_eq!(time::now(), start + DAY);
+    });
+}
+
+#[cfg(feature = "blocking")]
+#[test]
+fn time_goes_on_when_the_last_blocking_call_is_over() {
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = Arc::new(Mutex::new(wait));
+    // Calls which end after the poller has begun to wait for them, each in another way.
+    let call = move || {
+        let wait = wait.clone();
+        corepoll::spawn_blocking(move || wait.lock().unwrap().recv().map_err(drop))
+    };
+    common::within_patience(move || {
+        block_on(async {
+            time::pause();
+            let start = time::now();
+            // Awaited afterwards.
+            let sleeps = spawn_local(time::sleep(DAY));
+            let awaited = call();
+            let sender = go.clone();
+            // Its thread is asleep in epoll by now, most likely; the test holds if it isn't.
+            drop(std::thread::spawn(move || sender.send(())));
+            sleeps.await.unwrap();
+            awaited.await.unwrap().unwrap();
+            assert_eq!(time::now(), start + DAY);
+            // Never awaited, and given up.
+            drop(call());
+            call().abort();
+            let sender = go.clone();
+            drop(std::thread::spawn(move || (sender.send(()), sender.send(()))));
+            time::sleep(DAY).await;
+            // One that panics.
+            drop(corepoll::spawn_blocking(|| panic!("a panic of a blocking call: it is meant")));
+            time::sleep(DAY).await;
+            // A look-up of a host name.
+            let found = spawn_local(net::lookup_host("localhost:80"));
+            time::sleep(DAY).await;
+            assert!(found.is_finished() && found.await.unwrap().is_ok());
+            assert_eq!(time::now(), start + 4 * DAY);
+        });
+    });
+}
+
+#[test]
+fn other_threads_go_by_their_own_clocks() {
+    let running = Reactor::builder().pollers(1).build().unwrap().start().unwrap();
+    let handle = running.handle();
+    let poller = handle.pollers()[0].clone();
+    common::within_patience(move || {
+        block_on(async {
+            time::pause();
+            time::advance(CENTURY).await;
+            // The grace is over at once, and not in a century.
+            let endless = poller.spawn_on(std::future::pending::<()>);
+            handle.shutdown(Duration::ZERO);
+            assert!(endless.await.unwrap_err().is_cancelled());
+            let shutdown = running.join().unwrap();
+            assert_eq!(shutdown.cancelled, 1);
+        });
+    });
+}
+
+#[test]
+fn a_poller_that_is_stuck_is_found_by_a_thread_whose_clock_stands() {
+    let running = Reactor::builder().pollers(1).build().unwrap().start().unwrap();
+    let (release, blocked) = mpsc::channel::<()>();
+    let keeps = running.handle().pollers()[0].run_on(move || blocked.recv().unwrap_or(()));
+    assert!(keeps.is_ok());
+    common::within_patience(move || {
+        block_on(async {
+            time::pause();
+            running.handle().shutdown(Duration::ZERO);
+            assert_eq!(running.join().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        });
+        drop(release);
+    });
+}
+
+#[test]
+fn the_grace_of_a_shutdown_passes_on_a_clock_that_stands() {
+    let running = Reactor::builder().pollers(1).build().unwrap().start().unwrap();
+    let task = running.handle().pollers()[0].spawn_on(|| async {
+        time::pause();
+        corepoll::shutdown_requested().await;
+        time::sleep(DAY).await;
+        time::now()
+    });
+    common::within_patience(move || {
+        running.handle().shutdown(2 * DAY);
+        assert_eq!(running.join().unwrap().cancelled, 0);
+        assert!(block_on(task).is_ok());
     });
 }
 

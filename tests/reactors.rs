@@ -7,13 +7,15 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 
 use common::{ANY, PATIENCE, Server, ask, connect};
 use corepoll::{
-    Acceptor, Action, Connector, EvContext, EvHandler, Interest, PollerHandle, Reactor,
-    ReactorHandle, Writer,
+    Acceptor, Action, Connector, EvContext, EvHandler, Interest, LocalPoller, PollerHandle,
+    Reactor, ReactorHandle, Writer, block_on,
 };
 
 /// The name of the reactor whose thread this is.
@@ -138,4 +140,73 @@ fn a_handler_registers_descriptors_on_its_poller_and_in_another_reactor() {
     assert_eq!(told.recv_timeout(PATIENCE), Ok((b"by UDP".to_vec(), "other".to_owned())));
     drop(File::from(OwnedFd::from(pipe)));
     assert_eq!(told.recv_timeout(PATIENCE), Ok((Vec::new(), "one".to_owned())));
+}
+
+/// What `call` panics with, which waits and is called inside a poller.
+fn says(call: impl FnOnce() + 'static) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(call)).expect_err("it would stand still");
+    let text = panic.downcast::<&str>().map(|text| (*text).to_owned());
+    text.unwrap_or_else(|other| *other.downcast().expect("a message"))
+}
+
+/// A call that waits.
+type Call = Box<dyn FnOnce()>;
+
+/// Each of the calls that wait, and what its panic begins and ends with.
+fn waits_inside_a_poller() {
+    let reactor = || Reactor::builder().pollers(1).build().unwrap();
+    let all: [(&str, &str, Call); 5] = [
+        ("block_on", "spawn_local", Box::new(|| block_on(async {}))),
+        ("Reactor::run", "Reactor::start", Box::new(move || reactor().run().unwrap())),
+        (
+            "Reactor::run_until",
+            "Reactor::start",
+            Box::new(move || reactor().run_until(async {}).unwrap()),
+        ),
+        (
+            "Reactor::serve",
+            "ReactorHandle::serve",
+            Box::new(move || reactor().serve(ANY, |_, _| async {}).unwrap()),
+        ),
+        (
+            "LocalPoller::turn",
+            "timeout of zero",
+            Box::new(|| LocalPoller::new().unwrap().turn(None).unwrap()),
+        ),
+    ];
+    for (name, instead, call) in all {
+        let said = says(call);
+        assert!(said.starts_with(&format!("{name} was called inside")), "{said}");
+        assert!(said.contains(instead), "{said}");
+    }
+}
+
+#[test]
+fn what_waits_panics_inside_a_poller_by_its_own_name() {
+    struct InCallback(Sender<()>);
+    impl EvHandler for InCallback {
+        fn on_open(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+            waits_inside_a_poller();
+            self.0.send(()).map_err(io::Error::other)?;
+            Ok(Action::Close)
+        }
+        fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+            Ok(Action::Close)
+        }
+    }
+    // In a task, in a closure, in a callback.
+    block_on(async { waits_inside_a_poller() });
+    let server = reactor("nested");
+    let poller = &server.handle().pollers()[0];
+    let (said, told) = mpsc::channel();
+    let done = said.clone();
+    let closure = move || {
+        waits_inside_a_poller();
+        done.send(()).unwrap();
+    };
+    assert!(poller.run_on(closure).is_ok());
+    told.recv_timeout(PATIENCE).unwrap();
+    let (near, _far) = UnixStream::pair().unwrap();
+    poller.register(near.into(), Interest::READABLE, move || InCallback(said)).unwrap();
+    told.recv_timeout(PATIENCE).unwrap();
 }

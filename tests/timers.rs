@@ -427,8 +427,8 @@ impl EvHandler for EndsTheOthers {
     fn on_close(&mut self, cx: &mut EvContext<'_>, _: CloseReason) {
         // Neither lives on.
         let timer = cx.set_timer(Duration::ZERO);
-        assert!(!cx.cancel_timer(timer));
-        cx.set_interval(Duration::ZERO);
+        assert!(timer == TimerId::NONE && !cx.cancel_timer(timer));
+        assert_eq!(cx.set_interval(Duration::ZERO), TimerId::NONE);
         self.said.send("close").unwrap();
     }
 }

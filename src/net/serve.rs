@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
+use crate::poller::assert_outside;
 use crate::reactor::{Reactor, ReactorHandle};
 use crate::sys::socket;
 
@@ -208,11 +209,17 @@ impl Reactor {
     ///
     /// # Errors
     /// Returns the errors of [`ReactorHandle::serve`] and [`Reactor::run`].
+    ///
+    /// # Panics
+    /// If this thread is inside a poller, which would stand still meanwhile.
+    #[track_caller]
     pub fn serve<F, Fut>(self, addr: impl ToSocketAddrs, service: F) -> io::Result<()>
     where
         F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
         Fut: Future + 'static,
     {
+        let instead = "Use ReactorHandle::serve and Reactor::start instead";
+        assert_outside("Reactor::serve", instead);
         self.handle().serve(addr, service)?;
         self.run()
     }

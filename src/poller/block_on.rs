@@ -33,17 +33,21 @@ pub(crate) const READ_BUFFER_SIZE: usize = 64 * 1024;
 /// # Panics
 /// If this thread is inside a poller already, which would stand still meanwhile; if the kernel
 /// gives no epoll instance; and with whatever `future` panics with.
+#[track_caller]
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    assert!(
-        Local::current().is_none(),
-        "block_on was called inside a poller: it would stand still. Await the future instead, or \
-         spawn it with spawn_local"
-    );
+    assert_outside("block_on", "Await the future instead, or spawn it with spawn_local");
     let result = Poller::on_this_thread().and_then(|poller| poller.block_on(future));
     match result {
         Ok(output) => output,
         Err(error) => panic!("block_on: the poller failed: {error}"),
     }
+}
+
+/// Panics inside of a poller: `what` was called, which waits. `instead` is what to do.
+#[track_caller]
+pub(crate) fn assert_outside(what: &str, instead: &str) {
+    let is_outside = Local::current().is_none();
+    assert!(is_outside, "{what} was called inside a poller, which would stand still. {instead}");
 }
 
 impl Poller {

@@ -2,10 +2,10 @@
 
 use std::io;
 
-use crate::base::token::Token;
 use crate::task::TypeName;
 
 use super::context::EvContext;
+pub use super::timing::TimerId;
 
 /// What becomes of a connection after a callback.
 ///
@@ -69,38 +69,6 @@ pub enum CloseReason {
     /// The poller has ended.
     Shutdown,
 }
-
-/// Names one timer of one connection.
-///
-/// ```
-/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
-/// # use example::*;
-/// # #[derive(Default)]
-/// struct Session {
-///     answer: Option<TimerId>,
-///     idle: Option<TimerId>,
-/// }
-///
-/// # impl EvHandler for Session {
-/// # fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-/// #     self.answer = Some(cx.set_timer(Duration::from_millis(1)));
-/// #     self.idle = Some(cx.set_timer(Duration::from_secs(60)));
-/// #     Ok(Action::Keep)
-/// # }
-/// # fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-/// #     cx.read().map(|_| Action::Keep)
-/// # }
-/// fn on_timeout(&mut self, cx: &mut EvContext<'_>, timer: TimerId) -> io::Result<Action> {
-///     if self.answer == Some(timer) {
-///         cx.write(b"answer")?;
-///     }
-///     Ok(Action::Close)
-/// }
-/// # }
-/// # assert_eq!(ask(Session::default(), ""), "answer");
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct TimerId(pub(super) Token);
 
 /// The callbacks of one connection, or of any descriptor that is registered in a poller.
 ///

@@ -77,8 +77,8 @@ pub(crate) mod way;
 pub(crate) mod writer;
 mod writing;
 
-pub(crate) use block_on::READ_BUFFER_SIZE;
 pub use block_on::block_on;
+pub(crate) use block_on::{READ_BUFFER_SIZE, assert_outside};
 
 use std::cell::Cell;
 use std::io;

@@ -1,5 +1,6 @@
 //! The timers of connections: each connection has a list of its own, so that they end with it.
 
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,8 +10,73 @@ use crate::task::call_quietly;
 
 use super::connection::{Connection, Extra, State};
 use super::context::EvContext;
-use super::handler::TimerId;
 use super::local::{Expiry, Local};
+
+/// Names one timer of one connection.
+///
+/// ```
+/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+/// # use example::*;
+/// # #[derive(Default)]
+/// struct Session {
+///     answer: Option<TimerId>,
+///     idle: Option<TimerId>,
+/// }
+///
+/// # impl EvHandler for Session {
+/// # fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+/// #     self.answer = Some(cx.set_timer(Duration::from_millis(1)));
+/// #     self.idle = Some(cx.set_timer(Duration::from_secs(60)));
+/// #     Ok(Action::Keep)
+/// # }
+/// # fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+/// #     cx.read().map(|_| Action::Keep)
+/// # }
+/// fn on_timeout(&mut self, cx: &mut EvContext<'_>, timer: TimerId) -> io::Result<Action> {
+///     if self.answer == Some(timer) {
+///         cx.write(b"answer")?;
+///     }
+///     Ok(Action::Close)
+/// }
+/// # }
+/// # assert_eq!(ask(Session::default(), ""), "answer");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TimerId(pub(super) Token);
+
+impl TimerId {
+    /// No timer: what a connection that has ended is given, as in
+    /// [`on_close`](crate::EvHandler::on_close), where its timers are gone and no new one is armed. It can be
+    /// neither reset nor cancelled.
+    ///
+    /// ```
+    /// use corepoll::{Action, CloseReason, EvContext, EvHandler, TimerId};
+    /// use std::{io, time::Duration};
+    ///
+    /// struct Session;
+    ///
+    /// impl EvHandler for Session {
+    ///     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         Ok(Action::Close)
+    ///     }
+    ///
+    ///     fn on_close(&mut self, cx: &mut EvContext<'_>, _: CloseReason) {
+    ///         // Too late.
+    ///         assert_eq!(cx.set_timer(Duration::from_secs(1)), TimerId::NONE);
+    ///     }
+    /// }
+    /// ```
+    pub const NONE: TimerId = TimerId(Token::new(u32::MAX, u32::MAX));
+}
+
+impl fmt::Debug for TimerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == TimerId::NONE {
+            return f.write_str("TimerId(none)");
+        }
+        f.debug_tuple("TimerId").field(&self.0).finish()
+    }
+}
 
 /// A timer of a connection, as the poller's timers have it: two words, since every arming moves it.
 pub(crate) struct HandlerTimer {
@@ -38,7 +104,8 @@ impl EvContext<'_> {
     /// Calls `on_timeout` once, when `delay` has passed: never early, by the monotonic clock.
     ///
     /// The delay begins now, not at [`EvContext::now`]. [`Duration::MAX`] is never. A timer ends
-    /// with its connection.
+    /// with its connection: in `on_close`, and after [`take_stream`](EvContext::take_stream), nothing
+    /// is armed, and the answer is [`TimerId::NONE`].
     ///
     /// ```
     /// use corepoll::{Action, EvContext, EvHandler, TimerId};
@@ -78,6 +145,9 @@ impl EvContext<'_> {
     /// Calls `on_timeout` every time that `every` has passed. Periods that went by during a busy
     /// turn are made up by one call; the phase stays. With [`Duration::ZERO`] it is called once
     /// a turn.
+    ///
+    /// In `on_close`, and after [`take_stream`](EvContext::take_stream), nothing is armed, and the
+    /// answer is [`TimerId::NONE`].
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
@@ -166,7 +236,7 @@ impl Local {
     fn add_timer(&self, connection: &Connection, deadline: u64, period: Option<u64>) -> Token {
         if connection.state() == State::Closed {
             // In `on_close` the timers are gone already: this one is as well.
-            return Token::new(u32::MAX, u32::MAX);
+            return TimerId::NONE.0;
         }
         connection.with_extra(|extra| {
             let place = extra.timers.len() as u32;

@@ -29,7 +29,7 @@ pub(super) struct Ending {
 }
 
 struct State {
-    /// When the grace ends; NEVER while no shutdown has been asked for.
+    /// When the grace ends by the kernel's clock; NEVER while no shutdown has been asked for.
     deadline: u64,
     /// Whether a poller has ended, by its index.
     ended: Box<[bool]>,
@@ -111,7 +111,7 @@ impl Ending {
     fn wait_for_the_grace(&self, count: usize) {
         let mut state = self.lock();
         loop {
-            let now = clock::now();
+            let now = clock::real();
             if now >= state.deadline || state.left(count).is_empty() {
                 return;
             }
@@ -140,7 +140,7 @@ impl Ending {
         let used = look.map_or(Duration::ZERO, |look| look.used);
         let last = late.filter(|late| late.progress == progress);
         let late = late.insert(last.unwrap_or(Late { progress, used, asleep_since: None }));
-        let now = clock::now();
+        let now = clock::real();
         // Where the kernel doesn't say, the clock alone decides: after the longer time.
         late.asleep_since = match look {
             Some(look) if look.is_runnable => None,

@@ -150,12 +150,13 @@ impl ReactorHandle {
     /// [`Running::join`]: crate::Running::join
     pub fn shutdown(&self, grace: Duration) {
         self.shared.shutting_down.store(true, Ordering::Relaxed);
-        let deadline = clock::after(clock::now(), grace);
+        // By the kernel's clock: the caller's may be paused, and the pollers' are others.
+        let deadline = clock::after(clock::real(), grace);
         for poller in self.pollers() {
             // A poller that has ended needs no telling.
             let _ = poller.run_on(move || {
                 if let Some(local) = Local::current() {
-                    local.begin_shutdown(deadline);
+                    local.begin_shutdown(clock::from_real(deadline));
                 }
             });
         }

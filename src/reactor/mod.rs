@@ -18,7 +18,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use crate::poller::{self, PollerSeed};
+use crate::poller::{self, PollerSeed, assert_outside};
 use watchdog::Watchdog;
 
 /// N pollers, one thread each.
@@ -144,8 +144,13 @@ impl Reactor {
     /// ```
     ///
     /// # Errors
-    /// As [`Reactor::start`] and [`Running::join`].
+    /// Returns the errors of [`Reactor::start`] and [`Running::join`].
+    ///
+    /// # Panics
+    /// If this thread is inside a poller, which would stand still meanwhile.
+    #[track_caller]
     pub fn run(self) -> io::Result<()> {
+        assert_outside("Reactor::run", "Start the reactor with Reactor::start instead");
         self.start()?.join().map(drop)
     }
 
@@ -167,12 +172,15 @@ impl Reactor {
     /// ```
     ///
     /// # Errors
-    /// As [`Reactor::start`] and [`Running::join`].
+    /// Returns the errors of [`Reactor::start`] and [`Running::join`].
     ///
     /// # Panics
-    /// If this thread is inside a poller; and with whatever `future` panics with, after the
-    /// shutdown.
+    /// If this thread is inside a poller, which would stand still meanwhile; and with whatever
+    /// `future` panics with, after the shutdown.
+    #[track_caller]
     pub fn run_until<F: Future>(self, future: F) -> io::Result<F::Output> {
+        let instead = "Start the reactor with Reactor::start, and spawn the future or await it";
+        assert_outside("Reactor::run_until", instead);
         let running = self.start()?;
         let handle = running.handle();
         let output = catch_unwind(AssertUnwindSafe(|| poller::block_on(future)));

@@ -67,6 +67,19 @@ fn kernels_now() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
+/// The reading of the kernel's clock, whatever this thread's clock does: for what threads tell each
+/// other.
+pub(crate) fn real() -> u64 {
+    kernels_now()
+}
+
+/// The reading that this thread's clock is going to have when the kernel's reads `real`; if it stands,
+/// after it has been moved by as much as is left until then.
+pub(crate) fn from_real(real: u64) -> u64 {
+    let left = real.saturating_sub(kernels_now());
+    if real == NEVER { NEVER } else { after(now(), Duration::from_nanos(left)) }
+}
+
 /// A clock for tests, one a thread: it can be stopped, and moved forward while it stands.
 #[cfg(feature = "test-util")]
 pub(crate) mod paused {

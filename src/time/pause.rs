@@ -15,7 +15,8 @@ use crate::sys::clock::{self, paused};
 /// It is the clock of [`now`](super::now), of every timer, timeout and deadline of this poller, and
 /// of `EvContext::now`. Not of [`std::time::Instant::now`], of other threads, or of the kernel: a
 /// peer outside of the poller may find that its answer comes too late. While calls of
-/// `spawn_blocking` are under way the clock doesn't move by itself.
+/// `spawn_blocking` are under way, look-ups of host names included, the clock doesn't move by itself;
+/// when the last of them is over it does.
 ///
 /// If the clock stands already, nothing happens. It runs again after [`resume`], or when the poller
 /// ends.

@@ -89,7 +89,7 @@ impl Sleep {
         clock::to_instant(self.deadline)
     }
 
-    /// Whether that time has come.
+    /// Whether that time has come. The next poll says the same.
     ///
     /// ```
     /// # use corepoll::time;
@@ -101,7 +101,8 @@ impl Sleep {
         clock::now() >= self.deadline
     }
 
-    /// Makes it due at `deadline` instead; a store, when that is later.
+    /// Makes it due at `deadline` instead; a store, when that is later. If that time has come already,
+    /// the next poll is ready.
     ///
     /// A task that waits already goes on waiting, for the new deadline; also when it waits in
     /// another poller than the one in which this is called.
@@ -147,15 +148,18 @@ impl Sleep {
 
     #[inline]
     fn poll_in(&mut self, local: &Local, cx: &mut Context<'_>) -> Poll<()> {
+        // The clock decides and not the timer, which fires when its turn comes: what `is_elapsed`
+        // has said is so.
+        if clock::now() >= self.deadline {
+            self.disarm(drop_quietly);
+            return Poll::Ready(());
+        }
         if let Some(armed) = &self.armed {
             if armed.home.is_current() && local.rewake(armed.timer, cx.waker()) {
                 return Poll::Pending;
             }
-            // It has fired, or waits in another poller.
+            // It has fired before a reset, or waits in another poller.
             self.disarm(drop_quietly);
-        }
-        if clock::now() >= self.deadline {
-            return Poll::Ready(());
         }
         let timer = local.arm_task(self.deadline, cx.waker().clone());
         self.armed = HomeRef::current().map(|home| Armed { home, timer });
