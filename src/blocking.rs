@@ -5,16 +5,14 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use crate::poller::local::Local;
 use crate::sys::affinity;
-#[cfg(feature = "test-util")]
-use crate::task::HomeRef;
-use crate::task::drop_quietly;
 use crate::task::join::JoinError;
+use crate::task::{call_quietly, drop_quietly};
 
 thread_local! {
     /// This thread of the pool runs where it may, and not where its spawner was pinned.
@@ -45,47 +43,119 @@ where
 {
     let call = Call::begin();
     let work = Work(Some(f));
+    let shared = Arc::new(Shared { state: Mutex::new(State::Awaited(None)) });
+    let answer = shared.clone();
     let task = ::blocking::unblock(move || {
         if !UNPINNED.replace(true) {
             affinity::unpin();
         }
         let result = work.run();
-        // Over, before anybody is told so.
-        drop(call);
-        result
+        // Over, before anybody is told so; but time passes only afterwards.
+        let _hold = call.map(Call::end);
+        answer.give(result);
     });
-    BlockingHandle { task: Mutex::new(Some(task)) }
+    BlockingHandle { shared, task: Mutex::new(Some(task)) }
 }
 
-/// A call that a poller has begun, until it is over. It counts in the poller's shutdown, and keeps a
-/// paused clock from moving by itself.
+/// A call that a poller has begun: it counts in the poller's shutdown, and keeps a paused clock from
+/// moving by itself.
 struct Call {
-    /// One more of the poller's; there until the drop.
-    counted: Option<Arc<()>>,
-    /// Told of the end: the poller may wait for nothing else to move its clock.
+    /// One more of the poller's.
+    counted: Arc<()>,
     #[cfg(feature = "test-util")]
-    home: HomeRef,
+    hold: Hold,
 }
+
+#[cfg(feature = "test-util")]
+use crate::poller::Hold;
+#[cfg(not(feature = "test-util"))]
+type Hold = ();
 
 impl Call {
     /// None outside of a poller.
     fn begin() -> Option<Call> {
         let local = Local::current()?;
         Some(Call {
-            counted: Some(local.blocking_calls.clone()),
+            counted: local.blocking_calls.clone(),
             #[cfg(feature = "test-util")]
-            home: local.handle.home().clone(),
+            hold: local.hold_the_clock(),
         })
+    }
+
+    /// The call is over; the clock is held until the answer has been given.
+    fn end(self) -> Hold {
+        drop(self.counted);
+        #[cfg(feature = "test-util")]
+        self.hold
     }
 }
 
-impl Drop for Call {
-    fn drop(&mut self) {
-        drop(self.counted.take());
-        // After the count: the poller announces its sleep before it looks at that, so it sees
-        // that the call is over, or is woken.
-        #[cfg(feature = "test-util")]
-        let _ = self.home.post(|| ());
+/// What the thread of a call and its handle have in common.
+struct Shared<T> {
+    state: Mutex<State<T>>,
+}
+
+enum State<T> {
+    /// There is no result yet; this waits for it.
+    Awaited(Option<Waker>),
+    /// The result, until it is taken.
+    There(thread::Result<T>),
+    /// It was taken.
+    Taken,
+    /// The handle has given up on it, or is gone.
+    Unwanted,
+}
+
+impl<T> Shared<T> {
+    /// Changes the state. Nothing foreign runs in `change`: wakers and results are moved out of it.
+    fn with<R>(&self, change: impl FnOnce(&mut State<T>) -> R) -> R {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The call has a result.
+    fn give(&self, result: thread::Result<T>) {
+        let before = self.with(|state| match state {
+            State::Unwanted => Err(result),
+            _ => Ok(std::mem::replace(state, State::There(result))),
+        });
+        match before {
+            Ok(State::Awaited(Some(waker))) => call_quietly(|| waker.wake()),
+            Ok(_) => {}
+            Err(unwanted) => drop_quietly(unwanted),
+        }
+    }
+
+    /// Nobody wants the result any more, unless it is there. What was in the way is dropped.
+    fn give_up(&self) {
+        let before = self.with(|state| match state {
+            State::Awaited(waker) => {
+                let waker = waker.take();
+                *state = State::Unwanted;
+                waker
+            }
+            _ => None,
+        });
+        if let Some(waker) = before {
+            call_quietly(|| waker.wake());
+        }
+    }
+
+    fn poll(&self, waker: &Waker) -> Poll<Result<T, JoinError>> {
+        if self.with(|state| matches!(state, State::Awaited(Some(w)) if w.will_wake(waker))) {
+            return Poll::Pending;
+        }
+        // Cloning and dropping wakers is foreign code: nothing is locked meanwhile.
+        let waker = waker.clone();
+        let (polled, unused) = self.with(|state| match state {
+            State::Awaited(waits) => (None, waits.replace(waker)),
+            State::Unwanted => (Some(Err(JoinError::cancelled())), Some(waker)),
+            State::There(_) | State::Taken => match std::mem::replace(state, State::Taken) {
+                State::There(result) => (Some(result.map_err(JoinError::panicked)), Some(waker)),
+                _ => panic!("BlockingHandle polled after it gave its result"),
+            },
+        });
+        drop_quietly(unused);
+        polled.map_or(Poll::Pending, Poll::Ready)
     }
 }
 
@@ -129,11 +199,10 @@ impl<F> Drop for Work<F> {
 /// ```
 #[must_use = "drop it with `drop` to let the call run on by itself"]
 pub struct BlockingHandle<T> {
-    /// None once it has been aborted.
-    task: Mutex<Option<Task<T>>>,
+    shared: Arc<Shared<T>>,
+    /// The place in the pool's queue. None once it has been given up.
+    task: Mutex<Option<::blocking::Task<()>>>,
 }
-
-type Task<T> = ::blocking::Task<thread::Result<T>>;
 
 impl<T> BlockingHandle<T> {
     /// Gives up on the call. One that hasn't begun never will; one that has can't be stopped, and
@@ -152,12 +221,9 @@ impl<T> BlockingHandle<T> {
     /// });
     /// ```
     pub fn abort(&self) {
-        let mut task = self.lock();
-        if task.as_ref().is_some_and(|task| !task.is_finished()) {
-            let given_up = task.take();
-            drop(task);
-            drop(given_up);
-        }
+        self.shared.give_up();
+        // If it is over already, this changes nothing.
+        drop_quietly(self.take_task());
     }
 
     /// Whether awaiting gives a result at once.
@@ -173,11 +239,11 @@ impl<T> BlockingHandle<T> {
     /// # });
     /// ```
     pub fn is_finished(&self) -> bool {
-        self.lock().as_ref().is_none_or(Task::is_finished)
+        self.shared.with(|state| !matches!(state, State::Awaited(_)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Task<T>>> {
-        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    fn take_task(&self) -> Option<::blocking::Task<()>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -185,17 +251,17 @@ impl<T> Future for BlockingHandle<T> {
     /// The call's result; an error if it panicked, or was aborted.
     type Output = Result<T, JoinError>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let task = self.task.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some(task) = task else { return Poll::Ready(Err(JoinError::cancelled())) };
-        Poll::Ready(ready!(Pin::new(task).poll(cx)).map_err(JoinError::panicked))
+    /// # Panics
+    /// If it is polled again after it gave its result.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.shared.poll(cx.waker())
     }
 }
 
 impl<T> Drop for BlockingHandle<T> {
     fn drop(&mut self) {
-        let task = self.lock().take();
-        if let Some(task) = task {
+        self.shared.give_up();
+        if let Some(task) = self.take_task() {
             task.detach();
         }
     }

@@ -5,6 +5,8 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Arc;
+#[cfg(feature = "test-util")]
+use std::sync::atomic::AtomicUsize;
 use std::task::Waker;
 
 use crate::base::token::Token;
@@ -98,6 +100,9 @@ pub(crate) struct Local {
     pub(crate) allowance: Allowance,
     /// Each blocking call of this poller holds one of these until it is over.
     pub(crate) blocking_calls: Arc<()>,
+    /// How many things that are under way keep a paused clock from moving by itself.
+    #[cfg(feature = "test-util")]
+    pub(super) clock_holds: Arc<AtomicUsize>,
     /// Empty pipes, for relays.
     pub(super) pipes: Pool<Pipe>,
     /// A timer is armed that trims them.
@@ -156,6 +161,8 @@ impl Local {
             drain: Drain::default(),
             allowance,
             blocking_calls: Arc::default(),
+            #[cfg(feature = "test-util")]
+            clock_holds: Arc::default(),
             pipes: Pool::new(MOST_SPARE_PIPES),
             trims_pipes: Cell::new(false),
             table: Table::new(),

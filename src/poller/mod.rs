@@ -79,6 +79,8 @@ mod writing;
 
 pub use block_on::block_on;
 pub(crate) use block_on::{READ_BUFFER_SIZE, assert_outside};
+#[cfg(all(feature = "test-util", feature = "blocking"))]
+pub(crate) use paused::Hold;
 
 use std::cell::Cell;
 use std::io;

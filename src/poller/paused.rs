@@ -1,12 +1,42 @@
 //! Waiting while the clock stands: feature `test-util`.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::sys::clock::{self, paused};
 use crate::sys::epoll::Events;
+use crate::task::HomeRef;
 
 use super::Poller;
+use super::local::Local;
+
+// Without the feature, nothing goes on elsewhere that could be waited for.
+#[cfg_attr(not(feature = "blocking"), allow(dead_code))]
+/// Keeps a clock that stands from moving by itself, until it is dropped, on whichever thread.
+pub(crate) struct Hold {
+    holds: Arc<AtomicUsize>,
+    home: HomeRef,
+}
+
+impl Local {
+    #[cfg_attr(not(feature = "blocking"), allow(dead_code))]
+    /// As long as something is under way elsewhere that is going to bring this poller something.
+    pub(crate) fn hold_the_clock(&self) -> Hold {
+        self.clock_holds.fetch_add(1, Ordering::Relaxed);
+        Hold { holds: self.clock_holds.clone(), home: self.handle.home().clone() }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // Release: when the poller sees that it is gone, it sees what it was held for.
+        self.holds.fetch_sub(1, Ordering::Release);
+        // The poller announces its sleep before it looks for holds: it has seen this, or is woken.
+        let _ = self.home.post(|| ());
+    }
+}
 
 impl Poller {
     /// Waits; but on a clock that stands no time passes by itself. When there is nothing to do and no
@@ -20,11 +50,13 @@ impl Poller {
         if !paused::is_paused() {
             return local.epoll.wait(events, self.timeout(most));
         }
+        // Before the look at what has come: what was brought before the clock was let go is seen.
+        let is_held = local.clock_holds.load(Ordering::Acquire) > 0;
         let count = local.epoll.wait(events, Some(Duration::ZERO))?;
         if count > 0 || self.executor().has_work() {
             return Ok(count);
         }
-        let Some(deadline) = local.next_deadline().filter(|_| local.blocking_calls() == 0) else {
+        let Some(deadline) = local.next_deadline().filter(|_| !is_held) else {
             // Only the world outside can bring something to do.
             return local.epoll.wait(events, most);
         };
