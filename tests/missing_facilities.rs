@@ -225,7 +225,7 @@ fn a_local_address_is_bound_without_bind_address_no_port() {
         let (give, take) = mpsc::channel();
         let from = "127.0.0.2:0".parse().unwrap();
         let connector = Connector::new(server.handle()).bind_local(from);
-        connector.connect(&addr.to_string(), move || Asks(give)).unwrap();
+        connector.connect(addr, move || Asks(give)).unwrap();
         assert_eq!(take.recv_timeout(PATIENCE).unwrap().expect("it is connected"), b"hello");
     });
 }

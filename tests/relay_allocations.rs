@@ -45,7 +45,7 @@ struct Front(SocketAddr);
 impl EvHandler for Front {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         cx.set_interest(Interest::NONE)?;
-        cx.connect(&self.0.to_string(), Back(cx.token()))?;
+        cx.connect(self.0, Back(cx.token()))?;
         Ok(Action::Keep)
     }
 

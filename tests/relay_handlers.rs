@@ -71,7 +71,7 @@ impl EvHandler for Front {
             assert!(cx.pending_output() > 0, "the kernel takes all of it: queue more");
         }
         let back = Back { front: cx.token(), extra: self.extra, teller: self.teller.clone() };
-        cx.connect(&self.upstream.to_string(), back)?;
+        cx.connect(self.upstream, back)?;
         Ok(Action::Keep)
     }
 

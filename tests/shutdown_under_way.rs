@@ -165,7 +165,7 @@ fn connects(stage: &mut Stage) -> Counts {
     let guest = stage.guest.clone();
     let stays = move || Stays { does: |_, _| Ok(Action::Keep), _guest: guest, told: None };
     let connector = Connector::new(stage.server.handle()).timeout(PATIENCE);
-    connector.connect(&addr.to_string(), stays).unwrap();
+    connector.connect(addr, stays).unwrap();
     stage.settle();
     stage.keep((listener, filler));
     (0, 3, 0)
@@ -221,7 +221,7 @@ struct Front(SocketAddr, Arc<()>);
 impl EvHandler for Front {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         let back = Back(cx.token(), self.1.clone());
-        cx.connect(&self.0.to_string(), back)?;
+        cx.connect(self.0, back)?;
         Ok(Action::Keep)
     }
     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
@@ -632,7 +632,7 @@ fn prepared(guest: &Arc<()>) -> (Reactor, Vec<TcpStream>) {
     }
     let (guest, addr) = (guest.clone(), listening.local_addr().unwrap());
     let stays = move || Stays { does: |_, _| Ok(Action::Keep), _guest: guest, told: None };
-    Connector::new(&handle).connect(&addr.to_string(), stays).unwrap();
+    Connector::new(&handle).connect(addr, stays).unwrap();
     (reactor, clients)
 }
 

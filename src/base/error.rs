@@ -48,6 +48,17 @@ pub(crate) fn errno(error: &io::Error) -> Option<i32> {
     })
 }
 
+/// Returns several failures of one operation as one error, which tells of each: of the kind and
+/// with the source of the last one. `None` if there are none.
+pub(crate) fn all_of(mut failures: Vec<io::Error>) -> Option<io::Error> {
+    let last = failures.pop()?;
+    if failures.is_empty() {
+        return Some(last);
+    }
+    let texts: Vec<String> = failures.iter().chain([&last]).map(io::Error::to_string).collect();
+    Some(described(texts.join("; "), last))
+}
+
 /// Returns the same error once more, for a second receiver: kind, text, and the errno where it was.
 pub(crate) fn copy(error: &io::Error) -> io::Error {
     if let Some(code) = error.raw_os_error() {
@@ -63,7 +74,7 @@ pub(crate) fn copy(error: &io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{copy, described, during};
+    use super::{all_of, copy, described, during};
     use std::error::Error;
     use std::io;
 
@@ -81,6 +92,18 @@ mod tests {
         let error = described("all of them".into(), during("connecting", refused));
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(error.to_string(), "all of them");
+        assert_eq!(errno_of_the_source(&error), Some(libc::ECONNREFUSED));
+    }
+
+    #[test]
+    fn several_are_told_as_one() {
+        assert!(all_of(Vec::new()).is_none());
+        let codes = [libc::EMFILE, libc::ECONNREFUSED];
+        let failures = codes.map(|code| during(code, io::Error::from_raw_os_error(code)));
+        let error = all_of(failures.into()).expect("there are two");
+        assert!(error.to_string().starts_with("24: Too many"), "{error}");
+        assert!(error.to_string().contains("; 111: Connection refused"), "{error}");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(errno_of_the_source(&error), Some(libc::ECONNREFUSED));
     }
 

@@ -131,6 +131,18 @@ impl Acceptor {
         self
     }
 
+    /// SO_SNDBUF in bytes, which accepted connections inherit. Default: the system's.
+    ///
+    /// ```
+    /// # use corepoll::Acceptor;
+    /// let acceptor = Acceptor::new("0.0.0.0:8080").send_buffer_size(256 * 1024);
+    /// # drop(acceptor);
+    /// ```
+    pub fn send_buffer_size(mut self, n: usize) -> Acceptor {
+        self.listen.send_buffer_size = Some(n);
+        self
+    }
+
     /// TCP_NODELAY of the connections: whether small segments are sent at once. They inherit it from
     /// the listener, so it costs no system call for each. Default: off. See tcp(7).
     ///

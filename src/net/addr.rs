@@ -1,11 +1,12 @@
 //! What stands for one or more socket addresses.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use socket2::SockAddr;
 
-use crate::base::error::{described, during};
+use crate::base::error::{all_of, during};
 
 /// What can be given where addresses are asked for: a `SocketAddr`, an `(IpAddr, port)`, several
 /// addresses (each is tried), or text like `"127.0.0.1:80"`, `"[::1]:80"` or `("127.0.0.1", 80)`.
@@ -37,6 +38,19 @@ pub enum Addresses {
     Known(Vec<SocketAddr>),
     /// A host name and a port.
     Name(String, u16),
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Addresses::One(address) => address.fmt(f),
+            Addresses::Known(addresses) => {
+                let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+                f.write_str(&texts.join(", "))
+            }
+            Addresses::Name(host, port) => write!(f, "{host}:{port}"),
+        }
+    }
 }
 
 impl Addresses {
@@ -76,6 +90,12 @@ pub(crate) mod sealed {
     pub trait Sealed {
         /// What the address turns out to be.
         fn addresses(&self) -> std::io::Result<super::Addresses>;
+
+        /// The address itself, if it is text: where a connection for a handler is to be made, that
+        /// may name a Unix socket, too.
+        fn text(&self) -> Option<&str> {
+            None
+        }
     }
 }
 
@@ -152,11 +172,19 @@ impl Sealed for str {
         }
         (host, port).addresses()
     }
+
+    fn text(&self) -> Option<&str> {
+        Some(self)
+    }
 }
 
 impl Sealed for String {
     fn addresses(&self) -> io::Result<Addresses> {
         self.as_str().addresses()
+    }
+
+    fn text(&self) -> Option<&str> {
+        Some(self)
     }
 }
 
@@ -183,6 +211,10 @@ impl<T: Sealed + ?Sized> Sealed for &T {
     fn addresses(&self) -> io::Result<Addresses> {
         (**self).addresses()
     }
+
+    fn text(&self) -> Option<&str> {
+        (**self).text()
+    }
 }
 
 /// Wraps the error of an operation on an address: what was done, and to what.
@@ -192,16 +224,6 @@ pub(crate) fn with_address(
     error: io::Error,
 ) -> io::Error {
     during(format_args!("{operation} {address}"), error)
-}
-
-/// Several failures as one error: of the kind and with the source of the last one.
-pub(crate) fn all_of(mut failures: Vec<io::Error>) -> io::Error {
-    let Some(last) = failures.pop() else { return no_address() };
-    if failures.is_empty() {
-        return last;
-    }
-    let texts: Vec<String> = failures.iter().chain([&last]).map(io::Error::to_string).collect();
-    described(texts.join("; "), last)
 }
 
 /// What `operation` comes to at the first of the addresses where it succeeds; an error tells of
@@ -218,7 +240,7 @@ pub(crate) fn first_of<R>(
             Err(error) => failures.push(with_address(doing, address, error)),
         }
     }
-    Err(all_of(failures))
+    Err(all_of(failures).unwrap_or_else(no_address))
 }
 
 #[cfg(test)]

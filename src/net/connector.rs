@@ -1,12 +1,12 @@
 //! Connecting, with a handler for the connection.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::base::token::Token;
-use crate::poller::connecting::{Recipient, Target, failure};
+use crate::poller::connecting::{Place, Recipient, Target, failure};
 use crate::poller::context::EvContext;
 use crate::poller::handle::{PollerHandle, gone};
 use crate::poller::handler::EvHandler;
@@ -14,8 +14,11 @@ use crate::poller::local::Local;
 use crate::reactor::ReactorHandle;
 use crate::task::{call_quietly, drop_quietly};
 
+use super::addr::{Addresses, ToSocketAddrs, sealed::Sealed};
+use super::connect_options::ConnectOptions;
 use super::endpoint::Endpoint;
 use super::spread::{Balance, Spread};
+use super::unix_addr::to_kernel;
 
 /// Connects, from any thread, and gives each connection a handler on one of a reactor's pollers:
 /// on the one that holds the fewest connections.
@@ -63,10 +66,8 @@ use super::spread::{Balance, Spread};
 pub struct Connector {
     /// Chooses the poller.
     spread: Spread,
-    /// How long an attempt may take.
-    timeout: Option<Duration>,
-    /// The local address.
-    from: Option<SocketAddr>,
+    /// What the sockets are made with, and how long it may take.
+    options: ConnectOptions,
 }
 
 impl Connector {
@@ -83,11 +84,29 @@ impl Connector {
     /// ```
     pub fn new(on: &ReactorHandle) -> Connector {
         let spread = Spread::new(on.clone(), Balance::LeastLoaded);
-        Connector { spread, timeout: None, from: None }
+        Connector { spread, options: ConnectOptions::new() }
     }
 
-    /// How long an attempt may take, from when its poller begins it. Default: as long as the
-    /// kernel tries, which is about two minutes (tcp_syn_retries in tcp(7)).
+    /// Takes over all options at once, in place of those that were set before.
+    ///
+    /// ```
+    /// # use corepoll::{Connector, Reactor, net::ConnectOptions};
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let options = ConnectOptions::new().nodelay(true);
+    /// let connector = Connector::new(&reactor.handle()).options(options);
+    /// # drop(connector);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn options(mut self, options: ConnectOptions) -> Connector {
+        self.options = options;
+        self
+    }
+
+    /// How long an attempt may take, from when its poller begins it: for all addresses together, the
+    /// look-up of a host name included. Default: as long as the kernel tries, which is about two
+    /// minutes (tcp_syn_retries in tcp(7)).
     ///
     /// ```
     /// # use corepoll::{Connector, Reactor};
@@ -100,13 +119,13 @@ impl Connector {
     /// # }
     /// ```
     pub fn timeout(mut self, limit: Duration) -> Connector {
-        self.timeout = Some(limit);
+        self.options = self.options.timeout(limit);
         self
     }
 
     /// Connects from this local address. With port 0 the kernel chooses the port when it knows the
     /// target, so that one local port may serve many targets (IP_BIND_ADDRESS_NO_PORT in ip(7)).
-    /// Not for Unix sockets.
+    /// Of several addresses, those of the same family are tried. Not for Unix sockets.
     ///
     /// ```
     /// # use corepoll::{Connector, Reactor};
@@ -119,19 +138,57 @@ impl Connector {
     /// # }
     /// ```
     pub fn bind_local(mut self, from: SocketAddr) -> Connector {
-        self.from = Some(from);
+        self.options = self.options.bind_local(from);
         self
     }
 
-    /// Connects to `addr`: `"127.0.0.1:80"`, `"[::1]:80"`, `"unix:/path"`, `"unix:@abstract"`. The
-    /// handler that `factory` makes on the poller's thread is registered for
-    /// [`Interest::READABLE`](crate::Interest::READABLE). Returns at once; may be called from any
-    /// thread, and before the reactor is started.
+    /// SO_RCVBUF in bytes, set before the connect, since the window scale is told with the first
+    /// segment: see [`ConnectOptions::recv_buffer_size`]. Default: the system's.
+    ///
+    /// ```
+    /// # use corepoll::{Connector, Reactor};
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let connector = Connector::new(&reactor.handle()).recv_buffer_size(4 * 1024 * 1024);
+    /// # drop(connector);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn recv_buffer_size(mut self, n: usize) -> Connector {
+        self.options = self.options.recv_buffer_size(n);
+        self
+    }
+
+    /// SO_SNDBUF in bytes. Default: the system's.
+    ///
+    /// ```
+    /// # use corepoll::{Connector, Reactor};
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let connector = Connector::new(&reactor.handle()).send_buffer_size(256 * 1024);
+    /// # drop(connector);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn send_buffer_size(mut self, n: usize) -> Connector {
+        self.options = self.options.send_buffer_size(n);
+        self
+    }
+
+    /// Connects to `addr`: `"127.0.0.1:80"`, `"[::1]:80"`, `"unix:/path"`, `"unix:@abstract"`, or one
+    /// or several `SocketAddr`s; with the feature `blocking` also a host name, `"example.org:80"`,
+    /// which is looked up on another thread. The handler that `factory` makes on the poller's thread
+    /// is registered for [`Interest::READABLE`](crate::Interest::READABLE). Returns at once; may be
+    /// called from any thread, and before the reactor is started.
+    ///
+    /// Several addresses are tried by RFC 8305 ("Happy Eyeballs"): IPv6 and IPv4 take turns, beginning
+    /// with the first address, and the next one is tried when the one before has failed, or has not
+    /// answered for 250 ms. The first connection wins, and the others are closed.
     ///
     /// Exactly one of two calls comes. [`EvHandler::on_open`], when the connection is made; and
     /// [`EvHandler::on_connect_fail`], with the operation and the address in the error, when it
     /// is refused or unreachable, when the time is over (`TimedOut`), when there are no
-    /// descriptors, or when the poller ends before (`ConnectionAborted`). A connection that meets
+    /// descriptors, or when the poller ends before (`NotConnected`). A connection that meets
     /// itself, which TCP allows for one's own ephemeral ports, counts as refused. If `factory`
     /// panics, there is no connection and no call.
     ///
@@ -165,14 +222,14 @@ impl Connector {
     /// ```
     ///
     /// # Errors
-    /// The address is malformed, or a host name; or the reactor has ended. Then `factory` is not
-    /// called.
+    /// The address is malformed, there is none, or it is a host name and the feature `blocking` is
+    /// off; or the reactor has ended. Then `factory` is not called.
     pub fn connect<H: EvHandler>(
         &self,
-        addr: &str,
+        addr: impl ToSocketAddrs,
         factory: impl FnOnce() -> H + Send + 'static,
     ) -> io::Result<()> {
-        let target = target(addr, self.timeout, self.from)?;
+        let target = target(&addr, &self.options)?;
         let here = Local::current();
         let poller = self.spread.least_loaded(here.as_deref().map(|local| &local.handle));
         let order = Order { poller: poller.clone(), work: Some((target, factory)) };
@@ -217,22 +274,61 @@ impl EvContext<'_> {
     /// ```
     ///
     /// # Errors
-    /// The address is malformed, or a host name: the handler is dropped.
-    pub fn connect<H: EvHandler>(&mut self, addr: &str, handler: H) -> io::Result<Token> {
-        let target = target(addr, None, None)?;
+    /// The address is malformed, there is none, or it is a host name and the feature `blocking` is
+    /// off: the handler is dropped.
+    pub fn connect<H: EvHandler>(
+        &mut self,
+        addr: impl ToSocketAddrs,
+        handler: H,
+    ) -> io::Result<Token> {
+        let target = target(&addr, &ConnectOptions::new())?;
         self.local.handle.join();
-        Ok(self.local.connect(target, Recipient::Handler(Box::new(handler))))
+        Ok(begin(self.local, target, Recipient::Handler(Box::new(handler))))
     }
 }
 
-/// What `addr` names.
+/// What `addr` names, and how to connect to it.
 pub(super) fn target(
-    addr: &str,
-    limit: Option<Duration>,
-    from: Option<SocketAddr>,
+    addr: &(impl Sealed + ?Sized),
+    options: &ConnectOptions,
 ) -> io::Result<Target> {
-    let address = Endpoint::parse(addr)?.to_sock_addr()?;
-    Ok(Target { name: addr.into(), address, from, limit })
+    let other = addr.text().map(Endpoint::parse_other).transpose()?.flatten();
+    let (name, place) = match (addr.text(), other) {
+        (Some(text), Some(Endpoint::Unix(address))) => {
+            (text.into(), Place::Unix(to_kernel(&address)?))
+        }
+        // This machine, by whichever family it is that listens.
+        (Some(text), Some(Endpoint::Ip(address))) => {
+            let other = (Ipv4Addr::UNSPECIFIED, address.port()).into();
+            (text.into(), Place::Ip(vec![address, other]))
+        }
+        (text, _) => {
+            let addresses = addr.addresses()?;
+            let name = text.map_or_else(|| addresses.to_string().into(), Box::from);
+            (name, place(addresses)?)
+        }
+    };
+    Ok(Target { name, place, settings: options.settings.clone(), limit: options.timeout })
+}
+
+fn place(addresses: Addresses) -> io::Result<Place> {
+    match addresses {
+        #[cfg(feature = "blocking")]
+        Addresses::Name(host, port) => Ok(Place::Host(host, port)),
+        known => known.known().map(Place::Ip),
+    }
+}
+
+/// Begins to connect, with the look-up of the name if the target has one.
+pub(super) fn begin(local: &Local, target: Target, recipient: Recipient) -> Token {
+    #[cfg(feature = "blocking")]
+    if let Place::Host(host, port) = &target.place {
+        let (host, port) = (host.clone(), *port);
+        let token = local.connect(target, recipient);
+        super::lookup::look_up_for(local, token, host, port);
+        return token;
+    }
+    local.connect(target, recipient)
 }
 
 /// An attempt on its way to its poller, which may end before it comes to it.
@@ -252,7 +348,7 @@ impl<H: EvHandler, F: FnOnce() -> H> Order<H, F> {
         };
         match catch_unwind(AssertUnwindSafe(factory)) {
             Ok(handler) => {
-                local.connect(target, Recipient::Handler(Box::new(handler)));
+                begin(&local, target, Recipient::Handler(Box::new(handler)));
             }
             Err(panic) => {
                 self.poller.leave();

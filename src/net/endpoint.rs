@@ -24,16 +24,21 @@ pub(crate) enum Endpoint {
 impl Endpoint {
     /// The endpoint that `text` names.
     pub(crate) fn parse(text: &str) -> io::Result<Endpoint> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return parse_unix(path).map(Endpoint::Unix);
-        }
-        if let Some(port) = text.strip_prefix(':')
-            && let Ok(port) = port.parse()
-        {
-            return Ok(Endpoint::Ip((Ipv6Addr::UNSPECIFIED, port).into()));
+        if let Some(other) = Endpoint::parse_other(text)? {
+            return Ok(other);
         }
         let known = text.addresses()?.known()?;
         Ok(Endpoint::Ip(known[0]))
+    }
+
+    /// The endpoint that `text` names in one of the forms that tasks don't have: a Unix socket, or a
+    /// port alone. `None`: in another form.
+    pub(super) fn parse_other(text: &str) -> io::Result<Option<Endpoint>> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return parse_unix(path).map(|address| Some(Endpoint::Unix(address)));
+        }
+        let port = text.strip_prefix(':').and_then(|port| port.parse().ok());
+        Ok(port.map(|port: u16| Endpoint::Ip((Ipv6Addr::UNSPECIFIED, port).into())))
     }
 
     /// The path in the file system, if it has one.

@@ -108,6 +108,25 @@ impl ListenOptions {
         self
     }
 
+    /// SO_SNDBUF in bytes, which accepted connections inherit. The kernel doubles it: socket(7).
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().send_buffer_size(64 * 1024);
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (server, _peer) = listener.accept().await?;
+    /// assert_eq!(socket2::SockRef::from(&server).send_buffer_size()?, 2 * 64 * 1024);
+    /// # drop(client);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn send_buffer_size(mut self, n: usize) -> ListenOptions {
+        self.listen.send_buffer_size = Some(n);
+        self
+    }
+
     /// IPV6_V6ONLY: whether a listener at `[::]` leaves IPv4 alone. Default: it doesn't, whatever
     /// net.ipv6.bindv6only says. See ipv6(7).
     ///

@@ -3,6 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 
+#[cfg(feature = "blocking")]
+use crate::base::token::Token;
+#[cfg(feature = "blocking")]
+use crate::poller::local::Local;
+
 use super::addr::{Addresses, ToSocketAddrs, no_address, sealed::Sealed};
 
 /// The addresses that `addr` stands for, in the order of preference. A host name is looked up by
@@ -33,7 +38,12 @@ pub async fn lookup_host(addr: impl ToSocketAddrs) -> io::Result<std::vec::IntoI
 
 /// The addresses that `addr` stands for, at least one.
 pub(super) async fn resolve(addr: &impl Sealed) -> io::Result<Vec<SocketAddr>> {
-    match addr.addresses()? {
+    resolve_known(addr.addresses()?).await
+}
+
+/// As [`resolve`], for what an address has turned out to be.
+pub(super) async fn resolve_known(addresses: Addresses) -> io::Result<Vec<SocketAddr>> {
+    match addresses {
         Addresses::Name(host, port) => look_up(host, port).await,
         known => known.known(),
     }
@@ -51,19 +61,40 @@ pub(super) async fn resolve_first(addr: &impl Sealed) -> io::Result<SocketAddr> 
 /// Looks a name up: at least one address, or an error.
 #[cfg(feature = "blocking")]
 async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let name = format!("{host}:{port}");
+    let look_up = move || look_up_now(&host, port);
+    let found = crate::blocking::spawn_blocking(look_up).await.map_err(io::Error::from);
+    found
+        .and_then(|found| found)
+        .map_err(|error| super::addr::with_address("looking up", name, error))
+}
+
+/// Looks a name up on this thread, which waits.
+#[cfg(feature = "blocking")]
+fn look_up_now(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     use std::net::ToSocketAddrs;
 
-    let name = format!("{host}:{port}");
-    let look_up = move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-    let found = crate::blocking::spawn_blocking(look_up).await.map_err(io::Error::from);
-    match found.and_then(|found| found) {
-        Ok(addresses) if addresses.is_empty() => {
-            let message = format!("looking up {name}: it has no address");
-            Err(io::Error::new(io::ErrorKind::NotFound, message))
-        }
-        Ok(addresses) => Ok(addresses),
-        Err(error) => Err(super::addr::with_address("looking up", name, error)),
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    if addresses.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
     }
+    Ok(addresses)
+}
+
+/// Looks a name up for the attempt to connect that has this token: that is told.
+#[cfg(feature = "blocking")]
+pub(super) fn look_up_for(local: &Local, token: Token, host: String, port: u16) {
+    let poller = local.handle.clone();
+    let look_up = move || {
+        let found = look_up_now(&host, port);
+        // A poller that has ended has told its attempts so.
+        let _ = poller.run_on(move || {
+            if let Some(local) = Local::current() {
+                local.addresses_found(token, found);
+            }
+        });
+    };
+    drop(crate::blocking::spawn_blocking(look_up));
 }
 
 /// Says what is missing.

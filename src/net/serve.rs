@@ -4,12 +4,13 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
+use crate::base::error::all_of;
 use crate::poller::assert_outside;
 use crate::reactor::{Reactor, ReactorHandle};
 use crate::sys::socket;
 
 use super::acceptor::Acceptor;
-use super::addr::{ToSocketAddrs, all_of, sealed::Sealed};
+use super::addr::{ToSocketAddrs, no_address, sealed::Sealed};
 use super::listening::Listening;
 use super::on_error::of_service;
 use super::tcp_stream::TcpStream;
@@ -186,7 +187,7 @@ impl ReactorHandle {
                 Err(error) => failures.push(error),
             }
         }
-        Err(all_of(failures))
+        Err(all_of(failures).unwrap_or_else(no_address))
     }
 }
 

@@ -6,16 +6,11 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use crate::parts::deadlines::Deadlines;
 use crate::poller::registered::Registered;
-use crate::sys::socket;
-use crate::time;
 
-use super::addr::{ToSocketAddrs, all_of, with_address};
 use super::byte_stream::{ByteStream, HasSocket, ReadChunk, byte_stream};
-use super::lookup::resolve;
 use super::socket::Socket;
 
 /// A TCP connection of this thread's poller.
@@ -54,85 +49,6 @@ impl TcpStream {
     /// Wraps a non-blocking socket that is ours alone.
     pub(crate) fn from_fd(fd: OwnedFd, what: &str) -> io::Result<TcpStream> {
         Ok(TcpStream { socket: Socket::new(fd, what)?.of_a_stream() })
-    }
-
-    /// Connects to the first of the addresses that answers: connect(2).
-    ///
-    /// Cancel-safe: dropping it closes what was begun.
-    ///
-    /// ```
-    /// # use corepoll::net::{TcpListener, TcpStream};
-    /// # corepoll::block_on(async {
-    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
-    /// let addr = listener.local_addr()?;
-    /// let stream = TcpStream::connect(("127.0.0.1", addr.port())).await?;
-    /// assert_eq!(stream.peer_addr()?, addr);
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// None answered: the error tells of every address. `ConnectionRefused` and the like are its
-    /// kind, by the last of them. A host name needs the feature `blocking`.
-    pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        let mut failures: Vec<io::Error> = Vec::new();
-        for address in resolve(&addr).await? {
-            match TcpStream::connect_one(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failures.push(with_address("connecting to", address, error)),
-            }
-        }
-        Err(all_of(failures))
-    }
-
-    /// [`TcpStream::connect`] that takes `limit` at the longest, for all addresses together.
-    ///
-    /// Cancel-safe: dropping it closes what was begun.
-    ///
-    /// ```
-    /// use corepoll::net::{TcpListener, TcpStream};
-    /// use std::time::Duration;
-    ///
-    /// # fn main() -> std::io::Result<()> {
-    /// corepoll::block_on(async {
-    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    ///     let addr = listener.local_addr()?;
-    ///     TcpStream::connect_timeout(addr, Duration::from_secs(5)).await?;
-    ///     Ok(())
-    /// })
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`TcpStream::connect`], and `TimedOut`.
-    pub async fn connect_timeout(
-        addr: impl ToSocketAddrs,
-        limit: Duration,
-    ) -> io::Result<TcpStream> {
-        match time::timeout(limit, TcpStream::connect(addr)).await {
-            Ok(connected) => connected,
-            Err(_) => {
-                let message = format!("connecting took longer than {limit:?}");
-                Err(io::Error::new(io::ErrorKind::TimedOut, message))
-            }
-        }
-    }
-
-    async fn connect_one(address: SocketAddr) -> io::Result<TcpStream> {
-        let stream = TcpStream::from_fd(socket::connect(&address.into(), None)?, "connect")?;
-        // A socket that is connecting isn't writable, so the first event is the answer.
-        stream.registered().forget_readiness();
-        stream.writable().await?;
-        if let Some(error) = socket::take_error(stream.socket.fd())? {
-            return Err(error);
-        }
-        if socket::is_self_connected(stream.socket.fd()) {
-            return Err(io::Error::new(
-                io::ErrorKind::ConnectionRefused,
-                "nobody listens there: the socket met itself",
-            ));
-        }
-        Ok(stream)
     }
 
     /// Takes a socket of std's over, blocking or not.

@@ -122,7 +122,7 @@ impl UnixStream {
         let address = to_kernel(address)?;
         let mut pause = SHORTEST_PAUSE;
         loop {
-            match socket::connect(&address, None) {
+            match socket::connect(&address, &socket::Connect::default()) {
                 Ok(fd) => return UnixStream::from_fd(fd, "UnixStream::connect"),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Local::expect_current("UnixStream::connect")?;

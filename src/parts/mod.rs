@@ -5,6 +5,7 @@
 pub(crate) mod budget;
 pub(crate) mod buffers;
 pub(crate) mod cache;
+pub(crate) mod candidates;
 pub(crate) mod deadlines;
 pub(crate) mod outbox;
 pub(crate) mod pool;

@@ -29,7 +29,7 @@ impl Local {
                 match self.table.address(token, event) {
                     Addressee::Handler(connection) => self.on_event(&connection, event),
                     Addressee::Noted => {}
-                    Addressee::Rare(entry) => self.on_event_of(entry, event),
+                    Addressee::Rare(entry) => self.on_event_of(entry, token, event),
                 }
             }
             if !self.goes_on() {
@@ -54,10 +54,10 @@ impl Local {
     /// An event for anything but a handler's connection; it may have been closed earlier in the
     /// batch, and the mailbox has none.
     #[cold]
-    fn on_event_of(&self, entry: Option<Entry>, event: Event) {
+    fn on_event_of(&self, entry: Option<Entry>, token: Token, event: Event) {
         match entry {
             Some(Entry::Readiness(source)) => source.on_event(event),
-            Some(Entry::Connecting(attempt)) => self.connect_event(&attempt),
+            Some(Entry::Connecting(attempt)) => self.connect_event(&attempt, token),
             Some(Entry::Handler(_)) | None => {}
         }
     }

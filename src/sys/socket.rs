@@ -19,6 +19,8 @@ pub(crate) struct Listen {
     pub(crate) backlog: u32,
     /// SO_RCVBUF of the listener, inherited by what it accepts.
     pub(crate) recv_buffer_size: Option<usize>,
+    /// SO_SNDBUF of the listener, inherited by what it accepts.
+    pub(crate) send_buffer_size: Option<usize>,
     /// IPV6_V6ONLY.
     pub(crate) only_v6: bool,
     /// TCP_DEFER_ACCEPT: how long a connection without a byte is kept back.
@@ -34,11 +36,25 @@ impl Listen {
             reuse_port: false,
             backlog,
             recv_buffer_size: None,
+            send_buffer_size: None,
             only_v6: false,
             defer_accept: None,
             nodelay: false,
         }
     }
+}
+
+/// What a connecting socket is made with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Connect {
+    /// The local address, if the kernel isn't to choose it.
+    pub(crate) from: Option<SocketAddr>,
+    /// SO_RCVBUF: before the connect, since the window scale goes out with the SYN.
+    pub(crate) recv_buffer_size: Option<usize>,
+    /// SO_SNDBUF.
+    pub(crate) send_buffer_size: Option<usize>,
+    /// TCP_NODELAY.
+    pub(crate) nodelay: bool,
 }
 
 /// A non-blocking stream socket for addresses of the family of `addr`.
@@ -62,9 +78,7 @@ pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> 
         // Always: its default is the machine's, net.ipv6.bindv6only.
         named("IPV6_V6ONLY", socket.set_only_v6(settings.only_v6))?;
     }
-    if let Some(bytes) = settings.recv_buffer_size {
-        named("SO_RCVBUF", socket.set_recv_buffer_size(bytes))?;
-    }
+    set_buffers(&socket, settings.recv_buffer_size, settings.send_buffer_size)?;
     if settings.nodelay && addr.domain() != Domain::UNIX {
         named("TCP_NODELAY", socket.set_tcp_nodelay(true))?;
     }
@@ -107,11 +121,27 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)
     }
 }
 
-/// Begins to connect to `addr`, from the local address `from` if there is one. When the socket
-/// becomes writable, [`take_error`] tells how it went.
-pub(crate) fn connect(addr: &SockAddr, from: Option<SocketAddr>) -> io::Result<OwnedFd> {
+/// SO_RCVBUF and SO_SNDBUF, where they are asked for. The kernel cuts what is more than it allows;
+/// so is what no int can hold.
+fn set_buffers(socket: &Socket, recv: Option<usize>, send: Option<usize>) -> io::Result<()> {
+    let most = libc::c_int::MAX as usize;
+    if let Some(bytes) = recv {
+        named("SO_RCVBUF", socket.set_recv_buffer_size(bytes.min(most)))?;
+    }
+    if let Some(bytes) = send {
+        named("SO_SNDBUF", socket.set_send_buffer_size(bytes.min(most)))?;
+    }
+    Ok(())
+}
+
+/// Begins to connect to `addr`. When the socket becomes writable, [`take_error`] tells how it went.
+pub(crate) fn connect(addr: &SockAddr, settings: &Connect) -> io::Result<OwnedFd> {
     let socket = stream_socket(addr)?;
-    if let Some(from) = from {
+    set_buffers(&socket, settings.recv_buffer_size, settings.send_buffer_size)?;
+    if settings.nodelay && addr.domain() != Domain::UNIX {
+        named("TCP_NODELAY", socket.set_tcp_nodelay(true))?;
+    }
+    if let Some(from) = settings.from {
         if from.port() == 0 {
             // The port is chosen at connect, when the whole four-tuple is known: ip(7). Where the
             // kernel can't do that, bind(2) chooses one that no other socket has, of which there are
@@ -175,6 +205,11 @@ pub(crate) fn ip_address(addr: &SockAddr) -> io::Result<SocketAddr> {
 /// the kernel picks the target's port as the local one.
 pub(crate) fn is_self_connected(fd: BorrowedFd<'_>) -> bool {
     matches!((local_addr(fd), peer_addr(fd)), (Ok(local), Ok(peer)) if local == peer)
+}
+
+/// What a connection is told that has met itself.
+pub(crate) fn met_itself() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionRefused, "nobody listens there: the socket met itself")
 }
 
 /// Whether a socket has a peer: getpeername(2).

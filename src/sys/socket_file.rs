@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use socket2::SockAddr;
 
 use super::lock_file::LockFile;
-use super::socket::{self, Listen};
+use super::socket::{self, Connect, Listen};
 
 /// The file of a socket of ours. Dropping it removes it, if it is still that file.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ fn remove_stale(path: &Path, addr: &SockAddr) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?.ok_or_else(|| in_use("there is a file that is not a socket"))?,
     };
-    match socket::connect(addr, None) {
+    match socket::connect(addr, &Connect::default()) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
         _ => return Err(in_use("a process listens there")),
     }

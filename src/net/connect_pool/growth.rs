@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use crate::base::error;
+use crate::net::connector::begin;
 use crate::net::tcp_stream::TcpStream;
 use crate::poller::connecting::{Recipient, Target};
 use crate::poller::handle::gone;
@@ -53,7 +54,7 @@ impl Shared {
         self.connecting.set(self.connecting.get() + 1);
         let (pool, round) = (self.clone(), self.backoff.round());
         let receive = move |result| pool.attempt_ended(round, result);
-        home.connect(target, Recipient::Descriptor(Box::new(receive)));
+        begin(home, target, Recipient::Descriptor(Box::new(receive)));
     }
 
     fn attempt_ended(self: &Rc<Self>, round: u64, result: io::Result<OwnedFd>) {

@@ -2,47 +2,64 @@
 //!
 //! Until it is made it has an entry of its own kind in the table, so nothing that is done with
 //! connections has to know of it. What becomes of it is decided in one place, [`Local::decide`],
-//! and once: whoever comes there first takes the recipient.
+//! and once: the first that comes there takes the recipient.
+//!
+//! Each socket that tries has an entry of its own besides, and epoll knows it by that one's token.
+//! So the connection can have the token that was given out at the beginning whichever of the
+//! sockets wins, and no event of another one, in the same batch, is taken for the connection's.
+//! When the sockets are made, and what their events mean, is in `tries`.
 
-use std::cell::Cell;
+mod tries;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
 use socket2::SockAddr;
 
-use crate::base::error::during;
+use crate::base::error::{all_of, during};
 use crate::base::interest::Interest;
 use crate::base::token::Token;
+use crate::parts::candidates::in_order;
+use crate::sys::clock;
 use crate::sys::epoll::Mask;
-use crate::sys::{clock, socket};
+use crate::sys::socket;
 use crate::task::{call_quietly, drop_quietly};
 
 use super::connection::{Connection, bits};
 use super::handle::gone;
 use super::handler::EvHandler;
-use super::local::{Due, Expiry, Local};
+use super::local::{Due, Local};
 use super::table::Entry;
-
-/// How long the first wait for room in the backlog of a Unix socket is: it tells nobody when
-/// there is some.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
-/// And the last one.
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+use tries::{SHORTEST_PAUSE, Try};
 
 /// What to connect to, and how.
 #[derive(Debug)]
 pub(crate) struct Target {
     /// The address as the caller wrote it: errors name it.
     pub(crate) name: Box<str>,
-    /// The address as the kernel takes it.
-    pub(crate) address: SockAddr,
-    /// The local address, if the kernel isn't to choose it.
-    pub(crate) from: Option<SocketAddr>,
-    /// How long it may take; without, as long as the kernel tries.
+    /// Where that is.
+    pub(crate) place: Place,
+    /// What the sockets are made with.
+    pub(crate) settings: socket::Connect,
+    /// How long all of it may take; without, as long as the kernel tries.
     pub(crate) limit: Option<Duration>,
+}
+
+/// Where a target is.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// At the first of these that answers: in the order of preference.
+    Ip(Vec<SocketAddr>),
+    /// At a Unix socket.
+    Unix(SockAddr),
+    /// Where a host name leads: the caller looks it up, and tells [`Local::addresses_found`].
+    #[cfg(feature = "blocking")]
+    Host(String, u16),
 }
 
 /// Who gets the connection, or the error: exactly once.
@@ -55,68 +72,55 @@ pub(crate) enum Recipient {
     Descriptor(Box<dyn FnOnce(io::Result<OwnedFd>)>),
 }
 
-/// An attempt to connect.
+/// An attempt to connect, to one address or to several.
 pub(crate) struct Connecting {
     /// Its name, and then the connection's.
     token: Token,
     target: Target,
     /// When it fails at the latest.
     deadline: u64,
-    /// The socket, registered for WRITABLE. None while it waits for the next try.
-    fd: Cell<Option<OwnedFd>>,
+    /// The addresses that have not been tried yet, in order.
+    queue: RefCell<VecDeque<SockAddr>>,
+    /// The sockets that try, in the order in which they began.
+    tries: RefCell<Vec<Try>>,
+    /// What has become of the others.
+    failures: RefCell<Vec<io::Error>>,
+    /// When the next address is tried, whatever becomes of those before it.
+    next: Cell<u64>,
     /// None once it is decided.
     recipient: Cell<Option<Recipient>>,
     /// The timer of the deadline or of the next try.
     timer: Cell<Option<Token>>,
-    /// The next wait for room in a backlog.
+    /// The next wait for room in the backlog of a Unix socket.
     pause: Cell<Duration>,
     /// It has failed, and that is told at the end of the turn: calls wait for their phase.
     failing: Cell<bool>,
 }
 
 impl Connecting {
-    /// `error`, with what was done when it came.
-    fn describe(&self, error: io::Error) -> io::Error {
-        failure(&self.target, error)
+    /// Returns the failure of everything that was tried.
+    fn failure(&self) -> io::Error {
+        all_of(self.failures.take()).unwrap_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
+    /// Returns what is said when the time is over.
     fn timed_out(&self) -> io::Error {
         let limit = self.target.limit.unwrap_or_default();
-        let message = format!("there was no answer within {limit:?}");
+        let mut message = format!("there was no answer within {limit:?}");
+        for failure in self.failures.take() {
+            message.push_str(&format!("; {failure}"));
+        }
         io::Error::new(io::ErrorKind::TimedOut, message)
-    }
-
-    /// Looks at the socket, if there is one.
-    fn with_fd<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
-        let fd = self.fd.take()?;
-        let result = look(fd.as_fd());
-        self.fd.set(Some(fd));
-        Some(result)
     }
 }
 
 /// `error`, with the operation and the address.
 pub(crate) fn failure(target: &Target, error: io::Error) -> io::Error {
     let name = &target.name;
-    match target.from {
+    match target.settings.from {
         Some(from) => during(format_args!("connecting to {name} from {from}"), error),
         None => during(format_args!("connecting to {name}"), error),
     }
-}
-
-/// How the connect went, if that is known yet. SO_ERROR is asked in any case.
-fn outcome(fd: BorrowedFd<'_>) -> Option<io::Result<()>> {
-    match socket::take_error(fd) {
-        Ok(None) => {}
-        Ok(Some(error)) | Err(error) => return Some(Err(error)),
-    }
-    if socket::is_self_connected(fd) {
-        return Some(Err(io::Error::new(
-            io::ErrorKind::ConnectionRefused,
-            "nobody listens there: the socket met itself",
-        )));
-    }
-    socket::is_connected(fd).then_some(Ok(()))
 }
 
 impl Local {
@@ -127,12 +131,21 @@ impl Local {
         if matches!(recipient, Recipient::Handler(_)) {
             self.hold_up_shutdown();
         }
+        let queue = match &target.place {
+            Place::Ip(addresses) => queue(addresses.clone(), &target),
+            Place::Unix(address) => [address.clone()].into(),
+            #[cfg(feature = "blocking")]
+            Place::Host(..) => VecDeque::new(),
+        };
         let attempt = self.insert(|token| {
             let attempt = Rc::new(Connecting {
                 token,
                 target,
                 deadline,
-                fd: Cell::new(None),
+                queue: RefCell::new(queue),
+                tries: RefCell::default(),
+                failures: RefCell::default(),
+                next: Cell::new(clock::NEVER),
                 recipient: Cell::new(Some(recipient)),
                 timer: Cell::new(None),
                 pause: Cell::new(SHORTEST_PAUSE),
@@ -140,49 +153,35 @@ impl Local {
             });
             (Entry::Connecting(attempt.clone()), attempt)
         });
-        self.begin(&attempt);
+        if self.is_gone() {
+            self.fail_later(&attempt, gone());
+        } else {
+            match attempt.target.place {
+                // Until the addresses are known, only the deadline can come.
+                #[cfg(feature = "blocking")]
+                Place::Host(..) => self.arm_attempt(&attempt),
+                _ => self.begin_next(&attempt),
+            }
+        }
         attempt.token
     }
 
-    /// Makes the socket and begins, or fails at the end of the turn.
-    fn begin(&self, attempt: &Connecting) {
-        if let Err(error) = self.try_begin(attempt) {
-            self.fail_later(attempt, error);
+    /// The addresses of a host name have been looked up, for the attempt of `token`, which may be
+    /// over by now.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn addresses_found(&self, token: Token, found: io::Result<Vec<SocketAddr>>) {
+        let Some(Entry::Connecting(attempt)) = self.entry(token) else { return };
+        if attempt.failing.get() {
+            return;
         }
-    }
-
-    fn try_begin(&self, attempt: &Connecting) -> io::Result<()> {
-        if self.is_gone() {
-            return Err(gone());
-        }
-        let target = &attempt.target;
-        match socket::connect(&target.address, target.from) {
-            Ok(fd) => {
-                let mask = Mask::of(Interest::WRITABLE, false);
-                self.epoll.add(fd.as_fd(), attempt.token, mask)?;
-                attempt.fd.set(Some(fd));
-                self.arm_attempt(attempt, attempt.deadline);
-                Ok(())
+        match found {
+            Ok(addresses) => {
+                attempt.queue.replace(queue(addresses, &attempt.target));
+                self.begin_next(&attempt);
             }
-            // unix(7): the backlog is full, and nothing is under way.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && target.address.is_unix() => {
-                let pause = attempt.pause.get();
-                attempt.pause.set((pause * 2).min(LONGEST_PAUSE));
-                let next = clock::after(clock::now(), pause);
-                self.arm_attempt(attempt, next.min(attempt.deadline));
-                Ok(())
+            Err(error) => {
+                self.fail_later(&attempt, during("looking the name up", error));
             }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn arm_attempt(&self, attempt: &Connecting, deadline: u64) {
-        match attempt.timer.get() {
-            Some(timer) => {
-                self.reset(timer, deadline);
-            }
-            None if deadline == clock::NEVER => {}
-            None => attempt.timer.set(Some(self.arm(deadline, Expiry::Connect(attempt.token)))),
         }
     }
 
@@ -201,35 +200,6 @@ impl Local {
         self.fail_later(attempt, io::Error::new(io::ErrorKind::ConnectionAborted, message))
     }
 
-    /// An event: it is decided.
-    #[cold]
-    pub(super) fn connect_event(&self, attempt: &Connecting) {
-        if attempt.failing.get() {
-            return;
-        }
-        match attempt.with_fd(outcome) {
-            Some(Some(result)) => self.decide(attempt, result),
-            Some(None) => self.decide(attempt, Err(io::ErrorKind::NotConnected.into())),
-            // Of a socket that is closed by now.
-            None => {}
-        }
-    }
-
-    /// The deadline, or the time of the next try.
-    pub(super) fn connect_timer(&self, token: Token) {
-        let Some(Entry::Connecting(attempt)) = self.entry(token) else { return };
-        attempt.timer.set(None);
-        if attempt.failing.get() {
-            return;
-        }
-        match attempt.with_fd(outcome) {
-            None if clock::now() < attempt.deadline => self.begin(&attempt),
-            // Made in time, though its event has not been looked at yet.
-            Some(Some(result)) => self.decide(&attempt, result),
-            _ => self.decide(&attempt, Err(attempt.timed_out())),
-        }
-    }
-
     /// A failure is due.
     pub(super) fn connect_failed(&self, token: Token, error: io::Error) {
         if let Some(Entry::Connecting(attempt)) = self.entry(token) {
@@ -239,31 +209,28 @@ impl Local {
 
     /// The one place where it is decided what becomes of an attempt. Not to be called inside a
     /// callback.
-    fn decide(&self, attempt: &Connecting, result: io::Result<()>) {
+    fn decide(&self, attempt: &Connecting, result: io::Result<OwnedFd>) {
         let Some(recipient) = attempt.recipient.take() else { return };
         if let Some(timer) = attempt.timer.take() {
             drop(self.disarm(timer));
         }
-        match (result, attempt.fd.take(), recipient) {
-            (Ok(()), Some(fd), Recipient::Handler(handler)) => {
-                self.open_connected(attempt, fd, handler);
-            }
-            (Ok(()), Some(fd), Recipient::Descriptor(receive)) => {
+        attempt.queue.take();
+        let others = attempt.tries.take();
+        let some_are_closed = !others.is_empty();
+        for other in others {
+            self.end_try(other);
+        }
+        if some_are_closed {
+            self.descriptor_closed();
+        }
+        match (result, recipient) {
+            (Ok(fd), Recipient::Handler(handler)) => self.open_connected(attempt, fd, handler),
+            (Ok(fd), Recipient::Descriptor(receive)) => {
                 let _ = self.epoll.remove(fd.as_fd());
                 drop(self.remove(attempt.token));
                 call_quietly(|| receive(Ok(fd)));
             }
-            (Ok(()), None, recipient) => {
-                self.give_up(attempt, recipient, io::ErrorKind::NotConnected.into());
-            }
-            (Err(error), fd, recipient) => {
-                let was_open = fd.is_some();
-                drop(fd);
-                if was_open {
-                    self.descriptor_closed();
-                }
-                self.give_up(attempt, recipient, error);
-            }
+            (Err(error), recipient) => self.give_up(attempt, recipient, error),
         }
     }
 
@@ -283,7 +250,7 @@ impl Local {
 
     fn give_up(&self, attempt: &Connecting, recipient: Recipient, error: io::Error) {
         drop(self.remove(attempt.token));
-        let error = attempt.describe(error);
+        let error = failure(&attempt.target, error);
         match recipient {
             Recipient::Handler(handler) => {
                 self.let_shutdown_go(false);
@@ -326,10 +293,15 @@ impl Local {
     }
 }
 
+/// Returns the addresses of a target in the order in which they are tried.
+fn queue(addresses: Vec<SocketAddr>, target: &Target) -> VecDeque<SockAddr> {
+    in_order(addresses, target.settings.from).into_iter().map(SockAddr::from).collect()
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::super::Poller;
-    use super::{Recipient, Target};
+    use super::{Place, Recipient, Target};
     use std::cell::RefCell;
     use std::io;
     use std::rc::Rc;
@@ -340,7 +312,8 @@ mod tests {
         let told: Rc<RefCell<Vec<bool>>> = Rc::default();
         let limit = Some(Duration::from_secs(3600));
         let name = address.to_string().into();
-        let target = Target { name, address: address.into(), from: None, limit };
+        let (place, settings) = (Place::Ip(vec![address]), Default::default());
+        let target = Target { name, place, settings, limit };
         let tells = told.clone();
         let receive = move |result: io::Result<_>| tells.borrow_mut().push(result.is_ok());
         let token = poller.local().connect(target, Recipient::Descriptor(Box::new(receive)));
