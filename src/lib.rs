@@ -45,7 +45,6 @@ pub use parts::budget::Budget;
 pub use parts::buffers::Chunk;
 pub use parts::deadlines::Deadlines;
 pub use parts::stats::PollerStats;
-pub use poller::block_on;
 pub use poller::context::EvContext;
 pub use poller::drain::shutdown_requested;
 pub use poller::handle::PollerHandle;
@@ -53,6 +52,7 @@ pub use poller::handler::{Action, CloseReason, EvHandler, TimerId};
 pub use poller::local_poller::LocalPoller;
 pub use poller::refused::TryRunOnError;
 pub use poller::writer::Writer;
+pub use poller::{block_on, block_on_with};
 pub use reactor::{
     Builder, Placement, Reactor, ReactorHandle, Running, Shutdown, Stall, StallWatch,
 };

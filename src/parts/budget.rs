@@ -23,8 +23,17 @@ pub struct Budget {
     /// Events that one `epoll_wait` brings. The kernel hands out the others first at the
     /// next wait, so nobody starves; 12 bytes each, copied only as far as they are used.
     pub events_per_wait: usize,
-    /// Tasks polled in one turn. Tasks that wake each other for ever keep the sockets waiting for
-    /// as many polls.
+    /// How long tasks run before events, timers and mail are looked at: as long as this, or for one
+    /// poll that takes longer, whatever tasks do. The same for closures from other threads, and for
+    /// timers.
+    ///
+    /// So a task that computes for a time P in each poll keeps events waiting for P, and among N
+    /// such tasks one that is woken runs after (N + 1) · P and a turn. Each look costs a system
+    /// call, which ten thousand polls that only yield share by the default. After a look that has
+    /// brought many events as many polls that are shorter than this are made, up to 64. With
+    /// [`Duration::ZERO`] there is a look after each poll.
+    pub slice: Duration,
+    /// Tasks polled in one turn, however short their polls are.
     pub tasks_per_turn: usize,
     /// Connections accepted for one event of a listener. A flood of connections keeps those that
     /// are there waiting for as many accepts.
@@ -41,7 +50,9 @@ pub struct Budget {
     /// Timers fired in one turn.
     pub timers_per_turn: usize,
     /// Bytes that a handler reads for one event, after which `cx.read()` says `WouldBlock`. A
-    /// peer that sends faster than its handler reads gets as much a turn, and the rest later.
+    /// peer that sends faster than its handler reads gets as much a turn, and the rest later. A
+    /// read counts for 2 KiB at the least, so that one who reads by single bytes makes no more than
+    /// 128 system calls an event by default.
     pub read_per_event: usize,
     /// Bytes of a connection's queued output that are sent for one event, files included; about,
     /// as one system call may take more. A peer that takes a large file as fast as we send it
@@ -65,7 +76,8 @@ impl Default for Budget {
     fn default() -> Budget {
         Budget {
             events_per_wait: 256,
-            tasks_per_turn: 512,
+            slice: Duration::from_micros(200),
+            tasks_per_turn: 16 * 1024,
             accepts_per_event: 64,
             mail_per_turn: 256,
             mail_waiting: 16 * 1024,

@@ -10,6 +10,7 @@ pub(crate) mod deadlines;
 pub(crate) mod outbox;
 pub(crate) mod pool;
 pub(crate) mod readiness;
+pub(crate) mod slice;
 pub(crate) mod stats;
 pub(crate) mod timers;
 pub(crate) mod watched;

@@ -73,8 +73,8 @@ pub struct PollerStats {
     /// How long it did not wait for events.
     pub busy: Duration,
     /// The longest time that it was held up by one callback or poll. The clock is looked at after
-    /// every 32nd of either, and at the end of each phase: a short one is counted together with
-    /// its neighbours, a long one stands out.
+    /// every 32nd callback, after every eighth poll while polls are short, and at the end of each
+    /// phase: a short one is counted together with its neighbours, a long one stands out.
     pub longest: Duration,
 }
 
@@ -190,14 +190,32 @@ impl Recorder {
         add(&self.published.events, events as u64);
     }
 
-    /// Something foreign has run since the last look at the clock.
+    /// The kernel has brought so many events more.
+    pub(crate) fn more_events(&self, events: usize) {
+        add(&self.published.events, events as u64);
+    }
+
+    /// Something foreign has run since the last look at the clock. Returns what the clock says, and
+    /// how long that took, both in ticks.
     #[inline]
-    pub(crate) fn lap(&self) {
+    pub(crate) fn lap(&self) -> (u64, u64) {
         let now = ticks::now();
         let lap = now.saturating_sub(self.last.replace(now));
         if lap > self.longest.get() {
             self.longer(lap);
         }
+        (now, lap)
+    }
+
+    /// The last look at the clock, in ticks.
+    #[inline]
+    pub(crate) fn last_look(&self) -> u64 {
+        self.last.get()
+    }
+
+    /// The poller has stood still, as far as it knows: what comes is measured from now on.
+    pub(crate) fn restart(&self) {
+        self.last.set(ticks::now());
     }
 
     #[cold]

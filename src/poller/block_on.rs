@@ -35,8 +35,35 @@ pub(crate) const READ_BUFFER_SIZE: usize = 64 * 1024;
 /// gives no epoll instance; and with whatever `future` panics with.
 #[track_caller]
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    assert_outside("block_on", "Await the future instead, or spawn it with spawn_local");
-    let result = Poller::on_this_thread().and_then(|poller| poller.block_on(future));
+    assert_outside("block_on", INSTEAD);
+    run_here(Budget::default(), future)
+}
+
+/// Runs a future as [`block_on`] does, with limits of the caller's choice.
+///
+/// ```
+/// use corepoll::{Budget, block_on_with, yield_now};
+/// use std::time::Duration;
+///
+/// let mut budget = Budget::default();
+/// // Events and timers are looked at after each poll.
+/// budget.slice = Duration::ZERO;
+/// block_on_with(budget, yield_now());
+/// ```
+///
+/// # Panics
+/// As [`block_on`].
+#[track_caller]
+pub fn block_on_with<F: Future>(budget: Budget, future: F) -> F::Output {
+    assert_outside("block_on_with", INSTEAD);
+    run_here(budget, future)
+}
+
+/// What to do where blocking is not allowed.
+const INSTEAD: &str = "Await the future instead, or spawn it with spawn_local";
+
+fn run_here<F: Future>(budget: Budget, future: F) -> F::Output {
+    let result = Poller::on_this_thread(budget).and_then(|poller| poller.block_on(future));
     match result {
         Ok(output) => output,
         Err(error) => panic!("block_on: the poller failed: {error}"),
@@ -52,8 +79,8 @@ pub(crate) fn assert_outside(what: &str, instead: &str) {
 
 impl Poller {
     /// A poller that no reactor has.
-    pub(crate) fn on_this_thread() -> io::Result<Poller> {
-        Ok(Poller::adopt(PollerSeed::new(0, Budget::default(), READ_BUFFER_SIZE)?))
+    pub(crate) fn on_this_thread(budget: Budget) -> io::Result<Poller> {
+        Ok(Poller::adopt(PollerSeed::new(0, budget, READ_BUFFER_SIZE)?))
     }
 
     fn block_on<F: Future>(self, future: F) -> io::Result<F::Output> {

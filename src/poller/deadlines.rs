@@ -131,7 +131,8 @@ impl Local {
     }
 
     fn look_at_handlers(&self, connection: &Connection) {
-        let now = self.now();
+        // What came before a deadline has been told; what came since may not have been.
+        let now = self.looked_at();
         let missed = connection.with_present_extra(|extra| {
             let timing = extra.timing.as_mut()?;
             timing.timer = None;
@@ -148,7 +149,7 @@ impl Local {
 
     /// Wakes who waits: the poll finds the deadline missed.
     fn look_at_streams(&self, source: &Source) {
-        let now = clock::now();
+        let now = self.looked_at();
         let Some(mut timing) = source.timing.take() else { return };
         timing.timer = None;
         let is_missed = timing.watch.missed(now).is_some();
@@ -214,8 +215,11 @@ impl Registration {
     #[cold]
     pub(super) fn wait_in_time(&self, direction: Direction) -> io::Result<()> {
         let (now, to_read) = (clock::now(), direction == Direction::Read);
+        // A deadline that has passed since the last look at the events is not missed yet: what
+        // came in time may not have been told.
+        let looked_at = self.local().looked_at();
         let missed = with(&self.source().timing, |timing| {
-            if let Some(missed) = timing.watch.take_missed(now, to_read) {
+            if let Some(missed) = timing.watch.take_missed(looked_at, to_read) {
                 timing.has_missed = true;
                 return Some(missed);
             }
@@ -224,7 +228,7 @@ impl Registration {
             } else {
                 timing.watch.waits_to_write(|| now, true);
             }
-            timing.arm(self.local(), self.source().token, now);
+            timing.arm(self.local(), self.source().token, looked_at);
             None
         });
         missed.flatten().map_or(Ok(()), |missed| Err(missed.into()))

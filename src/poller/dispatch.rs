@@ -45,9 +45,9 @@ impl Local {
         !self.drain.is_over()
     }
 
-    /// In the grace of a shutdown the clock is looked at after each callback and each poll: when the
-    /// grace ends, no other one begins.
-    pub(super) fn calls_per_lap(&self) -> usize {
+    /// In the grace of a shutdown the clock is looked at after each callback: when the grace ends, no
+    /// other one begins.
+    fn calls_per_lap(&self) -> usize {
         if self.drain.is_requested() { 1 } else { CALLS_PER_LAP }
     }
 

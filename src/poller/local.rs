@@ -14,6 +14,7 @@ use crate::parts::budget::Budget;
 use crate::parts::buffers::Buffers;
 use crate::parts::cache::Cache;
 use crate::parts::pool::Pool;
+use crate::parts::slice::Slice;
 use crate::parts::stats::Recorder;
 use crate::parts::timers::Timers;
 use crate::parts::watched::Watched;
@@ -112,8 +113,13 @@ pub(crate) struct Local {
     due: RefCell<Vec<Due>>,
     /// The vector that `due` is exchanged for, so that neither is allocated in every turn.
     due_spare: Cell<Vec<Due>>,
-    /// The time of this turn, once somebody has asked for it; 0 before.
+    /// The time of this turn, once it has been asked for; 0 before.
     now: Cell<u64>,
+    /// What was ready at this time has been told, while timers are armed: no timer that is due later
+    /// is fired.
+    looked_at: Cell<u64>,
+    /// The time that one phase of a turn may take.
+    pub(super) slice: Slice,
     /// Bits: a callback is running, and its beginning is to be told. See `watching`.
     pub(super) callback: Cell<u8>,
     /// This callback has written something.
@@ -152,6 +158,7 @@ impl Local {
         allowance: Allowance,
     ) -> Local {
         let recorder = Recorder::new(handle.published().clone());
+        let slice = Slice::new(budget.slice);
         Local {
             epoll,
             budget,
@@ -170,6 +177,8 @@ impl Local {
             due: RefCell::default(),
             due_spare: Cell::default(),
             now: Cell::new(0),
+            looked_at: Cell::new(0),
+            slice,
             callback: Cell::new(0),
             has_written: Cell::new(false),
             gone: Cell::new(false),
@@ -230,6 +239,26 @@ impl Local {
             self.now.set(clock::now());
         }
         self.now.get()
+    }
+
+    /// The time until which everything that was ready has been told, or is being told in this turn.
+    /// A timer fires when it was due by then, so that what came before it fell due is told before,
+    /// however long something has held the poller up.
+    #[inline]
+    pub(crate) fn looked_at(&self) -> u64 {
+        self.looked_at.get()
+    }
+
+    /// A look at all events begins now, or was over at `time`.
+    #[inline]
+    pub(super) fn looks_at(&self, time: u64) {
+        self.looked_at.set(time);
+    }
+
+    /// Whether timers are armed.
+    #[inline]
+    pub(super) fn has_timers(&self) -> bool {
+        self.timers.borrow().armed() > 0
     }
 
     /// The clock has been moved: the time of this turn is another one.

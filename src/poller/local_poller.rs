@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use crate::base::error::during;
+use crate::parts::budget::Budget;
 use crate::sys::clock;
 use crate::sys::epoll::Mask;
 use crate::sys::timerfd::TimerFd;
@@ -70,7 +71,28 @@ impl LocalPoller {
     /// # Errors
     /// The kernel gives no epoll instance, eventfd or timerfd.
     pub fn new() -> io::Result<LocalPoller> {
-        let poller = Poller::on_this_thread()?;
+        LocalPoller::with_budget(Budget::default())
+    }
+
+    /// Makes a poller for this thread that keeps to `budget`.
+    ///
+    /// ```
+    /// use corepoll::{Budget, LocalPoller};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut budget = Budget::default();
+    /// budget.slice = Duration::from_micros(20);
+    /// let poller = LocalPoller::with_budget(budget)?;
+    /// # drop(poller);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`LocalPoller::new`].
+    pub fn with_budget(budget: Budget) -> io::Result<LocalPoller> {
+        let poller = Poller::on_this_thread(budget)?;
         let alarm = TimerFd::new().map_err(|error| during("making a timerfd", error))?;
         poller.local().epoll.add(alarm.as_fd(), MAILBOX, Mask::BELL)?;
         let poller =
@@ -142,6 +164,8 @@ impl LocalPoller {
         let entered = self.poller.enter();
         self.rung.set(false);
         self.poller.executor().unpark();
+        // The other loop's time is not a task's.
+        self.poller.local().recorder.restart();
         let timeout = if self.poller.run_tasks() > 0 { Some(Duration::ZERO) } else { timeout };
         let turned = self.poller.turn(timeout);
         self.poller.run_tasks();

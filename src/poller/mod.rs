@@ -77,8 +77,8 @@ pub(crate) mod way;
 pub(crate) mod writer;
 mod writing;
 
-pub use block_on::block_on;
 pub(crate) use block_on::{READ_BUFFER_SIZE, assert_outside};
+pub use block_on::{block_on, block_on_with};
 #[cfg(all(feature = "test-util", feature = "blocking"))]
 pub(crate) use paused::Hold;
 
@@ -106,8 +106,20 @@ use local::Local;
 /// The mailbox's token. Nothing is looked up for it: that the wait has ended is its message.
 const MAILBOX: Token = Token::new(u32::MAX, u32::MAX);
 
-/// Callbacks or polls between two looks at the clock: the shortest take less time than a look.
+/// Callbacks between two looks at the clock: the shortest take less time than a look.
 const CALLS_PER_LAP: usize = 32;
+
+/// Polls that a look with many events is good for, if each is shorter than a slice.
+const MOST_POLLS_PER_LOOK: usize = 64;
+
+/// A signal is no event.
+#[inline]
+fn no_events_if_interrupted(waited: io::Result<usize>) -> io::Result<usize> {
+    match waited {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        other => other,
+    }
+}
 
 impl Bell for EventFd {
     fn ring(&self) {
@@ -165,6 +177,9 @@ pub(crate) struct Poller {
     events: Cell<Events>,
     /// Rung by whoever gives it work while it sleeps.
     bell: Arc<EventFd>,
+    /// Events of the last look: as many tasks may be polled before the next one, if their polls are
+    /// short. A look costs a system call, which the tasks share that it has woken.
+    told: Cell<usize>,
 }
 
 impl Poller {
@@ -180,7 +195,7 @@ impl Poller {
             executor.be_watched(watched.calls.clone());
             local.be_watched(watched);
         }
-        Poller { executor, local: Rc::new(local), events, bell: seed.bell }
+        Poller { executor, local: Rc::new(local), events, bell: seed.bell, told: Cell::new(0) }
     }
 
     /// One turn of the loop: everything that a poller does is done from here. It waits for `most`
@@ -193,46 +208,57 @@ impl Poller {
         let mut events = self.events.take();
         let waited = self.wait(&mut events, most);
         let count = *waited.as_ref().unwrap_or(&0);
+        self.told.set(count.min(MOST_POLLS_PER_LOOK));
         local.new_turn();
         local.recorder.awake(count);
         // Before the events: what was sent to us before a peer wrote is known when it is read.
         self.open_mail(budget.mail_per_turn);
         self.dispatch(events.first(count));
+        if count == budget.events_per_wait && local.is_timer_due() {
+            self.dispatch_the_rest(&mut events);
+        }
         self.events.set(events);
         local.fire_timers();
         local.finish_turn();
+        // Last: they have had more than their share.
+        self.executor.wake_deferred();
         waited.map(drop)
     }
 
-    /// Runs what is runnable, up to the budget; says how many tasks were polled.
+    /// Runs what is runnable until the slice is over; says how many tasks were polled.
     fn run_tasks(&self) -> usize {
         if !self.executor.has_work() {
             return 0;
         }
-        let Budget { tasks_per_turn, mail_per_turn, .. } = self.local.budget;
-        let mut polled = 0;
-        while polled < tasks_per_turn && !self.local.drain.is_over() {
-            let most = (tasks_per_turn - polled).min(self.local.calls_per_lap());
-            let count = self.executor.run(most, mail_per_turn);
-            self.local.lap();
-            polled += count;
-            if count < most {
-                break;
-            }
-        }
-        self.local.recorder.polled(polled);
+        let local = &*self.local;
+        let mut granted = 0;
+        let polled = self.executor.run(|| {
+            let calls = match granted {
+                0 => local.begin_phase(self.told.get()),
+                made => local.go_on_with_phase(made),
+            };
+            let calls = calls.min(local.budget.tasks_per_turn - granted);
+            granted += calls;
+            calls
+        });
+        local.lap();
+        local.recorder.polled(polled);
         polled
     }
 
-    /// Opens up to `budget` pieces of mail.
+    /// Opens up to `budget` pieces of mail, until the slice is over.
     fn open_mail(&self, budget: usize) {
-        let mut left = budget;
-        while left > 0 && self.executor.has_mail() && !self.local.drain.is_over() {
-            let most = left.min(self.local.calls_per_lap());
+        let (local, mut left) = (&*self.local, budget);
+        if !self.executor.has_mail() {
+            return;
+        }
+        let mut calls = local.begin_phase(1);
+        while calls > 0 && left > 0 && self.executor.has_mail() {
+            let most = left.min(calls);
             self.executor.open_mail(most);
-            self.local.lap();
-            self.local.recorder.step();
+            local.recorder.step();
             left -= most;
+            calls = local.go_on_with_phase(budget - left);
         }
     }
 
@@ -250,26 +276,62 @@ impl Poller {
     fn wait(&self, events: &mut Events, most: Option<Duration>) -> io::Result<usize> {
         let has_work = self.executor.has_work() || self.local.has_work() || self.is_drained();
         if has_work || most == Some(Duration::ZERO) || !self.executor.park() {
-            return self.local.epoll.wait(events, Some(Duration::ZERO));
+            return self.look(events);
         }
         self.local.fall_asleep();
         #[cfg(feature = "test-util")]
         let result = self.wait_by_the_clock(events, most);
         #[cfg(not(feature = "test-util"))]
-        let result = self.local.epoll.wait(events, self.timeout(most));
+        let result = self.sleep(events, most);
         self.executor.unpark();
         self.local.wake_up();
         result
     }
 
-    /// The time until the next deadline, or `most` if that is shorter.
-    fn timeout(&self, most: Option<Duration>) -> Option<Duration> {
-        let deadline = self.local.next_deadline();
-        let next =
-            deadline.map(|deadline| Duration::from_nanos(deadline.saturating_sub(clock::now())));
-        match (next, most) {
-            (Some(next), Some(most)) => Some(next.min(most)),
-            (next, most) => next.or(most),
+    /// Takes the events that there are.
+    #[inline]
+    fn look(&self, events: &mut Events) -> io::Result<usize> {
+        if self.local.has_timers() {
+            self.local.looks_at(clock::now());
+        }
+        no_events_if_interrupted(self.local.epoll.wait(events, Some(Duration::ZERO)))
+    }
+
+    /// Waits for events until the next deadline, for `most` at the longest.
+    fn sleep(&self, events: &mut Events, most: Option<Duration>) -> io::Result<usize> {
+        let local = &*self.local;
+        let Some(deadline) = local.next_deadline() else {
+            return no_events_if_interrupted(local.epoll.wait(events, most));
+        };
+        let now = clock::now();
+        local.looks_at(now);
+        let until_deadline = Duration::from_nanos(deadline.saturating_sub(now));
+        let timeout = most.map_or(until_deadline, |most| most.min(until_deadline));
+        let waited = local.epoll.wait(events, Some(timeout));
+        if timeout == until_deadline && matches!(waited, Ok(0)) {
+            // The kernel has looked once more when the time was over. After an interruption it has
+            // not: the process may have been stopped for longer than that.
+            local.looks_at(deadline.max(now));
+        }
+        no_events_if_interrupted(waited)
+    }
+
+    /// A timer is due, and there were more events than one wait brings: the others are dispatched
+    /// before it fires, each descriptor's once. Those that come meanwhile stand behind them.
+    #[cold]
+    fn dispatch_the_rest(&self, events: &mut Events) {
+        let local = &*self.local;
+        let mut left = local.table.len();
+        while left > 0 && !local.drain.is_over() {
+            let waited = local.epoll.wait(events, Some(Duration::ZERO));
+            // What has failed here fails in the next turn's wait as well.
+            let count = waited.unwrap_or(0);
+            local.recorder.more_events(count);
+            self.dispatch(events.first(count));
+            if count < local.budget.events_per_wait {
+                return;
+            }
+            left = left.saturating_sub(count);
         }
     }
 

@@ -9,8 +9,8 @@ use crate::sys::clock::{self, paused};
 use crate::sys::epoll::Events;
 use crate::task::HomeRef;
 
-use super::Poller;
 use super::local::Local;
+use super::{Poller, no_events_if_interrupted};
 
 // Without the feature, nothing goes on elsewhere that could be waited for.
 #[cfg_attr(not(feature = "blocking"), allow(dead_code))]
@@ -48,20 +48,21 @@ impl Poller {
     ) -> io::Result<usize> {
         let local = self.local();
         if !paused::is_paused() {
-            return local.epoll.wait(events, self.timeout(most));
+            return self.sleep(events, most);
         }
         // Before the look at what has come: what was brought before the clock was let go is seen.
         let is_held = local.clock_holds.load(Ordering::Acquire) > 0;
-        let count = local.epoll.wait(events, Some(Duration::ZERO))?;
+        let count = self.look(events)?;
         if count > 0 || self.executor().has_work() {
             return Ok(count);
         }
         let Some(deadline) = local.next_deadline().filter(|_| !is_held) else {
             // Only the world outside can bring something to do.
-            return local.epoll.wait(events, most);
+            return no_events_if_interrupted(local.epoll.wait(events, most));
         };
         let limit = most.map_or(clock::NEVER, |most| clock::after(clock::now(), most));
         paused::advance_to(deadline.min(limit));
+        local.looks_at(clock::now());
         Ok(0)
     }
 

@@ -10,6 +10,10 @@ use super::connection::bits;
 use super::context::EvContext;
 use super::local::Due;
 
+/// What a read takes of an event's budget at the least: a system call takes its time, however few
+/// bytes it brings. A power of two, which is `or`ed: no more than it is added to what has come.
+const LEAST_READ: usize = 2048;
+
 impl<'a> EvContext<'a> {
     /// Reads what there is into the poller's buffer, and lends it. No copy, and no buffer of the
     /// connection's own. An empty chunk is the end of the stream.
@@ -46,7 +50,7 @@ impl<'a> EvContext<'a> {
                 match stream::recv_uncounted(fd.as_fd(), &mut buffer) {
                     Ok(count) if count > 0 => {
                         self.local.recorder.bytes_in(count);
-                        self.read_left = self.read_left.saturating_sub(count);
+                        self.read_left = self.read_left.saturating_sub(count | LEAST_READ);
                         return Ok(buffers.chunk(buffer, count));
                     }
                     nothing => self.received_nothing(nothing.err()),
@@ -107,7 +111,7 @@ impl<'a> EvContext<'a> {
         let Ok(count @ 1..) = received else {
             return self.received_nothing(received.err()).map_or(Ok(0), Err);
         };
-        self.read_left = self.read_left.saturating_sub(count);
+        self.read_left = self.read_left.saturating_sub(count | LEAST_READ);
         Ok(count)
     }
 

@@ -99,6 +99,12 @@ impl Table {
         unsafe { &mut *self.slab.get() }.remove(token)
     }
 
+    /// How many entries there are.
+    pub(super) fn len(&self) -> usize {
+        // SAFETY: **Table**.
+        unsafe { &*self.slab.get() }.len()
+    }
+
     /// The tokens of all entries.
     pub(super) fn tokens(&self) -> Vec<Token> {
         // SAFETY: **Table**.

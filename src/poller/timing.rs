@@ -288,21 +288,27 @@ impl Local {
         }
     }
 
-    /// Fires what is due, one at a time.
+    /// Fires what was due when the events were looked at, one at a time.
     pub(super) fn fire_timers(&self) {
-        if self.timers.borrow().armed() == 0 {
+        if !self.has_timers() {
             return;
         }
-        let pass = self.timers.borrow_mut().begin(self.now());
-        for _ in 0..self.budget.timers_per_turn {
+        let pass = self.timers.borrow_mut().begin(self.looked_at());
+        self.begin_phase(1);
+        for fired in 1..=self.budget.timers_per_turn {
             let Some(token) = ({ self.timers.borrow_mut().take_due(pass) }) else { return };
             self.fire(token);
             self.recorder.fired();
-            self.lap();
-            if self.drain.is_over() {
+            if self.go_on_with_phase(fired) == 0 {
                 return;
             }
         }
+    }
+
+    /// Whether a timer is due that the next pass would fire.
+    #[cold]
+    pub(super) fn is_timer_due(&self) -> bool {
+        self.next_deadline().is_some_and(|deadline| deadline <= self.looked_at())
     }
 
     /// Fires one timer, which is disarmed already.

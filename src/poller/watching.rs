@@ -56,11 +56,36 @@ impl Local {
         self.callback.get() & RUNNING != 0
     }
 
-    /// Something foreign has run since the last look at the clock, and is over.
+    /// Something foreign has run since the last look at the clock, and is over. Returns the time, and
+    /// how long that took, both in ticks.
     #[inline]
-    pub(super) fn lap(&self) {
-        self.recorder.lap();
+    pub(super) fn lap(&self) -> (u64, u64) {
         self.nothing_runs();
+        self.recorder.lap()
+    }
+
+    /// A phase of many calls begins. Returns how many may be made before
+    /// [`Local::go_on_with_phase`]. If none is longer than a slice, it may make `least` in all.
+    #[inline]
+    pub(super) fn begin_phase(&self, least: usize) -> usize {
+        let calls = self.slice.begin(self.recorder.last_look(), least);
+        if self.drain.is_requested() { self.calls_in_grace() } else { calls }
+    }
+
+    /// The calls that were granted to a phase are made, `made` in all. Returns how many more may be:
+    /// none when its slice is over.
+    #[inline]
+    pub(super) fn go_on_with_phase(&self, made: usize) -> usize {
+        let (now, lap) = self.lap();
+        let calls = self.slice.go_on(now, lap, made);
+        if self.drain.is_requested() { self.calls_in_grace().min(calls) } else { calls }
+    }
+
+    /// In the grace of a shutdown the clock is looked at after each call: when the grace ends, no
+    /// other one begins.
+    #[cold]
+    fn calls_in_grace(&self) -> usize {
+        usize::from(!self.drain.is_over())
     }
 
     /// What is done from here on is ours.

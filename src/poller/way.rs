@@ -377,6 +377,7 @@ impl Pair {
 #[cfg(test)]
 mod tests {
     use super::{End, Pair, Step};
+    use crate::parts::budget::Budget;
     use crate::parts::readiness::Direction;
     use crate::poller::Poller;
     use std::io::{self, Read, Write};
@@ -413,7 +414,7 @@ mod tests {
 
     #[test]
     fn what_is_on_its_way_comes_out_when_a_relay_is_stopped() {
-        let poller = Poller::on_this_thread().unwrap();
+        let poller = Poller::on_this_thread(Budget::default()).unwrap();
         let local = poller.local();
         let ((a, mut near), (b, mut far)) = (pair(), pair());
         let (mut relay, mut sent) = (Pair::new(), Vec::new());

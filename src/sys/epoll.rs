@@ -222,20 +222,16 @@ impl Epoll {
     }
 
     /// Waits for events, for ever without a `timeout`. Never returns before the timeout has
-    /// passed but for an event or a signal; a signal counts as no event.
+    /// passed but for an event or a signal: that is the error `Interrupted`.
     #[inline]
     pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
-        let result = match timeout {
+        match timeout {
             None => self.wait_ms(events, -1),
             Some(Duration::ZERO) => self.wait_ms(events, 0),
             Some(timeout) if NO_PWAIT2.load(Ordering::Relaxed) => {
                 self.wait_ms(events, round_up_ms(timeout))
             }
             Some(timeout) => self.wait_ns(events, timeout),
-        };
-        match result {
-            Err(error) if error.raw_os_error() == Some(libc::EINTR) => Ok(0),
-            other => other,
         }
     }
 

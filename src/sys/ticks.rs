@@ -27,7 +27,17 @@ pub(crate) fn now() -> u64 {
 /// A point in time by both clocks: the counter's speed is measured from here on.
 fn origin() -> &'static (u64, Instant) {
     static ORIGIN: OnceLock<(u64, Instant)> = OnceLock::new();
-    ORIGIN.get_or_init(|| (now(), Instant::now()))
+    ORIGIN.get_or_init(reading)
+}
+
+/// The time by both clocks. The best of some tries: the thread may be interrupted between the two.
+fn reading() -> (u64, Instant) {
+    let tries = (0..4).map(|_| {
+        let (before, instant, after) = (now(), Instant::now(), now());
+        (after.saturating_sub(before), before, instant)
+    });
+    let best = tries.min_by_key(|(gap, ..)| *gap).expect("there are four");
+    (best.1, best.2)
 }
 
 /// Begins to measure the counter's speed, if nobody has.
@@ -37,16 +47,39 @@ pub(crate) fn calibrate() {
 
 /// What `ticks` are in time.
 pub(crate) fn to_duration(ticks: u64) -> Duration {
-    let (first, start) = *origin();
-    let counted = now().saturating_sub(first).max(1);
-    let passed = start.elapsed();
-    let nanoseconds = u128::from(ticks) * passed.as_nanos() / u128::from(counted);
+    let (counted, passed) = speed();
+    let nanoseconds = u128::from(ticks) * passed / u128::from(counted);
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }
 
+/// How many ticks `time` is, or as many as there are.
+pub(crate) fn of(time: Duration) -> u64 {
+    let (counted, passed) = speed();
+    let ticks = time.as_nanos().checked_mul(u128::from(counted)).map(|product| product / passed);
+    ticks.and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or(u64::MAX)
+}
+
+/// The counter's speed: the ticks that were counted in so many nanoseconds.
+fn speed() -> (u64, u128) {
+    let (first, start) = *origin();
+    loop {
+        let (ticks, instant) = reading();
+        let (counted, passed) = (ticks.saturating_sub(first), instant.duration_since(start));
+        // The first poller of a process asks right after the origin: from here on the two readings
+        // are less than a hundredth apart.
+        if passed >= SHORTEST_MEASUREMENT {
+            return (counted.max(1), passed.as_nanos());
+        }
+        std::hint::spin_loop();
+    }
+}
+
+/// Long beside the time between two readings of different clocks.
+const SHORTEST_MEASUREMENT: Duration = Duration::from_micros(20);
+
 #[cfg(test)]
 mod tests {
-    use super::{calibrate, now, to_duration};
+    use super::{calibrate, now, of, to_duration};
     use std::time::{Duration, Instant};
 
     #[test]
@@ -56,5 +89,12 @@ mod tests {
         std::thread::sleep(Duration::from_millis(20));
         let (passed, counted) = (start.elapsed(), to_duration(now() - first));
         assert!(counted > passed / 2 && counted < passed * 2, "{counted:?} for {passed:?}");
+    }
+
+    #[test]
+    fn ticks_of_a_time_are_that_time() {
+        let second = to_duration(of(Duration::from_secs(1)));
+        assert!(second > Duration::from_millis(500) && second < Duration::from_secs(2));
+        assert_eq!((of(Duration::ZERO), of(Duration::MAX)), (0, u64::MAX));
     }
 }

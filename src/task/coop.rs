@@ -35,13 +35,23 @@ impl Allowance {
         &self.home.as_ref().owner.allowance
     }
 
-    /// Takes one operation off the running task's allowance. When it is used up the task is woken
-    /// at once and told to wait: it goes on in its next turn.
+    /// Takes one operation off the running task's allowance. When it is used up the task is told to
+    /// wait: it goes on when the poller has looked at events, timers and mail, behind what these
+    /// have made runnable.
     #[inline]
     pub(crate) fn poll_proceed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(left) = self.left().get().checked_sub(1) else { return used_up(cx) };
+        let Some(left) = self.left().get().checked_sub(1) else { return self.used_up(cx) };
         self.left().set(left);
         Poll::Ready(())
+    }
+
+    #[cold]
+    fn used_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // Cloned first: that is foreign code.
+        let waker = cx.waker().clone();
+        // SAFETY: **Owner**: an allowance is on its owner's thread, as it is not Send.
+        unsafe { self.home.as_ref().owner.defer(waker) };
+        Poll::Pending
     }
 
     /// [`Allowance::poll_proceed`] as a future. Cancel-safe: it holds nothing.
@@ -66,14 +76,14 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
     }
 }
 
-#[cold]
-fn used_up(cx: &mut Context<'_>) -> Poll<()> {
-    cx.waker().wake_by_ref();
-    Poll::Pending
-}
-
 /// Gives every other runnable task of the poller a turn, then goes on.
 ///
+/// Events, timers and mail have theirs as well: the poller looks at them after
+/// [`Budget::slice`](crate::Budget::slice), or after one poll that takes longer. So a task that
+/// computes can yield after each piece of work, and holds nothing up for longer than one piece. A
+/// yield by itself costs no system call.
+///
+/// # Cancel safety
 /// Cancel-safe: it holds nothing.
 ///
 /// ```
@@ -109,7 +119,8 @@ impl Future for YieldNow {
 /// Lets `future` do as much I/O in one poll as it finds to do.
 ///
 /// A task whose sockets are always ready yields after 128 operations, so that its neighbours get
-/// their turn. Inside of `unconstrained` nobody counts: the neighbours wait until `future` waits.
+/// their turn: it goes on when the poller has looked at events, timers and mail, behind the tasks
+/// that these have woken. Inside of `unconstrained` nobody counts: the neighbours wait until `future` waits.
 /// Cancel-safe if `future` is.
 ///
 /// ```

@@ -14,7 +14,7 @@ use super::coop::{Allowance, OPERATIONS_PER_POLL, UNLIMITED};
 use super::home::{Bell, Home, HomeRef, OwnerSide};
 use super::inbox::{Node, NodeVTable};
 use super::join::{JoinError, JoinHandle};
-use super::quietly::call_quietly;
+use super::quietly::{call_quietly, drop_quietly};
 use super::{current, ending, raw};
 
 /// An executor that has no thread yet. It takes mail already.
@@ -33,6 +33,28 @@ pub(crate) struct Executor {
     /// Where it says what it runs, if somebody watches it.
     calls: Option<Arc<Calls>>,
     not_send: PhantomData<*const ()>,
+}
+
+/// How far a run of tasks has come.
+struct Run {
+    /// Calls that may have been made when it asks again.
+    granted: usize,
+    /// Calls so far.
+    made: usize,
+    /// Those of them that were pieces of mail.
+    opened: usize,
+    /// The task that is being polled.
+    task: Option<NonNull<raw::Header>>,
+}
+
+impl Run {
+    /// Counts the pieces of mail that `deliver` opens, of which it may open as many as were granted.
+    #[cold]
+    fn open(&mut self, deliver: impl FnOnce(usize) -> usize) {
+        let opened = deliver(self.granted - self.made);
+        self.made += opened;
+        self.opened += opened;
+    }
 }
 
 /// The thread is inside an executor for as long as this lives.
@@ -119,64 +141,80 @@ impl Executor {
         Entered { before: current::set(self.home.as_ptr()), executor: PhantomData }
     }
 
-    /// Polls up to `budget` tasks, opening up to `mail_budget` pieces of mail before each: a wake
-    /// from another thread waits for one poll, not for a turn.
+    /// Makes as many calls as `grant` says, and asks it again when they are made, until it says
+    /// zero or nothing is left to call. A call is the poll of a task or the opening of a piece of
+    /// mail, which is done before each poll: a wake from another thread waits for one poll, not for
+    /// a turn. Returns the number of polls.
     ///
     /// The caller has entered.
-    pub(crate) fn run(&self, budget: usize, mail_budget: usize) -> usize {
+    pub(crate) fn run(&self, mut grant: impl FnMut() -> usize) -> usize {
+        let mut run = Run { granted: 0, made: 0, opened: 0, task: None };
         // Two copies of what follows: the one that tells nobody pays nothing for the other.
         match &self.calls {
-            None => self.run_telling(budget, mail_budget, |_, _| {}),
-            Some(calls) => self.run_telling(budget, mail_budget, |kind, of| calls.begin(kind, of)),
+            None => self.run_telling(&mut run, &mut grant, |_, _| {}),
+            Some(calls) => self.run_telling(&mut run, &mut grant, |kind, of| calls.begin(kind, of)),
         }
+        run.made - run.opened
+    }
+
+    /// Makes up to `calls` calls, as a turn of a poller does.
+    #[cfg(test)]
+    pub(crate) fn run_up_to(&self, calls: usize) -> usize {
+        let mut granted = Some(calls);
+        let polled = self.run(|| granted.take().unwrap_or(0));
+        self.wake_deferred();
+        polled
     }
 
     /// [`Executor::run`]; `begin` hears of each call before it is made.
     fn run_telling(
         &self,
-        budget: usize,
-        mail_budget: usize,
+        run: &mut Run,
+        grant: &mut impl FnMut() -> usize,
         begin: impl Fn(StallKind, TypeName),
-    ) -> usize {
+    ) {
         let _running = self.start_running();
-        let (mut polled, mut task) = (0, None);
         // One net catches the panics of the whole run: the task that threw ends, and the run goes
         // on behind it.
-        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
-            self.run_some(budget, mail_budget, &mut polled, &mut task, &begin);
-        })) {
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run_some(run, grant, &begin)))
+        {
             // Nothing else throws but a bug of ours, which is not to be lost.
-            let Some(task) = task.take() else { resume_unwind(panic) };
+            let Some(task) = run.task.take() else { resume_unwind(panic) };
             // SAFETY: the executor is on the owner's thread; the task's poll has thrown.
             unsafe { raw::run_panicked(task, panic) };
         }
         self.owner().allowance.set(UNLIMITED);
-        polled
     }
 
-    /// The loop of [`Executor::run`]; `running` names the task that is being polled.
+    /// The loop of [`Executor::run`].
     #[inline]
     fn run_some(
         &self,
-        budget: usize,
-        mail_budget: usize,
-        polled: &mut usize,
-        running: &mut Option<NonNull<raw::Header>>,
+        run: &mut Run,
+        grant: &mut impl FnMut() -> usize,
         begin: &impl Fn(StallKind, TypeName),
     ) {
         let owner = self.owner();
-        while *polled < budget {
+        loop {
+            if run.made >= run.granted {
+                let more = grant();
+                if more == 0 {
+                    break;
+                }
+                run.granted = run.made + more;
+            }
             if self.has_mail() {
-                *running = None;
-                self.deliver(mail_budget, begin);
+                run.task = None;
+                run.open(|most| self.deliver(most, begin));
                 if owner.interrupted.take() {
                     break;
                 }
             }
             // SAFETY: the executor is on the owner's thread.
             let Some(task) = (unsafe { owner.dequeue() }) else { break };
-            *polled += 1;
-            *running = Some(task);
+            // Mail may have used up what was granted: there is one poll even so.
+            run.made += 1;
+            run.task = Some(task);
             owner.allowance.set(OPERATIONS_PER_POLL);
             // SAFETY: as above; the task has just been taken out of the run queue.
             unsafe {
@@ -184,7 +222,7 @@ impl Executor {
                 raw::run(task);
             }
         }
-        *running = None;
+        run.task = None;
     }
 
     /// Opens up to `budget` pieces of mail. The caller has entered.
@@ -194,14 +232,27 @@ impl Executor {
             match &self.calls {
                 None => self.deliver(budget, &|_, _| {}),
                 Some(calls) => self.deliver(budget, &|kind, of| calls.begin(kind, of)),
+            };
+        }
+    }
+
+    /// Makes the tasks runnable that have used their allowance up: the poller has looked at
+    /// everything else.
+    #[inline]
+    pub(crate) fn wake_deferred(&self) {
+        // SAFETY: the executor is on the owner's thread.
+        unsafe {
+            if self.owner().has_deferred() {
+                self.owner().take_deferred(|waker| call_quietly(|| waker.wake()));
             }
         }
     }
 
+    /// Returns the number of pieces.
     #[inline(never)]
-    fn deliver(&self, budget: usize, begin: &impl Fn(StallKind, TypeName)) {
+    fn deliver(&self, budget: usize, begin: &impl Fn(StallKind, TypeName)) -> usize {
         let owner = self.owner();
-        for _ in 0..budget {
+        for opened in 0..budget {
             if owner.mail.get().is_null() {
                 // SAFETY: the executor keeps the home alive.
                 let home = unsafe { self.home.as_ref() };
@@ -209,7 +260,7 @@ impl Executor {
             }
             let node = owner.mail.get();
             if node.is_null() {
-                return;
+                return opened;
             }
             // SAFETY: **Link**: as in `refuse`. The node is out of the list before it is
             // delivered, as that runs foreign code.
@@ -220,6 +271,7 @@ impl Executor {
                 call_quietly(|| deliver(node));
             }
         }
+        budget
     }
 
     /// Callbacks and polls never nest: this holds it.
@@ -241,10 +293,12 @@ impl Executor {
         !self.owner().mail.get().is_null() || unsafe { self.home.as_ref() }.inbox.has_mail()
     }
 
-    /// Whether a task is runnable or mail has come.
+    /// Whether a task is runnable, or will be at the end of the turn, or mail has come.
     #[inline]
     pub(crate) fn has_work(&self) -> bool {
-        !self.owner().queue_first.get().is_null() || self.has_mail()
+        // SAFETY: the executor is on the owner's thread.
+        let is_deferred = || unsafe { self.owner().has_deferred() };
+        !self.owner().queue_first.get().is_null() || self.has_mail() || is_deferred()
     }
 
     /// Announces sleep: from now on mail rings the bell. False: there is mail, don't sleep.
@@ -299,8 +353,10 @@ impl Executor {
         self.drain();
     }
 
-    /// Empties the run queue of tasks that are all complete.
+    /// Empties the run queue of tasks that are all complete, and forgets whom it was to wake.
     fn drain(&self) {
+        // SAFETY: the executor is on the owner's thread.
+        unsafe { self.owner().take_deferred(drop_quietly) };
         // SAFETY: the executor is on the owner's thread.
         while let Some(task) = unsafe { self.owner().dequeue() } {
             // SAFETY: as above; the task has just been taken out of the run queue.

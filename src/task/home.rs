@@ -5,6 +5,7 @@ use std::fmt;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::task::Waker;
 
 use crate::base::sync::{AtomicI64, Cell, Ordering, Witness};
 
@@ -81,6 +82,9 @@ pub(super) struct OwnerSide {
     pub(super) wakes_by_mail: Cell<u64>,
     /// How many more I/O operations the running task may do before it yields.
     pub(super) allowance: Cell<u32>,
+    /// Tasks that have used their allowance up: they are woken when the poller has looked at
+    /// everything else. Borrowed for a push or a look only.
+    deferred: UnsafeCell<Vec<Waker>>,
 }
 
 /// A counted reference to a home. On the owner's thread the count is plain.
@@ -120,6 +124,8 @@ impl Home {
                 wakes: Cell::new(0),
                 wakes_by_mail: Cell::new(0),
                 allowance: Cell::new(UNLIMITED),
+                // Room for the few that there are at a time: a flood does not begin with an allocation.
+                deferred: UnsafeCell::new(Vec::with_capacity(8)),
             },
         });
         NonNull::from(Box::leak(home))
@@ -244,6 +250,42 @@ impl OwnerSide {
             self.queue_last.set(ptr::null_mut());
         }
         Some(task)
+    }
+
+    /// Keeps `waker` until the poller has looked at everything else.
+    ///
+    /// # Safety
+    /// The caller is the owner.
+    pub(super) unsafe fn defer(&self, waker: Waker) {
+        // SAFETY: **Owner**; nothing foreign runs while the list is borrowed.
+        unsafe { (*self.deferred.get()).push(waker) };
+    }
+
+    /// Whether a task is deferred.
+    ///
+    /// # Safety
+    /// The caller is the owner.
+    #[inline]
+    pub(super) unsafe fn has_deferred(&self) -> bool {
+        // SAFETY: **Owner**; nothing foreign runs while the list is borrowed.
+        unsafe { !(*self.deferred.get()).is_empty() }
+    }
+
+    /// Takes all wakers out in order, and hands each to `act`. What is deferred meanwhile stays.
+    ///
+    /// # Safety
+    /// The caller is the owner.
+    #[cold]
+    pub(super) unsafe fn take_deferred(&self, mut act: impl FnMut(Waker)) {
+        // SAFETY: **Owner**; the list is moved out, so `act`, which is foreign, finds none borrowed.
+        let mut taken = unsafe { std::mem::take(&mut *self.deferred.get()) };
+        taken.drain(..).for_each(&mut act);
+        // SAFETY: as above. The room is kept for the next time.
+        let list = unsafe { &mut *self.deferred.get() };
+        if list.capacity() < taken.capacity() {
+            taken.append(list);
+            *list = taken;
+        }
     }
 }
 

@@ -302,6 +302,7 @@ fn queue(addresses: Vec<SocketAddr>, target: &Target) -> VecDeque<SockAddr> {
 mod tests {
     use super::super::Poller;
     use super::{Place, Recipient, Target};
+    use crate::parts::budget::Budget;
     use std::cell::RefCell;
     use std::io;
     use std::rc::Rc;
@@ -328,7 +329,7 @@ mod tests {
 
     #[test]
     fn no_timer_and_no_entry_is_left() {
-        let poller = Poller::on_this_thread().expect("a poller");
+        let poller = Poller::on_this_thread(Budget::default()).expect("a poller");
         let entered = poller.enter();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("it takes it");

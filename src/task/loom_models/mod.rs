@@ -95,7 +95,7 @@ fn executor() -> (Executor, Arc<Doorbell>) {
 fn turn_until(executor: &Executor, bell: &Doorbell, mut done: impl FnMut() -> bool) {
     let _entered = executor.enter();
     loop {
-        executor.run(8, 8);
+        executor.run_up_to(8);
         if done() {
             return;
         }
@@ -110,7 +110,7 @@ fn turn_until(executor: &Executor, bell: &Doorbell, mut done: impl FnMut() -> bo
 fn turn(executor: &Executor) {
     let _entered = executor.enter();
     while executor.has_work() {
-        executor.run(8, 8);
+        executor.run_up_to(8);
     }
 }
 
@@ -130,7 +130,7 @@ fn spawn_polled(
         }
         poll(cx)
     }));
-    executor.run(1, 1);
+    executor.run_up_to(1);
     let waker = slot.take().expect("it has been polled");
     let Ok(task) = spawned else { unreachable!("an executor was entered") };
     (task, waker)

@@ -28,7 +28,7 @@ fn a_driven_future_may_borrow_and_gives_its_output() {
     let _entered = executor.enter();
     let there = Cell::new(false);
     let output = executor.drive(async { Borrows::new(&there) }, || {
-        executor.run(1, 1);
+        executor.run_up_to(1);
         Ok::<(), ()>(())
     });
     assert!(there.get());
@@ -55,7 +55,7 @@ fn an_error_of_a_turn_drops_the_driven_future() {
                 return Err("no more turns");
             }
             left -= 1;
-            executor.run(1, 1);
+            executor.run_up_to(1);
             Ok(())
         });
         assert_eq!(outcome.map(|output| output.is_ok()), Err("no more turns"));
@@ -74,7 +74,7 @@ fn a_panic_of_a_turn_drops_the_driven_future_and_its_output() {
         let future = poll_fn(|_| if ends_first { Poll::Ready(slot.take()) } else { Poll::Pending });
         let caught = catch_unwind(AssertUnwindSafe(|| {
             executor.drive(future, || -> Result<(), ()> {
-                executor.run(1, 1);
+                executor.run_up_to(1);
                 throw("a turn")
             })
         }));

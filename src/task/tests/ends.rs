@@ -243,7 +243,7 @@ fn an_executor_in_a_thread_local_is_dropped_at_the_threads_end() {
             })
             .await;
         }));
-        executor.run(1, 1);
+        executor.run_up_to(1);
         drop(entered);
         EXECUTOR.set(Some(executor));
     })
@@ -262,7 +262,7 @@ fn a_join_handle_may_outlive_its_executor() {
     let guest = census.guest();
     let ended = spawn(async { guest });
     let unread = spawn(async { [0u8; 4096] });
-    executor.run(2, 1);
+    executor.run_up_to(2);
     let cancelled = spawn(std::future::pending::<()>());
     drop(entered);
     drop(executor);

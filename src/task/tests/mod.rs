@@ -39,7 +39,7 @@ fn executor() -> Executor {
 fn turn_until(executor: &Executor, mut done: impl FnMut() -> bool) {
     let _entered = executor.enter();
     loop {
-        executor.run(16, 4);
+        executor.run_up_to(16);
         if done() {
             return;
         }
@@ -65,7 +65,7 @@ fn sleep_until_rung(executor: &Executor) {
 fn turn(executor: &Executor) {
     let _entered = executor.enter();
     while executor.has_work() {
-        executor.run(16, 4);
+        executor.run_up_to(16);
     }
 }
 

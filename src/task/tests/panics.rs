@@ -33,7 +33,7 @@ fn beside_a_bystander<F: Future + 'static>(
     let _entered = executor.enter();
     assert!(!bystander.is_finished());
     bystander.abort();
-    executor.run(1, 1);
+    executor.run_up_to(1);
     assert!(joined(bystander).unwrap_err().is_cancelled());
     joined(task)
 }
@@ -84,7 +84,7 @@ fn an_output_that_nobody_takes_may_panic_in_its_drop() {
     let _entered = executor.enter();
     drop(spawn(async { panics_in_drop() }));
     let late = spawn(async { panics_in_drop() });
-    executor.run(2, 1);
+    executor.run_up_to(2);
     drop(late);
     assert_eq!(executor.tasks(), 0);
 }
@@ -144,7 +144,7 @@ fn a_waker_of_a_joiner_may_panic_in_each_of_its_functions() {
         let executor = executor();
         let _entered = executor.enter();
         let mut task = spawn(async { wait_once().await });
-        executor.run(1, 1);
+        executor.run_up_to(1);
         let waker = std::mem::ManuallyDrop::new(waker_that_panics_in(function));
         let mut poll = || Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending();
         let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut poll));
@@ -156,7 +156,7 @@ fn a_waker_of_a_joiner_may_panic_in_each_of_its_functions() {
             assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
         }
         task.abort();
-        executor.run(1, 1);
+        executor.run_up_to(1);
         assert_eq!(counting.wakes.load(SeqCst), usize::from(function == 3));
         assert!(joined(task).unwrap_err().is_cancelled());
     }

@@ -35,7 +35,7 @@ fn a_drop_may_spawn_at_completion_and_at_the_executors_end() {
     drop(spawn(std::future::ready(spawns_in_drop())));
     drop(spawn(ends_with(spawns_in_drop())));
     drop(spawn(waits_with(spawns_in_drop())));
-    executor.run(3, 1);
+    executor.run_up_to(3);
     drop(spawn(waits_with(spawns_in_drop())));
     drop(entered);
     let job = SendAnyway(spawns_in_drop());
@@ -76,7 +76,7 @@ fn a_future_may_drop_or_abort_or_await_itself_in_its_drop() {
             if variant < 3 { Poll::Pending } else { Poll::Ready(census.guest()) }
         }));
         *own.borrow_mut() = Some(task);
-        executor.run(1, 1);
+        executor.run_up_to(1);
         drop(entered);
         drop(executor);
         let outcome = own.borrow_mut().take().map(joined);
@@ -104,7 +104,7 @@ fn two_tasks_that_await_each_other_are_dropped_with_their_executor() {
         drop(one.await);
     });
     *slot.borrow_mut() = Some(other);
-    executor.run(10, 1);
+    executor.run_up_to(10);
     assert_eq!(executor.tasks(), 2);
     drop(entered);
     drop(executor);
@@ -131,9 +131,9 @@ fn a_drop_may_wake_and_abort_its_neighbours() {
             Poll::Pending
         })));
     }
-    executor.run(5, 1);
+    executor.run_up_to(5);
     handles.borrow()[2].abort();
-    executor.run(1, 1);
+    executor.run_up_to(1);
     assert_eq!(executor.tasks(), 4);
     drop(entered);
     drop(executor);
@@ -234,7 +234,7 @@ fn a_joiners_waker_may_spawn_and_drop_the_handle_when_it_is_woken() {
         let guest = its_census.guest();
         drop(spawn(async { drop(guest) }));
     })));
-    executor.run(10, 1);
+    executor.run_up_to(10);
     assert_eq!((executor.tasks(), handle.borrow().is_none()), (0, true));
     drop(entered);
     census.assert_all_dropped_at_home();
@@ -259,7 +259,7 @@ fn a_joiners_waker_is_cloned_only_when_it_changes() {
     assert!(cloned_again.get());
     assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&other)).is_pending());
     task.abort();
-    executor.run(1, 1);
+    executor.run_up_to(1);
     assert_eq!(counting.wakes.load(SeqCst), 1);
 }
 
@@ -268,10 +268,10 @@ fn an_executor_cannot_be_run_from_inside_itself() {
     let executor = Rc::new(executor());
     let _entered = executor.enter();
     let its_executor = executor.clone();
-    let task = spawn(async move { its_executor.run(1, 1) });
-    executor.run(1, 1);
+    let task = spawn(async move { its_executor.run_up_to(1) });
+    executor.run_up_to(1);
     assert!(joined(task).unwrap_err().is_panic());
     let still_works = spawn(async { 7 });
-    executor.run(1, 1);
+    executor.run_up_to(1);
     assert_eq!(joined(still_works).unwrap(), 7);
 }

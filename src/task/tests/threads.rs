@@ -153,7 +153,7 @@ fn the_executor_ends_while_eight_threads_wake() {
                 })
                 .await;
             });
-            executor.run(1, 1);
+            executor.run_up_to(1);
             drop(entered);
             let waker = newest.lock().unwrap().take().unwrap();
             for _ in 0..8 {
@@ -170,7 +170,7 @@ fn the_executor_ends_while_eight_threads_wake() {
             drop(waker);
             // So many polls and no more: the threads find work for the executor for ever.
             let entered = executor.enter();
-            executor.run(16, 4);
+            executor.run_up_to(16);
             drop(entered);
             drop(newest);
             drop(executor);
@@ -196,7 +196,7 @@ fn every_wake_is_followed_by_a_poll_that_sees_what_was_written_before() {
         let all = seen.iter().all(|count| count.load(Relaxed) == each);
         if all { Poll::Ready(()) } else { Poll::Pending }
     }));
-    executor.run(1, 1);
+    executor.run_up_to(1);
     drop(entered);
     thread::scope(|scope| {
         for number in 0..THREADS {
@@ -266,7 +266,7 @@ fn references_dropped_by_the_owner_only_do_not_add_up() {
         });
         Poll::Pending
     }));
-    executor.run(1, 1);
+    executor.run_up_to(1);
     receive.iter().take(rounds(20_000)).for_each(drop);
     drop(receive);
     task.abort();
@@ -307,7 +307,7 @@ fn a_wake_after_the_end_of_the_poller_does_nothing() {
         *task_slot.lock().unwrap() = Some(cx.waker().clone());
         Poll::Pending
     }));
-    executor.run(1, 1);
+    executor.run_up_to(1);
     drop(entered);
     drop(executor);
     let waker = slot.lock().unwrap().take().unwrap();

@@ -1,0 +1,165 @@
+//! The slice of time that a phase of many calls has, and how often the clock is looked at meanwhile.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::sys::ticks;
+
+/// Calls between two readings of the tick counter while calls are short. A reading takes as long as
+/// the shortest call, so that one for each would double what a yield costs.
+const CALLS_PER_READING: u64 = 8;
+
+/// Readings in a row that have to find a short call before they become rare. Tasks that compute and
+/// yield in turn, and so are short now and long later, are read after each call.
+const SHORT_IN_A_ROW: u32 = 32;
+
+/// The time that one phase of a turn may take before the others have theirs.
+///
+/// It is over after [`Budget::slice`](super::budget::Budget::slice), or after one call that takes
+/// longer than that. While calls are long the clock is read after each, so that no second one
+/// follows. When eight calls fit into a slice it is read after every eighth, so that a run of them
+/// may be cut seven calls late, once.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    /// Ticks.
+    length: u64,
+    /// When the phase is to end, in ticks.
+    end: Cell<u64>,
+    /// Calls that the phase may make even if its time is over, as long as each is shorter than a
+    /// slice.
+    least: Cell<usize>,
+    /// How many readings in a row have found short calls.
+    short: Cell<u32>,
+}
+
+impl Slice {
+    /// Slices of `length`, which may be zero: then each phase makes one call.
+    pub(crate) fn new(length: Duration) -> Slice {
+        let (end, least, short) = (Cell::new(0), Cell::new(0), Cell::new(0));
+        Slice { length: ticks::of(length), end, least, short }
+    }
+
+    /// A phase begins at `now`, in ticks. Returns the number of calls to make before
+    /// [`Slice::go_on`]. As long as each is shorter than a slice, `least` calls may be made.
+    #[inline]
+    pub(crate) fn begin(&self, now: u64, least: usize) -> usize {
+        self.end.set(now.saturating_add(self.length));
+        self.least.set(least);
+        self.calls()
+    }
+
+    /// `made` calls are made; the last ones took `lap`, and it is `now`, both in ticks. Returns the
+    /// number of calls to make before the next look, or zero when the slice is over.
+    #[inline]
+    pub(crate) fn go_on(&self, now: u64, lap: u64, made: usize) -> usize {
+        if self.are_short() && lap < self.length && now < self.end.get() {
+            return CALLS_PER_READING as usize;
+        }
+        self.look_closely(now, lap, made)
+    }
+
+    #[cold]
+    fn look_closely(&self, now: u64, lap: u64, made: usize) -> usize {
+        let limit = if self.are_short() { self.length } else { self.length / CALLS_PER_READING };
+        let short = if lap < limit { (self.short.get() + 1).min(SHORT_IN_A_ROW) } else { 0 };
+        self.short.set(short);
+        let goes_on = now < self.end.get() || lap < self.length && made < self.least.get();
+        if goes_on { self.calls() } else { 0 }
+    }
+
+    fn calls(&self) -> usize {
+        if self.are_short() { CALLS_PER_READING as usize } else { 1 }
+    }
+
+    /// Whether the last calls were short.
+    #[inline]
+    fn are_short(&self) -> bool {
+        self.short.get() == SHORT_IN_A_ROW
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CALLS_PER_READING, SHORT_IN_A_ROW, Slice};
+    use std::time::Duration;
+
+    /// A slice of `length` ticks.
+    fn slice(length: u64) -> Slice {
+        Slice { length, ..Slice::new(Duration::ZERO) }
+    }
+
+    /// Runs one phase of calls that take `cost(n)` ticks each, the `n`-th of all; says how many
+    /// were made, and how long the last reading was late.
+    fn phase(slice: &Slice, cost: impl Fn(usize) -> u64, from: usize) -> (usize, u64) {
+        let (mut now, mut made) = (0, 0);
+        let mut most = slice.begin(now, 0);
+        while most > 0 {
+            let before = now;
+            for _ in 0..most {
+                now += cost(from + made);
+                made += 1;
+            }
+            most = slice.go_on(now, now - before, made);
+        }
+        (made, now.saturating_sub(slice.length))
+    }
+
+    #[test]
+    fn a_long_call_ends_its_phase_from_the_first_one_on() {
+        let slice = slice(800);
+        for round in 0..1000 {
+            assert_eq!(phase(&slice, |_| 900, round).0, 1);
+        }
+    }
+
+    #[test]
+    fn short_calls_are_read_rarely_and_end_with_the_slice() {
+        let slice = slice(8000);
+        let readings = SHORT_IN_A_ROW as usize;
+        assert_eq!(phase(&slice, |_| 10, 0), (800, 0));
+        assert_eq!(slice.short.get(), readings as u32);
+        assert_eq!(slice.begin(0, 0), CALLS_PER_READING as usize);
+        assert_eq!(phase(&slice, |_| 10, 0), (800, 0));
+    }
+
+    #[test]
+    fn after_short_calls_at_most_one_reading_is_late() {
+        let slice = slice(8000);
+        phase(&slice, |_| 1, 0);
+        // The phase that finds the first long call has made eight of them at the most.
+        assert_eq!(phase(&slice, |_| 9000, 0).0, CALLS_PER_READING as usize);
+        assert_eq!(phase(&slice, |_| 9000, 0).0, 1);
+        // Long ones among short ones keep the readings frequent.
+        let mixed = |n: usize| if n % 20 == 19 { 9000 } else { 1 };
+        let mut from = 0;
+        for _ in 0..100 {
+            let (made, _) = phase(&slice, mixed, from);
+            assert_eq!((from + made) % 20, 0, "each long call ends a phase");
+            from += made;
+        }
+    }
+
+    #[test]
+    fn calls_shorter_than_a_slice_are_made_as_often_as_was_asked() {
+        let slice = slice(800);
+        let made = |cost: u64| {
+            let (mut made, mut most) = (0, slice.begin(0, 64));
+            while most > 0 {
+                made += most;
+                most = slice.go_on(cost * made as u64, cost * most as u64, made);
+            }
+            made
+        };
+        assert_eq!((made(790), made(300), made(810)), (64, 64, 1));
+        assert!(made(1) >= 800);
+    }
+
+    #[test]
+    fn a_slice_of_nothing_makes_one_call_and_an_endless_one_never_ends() {
+        let none = Slice::new(Duration::ZERO);
+        assert_eq!(phase(&none, |_| 1, 0).0, 1);
+        let endless = Slice::new(Duration::MAX);
+        endless.begin(7, 0);
+        assert!(endless.go_on(u64::MAX - 1, u64::MAX - 8, 1) > 0);
+    }
+}
