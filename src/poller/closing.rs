@@ -92,7 +92,7 @@ impl Local {
     pub(super) fn flush_the_rest(&self, connection: &Connection, event: Event) {
         if event.is_readable() && connection.throws_input_away() {
             match self.throw_away(connection) {
-                Thrown::Some => {}
+                Thrown::Some | Thrown::All => {}
                 Thrown::End => connection.turn_on(bits::END),
                 Thrown::Failed(error) => {
                     return self.finish_flushing(connection, Some(CloseReason::Error(error)));

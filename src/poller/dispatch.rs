@@ -149,11 +149,17 @@ impl Local {
         }
         // Who is told again and again, and reads nothing, has given up.
         let may_read_later = !is_told || connection.interest().is_edge();
-        if may_read_later && !connection.has(bits::END) && self.unread(connection) > 0 {
+        let has_input = if may_read_later && !connection.has(bits::END) {
+            self.has_input(connection)
+        } else {
+            Ok(false)
+        };
+        if matches!(has_input, Ok(true)) {
             connection.turn_on(bits::HUNG_UP | bits::DIRTY);
             return self.refresh(connection);
         }
-        let error = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
+        let taken = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
+        let error = has_input.err().or(taken);
         if connection.has(bits::DATAGRAMS) {
             // It was one datagram's; the others go on.
             return;
@@ -162,13 +168,20 @@ impl Local {
         self.request_close(connection, reason);
     }
 
-    fn unread(&self, connection: &Connection) -> usize {
-        let count = connection.with_fd(|fd| {
+    /// Whether there is something to read.
+    ///
+    /// # Errors
+    /// The connection's error: the kernel tells of it only this once.
+    fn has_input(&self, connection: &Connection) -> io::Result<bool> {
+        let has_input = connection.with_fd(|fd| {
+            if connection.has_only(bits::SOCKET, bits::DATAGRAMS) {
+                return stream::has_input(fd);
+            }
             // In a pipe whose reader has gone there may be bytes as well: not for us.
             let is_in_vain = !connection.has(bits::SOCKET) && stream::is_write_only(fd);
-            if is_in_vain { 0 } else { stream::unread(fd).unwrap_or(0) }
+            Ok(!is_in_vain && stream::unread(fd).unwrap_or(0) > 0)
         });
-        count.unwrap_or(0)
+        has_input.unwrap_or(Ok(false))
     }
 
     /// Calls a callback, and catches its panic. Not for a connection that a stream has taken.

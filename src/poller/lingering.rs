@@ -22,8 +22,10 @@ const MOST_AT_THE_END: usize = 32;
 
 /// What came of reading and forgetting.
 pub(super) enum Thrown {
-    /// There may be more to come.
+    /// There may be more already.
     Some,
+    /// There is no more now.
+    All,
     /// The peer has ended.
     End,
     /// The connection has failed.
@@ -35,7 +37,7 @@ impl Local {
     /// last words reach it. Not for a descriptor that others may have: for them it is open still.
     pub(super) fn deserves_lingering(&self, connection: &Connection, fd: BorrowedFd<'_>) -> bool {
         connection.throws_input_away()
-            && (connection.has(bits::LAST_WORDS) || stream::unread(fd).unwrap_or(0) > 0)
+            && (connection.has(bits::LAST_WORDS) || stream::has_input(fd).unwrap_or(false))
             && !self.budget.close_linger.is_zero()
             && !self.is_gone()
     }
@@ -79,7 +81,7 @@ impl Local {
 
     /// Something has come for a lingering connection.
     pub(super) fn linger_on(&self, connection: &Connection) {
-        if !matches!(self.throw_away(connection), Thrown::Some) {
+        if !matches!(self.throw_away(connection), Thrown::Some | Thrown::All) {
             self.let_go(connection);
         }
     }
@@ -92,7 +94,9 @@ impl Local {
                 match self.buffers.lend(|space| stream::recv(fd, space)) {
                     Ok(chunk) if chunk.is_empty() => return Thrown::End,
                     Ok(chunk) => left = left.saturating_sub(chunk.len()),
-                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                        return Thrown::All;
+                    }
                     Err(error) => return Thrown::Failed(error),
                 }
             }
@@ -104,10 +108,8 @@ impl Local {
     /// Reads and forgets all that there is now: a close that leaves some of it unread is a reset,
     /// and takes along what is still on its way to the peer.
     pub(super) fn throw_all_away(&self, connection: &Connection) {
-        let is_unread = |fd: BorrowedFd<'_>| stream::unread(fd).unwrap_or(0) > 0;
         for _ in 0..MOST_AT_THE_END {
-            let is_over = connection.with_fd(is_unread) != Some(true);
-            if is_over || !matches!(self.throw_away(connection), Thrown::Some) {
+            if !matches!(self.throw_away(connection), Thrown::Some) {
                 return;
             }
         }

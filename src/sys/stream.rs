@@ -171,7 +171,26 @@ fn is_sigpipe_pending() -> bool {
     }
 }
 
-/// How many bytes wait to be read: FIONREAD of ioctl(2).
+/// Whether bytes wait to be read on a socket.
+///
+/// FIONREAD would say that there are none while an urgent byte is next, whatever follows it.
+///
+/// # Errors
+/// The connection's error: the kernel tells of it only this once.
+pub(crate) fn has_input(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    match peek(fd, &mut [0]) {
+        Ok(count) => Ok(count > 0),
+        // Nothing has come, or it is no socket that anything comes on.
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::InvalidInput => Ok(false),
+            _ => Err(error),
+        },
+    }
+}
+
+/// How many bytes wait to be read, of what is no stream: FIONREAD of ioctl(2).
 pub(crate) fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut count: libc::c_int = 0;
     // SAFETY: FIONREAD writes one int to the pointer it is given.
