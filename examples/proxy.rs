@@ -6,7 +6,9 @@
 //!
 //! Bytes go by splice(2) from socket to socket, without coming to user space; with `--copy` they are
 //! read and written, to compare. Either way the end of one direction is passed on and the other one
-//! goes on (a half-close), and a side that reads slowly makes the other one wait.
+//! goes on (a half-close), and a side that reads slowly makes the other one wait. A connection on which
+//! nothing moves for `--idle-timeout` is closed: a side that has vanished, or that neither reads nor
+//! ends, would hold it for ever.
 //!
 //! Without `--upstream` it starts an echo server of its own, so that there is something to try.
 //!
@@ -26,12 +28,15 @@ use std::time::{Duration, Instant};
 use common::{Arguments, Own};
 use corepoll::io::relay;
 use corepoll::net::TcpStream;
-use corepoll::{Listening, ReactorHandle, shutdown_requested, time};
+use corepoll::{Deadlines, Listening, ReactorHandle, shutdown_requested, time};
 use futures::io::BufReader;
 use futures::{AsyncWriteExt, FutureExt};
 
 /// How many milliseconds the upstream may take to accept a connection, unless told otherwise.
 const CONNECT_TIMEOUT_MS: u64 = 5000;
+
+/// How many milliseconds nothing may move on a connection, unless told otherwise.
+const IDLE_TIMEOUT_MS: u64 = 5 * 60 * 1000;
 
 /// How often the statistics are printed.
 const EVERY: Duration = Duration::from_secs(1);
@@ -94,6 +99,9 @@ async fn serve(client: TcpStream, to: Arc<To>) -> io::Result<()> {
     // Small pieces go on at once: whether to wait for more is the sender's choice, and it has made it.
     client.set_nodelay(true)?;
     upstream.set_nodelay(true)?;
+    let deadlines = Deadlines { idle: Some(to.idle_timeout), ..Deadlines::default() };
+    client.set_deadlines(deadlines);
+    upstream.set_deadlines(deadlines);
     let (up, down) = if to.by_copy {
         futures::try_join!(copy(&client, &upstream), copy(&upstream, &client))?
     } else {
@@ -141,6 +149,7 @@ async fn echo(stream: TcpStream) -> io::Result<u64> {
 struct To {
     upstream: SocketAddr,
     connect_timeout: Duration,
+    idle_timeout: Duration,
     by_copy: bool,
     statistics: Statistics,
 }
@@ -157,6 +166,11 @@ fn main() -> ExitCode {
             value: Some("MS"),
             help: "Milliseconds to reach the upstream in [default: 5000]",
         },
+        Own {
+            name: "idle-timeout",
+            value: Some("MS"),
+            help: "Milliseconds without a byte after which a connection ends [default: 300000]",
+        },
         Own { name: "copy", value: None, help: "Copy through user space instead of splice(2)" },
     ];
     let about = "Passes TCP connections on, and prints a line of statistics a second.";
@@ -170,9 +184,11 @@ fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listenin
         None => reactor.serve("127.0.0.1:0", |stream, _peer| echo(stream))?.local_addr()?,
     };
     let connect_timeout = arguments.number("connect-timeout")?.unwrap_or(CONNECT_TIMEOUT_MS);
+    let idle_timeout = arguments.number("idle-timeout")?.unwrap_or(IDLE_TIMEOUT_MS);
     let to = Arc::new(To {
         upstream,
         connect_timeout: Duration::from_millis(connect_timeout),
+        idle_timeout: Duration::from_millis(idle_timeout),
         by_copy: arguments.has("copy"),
         statistics: Statistics::default(),
     });

@@ -7,10 +7,12 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use common::Server;
+use common::refuse::{decide, decide_among, refuse, refuse_if};
 use corepoll::io::{Relayed, relay};
 use corepoll::{
     Action, Budget, EvContext, EvHandler, Reactor, block_on, net, spawn_local, yield_now,
@@ -153,23 +155,13 @@ fn what_came_before_a_reset_arrives_and_the_relay_tells_of_it() {
     // The first byte has arrived: the relay is at it, and all of the others are with it, since the
     // sender's queue is empty.
     let first = common::read_exactly(&far, 1);
-    common::eventually("the sender has sent", || unsent(&near) == 0);
+    common::eventually("the sender has sent", || common::unsent(&near) == 0);
     common::reset(near);
     let mut got = first;
     // The end is a plain one or a reset: what counts is that the bytes come before it.
     let _ = (&far).read_to_end(&mut got);
     assert!(got == bytes, "{} of {} bytes", got.len(), bytes.len());
     assert!(recv(&done).is_err(), "a reset is no end");
-}
-
-/// Bytes that the peer's kernel has not acknowledged: SIOCOUTQ of tcp(7).
-#[allow(unsafe_code)]
-fn unsent(stream: &TcpStream) -> libc::c_int {
-    use std::os::fd::AsRawFd;
-    let mut count = 0;
-    // SAFETY: SIOCOUTQ (TIOCOUTQ) writes one int.
-    assert_eq!(unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &mut count) }, 0);
-    count
 }
 
 #[test]
@@ -266,6 +258,47 @@ fn sigpipe_is_never_raised() {
             {}
             assert!(recv(&done).is_err());
         }
+    });
+}
+
+/// Gives a function that makes a system call, splice(2) or pipe2(2), fail from the call `from` on,
+/// counted anew; the other one is let pass. It holds for the calling thread.
+fn refuse_splices() -> impl Fn(libc::c_long, u64, libc::c_int) {
+    let plan = Arc::new(Mutex::new((0, u64::MAX, 0)));
+    let told = plan.clone();
+    decide_among(&[libc::SYS_splice, libc::SYS_pipe2], move |number, _| {
+        let (refused, left, errno) = &mut *told.lock().unwrap();
+        if number != *refused {
+            return None;
+        }
+        let is_refused = *left == 0;
+        *left = left.saturating_sub(1);
+        is_refused.then_some(*errno)
+    });
+    move |number, from, errno| *plan.lock().unwrap() = (number, from, errno)
+}
+
+#[test]
+fn where_the_kernel_refuses_to_splice_the_bytes_are_copied() {
+    const NAME: &str = "where_the_kernel_refuses_to_splice_the_bytes_are_copied";
+    common::in_a_process_of_its_own(NAME, || {
+        let refuse_from = refuse_splices();
+        let pairs = || [common::tcp_pair(), common::tcp_pair()];
+        for errno in [libc::ENOSYS, libc::EPERM, libc::EOPNOTSUPP, libc::EINVAL, libc::ENOMEM] {
+            // From the first call on, or later, when bytes are in a pipe or on their way.
+            for from in [0, 1, 2, 3, 10] {
+                refuse_from(libc::SYS_splice, from, errno);
+                let relayed = relay_pairs(pairs(), || {});
+                assert!(!relayed.spliced, "splice says {errno} from the call {from} on");
+            }
+        }
+        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOSYS, libc::EPERM] {
+            refuse_from(libc::SYS_pipe2, 0, errno);
+            // The pipes of the relays before it are gone with their pollers.
+            assert!(!relay_pairs(pairs(), || {}).spliced, "pipe2 says {errno}");
+        }
+        refuse_from(libc::SYS_splice, u64::MAX, 0);
+        assert!(relay_pairs(pairs(), || {}).spliced, "nothing is refused");
     });
 }
 
@@ -404,7 +437,6 @@ fn output_that_a_handler_had_queued_goes_first() {
 /// The tests below believe what this one shows.
 #[test]
 fn a_refused_system_call_fails_as_it_was_told_to() {
-    use common::refuse::{decide, refuse, refuse_if};
     common::in_a_process_of_its_own("a_refused_system_call_fails_as_it_was_told_to", || {
         let (one, two) = common::tcp_pair();
         let errno = |result: std::io::Result<_>| result.err().and_then(|it| it.raw_os_error());

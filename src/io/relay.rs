@@ -1,12 +1,20 @@
 //! Two streams that become one.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::net::Shutdown;
+use std::os::fd::BorrowedFd;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use crate::net::TcpStream;
 use crate::parts::readiness::Direction;
-use crate::poller::way::{Pair, Step};
+use crate::poller::pair::Pair;
+use crate::poller::registered::Registered;
+use crate::poller::source::Registration;
+use crate::poller::way::{End, Step, look_for_failure};
+use crate::time::{self, Sleep};
 
 /// What a relay has done.
 ///
@@ -34,7 +42,8 @@ pub struct Relayed {
     /// Bytes that went from the second stream to the first.
     pub b_to_a: u64,
     /// Every byte went by splice(2), without a copy. Otherwise some went through the poller's read
-    /// buffer: a descriptor couldn't be spliced, or there was none left for a pipe.
+    /// buffer: the kernel doesn't splice these descriptors, there was none left for a pipe, or
+    /// urgent data had come.
     pub spliced: bool,
 }
 
@@ -44,7 +53,15 @@ pub struct Relayed {
 /// The bytes go by splice(2) through pipes of the poller, a pipe for each direction in which there
 /// are bytes on their way; an idle relay holds none. A side that reads slowly makes the other one
 /// wait. The end of one direction is passed on (a half-close), and the other one goes on. SIGPIPE
-/// is never raised. A relay that is always busy yields to other tasks.
+/// is never raised. A relay that is always busy yields to other tasks. An urgent byte (MSG_OOB) is
+/// left out unless SO_OOBINLINE is set on its socket, as in any program that reads and never asks
+/// for urgent data.
+///
+/// The [deadlines](TcpStream::set_deadlines) of both streams hold, and one that is missed ends the
+/// relay. Without them a relay waits for ever: for a side that has ended neither its direction nor
+/// the connection, or that takes nothing. `idle` is the one that suits most relays: nothing has
+/// moved there, in either direction. `read` runs whenever the stream is waited for to send
+/// something, even while it is only sent to; it ends with the stream's direction.
 ///
 /// Not cancel-safe: dropping the future closes both connections, and what was on its way is lost.
 ///
@@ -81,50 +98,111 @@ pub struct Relayed {
 /// ```
 ///
 /// # Errors
-/// The first error of either connection. What the other one had sent before has been passed on;
-/// both are closed.
+/// Returns the first error of either connection, also of one that has ended its direction already,
+/// or [`TimedOut`](io::ErrorKind::TimedOut) when a deadline was missed. What a connection had sent
+/// before it failed has been passed on, as far as the other one took it within
+/// `Budget::close_linger`; both are closed.
 pub async fn relay(a: TcpStream, b: TcpStream) -> io::Result<Relayed> {
-    let mut pair = Pair::new();
-    poll_fn(|cx| poll_pump(&mut pair, [&a, &b], cx)).await?;
-    if let Some(failure) = pair.take_failure() {
-        return Err(failure);
-    }
+    let mut relay = Relay { pair: Pair::new(), patience: None };
+    let waited = poll_fn(|cx| relay.poll([&a, &b], cx)).await;
+    let mut pair = relay.pair;
+    // What failed first is why the rest came too late.
+    pair.take_failure().map_or(waited, Err)?;
     let [a_to_b, b_to_a] = pair.moved();
     Ok(Relayed { a_to_b, b_to_a, spliced: pair.is_spliced() })
 }
 
-/// Moves what can be moved, and waits for what comes next.
-fn poll_pump(
-    pair: &mut Pair,
-    streams: [&TcpStream; 2],
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
-    let ends = streams.map(TcpStream::registered);
-    let local = ends[0].local();
-    loop {
-        ready!(local.allowance.poll_proceed(cx));
-        let steps = pair.pump(ends, local);
-        if steps == [Step::Over; 2] {
-            return Poll::Ready(Ok(()));
-        }
-        if steps.contains(&Step::Spent) {
-            // A budget of one event: now it is the others' turn.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let mut is_ready = false;
-        for (way, step) in steps.into_iter().enumerate() {
-            let Step::Waits(direction) = step else { continue };
-            // A way reads from the end of its own number, and writes to the other.
-            let end = ends[if direction == Direction::Read { way } else { 1 - way }];
-            if let Poll::Ready(ready) = end.poll_ready(cx, direction) {
-                ready?;
-                is_ready = true;
+struct Relay {
+    pair: Pair,
+    /// One side has failed: how long the other one may take for what is on its way to it.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl Relay {
+    /// Moves what can be moved, and waits for what comes next.
+    fn poll(&mut self, streams: [&TcpStream; 2], cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let ends = streams.map(TcpStream::registered);
+        let local = ends[0].local();
+        loop {
+            ready!(local.allowance.poll_proceed(cx));
+            let steps = self.pair.pump(ends, local);
+            if steps == [Step::Over; 2] {
+                return Poll::Ready(Ok(()));
+            }
+            if steps.contains(&Step::Spent) {
+                // A budget of one event: now it is the others' turn.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !poll_ends(steps, ends, cx)? {
+                local.allowance.give_back();
+                if self.pair.has_failed() {
+                    return self.poll_patience(cx, local.budget.close_linger);
+                }
+                return Poll::Pending;
             }
         }
-        if !is_ready {
-            local.allowance.give_back();
-            return Poll::Pending;
+    }
+
+    /// Ready when the other side has had `limit`.
+    #[cold]
+    fn poll_patience(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<io::Result<()>> {
+        let patience = self.patience.get_or_insert_with(|| Box::pin(time::sleep(limit)));
+        patience.as_mut().poll(cx).map(Ok)
+    }
+}
+
+/// Waits for what the steps wait for, and in any case for both ends: one that fails is heard of
+/// whatever the relay is at. Returns whether something is there already.
+fn poll_ends(steps: [Step; 2], ends: [&Registered; 2], cx: &mut Context<'_>) -> io::Result<bool> {
+    let mut is_ready = false;
+    for (way, step) in steps.into_iter().enumerate() {
+        if step == Step::Waits(Direction::Write) {
+            // A way reads from the end of its own number, and writes to the other.
+            is_ready |= is_ready_now(ends[1 - way].poll_ready(cx, Direction::Write))?;
         }
+        if step == Step::Waits(Direction::Read) {
+            is_ready |= is_ready_now(ends[way].poll_ready(cx, Direction::Read))?;
+        } else if let Poll::Ready(error) = ends[way].poll_end(cx) {
+            return Err(error);
+        }
+    }
+    Ok(is_ready)
+}
+
+fn is_ready_now(ready: Poll<io::Result<()>>) -> io::Result<bool> {
+    match ready {
+        Poll::Ready(ready) => ready.map(|()| true),
+        Poll::Pending => Ok(false),
+    }
+}
+
+impl End for Registered {
+    fn is_ready(&self, direction: Direction) -> bool {
+        Registration::is_ready(self, direction)
+    }
+
+    fn try_io(
+        &self,
+        direction: Direction,
+        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        Registered::try_io(self, direction, operation)
+    }
+
+    fn end(&self) -> io::Result<()> {
+        self.shut_down(Shutdown::Write)
+    }
+
+    fn may_be_marked(&self) -> bool {
+        self.distrusts_short_reads()
+    }
+
+    fn expect_input(&self) {
+        Registration::expect_input(self);
+    }
+
+    fn check_for_failure(&self, written_to: bool) -> io::Result<()> {
+        if self.take_hang_up() { look_for_failure(self.fd(), written_to) } else { Ok(()) }
     }
 }

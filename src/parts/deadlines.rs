@@ -130,13 +130,13 @@ impl Watch {
         self.running().map(|(end, _)| end).filter(|end| *end > after && *end < NEVER).min()
     }
 
-    /// The deadline that who waits to read, or else to write, has missed at `now`. It begins anew:
-    /// who goes on waiting has the whole time again.
-    pub(crate) fn take_missed(&mut self, now: u64, to_read: bool) -> Option<Missed> {
+    /// The deadline that who waits, to read or to write or for neither, has missed at `now`. It
+    /// begins anew: who goes on waiting has the whole time again.
+    pub(crate) fn take_missed(&mut self, now: u64, reads: bool, writes: bool) -> Option<Missed> {
         let missed = self.running().filter(|(end, which)| {
             let is_mine = match which {
-                Missed::Read(_) => to_read,
-                Missed::Write(_) => !to_read,
+                Missed::Read(_) => reads,
+                Missed::Write(_) => writes,
                 Missed::Idle(_) => true,
             };
             is_mine && *end <= now

@@ -42,6 +42,8 @@ impl Direction {
 const DISTRUST_SHORT: u32 = 1 << 4;
 /// Somebody may be waiting in the list.
 const LISTED: u32 = 1 << 5;
+/// A hang-up or an error has been reported, and nobody has looked since.
+const HUNG_UP: u32 = 1 << 12;
 /// What is said of either direction is a guess.
 const GUESSED: u32 = Direction::Read.guessed() | Direction::Write.guessed();
 
@@ -55,7 +57,7 @@ const GUESSED: u32 = Direction::Read.guessed() | Direction::Write.guessed();
 /// one to poll has; and all share a list for futures that only wait, of which there may be many.
 pub(crate) struct Readiness {
     /// For each direction whether it is ready, whether that is a guess, and whether somebody waits in
-    /// its slot; and the two bits above.
+    /// its slot; and the bits above.
     word: Cell<u32>,
     reader: WakerSlot,
     writer: WakerSlot,
@@ -170,6 +172,23 @@ impl Readiness {
     /// From now on a short read says nothing of what is left.
     pub(crate) fn distrust_short_reads(&self) {
         self.turn_on(DISTRUST_SHORT);
+    }
+
+    /// Whether a short read says nothing of what is left.
+    pub(crate) fn distrusts_short_reads(&self) -> bool {
+        self.has(DISTRUST_SHORT)
+    }
+
+    /// A hang-up or an error has been reported.
+    pub(crate) fn note_hang_up(&self) {
+        self.turn_on(HUNG_UP);
+    }
+
+    /// Whether a hang-up or an error has been reported since the last call.
+    pub(crate) fn take_hang_up(&self) -> bool {
+        let has_come = self.has(HUNG_UP);
+        self.turn_off(HUNG_UP);
+        has_come
     }
 
     /// Wakes who waits in the slots of the directions. Nothing of ours is borrowed meanwhile, and

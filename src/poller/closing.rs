@@ -115,6 +115,7 @@ impl Local {
             Some(Entry::Handler(connection)) => match connection.state() {
                 State::Flushing => self.finish_flushing(&connection, None),
                 State::Lingering => self.let_go(&connection),
+                State::Relaying => self.relay_patience_is_over(&connection),
                 _ => {}
             },
             Some(Entry::Readiness(source)) => self.bury(&source),

@@ -58,8 +58,9 @@ impl EvContext<'_> {
     /// [`TimedOut`](io::ErrorKind::TimedOut), which says which one.
     ///
     /// The read deadline runs while the handler is interested in reading, and the end has not been
-    /// read; the write deadline, while output is queued. They end when it becomes a stream, or
-    /// relays.
+    /// read; the write deadline, while output is queued. They end when it becomes a stream. When it
+    /// [relays](EvContext::relay) they go on: the read deadline until the peer's end, and the write
+    /// deadline while bytes are on their way to it.
     ///
     /// ```
     /// use corepoll::{Action, Deadlines, EvContext, EvHandler};
@@ -83,7 +84,7 @@ impl EvContext<'_> {
     /// # Errors
     /// The connection is ending.
     pub fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()> {
-        if self.connection.state() != State::Open {
+        if !matches!(self.connection.state(), State::Open | State::Relaying) {
             return Err(ending());
         }
         self.local.end_timing(self.connection);
@@ -101,21 +102,38 @@ impl Local {
     /// Something has been done with a connection that has deadlines.
     #[cold]
     pub(super) fn note(&self, connection: &Connection, has_read: bool, has_written: bool) {
+        // A relay knows what it waits for, and notes it by itself.
+        let waits = (connection.state() != State::Relaying).then(|| {
+            let reads = connection.interest().is_readable() && !connection.has(bits::END);
+            (reads, connection.has(bits::OUTPUT))
+        });
+        self.note_waits(connection, has_read, has_written, waits);
+    }
+
+    /// As [`Local::note`]; `waits` says whether the connection waits to read, and whether to write.
+    /// Without it, that is as it was.
+    pub(super) fn note_waits(
+        &self,
+        connection: &Connection,
+        has_read: bool,
+        has_written: bool,
+        waits: Option<(bool, bool)>,
+    ) {
         let now = self.now();
-        let reads = connection.interest().is_readable() && !connection.has(bits::END);
-        let writes = connection.has(bits::OUTPUT);
         connection.with_present_extra(|extra| {
             let Some(timing) = &mut extra.timing else { return };
             let watch = &mut timing.watch;
             if has_read {
-                watch.has_read(now, reads);
+                watch.has_read(now, waits.is_some_and(|(reads, _)| reads));
             }
             if has_written {
                 watch.has_written(now);
             }
             // A wait begins at a time of its own: the turn may be old by now.
-            watch.waits_to_read(clock::now, reads);
-            watch.waits_to_write(clock::now, writes);
+            if let Some((reads, writes)) = waits {
+                watch.waits_to_read(clock::now, reads);
+                watch.waits_to_write(clock::now, writes);
+            }
             // Also one that has ended in this very callback.
             timing.arm(self, connection.token, 0);
         });
@@ -142,8 +160,13 @@ impl Local {
             }
             missed
         });
-        if let (Some(missed), State::Open) = (missed.flatten(), connection.state()) {
-            self.request_close(connection, CloseReason::Error(missed.into()));
+        let Some(missed) = missed.flatten() else { return };
+        match connection.state() {
+            State::Open => {
+                self.request_close(connection, CloseReason::Error(missed.into()));
+            }
+            State::Relaying => self.relay_is_late(connection, missed.into()),
+            _ => {}
         }
     }
 
@@ -211,21 +234,25 @@ impl Registration {
         });
     }
 
-    /// An operation of a stream with deadlines has to wait: an error, if it has waited long enough.
+    /// An operation of a stream with deadlines has to wait, or nothing but its end is waited for: an
+    /// error, if that has taken long enough.
     #[cold]
-    pub(super) fn wait_in_time(&self, direction: Direction) -> io::Result<()> {
-        let (now, to_read) = (clock::now(), direction == Direction::Read);
+    pub(super) fn wait_in_time(&self, direction: Option<Direction>) -> io::Result<()> {
+        let now = clock::now();
+        let reads = direction == Some(Direction::Read);
+        let writes = direction == Some(Direction::Write);
         // A deadline that has passed since the last look at the events is not missed yet: what
         // came in time may not have been told.
         let looked_at = self.local().looked_at();
         let missed = with(&self.source().timing, |timing| {
-            if let Some(missed) = timing.watch.take_missed(looked_at, to_read) {
+            if let Some(missed) = timing.watch.take_missed(looked_at, reads, writes) {
                 timing.has_missed = true;
                 return Some(missed);
             }
-            if to_read {
+            if reads {
                 timing.watch.waits_to_read(|| now, true);
-            } else {
+            }
+            if writes {
                 timing.watch.waits_to_write(|| now, true);
             }
             timing.arm(self.local(), self.source().token, looked_at);

@@ -27,7 +27,10 @@
 //! | `releasing` | from a pool to a handler and back |
 //! | `owed` | output that a handler has left to a stream |
 //! | `pipes` | the pipes of a poller |
-//! | `way` | one direction of a relay, and both |
+//! | `carrier` | what holds the bytes on their way through a relay |
+//! | `way` | one direction of a relay |
+//! | `pair` | both directions |
+//! | `side` | a handler's connection as one end of a relay |
 //! | `relaying` | two handlers' connections that relay |
 //! | `source` | a registration that tasks wait on |
 //! | `waiting` | how they wait on it |
@@ -40,6 +43,7 @@
 //! | `block_on` | a poller on the caller's thread |
 
 mod block_on;
+mod carrier;
 mod closing;
 mod collecting;
 pub(crate) mod connecting;
@@ -56,6 +60,7 @@ pub(crate) mod local;
 pub(crate) mod local_poller;
 mod output;
 mod owed;
+pub(crate) mod pair;
 #[cfg(feature = "test-util")]
 mod paused;
 mod pipes;
@@ -66,6 +71,7 @@ mod registering;
 mod relaying;
 mod releasing;
 mod requests;
+mod side;
 pub(crate) mod source;
 pub(crate) mod starved;
 pub(crate) mod table;

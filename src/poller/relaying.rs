@@ -3,22 +3,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
 use crate::base::error;
 use crate::base::token::Token;
 use crate::parts::readiness::Direction;
+use crate::sys::clock;
 use crate::sys::epoll::Event;
-use crate::sys::socket;
 
 use super::connection::{Connection, State, bits};
 use super::context::EvContext;
 use super::handler::{Action, CloseReason, EvHandler};
-use super::local::{Due, Local};
+use super::local::{Due, Expiry, Local};
 use super::output::ending;
-use super::way::{End, Pair, Step};
+use super::pair::Pair;
+use super::side::{Ready, Side};
+use super::way::Step;
 
 /// What two connections share that relay.
 pub(super) struct Relaying {
@@ -27,6 +27,9 @@ pub(super) struct Relaying {
     ready: [Ready; 2],
     /// Borrowed only while it is being pumped, when nothing foreign runs.
     pair: RefCell<Pair>,
+    /// One of the ends has failed: the timer of the patience with the other one, which takes what is
+    /// still on its way.
+    patience: Cell<Option<Token>>,
 }
 
 impl Relaying {
@@ -34,13 +37,6 @@ impl Relaying {
     fn place_of(&self, connection: &Connection) -> usize {
         usize::from(self.ends[1].token == connection.token)
     }
-}
-
-/// The readiness of one end.
-#[derive(Default)]
-struct Ready {
-    readable: Cell<bool>,
-    writable: Cell<bool>,
 }
 
 impl EvContext<'_> {
@@ -52,10 +48,14 @@ impl EvContext<'_> {
     /// goes first. From now on neither is called for reading or writing, and reading, writing
     /// and changing the interest give errors; bytes of a `Writer` are refused. Timers keep running,
     /// so `on_timeout` comes (cancel an idle timer that nothing will reset), and so does
-    /// `on_shutdown`; deadlines end.
+    /// `on_shutdown`. The [deadlines](EvContext::set_deadlines) of both go on, as they do in
+    /// [`io::relay`](crate::io::relay()): set those that suit a relay before it begins. Without any,
+    /// it waits for ever for a side that neither ends nor takes anything.
     ///
     /// When both directions have ended, both connections are closed with
-    /// [`CloseReason::PeerClosed`]; when one of them fails, both with [`CloseReason::Error`].
+    /// [`CloseReason::PeerClosed`]; when one of them fails or misses a deadline, both with
+    /// [`CloseReason::Error`]. What it had sent before it failed is passed on first, as far as the
+    /// other one takes it within `Budget::close_linger`.
     /// Closing either of them (by [`EvContext::close`], or by what `on_timeout` or
     /// `on_shutdown` returns) closes both: what is on its way is then still sent, as queued
     /// output is.
@@ -154,11 +154,11 @@ impl Local {
             ends: [one, two],
             ready: Default::default(),
             pair: RefCell::new(Pair::new()),
+            patience: Cell::new(None),
         });
         for end in &relaying.ends {
             end.with_extra(|extra| extra.relaying = Some(relaying.clone()));
             end.advance(State::Relaying);
-            self.end_timing(end);
             if end.has(bits::WRITER) {
                 // What writers were told is accepted goes first, and then no more.
                 self.seal(end);
@@ -189,9 +189,7 @@ impl Local {
     /// An event for one of two connections that relay.
     pub(super) fn relay_event(&self, connection: &Connection, event: Event) {
         let Some(relaying) = relaying_of(connection) else { return };
-        let ready = &relaying.ready[relaying.place_of(connection)];
-        ready.readable.set(ready.readable.get() || event.is_readable());
-        ready.writable.set(ready.writable.get() || event.is_writable());
+        relaying.ready[relaying.place_of(connection)].note(event);
         self.pump_relay(&relaying);
     }
 
@@ -214,26 +212,87 @@ impl Local {
             // One of them is closing, and takes the other one along.
             return;
         }
-        for (end, ready) in relaying.ends.iter().zip(&relaying.ready) {
-            if end.has(bits::OUTPUT) && ready.writable.get() {
-                match self.flush(end) {
-                    Ok(drained) => ready.writable.set(drained),
-                    Err(error) => return self.end_relay(relaying, Some(error)),
-                }
-            }
-        }
+        self.flush_ends(relaying);
         let mut pair = relaying.pair.borrow_mut();
+        let before = pair.counts();
         let steps = self.with_sides(relaying, |sides| pair.pump(sides, self));
+        let has_failed = pair.has_failed();
+        self.note_relay(relaying, before, &pair, steps);
+        drop(pair);
         match steps {
-            None | Some([Step::Over, Step::Over]) => {
-                let failure = pair.take_failure();
-                drop(pair);
-                self.end_relay(relaying, failure);
-            }
+            None | Some([Step::Over, Step::Over]) => self.end_relay(relaying),
             Some(steps) if steps.contains(&Step::Spent) => {
                 self.later(Due::Again(relaying.ends[0].token));
             }
+            Some(_) if has_failed => self.be_patient(relaying),
             Some(_) => {}
+        }
+    }
+
+    /// Sends what the ends had queued before they relayed.
+    fn flush_ends(&self, relaying: &Relaying) {
+        for (at, (end, ready)) in relaying.ends.iter().zip(&relaying.ready).enumerate() {
+            if !end.has(bits::OUTPUT) || !ready.writable.get() {
+                continue;
+            }
+            match self.flush(end) {
+                Ok(drained) => ready.writable.set(drained),
+                Err(error) => {
+                    relaying.pair.borrow_mut().fail(at, error, self);
+                    end.turn_off(bits::OUTPUT);
+                    self.lose(end.with_extra(|extra| std::mem::take(&mut extra.outbox)));
+                }
+            }
+        }
+    }
+
+    /// Tells the deadlines of both what has moved since `before`, and what is waited for.
+    fn note_relay(
+        &self,
+        relaying: &Relaying,
+        before: [(u64, u64); 2],
+        pair: &Pair,
+        steps: Option<[Step; 2]>,
+    ) {
+        let (after, steps) = (pair.counts(), steps.unwrap_or([Step::Over; 2]));
+        for (at, end) in relaying.ends.iter().enumerate() {
+            if !end.has(bits::TIMED) {
+                continue;
+            }
+            let has_read = after[at].0 > before[at].0;
+            let has_written = after[1 - at].1 > before[1 - at].1;
+            // The source of a way that can't go on for its target is not waited for.
+            let reads = steps[at] == Step::Waits(Direction::Read);
+            let writes = end.has(bits::OUTPUT) || pair.is_loaded_for(at);
+            self.note_waits(end, has_read, has_written, Some((reads, writes)));
+        }
+    }
+
+    /// One end has failed, and the other one has not taken everything: it has
+    /// `Budget::close_linger` for the rest.
+    #[cold]
+    fn be_patient(&self, relaying: &Relaying) {
+        if relaying.patience.get().is_none() {
+            let deadline = clock::after(clock::now(), self.budget.close_linger);
+            let timer = self.arm(deadline, Expiry::Linger(relaying.ends[0].token));
+            relaying.patience.set(Some(timer));
+        }
+    }
+
+    /// That is over.
+    pub(super) fn relay_patience_is_over(&self, connection: &Connection) {
+        if let Some(relaying) = relaying_of(connection) {
+            relaying.patience.set(None);
+            self.end_relay(&relaying);
+        }
+    }
+
+    /// A deadline of one of two connections that relay was missed.
+    pub(super) fn relay_is_late(&self, connection: &Connection, missed: io::Error) {
+        if let Some(relaying) = relaying_of(connection) {
+            let at = relaying.place_of(connection);
+            relaying.pair.borrow_mut().fail(at, missed, self);
+            self.end_relay(&relaying);
         }
     }
 
@@ -255,7 +314,8 @@ impl Local {
         .flatten()
     }
 
-    fn end_relay(&self, relaying: &Relaying, failure: Option<io::Error>) {
+    fn end_relay(&self, relaying: &Relaying) {
+        let failure = relaying.pair.borrow_mut().take_failure();
         for end in &relaying.ends {
             let reason = match &failure {
                 Some(error) => CloseReason::Error(error::copy(error)),
@@ -271,6 +331,8 @@ impl Local {
     pub(super) fn cut_relay(&self, connection: &Connection, reason: &CloseReason) {
         let taken = connection.with_present_extra(|extra| extra.relaying.take()).flatten();
         let Some(relaying) = taken else { return };
+        // It carries nothing foreign.
+        drop(relaying.patience.take().and_then(|timer| self.disarm(timer)));
         let held = relaying.pair.borrow_mut().stop(self);
         for (end, held) in relaying.ends.iter().zip(held) {
             if !held.is_empty() {
@@ -290,50 +352,4 @@ impl Local {
 
 fn relaying_of(connection: &Connection) -> Option<Rc<Relaying>> {
     connection.with_present_extra(|extra| extra.relaying.clone()).flatten()
-}
-
-/// One end of a relay, while it is being pumped.
-struct Side<'a> {
-    fd: BorrowedFd<'a>,
-    ready: &'a Ready,
-    connection: &'a Connection,
-}
-
-impl Side<'_> {
-    fn bit(&self, direction: Direction) -> &Cell<bool> {
-        match direction {
-            Direction::Read => &self.ready.readable,
-            Direction::Write => &self.ready.writable,
-        }
-    }
-}
-
-impl End for Side<'_> {
-    fn is_ready(&self, direction: Direction) -> bool {
-        // Queued output goes first.
-        let is_free = direction == Direction::Read || !self.connection.has(bits::OUTPUT);
-        is_free && self.bit(direction).get()
-    }
-
-    fn try_io(
-        &self,
-        direction: Direction,
-        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        if !self.is_ready(direction) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let result = operation(self.fd);
-        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            self.bit(direction).set(false);
-        }
-        result
-    }
-
-    fn end(&self) -> io::Result<()> {
-        if self.connection.has(bits::OUTPUT) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        socket::shutdown(self.fd.as_fd(), Shutdown::Write)
-    }
 }

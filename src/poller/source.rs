@@ -85,6 +85,9 @@ impl Source {
         let readable = event.is_readable();
         let writable = event.is_writable() && (!self.owes.get() || self.pay());
         self.readiness.set(readable, writable, !event.short_read_means_nothing());
+        if event.is_hung_up() {
+            self.readiness.note_hang_up();
+        }
         if self.readiness.has_waiters() {
             self.wake_list(readable, writable);
         }

@@ -131,6 +131,31 @@ impl Registration {
         self.source().readiness.short_read();
     }
 
+    /// Whether a read may stop short of the end of what there is to read.
+    pub(crate) fn distrusts_short_reads(&self) -> bool {
+        self.source().readiness.distrusts_short_reads()
+    }
+
+    /// A read may succeed, whatever events have told.
+    pub(crate) fn expect_input(&self) {
+        self.source().readiness.set(true, false, true);
+    }
+
+    /// Whether a hang-up or an error has been reported since the last call.
+    pub(crate) fn take_hang_up(&self) -> bool {
+        self.source().readiness.take_hang_up()
+    }
+
+    /// Waits in the slot of the read direction for any event of an end, although nothing is to be
+    /// read now: ready with the error when nothing has moved for too long.
+    pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.source().readiness.wait(cx, Direction::Read);
+        if self.local().is_gone() || self.source().timed.get() {
+            return self.look_whether_there(None);
+        }
+        Poll::Pending
+    }
+
     /// Waits until a call in `direction` may succeed. Any number of these may wait at a time.
     pub(crate) fn ready(&self, direction: Direction) -> Ready<'_> {
         Ready { registration: self, direction, key: None }
@@ -153,13 +178,13 @@ impl Registration {
     #[inline]
     pub(super) fn still_there(&self, direction: Direction) -> Poll<io::Error> {
         if self.local().is_gone() || self.source().timed.get() {
-            return self.look_whether_there(direction);
+            return self.look_whether_there(Some(direction));
         }
         Poll::Pending
     }
 
     #[cold]
-    fn look_whether_there(&self, direction: Direction) -> Poll<io::Error> {
+    fn look_whether_there(&self, direction: Option<Direction>) -> Poll<io::Error> {
         if self.local().is_gone() {
             return Poll::Ready(gone_with_its_poller());
         }

@@ -4,17 +4,17 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::meter;
-use super::stream::without_sigpipe;
+use super::sigpipe::NoSigpipe;
 
 /// The most that one sendfile(2) transfers.
 const MOST_AT_ONCE: usize = 0x7fff_f000;
 
 /// sendfile(2): at most `count` bytes of `file`, from `offset` on, go to `target` without passing
-/// through our memory. 0: there are no bytes in the file at `offset`.
+/// through our memory. 0: the kernel finds no bytes to send from `offset` on.
 ///
-/// It has no MSG_NOSIGNAL, so SIGPIPE is held back meanwhile. Two system calls more, which don't
-/// depend on whose thread this is and leave nothing behind; each sendfile moves as much as the
-/// send buffer has room for, and they are little beside that.
+/// [`NoSigpipe`] costs two system calls more, three if less than `count` went. They don't depend on
+/// whose thread this is and leave nothing behind, and are little beside what a sendfile moves: as
+/// much as the send buffer has room for.
 pub(crate) fn send_file(
     target: BorrowedFd<'_>,
     file: BorrowedFd<'_>,
@@ -23,14 +23,15 @@ pub(crate) fn send_file(
 ) -> io::Result<usize> {
     let mut offset = file_offset(offset)?;
     let count = count.min(MOST_AT_ONCE);
-    without_sigpipe(|| {
-        // SAFETY: both descriptors are open while borrowed, and `offset` is read and written by
-        // the kernel as an off_t.
-        let sent =
-            unsafe { libc::sendfile(target.as_raw_fd(), file.as_raw_fd(), &mut offset, count) };
-        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
-    })
-    .inspect(|count| meter::bytes_out(*count))
+    NoSigpipe::new()
+        .call(count, || {
+            // SAFETY: both descriptors are open while borrowed, and `offset` is read and written by
+            // the kernel as an off_t.
+            let sent =
+                unsafe { libc::sendfile(target.as_raw_fd(), file.as_raw_fd(), &mut offset, count) };
+            if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+        })
+        .inspect(|count| meter::bytes_out(*count))
 }
 
 /// pread(2) from `offset` on. 0: there are no bytes in the file at `offset`.

@@ -13,6 +13,7 @@ mod lock_file;
 pub(crate) mod meter;
 #[cfg(feature = "signal")]
 pub(crate) mod signal;
+pub(crate) mod sigpipe;
 pub(crate) mod socket;
 pub(crate) mod socket_file;
 pub(crate) mod splice;

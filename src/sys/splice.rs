@@ -3,7 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::stream::{self, without_sigpipe};
+use super::sigpipe::NoSigpipe;
+use super::stream;
 use super::syscall::{checked, syscall};
 
 /// What a pipe holds without any settings: pipe(7).
@@ -43,8 +44,10 @@ impl Pipe {
         Ok(Pipe { reader, writer })
     }
 
-    /// Moves up to `most` bytes from the socket `from` into the pipe; 0 is the socket's end. When
-    /// the pipe is empty, `WouldBlock` means that the socket has nothing.
+    /// Moves up to `most` bytes from the socket `from` into the pipe.
+    ///
+    /// When it moves none it hints at why: 0 at the socket's end, `WouldBlock` at an empty one.
+    /// It says either of them at a mark of urgent data as well, although bytes follow.
     pub(crate) fn fill(&self, from: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
         splice(from, self.writer.as_fd(), most)
     }
@@ -52,9 +55,15 @@ impl Pipe {
     /// Moves up to `most` bytes from the pipe to the socket `to`. When the pipe is not empty,
     /// `WouldBlock` means that the socket takes nothing.
     ///
-    /// A socket whose peer is gone raises SIGPIPE, and splice has no flag against that.
-    pub(crate) fn drain(&self, to: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
-        without_sigpipe(|| splice(self.reader.as_fd(), to, most))
+    /// A socket whose peer is gone raises SIGPIPE, and splice has no flag against that: `quiet`
+    /// holds it back.
+    pub(crate) fn drain(
+        &self,
+        to: BorrowedFd<'_>,
+        most: usize,
+        quiet: &NoSigpipe,
+    ) -> io::Result<usize> {
+        quiet.call(most, || splice(self.reader.as_fd(), to, most))
     }
 
     /// Copies bytes out of the pipe.

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::meter;
+use super::sigpipe::NoSigpipe;
 use super::syscall::{checked, syscall};
 
 /// recv(2) into `buffer`.
@@ -123,52 +124,15 @@ pub(super) fn read_uncounted(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Resul
 
 /// write(2), for descriptors that are not sockets. They are non-blocking.
 ///
-/// A pipe without a reader raises SIGPIPE, and write(2) has no flag against that, so the signal is
-/// held back on this thread meanwhile, and taken away if it came.
+/// A pipe without a reader raises SIGPIPE, and write(2) has no flag against that.
 pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let arguments = [fd.as_raw_fd() as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0];
-    without_sigpipe(|| {
-        // SAFETY: `bytes` is readable for its length.
-        checked(unsafe { syscall(libc::SYS_write, arguments) })
-    })
-    .inspect(|count| meter::bytes_out(*count))
-}
-
-/// Runs `call` such that a SIGPIPE of its making is never seen: it is held back on this thread, and
-/// taken away if it came. Two system calls, as long as the thread doesn't hold it back by itself.
-pub(super) fn without_sigpipe(call: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
-    // SAFETY: the sets are initialised by sigemptyset or by the kernel before they are used, and
-    // every pointer is to a local of the right type. SIGPIPE is directed at the writing thread
-    // (signal(7)), so holding it back and taking it away touches no other thread's.
-    unsafe {
-        let mut only_pipe: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut only_pipe);
-        libc::sigaddset(&mut only_pipe, libc::SIGPIPE);
-        let mut before: libc::sigset_t = std::mem::zeroed();
-        libc::pthread_sigmask(libc::SIG_BLOCK, &only_pipe, &mut before);
-        let was_blocked = libc::sigismember(&before, libc::SIGPIPE) == 1;
-        // Only a signal that is blocked can be waiting: then it is not of our making.
-        let was_pending = was_blocked && is_sigpipe_pending();
-        let result = call();
-        if !was_pending && matches!(&result, Err(e) if e.raw_os_error() == Some(libc::EPIPE)) {
-            let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-            libc::sigtimedwait(&only_pipe, std::ptr::null_mut(), &at_once);
-        }
-        if !was_blocked {
-            libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
-        }
-        result
-    }
-}
-
-#[cold]
-fn is_sigpipe_pending() -> bool {
-    // SAFETY: sigpending initialises the set.
-    unsafe {
-        let mut pending: libc::sigset_t = std::mem::zeroed();
-        libc::sigpending(&mut pending);
-        libc::sigismember(&pending, libc::SIGPIPE) == 1
-    }
+    NoSigpipe::new()
+        .call(bytes.len(), || {
+            // SAFETY: `bytes` is readable for its length.
+            checked(unsafe { syscall(libc::SYS_write, arguments) })
+        })
+        .inspect(|count| meter::bytes_out(*count))
 }
 
 /// Whether bytes wait to be read on a socket.

@@ -91,6 +91,15 @@ pub fn tcp_pair() -> (TcpStream, TcpStream) {
     (patient(server), client)
 }
 
+/// Bytes that the peer's kernel has not acknowledged: SIOCOUTQ of tcp(7).
+#[allow(unsafe_code)]
+pub fn unsent(stream: &TcpStream) -> libc::c_int {
+    let mut count = 0;
+    // SAFETY: SIOCOUTQ (TIOCOUTQ) writes one int.
+    assert_eq!(unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &mut count) }, 0);
+    count
+}
+
 /// An address at which nobody listens, and nobody will as long as the guard lives: a socket has
 /// it that doesn't listen.
 pub fn closed_port() -> (String, socket2::Socket) {

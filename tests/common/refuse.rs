@@ -41,9 +41,18 @@ pub fn refuse_if(number: c_long, arguments: &[(usize, u32)], errno: c_int) {
 /// Asks `decide` about each system call `number` that this thread, or a thread that it starts from
 /// now on, makes. It gets the arguments, and gives the errno with which the call fails, or `None`:
 /// then the kernel does what it was asked for. It must neither make that call itself nor wait for
-/// a thread that does.
+/// a thread that does. A thread can have one of these, for itself and all that it starts.
 #[track_caller]
-pub fn decide(number: c_long, decide: impl FnMut([u64; 6]) -> Option<c_int> + Send + 'static) {
+pub fn decide(number: c_long, mut decide: impl FnMut([u64; 6]) -> Option<c_int> + Send + 'static) {
+    decide_among(&[number], move |_, arguments| decide(arguments));
+}
+
+/// As [`decide`], for several system calls: it gets the number as well.
+#[track_caller]
+pub fn decide_among(
+    numbers: &[c_long],
+    decide: impl FnMut(c_long, [u64; 6]) -> Option<c_int> + Send + 'static,
+) {
     let (give, take) = mpsc::channel();
     // It is started before there is a filter, so that none holds for it.
     let supervisor = move || {
@@ -52,15 +61,21 @@ pub fn decide(number: c_long, decide: impl FnMut([u64; 6]) -> Option<c_int> + Se
         }
     };
     thread::Builder::new().name("refuse".into()).spawn(supervisor).expect("a thread");
-    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    let listener = install(&filter(number, &[], libc::SECCOMP_RET_USER_NOTIF), flags);
+    let mut program = Vec::new();
+    for number in numbers {
+        program.extend(filter(*number, &[], libc::SECCOMP_RET_USER_NOTIF));
+        // What this one lets pass is for the next.
+        program.pop();
+    }
+    program.push(answer(libc::SECCOMP_RET_ALLOW));
+    let listener = install(&program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER);
     // SAFETY: with this flag the answer is a descriptor that is ours: seccomp(2).
     let listener = unsafe { OwnedFd::from_raw_fd(listener) };
     give.send(listener).expect("the supervisor waits");
 }
 
 /// Answers for the kernel, until no thread is left that could ask.
-fn supervise(listener: &OwnedFd, mut decide: impl FnMut([u64; 6]) -> Option<c_int>) {
+fn supervise(listener: &OwnedFd, mut decide: impl FnMut(c_long, [u64; 6]) -> Option<c_int>) {
     loop {
         // SAFETY: all zeros is a valid request, and what the kernel asks for.
         let mut request: libc::seccomp_notif = unsafe { std::mem::zeroed() };
@@ -68,7 +83,7 @@ fn supervise(listener: &OwnedFd, mut decide: impl FnMut([u64; 6]) -> Option<c_in
             return;
         }
         let mut response = libc::seccomp_notif_resp { id: request.id, val: 0, error: 0, flags: 0 };
-        match decide(request.data.args) {
+        match decide(c_long::from(request.data.nr), request.data.args) {
             Some(errno) => response.error = -errno,
             None => response.flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
         }
@@ -99,12 +114,8 @@ fn filter(number: c_long, arguments: &[(usize, u32)], action: c_uint) -> Vec<soc
     let number = [(0, number as u32)].into_iter();
     let tests = number.chain(arguments.iter().map(|&(at, value)| (place_of(at), value)));
 
-    let [load, jump_if_equal, answer] = [
-        libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
-        libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-        libc::BPF_RET | libc::BPF_K,
-    ];
-    let step = |code, k, jf| sock_filter { code: code as u16, jt: 0, jf, k };
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let jump_if_equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     let mut program = Vec::new();
     // Each test that fails jumps over all that is left, and over the action.
     let mut to_the_end = 2 * arguments.len() as u8 + 1;
@@ -113,9 +124,16 @@ fn filter(number: c_long, arguments: &[(usize, u32)], action: c_uint) -> Vec<soc
         program.push(step(jump_if_equal, value, to_the_end));
         to_the_end = to_the_end.saturating_sub(2);
     }
-    program.push(step(answer, action, 0));
-    program.push(step(answer, libc::SECCOMP_RET_ALLOW, 0));
+    program.extend([answer(action), answer(libc::SECCOMP_RET_ALLOW)]);
     program
+}
+
+fn answer(action: c_uint) -> sock_filter {
+    step(libc::BPF_RET | libc::BPF_K, action, 0)
+}
+
+fn step(code: c_uint, k: u32, jf: u8) -> sock_filter {
+    sock_filter { code: code as u16, jt: 0, jf, k }
 }
 
 /// Returns the kernel's answer.

@@ -141,3 +141,19 @@ fn the_bytes_of_each_way_are_counted() {
         assert!(lines.any(|line| line == "open 0 total 1 refused 0 up 3 down 70000"), "{way:?}");
     }
 }
+
+#[test]
+fn a_connection_on_which_nothing_moves_is_closed() {
+    for way in WAYS {
+        let upstream = TcpListener::bind("127.0.0.1:0").expect("binds");
+        let address = upstream.local_addr().expect("an address").to_string();
+        let own = ["--upstream", &address, "--idle-timeout", "50"];
+        let server = start(&[way, &own].concat());
+        let client = server.connect();
+        let (far, _peer) = upstream.accept().expect("the proxy connects");
+        // It has ended its direction, and the other one never does.
+        client.shutdown(Shutdown::Write).expect("ends");
+        assert!(is_ended(&client), "{way:?}");
+        assert!(is_ended(&patient(far)), "{way:?}");
+    }
+}
