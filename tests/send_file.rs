@@ -12,8 +12,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::refuse::decide;
 use common::{
-    PATIENCE, Server, ask, connect, eventually, in_a_process_of_its_own, open_descriptors,
+    PATIENCE, Server, ask, connect, eventually, hold, in_a_process_of_its_own, open_descriptors,
     read_exactly, read_to_end, reset,
 };
 use corepoll::{Action, Budget, CloseReason, EvContext, EvHandler, Interest, Reactor};
@@ -444,5 +445,129 @@ fn a_file_for_a_peer_that_has_gone_raises_no_sigpipe() {
         server.poller().register(writer.into(), Interest::NONE, || handler).expect("a pipe");
         assert_eq!(error(&ended).kind(), io::ErrorKind::BrokenPipe);
         drop(theirs);
+    });
+}
+
+/// Answers each byte with a file.
+struct Answers {
+    file: File,
+    length: u64,
+    ended: Sender<CloseReason>,
+}
+
+impl EvHandler for Answers {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let requests = cx.read()?;
+        if requests.is_empty() {
+            return Ok(Action::Close);
+        }
+        for _ in requests.iter() {
+            cx.send_file(self.file.try_clone()?, 0, self.length)?;
+        }
+        Ok(Action::Keep)
+    }
+
+    fn on_close(&mut self, _: &mut EvContext<'_>, reason: CloseReason) {
+        let _ = self.ended.send(reason);
+    }
+}
+
+#[test]
+fn a_peer_that_has_closed_raises_no_sigpipe_in_the_middle_of_a_file() {
+    const NAME: &str = "a_peer_that_has_closed_raises_no_sigpipe_in_the_middle_of_a_file";
+    in_a_process_of_its_own(NAME, || {
+        let_sigpipe_kill();
+        let server = Server::start(1);
+        let (ended, ends) = channel();
+        let addr = server.listen(move || Answers {
+            file: zeros(4 << 20),
+            length: 4 << 20,
+            ended: ended.clone(),
+        });
+        for _ in 0..50 {
+            // It has closed before the handler reads: the first bytes of the file bring its reset,
+            // and sendfile, which has moved them, goes on and meets with it.
+            let held = hold(server.poller());
+            let mut client = connect(addr);
+            client.write_all(b"?").expect("the server listens");
+            drop(client);
+            drop(held);
+            let error = error(&ends);
+            let kinds = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+            assert!(kinds.contains(&error.kind()), "{error:?}");
+        }
+    });
+}
+
+#[test]
+fn files_for_a_peer_that_reads_nothing_are_limited() {
+    const NAME: &str = "files_for_a_peer_that_reads_nothing_are_limited";
+    in_a_process_of_its_own(NAME, || {
+        const FILES: usize = 5;
+        let mut budget = Budget::default();
+        assert!((1..=64).contains(&budget.files_per_connection), "the default is small");
+        budget.files_per_connection = FILES;
+        let server = Server::build(Reactor::builder().pollers(1).budget(budget));
+        let (ended, ends) = channel();
+        let file = zeros(50_000_000);
+        let addr = server.listen(move || Answers {
+            file: file.try_clone().expect("a descriptor"),
+            length: 50_000_000,
+            ended: ended.clone(),
+        });
+        let before = open_descriptors();
+        let mut client = connect(addr);
+        client.write_all(&[b'?'; FILES]).expect("the server listens");
+        // The socket, the handler's file, and as many as may be queued; and the client's socket.
+        let mut open = 0;
+        eventually("the files are queued", || {
+            open = open_descriptors() - before;
+            open == FILES + 3
+        });
+        assert!(ends.try_recv().is_err(), "it is within its limit");
+        client.write_all(b"?").expect("the server listens");
+        let reason = ends.recv_timeout(PATIENCE).expect("on_close is called");
+        assert!(matches!(reason, CloseReason::Overflow), "{reason:?}");
+        eventually("all but the client's are closed", || open_descriptors() == before + 1);
+        // Files that are taken make room for others.
+        let mut client = connect(addr);
+        for _ in 0..2 * FILES {
+            client.write_all(b"?").expect("the server listens");
+            io::copy(&mut (&client).take(50_000_000), &mut io::sink()).expect("it is sent");
+        }
+    });
+}
+
+#[test]
+fn where_the_kernel_refuses_to_send_a_file_it_is_read_and_sent() {
+    const NAME: &str = "where_the_kernel_refuses_to_send_a_file_it_is_read_and_sent";
+    in_a_process_of_its_own(NAME, || {
+        // From the call with this number on, sendfile fails with this errno.
+        let plan = Arc::new(Mutex::new((u64::MAX, 0)));
+        let told = plan.clone();
+        decide(libc::SYS_sendfile, move |_| {
+            let (left, errno) = &mut *told.lock().unwrap();
+            let is_refused = *left == 0;
+            *left = left.saturating_sub(1);
+            is_refused.then_some(*errno)
+        });
+        let text = pattern(3_000_000);
+        for errno in [libc::ENOSYS, libc::EPERM, libc::EOPNOTSUPP, libc::EINVAL, libc::ENOMEM] {
+            for from in [0, 1, 2] {
+                *plan.lock().unwrap() = (from, errno);
+                let file = file_of(&text);
+                let (_server, addr, ended) = serve(Budget::default(), move |cx| {
+                    cx.write(b"head")?;
+                    cx.send_file(file, 10, 2_999_990)?;
+                    cx.write(b"tail")?;
+                    Ok(Action::Close)
+                });
+                let received = read_to_end(&connect(addr));
+                let expected = [b"head", &text[10..], b"tail"].concat();
+                assert!(received == expected, "{errno} from call {from} on: {}", received.len());
+                let reason = ended.recv_timeout(PATIENCE).expect("on_close is called");
+                assert!(matches!(reason, CloseReason::Requested), "{reason:?}");
+            }
+        }
     });
 }

@@ -63,6 +63,12 @@ pub struct Budget {
     /// count. It is the bytes to be sent that are counted, not the buffers that slices keep alive:
     /// see [`Writer`](crate::Writer).
     pub output_per_connection: usize,
+    /// Stretches of files queued for a connection by `cx.send_file`, after which it ends with
+    /// `CloseReason::Overflow`. Each keeps a descriptor open, so without a limit one peer that asks
+    /// for file after file and reads nothing takes all that the process may have; with 16, a peer
+    /// takes 17 descriptors at the most. A handler whose peers send many requests ahead answers the
+    /// next one when [`pending_output`](crate::EvContext::pending_output) is 0, or in `on_write`.
+    pub files_per_connection: usize,
     /// How long queued output may take after `Action::Close`; and how long a closed connection
     /// is listened to, so that what its peer still sends doesn't destroy our last answer.
     ///
@@ -85,6 +91,7 @@ impl Default for Budget {
             read_per_event: 256 * 1024,
             send_per_event: 1024 * 1024,
             output_per_connection: 8 * 1024 * 1024,
+            files_per_connection: 16,
             close_linger: Duration::from_secs(5),
         }
     }
@@ -103,6 +110,7 @@ impl Budget {
             &mut self.timers_per_turn,
             &mut self.read_per_event,
             &mut self.send_per_event,
+            &mut self.files_per_connection,
         ] {
             *count = (*count).max(1);
         }

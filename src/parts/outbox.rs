@@ -32,6 +32,8 @@ pub(crate) struct Outbox<F = File> {
     pending: u64,
     /// As many of these as are in memory.
     in_memory: usize,
+    /// How many segments are stretches of files.
+    files: usize,
 }
 
 /// A part of the output. It carries foreign values: it is dropped when nothing is borrowed.
@@ -85,7 +87,7 @@ impl<F> Segment<F> {
 
 impl<F> Default for Outbox<F> {
     fn default() -> Outbox<F> {
-        Outbox { segments: VecDeque::new(), sent: 0, pending: 0, in_memory: 0 }
+        Outbox { segments: VecDeque::new(), sent: 0, pending: 0, in_memory: 0, files: 0 }
     }
 }
 
@@ -104,6 +106,11 @@ impl<F> Outbox<F> {
     /// Bytes that wait in memory.
     pub(crate) fn in_memory(&self) -> usize {
         self.in_memory
+    }
+
+    /// Stretches of files that wait.
+    pub(crate) fn files(&self) -> usize {
+        self.files
     }
 
     /// Copies `bytes` to the end.
@@ -146,6 +153,7 @@ impl<F> Outbox<F> {
     pub(crate) fn push_file(&mut self, file: F, offset: u64, length: u64) {
         debug_assert!(length > 0, "an empty segment would never be sent");
         self.pending = self.pending.saturating_add(length);
+        self.files += 1;
         self.segments.push_back(Segment::File { file, offset, length, by_copy: false });
     }
 
@@ -164,6 +172,7 @@ impl<F> Outbox<F> {
         self.segments.append(&mut other.segments);
         self.pending = self.pending.saturating_add(std::mem::take(&mut other.pending));
         self.in_memory += std::mem::take(&mut other.in_memory);
+        self.files += std::mem::take(&mut other.files);
     }
 
     /// Takes the only segment out, if it is a shared one.
@@ -245,6 +254,9 @@ impl<F> Outbox<F> {
 
     fn pop(&mut self) -> Option<Segment<F>> {
         let segment = self.segments.pop_front();
+        if let Some(Segment::File { .. }) = segment {
+            self.files -= 1;
+        }
         if self.segments.is_empty() && self.segments.capacity() > MOST_ROOM {
             self.segments = VecDeque::new();
         }
@@ -261,7 +273,7 @@ impl<F> Outbox<F> {
 
 #[cfg(test)]
 mod tests {
-    use super::{IoSlice, MOST_ROOM, MOST_SLICES, Next, Outbox, SLICES};
+    use super::{IoSlice, MOST_ROOM, MOST_SLICES, Next, Outbox, SLICES, Segment};
     use bytes::Bytes;
     use proptest::prelude::*;
 
@@ -329,6 +341,8 @@ mod tests {
                 prop_assert_eq!(outbox.pending(), model.len());
                 prop_assert!(outbox.in_memory() <= outbox.pending());
                 prop_assert_eq!(outbox.is_empty(), model.is_empty());
+                let is_file = |segment: &&Segment<_>| matches!(segment, Segment::File { .. });
+                prop_assert_eq!(outbox.files(), outbox.segments.iter().filter(is_file).count());
             }
         }
     }

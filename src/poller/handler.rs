@@ -64,7 +64,8 @@ pub enum CloseReason {
     Error(io::Error),
     /// A callback panicked.
     Panic,
-    /// More output was queued than `Budget::output_per_connection`.
+    /// More output was queued than `Budget::output_per_connection`, or more files than
+    /// `Budget::files_per_connection`.
     Overflow,
     /// The poller has ended.
     Shutdown,

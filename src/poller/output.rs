@@ -10,8 +10,10 @@ use crate::parts::outbox::{MOST_SLICES, Next, Outbox, SLICES};
 use crate::sys::{file, socket, stream};
 use crate::task::drop_quietly;
 
+use super::carrier::is_refusal;
 use super::connection::{Connection, State, bits};
 use super::context::EvContext;
+use super::handler::CloseReason;
 use super::local::{Due, Local};
 use super::writer::discard;
 
@@ -24,6 +26,12 @@ pub(super) fn ending() -> io::Error {
 pub(super) fn too_much(most: usize) -> io::Error {
     let message = format!("more than {most} bytes of output are queued");
     io::Error::new(io::ErrorKind::OutOfMemory, message)
+}
+
+/// What a callback is told that has sent more files than may be queued.
+fn too_many(most: usize) -> io::Error {
+    let message = format!("more than {most} stretches of files are queued");
+    io::Error::new(io::ErrorKind::QuotaExceeded, message)
 }
 
 /// What became of an attempt to send.
@@ -232,12 +240,11 @@ impl Sink<'_> {
 
     fn send_file(&self, file: &File, offset: u64, most: usize) -> io::Result<Sent> {
         match file::send_file(self.fd, file.as_fd(), offset, most) {
-            Ok(0) => Err(too_short(offset)),
+            // The file is too short, or the kernel can't read it this way: a read will tell.
+            Ok(0) => Ok(Sent::NotFromThisFile),
             // Short as it may be: the page cache decides that as well as the send buffer.
             Ok(sent) => Ok(Sent::Some(sent)),
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
-                Ok(Sent::NotFromThisFile)
-            }
+            Err(error) if is_refusal(&error) => Ok(Sent::NotFromThisFile),
             Err(error) => Err(error),
         }
     }
@@ -272,7 +279,8 @@ impl EvContext<'_> {
     /// `Budget::send_per_event`, and queues the rest; it takes the file and closes it when it has
     /// been sent. The file's own position doesn't matter and doesn't change. Bytes of a file count
     /// for [`EvContext::pending_output`] and the watermarks, and not for
-    /// `Budget::output_per_connection`, as they take no memory.
+    /// `Budget::output_per_connection`, as they take no memory; the files themselves count for
+    /// `Budget::files_per_connection`.
     ///
     /// The bytes are those that the file has when they are sent. If it has fewer than promised by
     /// then, the connection ends with [`io::ErrorKind::UnexpectedEof`]: the peer never takes a part
@@ -319,7 +327,8 @@ impl EvContext<'_> {
     /// [`io::ErrorKind::InvalidInput`] if no file is as long as `offset + len`, and then nothing
     /// has happened. Otherwise as [`EvContext::write`]: the connection's error, or the file's, with
     /// which the connection then ends. The file's error may as well come later, and then only to
-    /// `on_close`.
+    /// `on_close`. [`io::ErrorKind::QuotaExceeded`] if `Budget::files_per_connection` files are
+    /// queued already, and the connection ends with [`CloseReason::Overflow`].
     pub fn send_file(&mut self, file: File, offset: u64, len: u64) -> io::Result<()> {
         if offset.checked_add(len).is_none_or(|end| i64::try_from(end).is_err()) {
             return Err(io::Error::new(
@@ -335,7 +344,18 @@ impl EvContext<'_> {
         if len == 0 {
             return Ok(());
         }
-        connection.with_extra(|extra| extra.outbox.push_file(file, offset, len));
+        let most = self.local.budget.files_per_connection;
+        let rejected = connection.with_extra(|extra| {
+            if extra.outbox.files() >= most {
+                return Some(file);
+            }
+            extra.outbox.push_file(file, offset, len);
+            None
+        });
+        if rejected.is_some() {
+            self.local.request_close(connection, CloseReason::Overflow);
+            return Err(too_many(most));
+        }
         connection.turn_on(bits::OUTPUT | bits::DIRTY);
         self.local.has_written.set(true);
         if has_room {
