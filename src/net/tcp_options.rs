@@ -1,9 +1,12 @@
 //! The options of a TCP connection, beyond those that nearly everybody sets.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::TcpKeepalive;
+
+use crate::sys::options;
 
 use super::byte_stream::HasSocket;
 use super::tcp_stream::TcpStream;
@@ -11,7 +14,7 @@ use super::tcp_stream::TcpStream;
 /// Others are set through `socket2::SockRef::from(&stream)`.
 impl TcpStream {
     /// SO_LINGER: with a time of zero, closing resets the connection, and what has not been sent
-    /// yet is lost. See socket(7).
+    /// yet is lost. See socket(7). Rounded up to whole seconds, at most 49 days.
     ///
     /// Any other time means that close waits as long for what has not been sent yet: Linux blocks
     /// the closing thread then. That would be the poller, so dropping a stream takes such a time
@@ -37,7 +40,7 @@ impl TcpStream {
     /// setsockopt(2).
     pub fn set_linger(&self, time: Option<Duration>) -> io::Result<()> {
         // Through AsFd, which notes that the close has to look for it.
-        SockRef::from(self).set_linger(time)
+        options::set_linger(self.as_fd(), time)
     }
 
     /// The time of SO_LINGER, in whole seconds.
@@ -64,7 +67,8 @@ impl TcpStream {
     }
 
     /// SO_KEEPALIVE: whether a peer that has been silent for a while is asked if it is still there,
-    /// and when, how often and for how long. See tcp(7). None turns it off.
+    /// and when, how often and for how long. See tcp(7). None turns it off. Times are cut to whole
+    /// seconds.
     ///
     /// ```
     /// use corepoll::net::{TcpKeepalive, TcpListener, TcpStream};
@@ -85,7 +89,8 @@ impl TcpStream {
     /// ```
     ///
     /// # Errors
-    /// setsockopt(2).
+    /// `InvalidInput`: a time is below a second, or longer than the kernel takes (32767 seconds); and
+    /// others of setsockopt(2).
     pub fn set_keepalive<'a>(
         &self,
         keepalive: impl Into<Option<&'a TcpKeepalive>>,
@@ -117,7 +122,8 @@ impl TcpStream {
     }
 
     /// TCP_USER_TIMEOUT: how long bytes may stay unacknowledged before the connection is given up,
-    /// to the millisecond. None is the system's default: some 15 minutes. See tcp(7).
+    /// to the millisecond: rounded up, and at least one. None is the system's default: some 15 minutes.
+    /// See tcp(7).
     ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
@@ -137,7 +143,7 @@ impl TcpStream {
     /// # Errors
     /// setsockopt(2).
     pub fn set_user_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
-        self.socket().options().set_tcp_user_timeout(limit)
+        options::set_user_timeout(self.socket().fd(), limit)
     }
 
     /// The time of TCP_USER_TIMEOUT.
@@ -160,7 +166,7 @@ impl TcpStream {
         self.socket().options().tcp_user_timeout()
     }
 
-    /// IP_TTL, or IPV6_UNICAST_HOPS: how many routers may pass the packets on, 1 to 255.
+    /// IP_TTL, or IPV6_UNICAST_HOPS: how many routers may pass the packets on.
     ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
@@ -176,12 +182,9 @@ impl TcpStream {
     /// ```
     ///
     /// # Errors
-    /// setsockopt(2).
+    /// `InvalidInput`: it is not 1 to 255; and others of setsockopt(2).
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        if self.local_addr()?.is_ipv6() {
-            return self.socket().options().set_unicast_hops_v6(ttl);
-        }
-        self.socket().options().set_ttl_v4(ttl)
+        options::set_ttl(self.socket().fd(), self.local_addr()?.is_ipv6(), ttl)
     }
 
     /// How many routers may pass the packets on.
@@ -207,8 +210,8 @@ impl TcpStream {
         self.socket().options().ttl_v4()
     }
 
-    /// SO_BUSY_POLL: how long a read that finds nothing asks the network device itself, to the
-    /// microsecond. Zero is never. See socket(7).
+    /// SO_BUSY_POLL: how long a read that finds nothing asks the network device itself, in
+    /// microseconds, rounded up. Zero is never. See socket(7).
     ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
@@ -231,8 +234,7 @@ impl TcpStream {
     /// `PermissionDenied`: it is longer than net.core.busy_read, and the process has no
     /// CAP_NET_ADMIN; and others of setsockopt(2).
     pub fn set_busy_poll(&self, time: Duration) -> io::Result<()> {
-        // The option is an int.
-        self.socket().options().set_busy_poll(time.as_micros().min(i32::MAX as u128) as u32)
+        options::set_busy_poll(self.socket().fd(), time)
     }
 
     /// The time of SO_BUSY_POLL.

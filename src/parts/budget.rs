@@ -5,7 +5,7 @@ use std::time::Duration;
 /// How much of everything a poller does before it turns to the rest, and how much it keeps.
 ///
 /// Nothing that a peer, a task or a handler does for ever keeps the others waiting for more than
-/// one budget of it.
+/// one budget of it. A count of nothing is one, except for `output_per_connection`.
 ///
 /// ```
 /// use corepoll::{Budget, Reactor};
@@ -21,7 +21,8 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct Budget {
     /// Events that one `epoll_wait` brings. The kernel hands out the others first at the
-    /// next wait, so nobody starves; 12 bytes each, copied only as far as they are used.
+    /// next wait, so nobody starves; 12 bytes each, copied only as far as they are used. At most
+    /// 65,536.
     pub events_per_wait: usize,
     /// How long tasks run before events, timers and mail are looked at: as long as this, or for one
     /// poll that takes longer, whatever tasks do. The same for closures from other threads, and for
@@ -97,10 +98,13 @@ impl Default for Budget {
     }
 }
 
+/// The most events of one wait: 768 KiB. The kernel takes more, but not more than an int of bytes.
+const MOST_EVENTS: usize = 64 * 1024;
+
 impl Budget {
-    /// The same with every count at least one: a budget of nothing would be a poller that stands
-    /// still.
-    pub(crate) fn at_least_one(mut self) -> Budget {
+    /// The same with every count at least one, as a budget of nothing would be a poller that stands
+    /// still; and with no more than there can be.
+    pub(crate) fn in_bounds(mut self) -> Budget {
         for count in [
             &mut self.events_per_wait,
             &mut self.tasks_per_turn,
@@ -114,6 +118,7 @@ impl Budget {
         ] {
             *count = (*count).max(1);
         }
+        self.events_per_wait = self.events_per_wait.min(MOST_EVENTS);
         self
     }
 }

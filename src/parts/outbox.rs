@@ -158,7 +158,8 @@ impl<F> Outbox<F> {
     }
 
     fn count_in_memory(&mut self, more: usize) {
-        self.pending += more as u64;
+        // Stretches of files may have brought it to its end: they are as long as a caller says.
+        self.pending = self.pending.saturating_add(more as u64);
         self.in_memory += more;
     }
 

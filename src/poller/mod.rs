@@ -149,7 +149,7 @@ impl PollerSeed {
     /// The `index`-th poller of its reactor.
     pub(crate) fn new(index: usize, budget: Budget, read_buffer_size: usize) -> io::Result<Self> {
         ticks::calibrate();
-        let budget = budget.at_least_one();
+        let budget = budget.in_bounds();
         let epoll = Epoll::new().map_err(|error| during("making an epoll instance", error))?;
         let bell = EventFd::new().map_err(|error| during("making an eventfd", error))?;
         let bell = Arc::new(bell);

@@ -60,6 +60,12 @@ pub struct Builder {
     stall_watch: Option<StallWatch>,
 }
 
+/// More processors than Linux knows (8192), and few enough for lists of them.
+const MOST_POLLERS: usize = 65_536;
+
+/// One read gives 2 GiB at most, and there may be some buffers of each poller.
+const LARGEST_READ_BUFFER: usize = 1 << 30;
+
 impl Default for Builder {
     fn default() -> Builder {
         Builder {
@@ -107,8 +113,8 @@ impl Builder {
         self
     }
 
-    /// Bytes of the read buffer that all connections of a poller share, at least one. Default:
-    /// 64 KiB.
+    /// Bytes of the read buffer that all connections of a poller share, at least one and at most
+    /// 1 GiB. Default: 64 KiB.
     ///
     /// ```
     /// # use corepoll::Reactor;
@@ -192,11 +198,15 @@ impl Builder {
     /// ```
     ///
     /// # Errors
-    /// No poller was asked for, the placement names a processor that this process may not use,
-    /// the thread name has a NUL in it, or the kernel gives no epoll instance or eventfd.
+    /// `InvalidInput`: no poller was asked for, or more than 65,536; the read buffer has more than
+    /// 1 GiB; the placement names a processor that this process may not use; the thread name has a NUL
+    /// in it. Others: the kernel gives no epoll instance or eventfd.
     pub fn build(self) -> io::Result<Reactor> {
         if self.thread_name.contains('\0') {
             return Err(invalid("a thread name cannot contain a NUL"));
+        }
+        if self.read_buffer_size > LARGEST_READ_BUFFER {
+            return Err(invalid("a read buffer has at most 1 GiB"));
         }
         let cores = self.cores()?;
         let seeds = (0..cores.len())
@@ -212,6 +222,9 @@ impl Builder {
     fn cores(&self) -> io::Result<Vec<Option<usize>>> {
         if self.pollers == Some(0) {
             return Err(invalid("a reactor needs at least one poller"));
+        }
+        if self.pollers > Some(MOST_POLLERS) {
+            return Err(invalid("a reactor has at most 65,536 pollers"));
         }
         let cores = match &self.placement {
             Placement::None => {

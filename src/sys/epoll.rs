@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::options::round_up;
 use super::syscall::{checked, syscall};
 use crate::base::interest::Interest;
 use crate::base::token::Token;
@@ -291,8 +292,7 @@ fn control(
 
 /// The whole milliseconds that cover `timeout`: a wait must not end early.
 fn round_up_ms(timeout: Duration) -> libc::c_int {
-    let ms = timeout.as_nanos().div_ceil(1_000_000);
-    libc::c_int::try_from(ms).unwrap_or(libc::c_int::MAX)
+    round_up(timeout, Duration::from_millis(1))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub(crate) mod eventfd;
 pub(crate) mod file;
 mod lock_file;
 pub(crate) mod meter;
+pub(crate) mod options;
 #[cfg(feature = "signal")]
 pub(crate) mod signal;
 pub(crate) mod sigpipe;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::meter;
+use super::options::round_up;
 use crate::base::error::during;
 
 /// What a listening socket is made with.
@@ -83,9 +84,7 @@ pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> 
         named("TCP_NODELAY", socket.set_tcp_nodelay(true))?;
     }
     if let (Some(limit), true) = (settings.defer_accept, addr.domain() != Domain::UNIX) {
-        // Whole seconds, and not none of them.
-        let seconds = limit.as_secs() + u64::from(limit.subsec_nanos() > 0);
-        let seconds = libc::c_int::try_from(seconds).unwrap_or(libc::c_int::MAX);
+        let seconds = round_up(limit, Duration::from_secs(1));
         let set = set_int(socket.as_fd(), libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds);
         named("TCP_DEFER_ACCEPT", set)?;
     }
