@@ -7,7 +7,7 @@
 mod common;
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IoSlice, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
@@ -20,7 +20,7 @@ use corepoll::{
     net, spawn_local, time, with_local, yield_now,
 };
 use futures::future::{Either, select};
-use futures::{AsyncReadExt, StreamExt};
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 
 /// Far longer than the default slice.
 const LONG: Duration = Duration::from_millis(1);
@@ -275,6 +275,43 @@ fn an_echo_beside_a_flood_waits_for_one_poll_of_it() {
         let most = within_patience(move || block_on(flooded_echo(size)));
         assert!(most <= 128, "{most} operations came first, of {size} bytes");
     }
+}
+
+/// Large pieces count for several operations, by whichever call they come.
+#[test]
+fn an_echo_beside_a_flood_of_large_pieces_waits_for_half_a_megabyte() {
+    const PIECE: usize = 64 * 1024;
+    within_patience(|| {
+        block_on(async {
+            let count = Rc::new(Count::default());
+            let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+            let mut stream = net::UnixStream::from_std(near).unwrap();
+            let counted = count.clone();
+            drop(spawn_local(async move {
+                let socket = net::UdpSocket::bind(ANY).await.unwrap();
+                let addr = socket.local_addr().unwrap();
+                let (one, mut other) = net::UnixStream::pair().unwrap();
+                let mut buffer = vec![0; PIECE];
+                loop {
+                    socket.send_to(&buffer[..PIECE / 2], addr).await.unwrap();
+                    socket.recv(&mut buffer).await.unwrap();
+                    let written = (&one).write_vectored(&[IoSlice::new(&buffer)]).await.unwrap();
+                    other.read_exact(&mut buffer[..written]).await.unwrap();
+                    counted.polls.set(counted.polls.get() + 1);
+                    if !counted.awaited.get() {
+                        counted.begin();
+                        (&far).write_all(b"x").unwrap();
+                    }
+                }
+            }));
+            for _ in 0..20 {
+                stream.read_exact(&mut [0]).await.unwrap();
+                let rounds = count.end();
+                // Each round counts for two times eight operations, and two times sixteen.
+                assert!(rounds <= 4, "{rounds} rounds came first");
+            }
+        });
+    });
 }
 
 /// The time is noticed within one poll of the task's own future.

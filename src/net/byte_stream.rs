@@ -118,7 +118,9 @@ impl Socket {
     fn read(&self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
         let received = stream::recv_uncounted(fd, buf);
         let Ok(count @ 1..) = received else { return self.received_nothing(received, buf) };
-        self.registered.local().recorder.bytes_in(count);
+        let local = self.registered.local();
+        local.recorder.bytes_in(count);
+        local.allowance.charge(count);
         if count < buf.len() {
             self.registered.short_read();
         }
@@ -135,6 +137,7 @@ impl Socket {
     fn read_vectored(&self, fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let (count, asked) = stream::recv_vectored(fd, bufs)?;
         self.note_read(count, asked)?;
+        self.registered.local().allowance.charge(count);
         Ok(count)
     }
 
@@ -153,7 +156,9 @@ impl Socket {
     fn write(&self, fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
         match stream::send_uncounted(fd, buf) {
             Ok(count) => {
-                self.registered.local().recorder.bytes_out(count);
+                let local = self.registered.local();
+                local.recorder.bytes_out(count);
+                local.allowance.charge(count);
                 Ok(count)
             }
             Err(error) => Err(self.explain(error)),
@@ -161,7 +166,8 @@ impl Socket {
     }
 
     fn write_vectored(&self, fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        stream::send_vectored(fd, bufs).map_err(|error| self.explain(error))
+        let sent = stream::send_vectored(fd, bufs).map_err(|error| self.explain(error));
+        self.charged(sent)
     }
 
     /// An error of writing may have an earlier one behind it.

@@ -11,10 +11,15 @@ use super::current;
 use super::home::HomeRef;
 
 /// I/O operations that a task may do in one poll. Enough for a burst of pipelined requests; at a
-/// microsecond for each, other tasks wait a tenth of a millisecond at the most.
+/// microsecond for each, other tasks wait a tenth of a millisecond at the most. One that moves many
+/// bytes counts for several.
 pub(super) const OPERATIONS_PER_POLL: u32 = 128;
 
-/// Outside of tasks nobody counts.
+/// Bytes that count for an operation more: to copy so many takes as long as a small system call.
+/// Without this, reads of 64 KiB would keep other tasks waiting for two milliseconds.
+const BYTES_PER_OPERATION: usize = 4096;
+
+/// Outside of tasks nothing is counted.
 pub(super) const UNLIMITED: u32 = u32::MAX;
 
 /// How much the task that runs may still do: the owner's look at its executor, which puts the count
@@ -43,6 +48,22 @@ impl Allowance {
         let Some(left) = self.left().get().checked_sub(1) else { return self.used_up(cx) };
         self.left().set(left);
         Poll::Ready(())
+    }
+
+    /// Takes what moving so many bytes costs beyond the operation itself.
+    #[inline(always)]
+    pub(crate) fn charge(&self, bytes: usize) {
+        if bytes >= BYTES_PER_OPERATION {
+            self.charge_many(bytes);
+        }
+    }
+
+    #[cold]
+    fn charge_many(&self, bytes: usize) {
+        let operations = u32::try_from(bytes / BYTES_PER_OPERATION).unwrap_or(u32::MAX);
+        if self.left().get() != UNLIMITED {
+            self.left().set(self.left().get().saturating_sub(operations));
+        }
     }
 
     #[cold]
@@ -118,8 +139,8 @@ impl Future for YieldNow {
 
 /// Lets `future` do as much I/O in one poll as it finds to do.
 ///
-/// A task whose sockets are always ready yields after 128 operations, so that its neighbours get
-/// their turn: it goes on when the poller has looked at events, timers and mail, behind the tasks
+/// A task whose sockets are always ready yields after 128 operations, or half a megabyte, so that its
+/// neighbours get their turn: it goes on when the poller has looked at events, timers and mail, behind the tasks
 /// that these have woken. Inside of `unconstrained` nobody counts: the neighbours wait until `future` waits.
 /// Cancel-safe if `future` is.
 ///
