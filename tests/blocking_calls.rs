@@ -4,13 +4,16 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use common::refuse::decide;
 use common::{Server, within_patience};
-use corepoll::{Placement, Reactor, block_on, spawn_blocking, spawn_local, time, yield_now};
+use corepoll::{
+    ConnectPool, Placement, Reactor, block_on, net, spawn_blocking, spawn_local, time, yield_now,
+};
 
 #[test]
 fn results_come_back_to_the_poller() {
@@ -185,4 +188,113 @@ fn the_pools_threads_are_not_pinned_with_their_poller() {
 fn it_works_outside_of_pollers_too() {
     let call = spawn_blocking(|| 7);
     assert_eq!(futures::executor::block_on(call).unwrap(), 7);
+}
+
+// ---- no more threads ----
+
+/// The switch of this thread, and of those that it starts: as long as it is off, they can start no
+/// more, as where RLIMIT_NPROC is reached. glibc starts them by clone3(2).
+fn threads_by_switch(on: bool) -> Arc<AtomicBool> {
+    let switch = Arc::new(AtomicBool::new(on));
+    let is_on = switch.clone();
+    decide(libc::SYS_clone3, move |_| (!is_on.load(Ordering::SeqCst)).then_some(libc::EAGAIN));
+    switch
+}
+
+#[track_caller]
+fn is_told_why(error: &(dyn std::error::Error + 'static)) {
+    let source = error.source().expect("the system's error is the source");
+    let source = source.downcast_ref::<std::io::Error>().expect("an io::Error");
+    assert_eq!(source.raw_os_error(), Some(libc::EAGAIN));
+    assert!(error.to_string().contains("no thread can be started"), "{error}");
+}
+
+#[test]
+fn where_there_can_be_no_thread_calls_fail_and_the_poller_goes_on() {
+    let name = "where_there_can_be_no_thread_calls_fail_and_the_poller_goes_on";
+    common::in_a_process_of_its_own(name, || {
+        let threads = threads_by_switch(false);
+        block_on(async {
+            let dropped = Arc::new(());
+            let captured = dropped.clone();
+            let error = spawn_blocking(move || drop(captured)).await.unwrap_err();
+            assert!(error.is_cancelled() && !error.is_panic());
+            is_told_why(&error);
+            assert_eq!(Arc::strong_count(&dropped), 1);
+
+            is_told_why(&net::lookup_host("localhost:80").await.unwrap_err());
+            let error = net::TcpStream::connect("localhost:80").await.unwrap_err();
+            assert!(error.to_string().starts_with("looking up localhost:80: "), "{error}");
+            is_told_why(&error);
+
+            // A pool is connected as handlers are.
+            let error = ConnectPool::new("localhost:80").get().await.unwrap_err();
+            assert!(error.to_string().starts_with("connecting to localhost:80: "), "{error}");
+            is_told_why(&error);
+
+            // And when there can be threads again, there are.
+            threads.store(true, Ordering::SeqCst);
+            assert_eq!(spawn_blocking(|| 7).await.unwrap(), 7);
+        });
+    });
+}
+
+/// Calls that are not begun wait for the threads that there are, and for more of them.
+#[test]
+fn a_call_waits_for_a_thread_alone_and_the_pool_grows_again() {
+    let name = "a_call_waits_for_a_thread_alone_and_the_pool_grows_again";
+    common::in_a_process_of_its_own(name, || {
+        block_on(async {
+            let threads = threads_by_switch(true);
+            let (release, released) = mpsc::channel::<()>();
+            let (begun, begins) = mpsc::channel();
+            let busy = spawn_blocking(move || {
+                begun.send(()).unwrap();
+                released.recv().is_err()
+            });
+            begins.recv_timeout(common::PATIENCE).unwrap();
+
+            threads.store(false, Ordering::SeqCst);
+            let waiting = spawn_blocking(|| 5);
+            let given_up = spawn_blocking(|| unreachable!("it is given up before it begins"));
+            // The poller has time for everything else.
+            time::sleep(Duration::from_millis(20)).await;
+            assert_eq!(spawn_local(async { 7 }).await.unwrap(), 7);
+            assert!(!waiting.is_finished());
+            given_up.abort();
+            assert!(given_up.await.unwrap_err().is_cancelled());
+
+            // No other call comes, and the thread that there is stays busy.
+            threads.store(true, Ordering::SeqCst);
+            assert_eq!(waiting.await.unwrap(), 5);
+            assert!(!busy.is_finished());
+
+            // They meet: each needs a thread of its own.
+            let meet = Arc::new(std::sync::Barrier::new(8));
+            let calls = (0..8).map(|_| {
+                let meet = meet.clone();
+                spawn_blocking(move || meet.wait().is_leader())
+            });
+            let leaders = futures::future::join_all(calls).await;
+            assert_eq!(leaders.into_iter().filter(|led| *led.as_ref().unwrap()).count(), 1);
+            drop(release);
+            assert!(busy.await.unwrap());
+        });
+    });
+}
+
+/// What waits for a thread is begun by one that comes free.
+#[test]
+fn without_another_thread_calls_take_turns() {
+    common::in_a_process_of_its_own("without_another_thread_calls_take_turns", || {
+        block_on(async {
+            let threads = threads_by_switch(true);
+            assert_eq!(spawn_blocking(|| 1).await.unwrap(), 1);
+            threads.store(false, Ordering::SeqCst);
+            let calls = (0..100u64).map(|n| spawn_blocking(move || n));
+            let sum: u64 =
+                futures::future::join_all(calls).await.into_iter().map(Result::unwrap).sum();
+            assert_eq!(sum, 99 * 100 / 2);
+        });
+    });
 }

@@ -24,15 +24,24 @@ impl Error for Described {
 }
 
 /// Returns `error` with the text `text`. The kind stays, and the error itself becomes the
-/// `source()`. Of an error that was described before, that is its source: one look finds the
-/// errno, however many floors have added to the text.
+/// `source()`. Of an error that was described before, or has the system's error as its source, it is
+/// that one: one look finds the errno, however many floors have added to the text.
 pub(crate) fn described(text: String, error: io::Error) -> io::Error {
     let kind = error.kind();
     let source = match error.downcast::<Described>() {
         Ok(before) => before.source,
-        Err(error) => error,
+        Err(error) => match cause(&error) {
+            Some(cause) => copy(cause),
+            None => error,
+        },
     };
     io::Error::new(kind, Described { text, source })
+}
+
+/// Returns the nearest `io::Error` that is a cause of `error`.
+fn cause(error: &io::Error) -> Option<&io::Error> {
+    let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.find_map(|cause| cause.downcast_ref::<io::Error>())
 }
 
 /// Returns `error` with what was being done before its text: "binding 127.0.0.1:80: ...".
@@ -65,8 +74,7 @@ pub(crate) fn copy(error: &io::Error) -> io::Error {
         return io::Error::from_raw_os_error(code);
     }
     let text = error.to_string();
-    let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    match causes.find_map(|cause| cause.downcast_ref::<io::Error>()) {
+    match cause(error) {
         Some(source) => io::Error::new(error.kind(), Described { text, source: copy(source) }),
         None => io::Error::new(error.kind(), text),
     }
@@ -120,5 +128,6 @@ mod tests {
             assert_eq!(errno_of_the_source(&copied), copied.source().map(|_| libc::EACCES));
         }
         assert!(copy(&wrapped).source().is_some());
+        assert_eq!(errno_of_the_source(&during("starting", wrapped)), Some(libc::EACCES));
     }
 }

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use crate::base::token::Token;
 #[cfg(feature = "blocking")]
 use crate::poller::local::Local;
+#[cfg(feature = "blocking")]
+use crate::task::join::JoinError;
 
 use super::addr::{Addresses, ToSocketAddrs, no_address, sealed::Sealed};
 
@@ -85,8 +87,8 @@ fn look_up_now(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 #[cfg(feature = "blocking")]
 pub(super) fn look_up_for(local: &Local, token: Token, host: String, port: u16) {
     let poller = local.handle.clone();
-    let look_up = move || {
-        let found = look_up_now(&host, port);
+    let tell = move |found: Result<io::Result<Vec<SocketAddr>>, JoinError>| {
+        let found = found.map_err(io::Error::from).and_then(|found| found);
         // A poller that has ended has told its attempts so.
         let _ = poller.run_on(move || {
             if let Some(local) = Local::current() {
@@ -94,7 +96,7 @@ pub(super) fn look_up_for(local: &Local, token: Token, host: String, port: u16) 
             }
         });
     };
-    drop(crate::blocking::spawn_blocking(look_up));
+    drop(crate::blocking::begin(move || look_up_now(&host, port), tell));
 }
 
 /// Says what is missing.

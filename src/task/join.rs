@@ -5,6 +5,8 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
+#[cfg(feature = "blocking")]
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
@@ -42,21 +44,43 @@ use super::waker;
 /// assert_eq!(sum().unwrap(), 5);
 /// ```
 pub struct JoinError {
-    /// What the panic carried; None if the task was cancelled. A panic's payload need not be Sync,
-    /// and an error should be: behind the lock it is. In a box, so that the error, for which each
-    /// task has room, is one word.
-    panic: Option<Box<Mutex<Payload>>>,
+    /// None if the task was cancelled. In a box, so that the error, for which each task has room, is
+    /// one word.
+    cause: Option<Box<Cause>>,
+}
+
+/// Why there is no output, beside that the task was cancelled.
+enum Cause {
+    /// What the panic carried. It need not be Sync, and an error should be: behind the lock it is.
+    Panic(Mutex<Payload>),
+    /// There can be no thread to run on: a blocking call. An error is never half changed, whatever
+    /// the box in an `io::Error` may hide.
+    #[cfg(feature = "blocking")]
+    Refused(AssertUnwindSafe<io::Error>),
 }
 
 type Payload = Box<dyn Any + Send + 'static>;
 
 impl JoinError {
     pub(crate) fn cancelled() -> JoinError {
-        JoinError { panic: None }
+        JoinError { cause: None }
     }
 
     pub(crate) fn panicked(payload: Payload) -> JoinError {
-        JoinError { panic: Some(Box::new(Mutex::new(payload))) }
+        JoinError { cause: Some(Box::new(Cause::Panic(Mutex::new(payload)))) }
+    }
+
+    /// Of a blocking call for which the system gives no thread.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn refused(error: io::Error) -> JoinError {
+        JoinError { cause: Some(Box::new(Cause::Refused(AssertUnwindSafe(error)))) }
+    }
+
+    fn panic(&self) -> Option<&Mutex<Payload>> {
+        match self.cause.as_deref() {
+            Some(Cause::Panic(payload)) => Some(payload),
+            _ => None,
+        }
     }
 
     /// Whether the task panicked.
@@ -70,10 +94,11 @@ impl JoinError {
     /// # });
     /// ```
     pub fn is_panic(&self) -> bool {
-        self.panic.is_some()
+        self.panic().is_some()
     }
 
-    /// Whether the task was aborted, or dropped with its poller.
+    /// Whether the task was aborted, or dropped with its poller; or, as a call of `spawn_blocking`,
+    /// has not begun because the system gave no thread. That is its `source()` then.
     ///
     /// ```
     /// # use corepoll::spawn_local;
@@ -84,7 +109,7 @@ impl JoinError {
     /// # });
     /// ```
     pub fn is_cancelled(&self) -> bool {
-        self.panic.is_none()
+        !self.is_panic()
     }
 
     /// What the panic carried, for [`std::panic::resume_unwind`].
@@ -102,8 +127,10 @@ impl JoinError {
     /// # Panics
     /// If the task was cancelled instead.
     pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
-        let panic = self.panic.expect("into_panic of a task that did not panic, but was cancelled");
-        panic.into_inner().unwrap_or_else(PoisonError::into_inner)
+        match self.cause.map(|cause| *cause) {
+            Some(Cause::Panic(panic)) => panic.into_inner().unwrap_or_else(PoisonError::into_inner),
+            _ => panic!("into_panic of a task that did not panic, but was cancelled"),
+        }
     }
 }
 
@@ -115,7 +142,11 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(panic) = &self.panic else { return f.write_str("task was cancelled") };
+        #[cfg(feature = "blocking")]
+        if let Some(Cause::Refused(error)) = self.cause.as_deref() {
+            return write!(f, "the call was not begun: no thread can be started: {}", error.0);
+        }
+        let Some(panic) = self.panic() else { return f.write_str("task was cancelled") };
         // A copy: where it is written to is foreign code, and not to run under the lock.
         let message = {
             let payload = panic.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,10 +165,20 @@ impl fmt::Debug for JoinError {
     }
 }
 
-impl std::error::Error for JoinError {}
+impl std::error::Error for JoinError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self.cause.as_deref()? {
+            Cause::Panic(_) => None,
+            #[cfg(feature = "blocking")]
+            Cause::Refused(error) => Some(&error.0),
+        }
+    }
+}
 
 impl From<JoinError> for io::Error {
     fn from(error: JoinError) -> io::Error {
+        // Also where a system's error is the cause: its kind is WouldBlock, which means something
+        // else to all who read it.
         io::Error::other(error)
     }
 }

@@ -1,26 +1,28 @@
 //! Blocking work, on threads that may wait.
 
-use std::cell::Cell;
+mod pool;
+
 use std::fmt;
 use std::future::Future;
+use std::io;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::thread;
 
 use crate::poller::local::Local;
-use crate::sys::affinity;
 use crate::task::join::JoinError;
 use crate::task::{call_quietly, drop_quietly};
+use pool::Job;
 
-thread_local! {
-    /// This thread of the pool runs where it may, and not where its spawner was pinned.
-    static UNPINNED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs `f`, which may block, on a thread of the pool of the `blocking` crate; the future gives its
-/// result. May be called from any thread, and never blocks.
+/// Runs `f`, which may block, on a thread of a pool that the whole process shares; the future gives
+/// its result. May be called from any thread, and never blocks.
+///
+/// The pool starts a thread when none is idle, up to 500, or as many as the environment variable
+/// `BLOCKING_MAX_THREADS` says; a thread without work ends after ten seconds. If the system refuses
+/// a thread, the call waits for one that there is. If there is none at all, awaiting the call says
+/// so: [`JoinError::is_cancelled`], with the system's error as its source.
 ///
 /// A call that a poller has begun doesn't keep it from ending: a shutdown leaves it to itself, and
 /// counts it in [`Shutdown::leaked_blocking`](crate::Shutdown::leaked_blocking).
@@ -41,20 +43,64 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let call = Call::begin();
-    let work = Work(Some(f));
     let shared = Arc::new(Shared { state: Mutex::new(State::Awaited(None)) });
     let answer = shared.clone();
-    let task = ::blocking::unblock(move || {
-        if !UNPINNED.replace(true) {
-            affinity::unpin();
-        }
-        let result = work.run();
+    BlockingHandle { job: begin(f, move |result| answer.give(result)), shared }
+}
+
+/// Has `work` run on a thread of the pool, and `answer` be given what has come of it: there, or, if
+/// there can be no thread, on this one. If the job is cancelled before it begins, there is no answer.
+pub(crate) fn begin<T: 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+    answer: impl FnOnce(Result<T, JoinError>) + Send + 'static,
+) -> Arc<dyn Job> {
+    let work = Work { parts: Mutex::new(Some((work, answer, Call::begin()))), result: PhantomData };
+    let job: Arc<dyn Job> = Arc::new(work);
+    pool::submit(job.clone());
+    job
+}
+
+/// A call on its way.
+struct Work<F, A, T> {
+    /// What it does, what is told of it, and how it counts. None once it has begun, or never will.
+    parts: Mutex<Option<(F, A, Option<Call>)>>,
+    result: PhantomData<fn() -> T>,
+}
+
+impl<F, A, T> Work<F, A, T> {
+    fn take(&self) -> Option<(F, A, Option<Call>)> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<F, A, T> Job for Work<F, A, T>
+where
+    F: FnOnce() -> T + Send,
+    A: FnOnce(Result<T, JoinError>) + Send,
+{
+    fn run(&self) {
+        let Some((work, answer, call)) = self.take() else { return };
+        let result = catch_unwind(AssertUnwindSafe(work)).map_err(JoinError::panicked);
         // Over, before anybody is told so; but time passes only afterwards.
         let _hold = call.map(Call::end);
-        answer.give(result);
-    });
-    BlockingHandle { shared, task: Mutex::new(Some(task)) }
+        answer(result);
+    }
+
+    fn refuse(&self, error: io::Error) {
+        let Some((work, answer, call)) = self.take() else { return };
+        drop_quietly(work);
+        let _hold = call.map(Call::end);
+        answer(Err(JoinError::refused(error)));
+    }
+
+    fn cancel(&self) {
+        // Each of them by itself: two destructors that panic at a time end the process.
+        if let Some((work, answer, call)) = self.take() {
+            drop_quietly(work);
+            drop_quietly(answer);
+            drop(call);
+        }
+    }
 }
 
 /// A call that a poller has begun: it counts in the poller's shutdown, and keeps a paused clock from
@@ -99,7 +145,7 @@ enum State<T> {
     /// There is no result yet; this waits for it.
     Awaited(Option<Waker>),
     /// The result, until it is taken.
-    There(thread::Result<T>),
+    There(Result<T, JoinError>),
     /// It was taken.
     Taken,
     /// The handle has given up on it, or is gone.
@@ -113,7 +159,7 @@ impl<T> Shared<T> {
     }
 
     /// The call has a result.
-    fn give(&self, result: thread::Result<T>) {
+    fn give(&self, result: Result<T, JoinError>) {
         let before = self.with(|state| match state {
             State::Unwanted => Err(result),
             _ => Ok(std::mem::replace(state, State::There(result))),
@@ -150,34 +196,12 @@ impl<T> Shared<T> {
             State::Awaited(waits) => (None, waits.replace(waker)),
             State::Unwanted => (Some(Err(JoinError::cancelled())), Some(waker)),
             State::There(_) | State::Taken => match std::mem::replace(state, State::Taken) {
-                State::There(result) => (Some(result.map_err(JoinError::panicked)), Some(waker)),
+                State::There(result) => (Some(result), Some(waker)),
                 _ => panic!("BlockingHandle polled after it gave its result"),
             },
         });
         drop_quietly(unused);
         polled.map_or(Poll::Pending, Poll::Ready)
-    }
-}
-
-/// Work that may be dropped before it has begun, on whichever thread, and quietly: the pool takes a
-/// panic there for the end of the process.
-struct Work<F>(Option<F>);
-
-impl<F> Work<F> {
-    fn run<T>(mut self) -> thread::Result<T>
-    where
-        F: FnOnce() -> T,
-    {
-        let work = self.0.take().expect("work is done once");
-        catch_unwind(AssertUnwindSafe(work))
-    }
-}
-
-impl<F> Drop for Work<F> {
-    fn drop(&mut self) {
-        if let Some(work) = self.0.take() {
-            drop_quietly(work);
-        }
     }
 }
 
@@ -200,13 +224,12 @@ impl<F> Drop for Work<F> {
 #[must_use = "drop it with `drop` to let the call run on by itself"]
 pub struct BlockingHandle<T> {
     shared: Arc<Shared<T>>,
-    /// The place in the pool's queue. None once it has been given up.
-    task: Mutex<Option<::blocking::Task<()>>>,
+    job: Arc<dyn Job>,
 }
 
 impl<T> BlockingHandle<T> {
-    /// Gives up on the call. One that hasn't begun never will; one that has can't be stopped, and
-    /// its result is dropped. Awaiting says that it was cancelled, unless it was over before.
+    /// Gives up on the call. One that hasn't begun never will, and is dropped now; one that has can't
+    /// be stopped, and its result is dropped. Awaiting says that it was cancelled, unless it was over before.
     ///
     /// ```
     /// use corepoll::{block_on, spawn_blocking};
@@ -223,7 +246,7 @@ impl<T> BlockingHandle<T> {
     pub fn abort(&self) {
         self.shared.give_up();
         // If it is over already, this changes nothing.
-        drop_quietly(self.take_task());
+        self.job.cancel();
     }
 
     /// Whether awaiting gives a result at once.
@@ -241,14 +264,10 @@ impl<T> BlockingHandle<T> {
     pub fn is_finished(&self) -> bool {
         self.shared.with(|state| !matches!(state, State::Awaited(_)))
     }
-
-    fn take_task(&self) -> Option<::blocking::Task<()>> {
-        self.task.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
 }
 
 impl<T> Future for BlockingHandle<T> {
-    /// The call's result; an error if it panicked, or was aborted.
+    /// The call's result; an error if it panicked, was aborted, or found no thread.
     type Output = Result<T, JoinError>;
 
     /// # Panics
@@ -261,9 +280,6 @@ impl<T> Future for BlockingHandle<T> {
 impl<T> Drop for BlockingHandle<T> {
     fn drop(&mut self) {
         self.shared.give_up();
-        if let Some(task) = self.take_task() {
-            task.detach();
-        }
     }
 }
 
