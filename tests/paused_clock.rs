@@ -375,5 +375,10 @@ fn the_longest_advance_ends_and_reaches_all_but_what_never_comes() {
         let never = spawn_local(time::sleep(Duration::MAX));
         time::advance(Duration::MAX).await;
         assert!(century.is_finished() && !never.is_finished());
+        // It runs on from there, and not from the beginning.
+        let (end, late) = (time::now(), spawn_local(time::sleep(DAY)));
+        time::resume();
+        yield_now().await;
+        assert!(time::now() >= end && !never.is_finished() && !late.is_finished());
     });
 }

@@ -40,6 +40,20 @@ impl<T> Slab<T> {
         Slab { slots: Vec::new(), free: NONE, len: 0 }
     }
 
+    /// An empty slab whose first slots have all been used so often.
+    #[cfg(test)]
+    pub(crate) fn aged(slots: u32, generation: u32) -> Slab<T> {
+        let mut slab = Slab::new();
+        for _ in 0..slots {
+            slab.add_slot();
+        }
+        for (slot, index) in slab.slots.iter_mut().zip(0..) {
+            slot.generation = generation;
+            slot.next_free = if index == 0 { NONE } else { index - 1 };
+        }
+        slab
+    }
+
     /// How many values are in it.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -147,13 +161,18 @@ mod tests {
     proptest! {
         /// Held against a map whose keys are never given out twice.
         #[test]
-        fn agrees_with_a_map(steps in prop::collection::vec((any::<bool>(), any::<u16>()), 1..200)) {
-            let mut slab = Slab::new();
+        fn agrees_with_a_map(
+            // New ones, and those that are about to be used up.
+            generation in prop_oneof![Just(0), u32::MAX - 4..=u32::MAX],
+            steps in prop::collection::vec((any::<bool>(), any::<u16>()), 1..200),
+        ) {
+            let mut slab = Slab::aged(4, generation);
             let mut model = HashMap::new();
             let mut all: Vec<Token> = Vec::new();
             for (insert, pick) in steps {
                 if insert || all.is_empty() {
                     let token = slab.insert_with(|_| pick);
+                    prop_assert!(token.index() >= 4 || token.generation() >= generation);
                     prop_assert_eq!(model.insert(token, pick), None);
                     all.push(token);
                 } else {

@@ -300,6 +300,21 @@ mod tests {
         while outbox.pop_sent().is_some() {}
     }
 
+    #[test]
+    fn stretches_of_any_length_leave_no_output_behind() {
+        let mut outbox = TestBox::default();
+        for _ in 0..3 {
+            outbox.push_file(Vec::new(), 0, i64::MAX as u64);
+        }
+        outbox.push(b"behind them");
+        assert!(outbox.push_shared(Bytes::from_static(b"all")).is_none());
+        let mut other = TestBox::default();
+        other.push(b"and more");
+        outbox.append(&mut other);
+        assert_eq!((outbox.is_empty(), outbox.pending()), (false, usize::MAX));
+        assert_eq!(outbox.in_memory(), 22);
+    }
+
     proptest! {
         /// Held against one vector of bytes.
         #[test]

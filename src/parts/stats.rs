@@ -276,3 +276,32 @@ impl Recorder {
         add(&it.accept_errors, report.traffic.accept_errors);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Published, Recorder, Report};
+    use crate::sys::meter::Traffic;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn numbers_at_their_end_begin_anew_and_progress_goes_on() {
+        let published = Arc::<Published>::default();
+        for counter in [&published.turns, &published.steps, &published.polls, &published.bytes_in] {
+            counter.store(u64::MAX - 1, Ordering::Relaxed);
+        }
+        let recorder = Recorder::new(published.clone());
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            recorder.step();
+            recorder.polled(1);
+            recorder.bytes_in(3);
+            let traffic = Traffic { bytes_in: 0, bytes_out: 0, accepts: 0, accept_errors: 0 };
+            recorder.report(&Report { wakes: (0, 0), tasks: 0, connections: 0, traffic });
+            seen.push(published.progress());
+        }
+        assert!(seen.windows(2).all(|two| two[0] != two[1]), "{seen:?}");
+        let stats = published.look(0);
+        assert_eq!((stats.turns, stats.polls, stats.bytes_in), (2, 2, 10));
+    }
+}

@@ -23,7 +23,7 @@ pub(crate) struct Drain {
     /// When the grace ends; 0 while no shutdown has been asked for.
     deadline: Cell<u64>,
     /// Connections and tasks that had ended when it was asked for.
-    ended_before: Cell<usize>,
+    ended_before: Cell<u64>,
     /// Who waits to hear of it: `shutdown_requested`. Each future knows its place.
     waiters: RefCell<Slab<Waker>>,
 }
@@ -136,7 +136,7 @@ impl Poller {
             self.turn(None)?;
         }
         let ended = self.local.connections_ended() + executor::ended_here();
-        let drained = ended - self.local.drain.ended_before.get();
+        let drained = (ended - self.local.drain.ended_before.get()) as usize;
         let cancelled = self.alive();
         drop(entered);
         let local = self.local.clone();

@@ -129,7 +129,7 @@ pub(crate) struct Local {
     /// Handlers' connections that count for the shutdown.
     pub(super) connections: Cell<usize>,
     /// How many of them there have been.
-    pub(super) connections_made: Cell<usize>,
+    pub(super) connections_made: Cell<u64>,
     /// Dropped streams whose output is still on its way: the shutdown waits for them.
     pub(super) orphans: Cell<usize>,
     /// Connections that are over, and listened to a little longer.

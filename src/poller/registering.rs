@@ -206,7 +206,7 @@ impl Local {
     }
 
     /// How many handlers' connections have ended.
-    pub(super) fn connections_ended(&self) -> usize {
-        self.connections_made.get() - self.connections.get()
+    pub(super) fn connections_ended(&self) -> u64 {
+        self.connections_made.get() - self.connections.get() as u64
     }
 }

@@ -239,6 +239,7 @@ impl Local {
             return TimerId::NONE.0;
         }
         connection.with_extra(|extra| {
+            // Each has a slot of the poller's timers, and the numbers of slots have 32 bits.
             let place = extra.timers.len() as u32;
             let entry = HandlerTimer { connection: connection.token, place };
             let timer = self.arm(deadline, Expiry::Handler(entry));

@@ -83,18 +83,24 @@ pub(crate) fn from_real(real: u64) -> u64 {
 /// A clock for tests, one a thread: it can be stopped, and moved forward while it stands.
 #[cfg(feature = "test-util")]
 pub(crate) mod paused {
-    use super::kernels_now;
+    use super::{NEVER, kernels_now};
     use std::cell::Cell;
 
     thread_local! {
         /// Where the clock stands, while it does.
         static STANDS_AT: Cell<Option<u64>> = const { Cell::new(None) };
-        /// What a clock that stood once is ahead of the kernel's, modulo 2⁶⁴: it may be behind.
+        /// What a clock that stood once is ahead of the kernel's.
         static AHEAD: Cell<u64> = const { Cell::new(0) };
+        /// What it is behind.
+        static BEHIND: Cell<u64> = const { Cell::new(0) };
     }
 
     pub(super) fn now() -> u64 {
-        STANDS_AT.get().unwrap_or_else(|| kernels_now().wrapping_add(AHEAD.get()))
+        STANDS_AT.get().unwrap_or_else(|| {
+            // A clock that was moved to the end of time stays there.
+            let now = kernels_now().saturating_add(AHEAD.get()).min(NEVER - 1);
+            now.saturating_sub(BEHIND.get())
+        })
     }
 
     /// Whether the clock stands.
@@ -115,7 +121,9 @@ pub(crate) mod paused {
     /// Lets the clock run on from where it stands.
     pub(crate) fn resume() {
         if let Some(at) = STANDS_AT.take() {
-            AHEAD.set(at.wrapping_sub(kernels_now()));
+            let now = kernels_now();
+            AHEAD.set(at.saturating_sub(now));
+            BEHIND.set(now.saturating_sub(at));
         }
     }
 
@@ -123,6 +131,7 @@ pub(crate) mod paused {
     pub(crate) fn forget() {
         STANDS_AT.set(None);
         AHEAD.set(0);
+        BEHIND.set(0);
     }
 }
 

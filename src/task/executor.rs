@@ -243,6 +243,9 @@ impl Executor {
         // SAFETY: the executor is on the owner's thread.
         unsafe {
             if self.owner().has_deferred() {
+                // One of them may have been polled outside of a task, where nobody else puts the
+                // allowance up: after 2³² operations there it is used up as well.
+                self.owner().allowance.set(UNLIMITED);
                 self.owner().take_deferred(|waker| call_quietly(|| waker.wake()));
             }
         }
@@ -457,8 +460,8 @@ pub(crate) fn interrupt() {
 }
 
 /// How many tasks of the executor that this thread is in have ended.
-pub(crate) fn ended_here() -> usize {
+pub(crate) fn ended_here() -> u64 {
     // SAFETY: **Owner**; nothing foreign runs while the table is borrowed.
-    let ended = current::owner(|owner| owner.spawned.get() - unsafe { (*owner.tasks.get()).len() });
-    ended.unwrap_or(0)
+    let alive = |owner: &OwnerSide| unsafe { (*owner.tasks.get()).len() as u64 };
+    current::owner(|owner| owner.spawned.get() - alive(owner)).unwrap_or(0)
 }

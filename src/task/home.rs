@@ -62,7 +62,7 @@ pub(super) struct OwnerSide {
     /// Every task that is not complete; each knows its place.
     pub(super) tasks: UnsafeCell<Vec<NonNull<Header>>>,
     /// How many tasks there have been.
-    pub(super) spawned: Cell<usize>,
+    pub(super) spawned: Cell<u64>,
     /// Free blocks.
     pub(super) memory: Memory,
     /// References made (+) and dropped (-) by the owner.

@@ -24,7 +24,10 @@ pub(super) unsafe fn enter_table(side: &OwnerSide, header: NonNull<Header>) {
         if tasks.len() == tasks.capacity() {
             // By little: what stays unused of the table counts as memory of its tasks, and a large
             // block grows where it is.
-            tasks.reserve_exact((tasks.len() / 32).max(64));
+            let more = (tasks.len() / 32).max(64);
+            // A place has 32 bits, and a wrong one would be another task's. They take 270 GB.
+            assert!(tasks.len() + more <= u32::MAX as usize, "an executor has 2^32 tasks at most");
+            tasks.reserve_exact(more);
         }
         header.as_ref().place.set(tasks.len() as u32);
         tasks.push(header);

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
+use crate::task::current;
 
 /// Says in a borrowed cell that it is there.
 struct Borrows<'a>(&'a Cell<bool>);
@@ -107,4 +108,19 @@ fn a_driven_futures_drop_cannot_run_the_executor() {
     let outcome = executor.drive(future, || Err("no turn"));
     assert!(outcome.is_err());
     assert!(was_refused.get());
+}
+
+#[test]
+fn what_is_polled_outside_of_tasks_goes_on_when_the_allowance_is_used_up_there() {
+    let executor = executor();
+    let _entered = executor.enter();
+    let allowance = executor.allowance();
+    let mut cx = Context::from_waker(Waker::noop());
+    // As after all but one of 2³² operations.
+    current::owner(|owner| owner.allowance.set(1));
+    assert!(allowance.poll_proceed(&mut cx).is_ready());
+    assert!(allowance.poll_proceed(&mut cx).is_pending());
+    // The poller has looked at the rest, and has no task to run.
+    executor.wake_deferred();
+    assert!((0..1000).all(|_| allowance.poll_proceed(&mut cx).is_ready()));
 }
