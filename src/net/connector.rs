@@ -61,6 +61,80 @@ use super::unix_addr::to_kernel;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # A client that reconnects
+///
+/// A handler that gets no connection, or has lost it, can have another one made after a pause, from
+/// [`on_connect_fail`](EvHandler::on_connect_fail) too: [`ReactorHandle::current`] is the way to its
+/// reactor. The pause grows with the failures, so that a server which comes up again is not overrun;
+/// a shutdown cuts it short.
+///
+/// ```
+/// use corepoll::{Action, CloseReason, Connector, EvContext, EvHandler, Reactor, ReactorHandle};
+/// use corepoll::{shutdown_requested, spawn_local, time};
+/// use std::{io, net::SocketAddr, time::Duration};
+///
+/// #[derive(Clone)]
+/// struct Client {
+///     server: SocketAddr,
+///     /// How many attempts have failed since the last connection.
+///     failures: u32,
+/// }
+///
+/// impl Client {
+///     /// Connects after 10, 20, 40, ... milliseconds, up to 1.28 seconds.
+///     fn again(&self) {
+///         // After the reactor's end there is nothing to connect on.
+///         let Ok(reactor) = ReactorHandle::try_current() else { return };
+///         let pause = Duration::from_millis(10 << self.failures.min(7));
+///         let client = Client { failures: self.failures + 1, ..self.clone() };
+///         drop(spawn_local(async move {
+///             if time::timeout(pause, shutdown_requested()).await.is_err() {
+///                 // The pause is over. An error says that the reactor has ended meanwhile.
+///                 let _ = Connector::new(&reactor).connect(client.server, move || client);
+///             }
+///         }));
+///     }
+/// }
+///
+/// impl EvHandler for Client {
+///     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+///         self.failures = 0;
+///         cx.write(b"here I am\n")?;
+///         Ok(Action::Keep)
+///     }
+///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+///         Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
+///     }
+///     fn on_connect_fail(&mut self, _: io::Error) {
+///         self.again();
+///     }
+///     fn on_close(&mut self, _: &mut EvContext<'_>, _: CloseReason) {
+///         self.again();
+///     }
+/// }
+///
+/// # fn main() -> io::Result<()> {
+/// # use std::io::{BufRead, BufReader};
+/// # let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+/// # socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+/// # let server = socket.local_addr()?.as_socket().unwrap();
+/// let running = Reactor::builder().pollers(1).build()?.start()?;
+/// let client = Client { server, failures: 0 };
+/// // No server listens there yet.
+/// Connector::new(&running.handle()).connect(server, move || client)?;
+/// # socket.listen(1)?;
+/// # let listener: std::net::TcpListener = socket.into();
+/// # for _ in 0..2 {
+/// #     let mut line = String::new();
+/// #     BufReader::new(listener.accept()?.0).read_line(&mut line)?;
+/// #     assert_eq!(line, "here I am\n");
+/// # }
+/// running.handle().shutdown(Duration::from_secs(5));
+/// running.join()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "a connector does nothing until `connect` is called"]
 pub struct Connector {

@@ -1,11 +1,12 @@
 //! The remote side of a poller.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use crate::base::interest::Interest;
 use crate::parts::stats::{PollerStats, Published};
@@ -51,6 +52,8 @@ struct Shared {
     load: AtomicUsize,
     /// What it has done.
     stats: Arc<Published>,
+    /// The reactor that it belongs to, of a type that is known above.
+    reactor: OnceLock<Weak<dyn Any + Send + Sync>>,
     /// Its epoll instance.
     epoll: RemoteEpoll,
     /// `Budget::mail_waiting`.
@@ -65,7 +68,59 @@ impl PollerHandle {
         most_mail: usize,
     ) -> PollerHandle {
         let (load, stats, most_mail) = (AtomicUsize::new(0), Arc::default(), most_mail as u64);
-        PollerHandle { shared: Arc::new(Shared { home, index, load, stats, epoll, most_mail }) }
+        PollerHandle {
+            shared: Arc::new(Shared {
+                home,
+                index,
+                reactor: OnceLock::new(),
+                load,
+                stats,
+                epoll,
+                most_mail,
+            }),
+        }
+    }
+
+    /// Returns the poller that runs on this thread: inside callbacks, `on_connect_fail` included, and
+    /// tasks; under [`block_on`](crate::block_on) and a [`LocalPoller`](crate::LocalPoller), too.
+    ///
+    /// ```
+    /// use corepoll::{PollerHandle, Reactor, block_on};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let poller = running.handle().pollers()[0].clone();
+    /// let connections = poller.spawn_on(|| async {
+    ///     // Wherever this runs.
+    ///     PollerHandle::current().stats().connections
+    /// });
+    /// assert_eq!(block_on(connections).unwrap(), 0);
+    /// # running.handle().shutdown(std::time::Duration::ZERO);
+    /// # running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If there is no poller on this thread: [`PollerHandle::try_current`] doesn't.
+    #[track_caller]
+    pub fn current() -> PollerHandle {
+        PollerHandle::try_current().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`PollerHandle::current`], for code that may run elsewhere.
+    ///
+    /// ```
+    /// use corepoll::{PollerHandle, block_on};
+    ///
+    /// assert!(PollerHandle::try_current().is_err());
+    /// block_on(async { assert!(PollerHandle::try_current().is_ok()) });
+    /// ```
+    ///
+    /// # Errors
+    /// There is no poller on this thread.
+    pub fn try_current() -> io::Result<PollerHandle> {
+        Ok(Local::expect_current("PollerHandle::current")?.handle.clone())
     }
 
     /// Runs `make` on the poller's thread, and its future as a task there. May be called from any
@@ -261,6 +316,16 @@ impl PollerHandle {
     /// Its place in its reactor.
     pub(crate) fn index(&self) -> usize {
         self.shared.index
+    }
+
+    /// Says which reactor it belongs to: once.
+    pub(crate) fn belongs_to(&self, reactor: Weak<dyn Any + Send + Sync>) {
+        let _ = self.shared.reactor.set(reactor);
+    }
+
+    /// The reactor that it belongs to, if there is one, and it is there still.
+    pub(crate) fn reactor(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.shared.reactor.get()?.upgrade()
     }
 
     /// Whether both are the same poller's.

@@ -305,7 +305,8 @@ pub trait EvHandler: 'static {
         Ok(Action::Close)
     }
 
-    /// The connection could not be made. Nothing else is called for this handler.
+    /// The connection could not be made. Nothing else is called for this handler. It may have another
+    /// one made: [`Connector`](crate::Connector) has an example of a client that reconnects.
     ///
     /// ```
     /// # use corepoll::{Action, Connector, EvContext, EvHandler, Reactor};

@@ -1,8 +1,9 @@
 //! A reactor, as every thread sees it.
 
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::parts::stats::PollerStats;
@@ -49,7 +50,66 @@ impl ReactorHandle {
             broadcast: Mutex::new(()),
             shutting_down: AtomicBool::new(false),
         };
-        ReactorHandle { shared: Arc::new(shared) }
+        let handle = ReactorHandle { shared: Arc::new(shared) };
+        handle.pollers().iter().for_each(|poller| handle.adopt(poller));
+        handle
+    }
+
+    /// Makes `poller` one that knows this reactor.
+    pub(super) fn adopt(&self, poller: &PollerHandle) {
+        let shared: Weak<Shared> = Arc::downgrade(&self.shared);
+        poller.belongs_to(shared);
+    }
+
+    /// Returns the reactor that runs this code: inside callbacks, `on_connect_fail` included, and tasks
+    /// of its pollers, and in the future of [`Reactor::run_until`](crate::Reactor::run_until).
+    ///
+    /// ```
+    /// use corepoll::{Reactor, ReactorHandle, block_on};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(2).build()?.start()?;
+    /// let poller = running.handle().pollers()[1].clone();
+    /// let count = poller.spawn_on(|| async { ReactorHandle::current().pollers().len() });
+    /// assert_eq!(block_on(count).unwrap(), 2);
+    /// # running.handle().shutdown(std::time::Duration::ZERO);
+    /// # running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If there is no poller on this thread, or one that belongs to no reactor, as under
+    /// [`block_on`](crate::block_on): [`ReactorHandle::try_current`] doesn't.
+    #[track_caller]
+    pub fn current() -> ReactorHandle {
+        ReactorHandle::try_current().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`ReactorHandle::current`], for code that may run elsewhere.
+    ///
+    /// ```
+    /// use corepoll::{Reactor, ReactorHandle};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// assert!(ReactorHandle::try_current().is_err());
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// reactor.run_until(async { assert!(ReactorHandle::try_current().is_ok()) })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// There is no poller on this thread, or it belongs to no reactor.
+    pub fn try_current() -> io::Result<ReactorHandle> {
+        let local = Local::expect_current("ReactorHandle::current")?;
+        match local.handle.reactor().map(Arc::downcast) {
+            Some(Ok(shared)) => Ok(ReactorHandle { shared }),
+            _ => {
+                let message = "ReactorHandle::current: the poller of this thread has no reactor";
+                Err(io::Error::other(message))
+            }
+        }
     }
 
     /// Its pollers.

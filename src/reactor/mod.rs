@@ -18,6 +18,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
+use crate::poller::handle::PollerHandle;
 use crate::poller::{self, PollerSeed, assert_outside};
 use watchdog::Watchdog;
 
@@ -183,7 +184,13 @@ impl Reactor {
         assert_outside("Reactor::run_until", instead);
         let running = self.start()?;
         let handle = running.handle();
-        let output = catch_unwind(AssertUnwindSafe(|| poller::block_on(future)));
+        let adopted = async {
+            if let Ok(poller) = PollerHandle::try_current() {
+                handle.adopt(&poller);
+            }
+            future.await
+        };
+        let output = catch_unwind(AssertUnwindSafe(|| poller::block_on(adopted)));
         if !handle.is_shutting_down() {
             handle.shutdown(Duration::ZERO);
         }
