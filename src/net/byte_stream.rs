@@ -120,9 +120,11 @@ impl Socket {
         let Ok(count @ 1..) = received else { return self.received_nothing(received, buf) };
         let local = self.registered.local();
         local.recorder.bytes_in(count);
-        local.allowance.charge(count);
         if count < buf.len() {
+            // The next one has to wait: it counts for itself.
             self.registered.short_read();
+        } else {
+            local.allowance.charge(count);
         }
         Ok(count)
     }

@@ -119,6 +119,8 @@ impl Budget {
             *count = (*count).max(1);
         }
         self.events_per_wait = self.events_per_wait.min(MOST_EVENTS);
+        // What is left of it may be negative.
+        self.read_per_event = self.read_per_event.min(isize::MAX as usize);
         self
     }
 }

@@ -7,11 +7,15 @@ use crate::sys::ticks;
 
 /// Calls between two readings of the tick counter while calls are short. A reading takes as long as
 /// the shortest call, so that one for each would double what a yield costs.
-const CALLS_PER_READING: u64 = 8;
+const CALLS_PER_READING: usize = 8;
+
+/// The same in a phase that has at least as many different things to call: none of them is called
+/// twice before the clock is read.
+const MORE_CALLS_PER_READING: usize = 16;
 
 /// Readings in a row that have to find a short call before they become rare. Tasks that compute and
 /// yield in turn, and so are short now and long later, are read after each call.
-const SHORT_IN_A_ROW: u32 = 32;
+const SHORT_IN_A_ROW: u32 = 16;
 
 /// The time that one phase of a turn may take before the others have theirs.
 ///
@@ -28,6 +32,10 @@ pub(crate) struct Slice {
     /// Calls that the phase may make even if its time is over, as long as each is shorter than a
     /// slice.
     least: Cell<usize>,
+    /// Calls between two readings while calls are short.
+    per_reading: Cell<usize>,
+    /// How long as many calls take if they are short, in ticks.
+    limit: Cell<u64>,
     /// How many readings in a row have found short calls.
     short: Cell<u32>,
 }
@@ -36,7 +44,8 @@ impl Slice {
     /// Slices of `length`, which may be zero: then each phase makes one call.
     pub(crate) fn new(length: Duration) -> Slice {
         let (end, least, short) = (Cell::new(0), Cell::new(0), Cell::new(0));
-        Slice { length: ticks::of(length), end, least, short }
+        let per_reading = Cell::new(CALLS_PER_READING);
+        Slice { length: ticks::of(length), end, least, per_reading, limit: Cell::new(0), short }
     }
 
     /// A phase begins at `now`, in ticks. Returns the number of calls to make before
@@ -45,6 +54,10 @@ impl Slice {
     pub(crate) fn begin(&self, now: u64, least: usize) -> usize {
         self.end.set(now.saturating_add(self.length));
         self.least.set(least);
+        let has_many = least >= MORE_CALLS_PER_READING;
+        let calls = if has_many { MORE_CALLS_PER_READING } else { CALLS_PER_READING };
+        self.per_reading.set(calls);
+        self.limit.set((self.length / CALLS_PER_READING as u64).saturating_mul(calls as u64));
         self.calls()
     }
 
@@ -52,15 +65,17 @@ impl Slice {
     /// number of calls to make before the next look, or zero when the slice is over.
     #[inline]
     pub(crate) fn go_on(&self, now: u64, lap: u64, made: usize) -> usize {
-        if self.are_short() && lap < self.length && now < self.end.get() {
-            return CALLS_PER_READING as usize;
+        let has_time = now < self.end.get() || made < self.least.get();
+        if self.are_short() && lap < self.limit.get() && has_time {
+            return self.per_reading.get();
         }
         self.look_closely(now, lap, made)
     }
 
     #[cold]
     fn look_closely(&self, now: u64, lap: u64, made: usize) -> usize {
-        let limit = if self.are_short() { self.length } else { self.length / CALLS_PER_READING };
+        let short = self.length / CALLS_PER_READING as u64;
+        let limit = if self.are_short() { self.limit.get() } else { short };
         let short = if lap < limit { (self.short.get() + 1).min(SHORT_IN_A_ROW) } else { 0 };
         self.short.set(short);
         let goes_on = now < self.end.get() || lap < self.length && made < self.least.get();
@@ -68,7 +83,7 @@ impl Slice {
     }
 
     fn calls(&self) -> usize {
-        if self.are_short() { CALLS_PER_READING as usize } else { 1 }
+        if self.are_short() { self.per_reading.get() } else { 1 }
     }
 
     /// Whether the last calls were short.
@@ -118,7 +133,7 @@ mod tests {
         let readings = SHORT_IN_A_ROW as usize;
         assert_eq!(phase(&slice, |_| 10, 0), (800, 0));
         assert_eq!(slice.short.get(), readings as u32);
-        assert_eq!(slice.begin(0, 0), CALLS_PER_READING as usize);
+        assert_eq!(slice.begin(0, 0), CALLS_PER_READING);
         assert_eq!(phase(&slice, |_| 10, 0), (800, 0));
     }
 
@@ -127,14 +142,14 @@ mod tests {
         let slice = slice(8000);
         phase(&slice, |_| 1, 0);
         // The phase that finds the first long call has made eight of them at the most.
-        assert_eq!(phase(&slice, |_| 9000, 0).0, CALLS_PER_READING as usize);
+        assert_eq!(phase(&slice, |_| 9000, 0).0, CALLS_PER_READING);
         assert_eq!(phase(&slice, |_| 9000, 0).0, 1);
         // Long ones among short ones keep the readings frequent.
-        let mixed = |n: usize| if n % 20 == 19 { 9000 } else { 1 };
+        let mixed = |n: usize| if n % 16 == 15 { 9000 } else { 1 };
         let mut from = 0;
         for _ in 0..100 {
             let (made, _) = phase(&slice, mixed, from);
-            assert_eq!((from + made) % 20, 0, "each long call ends a phase");
+            assert_eq!((from + made) % 16, 0, "each long call ends a phase");
             from += made;
         }
     }

@@ -73,7 +73,7 @@ pub struct PollerStats {
     /// How long it did not wait for events.
     pub busy: Duration,
     /// The longest time that it was held up by one callback or poll. The clock is looked at after
-    /// every 32nd callback, after every eighth poll while polls are short, and at the end of each
+    /// every 64th callback, after every eighth poll while polls are short, and at the end of each
     /// phase: a short one is counted together with its neighbours, a long one stands out.
     pub longest: Duration,
 }

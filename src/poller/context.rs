@@ -46,7 +46,7 @@ pub struct EvContext<'a> {
     /// The descriptor; None once a stream has taken it.
     pub(super) fd: &'a mut Option<OwnedFd>,
     /// Bytes that may still be read for this event.
-    pub(super) read_left: usize,
+    pub(super) read_left: isize,
 }
 
 impl<'a> EvContext<'a> {
@@ -56,7 +56,7 @@ impl<'a> EvContext<'a> {
         connection: &'a Connection,
         fd: &'a mut Option<OwnedFd>,
     ) -> EvContext<'a> {
-        EvContext { local, connection, fd, read_left: local.budget.read_per_event }
+        EvContext { local, connection, fd, read_left: local.budget.read_per_event as isize }
     }
 
     /// In this callback nothing is read.

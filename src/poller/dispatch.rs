@@ -210,7 +210,7 @@ impl Local {
         let read_left = cx.read_left;
         drop(body);
         drop(running);
-        let has_read = || read_left < self.budget.read_per_event;
+        let has_read = || read_left < self.budget.read_per_event as isize;
         if connection.has(bits::DIRTY | bits::TIMED) {
             self.look_after(connection, has_read());
         }

@@ -50,7 +50,7 @@ impl<'a> EvContext<'a> {
                 match stream::recv_uncounted(fd.as_fd(), &mut buffer) {
                     Ok(count) if count > 0 => {
                         self.local.recorder.bytes_in(count);
-                        self.read_left = self.read_left.saturating_sub(count | LEAST_READ);
+                        self.read_left -= (count | LEAST_READ) as isize;
                         return Ok(buffers.chunk(buffer, count));
                     }
                     nothing => self.received_nothing(nothing.err()),
@@ -99,7 +99,7 @@ impl<'a> EvContext<'a> {
     /// As in `read`, for any descriptor, and after a spent budget.
     #[inline(never)]
     fn receive(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        if self.read_left == 0 {
+        if self.read_left <= 0 {
             return Err(self.spent());
         }
         let fd = self.present()?;
@@ -111,7 +111,7 @@ impl<'a> EvContext<'a> {
         let Ok(count @ 1..) = received else {
             return self.received_nothing(received.err()).map_or(Ok(0), Err);
         };
-        self.read_left = self.read_left.saturating_sub(count | LEAST_READ);
+        self.read_left -= (count | LEAST_READ) as isize;
         Ok(count)
     }
 

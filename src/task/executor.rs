@@ -35,6 +35,12 @@ pub(crate) struct Executor {
     not_send: PhantomData<*const ()>,
 }
 
+/// Says how many calls a run of tasks may make. A trait, so that the hot loop can have it inline.
+pub(crate) trait Grant {
+    /// The number of further calls, now that `made` have been made; zero ends the run.
+    fn next(&mut self, made: usize) -> usize;
+}
+
 /// How far a run of tasks has come.
 struct Run {
     /// Calls that may have been made when it asks again.
@@ -147,7 +153,7 @@ impl Executor {
     /// a turn. Returns the number of polls.
     ///
     /// The caller has entered.
-    pub(crate) fn run(&self, mut grant: impl FnMut() -> usize) -> usize {
+    pub(crate) fn run(&self, mut grant: impl Grant) -> usize {
         let mut run = Run { granted: 0, made: 0, opened: 0, task: None };
         // Two copies of what follows: the one that tells nobody pays nothing for the other.
         match &self.calls {
@@ -160,8 +166,13 @@ impl Executor {
     /// Makes up to `calls` calls, as a turn of a poller does.
     #[cfg(test)]
     pub(crate) fn run_up_to(&self, calls: usize) -> usize {
-        let mut granted = Some(calls);
-        let polled = self.run(|| granted.take().unwrap_or(0));
+        struct Once(usize);
+        impl Grant for Once {
+            fn next(&mut self, _: usize) -> usize {
+                std::mem::take(&mut self.0)
+            }
+        }
+        let polled = self.run(Once(calls));
         self.wake_deferred();
         polled
     }
@@ -170,7 +181,7 @@ impl Executor {
     fn run_telling(
         &self,
         run: &mut Run,
-        grant: &mut impl FnMut() -> usize,
+        grant: &mut impl Grant,
         begin: impl Fn(StallKind, TypeName),
     ) {
         let _running = self.start_running();
@@ -191,13 +202,13 @@ impl Executor {
     fn run_some(
         &self,
         run: &mut Run,
-        grant: &mut impl FnMut() -> usize,
+        grant: &mut impl Grant,
         begin: &impl Fn(StallKind, TypeName),
     ) {
         let owner = self.owner();
         loop {
             if run.made >= run.granted {
-                let more = grant();
+                let more = grant.next(run.made);
                 if more == 0 {
                     break;
                 }

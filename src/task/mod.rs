@@ -68,7 +68,7 @@ mod waker;
 
 pub(crate) use calls::{Calls, StallKind, TypeName};
 pub(crate) use errand::{Errand, Run};
-pub(crate) use executor::{Executor, Seed, spawn, spawn_named};
+pub(crate) use executor::{Executor, Grant, Seed, spawn, spawn_named};
 pub(crate) use home::{Bell, HomeRef};
 pub(crate) use job::Refused;
 pub(crate) use quietly::{call_quietly, drop_quietly, spawned_outside};
