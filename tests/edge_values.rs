@@ -19,7 +19,8 @@ use corepoll::net::{ConnectOptions, ListenOptions, TcpKeepalive, TcpListener, Tc
 use corepoll::time::{self, MissedTickBehavior, Sleep};
 use corepoll::{
     Acceptor, Action, Budget, Builder, ConnectPool, Connector, Deadlines, EvContext, EvHandler,
-    Interest, LocalPoller, Placement, Reactor, StallWatch, TimerId, block_on,
+    Interest, LocalPoller, Placement, Reactor, StallWatch, TimerId, block_on, block_on_with,
+    spawn_local,
 };
 use socket2::SockRef;
 
@@ -83,11 +84,12 @@ fn a_sleep_whose_time_has_come_is_ready_at_the_next_poll() {
         // Its time comes while its poller does something else.
         let mut sleep = pin!(time::sleep(Duration::from_millis(1)));
         let mut limit = pin!(time::timeout(Duration::from_millis(1), std::future::pending::<()>()));
-        assert!(!poll(limit.as_mut()));
-        let armed = agrees(sleep.as_mut());
+        // Armed now, unless this thread was held up.
+        let _ = agrees(sleep.as_mut());
+        let was_late = poll(limit.as_mut());
         thread::sleep(Duration::from_millis(2));
-        assert!(armed || sleep.is_elapsed());
-        assert!(agrees(sleep) && poll(limit));
+        assert!(sleep.is_elapsed() && agrees(sleep));
+        assert!(was_late || poll(limit));
         // A beat that is begun anew, with a period of nothing.
         let mut beat = time::interval(Duration::ZERO);
         beat.reset();
@@ -122,7 +124,11 @@ fn no_duration_is_too_short_or_too_long_for_a_timer() {
                 }
                 if let Some(deadline) = Instant::now().checked_add(duration) {
                     let mut until = pin!(time::sleep_until(deadline));
-                    assert_eq!(poll(until.as_mut()), deadline <= time::now());
+                    let before = time::now();
+                    match poll(until.as_mut()) {
+                        true => assert!(deadline <= time::now()),
+                        false => assert!(deadline > before),
+                    }
                     assert!(poll(pin!(time::timeout_at(deadline, async {}))));
                 }
             }
@@ -260,7 +266,14 @@ fn every_limit_of_a_budget_takes_every_value() {
         }
         let mut all = Budget::default();
         COUNTS.iter().for_each(|(_, count)| *count(&mut all) = value);
-        works(Reactor::builder().budget(all));
+        works(Reactor::builder().budget(all.clone()));
+        let sleeps = || time::sleep(Duration::from_millis(1));
+        block_on_with(all.clone(), async move { spawn_local(sleeps()).await.unwrap() });
+        let mut poller = LocalPoller::with_budget(all).unwrap();
+        let task = poller.spawn_local(sleeps());
+        while !task.is_finished() {
+            poller.turn(None).unwrap();
+        }
     }
     for value in DURATIONS {
         for (name, time) in TIMES {
@@ -446,7 +459,7 @@ fn attempts_to_connect_take_any_time() {
         Ok(()) => {}
         Err(error) => {
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-            assert!(limit < Duration::from_secs(1), "{limit:?}: {error}");
+            assert!(limit <= Duration::from_secs(1), "{limit:?}: {error}");
         }
     };
     let server = Server::start(1);
@@ -510,6 +523,24 @@ fn a_stretch_of_a_file_ends_where_a_file_can() {
     let client = connect(addr);
     told.recv_timeout(PATIENCE).expect("no panic");
     drop((client, server));
+}
+
+#[cfg(feature = "test-util")]
+#[test]
+fn a_paused_clock_is_advanced_by_any_time() {
+    within_patience(|| {
+        block_on(async {
+            time::pause();
+            for duration in DURATIONS {
+                let (before, sleep) = (time::now(), spawn_local(time::sleep(duration)));
+                time::advance(duration).await;
+                assert!(time::now() >= before);
+                // What is never due isn't due at the end of time either.
+                let comes = duration < Duration::from_secs(1 << 33);
+                assert_eq!(sleep.is_finished(), comes, "{duration:?}");
+            }
+        });
+    });
 }
 
 #[cfg(feature = "signal")]

@@ -16,7 +16,7 @@ use crate::sys::clock::{self, paused};
 /// of `EvContext::now`. Not of [`std::time::Instant::now`], of other threads, or of the kernel: a
 /// peer outside of the poller may find that its answer comes too late. While calls of
 /// `spawn_blocking` are under way, look-ups of host names included, the clock doesn't move by itself;
-/// when the last of them is over it does.
+/// when the last of them is over it does. What other threads are going to send holds nothing up.
 ///
 /// If the clock stands already, nothing happens. It runs again after [`resume`], or when the poller
 /// ends.
