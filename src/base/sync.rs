@@ -1,7 +1,7 @@
 //! The atomics, locks, cells and threads that a loom model must see. Outside a model they are std's.
 
 #[cfg(loom)]
-pub(crate) use explored::{AtomicI64, AtomicPtr, AtomicU32};
+pub(crate) use explored::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64};
 #[cfg(loom)]
 pub(crate) use loom::{
     cell::Cell,
@@ -15,7 +15,7 @@ pub(crate) use std::{
     cell::Cell,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, Ordering, fence},
+        atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence},
     },
     thread,
 };
@@ -45,6 +45,7 @@ mod explored {
     pub(crate) type AtomicI64 = Explored<atomic::AtomicI64>;
     pub(crate) type AtomicPtr<T> = Explored<atomic::AtomicPtr<T>>;
     pub(crate) type AtomicU32 = Explored<atomic::AtomicU32>;
+    pub(crate) type AtomicU64 = Explored<atomic::AtomicU64>;
 
     pub(crate) struct Explored<A> {
         word: A,
@@ -72,6 +73,12 @@ mod explored {
     impl AtomicU32 {
         pub(crate) fn new(value: u32) -> AtomicU32 {
             Explored::of(atomic::AtomicU32::new(value))
+        }
+    }
+
+    impl AtomicU64 {
+        pub(crate) fn new(value: u64) -> AtomicU64 {
+            Explored::of(atomic::AtomicU64::new(value))
         }
     }
 

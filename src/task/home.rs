@@ -204,6 +204,7 @@ impl Home {
     /// # Safety
     /// As [`Inbox::push`]; and the caller holds something that keeps the home alive.
     pub(super) unsafe fn mail(&self, node: *mut Node) -> bool {
+        self.witness.used();
         // SAFETY: the caller's contract.
         match unsafe { self.inbox.push(node) } {
             Pushed::Quietly => true,

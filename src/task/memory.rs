@@ -7,13 +7,19 @@ use std::alloc::{self, Layout};
 use std::cell::UnsafeCell;
 use std::ptr::{self, NonNull};
 
-/// Sizes are kept apart in steps of this: no block is larger than its task.
-const STEP: usize = 8;
+use super::raw::Header;
+
+/// Sizes are kept apart in steps of this, the alignment of a task's header: no block is larger than
+/// its task.
+const STEP: usize = align_of::<Header>();
 /// Larger blocks are rare, and the allocator's share in them is small.
 const LARGEST: usize = 1024;
 /// Blocks kept of each size: enough for the coming and going of a turn, and a bound on the memory
 /// that a burst leaves behind.
 const MOST_KEPT: u32 = 1024;
+/// Whether blocks are kept at all. A sanitizer sees no use of a block after its end if it is kept,
+/// so these turn it off: `.ci/deep`.
+const KEEPS: bool = !cfg!(any(loom, corepoll_no_free_lists));
 
 /// Free blocks by size. The owner's alone.
 pub(super) struct Memory {
@@ -28,15 +34,16 @@ struct List {
     length: u32,
 }
 
-/// Which list a layout belongs to, if any.
+/// Returns the list that a layout belongs to, if any: the one for its size and alignment exactly.
 fn class(layout: Layout) -> Option<usize> {
-    let fits = layout.size() <= LARGEST && layout.align() <= STEP && layout.size() >= STEP;
-    fits.then(|| layout.size().div_ceil(STEP))
+    let fits = KEEPS && layout.size() <= LARGEST && layout.align() == STEP;
+    // A size is a multiple of its alignment: this is a task's layout.
+    fits.then(|| layout.size() / STEP)
 }
 
-/// The layout with which blocks of `layout` really are allocated.
-fn whole(layout: Layout) -> Layout {
-    layout.align_to(STEP).expect("a small alignment").pad_to_align()
+/// Returns the layout of a list's blocks.
+fn layout_of(class: usize) -> Layout {
+    Layout::from_size_align(class * STEP, STEP).expect("a small layout")
 }
 
 impl Memory {
@@ -44,7 +51,7 @@ impl Memory {
         Memory { lists: UnsafeCell::new(Vec::new()) }
     }
 
-    /// A block for `layout`, whose size is not zero.
+    /// Returns a block for `layout`, which is that of a type that begins with a [`Header`].
     ///
     /// # Safety
     /// The caller is the owner.
@@ -68,9 +75,6 @@ impl Memory {
     /// The caller is the owner; `block` came from [`allocate`] or `Memory::allocate` with
     /// this layout, and nobody uses it any more.
     pub(super) unsafe fn release(&self, block: NonNull<u8>, layout: Layout) {
-        if cfg!(loom) {
-            return; // As below.
-        }
         // SAFETY: **Owner**; the borrow ends before anything else runs.
         let lists = unsafe { &mut *self.lists.get() };
         if lists.is_empty() {
@@ -78,7 +82,7 @@ impl Memory {
         }
         match class(layout).map(|class| &mut lists[class]) {
             Some(list) if list.length < MOST_KEPT => {
-                // SAFETY: the block is unused, aligned to 8 and at least 8 bytes large.
+                // SAFETY: the block is unused, and was a header, which holds pointers.
                 unsafe { block.cast::<*mut u8>().write(list.first) };
                 list.first = block.as_ptr();
                 list.length += 1;
@@ -92,23 +96,21 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         for (class, list) in self.lists.get_mut().iter().enumerate() {
-            let layout = Layout::from_size_align(class * STEP, STEP).expect("a small layout");
             let mut block = list.first;
             while let Some(free) = NonNull::new(block) {
                 // SAFETY: a free block holds the address of the next one, and was allocated with
                 // the layout of its class.
                 block = unsafe { free.cast::<*mut u8>().read() };
                 // SAFETY: as above.
-                unsafe { alloc::dealloc(free.as_ptr(), layout) };
+                unsafe { release(free, layout_of(class)) };
             }
         }
     }
 }
 
-/// A block for `layout` from the allocator, on any thread. The size is not zero.
+/// Returns a block for `layout` from the allocator, on any thread. The size is not zero.
 pub(super) fn allocate(layout: Layout) -> NonNull<u8> {
     debug_assert!(layout.size() > 0);
-    let layout = whole(layout);
     // SAFETY: the size is not zero.
     let block = unsafe { alloc::alloc(layout) };
     NonNull::new(block).unwrap_or_else(|| alloc::handle_alloc_error(layout))
@@ -124,5 +126,71 @@ pub(super) unsafe fn release(block: NonNull<u8>, layout: Layout) {
         return; // A model keeps the memory, so that its `Witness` sees a use after this.
     }
     // SAFETY: by the contract of this function.
-    unsafe { alloc::dealloc(block.as_ptr(), whole(layout)) };
+    unsafe { alloc::dealloc(block.as_ptr(), layout) };
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn layout(size: usize) -> Layout {
+        Layout::from_size_align(size, STEP).unwrap()
+    }
+
+    /// Every size that a list may have, and some that none has.
+    fn layouts() -> impl Iterator<Item = Layout> {
+        (size_of::<Header>()..=LARGEST + 64).step_by(STEP).map(layout)
+    }
+
+    #[test]
+    fn a_list_is_for_one_layout() {
+        for layout in layouts() {
+            let class = class(layout);
+            assert_eq!(class.is_some(), KEEPS && layout.size() <= LARGEST);
+            assert!(class.is_none_or(|class| layout_of(class) == layout));
+            assert_eq!(super::class(layout.align_to(2 * STEP).unwrap()), None);
+        }
+    }
+
+    /// By writing all of each block, too: a sanitizer sees one that is too small.
+    #[test]
+    fn a_block_that_came_back_is_for_its_own_size() {
+        let memory = Memory::new();
+        for layout in layouts() {
+            // SAFETY: this thread is the owner; each block is written, released once and with its layout.
+            unsafe {
+                let first = memory.allocate(layout);
+                first.write_bytes(1, layout.size());
+                memory.release(first, layout);
+                let larger = self::layout(layout.size() + STEP);
+                let other = memory.allocate(larger);
+                other.write_bytes(2, larger.size());
+                let again = memory.allocate(layout);
+                again.write_bytes(3, layout.size());
+                if class(layout).is_some() {
+                    assert_eq!(again, first, "it was kept");
+                    assert_ne!(other, first, "it is too small");
+                }
+                memory.release(again, layout);
+                memory.release(other, larger);
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_than_so_many_are_kept_of_each_size() {
+        let memory = Memory::new();
+        let sizes = [size_of::<Header>() + STEP, LARGEST];
+        for layout in sizes.map(layout) {
+            // SAFETY: this thread is the owner; each block is released once and with its layout.
+            unsafe {
+                let blocks: Vec<_> =
+                    (0..MOST_KEPT + 100).map(|_| memory.allocate(layout)).collect();
+                blocks.into_iter().for_each(|block| memory.release(block, layout));
+                let lists = &*memory.lists.get();
+                let kept = if KEEPS { MOST_KEPT } else { 0 };
+                assert_eq!(lists.get(layout.size() / STEP).map(|list| list.length), Some(kept));
+            }
+        }
+    }
 }

@@ -28,9 +28,9 @@
 //!   only while its owner runs inside [`executor::Executor::enter`]. Everything in `Cell`s and
 //!   `UnsafeCell`s of a home or of a task is touched by the owner alone; the one exception is
 //!   the inbox link of a node, which belongs to whoever pushes it (see **Link**).
-//! - **Count**: a task lives as long as `local + remote > 0`, `local` being a plain count that the
-//!   owner keeps and `remote` an atomic one that everybody else does, either of which may be
-//!   negative alone, and which the owner evens out before they drift too far apart. The executor
+//! - **Count**: a task lives as long as `local + remote > 0`, `local` being a small plain count that
+//!   the owner keeps and `remote` an atomic one that all other threads do, either of which may be
+//!   negative alone; the owner moves its own into the other before it grows large. The executor
 //!   holds one reference from spawn until the task is complete and in no queue. Only
 //!   `raw::references::retire` and what comes after it may free a task: at that point the two counts are
 //!   made one (`MERGED`), or it is proven that no reference but the join handle's exists

@@ -1,51 +1,52 @@
 //! The bits and counts of a task.
 //!
-//! A task has two words. The *flags* are the owner's alone, plain stores. The *remote word* is
-//! shared: two bits, and above them the references that were made (+) and dropped (-) by threads
-//! other than the owner.
+//! The *flags* and a small count of references are the owner's alone, plain stores. The *remote word*
+//! is shared: two bits, and above them the references that were made (+) and dropped (-) by threads
+//! other than the owner, and those that the owner has moved there.
 
-use crate::base::sync::{AtomicU32, Ordering};
+use crate::base::sync::{AtomicU64, Ordering};
 
 /// The task is in the run queue.
-pub(super) const QUEUED: u32 = 1;
+pub(super) const QUEUED: u8 = 1;
 /// The future has ended and has been dropped. Wakes do nothing any more.
-pub(super) const COMPLETE: u32 = 1 << 1;
+pub(super) const COMPLETE: u8 = 1 << 1;
 /// The output is in the task, and nobody has taken it yet.
-pub(super) const OUTPUT: u32 = 1 << 2;
+pub(super) const OUTPUT: u8 = 1 << 2;
 /// The join handle exists.
-pub(super) const HANDLE: u32 = 1 << 3;
+pub(super) const HANDLE: u8 = 1 << 3;
 /// The next turn of this task drops its future instead of polling it.
-pub(super) const ABORTED: u32 = 1 << 4;
+pub(super) const ABORTED: u8 = 1 << 4;
 /// All references are counted in the remote word: the owner counts there too.
-pub(super) const MERGED: u32 = 1 << 5;
+pub(super) const MERGED: u8 = 1 << 5;
 /// The executor has given its reference up without a merge: no waker exists, nor can one.
-pub(super) const RETIRED: u32 = 1 << 6;
+pub(super) const RETIRED: u8 = 1 << 6;
 
 /// Remote word: the task is in the inbox, or on its way there, or taken out and not yet looked at.
-const R_MAILED: u32 = 1;
+const R_MAILED: u64 = 1;
 /// Remote word: same as [`MERGED`], for those who may not read the flags.
-const R_MERGED: u32 = 1 << 1;
+const R_MERGED: u64 = 1 << 1;
 /// Remote word: the references stand above the bits.
 const R_SHIFT: u32 = 2;
-/// Far below the 30 bits that a count has, and far above what memory holds in wakers: only a loop
-/// of `mem::forget(waker.clone())` comes here, and it must not wrap the count around.
-pub(super) const MOST_REFERENCES: i32 = if cfg!(test) { 1 << 14 } else { 1 << 27 };
-/// The owner's count may be this far from zero before it is evened out with the remote one. A task
-/// that clones its waker for another thread, which wakes and drops it, moves the two apart by one
-/// each time: 100 million messages later neither may be near [`MOST_REFERENCES`] or a wrap.
-pub(super) const MOST_DRIFT: i32 = if cfg!(test) { 5 } else { 1 << 26 };
+/// A quarter of what the count can hold, so that it never wraps around: as in std's `Arc`, the process
+/// is aborted. Only a loop of `mem::forget(waker.clone())` comes here, and at a billion a second it
+/// takes 36 years. Low in tests, so that references which add up show.
+pub(super) const MOST_REFERENCES: i64 = if cfg!(test) { 1 << 14 } else { 1 << 60 };
+/// The owner's own count may be this far from zero before it is moved into the remote one. A task
+/// that clones its waker for another thread, which wakes and drops it, comes here every so many
+/// messages.
+pub(super) const MOST_DRIFT: i16 = if cfg!(test) { 5 } else { 1 << 14 };
 
 /// The word that other threads may touch.
-pub(super) struct RemoteWord(AtomicU32);
+pub(super) struct RemoteWord(AtomicU64);
 
 /// A reading of the remote word.
 #[derive(Clone, Copy)]
-pub(super) struct Remote(u32);
+pub(super) struct Remote(u64);
 
 impl Remote {
-    /// References made and not dropped by other threads, negative if they dropped more.
-    pub(super) fn references(self) -> i32 {
-        self.0 as i32 >> R_SHIFT
+    /// Returns the references that were counted here and not dropped, negative if more were dropped.
+    pub(super) fn references(self) -> i64 {
+        self.0 as i64 >> R_SHIFT
     }
 
     pub(super) fn is_mailed(self) -> bool {
@@ -59,7 +60,7 @@ impl Remote {
 
 impl RemoteWord {
     pub(super) fn new() -> RemoteWord {
-        RemoteWord(AtomicU32::new(0))
+        RemoteWord(AtomicU64::new(0))
     }
 
     /// Acquire: what other threads did before they dropped their references is done.
@@ -69,8 +70,14 @@ impl RemoteWord {
 
     /// Counts one reference more.
     pub(super) fn add_reference(&self) {
-        // Relaxed: the new reference comes from one that its maker holds (as in std's Arc).
-        let before = Remote(self.0.fetch_add(1 << R_SHIFT, Ordering::Relaxed));
+        self.add_references(1);
+    }
+
+    /// Counts so many references more, or less if it is negative: none of them is the last.
+    pub(super) fn add_references(&self, count: i64) {
+        // Relaxed: a new reference comes from one that its maker holds (as in std's Arc), and one that
+        // the owner has dropped was not the last: the executor's is left.
+        let before = Remote(self.0.fetch_add(shifted(count), Ordering::Relaxed));
         if before.references() >= MOST_REFERENCES {
             std::process::abort();
         }
@@ -111,16 +118,35 @@ impl RemoteWord {
         self.0.fetch_and(!R_MAILED, Ordering::AcqRel);
     }
 
-    /// Takes the count out of the word, for the owner to add to its own.
-    pub(super) fn take_references(&self) -> i32 {
-        Remote(self.0.fetch_and(R_MAILED | R_MERGED, Ordering::Acquire)).references()
-    }
-
     /// Adds the owner's count and turns `R_MERGED` on.
-    pub(super) fn merge(&self, local: i32) -> Remote {
-        let add = ((local << R_SHIFT) as u32).wrapping_add(R_MERGED);
-        // Relaxed: whoever frees the task comes later, by a `drop_reference` of its own.
+    pub(super) fn merge(&self, local: i64) -> Remote {
+        let add = shifted(local).wrapping_add(R_MERGED);
+        // Relaxed: the thread that frees the task comes later, by a `drop_reference` of its own.
         let before = self.0.fetch_add(add, Ordering::Relaxed);
         Remote(before.wrapping_add(add))
+    }
+}
+
+/// A number of references, as it stands in the remote word.
+const fn shifted(count: i64) -> u64 {
+    (count << R_SHIFT) as u64
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_any_size_are_true() {
+        for count in [1 << 31, 1 << 40, 1 << 60, -(1 << 40)] {
+            let word = RemoteWord::new();
+            assert!(word.mail());
+            assert_eq!(word.merge(count).references(), count);
+            word.unmail();
+            assert!(!word.drop_reference());
+            assert_eq!(word.load().references(), count - 1);
+            assert!(word.load().is_merged() && !word.load().is_mailed());
+            assert!(!word.mail(), "a merged task is complete");
+        }
     }
 }

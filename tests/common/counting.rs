@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 thread_local! {
     /// It has no destructor, so it can be counted until the thread is gone.
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// Blocks and bytes that this thread has allocated, less those that it has freed.
+    static LIVE: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
 }
 
 /// The system's allocator, counted. A test binary makes it its own with
@@ -23,10 +25,18 @@ pub fn live() -> (isize, isize) {
     (BLOCKS.load(Ordering::Relaxed), BYTES.load(Ordering::Relaxed))
 }
 
+/// As [`live`], but only what the calling thread has allocated and freed: the thread of the test
+/// harness allocates when it likes.
+pub fn live_here() -> (isize, isize) {
+    LIVE.with(Cell::get)
+}
+
 /// There are so many more.
 fn live_more(blocks: isize, bytes: usize, bytes_less: usize) {
+    let more = bytes as isize - bytes_less as isize;
     BLOCKS.fetch_add(blocks, Ordering::Relaxed);
-    BYTES.fetch_add(bytes as isize - bytes_less as isize, Ordering::Relaxed);
+    BYTES.fetch_add(more, Ordering::Relaxed);
+    LIVE.with(|live| live.set((live.get().0 + blocks, live.get().1 + more)));
 }
 
 /// How many allocations the calling thread has made. A reallocation is one as well.

@@ -1,14 +1,14 @@
 //! The two counts of a task give its true number of references at its end.
 //!
-//! Seen to fail by a leak: when the remote count is looked at and then taken, and not at once; when
-//! `retire` leaves what the counts had drifted apart in the owner's. By a use after the freeing:
-//! when MAILED is lost with the count.
+//! Seen to fail by a leak: when the owner's count is looked at and then added to the remote one, and
+//! not at once; when it is added and stays the owner's as well; when `retire` leaves it out.
 
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use loom::thread;
 
 use super::{Drops, check, executor, spawn_polled, turn};
+use crate::task::state::MOST_DRIFT;
 
 /// The owner clones and another thread drops, so that the counts drift apart and are evened out
 /// (the limit is low in models), while the other thread changes its own; then the task ends.
@@ -30,8 +30,8 @@ fn counts_that_are_evened_out_while_they_change_stay_true() {
             drop(second);
             drop(third);
         });
-        // Each of these finds the owner's count at its limit.
-        let more = [waker.clone(), waker.clone()];
+        // The owner's count comes to its limit, and then to the lower one.
+        let more: [Waker; MOST_DRIFT as usize] = std::array::from_fn(|_| waker.clone());
         drop(more);
         waker.wake();
         drop(entered);

@@ -3,7 +3,8 @@
 //! Seen to fail by a leak: when `push` doesn't know CLOSED; when whoever is refused doesn't give up
 //! the executor's reference; when `close` looks and then closes. By a use that isn't ordered with
 //! the freeing, or comes after it: when the home's count doesn't release, or doesn't acquire, or
-//! the executor's share of it is 1; when `close` doesn't acquire. The jobs: by a count of drops,
+//! the executor's share of it is 1; when `close` doesn't acquire, or doesn't release; when `push` loads
+//! CLOSED relaxed. The jobs: by a count of drops,
 //! when `post` doesn't give a refused job back, or the mail that was taken out and not opened is
 //! forgotten at the end; by their order, when `take` doesn't turn the stack round.
 

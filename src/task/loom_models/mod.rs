@@ -16,11 +16,11 @@
 //!
 //! The owner's cells and links are loom's too (`base::sync`): whoever breaks **Owner** or **Link**
 //! breaks a model. And what is freed by hand has a `Witness` in it, which knows a use after that, a
-//! use that is not ordered with it, a second time, and none at all.
+//! use that is not ordered with it, a second time, and none at all. So every function that begins to
+//! work with such memory calls `Witness::used`: where one doesn't, its orderings go unseen.
 //!
 //! Each file says by which breaks its models were seen to fail, and how; all of them with two
-//! preemptions. One break no model finds: `push` may load CLOSED relaxed, as loom lets every
-//! read-modify-write see the newest value.
+//! preemptions.
 
 mod complete;
 mod count;

@@ -25,14 +25,14 @@ pub(in crate::task) struct Header {
     pub(in crate::task) queue_next: Cell<*mut Header>,
     /// Who waits for the output.
     pub(in crate::task) waiter: JoinWaiter,
-    /// The owner's count of references.
-    pub(super) local_references: Cell<i32>,
-    /// Everybody else's count, and two bits.
+    /// The count of references that other threads make and drop, and two bits.
     pub(super) remote: RemoteWord,
     /// Its place in the home's table of tasks.
     pub(super) place: Cell<u32>,
+    /// The owner's own count of references, as long as it is small.
+    pub(super) local_references: Cell<i16>,
     /// The owner's bits: see `state`.
-    pub(in crate::task) flags: Cell<u32>,
+    pub(in crate::task) flags: Cell<u8>,
     /// For the models.
     pub(super) witness: Witness,
 }
@@ -72,16 +72,16 @@ impl Header {
         unsafe { &*self.node.vtable.cast::<TaskVTable>() }
     }
 
-    pub(super) fn set_flag(&self, flag: u32) {
+    pub(super) fn set_flag(&self, flag: u8) {
         self.flags.set(self.flags.get() | flag);
     }
 
-    pub(super) fn clear_flag(&self, flag: u32) {
+    pub(super) fn clear_flag(&self, flag: u8) {
         self.flags.set(self.flags.get() & !flag);
     }
 
     #[inline]
-    pub(in crate::task) fn has(&self, flag: u32) -> bool {
+    pub(in crate::task) fn has(&self, flag: u8) -> bool {
         self.flags.get() & flag != 0
     }
 }

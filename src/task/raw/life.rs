@@ -96,6 +96,7 @@ unsafe fn run_ended(header: NonNull<Header>) {
 pub(in crate::task) unsafe fn abort(header: NonNull<Header>) {
     // SAFETY: the caller's contract.
     unsafe {
+        header.as_ref().witness.used();
         if !header.as_ref().has(COMPLETE) {
             header.as_ref().set_flag(ABORTED);
             wake(header);
@@ -136,6 +137,7 @@ unsafe fn complete(header: NonNull<Header>) {
     // SAFETY: the executor's reference keeps the task alive until `retire`.
     unsafe {
         let task = header.as_ref();
+        task.witness.used();
         task.set_flag(COMPLETE | OUTPUT);
         leave_table(&task.home.as_ref().owner, header);
         if !task.has(HANDLE) {

@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use crate::task::quietly::drop_quietly;
-use crate::task::state::{COMPLETE, HANDLE, MERGED, MOST_DRIFT, MOST_REFERENCES, QUEUED, RETIRED};
+use crate::task::state::{COMPLETE, HANDLE, MERGED, MOST_DRIFT, QUEUED, RETIRED};
 use crate::task::{current, memory};
 
 use super::header::{Header, Name, TaskVTable, take_output_away};
@@ -36,15 +36,11 @@ impl Header {
         }
     }
 
-    /// Adds the remote count to the owner's: one side has made many references that the other
-    /// side has dropped.
+    /// Moves the owner's count into the remote one: one side has made many references that the other
+    /// side has dropped, or there are many.
     #[cold]
     fn even_out(&self) {
-        let count = self.local_references.get() + self.remote.take_references();
-        if count >= MOST_REFERENCES {
-            std::process::abort();
-        }
-        self.local_references.set(count);
+        self.remote.add_references(self.local_references.replace(0).into());
     }
 }
 
@@ -87,7 +83,7 @@ pub(in crate::task) unsafe fn drop_reference(header: NonNull<Header>) {
 /// is so for most tasks, that is found without an atomic write; else the counts become one.
 ///
 /// Why a plain look is enough: `remote` is a sum over a prefix of the changes that others
-/// made. That prefix and all that the owner did form a consistent cut: what the owner
+/// made, and over what the owner has moved there. That prefix and all that the owner did form a consistent cut: what the owner
 /// depends on from others, it has seen (coherence), and what they depend on from the owner has
 /// happened. If the sum of both counts in that cut is the owner's own references and no more, no
 /// other reference exists, and none can come to be, as each is made from one that exists. And
@@ -99,9 +95,11 @@ pub(super) unsafe fn retire(header: NonNull<Header>) {
     // SAFETY: the executor's reference keeps it alive; it is given up last.
     unsafe {
         let task = header.as_ref();
+        task.witness.used();
         let remote = task.remote.load();
-        let own = 1 + i32::from(task.has(HANDLE));
-        if !remote.is_mailed() && task.local_references.get() + remote.references() == own {
+        let own = 1 + i16::from(task.has(HANDLE));
+        let local = i64::from(task.local_references.get());
+        if !remote.is_mailed() && local + remote.references() == i64::from(own) {
             // Nobody is left who could change or read the remote count.
             task.local_references.set(own);
             if !task.has(QUEUED) {
@@ -110,7 +108,7 @@ pub(super) unsafe fn retire(header: NonNull<Header>) {
             return;
         }
         task.set_flag(MERGED);
-        let merged = task.remote.merge(task.local_references.get());
+        let merged = task.remote.merge(local);
         if !merged.is_mailed() && !task.has(QUEUED) {
             release_executors(header);
         }
@@ -125,6 +123,7 @@ pub(super) unsafe fn release_executors(header: NonNull<Header>) {
     // SAFETY: the reference that is given up keeps it alive until here.
     unsafe {
         let task = header.as_ref();
+        task.witness.used();
         if task.has(MERGED) {
             if task.remote.drop_reference() {
                 free(header);

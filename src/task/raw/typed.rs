@@ -126,10 +126,10 @@ unsafe fn begin<F: Future>(
                 home: ManuallyDrop::new(HomeRef::new(home)),
                 queue_next: Cell::new(ptr::null_mut()),
                 waiter: JoinWaiter::new(),
-                // The executor's and the join handle's.
-                local_references: Cell::new(2),
                 remote: RemoteWord::new(),
                 place: Cell::new(0),
+                // The executor's and the join handle's.
+                local_references: Cell::new(2),
                 flags: Cell::new(QUEUED | HANDLE),
                 witness: Witness::new(),
             },

@@ -58,6 +58,7 @@ unsafe fn wake_by_mail(header: NonNull<Header>) {
         let task = header.as_ref();
         if !task.home.as_ref().mail(header.as_ptr().cast()) {
             // The inbox was closed, and the executor has left its reference to us.
+            task.witness.used();
             let was_last = task.remote.drop_reference();
             debug_assert!(!was_last, "the waker that woke the task still counts");
         }

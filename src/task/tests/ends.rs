@@ -126,6 +126,39 @@ fn a_seed_takes_mail_before_it_is_adopted() {
     assert_eq!(owner.join().unwrap(), joined(task).unwrap());
 }
 
+/// Queued once more it would be freed twice: it would give up the executor's reference again.
+#[test]
+fn a_wake_on_the_owners_thread_after_the_end_of_a_task_does_nothing() {
+    let executor = executor();
+    let _entered = executor.enter();
+    for (keeps_handle, is_aborted) in [(true, false), (true, true), (false, false)] {
+        let slot = Rc::new(RefCell::new(None));
+        let its_slot = slot.clone();
+        let task = spawn(std::future::poll_fn(move |cx| {
+            let clones: [Waker; 3] = std::array::from_fn(|_| cx.waker().clone());
+            *its_slot.borrow_mut() = Some(clones);
+            Poll::Ready(())
+        }));
+        let kept = keeps_handle.then_some(task);
+        turn(&executor);
+        let wakes = executor.wakes();
+        let [one, other, last] = slot.take().unwrap();
+        one.wake_by_ref();
+        assert!(!executor.has_work(), "a task that has ended is in the run queue");
+        one.wake();
+        drop(other);
+        if is_aborted {
+            kept.as_ref().inspect(|task| task.abort());
+        }
+        last.wake();
+        assert!(!executor.has_work());
+        assert_eq!(executor.wakes(), wakes);
+        if let Some(task) = kept {
+            joined(task).unwrap();
+        }
+    }
+}
+
 #[test]
 fn what_is_spawned_after_the_tasks_were_cancelled_is_cancelled_at_once() {
     let census = Arc::new(Census::default());

@@ -1,12 +1,14 @@
 //! The task floor alone, with real threads and without a poller: who drops what, where, and how
 //! often, whatever foreign code does meanwhile. The orderings are held by `loom_models`.
 
+mod allowance;
 mod drive;
 mod ends;
 mod errand;
 mod panics;
 mod reentry;
 mod remote;
+mod slot;
 mod threads;
 
 use std::future::poll_fn;

@@ -251,6 +251,27 @@ fn references_made_on_one_side_and_dropped_on_the_other_do_not_add_up() {
     census.assert_all_dropped_at_home();
 }
 
+/// More than the owner's own count can hold.
+#[test]
+fn references_made_by_the_owner_and_dropped_elsewhere_only_do_not_add_up() {
+    let executor = executor();
+    let _entered = executor.enter();
+    let census = Arc::new(Census::default());
+    let guest = census.guest();
+    let each = rounds(400);
+    let task = spawn(poll_fn(move |cx| {
+        let _ = &guest;
+        for _ in 0..100 {
+            let clones: Vec<Waker> = (0..each).map(|_| cx.waker().clone()).collect();
+            thread::spawn(move || drop(clones)).join().unwrap();
+        }
+        Poll::Ready(())
+    }));
+    turn(&executor);
+    joined(task).unwrap();
+    census.assert_all_dropped_at_home();
+}
+
 #[test]
 fn references_dropped_by_the_owner_only_do_not_add_up() {
     let executor = executor();
