@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
+use std::time::Duration;
 
 use common::{ANY, PATIENCE, Server, ask, connect};
 use corepoll::{
@@ -179,6 +180,18 @@ fn waits_inside_a_poller() {
         assert!(said.starts_with(&format!("{name} was called inside")), "{said}");
         assert!(said.contains(instead), "{said}");
     }
+}
+
+#[test]
+fn a_reactor_is_not_joined_by_one_of_its_own_pollers() {
+    let running = Reactor::builder().pollers(2).build().unwrap().start().unwrap();
+    let (handle, (said, told)) = (running.handle(), mpsc::channel());
+    let joins = move || said.send(says(|| drop(running.join()))).unwrap();
+    assert!(handle.pollers()[1].run_on(joins).is_ok());
+    let message = told.recv_timeout(PATIENCE).expect("it doesn't hang");
+    assert!(message.starts_with("Running::join was called inside"), "{message}");
+    assert!(message.contains("on another thread"), "{message}");
+    handle.shutdown(Duration::ZERO);
 }
 
 #[test]

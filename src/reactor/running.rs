@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::error::during;
 use crate::poller::drain::Drained;
+use crate::poller::local::Local;
 use crate::poller::{Poller, PollerSeed};
 use crate::sys::affinity;
 
@@ -120,8 +121,6 @@ impl Running {
     /// A poller that blocks while other threads of the process are busy is given two seconds: one of
     /// them may hold the lock that it waits for.
     ///
-    /// Not to be called from one of its own pollers, which would wait for itself.
-    ///
     /// ```
     /// # use corepoll::Reactor;
     /// # use std::time::Duration;
@@ -159,7 +158,17 @@ impl Running {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Panics
+    /// On a thread of one of the reactor's own pollers, which would wait for itself.
+    #[track_caller]
     pub fn join(self) -> io::Result<Shutdown> {
+        let is_own = |here: &Local| self.handle.pollers().iter().any(|it| it.is_same(&here.handle));
+        assert!(
+            Local::with_current(is_own) != Some(true),
+            "Running::join was called inside a poller of its own reactor, which would wait for itself. \
+             Call it on another thread"
+        );
         let stuck = self.handle.ending().wait(self.handle.pollers(), self.threads.len());
         if !stuck.is_empty() {
             return Err(self.are_stuck(&stuck));

@@ -89,7 +89,8 @@ impl Sleep {
         clock::to_instant(self.deadline)
     }
 
-    /// Whether that time has come. The next poll says the same.
+    /// Returns whether that time has come. The next poll says the same, unless its task has done as
+    /// much as it may in one poll and yields first: see [`unconstrained`](crate::unconstrained).
     ///
     /// ```
     /// # use corepoll::time;
