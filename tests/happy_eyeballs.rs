@@ -17,7 +17,7 @@ use common::{
     patient, within_patience,
 };
 use corepoll::net::{self, ConnectOptions};
-use corepoll::{Action, CloseReason, Connector, EvContext, EvHandler, block_on};
+use corepoll::{Action, CloseReason, Connector, EvContext, EvHandler, Interest, block_on};
 
 /// RFC 8305's recommended delay.
 const DELAY: Duration = Duration::from_millis(250);
@@ -84,6 +84,19 @@ impl EvHandler for Says {
     }
 }
 
+/// Does something in `on_open`.
+struct Inside<F>(Option<F>);
+
+impl<F: FnOnce(&mut EvContext<'_>) + 'static> EvHandler for Inside<F> {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.0.take().expect("on_open comes once")(cx);
+        Ok(Action::Keep)
+    }
+    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Close)
+    }
+}
+
 /// Asks both APIs for a connection: which of `addresses` it is to, and how long it took.
 fn both(
     addresses: &[SocketAddr],
@@ -120,6 +133,23 @@ fn what_does_not_answer_is_passed_by() {
             assert!(took >= DELAY, "the first one is given its time: {took:?}");
         }
     }
+}
+
+/// From inside a callback it is the same.
+#[test]
+fn a_callback_passes_by_what_does_not_answer() {
+    let (hole, (_listener, addr)) = (Hole::at("127.0.0.1"), good("127.0.0.2"));
+    let server = Server::start(1);
+    let (says, told) = mpsc::channel();
+    let (fd, _other) = std::os::unix::net::UnixStream::pair().expect("a socket pair");
+    let addresses = [hole.addr, addr];
+    let connects = move || {
+        Inside(Some(move |cx: &mut EvContext<'_>| {
+            cx.connect(addresses, Says(says)).expect("good addresses");
+        }))
+    };
+    server.poller().register(fd.into(), Interest::NONE, connects).expect("it runs");
+    assert_eq!(told.recv_timeout(PATIENCE).expect("it is told").expect("it connects"), addr);
 }
 
 /// If each took the delay, the limit would come first.
@@ -336,7 +366,55 @@ fn a_host_name_is_looked_up_for_a_handler() {
     let error = told.recv_timeout(PATIENCE).expect("it is told").expect_err("there is none");
     let text = error.to_string();
     assert!(text.starts_with("connecting to corepoll.invalid:80: looking the name up: "), "{text}");
-    assert!(format!("{:?}", server.poller()).contains("load: 0"));
+    eventually("nothing is left", || format!("{:?}", server.poller()).contains("load: 0"));
+}
+
+/// The only thread that may block is busy: the look-up waits for it, and the limit holds.
+#[cfg(feature = "blocking")]
+#[test]
+#[allow(unsafe_code)]
+fn the_time_limit_is_for_the_look_up_too() {
+    in_a_process_of_its_own("the_time_limit_is_for_the_look_up_too", || {
+        // SAFETY: nothing else of this process looks at its environment now.
+        unsafe { std::env::set_var("BLOCKING_MAX_THREADS", "1") };
+        let (release, released) = mpsc::channel::<()>();
+        let busy = corepoll::spawn_blocking(move || released.recv().is_err());
+        let (_listener, addr) = good("127.0.0.1");
+        let name = format!("localhost:{}", addr.port());
+        let limit = Duration::from_millis(20);
+        let connected = block_on(net::TcpStream::connect_timeout(&name, limit));
+        let error = connected.expect_err("its name is not known");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(error.to_string().contains(&name), "{error}");
+
+        let server = Server::start(1);
+        let (says, told) = mpsc::channel();
+        let connector = Connector::new(server.handle());
+        let hasty = connector.clone().timeout(limit);
+        hasty.connect(&name, move || Says(says)).expect("a good name");
+        let error = told.recv_timeout(PATIENCE).expect("it is told").expect_err("not known");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        // This one is found when there is a thread, and one that was closed meanwhile is not told.
+        let (says, patient) = mpsc::channel();
+        let (closes, closed) = mpsc::channel();
+        connector.connect(&name, move || Says(says)).expect("a good name");
+        let both = name.clone();
+        let (fd, _other) = std::os::unix::net::UnixStream::pair().expect("a socket pair");
+        let closes = move || {
+            Inside(Some(move |cx: &mut EvContext<'_>| {
+                let token = cx.connect(both, Says(closes)).expect("a good name");
+                assert!(cx.close(token));
+            }))
+        };
+        server.poller().register(fd.into(), Interest::NONE, closes).expect("it runs");
+        let error = closed.recv_timeout(PATIENCE).expect("it is told").expect_err("closed");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        drop(release);
+        let peer = patient.recv_timeout(PATIENCE).expect("it is told").expect("it connects");
+        assert_eq!(peer, addr);
+        assert!(closed.recv().is_err(), "told twice");
+        assert!(block_on(busy).expect("it ends"));
+    });
 }
 
 #[cfg(feature = "blocking")]
@@ -409,6 +487,13 @@ fn buffers_are_set_before_the_connect() {
     let connector = connector.recv_buffer_size(16 * 1024).send_buffer_size(20 * 1024);
     connector.connect(addr, move || Looks(give)).expect("a good address");
     assert_eq!(take.recv_timeout(PATIENCE).expect("it opens"), small_stream);
+    let options = ConnectOptions::new().recv_buffer_size(16 * 1024).send_buffer_size(20 * 1024);
+    let pooled = block_on(async move {
+        let pool = corepoll::ConnectPool::builder(&addr.to_string()).connect_options(options);
+        let stream = pool.build().get().await.expect("it connects");
+        (window_scale(&*stream), sizes(&*stream))
+    });
+    assert_eq!(pooled, small_stream);
     // What no int can hold is cut, as the kernel cuts what it doesn't allow.
     let huge = plain().recv_buffer_size(usize::MAX).send_buffer_size(usize::MAX);
     for (connected, _) in both(&[addr], &huge) {

@@ -69,14 +69,17 @@ fn listens_at_a_path_and_takes_the_file_away_at_the_end() {
 
 #[test]
 fn listens_at_an_abstract_name() {
-    let server = Server::start(1);
-    let name = format!("corepoll-acceptor-{}", std::process::id());
-    let acceptor = Acceptor::new(&format!("unix:@{name}"));
-    acceptor.clone().listen(server.handle(), || Echo).expect("a free name");
-    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("a name");
-    echoes(UnixStream::connect_addr(&address).expect("it listens"));
-    let second = acceptor.listen(server.handle(), || Echo).expect_err("it is in use");
-    assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+    // An `@`, or the NUL that tasks and tokio write.
+    for (mark, rest) in [("@", "plain"), ("\0", "nul"), ("@", "nuls\0inside\0")] {
+        let server = Server::start(1);
+        let name = format!("corepoll-acceptor-{}-{rest}", std::process::id());
+        let acceptor = Acceptor::new(&format!("unix:{mark}{name}"));
+        acceptor.clone().listen(server.handle(), || Echo).expect("a free name");
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("a name");
+        echoes(UnixStream::connect_addr(&address).expect("it listens"));
+        let second = acceptor.listen(server.handle(), || Echo).expect_err("it is in use");
+        assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+    }
 }
 
 #[test]

@@ -21,7 +21,8 @@ use pool::Job;
 ///
 /// The pool starts a thread when none is idle, up to 500, or as many as the environment variable
 /// `BLOCKING_MAX_THREADS` says; a thread without work ends after ten seconds. If the system refuses
-/// a thread, the call waits for one that there is. If there is none at all, awaiting the call says
+/// a thread, the call waits for one that there is. So do calls past the limit, in a queue that has
+/// none of its own. If there is none at all, awaiting the call says
 /// so: [`JoinError::is_cancelled`], with the system's error as its source.
 ///
 /// A call that a poller has begun doesn't keep it from ending: a shutdown leaves it to itself, and

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::net::connect_options::ConnectOptions;
+
 use super::ConnectPool;
 use super::shared::Shared;
 
@@ -11,13 +13,17 @@ use super::shared::Shared;
 /// everything else.
 const MOST_AT_A_TIME: usize = 1024;
 
+/// How long an attempt may take, unless the builder says otherwise.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What a builder sets.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) min_idle: usize,
     pub(super) max_live: usize,
     pub(super) grow_by: usize,
-    pub(super) connect_timeout: Duration,
+    /// The time limit of an attempt included.
+    pub(super) connect: ConnectOptions,
     pub(super) idle_timeout: Duration,
 }
 
@@ -47,7 +53,7 @@ impl PoolBuilder {
             min_idle: 0,
             max_live: 1024,
             grow_by: 1,
-            connect_timeout: Duration::from_secs(5),
+            connect: ConnectOptions::new().timeout(CONNECT_TIMEOUT),
             idle_timeout: Duration::from_secs(60),
         };
         PoolBuilder { addr: addr.into(), settings }
@@ -103,7 +109,22 @@ impl PoolBuilder {
     /// # drop(pool);
     /// ```
     pub fn connect_timeout(mut self, limit: Duration) -> PoolBuilder {
-        self.settings.connect_timeout = limit;
+        self.settings.connect.timeout = Some(limit);
+        self
+    }
+
+    /// Sets what the sockets are made with: buffers, TCP_NODELAY, the local address. If the options
+    /// have a time limit, it is set as by [`PoolBuilder::connect_timeout`].
+    ///
+    /// ```
+    /// # use corepoll::{ConnectPool, net::ConnectOptions};
+    /// let options = ConnectOptions::new().nodelay(true).recv_buffer_size(1024 * 1024);
+    /// let pool = ConnectPool::builder("127.0.0.1:5432").connect_options(options).build();
+    /// # drop(pool);
+    /// ```
+    pub fn connect_options(mut self, options: ConnectOptions) -> PoolBuilder {
+        let timeout = options.timeout.or(self.settings.connect.timeout);
+        self.settings.connect = ConnectOptions { timeout, ..options };
         self
     }
 

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use crate::base::token::Token;
-use crate::net::connect_options::ConnectOptions;
 use crate::net::connector::target;
 use crate::net::tcp_stream::TcpStream;
 use crate::poller::connecting::Target;
@@ -77,7 +76,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(name: Box<str>, settings: Settings) -> Shared {
         Shared {
-            is_address: target(&*name, &ConnectOptions::new()).is_ok(),
+            is_address: target(&*name, &settings.connect).is_ok(),
             name,
             settings,
             handles: Cell::new(0),
@@ -170,7 +169,7 @@ impl Shared {
     }
 
     pub(super) fn target(&self) -> io::Result<Target> {
-        target(&*self.name, &ConnectOptions::new().timeout(self.settings.connect_timeout))
+        target(&*self.name, &self.settings.connect)
     }
 
     // ---- acquiring ----
