@@ -11,6 +11,7 @@ use std::io::{self, BufRead, IoSlice, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -204,6 +205,79 @@ fn a_closure_from_another_thread_runs_after_one_busy_poll() {
     assert!(most <= 1, "{most} polls came first");
 }
 
+/// Counts the long calls of others that have come before its bytes.
+struct AmongLongCalls;
+
+thread_local! {
+    /// Long calls on this poller so far.
+    static LONG_CALLS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Computes, and writes a byte to the one that waits among the first of these calls.
+fn long_call(far: &Mutex<Option<TcpStream>>) {
+    compute();
+    LONG_CALLS.set(LONG_CALLS.get() + 1);
+    if let Some(mut far) = far.lock().unwrap().take() {
+        far.write_all(b"x").unwrap();
+    }
+}
+
+impl EvHandler for AmongLongCalls {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let is_over = cx.read()?.is_empty();
+        cx.write(&LONG_CALLS.get().to_be_bytes())?;
+        Ok(if is_over { Action::Close } else { Action::Keep })
+    }
+}
+
+/// What [`AmongLongCalls`] has counted: a turn opens mail twice, and there are fifty.
+fn only_few_came_first(far: &TcpStream) {
+    let count = read_exactly(far, 4);
+    let count = u32::from_be_bytes(count.try_into().unwrap());
+    assert!(count <= 4, "{count} long calls came first");
+}
+
+#[test]
+fn closures_that_compute_leave_turns_to_events() {
+    let server = Server::start(1);
+    let (near, far) = tcp_pair();
+    server.poller().register(near.into(), Interest::READABLE, || AmongLongCalls).unwrap();
+    let shared = Arc::new(Mutex::new(Some(far.try_clone().unwrap())));
+    let held = common::hold(server.poller());
+    for _ in 0..50 {
+        let shared = shared.clone();
+        assert!(server.poller().run_on(move || long_call(&shared)).is_ok());
+    }
+    drop(held);
+    only_few_came_first(&far);
+}
+
+#[test]
+fn timers_whose_callbacks_compute_leave_turns_to_events() {
+    struct Late(Arc<Mutex<Option<TcpStream>>>);
+    impl EvHandler for Late {
+        fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+            for _ in 0..50 {
+                cx.set_timer(Duration::ZERO);
+            }
+            Ok(Action::Keep)
+        }
+        fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+            Ok(Action::Close)
+        }
+        fn on_timeout(&mut self, _: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+            long_call(&self.0);
+            Ok(Action::Keep)
+        }
+    }
+    let server = Server::start(1);
+    let ((near, far), (late, _open)) = (tcp_pair(), tcp_pair());
+    server.poller().register(near.into(), Interest::READABLE, || AmongLongCalls).unwrap();
+    let shared = Arc::new(Mutex::new(Some(far.try_clone().unwrap())));
+    server.poller().register(late.into(), Interest::READABLE, move || Late(shared)).unwrap();
+    only_few_came_first(&far);
+}
+
 /// Tasks whose polls are short now and long later: what has been learned from the short ones holds
 /// the long ones back after one reading of the clock.
 #[test]
@@ -275,6 +349,22 @@ fn an_echo_beside_a_flood_waits_for_one_poll_of_it() {
         let most = within_patience(move || block_on(flooded_echo(size)));
         assert!(most <= 128, "{most} operations came first, of {size} bytes");
     }
+}
+
+/// It is not an event that goes on with it, nor a timer.
+#[test]
+fn a_task_that_has_used_its_allowance_up_goes_on_by_itself() {
+    within_patience(|| {
+        block_on(async {
+            let (near, mut far) = tcp_pair();
+            far.write_all(&[7; 1000]).unwrap();
+            let mut stream = net::TcpStream::from_std(near).unwrap();
+            stream.readable().await.unwrap();
+            for _ in 0..1000 {
+                stream.read_exact(&mut [0]).await.unwrap();
+            }
+        });
+    });
 }
 
 /// Large pieces count for several operations, by whichever call they come.
