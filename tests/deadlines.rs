@@ -181,6 +181,16 @@ fn the_read_deadline_runs_only_while_the_handler_wants_to_read() {
 }
 
 #[test]
+fn a_deadline_that_begins_later_may_end_earlier() {
+    // The idle deadline runs from the beginning, and the read deadline only when it listens.
+    let deadlines = Deadlines { read: Some(SHORT), idle: Some(LONG), ..Deadlines::default() };
+    let (_server, addr, told) = serve(Plan { deadlines, deaf_for: Some(SHORT), ..Plan::default() });
+    let _client = connect(addr);
+    let (message, after) = missed(&told);
+    assert!(message.contains("read deadline") && after >= SHORT, "{message} after {after:?}");
+}
+
+#[test]
 fn writing_alone_keeps_no_read_deadline_but_keeps_idle() {
     let chatty = Some(STEADY / 8);
     let (_server, addr, told) = serve(Plan { deadlines: read(SHORT), chatty, ..Plan::default() });

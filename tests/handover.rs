@@ -506,3 +506,44 @@ fn a_socket_given_back_to_std_counts_no_more() {
     }
     stop(running);
 }
+
+/// Queues output, and gives the connection to a task that ends its direction, and then to a handler.
+struct EndsBoth(Sender<Vec<u8>>);
+
+impl EvHandler for EndsBoth {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        drop(cx.read()?);
+        cx.write(&pattern(QUEUED))?;
+        assert!(cx.pending_output() > 0, "the kernel takes all of it: queue more");
+        let stream = cx.take_stream()?;
+        stream.shutdown(Shutdown::Write)?;
+        stream.into_handler(Hears(self.0.clone()))?;
+        Ok(Action::Keep)
+    }
+}
+
+/// Passes on what it reads.
+struct Hears(Sender<Vec<u8>>);
+
+impl EvHandler for Hears {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let data = cx.read()?;
+        let _ = self.0.send(data.to_vec());
+        Ok(if data.is_empty() { Action::Close } else { Action::Keep })
+    }
+}
+
+#[test]
+fn an_end_that_waits_for_queued_output_goes_along_to_a_handler() {
+    let (hears, heard) = channel();
+    let (running, listening) = serve(move || EndsBoth(hears.clone()));
+    let mut client = client(&listening);
+    client.write_all(b"go").unwrap();
+    let mut got = Vec::new();
+    client.read_to_end(&mut got).unwrap();
+    assert!(got == pattern(QUEUED), "queued output is damaged");
+    // The other direction is open.
+    client.write_all(b"late").unwrap();
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), b"late");
+    stop(running);
+}

@@ -12,10 +12,12 @@ use std::thread;
 use std::time::Duration;
 
 use common::{
-    PATIENCE, Server, connect, eventually, in_a_process_of_its_own, open_descriptors, read_exactly,
-    read_to_end,
+    PATIENCE, Server, connect, eventually, hold, in_a_process_of_its_own, open_descriptors,
+    read_exactly, read_to_end,
 };
-use corepoll::{Action, Budget, CloseReason, EvContext, EvHandler, Interest, Reactor};
+use corepoll::{
+    Action, Budget, CloseReason, EvContext, EvHandler, Interest, Reactor, TimerId, Writer,
+};
 
 fn server_with(budget: Budget) -> Server {
     Server::build(Reactor::builder().pollers(1).budget(budget))
@@ -141,6 +143,158 @@ fn output_for_a_peer_that_never_reads_is_bounded() {
     assert_eq!(error, io::ErrorKind::OutOfMemory);
     assert_eq!(reason, "Overflow");
     drop(client);
+}
+
+// ---- the limit, to the byte ----
+
+/// Fills its send buffer, and then queues as much as is allowed, and a byte more if it is asked.
+struct Fills {
+    by_writer: bool,
+    told: Sender<String>,
+    total: usize,
+}
+
+impl Fills {
+    fn write(&mut self, cx: &mut EvContext<'_>, count: usize) -> io::Result<()> {
+        self.total += count;
+        if self.by_writer { cx.writer().write(vec![7; count]) } else { cx.write(&vec![7; count]) }
+    }
+}
+
+const LIMIT: usize = 100_000;
+
+impl EvHandler for Fills {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        while cx.pending_output() == 0 {
+            cx.write(&[7; 1000])?;
+            self.total += 1000;
+        }
+        let room = LIMIT - cx.pending_output();
+        self.write(cx, room)?;
+        assert_eq!(cx.pending_output(), LIMIT);
+        // What a writer has brought is collected by then.
+        cx.set_timer(Duration::from_millis(1));
+        Ok(Action::Keep)
+    }
+
+    fn on_timeout(&mut self, _: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+        self.told.send(format!("{}", self.total)).expect("the test waits");
+        Ok(Action::Keep)
+    }
+
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        drop(cx.read()?);
+        let room = LIMIT - cx.pending_output();
+        let error = self.write(cx, room + 1).expect_err("it is a byte too much");
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+        Ok(Action::Keep)
+    }
+
+    fn on_close(&mut self, _: &mut EvContext<'_>, reason: CloseReason) {
+        self.told.send(format!("{reason:?}")).expect("the test waits");
+    }
+}
+
+#[test]
+fn as_much_output_as_is_allowed_is_queued_and_not_a_byte_more() {
+    for by_writer in [false, true] {
+        let mut budget = Budget::default();
+        budget.output_per_connection = LIMIT;
+        let server = server_with(budget);
+        let (tell, told) = channel();
+        let addr = server.listen(move || Fills { by_writer, told: tell.clone(), total: 0 });
+        let (mut whole, mut over) = (connect(addr), connect(addr));
+        for client in [&whole, &over] {
+            let total = told.recv_timeout(PATIENCE).expect("it goes on");
+            let _ = (client, total.parse::<usize>().expect("it has not been closed"));
+        }
+        over.write_all(b"more").expect("the server reads");
+        assert_eq!(told.recv_timeout(PATIENCE).as_deref(), Ok("Overflow"));
+        whole.set_read_timeout(Some(PATIENCE)).expect("it takes it");
+        whole.read_exact(&mut vec![0; LIMIT]).expect("it goes on");
+        assert!(told.try_recv().is_err(), "it goes on");
+    }
+}
+
+// ---- order ----
+
+/// By which of the ways it writes while other output is queued.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Bytes,
+    Slices,
+    File,
+    BytesAfterAWriter,
+    WriterAbove,
+}
+
+/// Queues much, and a few bytes more when something comes.
+struct Then(Way, Sender<Writer>);
+
+impl EvHandler for Then {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        if matches!(self.0, Way::BytesAfterAWriter | Way::WriterAbove) {
+            self.1.send(cx.writer()).expect("the test waits");
+        }
+        cx.write(&pattern(6 << 20))?;
+        assert!(cx.pending_output() > 1 << 20, "the kernel takes most of it: queue more");
+        Ok(Action::Keep)
+    }
+
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        if cx.read()?.is_empty() {
+            return Ok(Action::Close);
+        }
+        match self.0 {
+            Way::Bytes | Way::BytesAfterAWriter => cx.write(b"tail")?,
+            Way::Slices => cx.write_vectored(&[IoSlice::new(b"ta"), IoSlice::new(b"il")])?,
+            Way::File => {
+                let path =
+                    std::env::temp_dir().join(format!("corepoll-tail-{}", std::process::id()));
+                std::fs::write(&path, b"tail")?;
+                cx.send_file(std::fs::File::open(&path)?, 0, 4)?;
+                std::fs::remove_file(&path)?;
+            }
+            Way::WriterAbove => {}
+        }
+        Ok(Action::Keep)
+    }
+}
+
+/// There is room in the send buffer again, and output is still queued: what is written then comes
+/// behind it, whoever writes it.
+#[test]
+fn what_is_written_when_there_is_room_again_comes_behind_what_is_queued() {
+    let ways = [Way::Bytes, Way::Slices, Way::File, Way::BytesAfterAWriter, Way::WriterAbove];
+    for way in ways {
+        let (lend, writers) = channel();
+        let (server, addr) = Server::of_handlers(move || Then(way, lend.clone()));
+        let mut client = connect(addr);
+        let mut got = vec![0; 1];
+        client.read_exact(&mut got).expect("it comes");
+        let held = hold(server.poller());
+        // All that is in the kernel, so that its send buffer is empty.
+        client.set_nonblocking(true).expect("it takes it");
+        let mut quiet = 0;
+        while quiet < 100 {
+            match client.read_to_end(&mut got) {
+                Ok(_) => panic!("it has ended"),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+            quiet += 1;
+        }
+        client.set_nonblocking(false).expect("it takes it");
+        client.write_all(b"go").expect("room");
+        if let Way::WriterAbove = way {
+            let writer: Writer = writers.recv_timeout(PATIENCE).expect("it was lent");
+            writer.write("tail").expect("it goes on");
+        }
+        drop(held);
+        let left = (6 << 20) + 4 - got.len();
+        got.extend(read_exactly(&client, left));
+        assert!(got[..6 << 20] == pattern(6 << 20), "{way:?}");
+        assert_eq!(&got[6 << 20..], b"tail", "{way:?}");
+    }
 }
 
 // ---- closing ----

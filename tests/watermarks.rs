@@ -128,6 +128,28 @@ fn each_crossing_is_told_once() {
 }
 
 #[test]
+fn as_much_as_the_high_mark_is_not_above_it() {
+    let (_server, addr, told) = scripted(
+        |cx| {
+            cx.write(&[7; MEGABYTE])?;
+            cx.set_watermarks(0, cx.pending_output());
+            Ok(Action::Keep)
+        },
+        |cx| {
+            cx.write(&[7; MEGABYTE])?;
+            cx.set_watermarks(0, cx.pending_output() - 1);
+            Ok(Action::Keep)
+        },
+    );
+    let mut client = connect(addr);
+    read_exactly(&client, MEGABYTE);
+    client.write_all(b"x").expect("the server reads");
+    read_exactly(&client, MEGABYTE);
+    drop(client);
+    assert!(matches!(rest(&told)[..], [Told::High(_), Told::Low(0)]), "the second output's alone");
+}
+
+#[test]
 fn output_that_stays_below_the_high_mark_is_not_worth_a_word() {
     let (_server, addr, told) = scripted(
         |cx| {
