@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -261,6 +261,66 @@ fn sigpipe_is_never_raised() {
     });
 }
 
+#[test]
+fn an_urgent_byte_is_not_counted_and_what_follows_it_is_copied() {
+    let server = Server::start(1);
+    let (address, upstream, done) = proxy(&server);
+    let (mut near, far) = ends(address, &upstream);
+    near.write_all(b"abc").unwrap();
+    socket2::SockRef::from(&near).send_out_of_band(b"!").unwrap();
+    near.write_all(b"def").unwrap();
+    near.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(common::read_to_end(&far), b"abcdef");
+    drop(far);
+    let relayed = recv(&done).unwrap();
+    assert_eq!((relayed.a_to_b, relayed.b_to_a, relayed.spliced), (6, 0, false));
+}
+
+/// Whether this thread holds SIGPIPE back, and whether one waits.
+#[allow(unsafe_code)]
+fn sigpipe() -> (bool, bool) {
+    // SAFETY: both calls initialise their sets, for which all zeros is a valid value.
+    unsafe {
+        let [mut mask, mut pending]: [libc::sigset_t; 2] = std::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut mask);
+        libc::sigpending(&mut pending);
+        let [blocks, waits] = [mask, pending].map(|set| libc::sigismember(&set, libc::SIGPIPE));
+        (blocks == 1, waits == 1)
+    }
+}
+
+#[test]
+#[allow(unsafe_code)]
+fn a_sigpipe_of_the_users_own_stays_as_it_was() {
+    common::in_a_process_of_its_own("a_sigpipe_of_the_users_own_stays_as_it_was", || {
+        let relays_to_nobody = || {
+            let [(one, near), (two, _far)] = [common::tcp_pair(), common::tcp_pair()];
+            two.shutdown(Shutdown::Write).unwrap();
+            (&near).write_all(b"anybody there?").unwrap();
+            let relayed = block_on(async {
+                let [a, b] = [one, two].map(|end| net::TcpStream::from_std(end).unwrap());
+                relay(a, b).await
+            });
+            assert_eq!(relayed.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+        };
+        relays_to_nobody();
+        assert_eq!(sigpipe(), (false, false));
+        // SAFETY: the set is initialised before it is used; no other thread depends on the mask.
+        unsafe {
+            let mut only_pipe = std::mem::zeroed();
+            libc::sigemptyset(&mut only_pipe);
+            libc::sigaddset(&mut only_pipe, libc::SIGPIPE);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &only_pipe, std::ptr::null_mut());
+        }
+        relays_to_nobody();
+        assert_eq!(sigpipe(), (true, false), "one that is ours is left");
+        // SAFETY: takes no pointers, and the signal is held back.
+        assert_eq!(unsafe { libc::raise(libc::SIGPIPE) }, 0);
+        relays_to_nobody();
+        assert_eq!(sigpipe(), (true, true), "the user's is taken away");
+    });
+}
+
 /// Gives a function that makes a system call, splice(2) or pipe2(2), fail from the call `from` on,
 /// counted anew; the other one is let pass. It holds for the calling thread.
 fn refuse_splices() -> impl Fn(libc::c_long, u64, libc::c_int) {
@@ -284,7 +344,9 @@ fn where_the_kernel_refuses_to_splice_the_bytes_are_copied() {
     common::in_a_process_of_its_own(NAME, || {
         let refuse_from = refuse_splices();
         let pairs = || [common::tcp_pair(), common::tcp_pair()];
-        for errno in [libc::ENOSYS, libc::EPERM, libc::EOPNOTSUPP, libc::EINVAL, libc::ENOMEM] {
+        // 0 is an answer, not an error, and as wrong.
+        let answers = [0, libc::ENOSYS, libc::EPERM, libc::EOPNOTSUPP, libc::EINVAL, libc::ENOMEM];
+        for errno in answers {
             // From the first call on, or later, when bytes are in a pipe or on their way.
             for from in [0, 1, 2, 3, 10] {
                 refuse_from(libc::SYS_splice, from, errno);
@@ -398,8 +460,8 @@ fn a_busy_relay_lets_other_tasks_run() {
     running.join().unwrap();
 }
 
-/// Queues much, then relays to `to`.
-struct QueuesAndRelays(SocketAddr);
+/// Queues much, then relays to an address, and tells what came of it.
+struct QueuesAndRelays(SocketAddr, Sender<std::io::Result<Relayed>>);
 
 const QUEUED: usize = 6 << 20;
 
@@ -409,9 +471,10 @@ impl EvHandler for QueuesAndRelays {
         assert_eq!(cx.read_into(&mut first)?, 1);
         cx.write(&pattern(QUEUED, 8))?;
         assert!(cx.pending_output() > 0, "the kernel takes all of it: queue more");
-        let (near, to) = (cx.take_stream()?, self.0);
+        let (near, to, tell) = (cx.take_stream()?, self.0, self.1.clone());
         drop(cx.spawn_local(async move {
-            relay(near, net::TcpStream::connect(to).await.unwrap()).await.unwrap();
+            let far = net::TcpStream::connect(to).await.unwrap();
+            let _ = tell.send(relay(near, far).await);
         }));
         Ok(Action::Keep)
     }
@@ -421,7 +484,8 @@ impl EvHandler for QueuesAndRelays {
 fn output_that_a_handler_had_queued_goes_first() {
     let upstream = TcpListener::bind(common::ANY).unwrap();
     let to = upstream.local_addr().unwrap();
-    let (_server, address) = Server::of_handlers(move || QueuesAndRelays(to));
+    let (tell, told) = channel();
+    let (_server, address) = Server::of_handlers(move || QueuesAndRelays(to, tell.clone()));
     let mut near = common::connect(address);
     near.write_all(b"!question").unwrap();
     near.shutdown(Shutdown::Write).unwrap();
@@ -432,6 +496,7 @@ fn output_that_a_handler_had_queued_goes_first() {
     let got = common::read_to_end(&near);
     assert!(got[..QUEUED] == pattern(QUEUED, 8), "queued output is damaged");
     assert_eq!(&got[QUEUED..], b"answer");
+    assert!(recv(&told).is_ok());
 }
 
 /// The tests below believe what this one shows.
@@ -463,4 +528,20 @@ fn a_refused_system_call_fails_as_it_was_told_to() {
             assert_eq!(thread::scope(|scope| scope.spawn(shut_down).join().unwrap()), expected);
         }
     });
+}
+
+#[test]
+fn a_relay_tells_the_error_that_queued_output_has_met_with() {
+    let upstream = TcpListener::bind(common::ANY).unwrap();
+    let to = upstream.local_addr().unwrap();
+    let (tell, told) = channel();
+    let (_server, address) = Server::of_handlers(move || QueuesAndRelays(to, tell.clone()));
+    let mut near = common::connect(address);
+    near.write_all(b"!question").unwrap();
+    let far = common::patient(upstream.accept().unwrap().0);
+    assert_eq!(common::read_exactly(&far, 8), b"question");
+    // Nothing is read of what was queued.
+    common::reset(near);
+    let error = recv(&told).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }

@@ -143,7 +143,7 @@ fn send(mut stream: &TcpStream, piece: Piece) {
 }
 
 /// What a loop of plain reads gets of `script`, when all of it is there before the first.
-fn as_plain_reads_get_it(script: &[Piece], inline: bool, end: fn(TcpStream)) -> Vec<u8> {
+fn as_plain_reads_get_it(script: &[Piece], inline: bool, end: End) -> (Vec<u8>, Outcome) {
     let (reader, writer) = tcp_pair();
     socket2::SockRef::from(&reader).set_out_of_band_inline(inline).unwrap();
     socket2::SockRef::from(&reader).set_recv_buffer_size(4 << 20).unwrap();
@@ -151,11 +151,11 @@ fn as_plain_reads_get_it(script: &[Piece], inline: bool, end: fn(TcpStream)) -> 
     common::eventually("all has arrived", || common::unsent(&writer) == 0);
     end(writer);
     let mut got = Vec::new();
-    let _ = (&reader).read_to_end(&mut got);
-    got
+    let outcome = (&reader).read_to_end(&mut got).map(drop).map_err(|error| error.kind());
+    (got, outcome)
 }
 
-fn arrives_as_with_plain_reads(api: Api, server: &Server, inline: bool, end: fn(TcpStream)) {
+fn arrives_as_with_plain_reads(api: Api, server: &Server, inline: bool, end: End) {
     for script in SCRIPTS {
         let ((one, near), (two, far)) = (tcp_pair(), tcp_pair());
         let source = socket2::SockRef::from(&one);
@@ -167,7 +167,7 @@ fn arrives_as_with_plain_reads(api: Api, server: &Server, inline: bool, end: fn(
         let ended = relay_between(server, api, [one, two]);
         let mut got = Vec::new();
         let _ = (&far).read_to_end(&mut got);
-        let expected = as_plain_reads_get_it(script, inline, end);
+        let (expected, end_of_plain) = as_plain_reads_get_it(script, inline, end);
         let which = script.iter().map(|piece| format!("{piece:.20?} ")).collect::<String>();
         assert!(
             got == expected,
@@ -176,9 +176,18 @@ fn arrives_as_with_plain_reads(api: Api, server: &Server, inline: bool, end: fn(
             expected.len(),
         );
         drop(far);
-        let _ = outcome(&ended);
+        let ended = outcome(&ended);
+        if api == Api::Tasks {
+            assert_eq!(ended, end_of_plain, "inline {inline}: {which}");
+        } else {
+            // One that has failed before the relay may have ended without it.
+            assert_eq!(ended.is_ok(), end_of_plain.is_ok(), "inline {inline}: {which}");
+        }
     }
 }
+
+/// How a peer ends.
+type End = fn(TcpStream);
 
 fn end(stream: TcpStream) {
     stream.shutdown(Shutdown::Write).unwrap();
@@ -204,6 +213,35 @@ fn what_follows_an_urgent_byte_arrives_before_a_reset() {
     for api in APIS {
         for inline in [false, true] {
             arrives_as_with_plain_reads(api, &server, inline, reset);
+        }
+    }
+}
+
+#[test]
+fn what_follows_an_urgent_byte_arrives_without_an_end() {
+    let server = Server::start(1);
+    for api in APIS {
+        for [is_taken, is_late] in [[false, false], [true, false], [false, true], [true, true]] {
+            let ((one, near), (two, far)) = (tcp_pair(), tcp_pair());
+            let (first, last) = SCRIPTS[0].split_at(if is_late { 2 } else { 3 });
+            first.iter().for_each(|piece| send(&near, *piece));
+            common::eventually("all has arrived", || common::unsent(&near) == 0);
+            if is_taken {
+                // The mark stays when the byte is gone, and no event tells of it.
+                let byte = &mut [std::mem::MaybeUninit::uninit()];
+                assert_eq!(socket2::SockRef::from(&one).recv_out_of_band(byte).unwrap(), 1);
+            }
+            let ended = relay_between(&server, api, [one, two]);
+            let mut got = read_exactly(&far, if is_late { 3 } else { 6 });
+            if is_late {
+                // The relay has seen that there is nothing more.
+                server.on_poller(|| ());
+                last.iter().for_each(|piece| send(&near, *piece));
+                got.extend(read_exactly(&far, 3));
+            }
+            assert_eq!(got, b"abcdef", "{api:?}, taken: {is_taken}, late: {is_late}");
+            drop((near, far));
+            assert_eq!(outcome(&ended), Ok(()));
         }
     }
 }
@@ -407,7 +445,8 @@ fn a_backend_that_reads_no_more_ends_the_relay_and_what_it_has_sent_arrives() {
     let ((one, mut near), (two, mut far)) = (tcp_pair(), unix_pair());
     let none = [Deadlines::default(); 2];
     let ended = relay_with(&server, Api::Handlers, [one.into(), two.into()], none);
-    passes_unix(&mut near, &mut far);
+    near.write_all(b"hello").unwrap();
+    far.read_exact(&mut [0; 5]).unwrap();
     far.write_all(b"last words").unwrap();
     far.shutdown(Shutdown::Read).unwrap();
     near.write_all(b"nobody reads this").unwrap();
@@ -417,11 +456,6 @@ fn a_backend_that_reads_no_more_ends_the_relay_and_what_it_has_sent_arrives() {
     let _ = near.read_to_end(&mut got);
     assert_eq!(got, b"last words");
     assert_eq!(far.read(&mut [0]).unwrap(), 0, "the backend hears of the end");
-}
-
-fn passes_unix(near: &mut TcpStream, far: &mut UnixStream) {
-    near.write_all(b"hello").unwrap();
-    far.read_exact(&mut [0; 5]).unwrap();
 }
 
 #[test]
@@ -454,6 +488,29 @@ fn a_target_that_takes_nothing_any_more_is_an_error() {
         let ended = relay_between(&server, api, [one, two]);
         assert_eq!(outcome(&ended), Err(io::ErrorKind::BrokenPipe), "{api:?}");
         assert_eq!(read_exactly(&near, 10), b"last words");
+    }
+}
+
+#[test]
+fn what_came_before_a_failure_arrives_though_no_event_has_told_of_it() {
+    // One event at a time: the write meets with the reset before the words are told of.
+    let server = server_with(|budget| budget.events_per_wait = 1);
+    for api in APIS {
+        for _ in 0..20 {
+            let ((one, near), (two, far)) = (tcp_pair(), tcp_pair());
+            let ended = relay_between(&server, api, [one, two]);
+            passes(&near, &far, b"x");
+            passes(&far, &near, b"y");
+            let held = common::hold(server.poller());
+            (&near).write_all(b"anybody there?").unwrap();
+            (&far).write_all(b"last words").unwrap();
+            reset(far);
+            drop(held);
+            assert!(outcome(&ended).is_err());
+            let mut got = Vec::new();
+            let _ = (&near).read_to_end(&mut got);
+            assert_eq!(got, b"last words", "{api:?}");
+        }
     }
 }
 

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use crate::net::TcpStream;
 use crate::parts::readiness::Direction;
-use crate::poller::pair::Pair;
+use crate::poller::pair::{Pair, look_for_failure};
 use crate::poller::registered::Registered;
 use crate::poller::source::Registration;
-use crate::poller::way::{End, Step, look_for_failure};
+use crate::poller::way::{End, Step};
 use crate::time::{self, Sleep};
 
 /// What a relay has done.
@@ -203,6 +203,10 @@ impl End for Registered {
     }
 
     fn check_for_failure(&self, written_to: bool) -> io::Result<()> {
-        if self.take_hang_up() { look_for_failure(self.fd(), written_to) } else { Ok(()) }
+        if !self.take_hang_up() {
+            return Ok(());
+        }
+        // Output that a handler had left may have met with the connection's error.
+        self.earlier_failure().map_or_else(|| look_for_failure(self.fd(), written_to), Err)
     }
 }

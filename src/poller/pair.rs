@@ -1,9 +1,11 @@
 //! Both directions of a relay.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use crate::parts::readiness::Direction;
 use crate::sys::sigpipe::NoSigpipe;
+use crate::sys::{socket, stream};
 
 use super::local::Local;
 use super::way::{End, Failure, Step, Way};
@@ -128,6 +130,20 @@ impl Pair {
     pub(super) fn stop(&mut self, local: &Local) -> [Vec<u8>; 2] {
         let [there, back] = &mut self.ways;
         [back.stop(local), there.stop(local)]
+    }
+}
+
+/// Looks whether the connection has failed; and if it is `written_to`, whether it takes bytes.
+#[cold]
+pub(crate) fn look_for_failure(fd: BorrowedFd<'_>, written_to: bool) -> io::Result<()> {
+    if let Some(error) = socket::take_error(fd)? {
+        return Err(error);
+    }
+    // Sending nothing fails where sending something would.
+    let sent = if written_to { stream::send_uncounted(fd, &[]) } else { Ok(0) };
+    match sent {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -6,10 +6,11 @@ use std::io;
 use std::rc::Rc;
 
 use crate::base::error;
+use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::parts::readiness::Direction;
 use crate::sys::clock;
-use crate::sys::epoll::Event;
+use crate::sys::epoll::{Event, Mask};
 
 use super::connection::{Connection, State, bits};
 use super::context::EvContext;
@@ -159,13 +160,14 @@ impl Local {
         for end in &relaying.ends {
             end.with_extra(|extra| extra.relaying = Some(relaying.clone()));
             end.advance(State::Relaying);
+            // No mask is like this one: epoll is told, and tells anew of what holds.
+            end.mask.set(Mask::of(Interest::NONE, false));
             if end.has(bits::WRITER) {
                 // What writers were told is accepted goes first, and then no more.
                 self.seal(end);
             }
         }
-        // The new mask brings an event for everything that is ready already. The first end's
-        // registration is changed when its callback has returned.
+        // The first end's registration is changed when its callback has returned.
         relaying.ends[0].turn_on(bits::DIRTY);
         self.refresh(&relaying.ends[1]);
     }

@@ -10,7 +10,8 @@ use crate::sys::epoll::Event;
 use crate::sys::socket;
 
 use super::connection::{Connection, bits};
-use super::way::{End, look_for_failure};
+use super::pair::look_for_failure;
+use super::way::End;
 
 /// The readiness of one end.
 #[derive(Default)]

@@ -7,10 +7,10 @@ use std::os::fd::BorrowedFd;
 use crate::parts::readiness::Direction;
 use crate::sys::sigpipe::NoSigpipe;
 use crate::sys::splice::Pipe;
-use crate::sys::{socket, stream};
+use crate::sys::stream;
 
 use super::carrier::{Carrier, is_refusal};
-use super::local::Local;
+use super::local::{Due, Local};
 use super::pipes::PIPE_CAPACITY;
 
 /// A connection at one end of a relay.
@@ -62,6 +62,18 @@ pub(crate) enum Step {
     Over,
 }
 
+/// Where a mark of urgent data may be that came before the relay, and of which no event tells if its
+/// byte has been taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OldMarks {
+    /// Among the bytes that had come.
+    MayCome,
+    /// All of these have been read, so it can only be right here.
+    MayBeHere,
+    /// Splice has gone on from there: nowhere.
+    Past,
+}
+
 /// What failed, and how.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -94,8 +106,7 @@ pub(super) struct Way {
     copies: bool,
     /// Some bytes have gone through a buffer.
     has_copied: bool,
-    /// recv has said once that there is nothing: a mark from before the relay is behind us.
-    is_past_marks: bool,
+    old_marks: OldMarks,
     /// What splice has said of the source although bytes followed: its end is this failure.
     failure: Option<io::Error>,
     stage: Stage,
@@ -110,7 +121,7 @@ impl Way {
             share: LEAST_SHARE,
             copies: false,
             has_copied: false,
-            is_past_marks: false,
+            old_marks: OldMarks::MayCome,
             failure: None,
             stage: Stage::Flowing,
         }
@@ -207,17 +218,20 @@ impl Way {
         if !from.is_ready(Direction::Read) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let is_marked = from.may_be_marked() || !self.is_past_marks || self.failure.is_some();
+        let is_marked =
+            from.may_be_marked() || self.old_marks != OldMarks::Past || self.failure.is_some();
         let pipe = self.take_pipe(local);
         self.held = from.try_io(Direction::Read, |fd| {
             let Some(pipe) = pipe else { return self.load_buffer(fd, most, local) };
             let loaded = pipe.fill(fd, most);
-            self.carrier = Some(Carrier::Pipe(pipe));
-            match loaded {
-                Ok(1..) => loaded,
-                Err(error) if !is_marked && error.kind() == io::ErrorKind::WouldBlock => Err(error),
-                hint => self.look_again(fd, most, local, hint.err()),
+            let is_believed = match &loaded {
+                Ok(count) => *count > 0,
+                Err(error) => !is_marked && error.kind() == io::ErrorKind::WouldBlock,
+            };
+            if is_believed {
+                return self.loaded(pipe, loaded);
             }
+            self.look_again(fd, most, local, pipe, loaded.err())
         })?;
         if self.held == 0 {
             self.stage = Stage::Ended;
@@ -236,9 +250,9 @@ impl Way {
         fd: BorrowedFd<'_>,
         most: usize,
         local: &Local,
+        pipe: Pipe,
         hint: Option<io::Error>,
     ) -> io::Result<usize> {
-        self.give_back(local);
         match hint {
             Some(error) if is_refusal(&error) => self.copies = true,
             // The kernel tells of it only once.
@@ -247,15 +261,34 @@ impl Way {
             }
             _ => {}
         }
-        let received = self.load_buffer(fd, most, local);
-        if matches!(received, Ok(1..)) {
-            return received;
+        let seen = stream::peek(fd, &mut [0]);
+        if matches!(seen, Ok(1..)) {
+            // They are at a mark, or have come just now.
+            let again = if self.copies { Ok(0) } else { pipe.fill(fd, most) };
+            if matches!(again, Ok(1..)) {
+                return self.loaded(pipe, again);
+            }
+        }
+        Carrier::Pipe(pipe).give_back(local);
+        if matches!(seen, Ok(1..)) {
+            return self.load_buffer(fd, most, local);
         }
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        self.is_past_marks |= received.is_err();
-        received
+        if self.old_marks == OldMarks::MayCome {
+            self.old_marks = OldMarks::MayBeHere;
+        }
+        seen
+    }
+
+    /// The pipe has the bytes of the source, if there were any.
+    fn loaded(&mut self, pipe: Pipe, count: io::Result<usize>) -> io::Result<usize> {
+        self.carrier = Some(Carrier::Pipe(pipe));
+        if self.old_marks == OldMarks::MayBeHere && matches!(count, Ok(1..)) {
+            self.old_marks = OldMarks::Past;
+        }
+        count
     }
 
     /// An empty pipe; none if the bytes are to be copied.
@@ -322,10 +355,16 @@ impl Way {
     /// Ends it. What is held is lost.
     pub(super) fn end(&mut self, local: &Local) {
         self.stage = Stage::Over;
-        if mem::take(&mut self.held) == 0 {
-            self.give_back(local);
+        let is_held = mem::take(&mut self.held) > 0;
+        match self.carrier.take() {
+            Some(pipe @ Carrier::Pipe(_)) if is_held => {
+                drop(pipe);
+                // Not now: the relay is borrowed, and a listener that is told may be foreign.
+                local.later(Due::Closed);
+            }
+            Some(carrier) => carrier.give_back(local),
+            None => {}
         }
-        self.carrier = None;
     }
 
     /// Ends it, and takes what is held out of it.
@@ -349,19 +388,5 @@ fn unless_blocked(
         Ok(()) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Some(Step::Waits(direction))),
         Err(error) => Err(failure(error)),
-    }
-}
-
-/// Looks whether the connection has failed; and if it is `written_to`, whether it takes bytes.
-#[cold]
-pub(crate) fn look_for_failure(fd: BorrowedFd<'_>, written_to: bool) -> io::Result<()> {
-    if let Some(error) = socket::take_error(fd)? {
-        return Err(error);
-    }
-    // Sending nothing fails where sending something would.
-    let sent = if written_to { stream::send_uncounted(fd, &[]) } else { Ok(0) };
-    match sent {
-        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-        _ => Ok(()),
     }
 }
