@@ -539,7 +539,10 @@ fn a_process_that_was_stopped_hears_its_peers_before_its_timers() {
 #[test]
 fn a_stream_whose_bytes_came_in_time_does_not_miss_its_deadline() {
     within_patience(|| {
-        block_on(async {
+        // So long a slice that the reader is polled before the events are looked at.
+        let mut budget = Budget::default();
+        budget.slice = Duration::from_secs(3600);
+        block_on_with(budget, async {
             let (near, mut far) = tcp_pair();
             let mut stream = net::TcpStream::from_std(near).unwrap();
             let read = Some(10 * LONG);
