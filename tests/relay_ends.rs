@@ -402,7 +402,7 @@ fn clients_that_end_and_then_reset_hold_no_descriptors() {
 fn a_splice_that_meets_with_the_end_half_way_raises_no_sigpipe() {
     const NAME: &str = "a_splice_that_meets_with_the_end_half_way_raises_no_sigpipe";
     common::in_a_process_of_its_own(NAME, || {
-        // SAFETY: the process is single-minded: nobody else changes signals.
+        // SAFETY: no handler is installed, and no other thread changes signals.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
         let server = Server::start(1);
         for api in APIS {
@@ -449,7 +449,7 @@ fn a_backend_that_reads_no_more_ends_the_relay_and_what_it_has_sent_arrives() {
     far.read_exact(&mut [0; 5]).unwrap();
     far.write_all(b"last words").unwrap();
     far.shutdown(Shutdown::Read).unwrap();
-    near.write_all(b"nobody reads this").unwrap();
+    near.write_all(b"read by no one").unwrap();
     assert_eq!(outcome(&ended), Err(io::ErrorKind::BrokenPipe));
     let mut got = Vec::new();
     // The end is a reset: the relay has not read what came last.
@@ -469,7 +469,7 @@ fn a_unix_peer_that_ends_and_then_closes_ends_the_relay() {
     let mut got = Vec::new();
     far.read_to_end(&mut got).unwrap();
     assert_eq!(got, b"hello");
-    // Nothing is on its way to it, and nobody else says that it has gone.
+    // Nothing is on its way to it, so no write tells that it has gone.
     drop(near);
     assert!(outcome(&ended).is_err());
     assert_eq!(far.read(&mut [0]).unwrap(), 0);
@@ -484,7 +484,7 @@ fn a_target_that_takes_nothing_any_more_is_an_error() {
         two.shutdown(Shutdown::Write).unwrap();
         (&far).write_all(b"last words").unwrap();
         common::eventually("it has arrived", || common::unsent(&far) == 0);
-        (&near).write_all(b"for nobody").unwrap();
+        (&near).write_all(b"in vain").unwrap();
         let ended = relay_between(&server, api, [one, two]);
         assert_eq!(outcome(&ended), Err(io::ErrorKind::BrokenPipe), "{api:?}");
         assert_eq!(read_exactly(&near, 10), b"last words");

@@ -149,7 +149,8 @@ impl TcpStream {
     /// The read deadline runs from when a read has to wait until bytes come, the write deadline from
     /// when a write has to wait until some are taken. They are the stream's and not a future's:
     /// when one that waits is dropped, as in a `select`, and another one takes its place, the time
-    /// goes on. Shared by all who use the stream; gone when it becomes a handler's.
+    /// goes on. Shared by all who use the stream, a [`relay`](crate::io::relay()) as well; gone when
+    /// it becomes a handler's.
     ///
     /// ```
     /// use corepoll::net::{TcpListener, TcpStream};

@@ -42,7 +42,7 @@ impl Direction {
 const DISTRUST_SHORT: u32 = 1 << 4;
 /// Somebody may be waiting in the list.
 const LISTED: u32 = 1 << 5;
-/// A hang-up or an error has been reported, and nobody has looked since.
+/// A hang-up or an error has been reported, and not been looked into since.
 const HUNG_UP: u32 = 1 << 12;
 /// What is said of either direction is a guess.
 const GUESSED: u32 = Direction::Read.guessed() | Direction::Write.guessed();

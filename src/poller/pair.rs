@@ -12,9 +12,8 @@ use super::way::{End, Failure, Step, Way};
 
 /// The two ways between two ends.
 ///
-/// It ends when both ways have, or when one of its ends has failed: a failed end is neither read nor
-/// written to any more, once what it had sent before has been passed on, and then there is nobody
-/// left for whom the other one would be read.
+/// It ends when both ways have, or when one of its ends has failed: what a failed end had sent before
+/// is passed on, and nothing is read of the other one any more, since there is no end to take it.
 #[derive(Debug)]
 pub(crate) struct Pair {
     /// From the first end to the second, and back.

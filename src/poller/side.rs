@@ -20,7 +20,7 @@ pub(super) struct Ready {
     pub(super) writable: Cell<bool>,
     /// Urgent data or an end has been reported.
     may_be_marked: Cell<bool>,
-    /// A hang-up or an error has been reported, and nobody has looked since.
+    /// A hang-up or an error has been reported, and not been looked into since.
     hung_up: Cell<bool>,
 }
 
