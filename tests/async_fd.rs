@@ -391,3 +391,73 @@ fn the_descriptor_that_was_registered_is_the_one_that_is_deregistered() {
         Ok(())
     });
 }
+
+// ---- out of band ----
+
+fn urgent_byte(stream: &std::net::TcpStream) -> io::Result<u8> {
+    let mut byte = [std::mem::MaybeUninit::new(0)];
+    socket2::SockRef::from(stream).recv_out_of_band(&mut byte)?;
+    // SAFETY: it was initialised when it was made.
+    Ok(unsafe { byte[0].assume_init() })
+}
+
+#[test]
+fn urgent_bytes_wake_those_who_wait_for_them_and_no_reader() {
+    in_a_poller(|| async {
+        let (near, mut far) = common::tcp_pair();
+        let near = AsyncFd::new(near)?;
+        for byte in *b"ab" {
+            let (mut one, mut other) = (pin!(near.priority()), pin!(near.priority()));
+            let mut reader = pin!(near.readable());
+            let mut io = pin!(near.async_io(Interest::PRIORITY, urgent_byte));
+            assert!(poll!(one.as_mut()).is_pending() && poll!(other.as_mut()).is_pending());
+            assert!(poll!(reader.as_mut()).is_pending() && poll!(io.as_mut()).is_pending());
+            socket2::SockRef::from(&far).send_out_of_band(&[byte])?;
+            one.await?;
+            other.await?;
+            assert_eq!(io.await?, byte);
+            assert!(poll!(reader.as_mut()).is_pending(), "there is nothing to read");
+            assert!(would_block(near.try_io(Interest::READABLE, |_| Ok(()))));
+            // It is remembered, until an operation finds that it is gone.
+            assert!(near.try_io(Interest::PRIORITY, urgent_byte).is_err());
+            near.clear_ready(Interest::PRIORITY);
+            assert!(would_block(near.try_io(Interest::PRIORITY, |_| Ok(()))));
+        }
+        far.write_all(b"usual")?;
+        near.readable().await?;
+        assert!(near.priority().now_or_never().is_none());
+        Ok(())
+    });
+}
+
+/// A message in the error queue is out of band too.
+#[test]
+fn a_message_in_the_error_queue_is_a_priority() {
+    in_a_poller(|| async {
+        let (ours, theirs) = (StdUdp::bind(ANY)?, StdUdp::bind(ANY)?);
+        let on: libc::c_int = 1;
+        // SAFETY: `on` is readable for its size.
+        let answer = unsafe {
+            let size = size_of_val(&on) as libc::socklen_t;
+            let (level, name) = (libc::IPPROTO_IP, libc::IP_RECVERR);
+            libc::setsockopt(ours.as_raw_fd(), level, name, (&raw const on).cast(), size)
+        };
+        assert_eq!(answer, 0);
+        ours.connect(theirs.local_addr()?)?;
+        drop(theirs);
+        let ours = AsyncFd::new(ours)?;
+        let mut wait = pin!(ours.priority());
+        assert!(poll!(wait.as_mut()).is_pending());
+        ours.get_ref().send(b"nobody is there")?;
+        wait.await?;
+        // MSG_ERRQUEUE gives back what was sent.
+        let taken = ours.async_io(Interest::PRIORITY, |socket| {
+            let mut bytes = [std::mem::MaybeUninit::uninit(); 64];
+            socket2::SockRef::from(socket).recv_with_flags(&mut bytes, libc::MSG_ERRQUEUE)
+        });
+        assert_eq!(taken.await?, b"nobody is there".len());
+        let error = ours.async_io(Interest::READABLE | Interest::PRIORITY, |_| Ok(())).await;
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidInput);
+        Ok(())
+    });
+}

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::ops::BitOr;
 
-/// What a handler wants to hear of: readable, writable, both or nothing; level- or edge-triggered.
+/// What a handler wants to hear of: readable, writable, out of band, several of them or nothing;
+/// level- or edge-triggered.
 ///
 /// Level-triggered is the default: an event comes for as long as its condition holds. With
 /// [`Interest::edge`] it comes once each time that the condition begins, and the handler reads
@@ -45,6 +46,19 @@ impl Interest {
     /// ```
     pub const WRITABLE: Interest = Interest(2);
 
+    /// What is out of band, EPOLLPRI of epoll(7): TCP's urgent byte, a change of a file of procfs or
+    /// sysfs; and messages in a socket's error queue.
+    ///
+    /// A handler is told by [`on_read`](crate::EvHandler::on_read), in which
+    /// [`EvContext::is_priority`](crate::EvContext::is_priority) is true; a task waits in
+    /// [`AsyncFd::priority`](crate::net::AsyncFd::priority).
+    ///
+    /// ```
+    /// # use corepoll::Interest;
+    /// assert!((Interest::READABLE | Interest::PRIORITY).is_priority());
+    /// ```
+    pub const PRIORITY: Interest = Interest(8);
+
     const EDGE: Interest = Interest(4);
 
     /// The same interest, edge-triggered.
@@ -60,7 +74,7 @@ impl Interest {
     }
 
     /// All bits that [`Interest::bits`] may have on.
-    pub(crate) const ALL_BITS: u32 = 7;
+    pub(crate) const ALL_BITS: u32 = 15;
 
     /// As a part of a word: readable is the lowest bit.
     #[inline]
@@ -99,6 +113,16 @@ impl Interest {
         self.0 & Interest::WRITABLE.0 != 0
     }
 
+    /// Whether it asks for what is out of band.
+    ///
+    /// ```
+    /// # use corepoll::Interest;
+    /// assert!(Interest::PRIORITY.is_priority() && !Interest::READABLE.is_priority());
+    /// ```
+    pub const fn is_priority(self) -> bool {
+        self.0 & Interest::PRIORITY.0 != 0
+    }
+
     /// Whether it is edge-triggered.
     ///
     /// ```
@@ -121,12 +145,13 @@ impl BitOr for Interest {
 
 impl fmt::Debug for Interest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let direction = match (self.is_readable(), self.is_writable()) {
-            (false, false) => "NONE",
-            (true, false) => "READABLE",
-            (false, true) => "WRITABLE",
-            (true, true) => "READABLE | WRITABLE",
-        };
+        let names = [
+            (self.is_readable(), "READABLE"),
+            (self.is_writable(), "WRITABLE"),
+            (self.is_priority(), "PRIORITY"),
+        ];
+        let asked: Vec<&str> = names.iter().filter(|it| it.0).map(|it| it.1).collect();
+        let direction = if asked.is_empty() { "NONE".into() } else { asked.join(" | ") };
         write!(f, "Interest({direction}{})", if self.is_edge() { ", edge" } else { "" })
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::base::error::during;
 use crate::base::interest::Interest;
-use crate::parts::readiness::Direction;
+use crate::parts::readiness::{Direction, Kinds};
 use crate::poller::local::Local;
 use crate::poller::source::Registration;
 use crate::sys::socket;
@@ -134,6 +134,67 @@ impl<T: AsFd> AsyncFd<T> {
         self.registration.ready(Direction::Write).await
     }
 
+    /// Waits until something is out of band: an urgent byte of TCP, which MSG_OOB of recv(2) takes; a
+    /// change of a file of procfs or sysfs; or a message in the socket's error queue, which
+    /// MSG_ERRQUEUE takes.
+    ///
+    /// As with [`AsyncFd::readable`], it stays so until [`AsyncFd::try_io`] of
+    /// [`Interest::PRIORITY`] finds that it isn't any more. Reading a file of procfs never says that:
+    /// after it, [`AsyncFd::clear_ready`] does. Cancel-safe. Any number of tasks may wait.
+    ///
+    /// ```
+    /// # use corepoll::net::AsyncFd;
+    /// # use corepoll::Interest;
+    /// # use std::mem::MaybeUninit;
+    /// # use socket2::SockRef;
+    /// # corepoll::block_on(async {
+    /// # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let client = std::net::TcpStream::connect(listener.local_addr()?)?;
+    /// # let (server, _peer) = listener.accept()?;
+    /// let server = AsyncFd::new(server)?;
+    /// SockRef::from(&client).send_out_of_band(b"!")?;
+    /// server.priority().await?;
+    /// let mut byte = [MaybeUninit::new(0)];
+    /// let count = server.try_io(Interest::PRIORITY, |socket| {
+    ///     SockRef::from(socket).recv_out_of_band(&mut byte)
+    /// })?;
+    /// assert_eq!(count, 1);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// The poller has ended (`NotConnected`).
+    pub async fn priority(&self) -> io::Result<()> {
+        self.registration.ready(Kinds::asked_by(Interest::PRIORITY)).await
+    }
+
+    /// Counts the descriptor as not ready for any of `interest` until the next event.
+    ///
+    /// [`AsyncFd::try_io`] does this by itself when its operation says `WouldBlock`. It is for
+    /// operations that never say so, or that know by other means that nothing is left.
+    ///
+    /// ```
+    /// # use corepoll::net::AsyncFd;
+    /// # use corepoll::Interest;
+    /// # use std::io::{ErrorKind, Read, Write};
+    /// # corepoll::block_on(async {
+    /// let (reader, mut writer) = std::io::pipe()?;
+    /// let reader = AsyncFd::new(reader)?;
+    /// writer.write_all(b"x")?;
+    /// reader.readable().await?;
+    /// assert_eq!(reader.try_io(Interest::READABLE, |mut pipe| pipe.read(&mut [0; 1]))?, 1);
+    /// // One byte was sent, as both sides know.
+    /// reader.clear_ready(Interest::READABLE);
+    /// let again = reader.try_io(Interest::READABLE, |_| Ok(()));
+    /// assert_eq!(again.unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn clear_ready(&self, interest: Interest) {
+        self.registration.clear(Kinds::asked_by(interest));
+    }
+
     /// Calls `operation`, if the descriptor may be ready for one of the directions of `interest`.
     /// When it says `WouldBlock`, the descriptor counts as not ready for these directions until the
     /// next event.
@@ -162,21 +223,19 @@ impl<T: AsFd> AsyncFd<T> {
         interest: Interest,
         operation: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
-        let directions =
-            [(interest.is_readable(), Direction::Read), (interest.is_writable(), Direction::Write)];
-        let asked = directions.into_iter().filter_map(|(asked, it)| asked.then_some(it));
-        if !asked.clone().any(|direction| self.registration.is_ready(direction)) {
+        let kinds = Kinds::asked_by(interest);
+        if !self.registration.is_ready(kinds) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let result = operation(&self.inner);
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            asked.for_each(|direction| self.registration.clear(direction));
+            self.registration.clear(kinds);
         }
         result
     }
 
     /// Calls `operation` until it doesn't say `WouldBlock`, and waits for `interest` in between.
-    /// `interest` is one direction: the one in which `operation` works.
+    /// `interest` is one direction, the one in which `operation` works, or [`Interest::PRIORITY`].
     ///
     /// Cancel-safe: what an operation has done is told at once.
     ///
@@ -204,15 +263,20 @@ impl<T: AsFd> AsyncFd<T> {
         interest: Interest,
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
-        let direction = match (interest.is_readable(), interest.is_writable()) {
-            (true, false) => Direction::Read,
-            (false, true) => Direction::Write,
-            _ => {
-                let message = "AsyncFd::async_io waits for one direction";
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        let kinds = Kinds::asked_by(interest);
+        if !kinds.is_one() {
+            let message = "AsyncFd::async_io waits for one direction";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        loop {
+            self.registration.local().allowance.proceed().await;
+            match self.try_io(interest, &mut operation) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.registration.ready(kinds).await?;
+                }
+                result => return result,
             }
-        };
-        self.registration.io(direction, || operation(&self.inner)).await
+        }
     }
 
     /// What was given to [`AsyncFd::new`].

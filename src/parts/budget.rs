@@ -71,7 +71,8 @@ pub struct Budget {
     /// next one when [`pending_output`](crate::EvContext::pending_output) is 0, or in `on_write`.
     pub files_per_connection: usize,
     /// How long queued output may take after `Action::Close`; and how long a closed connection
-    /// is listened to, so that what its peer still sends doesn't destroy our last answer.
+    /// is listened to, so that what its peer still sends doesn't destroy our last answer. Also how
+    /// long a handler may leave unread what came before its peer's hang-up.
     ///
     /// It runs from the close on, whatever the peer does meanwhile. One that reads slowly, or has
     /// ended its own direction and reads no more, is cut when it is over, and what it has not taken

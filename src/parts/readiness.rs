@@ -4,6 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
+use crate::base::interest::Interest;
 use crate::sys::epoll::Event;
 use crate::task::{WakerSlot, call_quietly, drop_quietly};
 
@@ -33,10 +34,59 @@ impl Direction {
     /// The bit that says that `ready` is a guess: no event has come yet.
     #[inline]
     const fn guessed(self) -> u32 {
-        self.ready() << 6
+        self.ready() << GUESSED_BY
     }
 }
 
+/// How far the bit of a guess stands from the one that is guessed.
+const GUESSED_BY: u32 = 6;
+
+/// Kinds of readiness: of a direction or out of band, or several of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kinds(u32);
+
+impl Kinds {
+    /// Both directions, and what is out of band.
+    pub(crate) const ALL: Kinds = Kinds(READ | WRITE | PRIORITY);
+
+    /// The kinds that are told by `true`.
+    pub(crate) const fn of(readable: bool, writable: bool, priority: bool) -> Kinds {
+        let directions = (readable as u32 * READ) | (writable as u32 * WRITE);
+        Kinds(directions | (priority as u32 * PRIORITY))
+    }
+
+    /// What `interest` asks for.
+    pub(crate) const fn asked_by(interest: Interest) -> Kinds {
+        Kinds::of(interest.is_readable(), interest.is_writable(), interest.is_priority())
+    }
+
+    #[inline]
+    const fn has(self, bits: u32) -> bool {
+        self.0 & bits != 0
+    }
+
+    /// Whether it is one kind, and no more.
+    pub(crate) const fn is_one(self) -> bool {
+        self.0.is_power_of_two()
+    }
+
+    /// The direction that has to wait: what is out of band is read.
+    pub(crate) fn direction(self) -> Direction {
+        if self.0 == WRITE { Direction::Write } else { Direction::Read }
+    }
+}
+
+impl From<Direction> for Kinds {
+    #[inline]
+    fn from(direction: Direction) -> Kinds {
+        Kinds(direction.ready())
+    }
+}
+
+const READ: u32 = Direction::Read.ready();
+const WRITE: u32 = Direction::Write.ready();
+/// There is something out of band. Whoever waits for it is in the list; it is never guessed.
+const PRIORITY: u32 = 1 << 13;
 /// The end of a stream or urgent data has been reported: a read that comes back short may have
 /// more behind it.
 const DISTRUST_SHORT: u32 = 1 << 4;
@@ -75,7 +125,7 @@ struct Waiters {
 
 struct Waiter {
     key: u64,
-    direction: Direction,
+    kinds: Kinds,
     waker: Waker,
 }
 
@@ -112,21 +162,23 @@ impl Readiness {
         }
     }
 
-    /// Whether a call in this direction may succeed.
+    /// Whether a call of one of these kinds may succeed.
     #[inline]
-    pub(crate) fn is_ready(&self, direction: Direction) -> bool {
-        self.has(direction.ready())
+    pub(crate) fn is_ready(&self, kinds: impl Into<Kinds>) -> bool {
+        self.has(kinds.into().0)
     }
 
     /// As [`Readiness::is_ready`], and that is no guess.
-    fn is_known_ready(&self, direction: Direction) -> bool {
-        self.is_ready(direction) && !self.has(direction.guessed())
+    fn is_known_ready(&self, kinds: Kinds) -> bool {
+        let word = self.word.get();
+        word & !(word >> GUESSED_BY) & kinds.0 != 0
     }
 
-    /// A call in this direction would have blocked.
+    /// A call of all of these kinds would have blocked.
     #[inline]
-    pub(crate) fn clear(&self, direction: Direction) {
-        self.turn_off(direction.ready() | direction.guessed());
+    pub(crate) fn clear(&self, kinds: impl Into<Kinds>) {
+        let Kinds(bits) = kinds.into();
+        self.turn_off(bits | (bits << GUESSED_BY));
     }
 
     /// A read came back short. Saves the next one, unless an end or urgent data has been reported:
@@ -157,13 +209,9 @@ impl Readiness {
     }
 
     /// An event has come: sets the bits. Whoever waits is to be woken next.
-    pub(crate) fn set(&self, readable: bool, writable: bool, trust_short: bool) {
-        for (is_ready, direction) in [(readable, Direction::Read), (writable, Direction::Write)] {
-            if is_ready {
-                self.turn_on(direction.ready());
-                self.turn_off(direction.guessed());
-            }
-        }
+    pub(crate) fn set(&self, ready: Kinds, trust_short: bool) {
+        self.turn_on(ready.0);
+        self.turn_off((ready.0 & (READ | WRITE)) << GUESSED_BY);
         if !trust_short {
             self.distrust_short_reads();
         }
@@ -193,20 +241,20 @@ impl Readiness {
 
     /// Wakes who waits in the slots of the directions. Nothing of ours is borrowed meanwhile, and
     /// a waker may panic: that of one direction does not cost the other one its wake-up.
-    pub(crate) fn wake(&self, readable: bool, writable: bool) {
-        for (is_ready, direction) in [(writable, Direction::Write), (readable, Direction::Read)] {
-            if is_ready && self.has(direction.waits()) {
+    pub(crate) fn wake(&self, ready: Kinds) {
+        for direction in [Direction::Write, Direction::Read] {
+            if ready.has(direction.ready()) && self.has(direction.waits()) {
                 self.turn_off(direction.waits());
                 call_quietly(|| self.slot(direction).wake());
             }
         }
     }
 
-    /// The first who waits in the list for `direction`, to be woken. The caller asks
+    /// The first who waits in the list for something that is `ready`, to be woken. The caller asks
     /// [`Readiness::waiting`] before, and not more often than that.
-    pub(crate) fn next_waiter(&self, direction: Direction) -> Option<Waker> {
+    pub(crate) fn next_waiter(&self, ready: Kinds) -> Option<Waker> {
         let mut waiters = self.waiters.get()?.borrow_mut();
-        let place = waiters.list.iter().position(|waiter| waiter.direction == direction)?;
+        let place = waiters.list.iter().position(|waiter| waiter.kinds.has(ready.0))?;
         let waiter = waiters.list.remove(place);
         if waiters.list.is_empty() {
             self.turn_off(LISTED);
@@ -242,7 +290,7 @@ impl Readiness {
         self.turn_on(direction.waits());
         if is_news && self.is_ready(direction) {
             // An event has come while the waker was cloned, and nobody was there to be woken.
-            self.wake(direction == Direction::Read, direction == Direction::Write);
+            self.wake(direction.into());
         }
     }
 
@@ -250,15 +298,15 @@ impl Readiness {
     pub(crate) fn poll_listed(
         &self,
         cx: &mut Context<'_>,
-        direction: Direction,
+        kinds: Kinds,
         key: &mut Option<u64>,
     ) -> Poll<()> {
-        if self.is_known_ready(direction) {
+        if self.is_known_ready(kinds) {
             return Poll::Ready(());
         }
         let waker = cx.waker().clone();
         self.unlist(key);
-        if self.is_known_ready(direction) {
+        if self.is_known_ready(kinds) {
             // An event has come meanwhile.
             drop_quietly(waker);
             return Poll::Ready(());
@@ -267,7 +315,7 @@ impl Readiness {
         waiters.next_key += 1;
         *key = Some(waiters.next_key);
         self.turn_on(LISTED);
-        let waiter = Waiter { key: waiters.next_key, direction, waker };
+        let waiter = Waiter { key: waiters.next_key, kinds, waker };
         waiters.list.push_back(waiter);
         Poll::Pending
     }
@@ -285,7 +333,7 @@ impl Readiness {
 
 #[cfg(test)]
 mod tests {
-    use super::{Direction, Readiness};
+    use super::{Direction, Kinds, Readiness};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll, Wake, Waker};
@@ -316,11 +364,13 @@ mod tests {
         }
         assert!(readiness.poll(&mut Context::from_waker(&reader), Direction::Read).is_pending());
         assert!(readiness.poll(&mut Context::from_waker(&writer), Direction::Write).is_pending());
-        readiness.set(true, false, true);
-        readiness.wake(true, false);
+        let read = Direction::Read.into();
+        readiness.set(read, true);
+        readiness.wake(read);
         assert_eq!((reads.0.load(Ordering::Relaxed), writes.0.load(Ordering::Relaxed)), (1, 0));
-        readiness.set(false, true, true);
-        readiness.wake(false, true);
+        let write = Direction::Write.into();
+        readiness.set(write, true);
+        readiness.wake(write);
         assert_eq!((reads.0.load(Ordering::Relaxed), writes.0.load(Ordering::Relaxed)), (1, 1));
     }
 
@@ -330,7 +380,7 @@ mod tests {
         readiness.clear(Direction::Read);
         let ((first, one), (second, two)) = (counting(), counting());
         let (mut key_one, mut key_two) = (None, None);
-        let read = Direction::Read;
+        let read = Direction::Read.into();
         assert!(
             readiness.poll_listed(&mut Context::from_waker(&one), read, &mut key_one).is_pending()
         );
@@ -339,8 +389,8 @@ mod tests {
         );
         readiness.unlist(&mut key_one);
         assert_eq!(readiness.waiting(), 1);
-        readiness.set(true, true, true);
-        readiness.wake(true, true);
+        readiness.set(Kinds::ALL, true);
+        readiness.wake(Kinds::ALL);
         readiness.next_waiter(read).unwrap().wake();
         assert!(readiness.next_waiter(read).is_none());
         assert_eq!((first.0.load(Ordering::Relaxed), second.0.load(Ordering::Relaxed)), (0, 1));

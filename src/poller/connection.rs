@@ -16,6 +16,7 @@ use super::context::EvContext;
 use super::deadlines::Timing;
 use super::handler::{Action, CloseReason, EvHandler};
 use super::relaying::Relaying;
+use super::standing::Skipping;
 use super::timing::OwnTimer;
 use super::watermarks::Marks;
 use super::writer::Inlet;
@@ -95,20 +96,26 @@ pub(crate) mod bits {
     pub(crate) const MARKS: u32 = 1 << 11;
     /// There are deadlines.
     pub(crate) const TIMED: u32 = 1 << 12;
+    /// A condition holds that level-triggering would report for ever: see `standing`.
+    pub(crate) const STANDING: u32 = 1 << 17;
+    /// While it is standing: the poller is going to look what else holds.
+    pub(crate) const LOOKED_AT: u32 = 1 << 18;
+    /// The callback that runs was called for what is out of band.
+    pub(crate) const PRIORITY: u32 = 1 << 19;
     /// The handler wants to hear of bytes to read.
     pub(crate) const READS: u32 = 1 << INTEREST;
     /// Its state is Open.
-    pub(crate) const OPEN: u32 = 1 << 20;
+    pub(crate) const OPEN: u32 = 1 << 24;
     /// It is both: follows from the two.
-    pub(crate) const READING: u32 = 1 << 24;
+    pub(crate) const READING: u32 = 1 << 28;
     /// A pool has lent it to its handler.
     pub(crate) const POOLED: u32 = 1 << 29;
     /// The handler has given it back, and has not failed since.
     pub(crate) const RELEASED: u32 = 1 << 30;
     /// The interest stands from this bit on,
-    pub(super) const INTEREST: u32 = 17;
+    pub(super) const INTEREST: u32 = 20;
     /// and the state from this one.
-    pub(super) const STATE: u32 = 21;
+    pub(super) const STATE: u32 = 25;
 }
 
 /// What is lent to a callback while it runs: the handler and the descriptor.
@@ -145,6 +152,8 @@ pub(super) struct Extra {
     pub(super) marks: Option<Box<Marks>>,
     /// The deadlines.
     pub(super) timing: Option<Box<Timing>>,
+    /// After a hang-up: what the handler leaves unread.
+    pub(super) skipping: Option<Skipping>,
 }
 
 /// A registration with a handler. Everything in it is the poller's thread's own.
@@ -303,7 +312,7 @@ impl Connection {
     /// The mask that its state and interest ask for.
     pub(super) fn wanted_mask(&self) -> Mask {
         let flush = self.has(bits::OUTPUT);
-        match self.state() {
+        let mask = match self.state() {
             State::Relaying => Mask::ALL_EDGES,
             State::Flushing | State::Lingering if self.throws_input_away() => {
                 Mask::of(Interest::READABLE, flush)
@@ -313,7 +322,8 @@ impl Connection {
             // After the end there is nothing to read: level-triggering would tell for ever.
             _ if self.has(bits::END) => Mask::of(self.interest().not_readable(), flush),
             _ => Mask::of(self.interest(), flush),
-        }
+        };
+        if self.has(bits::STANDING | bits::HUNG_UP) { mask.edge() } else { mask }
     }
 }
 

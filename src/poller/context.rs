@@ -174,6 +174,53 @@ impl<'a> EvContext<'a> {
         socket::local_addr(self.present()?)
     }
 
+    /// Whether this callback was called for what is out of band: TCP's urgent byte, which
+    /// MSG_OOB of recv(2) takes through [`EvContext::fd`]; a change of a file of procfs or sysfs; or a
+    /// message in the socket's error queue, which MSG_ERRQUEUE takes.
+    ///
+    /// Urgent bytes and changes are told to those who ask for [`Interest::PRIORITY`], messages in
+    /// the error queue to those who ask for [`Interest::READABLE`] as well. A message is told once,
+    /// and again with other events for as long as the handler leaves it in the queue.
+    ///
+    /// ```
+    /// use corepoll::{Action, EvContext, EvHandler, Interest, Reactor};
+    /// use std::{io, sync::mpsc, time::Duration};
+    ///
+    /// struct Urgent(mpsc::Sender<bool>);
+    ///
+    /// impl EvHandler for Urgent {
+    ///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         if cx.is_priority() {
+    ///             let mut byte = [std::mem::MaybeUninit::new(0)];
+    ///             let count = socket2::SockRef::from(&cx.fd()).recv_out_of_band(&mut byte)?;
+    ///             let _ = self.0.send(count == 1);
+    ///         }
+    ///         Ok(Action::Keep)
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let client = std::net::TcpStream::connect(listener.local_addr()?)?;
+    /// let (server, _peer) = listener.accept()?;
+    /// let (tell, told) = mpsc::channel();
+    /// let poller = &running.handle().pollers()[0];
+    /// poller.register(server.into(), Interest::PRIORITY, || Urgent(tell))?;
+    /// socket2::SockRef::from(&client).send_out_of_band(b"!")?;
+    /// assert_eq!(told.recv(), Ok(true));
+    /// running.handle().shutdown(Duration::ZERO);
+    /// running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`Interest::PRIORITY`]: crate::Interest::PRIORITY
+    /// [`Interest::READABLE`]: crate::Interest::READABLE
+    pub fn is_priority(&self) -> bool {
+        self.connection.has(bits::PRIORITY)
+    }
+
     /// TCP_NODELAY: whether small segments are sent at once. See tcp(7).
     ///
     /// ```

@@ -77,21 +77,41 @@ impl Local {
     #[cold]
     fn on_rare_event(&self, connection: &Connection, event: Event) {
         match connection.state() {
-            State::Open => {}
-            State::Opening => self.open(connection),
-            State::Relaying => return self.relay_event(connection, event),
-            State::Flushing => return self.flush_the_rest(connection, event),
-            State::Lingering => return self.linger_on(connection),
-            State::Closing | State::Closed => return,
+            State::Open => self.on_event_of_open(connection, event),
+            State::Opening => {
+                self.open(connection);
+                self.on_event_of_open(connection, event);
+            }
+            State::Relaying => self.relay_event(connection, event),
+            State::Flushing => self.flush_the_rest(connection, event),
+            State::Lingering => self.linger_on(connection),
+            State::Closing | State::Closed => {}
         }
-        let is_due = event.is_readable() && wants_to_read(connection);
-        let has_read = is_due && self.readable(connection);
-        if event.is_writable() && is_open(connection) {
+        self.look_at_what_stands(connection, event);
+    }
+
+    fn on_event_of_open(&self, connection: &Connection, event: Event) {
+        let is_urgent = event.is_priority() && wants_priority(connection);
+        let is_due = is_urgent || (event.is_readable() && wants_to_read(connection));
+        let has_read = is_due && self.readable_rarely(connection, event);
+        // An error that isn't read is met with by writing, if there is something to write.
+        let collects = connection.has(bits::OUTPUT) || !connection.has(bits::SOCKET);
+        if (event.has_room() || (event.is_writable() && collects)) && is_open(connection) {
             self.writable(connection);
         }
         if event.is_hung_up() && is_open(connection) {
-            self.hung_up(connection, has_read);
+            self.hung_up(connection, event, has_read);
         }
+    }
+
+    /// Calls `on_read`, which may ask what the event is about.
+    fn readable_rarely(&self, connection: &Connection, event: Event) -> bool {
+        if event.is_priority() {
+            connection.turn_on(bits::PRIORITY);
+        }
+        let has_read = self.readable(connection);
+        connection.turn_off(bits::PRIORITY);
+        has_read
     }
 
     /// Calls `on_open`, unless the connection has been closed before it came to that. In the grace
@@ -142,24 +162,29 @@ impl Local {
 
     /// Both directions have ended or the connection has failed, and the handler has been told. As
     /// long as it makes progress it may go on reading; then the connection ends.
-    fn hung_up(&self, connection: &Connection, has_read: bool) {
+    fn hung_up(&self, connection: &Connection, event: Event, has_read: bool) {
         let is_told = connection.interest().is_readable();
         if has_read && is_told && !connection.has(bits::END) {
-            return;
+            return self.reads_on(connection);
         }
-        // Who is told again and again, and reads nothing, has given up.
-        let may_read_later = !is_told || connection.interest().is_edge();
-        let has_input = if may_read_later && !connection.has(bits::END) {
-            self.has_input(connection)
-        } else {
-            Ok(false)
-        };
-        if matches!(has_input, Ok(true)) {
-            connection.turn_on(bits::HUNG_UP | bits::DIRTY);
-            return self.refresh(connection);
+        if event.is_error_alone() {
+            return self.error_reported(connection, event);
+        }
+        let mut failure = None;
+        if !connection.has(bits::END) {
+            let may_read_later = !is_told || connection.interest().is_edge();
+            match self.has_input(connection) {
+                Ok(true) if may_read_later => {
+                    self.end_skipping(connection);
+                    connection.turn_on(bits::HUNG_UP | bits::DIRTY);
+                    return self.refresh(connection);
+                }
+                Ok(true) if self.tells_again(connection) => return,
+                looked => failure = looked.err(),
+            }
         }
         let taken = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
-        let error = has_input.err().or(taken);
+        let error = failure.or(taken);
         if connection.has(bits::DATAGRAMS) {
             // It was one datagram's; the others go on.
             return;
@@ -211,7 +236,7 @@ impl Local {
         drop(body);
         drop(running);
         let has_read = || read_left < self.budget.read_per_event as isize;
-        if connection.has(bits::DIRTY | bits::TIMED) {
+        if connection.has(bits::DIRTY | bits::TIMED | bits::STANDING) {
             self.look_after(connection, has_read());
         }
         if !matches!(result, Ok(Action::Keep)) {
@@ -226,7 +251,7 @@ impl Local {
     fn look_after(&self, connection: &Connection, has_read: bool) {
         if !connection.has_fd() {
             // A stream has taken the connection over; it is not the handler's any more.
-            connection.turn_off(bits::DIRTY | bits::TIMED);
+            connection.turn_off(bits::DIRTY | bits::TIMED | bits::STANDING);
             return drop_quietly(connection.take_handler());
         }
         if connection.has(bits::TIMED) {
@@ -235,6 +260,7 @@ impl Local {
         if connection.has(bits::DIRTY) {
             self.refresh(connection);
         }
+        self.look_later(connection);
     }
 
     /// A callback of `token` has thrown: its connection ends, and nothing else.
@@ -304,6 +330,7 @@ impl Local {
         for due in due.drain(..) {
             match due {
                 Due::Open(token) => self.with_connection(token, |this, it| this.open(it)),
+                Due::Look(token) => self.with_connection(token, |this, it| this.look(it)),
                 Due::Again(token) => self.with_connection(token, |this, it| this.again(it)),
                 Due::ConnectFail(token, error) => self.connect_failed(token, error),
                 Due::Refuse(handler, error) => self.connect_fail(handler, error),
@@ -332,6 +359,11 @@ impl Local {
 
 fn is_open(connection: &Connection) -> bool {
     connection.has(bits::OPEN)
+}
+
+/// After the end of the input as well: what is out of band is not a part of it.
+fn wants_priority(connection: &Connection) -> bool {
+    is_open(connection) && connection.interest().is_priority()
 }
 
 /// The end is told once, whatever the kernel reports after it.

@@ -10,6 +10,7 @@
 //! | `registering` | how entries come into the table and go out of it |
 //! | `starved` | who waits for a free descriptor |
 //! | `dispatch` | events and timers to callbacks |
+//! | `standing` | conditions that level-triggering would report for ever |
 //! | `closing` | how a connection ends |
 //! | `handler` | what the user implements |
 //! | `context` | what a callback is given |
@@ -73,6 +74,7 @@ mod releasing;
 mod requests;
 mod side;
 pub(crate) mod source;
+mod standing;
 pub(crate) mod starved;
 pub(crate) mod table;
 pub(crate) mod timing;

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 
 use crate::base::token::Token;
-use crate::parts::readiness::{Direction, Readiness};
+use crate::parts::readiness::{Direction, Kinds, Readiness};
 use crate::sys::epoll::{Event, Mask};
 use crate::sys::socket;
 use crate::task::call_quietly;
@@ -82,41 +82,39 @@ impl Source {
     /// Any event: first every bit, then every waker. The caller catches panics.
     #[cold]
     pub(super) fn on_event(&self, event: Event) {
-        let readable = event.is_readable();
         let writable = event.is_writable() && (!self.owes.get() || self.pay());
-        self.readiness.set(readable, writable, !event.short_read_means_nothing());
         if event.is_hung_up() {
             self.readiness.note_hang_up();
         }
-        if self.readiness.has_waiters() {
-            self.wake_list(readable, writable);
-        }
-        self.readiness.wake(readable, writable);
+        let ready = Kinds::of(event.is_readable(), writable, event.is_priority());
+        self.tell(ready, !event.short_read_means_nothing());
     }
 
     /// There is room, which no event tells of.
     pub(super) fn on_writable(&self) {
-        self.readiness.set(false, true, true);
+        self.tell(Direction::Write.into(), true);
+    }
+
+    fn tell(&self, ready: Kinds, trust_short: bool) {
+        self.readiness.set(ready, trust_short);
         if self.readiness.has_waiters() {
-            self.wake_list(false, true);
+            self.wake_list(ready);
         }
-        self.readiness.wake(false, true);
+        self.readiness.wake(ready);
     }
 
     /// Wakes everybody who waits, whatever for: they look again.
     pub(super) fn wake_all(&self) {
-        self.wake_list(true, true);
-        call_quietly(|| self.readiness.wake(true, true));
+        self.wake_list(Kinds::ALL);
+        call_quietly(|| self.readiness.wake(Kinds::ALL));
     }
 
     #[cold]
-    fn wake_list(&self, readable: bool, writable: bool) {
-        for (is_ready, direction) in [(readable, Direction::Read), (writable, Direction::Write)] {
-            // As many as there are now: who comes back is for the next event.
-            for _ in 0..if is_ready { self.readiness.waiting() } else { 0 } {
-                let Some(waker) = self.readiness.next_waiter(direction) else { break };
-                call_quietly(|| waker.wake());
-            }
+    fn wake_list(&self, ready: Kinds) {
+        // As many as there are now: who comes back is for the next event.
+        for _ in 0..self.readiness.waiting() {
+            let Some(waker) = self.readiness.next_waiter(ready) else { break };
+            call_quietly(|| waker.wake());
         }
     }
 }

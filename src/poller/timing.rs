@@ -281,6 +281,7 @@ impl Local {
     /// The connection ends, and its timers with it.
     pub(super) fn remove_timers(&self, connection: &Connection) {
         self.end_timing(connection);
+        self.end_skipping(connection);
         let own = connection.with_present_extra(|extra| std::mem::take(&mut extra.timers));
         let mut timers = self.timers.borrow_mut();
         for OwnTimer { timer, .. } in own.unwrap_or_default() {
@@ -324,6 +325,7 @@ impl Local {
         match expiry {
             Some(Expiry::Task(waker)) => call_quietly(|| waker.wake()),
             Some(Expiry::Linger(connection)) => self.patience_is_over(connection),
+            Some(Expiry::Look(token)) => self.look_again(token),
             Some(Expiry::Pipes) => self.trim_pipes(),
             Some(Expiry::Deadline(token)) => self.deadline_has_come(token),
             Some(Expiry::Connect(attempt)) => self.connect_timer(attempt),

@@ -5,26 +5,25 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use crate::parts::readiness::Direction;
+use crate::parts::readiness::{Direction, Kinds};
 
 use super::source::Registration;
 
 impl Registration {
     /// Nothing is known of the descriptor until an event has come.
     pub(crate) fn forget_readiness(&self) {
-        self.source().readiness.clear(Direction::Read);
-        self.source().readiness.clear(Direction::Write);
+        self.clear(Kinds::ALL);
     }
 
-    /// A call in `direction` would have blocked.
-    pub(crate) fn clear(&self, direction: Direction) {
-        self.source().readiness.clear(direction);
+    /// A call of all of these kinds would have blocked.
+    pub(crate) fn clear(&self, kinds: impl Into<Kinds>) {
+        self.source().readiness.clear(kinds);
     }
 
-    /// Whether a call in `direction` may succeed.
+    /// Whether a call of one of these kinds may succeed.
     #[inline]
-    pub(crate) fn is_ready(&self, direction: Direction) -> bool {
-        self.source().readiness.is_ready(direction)
+    pub(crate) fn is_ready(&self, kinds: impl Into<Kinds>) -> bool {
+        self.source().readiness.is_ready(kinds)
     }
 
     /// Calls `operation` if the descriptor may be ready, and waits if it isn't. The slot of
@@ -138,7 +137,7 @@ impl Registration {
 
     /// A read may succeed, whatever events have told.
     pub(crate) fn expect_input(&self) {
-        self.source().readiness.set(true, false, true);
+        self.source().readiness.set(Direction::Read.into(), true);
     }
 
     /// Whether a hang-up or an error has been reported since the last call.
@@ -156,9 +155,9 @@ impl Registration {
         Poll::Pending
     }
 
-    /// Waits until a call in `direction` may succeed. Any number of these may wait at a time.
-    pub(crate) fn ready(&self, direction: Direction) -> Ready<'_> {
-        Ready { registration: self, direction, key: None }
+    /// Waits until a call of one of these kinds may succeed. Any number of these may wait at a time.
+    pub(crate) fn ready(&self, kinds: impl Into<Kinds>) -> Ready<'_> {
+        Ready { registration: self, kinds: kinds.into(), key: None }
     }
 
     /// Waits in the slot of `direction`.
@@ -205,7 +204,7 @@ fn gone_with_its_poller() -> io::Error {
 /// A future that waits for readiness.
 pub(crate) struct Ready<'a> {
     registration: &'a Registration,
-    direction: Direction,
+    kinds: Kinds,
     /// Its place in the list of those who wait.
     key: Option<u64>,
 }
@@ -218,14 +217,14 @@ impl Future for Ready<'_> {
         let readiness = &this.registration.source().readiness;
         let allowance = &this.registration.local().allowance;
         ready!(allowance.poll_proceed(cx));
-        match readiness.poll_listed(cx, this.direction, &mut this.key) {
+        match readiness.poll_listed(cx, this.kinds, &mut this.key) {
             Poll::Ready(()) => {
                 readiness.unlist(&mut this.key);
                 Poll::Ready(Ok(()))
             }
             Poll::Pending => {
                 allowance.give_back();
-                this.registration.still_there(this.direction).map(Err)
+                this.registration.still_there(this.kinds.direction()).map(Err)
             }
         }
     }

@@ -62,10 +62,23 @@ impl Mask {
         if interest.is_writable() || flush {
             bits |= libc::EPOLLOUT;
         }
+        if interest.is_priority() {
+            bits |= libc::EPOLLPRI;
+        }
         if interest.is_edge() {
             bits |= libc::EPOLLET;
         }
         Mask(bits as u32)
+    }
+
+    /// Whether it is edge-triggered.
+    pub(crate) const fn is_edge(self) -> bool {
+        self.0 & libc::EPOLLET as u32 != 0
+    }
+
+    /// The same mask, edge-triggered.
+    pub(crate) const fn edge(self) -> Mask {
+        Mask(self.0 | libc::EPOLLET as u32)
     }
 }
 
@@ -113,6 +126,32 @@ impl Event {
     #[inline]
     pub(crate) fn is_hung_up(self) -> bool {
         self.has(libc::EPOLLHUP | libc::EPOLLERR)
+    }
+
+    /// An error, or a message in the error queue, and both directions may go on.
+    pub(crate) fn is_error_alone(self) -> bool {
+        self.has(libc::EPOLLERR) && !self.has(libc::EPOLLHUP)
+    }
+
+    /// There is room to write, or the write direction has ended.
+    pub(crate) fn has_room(self) -> bool {
+        self.has(libc::EPOLLOUT | libc::EPOLLHUP)
+    }
+
+    /// Something is out of band.
+    pub(crate) fn is_urgent(self) -> bool {
+        self.has(libc::EPOLLPRI)
+    }
+
+    /// Something is out of band, or in the error queue.
+    pub(crate) fn is_priority(self) -> bool {
+        self.is_urgent() || self.is_error_alone()
+    }
+
+    /// The same without the error; `None` if nothing is left.
+    pub(crate) fn without_error(self) -> Option<Event> {
+        let rest = self.0 & !(libc::EPOLLERR as u32);
+        (rest != 0).then_some(Event(rest))
     }
 
     /// A read that comes back short may have stopped before the end of what there is to read.
@@ -288,6 +327,14 @@ fn control(
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// What holds of `mask` now: poll(2), whose bits are epoll's.
+pub(crate) fn look(fd: BorrowedFd<'_>, mask: Mask) -> Event {
+    let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events: mask.0 as i16, revents: 0 };
+    // SAFETY: `asked` is one valid pollfd. If the call fails, nothing is known to hold.
+    let _ = unsafe { libc::poll(&mut asked, 1, 0) };
+    Event(u32::from(asked.revents as u16))
 }
 
 /// The whole milliseconds that cover `timeout`: a wait must not end early.
