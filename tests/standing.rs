@@ -1,5 +1,5 @@
 //! Conditions that hold for long and are no end: messages in the error queue, bytes before a hang-up
-//! that a handler leaves for later, and what is out of band.
+//! that a handler leaves for later, what is out of band, and a queue that stays full.
 #![allow(unsafe_code)] // For options and messages of sockets that have no safe form.
 
 mod common;
@@ -8,15 +8,20 @@ use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net as std_unix;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use common::{
     ANY, PATIENCE, Server, ask, eventually, hold, load_of, read_exactly, reset, tcp_pair,
+    within_patience,
 };
+use corepoll::net::UnixDatagram;
 use corepoll::{
     Action, Budget, CloseReason, EvContext, EvHandler, Interest, PollerHandle, Reactor, TimerId,
 };
+use futures::FutureExt;
 use socket2::SockRef;
 
 /// Does what it is told in `on_read`, and tells of its end.
@@ -432,4 +437,49 @@ fn an_urgent_byte_is_told_to_those_who_ask() {
     assert_sleeps(server.poller());
     far.write_all(b"usual").unwrap();
     eventually("it is read", || told.try_recv().is_ok_and(|it| it == (false, b"usual".to_vec())));
+}
+
+// ---- a queue that stays full ----
+
+/// The kernel doesn't tell of room in a queue to which the sender isn't connected.
+#[test]
+fn waiting_for_a_full_queue_does_not_spin() {
+    let test = async || {
+        let name = format!("corepoll-full-{}", std::process::id());
+        let address = std_unix::SocketAddr::from_abstract_name(&name)?;
+        let receiver = std_unix::UnixDatagram::bind_addr(&address)?;
+        let sender = UnixDatagram::unbound()?;
+        let name = format!("\0{name}");
+        let mut sent = 0;
+        while sender.try_send_to(b"one of many", &name).is_ok() {
+            sent += 1;
+        }
+        let rounds = std::cell::Cell::new(0);
+        let waits = async {
+            loop {
+                rounds.set(rounds.get() + 1);
+                sender.writable().await?;
+                match sender.try_send_to(b"the last", &name) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    result => return result,
+                }
+            }
+        };
+        let drains = async {
+            corepoll::time::sleep(Duration::from_millis(200)).await;
+            for _ in 0..sent {
+                receiver.recv(&mut [0; 16])?;
+            }
+            io::Result::Ok(())
+        };
+        let (last, drained) = futures::join!(waits, drains);
+        last?;
+        drained?;
+        assert!(rounds.get() < 1000, "{} rounds", rounds.get());
+        assert_eq!(receiver.recv(&mut [0; 16])?, b"the last".len());
+        // There is room: no pause comes any more.
+        assert!(sender.writable().now_or_never().is_some());
+        io::Result::Ok(())
+    };
+    within_patience(move || corepoll::block_on(test()).unwrap());
 }

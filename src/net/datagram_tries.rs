@@ -160,6 +160,11 @@ impl UnixDatagram {
 
     /// Waits until [`UnixDatagram::try_send`] is worth a try: see [`UnixDatagram::readable`].
     ///
+    /// For [`UnixDatagram::try_send_to`] the kernel doesn't tell: an address's queue is its
+    /// receiver's, and only a connected sender hears of room in it. After that has said `WouldBlock`
+    /// this waits for a pause, of 0.1 to 16 milliseconds.
+    /// [`UnixDatagram::send_to`] does the whole loop; who sends much to one address connects to it.
+    ///
     /// Cancel-safe. Any number of tasks may wait.
     ///
     /// ```
@@ -176,6 +181,7 @@ impl UnixDatagram {
     /// # Errors
     /// The poller has ended (`NotConnected`).
     pub async fn writable(&self) -> io::Result<()> {
+        self.full.wait().await;
         self.socket.writable().await
     }
 
@@ -216,7 +222,7 @@ impl UnixDatagram {
     pub fn try_send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let address = to_kernel(&of_path(path.as_ref())?)?;
         // Not by the socket's readiness: whether there is room is the receiver's matter.
-        datagram::send_to(self.socket.fd(), buf, &address)
+        self.full.note(datagram::send_to(self.socket.fd(), buf, &address))
     }
 
     /// [`UnixDatagram::recv`] without waiting.

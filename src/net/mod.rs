@@ -49,6 +49,7 @@ mod datagram;
 mod datagram_tries;
 mod endpoint;
 mod ends;
+mod full_queue;
 mod handover;
 mod happy_eyeballs;
 mod listen_options;

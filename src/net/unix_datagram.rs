@@ -6,21 +6,14 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use socket2::{Domain, SockAddr};
 
 use crate::sys::datagram;
-use crate::time;
 
+use super::full_queue::FullQueue;
 use super::socket::Socket;
 use super::unix_addr::{at_address, at_path, of_path, to_kernel};
-
-/// How long it is until a datagram to an address is tried again when its receiver's queue is full,
-/// at first: the kernel tells only a connected sender when there is room again.
-const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
-/// And after a while.
-const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
 /// A Unix socket for datagrams, of this thread's poller. See unix(7).
 ///
@@ -46,11 +39,17 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 /// ```
 pub struct UnixDatagram {
     pub(super) socket: Socket,
+    /// What is known of the queues of receivers that the socket isn't connected to.
+    pub(super) full: FullQueue,
 }
 
 impl UnixDatagram {
+    fn of(socket: Socket) -> UnixDatagram {
+        UnixDatagram { socket, full: FullQueue::default() }
+    }
+
     fn from_fd(fd: OwnedFd, what: &str) -> io::Result<UnixDatagram> {
-        Ok(UnixDatagram { socket: Socket::new(fd, what)? })
+        Ok(UnixDatagram::of(Socket::new(fd, what)?))
     }
 
     /// A socket at `path`, where there is nothing yet. A path that begins with a NUL is a name of
@@ -133,7 +132,7 @@ impl UnixDatagram {
     pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
         let made = std::os::unix::net::UnixDatagram::pair()?;
         let (one, other) = Socket::pair(made, "UnixDatagram::pair")?;
-        Ok((UnixDatagram { socket: one }, UnixDatagram { socket: other }))
+        Ok((UnixDatagram::of(one), UnixDatagram::of(other)))
     }
 
     /// Takes a socket of std's over, blocking or not.
@@ -152,7 +151,7 @@ impl UnixDatagram {
     /// # Errors
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(socket: std::os::unix::net::UnixDatagram) -> io::Result<UnixDatagram> {
-        Ok(UnixDatagram { socket: Socket::from_std(socket, "UnixDatagram::from_std")? })
+        Ok(UnixDatagram::of(Socket::from_std(socket, "UnixDatagram::from_std")?))
     }
 
     /// Gives the socket to std. It stays non-blocking.
@@ -287,14 +286,11 @@ impl UnixDatagram {
     /// sendto(2)'s.
     pub async fn send_to_addr(&self, buf: &[u8], address: &SocketAddr) -> io::Result<usize> {
         let address = to_kernel(address)?;
-        let mut pause = SHORTEST_PAUSE;
+        let full = FullQueue::default();
         loop {
             self.socket.registered.local().allowance.proceed().await;
-            match datagram::send_to(self.socket.fd(), buf, &address) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
+            match full.note(datagram::send_to(self.socket.fd(), buf, &address)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => full.wait().await,
                 result => return result,
             }
         }
