@@ -512,3 +512,21 @@ fn a_crowd_is_served() {
     server.join().expect("it doesn't panic");
     assert!(requests.try_iter().count() >= 1000);
 }
+
+/// An idle time that is over in an hour is what the pool's timer was last set for.
+#[test]
+fn a_pause_ends_in_time_whatever_the_timer_was_set_for() {
+    run(|| async {
+        let peer = Peer::new();
+        let pool = ConnectPool::builder(&peer.addr).idle_timeout(Duration::from_secs(3600)).build();
+        pool.get().await.expect("it listens").release();
+        assert_eq!(counts(&pool), (1, 1, 0));
+        drop(pool.get().await.expect("it is idle"));
+        drop(peer);
+        // Each but the first waits for the end of the pause that the one before has begun.
+        for _ in 0..5 {
+            let error = pool.get().await.expect_err("nobody listens any more");
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        }
+    });
+}

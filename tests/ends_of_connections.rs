@@ -13,8 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use corepoll::{
-    Acceptor, Action, Budget, CloseReason, EvContext, EvHandler, Interest, PollerHandle, Reactor,
-    TimerId, Token, time, with_local,
+    Acceptor, Action, Budget, CloseReason, ConnectPool, EvContext, EvHandler, Interest,
+    PollerHandle, Pooled, Reactor, TimerId, Token, time, with_local,
 };
 
 use common::{ANY, PATIENCE, Server, connect, eventually, hold, read_exactly, read_to_end};
@@ -164,6 +164,7 @@ fn a_peer_that_sends_all_before_it_reads_gets_what_a_deaf_handler_has_left() {
 // ---- the grace of a shutdown has passed ----
 
 const GRACE: Duration = Duration::from_millis(200);
+const SOON: Duration = Duration::from_millis(30);
 
 /// Counts its callbacks, each of which takes longer than the grace.
 #[derive(Clone)]
@@ -184,10 +185,11 @@ impl EvHandler for Slow {
     }
 
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        match &*cx.read()? {
-            b"timer" => drop(cx.set_timer(Duration::from_millis(1))),
-            _ => return self.takes_long(),
+        if *cx.read()? != *b"timer" {
+            return self.takes_long();
         }
+        cx.set_timer(SOON);
+        cx.write(b"!")?;
         Ok(Action::Keep)
     }
 
@@ -207,16 +209,21 @@ fn when_the_grace_has_passed_nothing_else_begins() {
     let events: Bring = |_, clients, _| {
         clients.iter().for_each(|mut client| client.write_all(b"event").expect("room"));
     };
-    let timers: Bring = |_, clients, _| {
-        clients.iter().for_each(|mut client| client.write_all(b"timer").expect("room"));
-    };
+    let timers: Bring = |_, _, _| ();
     let tasks: Bring = |poller, _, slow| {
         for _ in 0..8 {
             let slow = slow.clone();
             drop(poller.spawn_on(move || async move { slow.takes_long() }));
         }
     };
-    for bring in [events, timers, tasks] {
+    let mail: Bring = |poller, _, slow| {
+        for _ in 0..8 {
+            let slow = slow.clone();
+            assert!(poller.run_on(move || drop(slow.takes_long())).is_ok(), "it runs");
+        }
+    };
+    let brings = [(events, false), (timers, true), (events, true), (tasks, false), (mail, false)];
+    for (bring, has_timers) in brings {
         let slow = Slow(Arc::default());
         let running = Reactor::builder().pollers(1).build().unwrap().start().unwrap();
         let (handle, make) = (running.handle(), slow.clone());
@@ -224,7 +231,17 @@ fn when_the_grace_has_passed_nothing_else_begins() {
         let addr = listening.local_addr().unwrap();
         let clients: Vec<TcpStream> = (0..8).map(|_| connect(addr)).collect();
         clients.iter().for_each(|client| assert_eq!(read_exactly(client, 1), b"!"));
+        if has_timers {
+            clients.iter().for_each(|mut client| client.write_all(b"timer").expect("room"));
+            clients.iter().for_each(|client| assert_eq!(read_exactly(client, 1), b"!"));
+        }
         let held = hold(&handle.pollers()[0]);
+        // They are due then, all at once.
+        thread::sleep(if has_timers { SOON } else { Duration::ZERO });
+        // The poller looks at the clock only now and then while it opens mail that takes no time.
+        for _ in 0..200 {
+            assert!(handle.pollers()[0].run_on(|| ()).is_ok(), "it runs");
+        }
         handle.shutdown(GRACE);
         bring(&handle.pollers()[0], &clients, &slow);
         drop(held);
@@ -305,6 +322,89 @@ fn what_the_last_callback_of_a_poller_asks_for_is_told() {
     assert_eq!([next(&told), next(&told)], [Ok("ready"); 2]);
     server.stop(Duration::ZERO);
     assert_eq!([next(&told), next(&told)], [Ok("failed"); 2]);
+    assert!(told.try_recv().is_err(), "one call for each");
+}
+
+/// Holds the only connection of a pool, which the next one waits for.
+struct Holds {
+    held: Option<Pooled>,
+    told: Sender<&'static str>,
+}
+
+impl EvHandler for Holds {
+    fn on_open(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        self.told.send("opened").expect("the test waits");
+        Ok(Action::Keep)
+    }
+
+    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Keep)
+    }
+
+    fn on_connect_fail(&mut self, _: io::Error) {
+        self.told.send("failed").expect("the test waits");
+        // Now the next one's wait is over.
+        drop(self.held.take());
+    }
+}
+
+/// The first of a chain: puts the others in line, and goes with its poller.
+struct First {
+    pools: Vec<ConnectPool>,
+    held: Vec<Pooled>,
+    told: Sender<&'static str>,
+}
+
+impl EvHandler for First {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        // Each holds the connection that the one before it in the list waits for.
+        let mut next = None;
+        for pool in self.pools.iter().rev() {
+            pool.get_with(cx, Holds { held: next, told: self.told.clone() });
+            next = self.held.pop();
+        }
+        self.held.extend(next);
+        self.told.send("ready").expect("the test waits");
+        Ok(Action::Keep)
+    }
+
+    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Keep)
+    }
+
+    fn on_shutdown(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Keep)
+    }
+
+    fn on_close(&mut self, _: &mut EvContext<'_>, _: CloseReason) {
+        self.held.clear();
+    }
+}
+
+/// However long the chain is: each failure is what the next one hears of.
+#[test]
+fn a_chain_of_handlers_that_wait_for_each_other_is_told_to_the_last() {
+    const CHAIN: usize = 20;
+    let peer = std::net::TcpListener::bind(ANY).expect("a free port");
+    let addr = peer.local_addr().expect("it is bound").to_string();
+    let (tell, told) = channel();
+    let server = Server::start(1);
+    drop(server.poller().spawn_on(move || async move {
+        let pools: Vec<_> =
+            (0..CHAIN).map(|_| ConnectPool::builder(&addr).max_live(1).build()).collect();
+        let mut held = Vec::new();
+        for pool in &pools {
+            held.push(pool.get().await.expect("it listens"));
+        }
+        let first = First { pools, held, told: tell };
+        let stream = corepoll::net::TcpStream::connect(&*addr).await.expect("it listens");
+        stream.into_handler(first).expect("it is connected");
+    }));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("ready"));
+    server.stop(Duration::ZERO);
+    for _ in 0..CHAIN {
+        assert_eq!(told.recv_timeout(PATIENCE), Ok("failed"));
+    }
     assert!(told.try_recv().is_err(), "one call for each");
 }
 

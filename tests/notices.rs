@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use corepoll::io::relay;
-use corepoll::net::{TcpStream, UnixStream};
+use corepoll::net::{TcpListener, TcpStream, UnixStream};
 use corepoll::{Action, EvContext, EvHandler, LocalPoller};
 use futures::{AsyncRead, FutureExt};
 
@@ -299,4 +299,47 @@ fn what_a_dropped_stream_owes_is_sent_and_its_duplicate_goes_on() {
     assert_eq!(read_exactly(&owner, 4), b"more");
     (&owner).write_all(b"fine").expect("its direction is open");
     assert_eq!(read_exactly(&far, 4), b"fine");
+}
+
+// ---- the last output ----
+
+/// Queues much and closes: the rest is sent as its peer reads.
+struct Leaving;
+
+impl EvHandler for Leaving {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        cx.write(&[7; QUEUED])?;
+        assert!(cx.pending_output() > 0, "the kernel takes all of it: queue more");
+        Ok(Action::Close)
+    }
+    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Close)
+    }
+}
+
+#[test]
+fn the_end_of_a_peer_that_reads_no_more_is_heard_of_once() {
+    let mut poller = LocalPoller::new().unwrap();
+    // Accepted here: nobody else has the descriptor, so what the peer sends is thrown away.
+    let task = poller.spawn_local(async {
+        let listener = TcpListener::bind(common::ANY).await.expect("a free port");
+        let far = common::connect(listener.local_addr().expect("it is bound"));
+        (listener.accept().await.expect("it connects").0, far)
+    });
+    turn_until(&mut poller, || task.is_finished());
+    let (stream, mut far) = task.now_or_never().expect("it has ended").expect("no panic");
+    inside(&mut poller, move || stream.into_handler(Leaving).map(drop)).unwrap();
+    settle(&mut poller);
+    far.write_all(b"and that is all").unwrap();
+    far.shutdown(std::net::Shutdown::Write).unwrap();
+    // Until it reads on, there is nothing to do.
+    settle(&mut poller);
+    far.set_nonblocking(true).unwrap();
+    let (mut got, mut bytes) = (0, vec![0; 1 << 20]);
+    turn_until(&mut poller, || {
+        while let Ok(count @ 1..) = far.read(&mut bytes) {
+            got += count;
+        }
+        got == QUEUED
+    });
 }

@@ -221,6 +221,34 @@ fn a_datagram_that_fails_while_it_waits_takes_no_other_along() {
     assert!(ends.try_recv().is_err());
 }
 
+/// The peer's port is closed, of which an event tells; the handler makes nothing of it.
+#[test]
+fn an_error_of_a_datagram_that_was_sent_is_not_the_end() {
+    let server = Server::start(1);
+    // An address that no other test has, so that its port is free again afterwards.
+    let (ours, theirs) =
+        (UdpSocket::bind("127.11.5.1:0").unwrap(), UdpSocket::bind("127.11.5.2:0").unwrap());
+    let (here, there) = (ours.local_addr().unwrap(), theirs.local_addr().unwrap());
+    ours.connect(there).unwrap();
+    drop(theirs);
+    let (tell, told) = mpsc::channel();
+    let mut is_first = true;
+    let read = move |cx: &mut EvContext<'_>| {
+        if std::mem::take(&mut is_first) {
+            tell.send(b"an error".to_vec()).expect("the test waits");
+        } else {
+            tell.send(cx.read()?.to_vec()).expect("the test waits");
+        }
+        Ok(Action::Keep)
+    };
+    let open = |cx: &mut EvContext<'_>| cx.write(b"nobody is there").map(|()| Action::Keep);
+    let ends = register(server.poller(), ours, Interest::READABLE, open, read);
+    assert_eq!(next(&told), b"an error");
+    UdpSocket::bind(there).unwrap().send_to(b"it goes on", here).unwrap();
+    assert_eq!(next(&told), b"it goes on");
+    assert!(ends.try_recv().is_err());
+}
+
 // ---- records ----
 
 #[test]

@@ -25,6 +25,8 @@ enum Extra {
     Nothing,
     /// Queue so many bytes before.
     Queues(usize),
+    /// Queue so many bytes of a file before.
+    QueuesFile(u64),
     /// Try everything that can't be done while relaying, on a timer.
     TriesAtTimeout,
     /// Panic on a timer.
@@ -70,6 +72,9 @@ impl EvHandler for Front {
             cx.write(&pattern(count, 1))?;
             assert!(cx.pending_output() > 0, "the kernel takes all of it: queue more");
         }
+        if let Extra::QueuesFile(length) = self.extra {
+            cx.send_file(zeros(length)?, 0, length)?;
+        }
         let back = Back { front: cx.token(), extra: self.extra, teller: self.teller.clone() };
         cx.connect(self.upstream, back)?;
         Ok(Action::Keep)
@@ -103,6 +108,7 @@ impl EvHandler for Back {
                 cx.write(&pattern(count, 2))?;
                 assert!(cx.pending_output() > 0, "the kernel takes all of it: queue more");
             }
+            Extra::QueuesFile(length) => cx.send_file(zeros(length)?, 0, length)?,
             Extra::Writes => {
                 let writer = cx.writer();
                 writer.write("written ")?;
@@ -275,18 +281,30 @@ fn queued_output_of_both_goes_first() {
     stage.expect_ends("PeerClosed", "PeerClosed");
 }
 
+/// A file of zeros that nobody else sees.
+#[allow(unsafe_code)]
+fn zeros(length: u64) -> io::Result<std::fs::File> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: the name is a C string; the kernel's new descriptor is nobody else's.
+    let file = unsafe { std::fs::File::from_raw_fd(libc::memfd_create(c"zeros".as_ptr(), 0)) };
+    file.set_len(length)?;
+    Ok(file)
+}
+
 #[test]
 fn a_share_of_each_turn_is_enough_for_what_was_queued_before() {
-    const QUEUED: usize = 7 << 20;
+    const QUEUED: usize = 1 << 20;
     let mut budget = Budget::default();
     budget.send_per_event = 4096;
-    let stage = stage_with(Extra::Queues(QUEUED), budget);
+    let stage = stage_with(Extra::QueuesFile(QUEUED as u64), budget);
     thread::scope(|scope| {
         scope.spawn(|| send(&stage.near, b"question"));
         scope.spawn(|| send(&stage.far, b"answer"));
-        let at_far = scope.spawn(|| common::read_to_end(&stage.far).len());
-        assert_eq!(common::read_to_end(&stage.near).len(), QUEUED + b"answer".len());
-        assert_eq!(at_far.join().unwrap(), QUEUED + b"question".len());
+        let at_far = scope.spawn(|| common::read_to_end(&stage.far));
+        let at_near = common::read_to_end(&stage.near);
+        assert!(at_near[..QUEUED] == vec![0; QUEUED] && at_near[QUEUED..] == *b"answer");
+        let at_far = at_far.join().unwrap();
+        assert!(at_far[..QUEUED] == vec![0; QUEUED] && at_far[QUEUED..] == *b"question");
     });
     stage.expect_ends("PeerClosed", "PeerClosed");
 }
@@ -314,12 +332,13 @@ fn timers_run_on_and_their_callback_touches_no_bytes() {
     stage.expect_ends("PeerClosed", "PeerClosed");
 }
 
-/// Closes another connection when it is told to.
-struct Closes(Token);
+/// Closes another connection when it is told to, and says so.
+struct Closes(Token, Sender<()>);
 
 impl EvHandler for Closes {
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         assert!(cx.close(self.0) && !cx.close(self.0));
+        self.1.send(()).unwrap();
         Ok(Action::Close)
     }
 }
@@ -342,8 +361,12 @@ fn closing_one_closes_both_and_sends_what_is_on_its_way() {
     assert!(taken > stats.bytes_out as usize, "nothing is on its way between the two");
     let back = stage.back.recv().unwrap();
     let (one, mut two) = std::os::unix::net::UnixStream::pair().unwrap();
-    stage.server.poller().register(one.into(), Interest::READABLE, move || Closes(back)).unwrap();
+    let (closes, closed) = channel();
+    let factory = move || Closes(back, closes);
+    stage.server.poller().register(one.into(), Interest::READABLE, factory).unwrap();
     two.write_all(b"!").unwrap();
+    // From here on nothing more is taken, although there is room as soon as the other one reads.
+    closed.recv_timeout(common::PATIENCE).expect("it is told to");
     let mut got = Vec::new();
     let end = (&stage.far).read_to_end(&mut got);
     let damage = got.iter().zip(&bytes).position(|(got, sent)| got != sent);

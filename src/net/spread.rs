@@ -93,3 +93,27 @@ fn counted(poller: &PollerHandle) -> PollerHandle {
     poller.join();
     poller.clone()
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{Balance, Spread};
+    use crate::reactor::Reactor;
+
+    /// What moves to another poller costs a message, and a cold cache.
+    #[test]
+    fn a_connection_stays_where_it_was_accepted_unless_another_poller_has_fewer() {
+        let reactor = Reactor::builder().pollers(4).build().expect("a reactor");
+        let handle = reactor.handle();
+        let spread = Spread::new(handle.clone(), Balance::LeastLoaded);
+        for (index, here) in handle.pollers().iter().enumerate().rev() {
+            // All have as few, or those before this one have fewer.
+            let chosen = spread.choose(here);
+            assert_eq!(chosen.index(), index);
+            assert!(chosen.is_same(here));
+        }
+        let last = &handle.pollers()[3];
+        assert!(spread.choose(last).is_same(last));
+        let other = spread.choose(last);
+        assert!(!other.is_same(last), "another one has fewer");
+    }
+}

@@ -99,10 +99,8 @@ impl Local {
                 }
             }
         }
-        if !event.is_writable() {
-            return self.refresh(connection);
-        }
-        match self.flush(connection) {
+        let flushed = if event.is_writable() { self.flush(connection) } else { Ok(false) };
+        match flushed {
             Ok(false) => self.refresh(connection),
             Ok(true) => self.finish_flushing(connection, None),
             Err(error) => self.finish_flushing(connection, Some(CloseReason::Error(error))),

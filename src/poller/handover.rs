@@ -65,7 +65,6 @@ impl Local {
         connection.advance(State::Closed);
         self.remove_timers(connection);
         let outbox = connection.take_extra().map(|extra| extra.outbox).unwrap_or_default();
-        connection.turn_off(bits::OUTPUT | bits::WRITER | bits::MARKS);
         // The end of the callback finds the handler without a descriptor.
         connection.turn_on(bits::DIRTY);
         if !connection.has(bits::INTERNAL) {

@@ -56,3 +56,49 @@ impl Local {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::Starved;
+    use crate::parts::budget::Budget;
+    use crate::poller::Poller;
+    use crate::poller::local::Due;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A listener asks at the end of each pause, for as long as no descriptor is closed.
+    #[test]
+    fn each_hears_once_of_the_next_close_however_often_it_asked() {
+        let poller = Poller::on_this_thread(Budget::default()).expect("a poller");
+        let entered = poller.enter();
+        let local = poller.local();
+        let wakes = Arc::new(Count(AtomicUsize::new(0)));
+        let (one, two) = (local.table.next_token(), crate::base::token::Token::new(7, 7));
+        for _ in 0..100 {
+            local.on_next_close(Starved::Listener(one));
+            local.on_next_close(Starved::Listener(two));
+            local.on_next_close(Starved::Task(Waker::from(wakes.clone())));
+        }
+        assert_eq!(local.starved.borrow().len(), 3, "it grows with each pause");
+        local.descriptor_closed();
+        local.descriptor_closed();
+        let due = local.take_due();
+        let again = due.iter().filter_map(|due| match due {
+            Due::Again(token) => Some(*token),
+            _ => None,
+        });
+        assert_eq!(again.collect::<Vec<_>>(), [one, two]);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        local.return_due(Vec::new());
+        drop(entered);
+    }
+}

@@ -296,7 +296,9 @@ impl Local {
             return;
         }
         let pass = self.timers.borrow_mut().begin(self.looked_at());
-        self.begin_phase(1);
+        if self.begin_phase(1) == 0 {
+            return;
+        }
         for fired in 1..=self.budget.timers_per_turn {
             let Some(token) = ({ self.timers.borrow_mut().take_due(pass) }) else { return };
             self.fire(token);

@@ -284,6 +284,10 @@ impl Executor {
                 begin(StallKind::Closure, type_name);
                 call_quietly(|| deliver(node));
             }
+            if owner.interrupted.get() {
+                // A shutdown has begun: the clock decides what may begin after this.
+                return opened + 1;
+            }
         }
         budget
     }

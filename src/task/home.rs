@@ -74,7 +74,8 @@ pub(super) struct OwnerSide {
     pub(super) cancelling: Cell<bool>,
     /// How many more futures that such destructors spawn are dropped.
     pub(super) late_left: Cell<usize>,
-    /// A run of tasks is to end when the mail that is being opened has been.
+    /// A shutdown has begun: no more mail is opened and no task is polled before the next look at the
+    /// clock.
     pub(super) interrupted: Cell<bool>,
     /// Wakes that queued a task, by the owner.
     pub(super) wakes: Cell<u64>,

@@ -327,6 +327,27 @@ mod tests {
         told.take()[0]
     }
 
+    /// Whatever the poller did meanwhile, its event has not been dispatched yet.
+    #[test]
+    fn a_connection_that_is_made_when_the_deadline_comes_is_made_in_time() {
+        let poller = Poller::on_this_thread(Budget::default()).expect("a poller");
+        let entered = poller.enter();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let told: Rc<RefCell<Vec<bool>>> = Rc::default();
+        let tells = told.clone();
+        let receive = move |result: io::Result<_>| tells.borrow_mut().push(result.is_ok());
+        let (place, settings) = (Place::Ip(vec![address]), Default::default());
+        let limit = Some(Duration::ZERO);
+        let target = Target { name: address.to_string().into(), place, settings, limit };
+        let token = poller.local().connect(target, Recipient::Descriptor(Box::new(receive)));
+        let _peer = listener.accept().expect("it connects");
+        poller.local().connect_timer(token);
+        assert_eq!(*told.borrow(), [true]);
+        assert_eq!(poller.local().tokens(), []);
+        drop(entered);
+    }
+
     #[test]
     fn no_timer_and_no_entry_is_left() {
         let poller = Poller::on_this_thread(Budget::default()).expect("a poller");
