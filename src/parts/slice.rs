@@ -11,7 +11,7 @@ const CALLS_PER_READING: usize = 8;
 
 /// The same in a phase that has at least as many different things to call: none of them is called
 /// twice before the clock is read.
-const MORE_CALLS_PER_READING: usize = 16;
+const MORE_CALLS_PER_READING: usize = 32;
 
 /// Readings in a row that have to find a short call before they become rare. Tasks that compute and
 /// yield in turn, and so are short now and long later, are read after each call.
@@ -57,7 +57,7 @@ impl Slice {
         let has_many = least >= MORE_CALLS_PER_READING;
         let calls = if has_many { MORE_CALLS_PER_READING } else { CALLS_PER_READING };
         self.per_reading.set(calls);
-        self.limit.set((self.length / CALLS_PER_READING as u64).saturating_mul(calls as u64));
+        self.limit.set(self.length.saturating_mul((calls / CALLS_PER_READING) as u64));
         self.calls()
     }
 
