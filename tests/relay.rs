@@ -545,3 +545,20 @@ fn a_relay_tells_the_error_that_queued_output_has_met_with() {
     let error = recv(&told).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }
+
+#[test]
+fn a_side_that_is_gone_when_both_have_ended_has_not_failed() {
+    let upstream = TcpListener::bind(common::ANY).unwrap();
+    let (one, near) = common::tcp_pair();
+    let relayed = block_on(async {
+        let a = net::TcpStream::from_std(one).unwrap();
+        let b = net::TcpStream::connect(upstream.local_addr().unwrap()).await.unwrap();
+        (&near).write_all(b"hello").unwrap();
+        // The bytes meet with a socket that is closed, which answers with a reset. That is told in
+        // the event that tells of the end.
+        drop((near, upstream.accept().unwrap()));
+        relay(a, b).await
+    });
+    let relayed = relayed.unwrap();
+    assert_eq!((relayed.a_to_b, relayed.b_to_a), (5, 0));
+}

@@ -33,6 +33,10 @@ impl Pair {
         let quiet = NoSigpipe::new();
         let mut steps = [0, 1].map(|way| self.pump_way(way, ends, local, &quiet));
         for (at, end) in ends.into_iter().enumerate() {
+            if self.ways.iter().all(Way::is_over) {
+                // Both ends are done: what becomes of a connection now is not the relay's.
+                break;
+            }
             // A way that waits for its source writes nothing that would tell of its target.
             if let Err(error) = end.check_for_failure(!self.ways[1 - at].is_over()) {
                 self.fail(at, error, local);
