@@ -126,6 +126,32 @@ fn a_seed_takes_mail_before_it_is_adopted() {
     assert_eq!(owner.join().unwrap(), joined(task).unwrap());
 }
 
+/// Whichever of the two lets the task go, the other one must not: what a sanitizer sees.
+#[test]
+fn a_task_that_ends_in_the_run_queue_and_in_the_mail_is_freed_once() {
+    let executor = executor();
+    let _entered = executor.enter();
+    for wakes_itself_first in [false, true] {
+        drop(spawn(std::future::poll_fn(move |cx| {
+            if wakes_itself_first {
+                cx.waker().wake_by_ref();
+            }
+            let waker = cx.waker();
+            thread::scope(|scope| scope.spawn(|| waker.wake_by_ref()).join()).unwrap();
+            if !wakes_itself_first {
+                cx.waker().wake_by_ref();
+            }
+            Poll::Ready(())
+        })));
+        // The end, then what is left of it in the mail and in the queue.
+        for _ in 0..3 {
+            executor.run_up_to(1);
+        }
+        assert!(!executor.has_work());
+        turn(&executor);
+    }
+}
+
 /// Queued once more it would be freed twice: it would give up the executor's reference again.
 #[test]
 fn a_wake_on_the_owners_thread_after_the_end_of_a_task_does_nothing() {

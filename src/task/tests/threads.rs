@@ -181,6 +181,52 @@ fn the_executor_ends_while_eight_threads_wake() {
     }
 }
 
+/// No lock and no channel is in this one, nor anything else that orders the threads but wakers and
+/// their end: so ThreadSanitizer sees what it is about, also where std is not instrumented.
+#[test]
+fn threads_that_have_nothing_but_wakers_see_each_others_memory_in_order() {
+    struct Silent;
+    impl Bell for Silent {
+        fn ring(&self) {}
+    }
+    for round in 0..rounds(200) {
+        let executor = Seed::new(Arc::new(Silent)).adopt();
+        let entered = executor.enter();
+        let slot = std::rc::Rc::new(std::cell::Cell::new(None));
+        let its_slot = slot.clone();
+        let mut polls = 0;
+        let task = spawn(poll_fn(move |cx| {
+            polls += 1;
+            if polls == 1 {
+                its_slot.set(Some(cx.waker().clone()));
+            }
+            // In some rounds it ends while it is woken, in others with its executor.
+            if polls > 2 + round % 3 { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        executor.run_up_to(1);
+        let waker: Waker = slot.take().expect("it was polled");
+        let threads = [(); 4].map(|()| {
+            let waker = waker.clone();
+            thread::spawn(move || {
+                for _ in 0..20 {
+                    let clone = waker.clone();
+                    waker.wake_by_ref();
+                    clone.wake();
+                }
+                waker.wake();
+            })
+        });
+        drop(waker);
+        executor.run_up_to(round % 8);
+        drop(entered);
+        drop(executor);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        drop(task);
+    }
+}
+
 #[test]
 fn every_wake_is_followed_by_a_poll_that_sees_what_was_written_before() {
     const THREADS: usize = 8;
