@@ -68,23 +68,29 @@ fn pool(address: &str) -> ConnectPool {
 }
 
 /// Serves one connection: requests one after the other.
-async fn serve(stream: TcpStream, upstream: String) -> io::Result<()> {
+async fn serve(stream: TcpStream, upstream: String, patience: Duration) -> io::Result<()> {
     let mut shutdown = pin!(shutdown_requested().fuse());
     let mut requests = Requests::default();
     loop {
         let request = {
-            let mut reading = pin!(next_request(&stream, &mut requests).fuse());
+            let reading = next_request(&stream, &mut requests);
+            let mut reading = pin!(time::timeout(patience, reading).fuse());
             futures::select_biased! {
-                request = reading => request?,
-                () = shutdown => None,
+                request = reading => request,
+                () = shutdown => Ok(Ok(None)),
             }
+        };
+        let request = match request {
+            Ok(request) => request?,
+            // However it comes in, byte by byte or not at all: it has had its time.
+            Err(_elapsed) => requests.is_amid().then_some(Err(Refusal::TimedOut)),
         };
         let (answer, is_last) = match request {
             Some(Ok(request)) => (answer(&request, &upstream).await, request.is_last()),
             Some(Err(refusal)) => (refusal.answer(), true),
             None => return close_lingering(&stream).await,
         };
-        (&stream).write_all(&answer).await?;
+        time::timeout(patience, (&stream).write_all(&answer)).await??;
         if is_last {
             return close_lingering(&stream).await;
         }
@@ -179,5 +185,6 @@ fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listenin
             own.local_addr()?.to_string()
         }
     };
-    reactor.serve(arguments.address, move |stream, _peer| serve(stream, upstream.clone()))
+    let patience = arguments.patience;
+    reactor.serve(arguments.address, move |stream, _peer| serve(stream, upstream.clone(), patience))
 }

@@ -21,8 +21,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{Arguments, Own};
-use corepoll::{Acceptor, Action, EvContext, EvHandler, Listening, ReactorHandle, TimerId};
-use request::{Request, Requests};
+use corepoll::{
+    Acceptor, Action, Deadlines, EvContext, EvHandler, Listening, ReactorHandle, TimerId,
+};
+use request::{Refusal, Request, Requests};
 
 /// How often a download goes on. Shorter is smoother, and costs more.
 const TICK: Duration = Duration::from_millis(10);
@@ -49,6 +51,8 @@ struct Site {
     length: u64,
     /// By sendfile(2), from the page cache to the socket; else read into memory and written.
     by_sendfile: bool,
+    /// How long a client may take to ask, and to take some of what it is sent.
+    patience: Duration,
     reactor: ReactorHandle,
 }
 
@@ -57,6 +61,8 @@ struct Download {
     site: Arc<Site>,
     /// What was read of the request.
     requests: Requests,
+    /// The end of the time for the request.
+    too_late: Option<TimerId>,
     /// The download, once it has begun.
     progress: Option<Progress>,
 }
@@ -84,6 +90,7 @@ impl Download {
                 return Ok(Action::Close);
             }
             self.progress = Some(Progress { offset: 0, credit: 0.0, counted: cx.now() });
+            self.too_late.map(|timer| cx.cancel_timer(timer));
             cx.set_interval(TICK);
             return Ok(Action::Keep);
         }
@@ -111,6 +118,13 @@ impl Download {
 }
 
 impl EvHandler for Download {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.too_late = Some(cx.set_timer(self.site.patience));
+        let write = Some(self.site.patience);
+        cx.set_deadlines(Deadlines { write, ..Deadlines::default() })?;
+        Ok(Action::Keep)
+    }
+
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         let chunk = cx.read()?;
         if self.progress.is_some() {
@@ -128,8 +142,12 @@ impl EvHandler for Download {
         }
     }
 
-    fn on_timeout(&mut self, cx: &mut EvContext<'_>, _tick: TimerId) -> io::Result<Action> {
-        let Some(progress) = &mut self.progress else { return Ok(Action::Keep) };
+    fn on_timeout(&mut self, cx: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+        let Some(progress) = &mut self.progress else {
+            // No tick yet: the client has had its time.
+            let refusal = Refusal::TimedOut.answer();
+            return end_with(cx, if self.requests.is_amid() { &refusal } else { b"" });
+        };
         let speed = cx.with_local(|speed: &mut Speed| speed.0);
         let passed = cx.now() - progress.counted;
         progress.counted = cx.now();
@@ -217,8 +235,13 @@ fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listenin
     }
     let length = file.metadata()?.len();
     let by_sendfile = arguments.has("sendfile");
-    let site = Arc::new(Site { file, length, by_sendfile, reactor: reactor.clone() });
-    let begin =
-        move || Download { site: site.clone(), requests: Requests::default(), progress: None };
+    let patience = arguments.patience;
+    let site = Arc::new(Site { file, length, by_sendfile, patience, reactor: reactor.clone() });
+    let begin = move || Download {
+        site: site.clone(),
+        requests: Requests::default(),
+        too_late: None,
+        progress: None,
+    };
     Acceptor::new(&arguments.address.to_string()).listen(reactor, begin)
 }

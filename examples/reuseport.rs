@@ -14,9 +14,12 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use common::{Arguments, Own};
-use corepoll::{Acceptor, Action, Balance, EvContext, EvHandler, Listening, ReactorHandle};
+use corepoll::{
+    Acceptor, Action, Balance, Deadlines, EvContext, EvHandler, Listening, ReactorHandle,
+};
 
 /// What a poller knows of itself: it lives in the poller's cache, which its thread alone touches.
 #[derive(Debug, Default)]
@@ -28,10 +31,19 @@ struct Poller {
 }
 
 /// Answers once and ends.
-#[derive(Debug, Default)]
-struct WhoAreYou;
+#[derive(Debug)]
+struct WhoAreYou {
+    /// How long the client may take to ask.
+    patience: Duration,
+}
 
 impl EvHandler for WhoAreYou {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let read = Some(self.patience);
+        cx.set_deadlines(Deadlines { read, ..Deadlines::default() })?;
+        Ok(Action::Keep)
+    }
+
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         if cx.read()?.is_empty() {
             return Ok(Action::Close);
@@ -73,8 +85,9 @@ fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listenin
         let number = next.fetch_add(1, Ordering::Relaxed);
         corepoll::with_local(|poller: &mut Poller| poller.number = number);
     });
+    let patience = arguments.patience;
     Acceptor::new(&arguments.address.to_string())
         .reuse_port(true)
         .balance(balance)
-        .listen(reactor, WhoAreYou::default)
+        .listen(reactor, move || WhoAreYou { patience })
 }

@@ -8,6 +8,9 @@
 //! A connection may send many requests at once (pipelining). Several workers take them, and the last
 //! one may be done first; yet a client matches answers with requests by their order alone. So each
 //! request has a number, and an answer that is early waits for those before it.
+//!
+//! The workers take the connections in turns, and no connection has more than its share of them: one client
+//! that asks for much work keeps none of the others waiting for all of it.
 
 mod answers;
 #[path = "../common/mod.rs"]
@@ -20,23 +23,23 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use corepoll::{
-    Acceptor, Action, EvContext, EvHandler, Interest, Listening, ReactorHandle, TimerId,
+    Acceptor, Action, CloseReason, EvContext, EvHandler, Interest, Listening, ReactorHandle,
+    TimerId,
 };
 
 use answers::Answers;
 use common::{Arguments, Own};
-use request::Requests;
-use workers::Job;
+use request::{Refusal, Requests};
+use workers::{Job, Workers};
 
 /// How many workers there are unless told otherwise.
 const WORKERS: usize = 4;
 
-/// How many requests of one connection may be with the workers. Past it nothing more is read, so that
-/// one client can't fill the queue of all.
+/// How many requests of one connection may be with the workers, most of them waiting for their turn.
+/// Past it nothing more is read, so that one client can't fill the memory.
 const MOST_ASKED: u64 = 64;
 
 /// How soon a connection that waits for its workers or its client looks again whether it may go on:
@@ -50,8 +53,10 @@ const OUTPUT_LIMIT: usize = 256 * 1024;
 
 /// One connection.
 struct Session {
-    /// To the workers.
-    jobs: Sender<Job>,
+    /// Those who answer.
+    workers: Arc<Workers>,
+    /// What they call this connection, once it is open.
+    client: u64,
     /// From the workers; there is a writer once the connection is open.
     answers: Option<Arc<Answers>>,
     /// What was read and is not with the workers yet.
@@ -60,14 +65,24 @@ struct Session {
     asked: u64,
     /// How long the next pause is.
     pause: Duration,
+    /// How long the client may take for a request.
+    patience: Duration,
+    /// The timer that looks whether it has, each time that the patience is over.
+    looks: Option<TimerId>,
+    /// A whole request has come since it looked last.
+    has_asked: bool,
     /// No more requests are taken.
     is_ending: bool,
 }
 
 impl Session {
-    fn new(jobs: Sender<Job>) -> Session {
+    fn new(workers: Arc<Workers>, patience: Duration) -> Session {
         Session {
-            jobs,
+            client: 0,
+            workers,
+            patience,
+            looks: None,
+            has_asked: false,
             answers: None,
             requests: Requests::default(),
             asked: 0,
@@ -85,8 +100,9 @@ impl Session {
                     let is_last = request.is_last();
                     let job = Job { request, number: self.asked, answers: answers.clone() };
                     self.asked += 1;
+                    self.has_asked = true;
                     self.pause = SHORTEST_PAUSE;
-                    self.jobs.send(job).map_err(io::Error::other)?;
+                    self.workers.give(self.client, job);
                     if is_last {
                         return self.end(cx);
                     }
@@ -111,6 +127,20 @@ impl Session {
         Ok(Action::Keep)
     }
 
+    /// Ends the connection if the client has let its time pass: it has sent no whole request, while there
+    /// was nothing that it could be waiting for.
+    fn look(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let has_asked = std::mem::take(&mut self.has_asked);
+        let Some(answers) = &self.answers else { return Ok(Action::Close) };
+        if has_asked || self.asked > answers.written() {
+            return Ok(Action::Keep);
+        }
+        if self.requests.is_amid() {
+            cx.write(&Refusal::TimedOut.answer())?;
+        }
+        Ok(Action::Close)
+    }
+
     /// Whether the workers and the client have room for another request.
     fn may_ask(&self, answers: &Answers) -> bool {
         let is_behind = answers.pending() > OUTPUT_LIMIT;
@@ -129,7 +159,9 @@ impl Session {
 
 impl EvHandler for Session {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.client = self.workers.join();
         self.answers = Some(Arc::new(Answers::new(cx.writer())));
+        self.looks = Some(cx.set_interval(self.patience));
         Ok(Action::Keep)
     }
 
@@ -142,12 +174,17 @@ impl EvHandler for Session {
         self.take_requests(cx)
     }
 
-    fn on_timeout(&mut self, cx: &mut EvContext<'_>, _pause: TimerId) -> io::Result<Action> {
-        self.take_requests(cx)
+    fn on_timeout(&mut self, cx: &mut EvContext<'_>, timer: TimerId) -> io::Result<Action> {
+        if self.looks == Some(timer) { self.look(cx) } else { self.take_requests(cx) }
     }
 
     fn on_shutdown(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         self.end(cx)
+    }
+
+    fn on_close(&mut self, _: &mut EvContext<'_>, _: CloseReason) {
+        // No work for a client that has gone.
+        self.workers.leave(self.client);
     }
 }
 
@@ -161,7 +198,7 @@ fn main() -> ExitCode {
 /// Opens the listener.
 fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listening> {
     let workers = arguments.number("workers")?.map_or(WORKERS, NonZeroUsize::get);
-    let jobs = workers::start(workers)?;
+    let (workers, patience) = (Workers::start(workers)?, arguments.patience);
     Acceptor::new(&arguments.address.to_string())
-        .listen(reactor, move || Session::new(jobs.clone()))
+        .listen(reactor, move || Session::new(workers.clone(), patience))
 }

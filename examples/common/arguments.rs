@@ -3,8 +3,9 @@
 use std::fmt::Display;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::str::FromStr;
+use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
 
@@ -17,6 +18,8 @@ pub struct Arguments {
     pub pollers: Option<NonZeroUsize>,
     /// Which API serves the connections.
     pub api: Api,
+    /// How long a peer may keep the server waiting.
+    pub patience: Duration,
     /// The program's own options that were given, with their values.
     own: Vec<(&'static str, Option<String>)>,
 }
@@ -91,13 +94,19 @@ pub enum Command {
     Help,
 }
 
+/// How long a peer may keep a server waiting unless told otherwise. Many clients keep a connection for
+/// as long between two requests; one that takes longer for a single request has vanished, or means no
+/// good.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What `--help` says of the APIs, where both make sense.
 const API_HELP: &str =
     "      --api <API>          What serves a connection: handler or async [default: handler]\n";
 
-/// What it says of the pollers.
+/// What it says of the pollers, and of what is served by them.
 const POLLERS_HELP: &str =
-    "      --pollers <NUMBER>   How many threads serve [default: one for each available CPU]\n";
+    "      --pollers <NUMBER>   How many threads serve [default: one for each available CPU]
+      --patience <MS>      Milliseconds that a peer may keep the server waiting [default: 60000]\n";
 
 impl Program<'_> {
     /// What `--help` prints.
@@ -128,11 +137,15 @@ SIGINT and SIGTERM end it gracefully; a second one ends it at once.
         let mut address = None;
         let mut pollers = None;
         let mut api = Api::Handler;
+        let mut patience = PATIENCE;
         while let Some(argument) = parser.next()? {
             match argument {
                 Arg::Long("addr") => address = Some(parser.value()?.parse_with(parse_address)?),
                 Arg::Long("pollers") if self.has_pollers => {
                     pollers = Some(parser.value()?.parse_with(parse_pollers)?);
+                }
+                Arg::Long("patience") if self.has_pollers => {
+                    patience = parser.value()?.parse_with(parse_patience)?;
                 }
                 Arg::Long("api") if self.has_api => api = parser.value()?.parse_with(parse_api)?,
                 Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
@@ -147,7 +160,7 @@ SIGINT and SIGTERM end it gracefully; a second one ends it at once.
             }
         }
         let address = address.map_or_else(|| parse_address(self.default_address), Ok)?;
-        Ok(Command::Run(Arguments { address, pollers, api, own: given }))
+        Ok(Command::Run(Arguments { address, pollers, api, patience, own: given }))
     }
 }
 
@@ -170,6 +183,13 @@ pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
 /// At least one.
 fn parse_pollers(text: &str) -> Result<NonZeroUsize, &'static str> {
     text.parse().map_err(|_| "a number of threads is needed, at least 1")
+}
+
+/// At least one.
+fn parse_patience(text: &str) -> Result<Duration, &'static str> {
+    let milliseconds: NonZeroU64 =
+        text.parse().map_err(|_| "a number of milliseconds is needed, at least 1")?;
+    Ok(Duration::from_millis(milliseconds.get()))
 }
 
 /// One of two words.

@@ -1,8 +1,9 @@
 //! The server on the callback API: one handler a connection.
 
 use std::io;
+use std::time::Duration;
 
-use corepoll::{Action, EvContext, EvHandler, Interest};
+use corepoll::{Action, EvContext, EvHandler, Interest, TimerId};
 
 use crate::http::{Connection, Verdict};
 use crate::poller_cache::PollerCache;
@@ -12,8 +13,11 @@ use crate::poller_cache::PollerCache;
 const OUTPUT_LIMIT: usize = 256 * 1024;
 
 /// Serves one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct HttpHandler {
+    /// How long the client may take to have a request answered: to send it, and to read what was
+    /// answered before.
+    patience: Duration,
     /// Where HTTP stands.
     connection: Connection,
     /// Reading waits until the queued output is gone.
@@ -21,6 +25,13 @@ pub struct HttpHandler {
 }
 
 impl EvHandler for HttpHandler {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        // One timer that looks whether there was an answer since it looked last costs nothing a
+        // request. So the client may take twice as long at the most.
+        cx.set_interval(self.patience);
+        Ok(Action::Keep)
+    }
+
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         let chunk = cx.read()?;
         if chunk.is_empty() {
@@ -43,12 +54,28 @@ impl EvHandler for HttpHandler {
         Ok(Action::Keep)
     }
 
+    fn on_timeout(&mut self, cx: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+        if self.connection.is_making_progress() {
+            return Ok(Action::Keep);
+        }
+        let (date, mut output) = cx.with_local(PollerCache::lend);
+        let verdict = self.connection.time_out(&date, &mut output);
+        let written = cx.write(&output);
+        cx.with_local(|cache: &mut PollerCache| cache.take_back(output));
+        written.map(|()| action(verdict))
+    }
+
     fn on_shutdown(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
         Ok(action(self.connection.wind_down()))
     }
 }
 
 impl HttpHandler {
+    /// A handler for a new connection.
+    pub fn new(patience: Duration) -> HttpHandler {
+        HttpHandler { patience, connection: Connection::new(), is_paused: false }
+    }
+
     /// A peer that sends requests and reads no answers has to wait.
     fn pause_if_behind(&mut self, cx: &mut EvContext<'_>) -> io::Result<()> {
         if cx.pending_output() > OUTPUT_LIMIT {

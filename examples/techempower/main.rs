@@ -33,10 +33,12 @@ fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listenin
         // It ends by itself at shutdown: nobody needs to hold its handle.
         let _detached = spawn_local(poller_cache::keep_date_fresh());
     });
+    let patience = arguments.patience;
     match arguments.api {
-        Api::Handler => {
-            Acceptor::new(&arguments.address.to_string()).listen(reactor, HttpHandler::default)
+        Api::Handler => Acceptor::new(&arguments.address.to_string())
+            .listen(reactor, move || HttpHandler::new(patience)),
+        Api::Async => {
+            reactor.serve(arguments.address, move |stream, _peer| task::serve(stream, patience))
         }
-        Api::Async => reactor.serve(arguments.address, |stream, _peer| task::serve(stream)),
     }
 }

@@ -7,8 +7,12 @@
 //! Then open <http://127.0.0.1:8080/> in two windows: the page is served on the same port. A connection
 //! begins as HTTP; its first request asks for the page, or for the upgrade to WebSocket.
 
+#[allow(dead_code)]
+#[path = "../common/request/byte_set.rs"]
+mod byte_set;
 #[path = "../common/mod.rs"]
 mod common;
+mod incoming;
 mod member;
 mod room;
 
@@ -28,17 +32,16 @@ use corepoll::{ReactorHandle, shutdown_requested, time};
 use futures::{AsyncWriteExt, FutureExt};
 
 use common::{Own, close_lingering};
+use incoming::Incoming;
 
 /// What a browser shows.
 const PAGE: &str = include_str!("page.html");
 
-/// How long the first request may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// The longest head of a request.
 const LONGEST_HEAD: usize = 16 * 1024;
 
-/// The longest message, whole or in one frame. Who sends a longer one is sent away.
+/// The longest message, whole or in one frame. Who sends a longer one is sent away; how much all may have
+/// sent of messages that are not whole is in `incoming`.
 const LONGEST_MESSAGE: usize = 4 * 1024 * 1024;
 
 /// How much may wait to be sent to one peer: a message and the pongs behind it. Who asks for pongs and
@@ -49,11 +52,11 @@ const LONGEST_OUTPUT: usize = 2 * LONGEST_MESSAGE;
 const READ_BUFFER: usize = 4 * 1024;
 
 /// Serves one connection, from its first request to its end.
-async fn serve(stream: TcpStream, reactor: ReactorHandle) -> io::Result<()> {
+async fn serve(stream: TcpStream, reactor: ReactorHandle, patience: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut input = Vec::new();
     let request = {
-        let mut reading = pin!(time::timeout(HEAD_TIMEOUT, read_head(&stream, &mut input)).fuse());
+        let mut reading = pin!(time::timeout(patience, read_head(&stream, &mut input)).fuse());
         futures::select_biased! {
             request = reading => request??,
             () = shutdown_requested().fuse() => return Ok(()),
@@ -84,9 +87,10 @@ async fn serve(stream: TcpStream, reactor: ReactorHandle) -> io::Result<()> {
         .max_message_size(Some(LONGEST_MESSAGE))
         .max_frame_size(Some(LONGEST_MESSAGE));
     // What came behind the request are frames already.
+    let incoming = Incoming::new(stream, patience);
     let socket =
-        WebSocketStream::from_partially_read(stream, input, Role::Server, Some(config)).await;
-    close_lingering(&member::serve(socket, &reactor).await).await
+        WebSocketStream::from_partially_read(incoming, input, Role::Server, Some(config)).await;
+    close_lingering(&member::serve(socket, &reactor, patience).await).await
 }
 
 /// The head of the first request, or the status that refuses it; `None` if the peer ends before it is
@@ -102,10 +106,11 @@ async fn read_head(
         }
         input.extend_from_slice(&chunk);
         match Request::try_parse(input) {
-            Ok(Some((length, request))) => {
+            Ok(Some((length, request))) if names_one_host(&request) => {
                 input.drain(..length);
                 return Ok(Some(Ok(request)));
             }
+            Ok(Some(_)) => return Ok(Some(Err("400 Bad Request"))),
             Ok(None) if input.len() <= LONGEST_HEAD => {}
             Ok(None) => return Ok(Some(Err("431 Request Header Fields Too Large"))),
             Err(Error::Protocol(ProtocolError::WrongHttpMethod)) => {
@@ -114,6 +119,14 @@ async fn read_head(
             Err(_) => return Ok(Some(Err("400 Bad Request"))),
         }
     }
+}
+
+/// Whether a request says whom it is for, once, as RFC 9112 asks in section 3.2. Tungstenite doesn't look,
+/// and a request that is taken for different hosts on its way is one that can be smuggled.
+fn names_one_host(request: &Request) -> bool {
+    let mut hosts = request.headers().get_all("Host").iter();
+    let is_host = |host: &[u8]| host.iter().all(|&byte| byte_set::HOST.contains(byte));
+    hosts.next().is_some_and(|host| is_host(host.as_bytes())) && hosts.next().is_none()
 }
 
 /// Answers by HTTP, and ends the connection.
@@ -135,8 +148,9 @@ fn main() -> ExitCode {
         &own,
         false,
         |reactor, given| {
-            let handle = reactor.clone();
-            reactor.serve(given.address, move |stream, _peer| serve(stream, handle.clone()))
+            let (handle, patience) = (reactor.clone(), given.patience);
+            reactor
+                .serve(given.address, move |stream, _peer| serve(stream, handle.clone(), patience))
         },
     )
 }

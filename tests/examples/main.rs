@@ -11,6 +11,7 @@ mod embed;
 mod ends;
 mod frame;
 mod http_manners;
+mod patience;
 mod proxy;
 mod proxy_gibibyte;
 mod reuseport;

@@ -9,6 +9,8 @@ pub enum Refusal {
     UriTooLong,
     /// The header fields, or the trailer fields, pass a limit.
     HeaderFieldsTooLarge,
+    /// It was not whole when the client's time was up.
+    TimedOut,
 }
 
 impl Refusal {
@@ -17,6 +19,7 @@ impl Refusal {
         match self {
             Refusal::BadRequest => "400 Bad Request",
             Refusal::UriTooLong => "414 URI Too Long",
+            Refusal::TimedOut => "408 Request Timeout",
             Refusal::HeaderFieldsTooLarge => "431 Request Header Fields Too Large",
         }
     }

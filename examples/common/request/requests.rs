@@ -63,6 +63,11 @@ impl Requests {
         next
     }
 
+    /// Whether a request has begun and is not whole.
+    pub fn is_amid(&self) -> bool {
+        !self.has_ended && (self.unfinished.is_some() || self.taken < self.input.len())
+    }
+
     /// The next request, whatever was before it.
     fn take(&mut self) -> Result<Option<Request>, Refusal> {
         let (request, body) = match self.unfinished.take() {

@@ -39,6 +39,8 @@ pub struct Connection {
     stage: Stage,
     /// The next answer is the last one: set by [`Connection::wind_down`].
     is_winding_down: bool,
+    /// A request has been answered since [`Connection::is_making_progress`] was asked last.
+    has_answered: bool,
 }
 
 /// Which part of a request the next byte belongs to.
@@ -107,6 +109,21 @@ impl Connection {
         if matches!(self.stage, Stage::Head) && self.carry.is_empty() {
             self.stage = Stage::Closed;
         }
+        self.verdict()
+    }
+
+    /// Whether a request has been answered since this was asked last.
+    pub fn is_making_progress(&mut self) -> bool {
+        std::mem::take(&mut self.has_answered)
+    }
+
+    /// The client's time is up: a request that has begun is refused, and nothing more is read.
+    pub fn time_out(&mut self, date: &DateField, output: &mut Vec<u8>) -> Verdict {
+        let is_amid = matches!(self.stage, Stage::Body(..)) || !self.carry.is_empty();
+        if is_amid && self.verdict() == Verdict::Keep {
+            answer::refuse(Refusal::TimedOut, date, output);
+        }
+        self.stage = Stage::Closed;
         self.verdict()
     }
 
@@ -185,6 +202,7 @@ impl Connection {
     fn finish(&mut self, reply: Reply, date: &DateField, output: &mut Vec<u8>) {
         let reply = if self.is_winding_down { reply.and_close() } else { reply };
         reply.write(date, output);
+        self.has_answered = true;
         self.stage = if reply.closes() { Stage::Closed } else { Stage::Head };
     }
 

@@ -1,0 +1,337 @@
+//! A peer that keeps a server waiting is cut off: no half request, half message or unread answer is
+//! kept for ever, and no client has all of what the others need.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use async_tungstenite::tungstenite::{Message, client::client};
+
+use crate::support::Server;
+
+/// Shorter than the tests wait, and longer than a request takes.
+const SHORT: &str = "300";
+
+/// How long a test goes on before it says that a server would wait for ever.
+const FOR_EVER: Duration = Duration::from_secs(60);
+
+/// The servers of HTTP, and how each is started with little patience.
+const HTTP: [(&str, &[&str]); 6] = [
+    ("techempower", &["--api", "handler"]),
+    ("techempower", &["--api", "async"]),
+    ("async_http", &[]),
+    ("connect_pool", &[]),
+    ("download", &[]),
+    ("websocket", &[]),
+];
+
+fn start(example: &str, own: &[&str]) -> Server {
+    let always = ["--addr", "127.0.0.1:0", "--pollers", "1", "--patience", SHORT];
+    Server::start_with(example, &[&always, own].concat())
+}
+
+/// All that comes until the server ends the connection; by a reset, perhaps.
+fn until_the_end(mut stream: &TcpStream) -> String {
+    let mut heard = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        match stream.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => heard.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
+            Err(error) => panic!("it is kept for ever: {error}"),
+        }
+    }
+    String::from_utf8_lossy(&heard).into_owned()
+}
+
+#[test]
+fn a_half_request_is_not_kept_for_ever() {
+    for (example, own) in HTTP {
+        let server = start(example, own);
+        let body = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nbeginning";
+        for half in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: a\r\n", body] {
+            eprintln!("{example} {own:?}: {half:?}");
+            let mut stream = server.connect();
+            stream.write_all(half.as_bytes()).expect("writes");
+            let answer = until_the_end(&stream);
+            // Websocket refuses every body at once.
+            let is_said =
+                half.is_empty() || answer.starts_with("HTTP/1.1 4") || example == "websocket";
+            assert!(is_said, "{answer}");
+        }
+    }
+}
+
+/// Each byte is a sign of life, but a request is no more whole for that.
+#[test]
+fn a_request_that_drips_is_not_kept_for_ever() {
+    for (example, own) in HTTP {
+        eprintln!("{example} {own:?}");
+        let server = start(example, own);
+        let mut stream = server.connect();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nA: ").expect("writes");
+        stream.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+        let begun = Instant::now();
+        loop {
+            assert!(begun.elapsed() < FOR_EVER, "{example}: it is kept for ever");
+            if stream.write_all(b"x").is_err() {
+                break;
+            }
+            match stream.read(&mut [0; 1024]) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                // An answer, the end, or a reset.
+                _ => break,
+            }
+        }
+    }
+}
+
+/// A client that is answered again and again is no one to be cut off.
+#[test]
+fn a_client_that_goes_on_asking_is_kept() {
+    for (example, own) in &HTTP[..4] {
+        let server = start(example, own);
+        let mut stream = server.connect();
+        let begun = Instant::now();
+        let mut answers = 0;
+        // Several times the patience: never cut, as long as the machine lets us ask in time.
+        while begun.elapsed() < Duration::from_millis(1500) {
+            let asked = Instant::now();
+            stream.write_all(b"HEAD /json HTTP/1.1\r\nHost: a\r\n\r\n").expect("writes");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                if stream.read_exact(&mut byte).is_err() {
+                    assert!(asked.elapsed() > Duration::from_millis(200), "{example}: it was cut");
+                    return;
+                }
+                head.extend(byte);
+            }
+            answers += 1;
+            std::thread::yield_now();
+        }
+        assert!(answers > 1, "{example}");
+    }
+}
+
+/// Who sends nothing and reads nothing, where there is no request to wait for.
+#[test]
+fn an_idle_peer_is_not_kept_for_ever() {
+    for (example, own) in
+        [("echo", &["--api", "handler"][..]), ("echo", &["--api", "async"]), ("reuseport", &[])]
+    {
+        eprintln!("{example} {own:?}");
+        let server = start(example, own);
+        until_the_end(&server.connect());
+    }
+}
+
+/// Answers that nobody reads: the server holds a bounded part of them, and not for ever.
+#[test]
+fn a_client_that_reads_nothing_is_not_kept_for_ever() {
+    for (example, own, path) in [
+        ("techempower", &["--api", "handler"][..], "/json"),
+        ("techempower", &["--api", "async"], "/json"),
+        ("async_http", &[], "/x"),
+        ("connect_pool", &[], "/x"),
+        ("echo", &["--api", "handler"], ""),
+        ("echo", &["--api", "async"], ""),
+    ] {
+        eprintln!("{example} {own:?}");
+        let server = start(example, own);
+        let mut stream = server.connect();
+        // HTTP's requests go on and on; echo takes them as they are.
+        let requests = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").repeat(1000);
+        let begun = Instant::now();
+        stream.set_write_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+        let mut is_ended = false;
+        while !is_ended {
+            assert!(begun.elapsed() < FOR_EVER, "{example}: it is kept for ever");
+            is_ended = match stream.write(requests.as_bytes()) {
+                Ok(_) => false,
+                Err(error) => error.kind() != ErrorKind::WouldBlock,
+            };
+        }
+    }
+}
+
+/// One client asks for much that is slow, over one connection. The other one is
+/// answered before it.
+#[test]
+fn one_client_does_not_have_all_workers() {
+    for workers in ["1", "2", "8"] {
+        let server =
+            Server::start_with("async_http", &["--addr", "127.0.0.1:0", "--workers", workers]);
+        let mut greedy = server.connect();
+        let slow = "GET /sleep/500 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(64);
+        // The first answer shows that all of it has been read.
+        greedy
+            .write_all(format!("GET / HTTP/1.1\r\nHost: a\r\n\r\n{slow}").as_bytes())
+            .expect("writes");
+        greedy.read_exact(&mut [0; 15]).expect("answers");
+        let mut modest = server.connect();
+        let asks = b"GET /quick HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        modest.write_all(asks).expect("writes");
+        assert!(until_the_end(&modest).contains("/quick by worker"));
+        // Not all of the others were done by then: that takes four seconds at least.
+        greedy.set_nonblocking(true).expect("takes it");
+        let mut heard = vec![0; 64 * 1024];
+        let count = greedy.read(&mut heard).unwrap_or(0);
+        let heard = String::from_utf8_lossy(&heard[..count]).into_owned();
+        assert!(heard.matches("/sleep/500 by").count() < 64, "{heard}");
+    }
+}
+
+/// What is left to do for clients that have gone is not done.
+#[test]
+fn clients_that_have_gone_leave_no_work() {
+    let server = Server::start_with("async_http", &["--addr", "127.0.0.1:0", "--workers", "1"]);
+    let slow = "GET /sleep/500 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3);
+    let mut gone: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
+    for client in &mut gone {
+        client.write_all(slow.as_bytes()).expect("writes");
+    }
+    // By the time that one is answered, all have been read.
+    gone[0].read_exact(&mut [0; 15]).expect("answers");
+    for client in gone {
+        let linger = Some(Duration::ZERO);
+        socket2::SockRef::from(&client).set_linger(linger).expect("a reset instead of an end");
+    }
+    let begun = Instant::now();
+    let mut next = server.connect();
+    next.write_all(b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("writes");
+    assert!(until_the_end(&next).contains("/next by worker"));
+    // One turn of each of them takes 50 seconds.
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+}
+
+// ---- websocket ----
+
+/// A member that has been accepted.
+fn join(server: &Server) -> async_tungstenite::tungstenite::WebSocket<TcpStream> {
+    client(format!("ws://{}/", server.address()), server.connect()).expect("is accepted").0
+}
+
+/// Begins a message of so many bytes, at least 64 KiB.
+fn begin_message(stream: &mut TcpStream, length: u64) {
+    let head = [&b"\x82\xff"[..], &length.to_be_bytes(), &[0; 4]].concat();
+    stream.write_all(&head).expect("writes");
+}
+
+/// The code with which the server closes, if it says one.
+fn close_code(
+    mut socket: async_tungstenite::tungstenite::WebSocket<TcpStream>,
+) -> Option<CloseCode> {
+    loop {
+        match socket.read() {
+            Ok(Message::Close(frame)) => return frame.map(|frame| frame.code),
+            Ok(_) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+#[test]
+fn a_half_message_is_not_kept_for_ever() {
+    let server = start("websocket", &[]);
+    // All at once, and then nothing.
+    let mut socket = join(&server);
+    begin_message(socket.get_mut(), 1 << 20);
+    socket.get_mut().write_all(&[0; 100_000]).expect("writes");
+    assert_eq!(close_code(socket), Some(CloseCode::Policy));
+
+    // Byte by byte, with signs of life in between, which come while a message is in pieces.
+    let mut socket = join(&server);
+    socket.get_mut().write_all(b"\x02\x80\0\0\0\0").expect("writes");
+    let begun = Instant::now();
+    let code = loop {
+        assert!(begun.elapsed() < FOR_EVER, "it is kept for ever");
+        let piece = b"\x89\x80\0\0\0\0\x00\x81\0\0\0\0x";
+        let is_over = socket.get_mut().write_all(piece).is_err();
+        match socket.read() {
+            Ok(Message::Close(frame)) => break frame.map(|frame| frame.code),
+            Ok(_) if !is_over => {}
+            _ => break None,
+        }
+    };
+    assert!(matches!(code, None | Some(CloseCode::Policy)), "{code:?}");
+}
+
+#[test]
+fn a_member_that_has_vanished_is_not_kept_for_ever() {
+    let server = start("websocket", &[]);
+    let socket = join(&server);
+    // It answers no ping.
+    until_the_end(socket.get_ref());
+}
+
+/// Many members that each begin a long message: all of them together are given a fixed amount.
+#[test]
+fn half_messages_have_a_limit_in_total() {
+    const MEMBERS: usize = 40;
+    const LENGTH: usize = 4 << 20;
+    let server = Server::start_with("websocket", &["--addr", "127.0.0.1:0", "--pollers", "2"]);
+    let mut members: Vec<_> = (0..MEMBERS).map(|_| join(&server)).collect();
+    let piece = vec![0; LENGTH - 1];
+    for member in &mut members {
+        begin_message(member.get_mut(), LENGTH as u64);
+        // The end may come before all of it is taken.
+        let _ = member.get_mut().write_all(&piece);
+    }
+    let peak = server.peak_memory();
+    assert!(peak < MEMBERS * LENGTH / 2, "{peak} bytes");
+    // Those who fill the room keep nobody from saying something short.
+    let mut short = join(&server);
+    short.send(Message::text("short")).expect("writes");
+    assert_eq!(short.read().expect("hears"), Message::text("short"));
+    // And there is room again when they have gone.
+    drop(members);
+    let long = Message::binary(vec![7; LENGTH - 16]);
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < FOR_EVER, "the room is never given back");
+        let mut next = join(&server);
+        if next.send(long.clone()).is_ok() && next.read().is_ok_and(|heard| heard == long) {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_request_without_exactly_one_host_is_refused() {
+    let server = start("websocket", &[]);
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for fields in
+        ["", "Host: a\r\nHost: a\r\n", "Host: a\r\nhost: b\r\n", "Host: a/b\r\n", "Host: a b\r\n"]
+    {
+        for rest in ["", upgrade] {
+            let mut stream = server.connect();
+            let request = format!("GET / HTTP/1.1\r\n{fields}{rest}\r\n");
+            stream.write_all(request.as_bytes()).expect("writes");
+            let answer = until_the_end(&stream);
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{request}: {answer}");
+        }
+    }
+    let mut stream = server.connect();
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n");
+    stream.write_all(request.as_bytes()).expect("writes");
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).expect("answers");
+    assert_eq!(&status, b"HTTP/1.1 101");
+}
+
+#[test]
+fn a_patience_that_is_none_is_named_on_stderr() {
+    for example in ["techempower", "websocket"] {
+        for value in ["0", "-1", "long"] {
+            let output = crate::support::command(example)
+                .args(["--addr", "127.0.0.1:0", "--patience", value])
+                .output()
+                .expect("runs");
+            assert_eq!(output.status.code(), Some(2), "{example} {value}");
+        }
+    }
+}
