@@ -172,3 +172,38 @@ fn what_can_be_dropped_half_way_says_what_is_lost() {
         |item: &Item| item.signature.starts_with("pub async") && !item.says("cancel-safe");
     complain("no word of cancelling", items().into_iter().filter(is_silent));
 }
+
+/// SECURITY.md names limits and tests that there are.
+#[test]
+fn what_security_promises_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+    let (page, budget) = (read("SECURITY.md"), read("src/parts/budget.rs"));
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 10, "these are the rows: {}", rows.len());
+    let mut limits = 0;
+    for row in rows {
+        let [_, _, holds, tests, _] = row.split('|').collect::<Vec<_>>()[..] else {
+            panic!("no row: {row}")
+        };
+        let named = |cell: &'_ str| -> Vec<String> {
+            cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+        };
+        for limit in named(holds).iter().filter(|name| name.contains('_') && !name.contains(':')) {
+            let is_there = budget.contains(&format!("pub {limit}:")) || limit == "accept_errors";
+            assert!(is_there, "no limit is called {limit}");
+            limits += 1;
+        }
+        assert!(!named(tests).is_empty(), "no test holds: {row}");
+        for test in named(tests) {
+            match test.split_once("::") {
+                Some((file, name)) => {
+                    let source = read(&format!("tests/{file}.rs"));
+                    assert!(source.contains(&format!("fn {name}()")), "no test is called {test}");
+                }
+                None => assert!(!read(&test).is_empty(), "there is no {test}"),
+            }
+        }
+    }
+    assert!(limits >= 7, "{limits}");
+}

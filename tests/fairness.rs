@@ -4,19 +4,24 @@
 mod common;
 
 use std::future::{Future, poll_fn};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{ANY, Echo, Server, ask, connect, echo, tcp_pair, within_patience};
+use common::{
+    ANY, Echo, PATIENCE, Server, ask, connect, echo, eventually, hold, read_exactly, tcp_pair,
+    within_patience,
+};
 use corepoll::{
-    Action, EvContext, EvHandler, Interest, TimerId, block_on, net, spawn_local, time, yield_now,
+    Action, Budget, EvContext, EvHandler, Interest, Reactor, TimerId, Writer, block_on, net,
+    spawn_local, time, yield_now,
 };
 use futures::future::select_all;
 use futures::{AsyncReadExt, AsyncWriteExt};
@@ -329,4 +334,105 @@ fn another_executor_inside_a_task_may_block_it() {
         let mut sleep = Box::pin(time::sleep(Duration::from_secs(100)));
         assert!(Pin::new(&mut sleep).poll(&mut cx).is_pending());
     });
+}
+
+/// What the handlers of one test share.
+#[derive(Default)]
+struct Seen {
+    made: AtomicUsize,
+    /// How many had been made when the first bytes came.
+    before_the_first_read: AtomicUsize,
+}
+
+struct Sees(Arc<Seen>);
+
+impl EvHandler for Sees {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let chunk = cx.read()?;
+        let made = self.0.made.load(Ordering::SeqCst);
+        self.0.before_the_first_read.fetch_max(made, Ordering::SeqCst);
+        cx.write(&chunk)?;
+        Ok(if chunk.is_empty() { Action::Close } else { Action::Keep })
+    }
+}
+
+/// A hundred connections wait to be accepted, and one that is there has asked something: it waits for
+/// one event's share of accepts, and not for all of them.
+#[test]
+fn a_flood_of_connections_leaves_turns_to_others() {
+    const SHARE: usize = 8;
+    let mut budget = Budget::default();
+    budget.accepts_per_event = SHARE;
+    let server = Server::build(Reactor::builder().pollers(1).budget(budget));
+    let seen = Arc::new(Seen::default());
+    let factory = seen.clone();
+    let addr = server.listen(move || {
+        factory.made.fetch_add(1, Ordering::SeqCst);
+        Sees(factory.clone())
+    });
+    let mut first = connect(addr);
+    eventually("it is there", || seen.made.load(Ordering::SeqCst) == 1);
+    let held = hold(server.poller());
+    let flood: Vec<_> = (0..100).map(|_| connect(addr)).collect();
+    first.write_all(b"x").unwrap();
+    drop(held);
+    assert_eq!(read_exactly(&first, 1), b"x");
+    let before = seen.before_the_first_read.load(Ordering::SeqCst);
+    assert!(before <= 1 + 2 * SHARE, "{before} were made first");
+    drop(flood);
+}
+
+/// A peer has made room for all that is queued for it: it gets one event's share before others are
+/// served, and not all.
+#[test]
+fn a_peer_that_takes_much_leaves_turns_to_others() {
+    const MUCH: u64 = 3 << 20;
+    const SHARE: usize = 64 * 1024;
+    struct Sends(Arc<Mutex<Option<Writer>>>);
+    impl EvHandler for Sends {
+        fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+            // Of a file no more is sent at a time than the share.
+            let path = std::env::current_exe()?;
+            let length = std::fs::metadata(&path)?.len();
+            assert!(length > MUCH);
+            cx.send_file(std::fs::File::open(&path)?, 0, length)?;
+            *self.0.lock().unwrap() = Some(cx.writer());
+            Ok(Action::Keep)
+        }
+        fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+            Ok(Action::Close)
+        }
+    }
+    struct Looks(Arc<Mutex<Option<Writer>>>, mpsc::Sender<usize>);
+    impl EvHandler for Looks {
+        fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+            cx.read()?;
+            let pending = self.0.lock().unwrap().as_ref().map_or(0, Writer::pending);
+            self.1.send(pending).map_err(io::Error::other)?;
+            Ok(Action::Close)
+        }
+    }
+    let mut budget = Budget::default();
+    budget.send_per_event = SHARE;
+    let server = Server::build(Reactor::builder().pollers(1).budget(budget));
+    let (writer, (sender, looked)) = (Arc::new(Mutex::default()), mpsc::channel());
+    // Unix sockets: what is read is room at once.
+    let (near, far) = UnixStream::pair().unwrap();
+    socket2::SockRef::from(&near).set_send_buffer_size(1 << 20).unwrap();
+    let (asked, mut asks) = UnixStream::pair().unwrap();
+    let (sends, looks) = (Sends(writer.clone()), Looks(writer.clone(), sender));
+    let poller = server.poller();
+    poller.register(near.into(), Interest::READABLE, move || sends).unwrap();
+    poller.register(asked.into(), Interest::READABLE, move || looks).unwrap();
+    let queued = || writer.lock().unwrap().as_ref().map_or(0, Writer::pending);
+    eventually("it is queued", || queued() > 0);
+    server.on_poller(|| ());
+    let before = queued();
+    let held = hold(poller);
+    far.set_nonblocking(true).unwrap();
+    while (&far).read(&mut [0; 64 * 1024]).is_ok() {}
+    asks.write_all(b"x").unwrap();
+    drop(held);
+    let then = looked.recv_timeout(PATIENCE).unwrap();
+    assert!(before - then <= 3 * SHARE, "{} bytes went first", before - then);
 }

@@ -501,6 +501,31 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![8 => valid, 1 => noise]
 }
 
+/// A client whose time is up is told so if it is in the middle of a request, and nothing more is read.
+#[test]
+fn a_request_that_is_not_whole_in_time_is_refused() {
+    let date = DateField::at(SECONDS);
+    let whole = "GET /json HTTP/1.1\r\nHost: a\r\n\r\n";
+    let body = "POST /json HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc";
+    for (input, answers, makes_progress) in [
+        (String::new(), vec![], false),
+        (whole.to_owned(), vec![200], true),
+        ("GET /json HTT".to_owned(), vec![408], false),
+        (body.to_owned(), vec![408], false),
+        (format!("{whole}GET"), vec![200, 408], true),
+        ("nonsense\r\n\r\n".to_owned(), vec![400], false),
+    ] {
+        let (mut connection, mut output) = (Connection::new(), Vec::new());
+        let _ = connection.feed(input.as_bytes(), &date, &mut output);
+        assert_eq!(connection.is_making_progress(), makes_progress, "{input:?}");
+        assert!(!connection.is_making_progress(), "asked again");
+        assert_eq!(connection.time_out(&date, &mut output), Verdict::Close);
+        assert_eq!(connection.feed(whole.as_bytes(), &date, &mut output), Verdict::Close);
+        let output = String::from_utf8(output).expect("answers are text");
+        assert_eq!(statuses(&output), answers, "{input:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_cut_of_any_input_gets_the_same_answers(
