@@ -558,12 +558,12 @@ fn who_asks_at_the_very_end_is_told() {
     let (addr, _guard) = closed_port();
     let (says, said) = channel();
     let reactor = Reactor::builder().pollers(1).build().expect("a reactor");
-    // Its first turn is its last one, and the close is due after that.
-    reactor.handle().shutdown(Duration::ZERO);
     let (fd, _other) = UnixStream::pair().expect("a socket pair");
     let factory = move || Last(addr, says);
     let poller = reactor.handle().pollers()[0].clone();
     poller.register(fd.into(), Interest::READABLE, factory).expect("it takes mail");
+    // Its first turn is its last one, and the close is due after that.
+    reactor.handle().shutdown(Duration::ZERO);
     reactor.start().expect("its thread").join().expect("no poller has failed");
     assert_eq!(said.into_iter().collect::<Vec<_>>(), ["late fail NotConnected"]);
 }

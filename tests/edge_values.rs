@@ -83,13 +83,10 @@ fn a_sleep_whose_time_has_come_is_ready_at_the_next_poll() {
         }
         // Its time comes while its poller does something else.
         let mut sleep = pin!(time::sleep(Duration::from_millis(1)));
-        let mut limit = pin!(time::timeout(Duration::from_millis(1), std::future::pending::<()>()));
         // Armed now, unless this thread was held up.
         let _ = agrees(sleep.as_mut());
-        let was_late = poll(limit.as_mut());
         thread::sleep(Duration::from_millis(2));
         assert!(sleep.is_elapsed() && agrees(sleep));
-        assert!(was_late || poll(limit));
         // A beat that is begun anew, with a period of nothing.
         let mut beat = time::interval(Duration::ZERO);
         beat.reset();

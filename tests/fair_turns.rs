@@ -9,6 +9,7 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, IoSlice, Write};
 use std::net::TcpStream;
+use std::pin::pin;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -572,6 +573,38 @@ fn a_stream_whose_bytes_came_in_time_does_not_miss_its_deadline() {
                 wake.unbounded_send(()).unwrap();
             }
             reading.await.unwrap().unwrap();
+        });
+    });
+}
+
+/// The same by a timeout, whose task is woken by something else when the time is over.
+#[test]
+fn a_timeout_is_not_missed_by_bytes_that_came_in_time() {
+    within_patience(|| {
+        let mut budget = Budget::default();
+        budget.slice = Duration::from_secs(3600);
+        block_on_with(budget, async {
+            let (near, mut far) = tcp_pair();
+            let mut stream = net::TcpStream::from_std(near).unwrap();
+            let (wake, mut woken) = futures::channel::mpsc::unbounded();
+            let reading = spawn_local(async move {
+                let mut byte = [0];
+                let mut read = pin!(time::timeout(10 * LONG, stream.read(&mut byte)));
+                loop {
+                    match select(read.as_mut(), woken.next()).await {
+                        Either::Left((read, _)) => return read,
+                        Either::Right(_) => {}
+                    }
+                }
+            });
+            yield_now().await;
+            far.write_all(b"x").unwrap();
+            let start = Instant::now();
+            while start.elapsed() < 20 * LONG {
+                std::hint::spin_loop();
+            }
+            wake.unbounded_send(()).unwrap();
+            assert_eq!(reading.await.unwrap().expect("the byte came in time").unwrap(), 1);
         });
     });
 }

@@ -141,9 +141,18 @@ impl Sleep {
         }
     }
 
-    /// Waits without taking from the task's allowance.
-    pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Waits as the limit of something else, without taking from the task's allowance. While the
+    /// timer is armed it decides, and not the clock: it fires when everything that was ready before
+    /// has been told, so a poll by another's wake finds no time over whose bytes wait in a socket.
+    pub(super) fn poll_missed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let local = Local::current().expect("a timer was polled outside of a poller");
+        let is_told = self.deadline <= local.looked_at();
+        if let Some(armed) = self.armed.as_ref().filter(|_| !is_told)
+            && armed.home.is_current()
+            && local.rewake(armed.timer, cx.waker())
+        {
+            return Poll::Pending;
+        }
         self.poll_in(&local, cx)
     }
 

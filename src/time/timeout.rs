@@ -72,7 +72,7 @@ impl<F: Future> Future for Timeout<F> {
             return Poll::Ready(Ok(output));
         }
         // Not by the task's allowance: a future that uses all of it up must not outlive its time.
-        this.sleep.poll_elapsed(cx).map(|()| Err(Elapsed(())))
+        this.sleep.poll_missed(cx).map(|()| Err(Elapsed(())))
     }
 }
 
