@@ -1,12 +1,12 @@
 //! Connecting, with a handler for the connection.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::base::token::Token;
-use crate::poller::connecting::{Place, Recipient, Target, failure};
+use crate::poller::connecting::{Recipient, Target, failure};
 use crate::poller::context::EvContext;
 use crate::poller::handle::{PollerHandle, gone};
 use crate::poller::handler::EvHandler;
@@ -14,11 +14,10 @@ use crate::poller::local::Local;
 use crate::reactor::ReactorHandle;
 use crate::task::{call_quietly, drop_quietly};
 
-use super::addr::{Addresses, ToSocketAddrs, sealed::Sealed};
+use super::addr::ToSocketAddrs;
 use super::connect_options::ConnectOptions;
-use super::endpoint::Endpoint;
 use super::spread::{Balance, Spread};
-use super::unix_addr::to_kernel;
+use super::target::{begin, target};
 
 /// Connects, from any thread, and gives each connection a handler on one of a reactor's pollers:
 /// on the one that holds the fewest connections.
@@ -359,50 +358,6 @@ impl EvContext<'_> {
         self.local.handle.join();
         Ok(begin(self.local, target, Recipient::Handler(Box::new(handler))))
     }
-}
-
-/// What `addr` names, and how to connect to it.
-pub(super) fn target(
-    addr: &(impl Sealed + ?Sized),
-    options: &ConnectOptions,
-) -> io::Result<Target> {
-    let other = addr.text().map(Endpoint::parse_other).transpose()?.flatten();
-    let (name, place) = match (addr.text(), other) {
-        (Some(text), Some(Endpoint::Unix(address))) => {
-            (text.into(), Place::Unix(to_kernel(&address)?))
-        }
-        // This machine, by whichever family it is that listens.
-        (Some(text), Some(Endpoint::Ip(address))) => {
-            let other = (Ipv4Addr::UNSPECIFIED, address.port()).into();
-            (text.into(), Place::Ip(vec![address, other]))
-        }
-        (text, _) => {
-            let addresses = addr.addresses()?;
-            let name = text.map_or_else(|| addresses.to_string().into(), Box::from);
-            (name, place(addresses)?)
-        }
-    };
-    Ok(Target { name, place, settings: options.settings.clone(), limit: options.timeout })
-}
-
-fn place(addresses: Addresses) -> io::Result<Place> {
-    match addresses {
-        #[cfg(feature = "blocking")]
-        Addresses::Name(host, port) => Ok(Place::Host(host, port)),
-        known => known.known().map(Place::Ip),
-    }
-}
-
-/// Begins to connect, with the look-up of the name if the target has one.
-pub(super) fn begin(local: &Local, target: Target, recipient: Recipient) -> Token {
-    #[cfg(feature = "blocking")]
-    if let Place::Host(host, port) = &target.place {
-        let (host, port) = (host.clone(), *port);
-        let token = local.connect(target, recipient);
-        super::lookup::look_up_for(local, token, host, port);
-        return token;
-    }
-    local.connect(target, recipient)
 }
 
 /// An attempt on its way to its poller, which may end before it comes to it.

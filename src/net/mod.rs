@@ -64,6 +64,7 @@ mod socket;
 mod split;
 pub(crate) mod spread;
 mod stream_tries;
+mod target;
 pub mod tcp;
 mod tcp_connect;
 mod tcp_listener;

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use crate::base::error;
-use crate::net::connector::begin;
+use crate::net::target::begin;
 use crate::net::tcp_stream::TcpStream;
 use crate::poller::connecting::{Recipient, Target};
 use crate::poller::handle::gone;

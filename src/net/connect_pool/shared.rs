@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use crate::base::token::Token;
-use crate::net::connector::target;
+use crate::net::target::target;
 use crate::net::tcp_stream::TcpStream;
 use crate::poller::connecting::Target;
 use crate::poller::context::EvContext;
