@@ -515,6 +515,7 @@ impl EvHandler for EndsBoth {
         drop(cx.read()?);
         cx.write(&pattern(QUEUED))?;
         assert!(cx.pending_output() > 0, "the kernel takes all of it: queue more");
+        let _ = self.0.send(b"queued".to_vec());
         let stream = cx.take_stream()?;
         stream.shutdown(Shutdown::Write)?;
         stream.into_handler(Hears(self.0.clone()))?;
@@ -539,11 +540,48 @@ fn an_end_that_waits_for_queued_output_goes_along_to_a_handler() {
     let (running, listening) = serve(move || EndsBoth(hears.clone()));
     let mut client = client(&listening);
     client.write_all(b"go").unwrap();
+    // The client reads after that: earlier, the kernel might take all of it.
+    assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), b"queued");
     let mut got = Vec::new();
     client.read_to_end(&mut got).unwrap();
     assert!(got == pattern(QUEUED), "queued output is damaged");
     // The other direction is open.
     client.write_all(b"late").unwrap();
     assert_eq!(heard.recv_timeout(PATIENCE).unwrap(), b"late");
+    stop(running);
+}
+
+/// A file of some size that every checkout has.
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock");
+
+/// Queues a file, and gives the connection to a task that does nothing with it.
+struct GivesFile;
+
+impl EvHandler for GivesFile {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let file = std::fs::File::open(FILE)?;
+        let length = file.metadata()?.len();
+        cx.send_file(file, 0, length)?;
+        assert!(cx.pending_output() > 0, "one share is not the whole file");
+        drop(cx.take_stream()?);
+        Ok(Action::Keep)
+    }
+
+    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Keep)
+    }
+}
+
+/// There is room all the while: no event tells of that, after the first one.
+#[test]
+fn a_share_of_each_turn_is_enough_for_queued_output() {
+    let mut budget = Budget::default();
+    budget.send_per_event = 1000;
+    let reactor = Reactor::builder().pollers(1).budget(budget).build().unwrap();
+    let listening = Acceptor::new("127.0.0.1:0").listen(&reactor.handle(), || GivesFile).unwrap();
+    let running = reactor.start().unwrap();
+    let mut got = Vec::new();
+    client(&listening).read_to_end(&mut got).unwrap();
+    assert!(got == std::fs::read(FILE).unwrap(), "{} bytes came", got.len());
     stop(running);
 }
