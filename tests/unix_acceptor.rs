@@ -293,3 +293,27 @@ fn a_lock_file_that_was_left_behind_is_no_obstacle() {
     listen(&server, &path).expect("it does without");
     echoes(UnixStream::connect(&path).expect("it listens"));
 }
+
+/// The one who has the lock removes its file before it lets go. Who has opened that file meanwhile
+/// has locked nothing: another process may have made and locked a new one.
+#[test]
+fn the_lock_of_a_file_that_has_been_removed_is_none() {
+    common::in_a_process_of_its_own("the_lock_of_a_file_that_has_been_removed_is_none", || {
+        let directory = Directory::new("gone-lock");
+        let path = directory.path();
+        let there = path.clone();
+        let mut others = None;
+        // Between our open and our flock.
+        common::refuse::decide(libc::SYS_flock, move |_| {
+            if others.is_none() {
+                let lock = there.with_file_name(".socket.corepoll-lock");
+                fs::remove_file(lock).expect("it has been opened");
+                others = Some(lock_of(&there));
+            }
+            None
+        });
+        let server = Server::start(1);
+        let refused = listen(&server, &path).expect_err("another one is about to listen");
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse, "{refused}");
+    });
+}
