@@ -192,7 +192,8 @@ impl<'a> EvContext<'a> {
     ///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
     ///         if cx.is_priority() {
     ///             let mut byte = [std::mem::MaybeUninit::new(0)];
-    ///             let count = socket2::SockRef::from(&cx.fd()).recv_out_of_band(&mut byte)?;
+    ///             let fd = cx.fd();
+    ///             let count = socket2::SockRef::from(&fd).recv_out_of_band(&mut byte)?;
     ///             let _ = self.0.send(count == 1);
     ///         }
     ///         Ok(Action::Keep)
