@@ -206,7 +206,7 @@ impl<'a> EvContext<'a> {
     /// let client = std::net::TcpStream::connect(listener.local_addr()?)?;
     /// let (server, _peer) = listener.accept()?;
     /// let (tell, told) = mpsc::channel();
-    /// let poller = &running.handle().pollers()[0];
+    /// let poller = running.handle().pollers()[0].clone();
     /// poller.register(server.into(), Interest::PRIORITY, || Urgent(tell))?;
     /// socket2::SockRef::from(&client).send_out_of_band(b"!")?;
     /// assert_eq!(told.recv(), Ok(true));
