@@ -12,6 +12,7 @@ use crate::poller::handle::{PollerHandle, gone};
 use crate::poller::handler::CloseReason;
 use crate::poller::local::Local;
 use crate::sys::socket_file::SocketFile;
+use crate::task::drop_quietly;
 
 use super::accept::{Deliver, Listener};
 use super::ends::Ends;
@@ -158,7 +159,9 @@ impl Letter {
             Ok(token) => *stage = Stage::Open { token, _file: file },
             Err((error, listener)) => {
                 drop(stage);
-                drop((listener, file));
+                // Its destructor is foreign code, and whatever it does: this is an end.
+                drop_quietly(listener);
+                drop(file);
                 self.seat.tell_end(Some(error));
             }
         }

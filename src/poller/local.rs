@@ -392,7 +392,7 @@ impl Local {
             self.recorder.step();
         }
         std::iter::from_fn(|| self.cache.pop()).for_each(std::mem::forget);
-        drop_quietly(self.starved.take());
+        self.starved.take().into_iter().for_each(drop_quietly);
     }
 
     /// How many blocking calls of this poller are not over.

@@ -101,4 +101,31 @@ mod tests {
         local.return_due(Vec::new());
         drop(entered);
     }
+
+    /// Panics when it is dropped.
+    struct Bad(Arc<AtomicUsize>);
+
+    impl Wake for Bad {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            panic!("on purpose: a waker that is dropped");
+        }
+    }
+
+    /// Two panics at a time would end the process.
+    #[test]
+    fn wakers_that_panic_are_dropped_one_at_a_time() {
+        let poller = Poller::on_this_thread(Budget::default()).expect("a poller");
+        let drops = Arc::new(AtomicUsize::new(0));
+        for _ in 0..3 {
+            let bad = Waker::from(Arc::new(Bad(drops.clone())));
+            poller.local().on_next_close(Starved::Task(bad));
+        }
+        drop(poller);
+        assert_eq!(drops.load(Ordering::Relaxed), 3);
+    }
 }
