@@ -140,7 +140,7 @@ impl Grant for Phase<'_> {
     #[inline(always)]
     fn next(&mut self, made: usize) -> usize {
         if made == 0 {
-            return self.local.begin_phase(self.least);
+            return self.local.begin_phase(self.least).min(self.local.budget.tasks_per_turn);
         }
         let left = self.local.budget.tasks_per_turn.saturating_sub(made);
         self.local.go_on_with_phase(made).min(left)
@@ -382,16 +382,17 @@ impl Poller {
 
     /// Makes this the poller of the thread until the guard is dropped.
     pub(crate) fn enter(&self) -> impl Drop + '_ {
-        struct Entered<'a>(
-            #[allow(dead_code)] crate::task::executor::Entered<'a>,
-            Option<Rc<Local>>,
-        );
+        struct Entered<'a> {
+            _executor: crate::task::executor::Entered<'a>,
+            before: Option<Rc<Local>>,
+        }
         impl Drop for Entered<'_> {
             fn drop(&mut self) {
-                Local::set_current(self.1.take());
+                Local::set_current(self.before.take());
             }
         }
-        Entered(self.executor.enter(), Local::set_current(Some(self.local.clone())))
+        let _executor = self.executor.enter();
+        Entered { _executor, before: Local::set_current(Some(self.local.clone())) }
     }
 }
 

@@ -1,27 +1,32 @@
 //! Waiting while the clock stands: feature `test-util`.
 
 use std::io;
+#[cfg(feature = "blocking")]
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(feature = "blocking")]
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::sys::clock::{self, paused};
 use crate::sys::epoll::Events;
+#[cfg(feature = "blocking")]
 use crate::task::HomeRef;
 
+#[cfg(feature = "blocking")]
 use super::local::Local;
 use super::{Poller, no_events_if_interrupted};
 
-// Without the feature, nothing goes on elsewhere that could be waited for.
-#[cfg_attr(not(feature = "blocking"), allow(dead_code))]
-/// Keeps a clock that stands from moving by itself, until it is dropped, on whichever thread.
+/// Keeps a clock that stands from moving by itself, until it is dropped, on whichever thread. Without
+/// blocking calls, nothing goes on elsewhere that could be waited for.
+#[cfg(feature = "blocking")]
 pub(crate) struct Hold {
     holds: Arc<AtomicUsize>,
     home: HomeRef,
 }
 
+#[cfg(feature = "blocking")]
 impl Local {
-    #[cfg_attr(not(feature = "blocking"), allow(dead_code))]
     /// As long as something is under way elsewhere that is going to bring this poller something.
     pub(crate) fn hold_the_clock(&self) -> Hold {
         self.clock_holds.fetch_add(1, Ordering::Relaxed);
@@ -29,6 +34,7 @@ impl Local {
     }
 }
 
+#[cfg(feature = "blocking")]
 impl Drop for Hold {
     fn drop(&mut self) {
         // Release: when the poller sees that it is gone, it sees what it was held for.

@@ -208,6 +208,8 @@ impl Executor {
         let owner = self.owner();
         loop {
             if run.made >= run.granted {
+                // The one before has been polled, and may be gone: a panic of this is not its.
+                run.task = None;
                 let more = grant.next(run.made);
                 if more == 0 {
                     break;

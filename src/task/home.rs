@@ -93,8 +93,8 @@ pub(crate) struct HomeRef {
     home: NonNull<Home>,
 }
 
-// SAFETY: other threads reach only `inbox`, `remote_references` and `bell`, all of them shared
-// safely; every access to `owner` is checked against `CURRENT` (**Owner**).
+// SAFETY: other threads reach only `inbox`, `remote_references`, `bell` and the atomic counters, all of
+// them shared safely; every access to `owner` is checked against `CURRENT` (**Owner**).
 unsafe impl Send for HomeRef {}
 // SAFETY: as above.
 unsafe impl Sync for HomeRef {}
