@@ -68,10 +68,15 @@ impl Allowance {
 
     #[cold]
     fn used_up(&self, cx: &mut Context<'_>) -> Poll<()> {
-        // Cloned first: that is foreign code.
-        let waker = cx.waker().clone();
+        let owner = &self.home.as_ref().owner;
         // SAFETY: **Owner**: an allowance is on its owner's thread, as it is not Send.
-        unsafe { self.home.as_ref().owner.defer(waker) };
+        unsafe {
+            if !owner.has_just_deferred(cx.waker()) {
+                // Cloned first: that is foreign code.
+                let waker = cx.waker().clone();
+                owner.defer(waker);
+            }
+        }
         Poll::Pending
     }
 

@@ -263,6 +263,28 @@ impl OwnerSide {
         unsafe { (*self.deferred.get()).push(waker) };
     }
 
+    /// Whether `waker` is the last one that was kept: a task that polls hundreds of futures asks once
+    /// for each.
+    ///
+    /// # Safety
+    /// The caller is the owner.
+    pub(super) unsafe fn has_just_deferred(&self, waker: &Waker) -> bool {
+        // SAFETY: **Owner**; nothing foreign runs while the list is borrowed: wakers are compared by
+        // their addresses.
+        let last = unsafe { (*self.deferred.get()).last() };
+        last.is_some_and(|last| last.will_wake(waker))
+    }
+
+    /// How many wakers are kept.
+    ///
+    /// # Safety
+    /// The caller is the owner.
+    #[cfg(test)]
+    pub(super) unsafe fn deferred(&self) -> usize {
+        // SAFETY: **Owner**; nothing foreign runs while the list is borrowed.
+        unsafe { (*self.deferred.get()).len() }
+    }
+
     /// Whether a task is deferred.
     ///
     /// # Safety

@@ -6,6 +6,7 @@ use std::pin::pin;
 
 use super::*;
 use crate::task::coop::{OPERATIONS_PER_POLL, poll_proceed, unconstrained};
+use crate::task::current;
 
 /// How many operations are left, which this takes.
 fn take_the_rest(cx: &mut Context<'_>) -> u32 {
@@ -41,6 +42,24 @@ fn a_poll_has_its_allowance_and_the_next_one_has_it_again() {
     }));
     turn(&executor);
     assert_eq!(joined(task).unwrap(), [OPERATIONS_PER_POLL; 3]);
+}
+
+/// As a task does that polls hundreds of sockets in each of its polls.
+#[test]
+fn a_task_that_asks_many_times_is_deferred_once() {
+    let executor = executor();
+    let _entered = executor.enter();
+    let tasks = [(), ()].map(|()| {
+        spawn(poll_fn(|cx| {
+            take_the_rest(cx);
+            assert!((0..1000).all(|_| poll_proceed(cx).is_pending()));
+            // SAFETY: this is the owner's thread.
+            Poll::Ready(current::owner(|owner| unsafe { owner.deferred() }))
+        }))
+    });
+    executor.run_up_to(2);
+    let counts = tasks.map(|task| joined(task).unwrap());
+    assert_eq!(counts, [Some(1), Some(2)], "each task by itself");
 }
 
 #[test]
