@@ -104,7 +104,7 @@ use crate::parts::budget::Budget;
 use crate::parts::stats::Report;
 use crate::parts::watched::Watched;
 use crate::sys::clock;
-use crate::sys::epoll::{Epoll, Events, Mask, RawEvent};
+use crate::sys::epoll::{Epoll, Events, LONGEST_WAIT, Mask, RawEvent};
 use crate::sys::eventfd::EventFd;
 use crate::sys::{meter, ticks};
 use crate::task::{Bell, Executor, Grant, Seed};
@@ -323,7 +323,8 @@ impl Poller {
         let now = clock::now();
         local.looks_at(now);
         let until_deadline = Duration::from_nanos(deadline.saturating_sub(now));
-        let timeout = most.map_or(until_deadline, |most| most.min(until_deadline));
+        let timeout =
+            most.map_or(until_deadline, |most| most.min(until_deadline)).min(LONGEST_WAIT);
         let waited = local.epoll.wait(events, Some(timeout));
         if timeout == until_deadline && matches!(waited, Ok(0)) {
             // The kernel has looked once more when the time was over. After an interruption it has

@@ -14,6 +14,10 @@ use crate::base::token::Token;
 /// Set once the kernel has answered that it has no epoll_pwait2 (it came with Linux 5.11).
 static NO_PWAIT2: AtomicBool = AtomicBool::new(false);
 
+/// The longest wait that ends when its time is over: without epoll_pwait2 the kernel counts milliseconds
+/// in an int, 25 days of them.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(24 * 24 * 3600);
+
 /// An epoll instance: see epoll(7).
 #[derive(Debug)]
 pub(crate) struct Epoll {
@@ -262,7 +266,8 @@ impl Epoll {
     }
 
     /// Waits for events, for ever without a `timeout`. Never returns before the timeout has
-    /// passed but for an event or a signal: that is the error `Interrupted`.
+    /// passed but for an event or a signal: that is the error `Interrupted`. One that is longer than
+    /// [`LONGEST_WAIT`] may be cut to that.
     #[inline]
     pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
         match timeout {
@@ -344,7 +349,7 @@ fn round_up_ms(timeout: Duration) -> libc::c_int {
 
 #[cfg(test)]
 mod tests {
-    use super::round_up_ms;
+    use super::{LONGEST_WAIT, round_up_ms};
     use std::time::Duration;
 
     #[test]
@@ -353,5 +358,6 @@ mod tests {
         assert_eq!(round_up_ms(Duration::from_millis(7)), 7);
         assert_eq!(round_up_ms(Duration::from_nanos(7_000_001)), 8);
         assert_eq!(round_up_ms(Duration::MAX), i32::MAX);
+        assert_eq!(round_up_ms(LONGEST_WAIT) as u128, LONGEST_WAIT.as_millis(), "it is not cut");
     }
 }
