@@ -4,8 +4,9 @@ use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::sync::LazyLock;
 use std::thread;
+use std::time::Instant;
 
-use crate::common::{eventually, patient};
+use crate::common::{PATIENCE, eventually, patient};
 use crate::support::{Server, send_until_held_back};
 
 const GIBIBYTE: usize = 1 << 30;
@@ -80,6 +81,9 @@ fn a_gibibyte_each_way_at_once_arrives_though_one_side_is_slow_and_leaves_no_des
     // The pipes are kept for a moment.
     eventually("the descriptors are closed", || server.descriptors() == at_first);
     let counts = format!("open 0 total 1 refused 0 up {GIBIBYTE} down {GIBIBYTE}");
-    // Some lines may have been on their way.
-    assert!((0..10).any(|_| server.next_line() == counts), "{counts}");
+    // A line a second has been on its way, for as long as it took.
+    let start = Instant::now();
+    while server.next_line() != counts {
+        assert!(start.elapsed() < PATIENCE, "{counts}");
+    }
 }
