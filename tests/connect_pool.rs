@@ -373,29 +373,59 @@ fn a_pool_outlives_its_poller() {
     });
 }
 
+/// Has a handler wait for a connection of the pool.
+struct Asks(ConnectPool, Sender<String>);
+
+struct Waits(Sender<String>);
+
+impl EvHandler for Asks {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.0.get_with(cx, Waits(self.1.clone()));
+        Ok(Action::Close)
+    }
+
+    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Close)
+    }
+}
+
+impl EvHandler for Waits {
+    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Close)
+    }
+
+    fn on_connect_fail(&mut self, error: io::Error) {
+        let _ = self.0.send(format!("{:?}", error.kind()));
+    }
+}
+
+/// A handler waits for the end of a pause after failures, and the poller ends before: nothing but a
+/// timer knows of it.
+#[test]
+fn a_handler_that_waits_in_a_pause_is_told_of_the_end() {
+    within_patience(|| {
+        let (peer, (addr, _guard)) = (Peer::new(), closed_port());
+        let pool = ConnectPool::new(&addr);
+        let (says, said) = channel();
+        let inside = pool.clone();
+        block_on(async {
+            // The pauses grow: the last one is a third of a second.
+            for _ in 0..7 {
+                assert!(inside.get().await.is_err());
+            }
+            let stream = net::TcpStream::connect(&peer.addr).await.expect("it listens");
+            stream.into_handler(Asks(inside.clone(), says)).expect("the poller runs");
+            until(|| inside.waiting() == 1).await;
+        });
+        assert_eq!(said.into_iter().collect::<Vec<_>>(), ["NotConnected"]);
+        assert_eq!(counts(&pool), (0, 0, 0));
+    });
+}
+
 /// A handler waits for a connection that somebody keeps beyond the poller's end: it is told when
 /// that one is given up.
 #[test]
 fn a_handler_that_waits_beyond_the_end_is_told() {
-    struct Asks(ConnectPool, Sender<String>);
-    struct Waits(Sender<String>);
-    impl EvHandler for Asks {
-        fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-            self.0.get_with(cx, Waits(self.1.clone()));
-            Ok(Action::Close)
-        }
-        fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
-            Ok(Action::Close)
-        }
-    }
-    impl EvHandler for Waits {
-        fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
-            Ok(Action::Close)
-        }
-        fn on_connect_fail(&mut self, error: io::Error) {
-            let _ = self.0.send(format!("{:?}", error.kind()));
-        }
-    }
     within_patience(|| {
         let peer = Peer::new();
         let pool = ConnectPool::builder(&peer.addr).max_live(1).build();

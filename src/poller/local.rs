@@ -22,7 +22,7 @@ use crate::sys::clock;
 use crate::sys::epoll::Epoll;
 use crate::sys::splice::Pipe;
 use crate::task::coop::Allowance;
-use crate::task::drop_quietly;
+use crate::task::{call_quietly, drop_quietly};
 
 use super::drain::Drain;
 use super::handle::PollerHandle;
@@ -384,7 +384,10 @@ impl Local {
     pub(super) fn clear(&self) {
         // One at a time: each drop is foreign code.
         for payload in self.timers.take().into_payloads() {
-            drop_quietly(payload);
+            match payload {
+                Expiry::Ours(ours) => call_quietly(|| ours.on_end()),
+                other => drop_quietly(other),
+            }
             self.recorder.step();
         }
         for value in std::iter::from_fn(|| self.cache.pop()).take(MOST_LAST_VALUES) {

@@ -98,6 +98,9 @@ pub(super) struct OwnTimer {
 pub(crate) trait OnTimer {
     /// The timer is due, and gone.
     fn on_timer(self: Rc<Self>);
+
+    /// The poller ends, and the timer with it.
+    fn on_end(self: Rc<Self>) {}
 }
 
 impl EvContext<'_> {

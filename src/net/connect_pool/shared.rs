@@ -368,4 +368,10 @@ impl OnTimer for Shared {
             self.grow();
         }
     }
+
+    /// Those who wait for the end of a pause are told: nothing else knows of them.
+    fn on_end(self: Rc<Self>) {
+        self.timer.set(None);
+        self.grow();
+    }
 }
