@@ -22,7 +22,7 @@ use corepoll::{
     Action, Budget, CloseReason, EvContext, EvHandler, Interest, PollerHandle, Reactor, TimerId,
 };
 use futures::FutureExt;
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 
 /// Does what it is told in `on_read`, and tells of its end.
 struct Scripted<R> {
@@ -256,6 +256,27 @@ fn a_close_that_flushes_beside_the_error_queue_sleeps() {
     assert!(ends.try_recv().is_err());
     assert_eq!(read_exactly(&far, MUCH).len(), MUCH);
     assert_eq!(next(&ends), "Requested");
+}
+
+#[test]
+fn a_datagram_socket_that_has_been_shut_down_has_ended() {
+    let server = Server::start(1);
+    for interest in [Interest::NONE, Interest::READABLE, Interest::READABLE.edge()] {
+        let udp = UdpSocket::bind(ANY).unwrap();
+        udp.connect(udp.local_addr().unwrap()).unwrap();
+        let (unix, _peer) = std_unix::UnixDatagram::pair().unwrap();
+        for ours in [OwnedFd::from(udp), OwnedFd::from(unix)] {
+            let duplicate = Socket::from(ours.try_clone().unwrap());
+            let ends = register(server.poller(), ours, interest, |cx| {
+                cx.read()?;
+                Ok(Action::Keep)
+            });
+            // Whatever the mask says, EPOLLHUP is reported from now on.
+            duplicate.shutdown(Shutdown::Both).unwrap();
+            assert_eq!(next(&ends), "PeerClosed", "{interest:?}");
+        }
+    }
+    assert_sleeps(server.poller());
 }
 
 #[test]

@@ -164,7 +164,8 @@ impl Local {
     /// long as it makes progress it may go on reading; then the connection ends.
     fn hung_up(&self, connection: &Connection, event: Event, has_read: bool) {
         let is_told = connection.interest().is_readable();
-        if has_read && is_told && !connection.has(bits::END) {
+        let reads = has_read && is_told && !connection.has(bits::END);
+        if reads && !self.is_shut_down(connection, event) {
             return self.reads_on(connection);
         }
         if event.is_error_alone() {
@@ -184,13 +185,17 @@ impl Local {
             }
         }
         let taken = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
-        let error = failure.or(taken);
-        if connection.has(bits::DATAGRAMS) {
-            // It was one datagram's; the others go on.
-            return;
-        }
+        // Of a socket for datagrams an error is one datagram's.
+        let error = failure.or(taken).filter(|_| !connection.has(bits::DATAGRAMS));
         let reason = error.map_or(CloseReason::PeerClosed, CloseReason::Error);
         self.request_close(connection, reason);
+    }
+
+    /// Whether a hang-up is that of a socket for datagrams that this process has shut down, with nothing
+    /// left to be read: each further read would bring an empty one.
+    fn is_shut_down(&self, connection: &Connection, event: Event) -> bool {
+        let is_hang_up = connection.has(bits::DATAGRAMS) && !event.is_error_alone();
+        is_hang_up && !matches!(self.has_input(connection), Ok(true))
     }
 
     /// Whether there is something to read.
