@@ -10,6 +10,8 @@ use crate::poller::local::Local;
 #[cfg(feature = "blocking")]
 use crate::task::join::JoinError;
 
+use crate::task::coop;
+
 use super::addr::{Addresses, ToSocketAddrs, no_address, sealed::Sealed};
 
 /// The addresses that `addr` stands for, in the order of preference. A host name is looked up by
@@ -35,6 +37,7 @@ use super::addr::{Addresses, ToSocketAddrs, no_address, sealed::Sealed};
 /// There is no such name, or the look-up fails. Without the feature `blocking` every host name is
 /// an error, of the kind `Unsupported`.
 pub async fn lookup_host(addr: impl ToSocketAddrs) -> io::Result<std::vec::IntoIter<SocketAddr>> {
+    coop::proceed().await;
     Ok(resolve(&addr).await?.into_iter())
 }
 

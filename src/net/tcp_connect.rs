@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::base::error::all_of;
 use crate::sys::socket;
+use crate::task::coop;
 use crate::time;
 
 use super::addr::{Addresses, ToSocketAddrs, no_address, sealed::Sealed};
@@ -89,6 +90,7 @@ impl TcpStream {
         addr: impl ToSocketAddrs,
         options: ConnectOptions,
     ) -> io::Result<TcpStream> {
+        coop::proceed().await;
         let addresses = Sealed::addresses(&addr)?;
         let Some(limit) = options.timeout else {
             return TcpStream::connect_to(addresses, &options, &mut Vec::new()).await;

@@ -5,6 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use crate::task::coop;
+
 use super::accepting::Incoming;
 use super::addr::ToSocketAddrs;
 use super::listen_options::ListenOptions;
@@ -78,6 +80,7 @@ impl TcpListener {
         addr: impl ToSocketAddrs,
         options: ListenOptions,
     ) -> io::Result<TcpListener> {
+        coop::proceed().await;
         let fd = options.listen(&resolve(&addr).await?)?;
         let socket = Socket::new(fd, "TcpListener::bind")?;
         Ok(TcpListener { socket, on_error: options.on_error })

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::sys::datagram;
+use crate::task::coop;
 
 use super::addr::{ToSocketAddrs, first_of};
 use super::lookup::{resolve, resolve_first};
@@ -60,6 +61,7 @@ impl UdpSocket {
     /// None can be had: the error tells of every address. A host name needs the feature
     /// `blocking`.
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
+        coop::proceed().await;
         let fd = first_of(&resolve(&addr).await?, "binding", datagram::bind)?;
         Ok(UdpSocket { socket: Socket::new(fd, "UdpSocket::bind")? })
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::parts::deadlines::Deadlines;
 use crate::poller::local::Local;
 use crate::sys::socket;
+use crate::task::coop;
 use crate::time;
 
 use super::addr::with_address;
@@ -119,6 +120,7 @@ impl UnixStream {
     }
 
     async fn connect_at(address: &SocketAddr) -> io::Result<UnixStream> {
+        coop::proceed().await;
         let address = to_kernel(address)?;
         let mut pause = SHORTEST_PAUSE;
         loop {

@@ -102,6 +102,12 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
     }
 }
 
+/// Waits until the task may make another operation. What may come to an end without an event waits
+/// here first: a loop of it, as of attempts that fail at once, does not keep the poller.
+pub(crate) async fn proceed() {
+    poll_fn(poll_proceed).await;
+}
+
 /// Gives every other runnable task of the poller a turn, then goes on.
 ///
 /// Events, timers and mail have theirs as well: the poller looks at them after

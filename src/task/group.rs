@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker, ready};
 use crate::base::slab::Slab;
 use crate::base::token::Token;
 
+use super::coop;
 use super::current;
 use super::executor::spawn;
 use super::join::{JoinError, JoinHandle};
@@ -168,13 +169,14 @@ impl<T: 'static> TaskGroup<T> {
     /// ```
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, JoinError>>> {
         if self.members.len() == 0 {
-            return Poll::Ready(None);
+            return coop::poll_proceed(cx).map(|()| None);
         }
         if self.ended.count() == 0 {
             self.ended.wait(cx);
         }
         // Looked at after the waker was cloned, which is foreign code in which a task may end.
         let Some(token) = self.ended.first() else { return Poll::Pending };
+        ready!(coop::poll_proceed(cx));
         let handle = self.members.get_mut(token).expect("a ticket stands for a member");
         // Pending if the task is just being dropped: a waker that it woke polls from inside there.
         // The ticket stays until the output is here, so a panic of the waker loses nothing.

@@ -4,8 +4,10 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
+
+use crate::task::coop;
 
 use super::sleep::{Sleep, sleep, sleep_until};
 
@@ -24,7 +26,7 @@ use super::sleep::{Sleep, sleep, sleep_until};
 /// });
 /// ```
 pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
-    Timeout { future, sleep: sleep(limit) }
+    Timeout { future, sleep: sleep(limit), has_waited: false }
 }
 
 /// Gives `future` time until `deadline`: see [`timeout`].
@@ -39,7 +41,7 @@ pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
 /// });
 /// ```
 pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
-    Timeout { future, sleep: sleep_until(deadline) }
+    Timeout { future, sleep: sleep_until(deadline), has_waited: false }
 }
 
 pin_project_lite::pin_project! {
@@ -60,6 +62,9 @@ pin_project_lite::pin_project! {
         #[pin]
         future: F,
         sleep: Sleep,
+        // A poll has come to nothing. One that has elapsed in its first poll takes from the allowance of
+        // its task, so that a loop of such does not keep the poller.
+        has_waited: bool,
     }
 }
 
@@ -72,7 +77,11 @@ impl<F: Future> Future for Timeout<F> {
             return Poll::Ready(Ok(output));
         }
         // Not by the task's allowance: a future that uses all of it up must not outlive its time.
-        this.sleep.poll_missed(cx).map(|()| Err(Elapsed(())))
+        let missed = this.sleep.poll_missed(cx);
+        if !std::mem::replace(this.has_waited, true) && missed.is_ready() {
+            ready!(coop::poll_proceed(cx));
+        }
+        missed.map(|()| Err(Elapsed(())))
     }
 }
 
