@@ -448,10 +448,13 @@ fn relays_that_end(stage: &mut Stage) -> Counts {
 
 fn output_that_is_read(stage: &mut Stage) -> Counts {
     let addr = stage.stays(|_, cx| {
+        // Small buffers: a kernel that takes all of it at once has nothing left to drain.
+        socket2::SockRef::from(&cx.fd()).set_send_buffer_size(64 * 1024)?;
         cx.write(&vec![7; MUCH])?;
         Ok(Action::Close)
     });
     let client = greeted(addr);
+    socket2::SockRef::from(&client).set_recv_buffer_size(64 * 1024).unwrap();
     stage.settle();
     stage.meanwhile.push(Box::new(move || assert_eq!(read_to_end(&client).len(), MUCH)));
     (1, 0, 0)
