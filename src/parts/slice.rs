@@ -9,10 +9,6 @@ use crate::sys::ticks;
 /// the shortest call, so that one for each would double what a yield costs.
 const CALLS_PER_READING: usize = 8;
 
-/// The same in a phase that has at least as many different things to call: none of them is called
-/// twice before the clock is read.
-const MORE_CALLS_PER_READING: usize = 32;
-
 /// Readings in a row that have to find a short call before they become rare. Tasks that compute and
 /// yield in turn, and so are short now and long later, are read after each call.
 const SHORT_IN_A_ROW: u32 = 16;
@@ -22,7 +18,7 @@ const SHORT_IN_A_ROW: u32 = 16;
 /// It is over after [`Budget::slice`](super::budget::Budget::slice), or after one call that takes
 /// longer than that. While calls are long the clock is read after each, so that no second one
 /// follows. When eight calls fit into a slice it is read after every eighth, so that a run of them
-/// may be cut seven calls late, once.
+/// may be cut seven calls late, once; and less often where more different things are to be called.
 #[derive(Debug)]
 pub(crate) struct Slice {
     /// Ticks.
@@ -54,8 +50,8 @@ impl Slice {
     pub(crate) fn begin(&self, now: u64, least: usize) -> usize {
         self.end.set(now.saturating_add(self.length));
         self.least.set(least);
-        let has_many = least >= MORE_CALLS_PER_READING;
-        let calls = if has_many { MORE_CALLS_PER_READING } else { CALLS_PER_READING };
+        // Those that one look has woken are different ones: none is called twice before a reading.
+        let calls = least.max(CALLS_PER_READING);
         self.per_reading.set(calls);
         self.limit.set(self.length.saturating_mul((calls / CALLS_PER_READING) as u64));
         self.calls()
