@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::base::slab::Slab;
@@ -115,6 +116,11 @@ impl Local {
         if !connection.has(bits::INTERNAL) {
             self.call_aside(connection, |handler, cx| handler.on_shutdown(cx));
         }
+    }
+
+    /// How many blocking calls of this poller are not over.
+    pub(super) fn blocking_calls(&self) -> usize {
+        Arc::strong_count(&self.blocking_calls) - 1
     }
 }
 

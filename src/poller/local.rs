@@ -384,10 +384,7 @@ impl Local {
     pub(super) fn clear(&self) {
         // One at a time: each drop is foreign code.
         for payload in self.timers.take().into_payloads() {
-            match payload {
-                Expiry::Ours(ours) => call_quietly(|| ours.on_end()),
-                other => drop_quietly(other),
-            }
+            call_quietly(|| payload.end());
             self.recorder.step();
         }
         for value in std::iter::from_fn(|| self.cache.pop()).take(MOST_LAST_VALUES) {
@@ -396,10 +393,5 @@ impl Local {
         }
         std::iter::from_fn(|| self.cache.pop()).for_each(std::mem::forget);
         self.starved.take().into_iter().for_each(drop_quietly);
-    }
-
-    /// How many blocking calls of this poller are not over.
-    pub(super) fn blocking_calls(&self) -> usize {
-        Arc::strong_count(&self.blocking_calls) - 1
     }
 }

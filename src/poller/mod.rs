@@ -8,6 +8,7 @@
 //! | `connection` | a registration with a handler, and its state |
 //! | `table` | what each token stands for |
 //! | `registering` | how entries come into the table and go out of it |
+//! | `sleeping` | the wait for events |
 //! | `starved` | who waits for a free descriptor |
 //! | `dispatch` | events and timers to callbacks |
 //! | `standing` | conditions that level-triggering would report for ever |
@@ -73,6 +74,7 @@ mod relaying;
 mod releasing;
 mod requests;
 mod side;
+mod sleeping;
 pub(crate) mod source;
 mod standing;
 pub(crate) mod starved;
@@ -103,8 +105,7 @@ use crate::base::token::Token;
 use crate::parts::budget::Budget;
 use crate::parts::stats::Report;
 use crate::parts::watched::Watched;
-use crate::sys::clock;
-use crate::sys::epoll::{Epoll, Events, LONGEST_WAIT, Mask, RawEvent};
+use crate::sys::epoll::{Epoll, Events, Mask, RawEvent};
 use crate::sys::eventfd::EventFd;
 use crate::sys::{meter, ticks};
 use crate::task::{Bell, Executor, Grant, Seed};
@@ -119,15 +120,6 @@ const CALLS_PER_LAP: usize = 64;
 
 /// Polls that a look with many events is good for, if each is shorter than a slice.
 const MOST_POLLS_PER_LOOK: usize = 64;
-
-/// A signal is no event.
-#[inline]
-fn no_events_if_interrupted(waited: io::Result<usize>) -> io::Result<usize> {
-    match waited {
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
-        other => other,
-    }
-}
 
 /// The tasks' phase of a turn.
 struct Phase<'a> {
@@ -289,51 +281,6 @@ impl Poller {
         });
     }
 
-    /// Waits for events: until the next deadline at the longest.
-    fn wait(&self, events: &mut Events, most: Option<Duration>) -> io::Result<usize> {
-        let has_work = self.executor.has_work() || self.local.has_work() || self.is_drained();
-        if has_work || most == Some(Duration::ZERO) || !self.executor.park() {
-            return self.look(events);
-        }
-        self.local.fall_asleep();
-        #[cfg(feature = "test-util")]
-        let result = self.wait_by_the_clock(events, most);
-        #[cfg(not(feature = "test-util"))]
-        let result = self.sleep(events, most);
-        self.executor.unpark();
-        self.local.wake_up();
-        result
-    }
-
-    /// Takes the events that there are.
-    #[inline]
-    fn look(&self, events: &mut Events) -> io::Result<usize> {
-        if self.local.has_timers() {
-            self.local.looks_at(clock::now());
-        }
-        no_events_if_interrupted(self.local.epoll.wait(events, Some(Duration::ZERO)))
-    }
-
-    /// Waits for events until the next deadline, for `most` at the longest.
-    fn sleep(&self, events: &mut Events, most: Option<Duration>) -> io::Result<usize> {
-        let local = &*self.local;
-        let Some(deadline) = local.next_deadline() else {
-            return no_events_if_interrupted(local.epoll.wait(events, most));
-        };
-        let now = clock::now();
-        local.looks_at(now);
-        let until_deadline = Duration::from_nanos(deadline.saturating_sub(now));
-        let timeout =
-            most.map_or(until_deadline, |most| most.min(until_deadline)).min(LONGEST_WAIT);
-        let waited = local.epoll.wait(events, Some(timeout));
-        if timeout == until_deadline && matches!(waited, Ok(0)) {
-            // The kernel has looked once more when the time was over. After an interruption it has
-            // not: the process may have been stopped for longer than that.
-            local.looks_at(deadline.max(now));
-        }
-        no_events_if_interrupted(waited)
-    }
-
     /// A timer is due, and there were more events than one wait brings: the others are dispatched
     /// before it fires, each descriptor's once. Those that come meanwhile stand behind them.
     #[cold]
@@ -372,11 +319,13 @@ impl Poller {
     }
 
     /// What its thread reaches.
+    #[inline]
     pub(crate) fn local(&self) -> &Rc<Local> {
         &self.local
     }
 
     /// Its tasks.
+    #[inline]
     pub(crate) fn executor(&self) -> &Executor {
         &self.executor
     }

@@ -103,6 +103,15 @@ pub(crate) trait OnTimer {
     fn on_end(self: Rc<Self>) {}
 }
 
+impl Expiry {
+    /// The poller ends.
+    pub(super) fn end(self) {
+        if let Expiry::Ours(ours) = self {
+            ours.on_end();
+        }
+    }
+}
+
 impl EvContext<'_> {
     /// Calls `on_timeout` once, when `delay` has passed: never early, by the monotonic clock.
     ///

@@ -60,6 +60,7 @@ mod memory;
 mod quietly;
 mod raw;
 pub(crate) mod remote;
+mod running;
 mod slot;
 mod state;
 #[cfg(all(test, not(loom)))]
@@ -68,8 +69,9 @@ mod waker;
 
 pub(crate) use calls::{Calls, StallKind, TypeName};
 pub(crate) use errand::{Errand, Run};
-pub(crate) use executor::{Executor, Grant, Seed, spawn, spawn_named};
+pub(crate) use executor::{Executor, Seed, spawn, spawn_named};
 pub(crate) use home::{Bell, HomeRef};
 pub(crate) use job::Refused;
 pub(crate) use quietly::{call_quietly, drop_quietly, spawned_outside};
+pub(crate) use running::Grant;
 pub(crate) use slot::WakerSlot;
