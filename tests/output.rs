@@ -191,7 +191,8 @@ impl EvHandler for Fills {
     }
 
     fn on_close(&mut self, _: &mut EvContext<'_>, reason: CloseReason) {
-        self.told.send(format!("{reason:?}")).expect("the test waits");
+        // The one that goes on is closed when the test is over.
+        let _ = self.told.send(format!("{reason:?}"));
     }
 }
 
