@@ -279,7 +279,7 @@ impl OwnerSide {
     ///
     /// # Safety
     /// The caller is the owner.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) unsafe fn deferred(&self) -> usize {
         // SAFETY: **Owner**; nothing foreign runs while the list is borrowed.
         unsafe { (*self.deferred.get()).len() }
