@@ -98,7 +98,9 @@ impl Executor {
         grant: &mut impl Grant,
         begin: &impl Fn(StallKind, TypeName),
     ) {
-        let owner = self.owner();
+        // SAFETY: the executor keeps its home alive. Looked up once, and not before each poll.
+        let home = unsafe { self.home.as_ref() };
+        let owner = &home.owner;
         loop {
             if run.made >= run.granted {
                 // The one before has been polled, and may be gone: a panic of this is not its.
@@ -109,7 +111,7 @@ impl Executor {
                 }
                 run.granted = run.made + more;
             }
-            if self.has_mail() {
+            if !owner.mail.get().is_null() || home.inbox.has_mail() {
                 run.task = None;
                 run.open(|most| self.deliver(most, begin));
                 if owner.interrupted.take() {
