@@ -140,6 +140,47 @@ fn a_shutdown_ends_the_pause() {
     assert_eq!(Arc::strong_count(&told), 1, "the client is gone");
 }
 
+/// Connects again at once, in the very callback that tells of the failure.
+struct Impatient {
+    server: String,
+    /// How many attempts were told that they have failed.
+    told: Arc<AtomicUsize>,
+    /// Says what became of an attempt that was refused.
+    refused: mpsc::Sender<io::Error>,
+}
+
+impl EvHandler for Impatient {
+    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        unreachable!("nothing listens there")
+    }
+
+    fn on_connect_fail(&mut self, _: io::Error) {
+        self.told.fetch_add(1, Ordering::Relaxed);
+        let (server, told, refused) =
+            (self.server.clone(), self.told.clone(), self.refused.clone());
+        let next = Impatient { server, told, refused };
+        let connector = Connector::new(&ReactorHandle::current());
+        if let Err(error) = connector.connect(&self.server, move || next) {
+            let _ = self.refused.send(error);
+        }
+    }
+}
+
+#[test]
+fn a_client_without_patience_does_not_outlive_its_poller() {
+    within_patience(|| {
+        let server = Server::start(1);
+        let (address, _unbound) = closed_port();
+        let (told, (refused, errors)) = (Arc::new(AtomicUsize::new(0)), mpsc::channel());
+        let client = Impatient { server: address.clone(), told: told.clone(), refused };
+        Connector::new(server.handle()).connect(&address, move || client).unwrap();
+        eventually("some attempts fail", || told.load(Ordering::Relaxed) > 3);
+        server.stop(Duration::ZERO);
+        // The attempt that was refused is told by that alone, and so there is no other one.
+        assert_eq!(errors.iter().count(), 1);
+    });
+}
+
 // ---- where it can be asked ----
 
 /// The number of pollers of the reactor that runs this, and which poller does.

@@ -307,7 +307,7 @@ impl Connector {
         let poller = self.spread.least_loaded(here.as_deref().map(|local| &local.handle));
         let order = Order { poller: poller.clone(), work: Some((target, factory)) };
         poller.run_on(move || order.begin()).map_err(|refused| {
-            // There, `begin` finds that it is not on its poller, and lets everything go.
+            // There, `begin` finds that its poller is not this one or has ended, and lets everything go.
             refused();
             gone()
         })
@@ -371,7 +371,8 @@ struct Order<H: EvHandler, F: FnOnce() -> H> {
 impl<H: EvHandler, F: FnOnce() -> H> Order<H, F> {
     fn begin(mut self) {
         let work = self.work.take();
-        let local = Local::current().filter(|local| local.handle.is_same(&self.poller));
+        let local =
+            Local::current().filter(|local| local.handle.is_same(&self.poller) && !local.is_gone());
         let (Some((target, factory)), Some(local)) = (work, local) else {
             return self.poller.leave();
         };
