@@ -172,7 +172,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Nobody wants the result any more, unless it is there. What was in the way is dropped.
+    /// The result is not wanted any more, unless it is there. What was in the way is dropped.
     fn give_up(&self) {
         let before = self.with(|state| match state {
             State::Awaited(waker) => {

@@ -19,7 +19,7 @@ pub(super) struct Ends {
 struct State {
     /// Sockets that have not ended.
     open: usize,
-    /// What ended the first of those that nobody had asked to end.
+    /// What ended the first of those that were not asked to end.
     failure: Option<io::Error>,
     /// Tasks that wait for the end of all.
     waiting: Slab<Waker>,
@@ -66,7 +66,7 @@ impl Ends {
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// What ended the first socket that nobody had asked to end.
+    /// What ended the first socket that was not asked to end.
     pub(super) fn failure(&self) -> Option<io::Error> {
         self.lock().failure.as_ref().map(error::copy)
     }

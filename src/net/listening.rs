@@ -201,7 +201,7 @@ impl Listening {
     /// ```
     ///
     /// # Errors
-    /// A socket ended although nobody had asked for it: the first one's error. An end by
+    /// A socket ended without having been asked to: the first one's error. An end by
     /// [`Listening::close`], or with the reactor, is `Ok`.
     pub async fn closed(&self) -> io::Result<()> {
         let mut waiting = Waiting::new(&self.ends);

@@ -20,7 +20,7 @@ use super::on_error::Hook;
 
 /// A socket that listens, and the file that it has made.
 pub(super) struct Bound {
-    /// Declared first, dropped first: a file whose socket listens is taken for a stale one by nobody.
+    /// Declared first, dropped first: a file whose socket listens is not taken for a stale one.
     pub(super) file: Option<SocketFile>,
     pub(super) fd: OwnedFd,
 }

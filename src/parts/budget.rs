@@ -21,7 +21,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct Budget {
     /// Events that one `epoll_wait` brings. The kernel hands out the others first at the
-    /// next wait, so nobody starves; 12 bytes each, copied only as far as they are used. At most
+    /// next wait, so none starves; 12 bytes each, copied only as far as they are used. At most
     /// 65,536.
     pub events_per_wait: usize,
     /// How long tasks run before events, timers and mail are looked at: as long as this, or for one

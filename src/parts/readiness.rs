@@ -85,7 +85,7 @@ impl From<Direction> for Kinds {
 
 const READ: u32 = Direction::Read.ready();
 const WRITE: u32 = Direction::Write.ready();
-/// There is something out of band. Whoever waits for it is in the list; it is never guessed.
+/// There is something out of band. A future that waits for it is in the list; it is never guessed.
 const PRIORITY: u32 = 1 << 13;
 /// The end of a stream or urgent data has been reported: a read that comes back short may have
 /// more behind it.

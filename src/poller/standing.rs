@@ -48,7 +48,7 @@ impl Local {
             // It was one datagram's.
             Some(_) => connection.has(bits::DATAGRAMS),
             // The error queue. Of other descriptors, files of procfs and sysfs report a change so,
-            // and pipes that nobody reads from.
+            // and pipes without a reader.
             None => connection.has(bits::SOCKET) || event.is_urgent(),
         };
         if !goes_on {

@@ -41,7 +41,7 @@ impl LockFile {
                 if io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock {
                     return Err(is_taken(&path, Some(&file)));
                 }
-                // Nothing can be locked here, so the file is of use to nobody.
+                // Nothing can be locked here, so the file is of no use.
                 let _ = fs::remove_file(&path);
                 return Ok(None);
             }

@@ -208,7 +208,7 @@ pub(crate) fn is_self_connected(fd: BorrowedFd<'_>) -> bool {
 
 /// What a connection is told that has met itself.
 pub(crate) fn met_itself() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionRefused, "nobody listens there: the socket met itself")
+    io::Error::new(io::ErrorKind::ConnectionRefused, "nothing listens there: the socket met itself")
 }
 
 /// Whether a socket has a peer: getpeername(2).

@@ -152,7 +152,7 @@ impl Future for YieldNow {
 ///
 /// A task whose sockets are always ready yields after 128 operations, or half a megabyte, so that its
 /// neighbours get their turn: it goes on when the poller has looked at events, timers and mail, behind the tasks
-/// that these have woken. Inside of `unconstrained` nobody counts: the neighbours wait until `future` waits.
+/// that these have woken. Inside of `unconstrained` nothing is counted: the neighbours wait until `future` waits.
 /// Cancel-safe if `future` is.
 ///
 /// ```

@@ -48,7 +48,7 @@ impl Executor {
     /// The caller has entered.
     pub(crate) fn run(&self, mut grant: impl Grant) -> usize {
         let mut run = Run { granted: 0, made: 0, opened: 0, task: None };
-        // Two copies of what follows: the one that tells nobody pays nothing for the other.
+        // Two copies of what follows: the one without a watchdog pays nothing for the other.
         match &self.calls {
             None => self.run_telling(&mut run, &mut grant, |_, _| {}),
             Some(calls) => self.run_telling(&mut run, &mut grant, |kind, of| calls.begin(kind, of)),
@@ -151,7 +151,7 @@ impl Executor {
         // SAFETY: the executor is on the owner's thread.
         unsafe {
             if self.owner().has_deferred() {
-                // One of them may have been polled outside of a task, where nobody else puts the
+                // One of them may have been polled outside of a task, where nothing else puts the
                 // allowance up: after 2³² operations there it is used up as well.
                 self.owner().allowance.set(UNLIMITED);
                 self.owner().take_deferred(|waker| call_quietly(|| waker.wake()));

@@ -100,7 +100,7 @@ use shared::Shared;
 /// # Which connection a user gets
 /// In this order:
 /// - an idle one, the one that was used last first. The pool looks at it before: a connection that
-///   has ended, or on which bytes wait that nobody asked for, is closed, and the next one is taken;
+///   has ended, or on which bytes wait that were not asked for, is closed, and the next one is taken;
 /// - a place in the queue, which tasks and handlers share. If fewer connections are on their way
 ///   than users wait, [`PoolBuilder::grow_by`] more are begun, up to [`PoolBuilder::max_live`]. The
 ///   first user in the queue gets the first connection that is made or given back.

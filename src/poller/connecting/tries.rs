@@ -18,7 +18,7 @@ use super::super::local::{Expiry, Local};
 use super::super::table::Entry;
 use super::Connecting;
 
-/// How long the first wait for room in the backlog of a Unix socket is: it tells nobody when
+/// How long the first wait for room in the backlog of a Unix socket is: it does not tell when
 /// there is some.
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 /// And the last one.
