@@ -15,6 +15,10 @@ use crate::task::{HomeRef, call_quietly, drop_quietly};
 ///
 /// [`Duration::MAX`] is for ever. Cancel-safe: dropping it takes the timer away.
 ///
+/// Where a sleep is the limit of something else, [`timeout`](super::timeout) is the better choice: when
+/// the poller was held up, both may be ready at the next poll, and a `select` takes the one that it polls
+/// first.
+///
 /// ```
 /// use corepoll::{block_on, time};
 /// use std::time::{Duration, Instant};
