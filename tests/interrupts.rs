@@ -127,7 +127,7 @@ impl EvHandler for Writes {
         Ok(Action::Keep)
     }
     fn on_close(&mut self, _: &mut EvContext<'_>, reason: CloseReason) {
-        self.closed.send(format!("{reason:?}")).unwrap();
+        let _ = self.closed.send(format!("{reason:?}"));
     }
 }
 

@@ -155,7 +155,7 @@ struct Slices(Sender<usize>);
 impl EvHandler for Slices {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         cx.write_vectored(&padded(b"hello"))?;
-        self.0.send(cx.pending_output()).expect("the test waits");
+        let _ = self.0.send(cx.pending_output());
         cx.write_vectored(&vec![IoSlice::new(b"x"); MANY])?;
         Ok(Action::Keep)
     }

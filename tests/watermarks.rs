@@ -222,7 +222,7 @@ fn output_of_a_writer_passes_the_marks_as_well() {
     let (_server, addr, told) = scripted(
         move |cx| {
             cx.set_watermarks(0, 200_000);
-            lend.send(cx.writer()).expect("the test waits");
+            let _ = lend.send(cx.writer());
             Ok(Action::Keep)
         },
         keep,
@@ -287,7 +287,7 @@ impl EvHandler for Polite {
     }
 
     fn on_close(&mut self, _: &mut EvContext<'_>, _: corepoll::CloseReason) {
-        self.most.send(self.pending).expect("the test waits");
+        let _ = self.most.send(self.pending);
     }
 }
 

@@ -20,7 +20,7 @@ struct Lend {
 
 impl EvHandler for Lend {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        self.writers.send(cx.writer()).expect("the test waits");
+        let _ = self.writers.send(cx.writer());
         Ok(Action::Keep)
     }
 
@@ -200,7 +200,7 @@ impl EvHandler for CloseAndWrite {
         writer.write("before")?;
         writer.close();
         let error = cx.write(b"after").expect_err("the close came first");
-        self.0.send(error.kind()).expect("the test waits");
+        let _ = self.0.send(error.kind());
         Ok(Action::Keep)
     }
 

@@ -22,7 +22,7 @@ struct Lend(Sender<Writer>);
 
 impl EvHandler for Lend {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        self.0.send(cx.writer()).expect("the test waits");
+        let _ = self.0.send(cx.writer());
         Ok(Action::Keep)
     }
 
