@@ -244,7 +244,7 @@ fn what_is_not_fit_is_not_taken_back() {
 /// What the peer does to a connection before a question has been asked on it.
 type Spoils = fn(TcpStream) -> Option<TcpStream>;
 
-/// Bytes that nobody asked for, whichever way they hide.
+/// Bytes that were not asked for, whichever way they hide.
 const SPOILS: [Spoils; 6] = [
     |mut other| {
         other.write_all(b"rest").expect("it is connected");

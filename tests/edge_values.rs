@@ -48,7 +48,7 @@ const DURATIONS: [Duration; 7] = [
 
 // ---- points in time ----
 
-/// One poll, of which nobody hears.
+/// One poll, by a waker that does nothing.
 fn poll(future: Pin<&mut impl Future>) -> bool {
     future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }

@@ -1,5 +1,5 @@
 //! How connections end: by a close that never waits, in a shutdown whose grace has passed, with
-//! input that nobody has read, and together with their poller.
+//! input that was not read, and together with their poller.
 
 mod common;
 
@@ -93,7 +93,7 @@ fn no_close_keeps_the_poller_waiting_whatever_linger_was_set() {
     }
 }
 
-// ---- input that nobody has read ----
+// ---- input that was not read ----
 
 /// Answers when it opens, reads nothing, and tells its name.
 struct Deaf(usize, Sender<Token>);

@@ -131,7 +131,7 @@ fn without_reuseport_a_service_listens_on_one_poller_for_all() {
         // Balanced all the same.
         let held = || server.handle().stats().iter().map(|it| it.connections).collect::<Vec<_>>();
         common::eventually("each has two", || held() == [2, 2]);
-        // Somebody else's wish is an error.
+        // What was asked for by name is an error.
         let asked = Acceptor::new(ANY).reuse_port(true).listen(server.handle(), || Echo);
         says(asked, "SO_REUSEPORT", libc::ENOPROTOOPT);
         let options = ListenOptions::new().reuse_port(true);

@@ -320,7 +320,7 @@ impl EvHandler for Leaving {
 #[test]
 fn the_end_of_a_peer_that_reads_no_more_is_heard_of_once() {
     let mut poller = LocalPoller::new().unwrap();
-    // Accepted here: nobody else has the descriptor, so what the peer sends is thrown away.
+    // Accepted here: nothing else has the descriptor, so what the peer sends is thrown away.
     let task = poller.spawn_local(async {
         let listener = TcpListener::bind(common::ANY).await.expect("a free port");
         let far = common::connect(listener.local_addr().expect("it is bound"));

@@ -263,7 +263,7 @@ impl EvHandler for Then {
 }
 
 /// There is room in the send buffer again, and output is still queued: what is written then comes
-/// behind it, whoever writes it.
+/// behind it, whichever way it is written.
 #[test]
 fn what_is_written_when_there_is_room_again_comes_behind_what_is_queued() {
     let ways = [Way::Bytes, Way::Slices, Way::File, Way::BytesAfterAWriter, Way::WriterAbove];

@@ -281,7 +281,7 @@ fn queued_output_of_both_goes_first() {
     stage.expect_ends("PeerClosed", "PeerClosed");
 }
 
-/// A file of zeros that nobody else sees.
+/// A file of zeros without a name.
 #[allow(unsafe_code)]
 fn zeros(length: u64) -> io::Result<std::fs::File> {
     use std::os::fd::FromRawFd;

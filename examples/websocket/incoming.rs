@@ -15,7 +15,7 @@ use futures::{AsyncRead, AsyncWrite};
 const MOST_PARTIAL: usize = 32 * 1024 * 1024;
 
 /// How much of its message a member may have sent in any case. So those who fill what is there for all
-/// keep nobody from short messages.
+/// keep no member from short messages.
 const EACH_PARTIAL: usize = 16 * 1024;
 
 /// What is held for all members, on all pollers.

@@ -128,7 +128,7 @@ fn an_idle_peer_is_not_kept_for_ever() {
     }
 }
 
-/// Answers that nobody reads: the server holds a bounded part of them, and not for ever.
+/// Answers that are not read: the server holds a bounded part of them, and not for ever.
 #[test]
 fn a_client_that_reads_nothing_is_not_kept_for_ever() {
     for (example, own, path) in [
@@ -282,7 +282,7 @@ fn half_messages_have_a_limit_in_total() {
     }
     let peak = server.peak_memory();
     assert!(peak < MEMBERS * LENGTH / 2, "{peak} bytes");
-    // Those who fill the room keep nobody from saying something short.
+    // Members that fill the room keep no other from saying something short.
     let mut short = join(&server);
     short.send(Message::text("short")).expect("writes");
     assert_eq!(short.read().expect("hears"), Message::text("short"));
