@@ -19,14 +19,17 @@
 mod base;
 #[cfg(feature = "blocking")]
 mod blocking;
+mod connection;
 pub mod docs;
 pub mod io;
+mod local;
 pub mod net;
 mod parts;
 mod poller;
 mod reactor;
 #[cfg(feature = "signal")]
 pub mod signal;
+mod source;
 mod spawn;
 mod sys;
 mod task;
@@ -36,22 +39,22 @@ pub use base::interest::Interest;
 pub use base::token::Token;
 #[cfg(feature = "blocking")]
 pub use blocking::{BlockingHandle, spawn_blocking};
-pub use net::acceptor::Acceptor;
-pub use net::connect_pool::{ConnectPool, PoolBuilder, Pooled};
-pub use net::connector::Connector;
-pub use net::listening::Listening;
-pub use net::spread::Balance;
+pub use local::context::EvContext;
+pub use local::handle::PollerHandle;
+pub use local::handler::{Action, CloseReason, EvHandler, TimerId};
+pub use local::refused::TryRunOnError;
+pub use local::writer::Writer;
+pub use net::connect::connector::Connector;
+pub use net::connect::pool::{ConnectPool, PoolBuilder, Pooled};
+pub use net::listen::acceptor::Acceptor;
+pub use net::listen::balance::Balance;
+pub use net::listen::listening::Listening;
 pub use parts::budget::Budget;
 pub use parts::buffers::Chunk;
 pub use parts::deadlines::Deadlines;
 pub use parts::stats::PollerStats;
-pub use poller::context::EvContext;
-pub use poller::drain::shutdown_requested;
-pub use poller::handle::PollerHandle;
-pub use poller::handler::{Action, CloseReason, EvHandler, TimerId};
 pub use poller::local_poller::LocalPoller;
-pub use poller::refused::TryRunOnError;
-pub use poller::writer::Writer;
+pub use poller::shutdown::shutdown_requested;
 pub use poller::{block_on, block_on_with};
 pub use reactor::{
     Builder, Placement, Reactor, ReactorHandle, Running, Shutdown, Stall, StallWatch,

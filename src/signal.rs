@@ -37,9 +37,9 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
+use crate::local::registration::Registration;
+use crate::local::state::Local;
 use crate::parts::readiness::Direction;
-use crate::poller::local::Local;
-use crate::poller::source::Registration;
 use crate::sys::signal::{SIGINT, SIGTERM, Watch};
 
 /// Resolves at the next SIGINT: Ctrl-C in the terminal. It counts from this call on, not from the

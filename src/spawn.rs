@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::future::Future;
 
-use crate::poller::local::Local;
+use crate::local::state::Local;
 use crate::task::{self, join::JoinHandle};
 
 /// Spawns a task on the poller of this thread. It need not be `Send`, and it never leaves the

@@ -11,9 +11,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::poller::local::Local;
+use crate::local::state::Local;
 use crate::task::join::JoinError;
-use crate::task::{call_quietly, drop_quietly};
+use crate::task::{drop_ignoring_panic, ignore_panic};
 use pool::Job;
 
 /// Runs `f`, which may block, on a thread of a pool that the whole process shares; the future gives
@@ -89,7 +89,7 @@ where
 
     fn refuse(&self, error: io::Error) {
         let Some((work, answer, call)) = self.take() else { return };
-        drop_quietly(work);
+        drop_ignoring_panic(work);
         let _hold = call.map(Call::end);
         answer(Err(JoinError::refused(error)));
     }
@@ -97,8 +97,8 @@ where
     fn cancel(&self) {
         // Each of them by itself: two destructors that panic at a time end the process.
         if let Some((work, answer, call)) = self.take() {
-            drop_quietly(work);
-            drop_quietly(answer);
+            drop_ignoring_panic(work);
+            drop_ignoring_panic(answer);
             drop(call);
         }
     }
@@ -166,9 +166,9 @@ impl<T> Shared<T> {
             _ => Ok(std::mem::replace(state, State::There(result))),
         });
         match before {
-            Ok(State::Awaited(Some(waker))) => call_quietly(|| waker.wake()),
+            Ok(State::Awaited(Some(waker))) => ignore_panic(|| waker.wake()),
             Ok(_) => {}
-            Err(unwanted) => drop_quietly(unwanted),
+            Err(unwanted) => drop_ignoring_panic(unwanted),
         }
     }
 
@@ -183,7 +183,7 @@ impl<T> Shared<T> {
             _ => None,
         });
         if let Some(waker) = before {
-            call_quietly(|| waker.wake());
+            ignore_panic(|| waker.wake());
         }
     }
 
@@ -201,7 +201,7 @@ impl<T> Shared<T> {
                 _ => panic!("BlockingHandle polled after it gave its result"),
             },
         });
-        drop_quietly(unused);
+        drop_ignoring_panic(unused);
         polled.map_or(Poll::Pending, Poll::Ready)
     }
 }

@@ -18,8 +18,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::base::error;
-use crate::poller::local::{Expiry, Local};
-use crate::poller::timing::OnTimer;
+use crate::connection::timers::OnTimer;
+use crate::local::state::{Local, TimerTarget};
 use crate::sys::{affinity, clock};
 
 /// How many threads there may be: more than a machine runs at a time, since they wait most of it.
@@ -169,7 +169,7 @@ impl Retry {
         let Some(local) = Local::current() else { return };
         if !RETRIES.replace(true) {
             let retry = Rc::new(Retry { pause });
-            local.arm(clock::after(clock::now(), pause), Expiry::Ours(retry));
+            local.arm(clock::after(clock::now(), pause), TimerTarget::Ours(retry));
         }
     }
 }

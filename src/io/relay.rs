@@ -8,12 +8,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::connection::relay::duplex::{Duplex, look_for_failure};
+use crate::connection::relay::pump::{Endpoint, Step};
+use crate::local::registered::Registered;
+use crate::local::registration::Registration;
 use crate::net::TcpStream;
 use crate::parts::readiness::Direction;
-use crate::poller::pair::{Pair, look_for_failure};
-use crate::poller::registered::Registered;
-use crate::poller::source::Registration;
-use crate::poller::way::{End, Step};
 use crate::time::{self, Sleep};
 
 /// What a relay has done.
@@ -103,7 +103,7 @@ pub struct Relayed {
 /// before it failed has been passed on, as far as the other one took it within
 /// `Budget::close_linger`; both are closed.
 pub async fn relay(a: TcpStream, b: TcpStream) -> io::Result<Relayed> {
-    let mut relay = Relay { pair: Pair::new(), patience: None };
+    let mut relay = Relay { pair: Duplex::new(), patience: None };
     let waited = poll_fn(|cx| relay.poll([&a, &b], cx)).await;
     let mut pair = relay.pair;
     // What failed first is why the rest came too late.
@@ -113,7 +113,7 @@ pub async fn relay(a: TcpStream, b: TcpStream) -> io::Result<Relayed> {
 }
 
 struct Relay {
-    pair: Pair,
+    pair: Duplex,
     /// One side has failed: how long the other one may take for what is on its way to it.
     patience: Option<Pin<Box<Sleep>>>,
 }
@@ -177,7 +177,7 @@ fn is_ready_now(ready: Poll<io::Result<()>>) -> io::Result<bool> {
     }
 }
 
-impl End for Registered {
+impl Endpoint for Registered {
     fn is_ready(&self, direction: Direction) -> bool {
         Registration::is_ready(self, direction)
     }

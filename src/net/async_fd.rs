@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::base::error::during;
 use crate::base::interest::Interest;
+use crate::local::registration::Registration;
+use crate::local::state::Local;
 use crate::parts::readiness::{Direction, Kinds};
-use crate::poller::local::Local;
-use crate::poller::source::Registration;
 use crate::sys::socket;
 
 /// A descriptor of somebody else's making, for tasks of this thread's poller: a pipe, an eventfd, a

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::base::interest::Interest;
 use crate::sys::epoll::Event;
-use crate::task::{WakerSlot, call_quietly, drop_quietly};
+use crate::task::{WakerSlot, drop_ignoring_panic, ignore_panic};
 
 /// One of the two directions of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,7 +245,7 @@ impl Readiness {
         for direction in [Direction::Write, Direction::Read] {
             if ready.has(direction.ready()) && self.has(direction.waits()) {
                 self.turn_off(direction.waits());
-                call_quietly(|| self.slot(direction).wake());
+                ignore_panic(|| self.slot(direction).wake());
             }
         }
     }
@@ -308,7 +308,7 @@ impl Readiness {
         self.unlist(key);
         if self.is_known_ready(kinds) {
             // An event has come meanwhile.
-            drop_quietly(waker);
+            drop_ignoring_panic(waker);
             return Poll::Ready(());
         }
         let mut waiters = self.waiters.get_or_init(Box::default).borrow_mut();
@@ -327,7 +327,7 @@ impl Readiness {
         let place = waiters.list.iter().position(|waiter| waiter.key == key);
         let left = place.and_then(|place| waiters.list.remove(place));
         drop(waiters);
-        drop_quietly(left);
+        drop_ignoring_panic(left);
     }
 }
 

@@ -8,20 +8,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::base::token::Token;
 use crate::sys::epoll::{Event, RawEvent};
 use crate::sys::{socket, stream};
-use crate::task::drop_quietly;
+use crate::task::drop_ignoring_panic;
 
 use super::CALLS_PER_LAP;
-use super::connection::{Body, Connection, State, bits};
-use super::context::EvContext;
-use super::handler::{Action, CloseReason, EvHandler};
-use super::local::{Due, Local};
-use super::table::{Addressee, Entry};
+use crate::local::connection::{Body, Connection, State, bits};
+use crate::local::context::EvContext;
+use crate::local::handler::{Action, CloseReason, EvHandler};
+use crate::local::state::{Deferred, Local};
+use crate::local::table::{Addressee, Entry};
 
 impl Local {
     /// Hands events to what they are for, counting them in `done` as they go. Throws what a callback
     /// throws.
     #[inline]
-    pub(super) fn hand_out(&self, events: &[RawEvent], done: &Cell<usize>) {
+    pub(crate) fn hand_out(&self, events: &[RawEvent], done: &Cell<usize>) {
         for lap in events.chunks(self.calls_per_lap()) {
             for raw in lap {
                 done.set(done.get() + 1);
@@ -64,7 +64,7 @@ impl Local {
 
     /// An event for a handler's connection.
     #[inline]
-    pub(super) fn on_event(&self, connection: &Connection, event: Event) {
+    pub(crate) fn on_event(&self, connection: &Connection, event: Event) {
         if event.is_plain_read() && connection.has(bits::READING) {
             self.readable(connection);
         } else {
@@ -116,7 +116,7 @@ impl Local {
 
     /// Calls `on_open`, unless the connection has been closed before it came to that. In the grace
     /// of a shutdown it hears of that right away.
-    pub(super) fn open(&self, connection: &Connection) {
+    pub(crate) fn open(&self, connection: &Connection) {
         if connection.state() == State::Opening {
             connection.advance(State::Open);
             self.call(connection, |handler, cx| handler.on_open(cx));
@@ -164,7 +164,7 @@ impl Local {
     /// long as it makes progress it may go on reading; then the connection ends.
     fn hung_up(&self, connection: &Connection, event: Event, has_read: bool) {
         let is_told = connection.interest().is_readable();
-        let reads = has_read && is_told && !connection.has(bits::END);
+        let reads = has_read && is_told && !connection.has(bits::READ_EOF);
         if reads && !self.is_shut_down(connection, event) {
             return self.reads_on(connection);
         }
@@ -172,7 +172,7 @@ impl Local {
             return self.error_reported(connection, event);
         }
         let mut failure = None;
-        if !connection.has(bits::END) {
+        if !connection.has(bits::READ_EOF) {
             let may_read_later = !is_told || connection.interest().is_edge();
             match self.has_input(connection) {
                 Ok(true) if may_read_later => {
@@ -215,7 +215,7 @@ impl Local {
     }
 
     /// Calls a callback, and catches its panic. Not for a connection that a stream has taken.
-    pub(super) fn call<C>(&self, connection: &Connection, callback: C)
+    pub(crate) fn call<C>(&self, connection: &Connection, callback: C)
     where
         C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
     {
@@ -241,7 +241,7 @@ impl Local {
         drop(body);
         drop(running);
         let has_read = || read_left < self.budget.read_per_event as isize;
-        if connection.has(bits::DIRTY | bits::TIMED | bits::STANDING) {
+        if connection.has(bits::DIRTY | bits::HAS_DEADLINES | bits::STANDING) {
             self.look_after(connection, has_read());
         }
         if !matches!(result, Ok(Action::Keep)) {
@@ -256,10 +256,10 @@ impl Local {
     fn look_after(&self, connection: &Connection, has_read: bool) {
         if !connection.has_fd() {
             // A stream has taken the connection over; it is not the handler's any more.
-            connection.turn_off(bits::DIRTY | bits::TIMED | bits::STANDING);
-            return drop_quietly(connection.take_handler());
+            connection.turn_off(bits::DIRTY | bits::HAS_DEADLINES | bits::STANDING);
+            return drop_ignoring_panic(connection.take_handler());
         }
-        if connection.has(bits::TIMED) {
+        if connection.has(bits::HAS_DEADLINES) {
             self.note(connection, has_read, self.has_written.get());
         }
         if connection.has(bits::DIRTY) {
@@ -270,8 +270,8 @@ impl Local {
 
     /// A callback of `token` has thrown: its connection ends, and nothing else.
     #[cold]
-    pub(super) fn callback_panicked(&self, token: Token, panic: Box<dyn Any + Send>) {
-        drop_quietly(panic);
+    pub(crate) fn callback_panicked(&self, token: Token, panic: Box<dyn Any + Send>) {
+        drop_ignoring_panic(panic);
         if let Some(connection) = self.connection(token) {
             connection.turn_off(bits::RELEASED);
             self.request_close(&connection, CloseReason::Panic);
@@ -285,7 +285,7 @@ impl Local {
             Ok(Action::Keep) => return,
             Ok(Action::Close) => {
                 if self.has_written.get() || connection.has(bits::OUTPUT) {
-                    connection.turn_on(bits::LAST_WORDS);
+                    connection.turn_on(bits::WROTE_BEFORE_CLOSE);
                 }
                 CloseReason::Requested
             }
@@ -299,7 +299,7 @@ impl Local {
     }
 
     /// Tells epoll what the connection wants to hear of, if that has changed.
-    pub(super) fn refresh(&self, connection: &Connection) {
+    pub(crate) fn refresh(&self, connection: &Connection) {
         connection.turn_off(bits::DIRTY);
         let wanted = connection.wanted_mask();
         if connection.mask.get() == wanted || connection.state() == State::Closed {
@@ -316,7 +316,7 @@ impl Local {
 
     /// Another `on_read` for a connection whose budget was spent; or the listener that found no
     /// descriptor.
-    pub(super) fn again(&self, connection: &Connection) {
+    pub(crate) fn again(&self, connection: &Connection) {
         if connection.state() == State::Relaying {
             return self.relay_again(connection);
         }
@@ -327,25 +327,27 @@ impl Local {
     }
 
     /// The end of a turn: the calls that waited for their phase.
-    pub(super) fn finish_turn(&self) {
+    pub(crate) fn finish_turn(&self) {
         if !self.has_due() {
             return;
         }
         let mut due = self.take_due();
         for due in due.drain(..) {
             match due {
-                Due::Open(token) => self.with_connection(token, |this, it| this.open(it)),
-                Due::Look(token) => self.with_connection(token, |this, it| this.look(it)),
-                Due::Again(token) => self.with_connection(token, |this, it| this.again(it)),
-                Due::ConnectFail(token, error) => self.connect_failed(token, error),
-                Due::Refuse(handler, error) => self.connect_fail(handler, error),
-                Due::Flush(token) => self.flush_again(token),
-                Due::WriteHigh(token) => {
+                Deferred::Open(token) => self.with_connection(token, |this, it| this.open(it)),
+                Deferred::Look(token) => self.with_connection(token, |this, it| this.look(it)),
+                Deferred::Reread(token) => self.with_connection(token, |this, it| this.again(it)),
+                Deferred::ConnectFail(token, error) => self.connect_failed(token, error),
+                Deferred::Refuse(handler, error) => self.connect_fail(handler, error),
+                Deferred::Flush(token) => self.flush_again(token),
+                Deferred::WriteHigh(token) => {
                     self.with_connection(token, |this, it| this.write_high(it))
                 }
-                Due::WriteLow(token) => self.with_connection(token, |this, it| this.write_low(it)),
-                Due::Closed => self.descriptor_closed(),
-                Due::Close(token, reason) => {
+                Deferred::WriteLow(token) => {
+                    self.with_connection(token, |this, it| this.write_low(it))
+                }
+                Deferred::Closed => self.fd_freed(),
+                Deferred::Close(token, reason) => {
                     self.with_connection(token, |this, it| this.close(it, reason));
                 }
             }
@@ -373,5 +375,5 @@ fn wants_priority(connection: &Connection) -> bool {
 
 /// The end is told once, whatever the kernel reports after it.
 fn wants_to_read(connection: &Connection) -> bool {
-    is_open(connection) && connection.interest().is_readable() && !connection.has(bits::END)
+    is_open(connection) && connection.interest().is_readable() && !connection.has(bits::READ_EOF)
 }

@@ -14,8 +14,8 @@ use crate::sys::epoll::Mask;
 use crate::sys::timerfd::TimerFd;
 use crate::task::{self, join::JoinHandle};
 
-use super::local::Local;
 use super::{MAILBOX, Poller};
+use crate::local::state::Local;
 
 /// A poller that runs when it is told to: for a thread that has another event loop already.
 ///

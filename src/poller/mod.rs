@@ -1,91 +1,21 @@
-//! Floor 3: one poller. The loop, and what it calls.
+//! Floor 6: one poller. The loop, and what it calls.
 //!
-//! | file | noun |
+//! | file | what it holds |
 //! |---|---|
 //! | `mod` | the poller: one turn |
-//! | `local` | the parts put together: what a poller's thread reaches |
-//! | `connecting` | a connection that is being made |
-//! | `connection` | a registration with a handler, and its state |
-//! | `table` | what each token stands for |
-//! | `registering` | how entries come into the table and go out of it |
-//! | `sleeping` | the wait for events |
-//! | `starved` | who waits for a free descriptor |
+//! | `sleep` | the wait for events |
 //! | `dispatch` | events and timers to callbacks |
-//! | `standing` | conditions that level-triggering would report for ever |
-//! | `closing` | how a connection ends |
-//! | `handler` | what the user implements |
-//! | `context` | what a callback is given |
-//! | `reading` | what it reads |
-//! | `writing` | what it writes, and what is queued of that |
-//! | `requests` | what it asks of registrations |
-//! | `output` | queued output on its way into the kernel |
-//! | `writer` | output from any thread |
-//! | `collecting` | what writers have brought, on its way into the kernel |
-//! | `watermarks` | when a handler is to produce less, and when more |
-//! | `lingering` | the last look at a connection on which we have said our last word |
-//! | `deadlines` | how long connections may keep us waiting |
-//! | `timing` | the timers of connections |
-//! | `handover` | from a handler to a task and back |
-//! | `releasing` | from a pool to a handler and back |
-//! | `owed` | output that a handler has left to a stream |
-//! | `pipes` | the pipes of a poller |
-//! | `carrier` | what holds the bytes on their way through a relay |
-//! | `way` | one direction of a relay |
-//! | `pair` | both directions |
-//! | `side` | a handler's connection as one end of a relay |
-//! | `relaying` | two handlers' connections that relay |
-//! | `source` | a registration that tasks wait on |
-//! | `waiting` | how they wait on it |
-//! | `registered` | a registration and its descriptor |
-//! | `handle` | the remote side |
-//! | `refused` | what it did not take |
-//! | `drain` | how a poller is shut down |
-//! | `watching` | what a poller tells its watchdog |
-//! | `local_poller` | a poller for somebody else's loop |
+//! | `shutdown` | how a poller is shut down |
 //! | `block_on` | a poller on the caller's thread |
+//! | `local_poller` | a poller for another event loop |
 
 mod block_on;
-mod carrier;
-mod closing;
-mod collecting;
-pub(crate) mod connecting;
-pub(crate) mod connection;
-pub(crate) mod context;
-mod deadlines;
 mod dispatch;
-pub(crate) mod drain;
-pub(crate) mod handle;
-pub(crate) mod handler;
-mod handover;
-mod lingering;
-pub(crate) mod local;
 pub(crate) mod local_poller;
-mod output;
-mod owed;
-pub(crate) mod pair;
 #[cfg(feature = "test-util")]
 mod paused;
-mod pipes;
-mod reading;
-pub(crate) mod refused;
-pub(crate) mod registered;
-mod registering;
-mod relaying;
-mod releasing;
-mod requests;
-mod side;
-mod sleeping;
-pub(crate) mod source;
-mod standing;
-pub(crate) mod starved;
-pub(crate) mod table;
-pub(crate) mod timing;
-mod waiting;
-mod watching;
-mod watermarks;
-pub(crate) mod way;
-pub(crate) mod writer;
-mod writing;
+pub(crate) mod shutdown;
+mod sleep;
 
 pub(crate) use block_on::{READ_BUFFER_SIZE, assert_outside};
 pub use block_on::{block_on, block_on_with};
@@ -102,6 +32,8 @@ use std::time::Duration;
 
 use crate::base::error::during;
 use crate::base::token::Token;
+use crate::local::handle::PollerHandle;
+use crate::local::state::Local;
 use crate::parts::budget::Budget;
 use crate::parts::stats::Report;
 use crate::parts::watched::Watched;
@@ -109,8 +41,6 @@ use crate::sys::epoll::{Epoll, Events, Mask, RawEvent};
 use crate::sys::eventfd::EventFd;
 use crate::sys::{meter, ticks};
 use crate::task::{Bell, Executor, Grant, Seed};
-use handle::PollerHandle;
-use local::Local;
 
 /// The mailbox's token. Nothing is looked up for it: that the wait has ended is its message.
 const MAILBOX: Token = Token::new(u32::MAX, u32::MAX);

@@ -15,8 +15,8 @@ use crate::task::HomeRef;
 
 use super::Poller;
 #[cfg(feature = "blocking")]
-use super::local::Local;
-use super::sleeping::no_events_if_interrupted;
+use crate::local::state::Local;
+use crate::poller::sleep::no_events_if_interrupted;
 
 /// Keeps a clock that stands from moving by itself, until it is dropped, on whichever thread. Without
 /// blocking calls, nothing goes on elsewhere that could be waited for.

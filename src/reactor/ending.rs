@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::poller::handle::PollerHandle;
+use crate::local::handle::PollerHandle;
 use crate::sys::{clock, thread};
 
 /// A poller that has not moved on for so long after the grace is stuck. A tenth of a second is

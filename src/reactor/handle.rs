@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use crate::local::handle::PollerHandle;
+use crate::local::state::Local;
 use crate::parts::stats::PollerStats;
-use crate::poller::handle::PollerHandle;
-use crate::poller::local::Local;
 use crate::sys::clock;
 
 use super::ending::Ending;

@@ -18,7 +18,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use crate::poller::handle::PollerHandle;
+use crate::local::handle::PollerHandle;
 use crate::poller::{self, PollerSeed, assert_outside};
 use watchdog::Watchdog;
 

@@ -5,8 +5,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::base::error::during;
-use crate::poller::drain::Drained;
-use crate::poller::local::Local;
+use crate::local::state::Local;
+use crate::poller::shutdown::Drained;
 use crate::poller::{Poller, PollerSeed};
 use crate::sys::affinity;
 

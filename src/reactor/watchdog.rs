@@ -11,7 +11,7 @@ use crate::base::sync::thread::{self, JoinHandle};
 use crate::parts::watched::{Nap, Watched};
 use crate::poller::PollerSeed;
 use crate::sys::clock;
-use crate::task::call_quietly;
+use crate::task::ignore_panic;
 
 use super::{Stall, StallWatch};
 
@@ -125,7 +125,7 @@ impl Watch {
             }
             for poller in 0..self.pollers.len() {
                 if let Some(stall) = self.look(poller) {
-                    call_quietly(|| (self.report)(&stall));
+                    ignore_panic(|| (self.report)(&stall));
                 }
             }
         }

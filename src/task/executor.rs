@@ -11,9 +11,9 @@ use std::task::{Context, Poll, Waker};
 use super::calls::Calls;
 use super::coop::Allowance;
 use super::home::{Bell, Home, HomeRef, OwnerSide};
+use super::ignore_panic::{drop_ignoring_panic, ignore_panic};
 use super::inbox::Node;
 use super::join::{JoinError, JoinHandle};
-use super::quietly::{call_quietly, drop_quietly};
 use super::{current, ending, raw};
 
 /// An executor that has no thread yet. It takes mail already.
@@ -83,7 +83,7 @@ unsafe fn refuse(home: &Home, first: *mut Node) {
         unsafe {
             rest = (*node).next.replace(ptr::null_mut());
             let refuse = (*(*node).vtable).refuse;
-            call_quietly(|| refuse(node));
+            ignore_panic(|| refuse(node));
         }
         home.step();
     }
@@ -188,7 +188,7 @@ impl Executor {
     /// Empties the run queue of tasks that are all complete, and forgets whom it was to wake.
     fn drain(&self) {
         // SAFETY: the executor is on the owner's thread.
-        unsafe { self.owner().take_deferred(drop_quietly) };
+        unsafe { self.owner().take_deferred(drop_ignoring_panic) };
         // SAFETY: the executor is on the owner's thread.
         while let Some(task) = unsafe { self.owner().dequeue() } {
             // SAFETY: as above; the task has just been taken out of the run queue.

@@ -14,8 +14,8 @@ use crate::base::token::Token;
 use super::coop;
 use super::current;
 use super::executor::spawn;
+use super::ignore_panic::{drop_ignoring_panic, ignore_panic, spawned_outside};
 use super::join::{JoinError, JoinHandle};
-use super::quietly::{call_quietly, drop_quietly, spawned_outside};
 
 /// Tasks of one poller that are awaited together, and end together: dropping the group aborts
 /// those that still run.
@@ -70,7 +70,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         self.ended.tickets.borrow_mut().push_back(self.token);
         if let Some(waiter) = self.ended.waiter.take() {
-            call_quietly(|| waiter.wake());
+            ignore_panic(|| waiter.wake());
         }
     }
 }
@@ -281,7 +281,7 @@ impl Ended {
     /// The next task that ends wakes `cx`. Cloning and dropping wakers is foreign code.
     fn wait(&self, cx: &Context<'_>) {
         let waker = cx.waker().clone();
-        drop_quietly(self.waiter.replace(Some(waker)));
+        drop_ignoring_panic(self.waiter.replace(Some(waker)));
     }
 }
 
@@ -295,7 +295,7 @@ impl<T: 'static> Drop for TaskGroup<T> {
     fn drop(&mut self) {
         self.abort_all();
         // The tasks keep their side until they have been dropped: nobody is to be woken by then.
-        drop_quietly(self.ended.waiter.take());
+        drop_ignoring_panic(self.ended.waiter.take());
     }
 }
 

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 use crate::base::sync::Cell;
 
 use super::abort::AbortOnDrop;
-use super::quietly::drop_quietly;
+use super::ignore_panic::drop_ignoring_panic;
 use super::raw::{self, Header};
 use super::state::{COMPLETE, OUTPUT};
 use super::waker;
@@ -371,7 +371,7 @@ impl JoinWaiter {
         }
         // Both are foreign code, which may panic: the slot holds the old one or none meanwhile.
         let new = waker.clone();
-        drop_quietly(self.take());
+        drop_ignoring_panic(self.take());
         self.put(new);
     }
 

@@ -11,8 +11,8 @@ use crate::base::sync::{Arc, Mutex};
 
 use super::executor::spawn;
 use super::home::HomeRef;
+use super::ignore_panic::{drop_ignoring_panic, ignore_panic};
 use super::join::JoinError;
-use super::quietly::{call_quietly, drop_quietly};
 
 /// The result of a task that was spawned from another thread, to be awaited on any thread.
 ///
@@ -88,7 +88,7 @@ impl<T> Shared<T> {
             }
             (Poll::Pending, state.joiner.replace(waker))
         });
-        drop_quietly(unused);
+        drop_ignoring_panic(unused);
         polled
     }
 
@@ -105,10 +105,10 @@ impl<T> Shared<T> {
             state.output = Some(output);
             (None, state.joiner.take(), task)
         });
-        drop_quietly((unwanted, task));
+        drop_ignoring_panic((unwanted, task));
         if let Some(joiner) = joiner {
             // A custom waker may panic, and we may be here in a drop that a panic has called.
-            call_quietly(|| joiner.wake());
+            ignore_panic(|| joiner.wake());
         }
     }
 }
@@ -161,7 +161,7 @@ impl<F: Future> Future for Told<F> {
         match dropped {
             Ok(()) => shared.finish(output),
             Err(panic) => {
-                drop_quietly(output);
+                drop_ignoring_panic(output);
                 shared.finish(Err(JoinError::panicked(panic)));
             }
         }
@@ -188,7 +188,7 @@ where
         home: home.clone(),
         send_home: |home, output| {
             // If the poller is gone, the output is dropped here: it is Send.
-            drop_quietly(home.post(move || drop(output)).err());
+            drop_ignoring_panic(home.post(move || drop(output)).err());
         },
     });
     let promise = Promise { shared: shared.clone() };
@@ -223,7 +223,7 @@ fn drop_refused<F>(job: F) -> Result<(), F> {
         return Err(job);
     }
     NESTED.set((depth + 1, count + 1));
-    drop_quietly(job);
+    drop_ignoring_panic(job);
     let count = if depth == 0 { 0 } else { NESTED.get().1 };
     NESTED.set((depth, count));
     Ok(())
@@ -294,7 +294,7 @@ impl<T> Drop for RemoteJoinHandle<T> {
             state.detached = true;
             (state.output.take(), state.joiner.take())
         });
-        drop_quietly(joiner);
+        drop_ignoring_panic(joiner);
         if let Some(output) = output {
             (self.shared.send_home)(&self.shared.home, output);
         }

@@ -7,8 +7,8 @@ use std::ptr::{self, NonNull};
 use super::calls::{StallKind, TypeName};
 use super::coop::{OPERATIONS_PER_POLL, UNLIMITED};
 use super::executor::Executor;
+use super::ignore_panic::ignore_panic;
 use super::inbox::NodeVTable;
-use super::quietly::call_quietly;
 use super::raw;
 
 /// Says how many calls a run of tasks may make. A trait, so that the hot loop can have it inline.
@@ -154,7 +154,7 @@ impl Executor {
                 // One of them may have been polled outside of a task, where nothing else puts the
                 // allowance up: after 2³² operations there it is used up as well.
                 self.owner().allowance.set(UNLIMITED);
-                self.owner().take_deferred(|waker| call_quietly(|| waker.wake()));
+                self.owner().take_deferred(|waker| ignore_panic(|| waker.wake()));
             }
         }
     }
@@ -179,7 +179,7 @@ impl Executor {
                 owner.mail.set((*node).next.replace(ptr::null_mut()));
                 let NodeVTable { deliver, type_name, .. } = *(*node).vtable;
                 begin(StallKind::Closure, type_name);
-                call_quietly(|| deliver(node));
+                ignore_panic(|| deliver(node));
             }
             if owner.interrupted.get() {
                 // A shutdown has begun: the clock decides what may begin after this.

@@ -4,7 +4,7 @@ use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::task::{Context, Waker};
 
-use super::quietly::drop_quietly;
+use super::ignore_panic::drop_ignoring_panic;
 use super::{raw, waker};
 
 /// The waker of the future that waits here, if any. Not Send.
@@ -41,8 +41,8 @@ impl WakerSlot {
     #[cold]
     fn replace(&self, cx: &Context<'_>) {
         let waker = cx.waker().clone();
-        drop_quietly(self.take());
-        drop_quietly(self.swap(Some(waker)));
+        drop_ignoring_panic(self.take());
+        drop_ignoring_panic(self.swap(Some(waker)));
     }
 
     /// Wakes the task that waits, if it is one of ours or nobody waits. False: somebody else waits,
@@ -68,7 +68,7 @@ impl WakerSlot {
             waker.wake_by_ref();
             let newer = self.swap(Some(waker));
             if newer.is_some() {
-                drop_quietly(self.swap(newer));
+                drop_ignoring_panic(self.swap(newer));
             }
         }
     }
@@ -85,6 +85,6 @@ impl WakerSlot {
 
 impl Drop for WakerSlot {
     fn drop(&mut self) {
-        drop_quietly(self.take());
+        drop_ignoring_panic(self.take());
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::poller::local::{Expiry, Local};
+use crate::local::state::{Local, TimerTarget};
 use crate::sys::clock::{self, paused};
 
 /// Stops the clock of this thread's poller: from now on time passes only by [`advance`], and by
@@ -102,7 +102,7 @@ pub async fn advance(duration: Duration) {
     poll_fn(|cx| {
         let timer = *last.get_or_insert_with(|| {
             let waker = cx.waker().clone();
-            local.arm(target, Expiry::Task(waker))
+            local.arm(target, TimerTarget::Task(waker))
         });
         if local.rewake(timer, cx.waker()) { Poll::Pending } else { Poll::Ready(()) }
     })

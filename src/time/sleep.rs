@@ -7,9 +7,9 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use crate::base::token::Token;
-use crate::poller::local::Local;
+use crate::local::state::Local;
 use crate::sys::clock;
-use crate::task::{HomeRef, call_quietly, drop_quietly};
+use crate::task::{HomeRef, drop_ignoring_panic, ignore_panic};
 
 /// Waits until `duration` has passed from now.
 ///
@@ -165,7 +165,7 @@ impl Sleep {
         // The clock decides and not the timer, which fires when its turn comes: what `is_elapsed`
         // has said is so.
         if clock::now() >= self.deadline {
-            self.disarm(drop_quietly);
+            self.disarm(drop_ignoring_panic);
             return Poll::Ready(());
         }
         if let Some(armed) = &self.armed {
@@ -173,7 +173,7 @@ impl Sleep {
                 return Poll::Pending;
             }
             // It has fired before a reset, or waits in another poller.
-            self.disarm(drop_quietly);
+            self.disarm(drop_ignoring_panic);
         }
         let timer = local.arm_task(self.deadline, cx.waker().clone());
         self.armed = HomeRef::current().map(|home| Armed { home, timer });
@@ -196,7 +196,7 @@ impl Sleep {
 /// Wakes the task of a timer that was taken away.
 fn wake(taken: Option<Waker>) {
     if let Some(waker) = taken {
-        call_quietly(|| waker.wake());
+        ignore_panic(|| waker.wake());
     }
 }
 
@@ -215,7 +215,7 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        self.disarm(drop_quietly);
+        self.disarm(drop_ignoring_panic);
     }
 }
 

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use std::task::Context;
 
 use crate::task::home::OwnerSide;
-use crate::task::quietly::call_quietly;
+use crate::task::ignore_panic::ignore_panic;
 use crate::task::state::{ABORTED, COMPLETE, HANDLE, OUTPUT, QUEUED};
 use crate::task::waker;
 
@@ -144,7 +144,7 @@ unsafe fn complete(header: NonNull<Header>) {
             take_output_away(header);
         } else if let Some(waiter) = task.waiter.take() {
             // A foreign waker may panic, or drop the join handle.
-            call_quietly(|| waiter.wake());
+            ignore_panic(|| waiter.wake());
         }
         retire(header);
     }

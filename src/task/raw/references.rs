@@ -3,7 +3,7 @@
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-use crate::task::quietly::drop_quietly;
+use crate::task::ignore_panic::drop_ignoring_panic;
 use crate::task::state::{COMPLETE, HANDLE, MERGED, MOST_DRIFT, QUEUED, RETIRED};
 use crate::task::{current, memory};
 
@@ -149,7 +149,7 @@ pub(in crate::task) unsafe fn drop_handle(header: NonNull<Header>) {
         task.witness.used();
         // Foreign destructors run here, and the task is still counted while they do. The waiter's
         // first: whatever it calls may complete the task, and its output would be left behind.
-        drop_quietly(task.waiter.take());
+        drop_ignoring_panic(task.waiter.take());
         if task.has(COMPLETE) {
             take_output_away(header);
         }

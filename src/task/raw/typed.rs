@@ -13,9 +13,9 @@ use std::task::{Context, Poll};
 use crate::base::sync::{Cell, Witness};
 use crate::task::ending;
 use crate::task::home::{Home, HomeRef};
+use crate::task::ignore_panic::drop_ignoring_panic;
 use crate::task::inbox::{Node, NodeVTable};
 use crate::task::join::{JoinError, JoinWaiter};
-use crate::task::quietly::drop_quietly;
 use crate::task::state::{HANDLE, QUEUED, RemoteWord};
 
 use super::header::{Header, Name, TaskVTable};
@@ -205,7 +205,7 @@ unsafe fn finish<F: Future>(header: NonNull<Header>, mut output: Result<F::Outpu
             ManuallyDrop::drop(&mut (*stage).future);
         }));
         if let Err(panic) = dropped {
-            drop_quietly(std::mem::replace(&mut output, Err(JoinError::panicked(panic))));
+            drop_ignoring_panic(std::mem::replace(&mut output, Err(JoinError::panicked(panic))));
         }
         ptr::write(&raw mut (*stage).output, ManuallyDrop::new(output));
     }
@@ -215,5 +215,5 @@ unsafe fn finish<F: Future>(header: NonNull<Header>, mut output: Result<F::Outpu
 /// The caller is the owner; the future has the type `F`, and the output is in the task.
 unsafe fn drop_output<F: Future>(header: NonNull<Header>) {
     // SAFETY: **Stage**. The output is moved out first: whatever its destructor does, it is gone.
-    drop_quietly(unsafe { ManuallyDrop::take(&mut (*stage::<F>(header)).output) });
+    drop_ignoring_panic(unsafe { ManuallyDrop::take(&mut (*stage::<F>(header)).output) });
 }

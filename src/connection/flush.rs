@@ -1,0 +1,368 @@
+//! Queued output on its way into the kernel.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::parts::buffers::Buffers;
+use crate::parts::outbox::{MOST_SLICES, Next, Outbox, SLICES};
+use crate::sys::{file, socket, stream};
+use crate::task::drop_ignoring_panic;
+
+use crate::connection::relay::carrier::is_refusal;
+use crate::local::connection::{Connection, State, bits};
+use crate::local::context::EvContext;
+use crate::local::handler::CloseReason;
+use crate::local::state::{Deferred, Local};
+use crate::local::writer::discard;
+
+/// What a callback on a connection that is ending is told.
+pub(crate) fn ending() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the connection is ending: nothing more is written")
+}
+
+/// What a writer is told who has written more than may be queued.
+pub(crate) fn too_much(most: usize) -> io::Error {
+    let message = format!("more than {most} bytes of output are queued");
+    io::Error::new(io::ErrorKind::OutOfMemory, message)
+}
+
+/// What a callback is told that has sent more files than may be queued.
+fn too_many(most: usize) -> io::Error {
+    let message = format!("more than {most} stretches of files are queued");
+    io::Error::new(io::ErrorKind::QuotaExceeded, message)
+}
+
+/// What became of an attempt to send.
+enum Sent {
+    /// So many bytes went.
+    Some(usize),
+    /// So many bytes went, and there is no more room.
+    AllThatFits(usize),
+    /// The kernel can't send from this file.
+    NotFromThisFile,
+}
+
+/// How far an event's sending has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing is left.
+    Drained,
+    /// There is no more room: the kernel tells when there is some.
+    Full,
+    /// This event's budget is spent, and there may be room still.
+    Spent,
+}
+
+impl Local {
+    /// Sends what is queued, as far as there is room and this event's budget allows, outside of
+    /// callbacks; true: nothing is left.
+    pub(crate) fn flush(&self, connection: &Connection) -> io::Result<bool> {
+        // Out of the connection: dropping what has been sent is foreign code.
+        let Some(fd) = connection.take_fd() else { return Ok(true) };
+        let result = self.flush_into(connection, fd.as_fd());
+        connection.put_fd(fd);
+        result
+    }
+
+    /// As [`Local::flush`], for who has the descriptor.
+    fn flush_into(&self, connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<bool> {
+        // Out of the connection: dropping what has been sent is foreign code.
+        let mut outbox = connection.with_extra(|extra| std::mem::take(&mut extra.outbox));
+        let sink = if connection.has(bits::DATAGRAMS) {
+            Kind::Datagrams
+        } else if connection.has(bits::MESSAGES) {
+            Kind::Records
+        } else if connection.has(bits::SOCKET) {
+            Kind::Stream
+        } else {
+            Kind::Other
+        };
+        let before = outbox.pending();
+        let progress = self.send_queued(&mut outbox, fd, sink);
+        let has_sent = outbox.pending() < before;
+        connection.with_extra(|extra| {
+            debug_assert!(extra.outbox.is_empty(), "only callbacks and mail write");
+            extra.outbox = outbox;
+        });
+        let progress = match progress {
+            Ok(Progress::Drained) => self.drained(connection, fd).map(|()| Progress::Drained),
+            other => other,
+        };
+        let is_edge = connection.interest().is_edge() || connection.state() == State::Relaying;
+        if matches!(progress, Ok(Progress::Spent)) && is_edge {
+            // Nobody will tell of the room that there is.
+            self.defer(Deferred::Flush(connection.token));
+        }
+        self.output_changed(connection);
+        if has_sent && connection.has(bits::HAS_DEADLINES) {
+            self.note(connection, false, true);
+        }
+        progress.map(|progress| progress == Progress::Drained)
+    }
+
+    /// What is queued is not sent any more. Nothing borrows it.
+    pub(crate) fn lose(&self, outbox: Outbox) {
+        self.recorder.dropped(outbox.pending());
+        discard(outbox);
+    }
+
+    fn drained(&self, connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<()> {
+        connection.turn_off(bits::OUTPUT);
+        connection.turn_on(bits::DIRTY);
+        if connection.has(bits::SHUTDOWN_AFTER_FLUSH) {
+            socket::shutdown(fd, Shutdown::Write)?;
+        }
+        Ok(())
+    }
+
+    /// Sends what `outbox` holds, which nothing borrows: as far as the kernel takes it, and as this
+    /// event's budget allows.
+    pub(crate) fn send_queued(
+        &self,
+        outbox: &mut Outbox,
+        fd: BorrowedFd<'_>,
+        kind: Kind,
+    ) -> io::Result<Progress> {
+        // The poller's last event is for all that it keeps.
+        let at_the_end = if self.is_gone() { outbox.in_memory() } else { 0 };
+        let most = self.budget.send_per_event.max(at_the_end);
+        let mut sink = Sink { fd, kind, most, buffers: &self.buffers };
+        while !outbox.is_empty() {
+            if sink.most == 0 {
+                return Ok(Progress::Spent);
+            }
+            let (count, has_room) = match sink.take_next(outbox) {
+                Ok(Sent::Some(count)) => (count, true),
+                Ok(Sent::AllThatFits(count)) => (count, false),
+                Ok(Sent::NotFromThisFile) => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => (0, false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    // The error of a datagram is its own: it is lost, and the others go on.
+                    let lost = if kind == Kind::Datagrams { outbox.lose_first() } else { None };
+                    let count = lost.ok_or(error)?;
+                    self.recorder.dropped(count);
+                    (count, true)
+                }
+            };
+            while let Some(segment) = outbox.pop_sent() {
+                drop_ignoring_panic(segment);
+            }
+            if !has_room {
+                return Ok(Progress::Full);
+            }
+            sink.most = sink.most.saturating_sub(count);
+        }
+        Ok(Progress::Drained)
+    }
+}
+
+/// What kind of descriptor output goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A socket on which pieces may be sent together.
+    Stream,
+    /// A socket on which each piece is a record, and they come in order.
+    Records,
+    /// A socket on which each piece is a datagram.
+    Datagrams,
+    /// No socket.
+    Other,
+}
+
+/// Where output goes.
+struct Sink<'a> {
+    fd: BorrowedFd<'a>,
+    kind: Kind,
+    /// About so many bytes at once.
+    most: usize,
+    /// For files from which the kernel can't send.
+    buffers: &'a Buffers,
+}
+
+impl Sink<'_> {
+    /// Sends the first slices or some of a file.
+    fn take_next(&self, outbox: &mut Outbox) -> io::Result<Sent> {
+        let sent = if self.kind != Kind::Stream || outbox.segments() == 1 {
+            let mut slice = [IoSlice::new(&[])];
+            self.send(outbox.next(&mut slice), &slice)
+        } else if outbox.segments() <= SLICES {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            self.send(outbox.next(&mut slices), &slices)
+        } else {
+            self.take_many(outbox)
+        }?;
+        match sent {
+            Sent::Some(count) | Sent::AllThatFits(count) => outbox.advance(count),
+            Sent::NotFromThisFile => outbox.copy_first_file(),
+        }
+        Ok(sent)
+    }
+
+    /// As many slices as the kernel takes at once: they need 16 KiB of stack.
+    #[cold]
+    #[inline(never)]
+    fn take_many(&self, outbox: &Outbox) -> io::Result<Sent> {
+        let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+        self.send(outbox.next(&mut slices), &slices)
+    }
+
+    fn send(&self, next: Next<'_, File>, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
+        match next {
+            Next::Nothing => Ok(Sent::AllThatFits(0)),
+            Next::Slices(1) => self.send_bytes(&slices[0]),
+            Next::Slices(count) => self.send_slices(&slices[..count]),
+            Next::File { file, offset, length, by_copy } => {
+                let most = usize::try_from(length).unwrap_or(usize::MAX).min(self.most);
+                if by_copy {
+                    self.copy_file(file, offset, most)
+                } else {
+                    self.send_file(file, offset, most)
+                }
+            }
+        }
+    }
+
+    fn send_bytes(&self, bytes: &[u8]) -> io::Result<Sent> {
+        let send = if self.kind == Kind::Other { stream::write } else { stream::send };
+        let sent = send(self.fd, bytes)?;
+        // What comes back short has filled the send buffer: another call would say so.
+        Ok(if sent < bytes.len() { Sent::AllThatFits(sent) } else { Sent::Some(sent) })
+    }
+
+    fn send_slices(&self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
+        let sent = stream::send_vectored(self.fd, slices)?;
+        let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        Ok(if sent < total { Sent::AllThatFits(sent) } else { Sent::Some(sent) })
+    }
+
+    fn send_file(&self, file: &File, offset: u64, most: usize) -> io::Result<Sent> {
+        match file::send_file(self.fd, file.as_fd(), offset, most) {
+            // The file is too short, or the kernel can't read it this way: a read will tell.
+            Ok(0) => Ok(Sent::NotFromThisFile),
+            // Short as it may be: the page cache decides that as well as the send buffer.
+            Ok(sent) => Ok(Sent::Some(sent)),
+            Err(error) if is_refusal(&error) => Ok(Sent::NotFromThisFile),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What isn't sent is not kept, but read again when there is room.
+    fn copy_file(&self, file: &File, offset: u64, most: usize) -> io::Result<Sent> {
+        let chunk = self.buffers.lend(|space| {
+            let most = most.min(space.len());
+            file::read_at(file.as_fd(), offset, &mut space[..most])
+        })?;
+        if chunk.is_empty() { Err(too_short(offset)) } else { self.send_bytes(&chunk) }
+    }
+}
+
+fn too_short(offset: u64) -> io::Error {
+    let message = format!("the file to be sent ends at {offset}, before what was promised of it");
+    io::Error::new(io::ErrorKind::UnexpectedEof, message)
+}
+
+impl EvContext<'_> {
+    /// Sends what is queued, as far as there is room. The connection's error ends it.
+    pub(crate) fn flush(&mut self) -> io::Result<bool> {
+        self.local.flush_into(self.connection, self.descriptor()).map_err(|error| self.fail(error))
+    }
+
+    /// Sends `len` bytes of `file`, from `offset` on, after everything that was written before and
+    /// before everything that is written later. The bytes go from the page cache to the socket
+    /// without passing through this process: sendfile(2). Where the kernel can't do that, for some
+    /// file systems, they are read into the poller's buffer and sent.
+    ///
+    /// Like [`EvContext::write`] it sends at once what there is room for, up to
+    /// `Budget::send_per_event`, and queues the rest; it takes the file and closes it when it has
+    /// been sent. The file's own position doesn't matter and doesn't change. Bytes of a file count
+    /// for [`EvContext::pending_output`] and the watermarks, and not for
+    /// `Budget::output_per_connection`, as they take no memory; the files themselves count for
+    /// `Budget::files_per_connection`.
+    ///
+    /// The bytes are those that the file has when they are sent. If it has fewer than promised by
+    /// then, the connection ends with [`io::ErrorKind::UnexpectedEof`]: the peer never takes a part
+    /// for the whole. Reading a file that isn't in the page cache blocks the poller for as long as
+    /// the disk takes.
+    ///
+    /// ```
+    /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
+    /// use std::fs::File;
+    /// use std::io::{self, Read};
+    ///
+    /// struct Download;
+    ///
+    /// impl EvHandler for Download {
+    ///     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         let file = File::open("Cargo.toml")?;
+    ///         let len = file.metadata()?.len();
+    ///         cx.write(format!("{len}\n").as_bytes())?;
+    ///         cx.send_file(file, 0, len)?;
+    ///         Ok(Action::Close)
+    ///     }
+    ///     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         Ok(Action::Close)
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let listening = Acceptor::new("127.0.0.1:0").listen(&reactor.handle(), || Download)?;
+    /// let running = reactor.start()?;
+    ///
+    /// let mut client = std::net::TcpStream::connect(listening.local_addr()?)?;
+    /// let mut answer = String::new();
+    /// client.read_to_string(&mut answer)?;
+    /// let (len, text) = answer.split_once('\n').unwrap();
+    /// assert_eq!(len.parse(), Ok(text.len()));
+    /// # running.handle().shutdown(std::time::Duration::ZERO);
+    /// # running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] if no file is as long as `offset + len`, and then nothing
+    /// has happened. Otherwise as [`EvContext::write`]: the connection's error, or the file's, with
+    /// which the connection then ends. The file's error may as well come later, and then only to
+    /// `on_close`. [`io::ErrorKind::QuotaExceeded`] if `Budget::files_per_connection` files are
+    /// queued already, and the connection ends with [`CloseReason::Overflow`].
+    pub fn send_file(&mut self, file: File, offset: u64, len: u64) -> io::Result<()> {
+        if offset.checked_add(len).is_none_or(|end| i64::try_from(end).is_err()) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "no file is as long as offset + len",
+            ));
+        }
+        let has_room = self.may_write_now();
+        let connection = self.connection;
+        if connection.state() != State::Open {
+            return Err(ending());
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        let most = self.local.budget.files_per_connection;
+        let rejected = connection.with_extra(|extra| {
+            if extra.outbox.files() >= most {
+                return Some(file);
+            }
+            extra.outbox.push_file(file, offset, len);
+            None
+        });
+        if rejected.is_some() {
+            self.local.request_close(connection, CloseReason::Overflow);
+            return Err(too_many(most));
+        }
+        connection.turn_on(bits::OUTPUT | bits::DIRTY);
+        self.local.has_written.set(true);
+        if has_room {
+            self.flush()?;
+        } else {
+            self.local.output_changed(connection);
+        }
+        Ok(())
+    }
+}

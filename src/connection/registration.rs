@@ -1,0 +1,115 @@
+//! What a callback asks of registrations: of its own, for one more, and for the end of one.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use crate::base::interest::Interest;
+use crate::base::token::Token;
+
+use crate::connection::flush::ending;
+use crate::local::connection::{State, bits};
+use crate::local::context::EvContext;
+use crate::local::handler::EvHandler;
+
+impl EvContext<'_> {
+    /// Changes what the handler wants to hear of. Queued output is flushed in any case. An
+    /// edge-triggered interest that is set, also the same one again, tells anew of what holds
+    /// already: who has left bytes unread is called for them.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     cx.write(b"wait")?;
+    ///     // Nothing more of this peer for now.
+    ///     cx.set_interest(Interest::NONE)?;
+    ///     cx.set_timer(Duration::from_millis(1));
+    ///     Ok(Action::Keep)
+    /// }
+    ///
+    /// fn on_timeout(&mut self, cx: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+    ///     cx.set_interest(Interest::READABLE)?;
+    ///     # let _ = cx.read();
+    ///     # return Ok(Action::Close);
+    ///     Ok(Action::Keep)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "wait");
+    /// ```
+    ///
+    /// # Errors
+    /// The connection is ending.
+    pub fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
+        if self.connection.state() != State::Open {
+            return Err(ending());
+        }
+        self.connection.set_interest(interest);
+        Ok(())
+    }
+
+    /// Registers another descriptor with this poller: a pipe, an eventfd, a timerfd, any socket.
+    /// It is made non-blocking, and its `on_open` is called later in this turn. Since others may have
+    /// duplicates of it, its close is a plain one: see [`EvContext::fd`].
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     struct Bell;
+    ///     impl EvHandler for Bell {
+    ///         fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///             Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
+    ///         }
+    ///     }
+    ///
+    ///     let (reader, _writer) = io::pipe()?;
+    ///     cx.register(reader.into(), Interest::READABLE, Bell)?;
+    ///     cx.write(b"registered")?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "registered");
+    /// ```
+    ///
+    /// # Errors
+    /// epoll_ctl(2)'s: a regular file cannot be registered (EPERM). The handler is dropped.
+    pub fn register<H: EvHandler>(
+        &mut self,
+        fd: OwnedFd,
+        interest: Interest,
+        handler: H,
+    ) -> io::Result<Token> {
+        self.local.register_foreign(fd, interest, Box::new(handler)).map_err(|(error, _)| error)
+    }
+
+    /// Ends a connection of this poller, this one too, as [`Action::Close`] would. False: it is
+    /// gone, or ending already.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let me = cx.token();
+    ///     assert!(cx.close(me));
+    ///     // It is ending already.
+    ///     assert!(!cx.close(me));
+    ///     Ok(Action::Keep)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "");
+    /// ```
+    ///
+    /// [`Action::Close`]: crate::Action::Close
+    pub fn close(&mut self, other: Token) -> bool {
+        if other == self.token() && self.local.has_written.get() {
+            self.connection.turn_on(bits::WROTE_BEFORE_CLOSE);
+        }
+        self.local.close_token(other)
+    }
+}

@@ -1,0 +1,363 @@
+//! Two handlers' connections that relay: from the request on, the poller itself passes on what
+//! either of them sends to the other.
+
+pub(crate) mod carrier;
+pub(crate) mod duplex;
+pub(crate) mod pump;
+mod side;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+
+use crate::base::error;
+use crate::base::interest::Interest;
+use crate::base::token::Token;
+use crate::parts::readiness::Direction;
+use crate::sys::clock;
+use crate::sys::epoll::{Event, Mask};
+
+use crate::connection::flush::ending;
+use crate::connection::relay::duplex::Duplex;
+use crate::connection::relay::pump::Step;
+use crate::connection::relay::side::{Ready, Side};
+use crate::local::connection::{Connection, State, bits};
+use crate::local::context::EvContext;
+use crate::local::handler::{Action, CloseReason, EvHandler};
+use crate::local::state::{Deferred, Local, TimerTarget};
+
+/// What two connections share that relay.
+pub(crate) struct Relaying {
+    ends: [Rc<Connection>; 2],
+    /// What epoll has told of each end, edge-triggered.
+    ready: [Ready; 2],
+    /// Borrowed only while it is being pumped, when nothing foreign runs.
+    pair: RefCell<Duplex>,
+    /// One of the ends has failed: the timer of the patience with the other one, which takes what is
+    /// still on its way.
+    patience: Cell<Option<Token>>,
+}
+
+impl Relaying {
+    /// Which of the ends it is.
+    fn place_of(&self, connection: &Connection) -> usize {
+        usize::from(self.ends[1].token == connection.token)
+    }
+}
+
+impl EvContext<'_> {
+    /// Passes on everything that this connection and `other`, which lives in the same poller, send
+    /// to each other, until both have ended.
+    ///
+    /// The bytes go by splice(2), as with [`io::relay`](crate::io::relay()): a slow side makes the
+    /// other one wait, and the end of one direction is passed on. What either handler had queued
+    /// goes first. From now on neither is called for reading or writing, and reading, writing
+    /// and changing the interest give errors; bytes of a `Writer` are refused. Timers keep running,
+    /// so `on_timeout` comes (cancel an idle timer that nothing will reset), and so does
+    /// `on_shutdown`. The [deadlines](EvContext::set_deadlines) of both go on, as they do in
+    /// [`io::relay`](crate::io::relay()): set those that suit a relay before it begins. Without any,
+    /// it waits for ever for a side that neither ends nor takes anything.
+    ///
+    /// When both directions have ended, both connections are closed with
+    /// [`CloseReason::PeerClosed`]; when one of them fails or misses a deadline, both with
+    /// [`CloseReason::Error`]. What it had sent before it failed is passed on first, as far as the
+    /// other one takes it within `Budget::close_linger`.
+    /// Closing either of them (by [`EvContext::close`], or by what `on_timeout` or
+    /// `on_shutdown` returns) closes both: what is on its way is then still sent, as queued
+    /// output is.
+    ///
+    /// ```
+    /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor, Token};
+    /// use std::io::{self, Read, Write};
+    ///
+    /// /// The side of the client: connects to the upstream.
+    /// struct Front(String);
+    ///
+    /// impl EvHandler for Front {
+    ///     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         // Nothing is read before the relay begins.
+    ///         cx.set_interest(corepoll::Interest::NONE)?;
+    ///         cx.connect(&self.0, Back(cx.token()))?;
+    ///         Ok(Action::Keep)
+    ///     }
+    ///     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         Ok(Action::Keep)
+    ///     }
+    /// }
+    ///
+    /// /// The side of the upstream.
+    /// struct Back(Token);
+    ///
+    /// impl EvHandler for Back {
+    ///     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         cx.relay(self.0)?;
+    ///         Ok(Action::Keep)
+    ///     }
+    ///     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         Ok(Action::Keep)
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> io::Result<()> {
+    /// let upstream = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let address = upstream.local_addr()?.to_string();
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let listening = Acceptor::new("127.0.0.1:0")
+    ///     .listen(&reactor.handle(), move || Front(address.clone()))?;
+    /// let running = reactor.start()?;
+    ///
+    /// let mut client = std::net::TcpStream::connect(listening.local_addr()?)?;
+    /// client.write_all(b"hello")?;
+    /// let (mut server, _peer) = upstream.accept()?;
+    /// let mut bytes = [0; 5];
+    /// server.read_exact(&mut bytes)?;
+    /// assert_eq!(&bytes, b"hello");
+    ///
+    /// running.handle().shutdown(std::time::Duration::ZERO);
+    /// running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `other` is this connection itself, has not been opened yet, is ending or gone, or relays
+    /// already; so does this one; or one of them is no socket that carries a stream. Then nothing
+    /// has changed.
+    pub fn relay(&mut self, other: Token) -> io::Result<()> {
+        if self.connection.state() != State::Open {
+            return Err(ending());
+        }
+        let (Some(one), Some(two)) =
+            (self.local.connection(self.token()), self.local.connection(other))
+        else {
+            return Err(unsuitable("is gone, or has not been made yet"));
+        };
+        if Rc::ptr_eq(&one, &two) {
+            return Err(unsuitable("is this connection itself"));
+        }
+        if two.state() != State::Open {
+            return Err(unsuitable("has not been opened yet, or is ending, or relays already"));
+        }
+        if [&one, &two].iter().any(|it| !it.has_only(bits::SOCKET, bits::INTERNAL | bits::MESSAGES))
+        {
+            return Err(unsuitable("or this one is no connection"));
+        }
+        self.local.begin_relay(one, two);
+        // What this callback read now would be missing from the relay.
+        self.refuse_to_read();
+        Ok(())
+    }
+}
+
+fn unsuitable(why: &str) -> io::Error {
+    let message = format!("relay: the other connection {why}");
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+impl Local {
+    /// `one` is the connection whose callback runs.
+    fn begin_relay(&self, one: Rc<Connection>, two: Rc<Connection>) {
+        let relaying = Rc::new(Relaying {
+            ends: [one, two],
+            ready: Default::default(),
+            pair: RefCell::new(Duplex::new()),
+            patience: Cell::new(None),
+        });
+        for end in &relaying.ends {
+            end.with_extra(|extra| extra.relaying = Some(relaying.clone()));
+            end.advance(State::Relaying);
+            // No mask is like this one: epoll is told, and tells anew of what holds.
+            end.mask.set(Mask::of(Interest::NONE, false));
+            if end.has(bits::WRITER) {
+                // What writers were told is accepted goes first, and then no more.
+                self.close_writers(end);
+            }
+        }
+        // The first end's registration is changed when its callback has returned.
+        relaying.ends[0].turn_on(bits::DIRTY);
+        self.refresh(&relaying.ends[1]);
+    }
+
+    /// Calls a callback that has nothing to do with the bytes: it comes for a connection that
+    /// relays as well, which must not be read meanwhile.
+    pub(crate) fn call_aside<C>(&self, connection: &Connection, callback: C)
+    where
+        C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
+    {
+        match connection.state() {
+            State::Open => self.call(connection, callback),
+            State::Relaying => self.call(connection, |handler, cx| {
+                cx.refuse_to_read();
+                callback(handler, cx)
+            }),
+            _ => {}
+        }
+    }
+
+    /// An event for one of two connections that relay.
+    pub(crate) fn relay_event(&self, connection: &Connection, event: Event) {
+        let Some(relaying) = relaying_of(connection) else { return };
+        relaying.ready[relaying.place_of(connection)].note(event);
+        self.pump_relay(&relaying);
+    }
+
+    /// The next share of a relay that has had the last turn's.
+    pub(crate) fn relay_again(&self, connection: &Connection) {
+        if let Some(relaying) = relaying_of(connection) {
+            self.pump_relay(&relaying);
+        }
+    }
+
+    /// The next share of the output that one of two connections had queued before they relayed.
+    pub(crate) fn relay_flush_again(&self, connection: &Connection) {
+        let Some(relaying) = relaying_of(connection) else { return };
+        relaying.ready[relaying.place_of(connection)].writable.set(true);
+        self.pump_relay(&relaying);
+    }
+
+    fn pump_relay(&self, relaying: &Relaying) {
+        if relaying.ends.iter().any(|end| end.state() != State::Relaying) {
+            // One of them is closing, and takes the other one along.
+            return;
+        }
+        self.flush_ends(relaying);
+        let mut pair = relaying.pair.borrow_mut();
+        let before = pair.counts();
+        let steps = self.with_sides(relaying, |sides| pair.pump(sides, self));
+        let has_failed = pair.has_failed();
+        self.note_relay(relaying, before, &pair, steps);
+        drop(pair);
+        match steps {
+            None | Some([Step::Over, Step::Over]) => self.end_relay(relaying),
+            Some(steps) if steps.contains(&Step::Spent) => {
+                self.defer(Deferred::Reread(relaying.ends[0].token));
+            }
+            Some(_) if has_failed => self.be_patient(relaying),
+            Some(_) => {}
+        }
+    }
+
+    /// Sends what the ends had queued before they relayed.
+    fn flush_ends(&self, relaying: &Relaying) {
+        for (at, (end, ready)) in relaying.ends.iter().zip(&relaying.ready).enumerate() {
+            if !end.has(bits::OUTPUT) || !ready.writable.get() {
+                continue;
+            }
+            match self.flush(end) {
+                Ok(drained) => ready.writable.set(drained),
+                Err(error) => {
+                    relaying.pair.borrow_mut().fail(at, error, self);
+                    end.turn_off(bits::OUTPUT);
+                    self.lose(end.with_extra(|extra| std::mem::take(&mut extra.outbox)));
+                }
+            }
+        }
+    }
+
+    /// Tells the deadlines of both what has moved since `before`, and what is waited for.
+    fn note_relay(
+        &self,
+        relaying: &Relaying,
+        before: [(u64, u64); 2],
+        pair: &Duplex,
+        steps: Option<[Step; 2]>,
+    ) {
+        let (after, steps) = (pair.counts(), steps.unwrap_or([Step::Over; 2]));
+        for (at, end) in relaying.ends.iter().enumerate() {
+            if !end.has(bits::HAS_DEADLINES) {
+                continue;
+            }
+            let has_read = after[at].0 > before[at].0;
+            let has_written = after[1 - at].1 > before[1 - at].1;
+            // The source of a way that can't go on for its target is not waited for.
+            let reads = steps[at] == Step::Waits(Direction::Read);
+            let writes = end.has(bits::OUTPUT) || pair.is_loaded_for(at);
+            self.note_waits(end, has_read, has_written, Some((reads, writes)));
+        }
+    }
+
+    /// One end has failed, and the other one has not taken everything: it has
+    /// `Budget::close_linger` for the rest.
+    #[cold]
+    fn be_patient(&self, relaying: &Relaying) {
+        if relaying.patience.get().is_none() {
+            let deadline = clock::after(clock::now(), self.budget.close_linger);
+            let timer = self.arm(deadline, TimerTarget::Linger(relaying.ends[0].token));
+            relaying.patience.set(Some(timer));
+        }
+    }
+
+    /// That is over.
+    pub(crate) fn relay_patience_is_over(&self, connection: &Connection) {
+        if let Some(relaying) = relaying_of(connection) {
+            relaying.patience.set(None);
+            self.end_relay(&relaying);
+        }
+    }
+
+    /// A deadline of one of two connections that relay was missed.
+    pub(crate) fn relay_is_late(&self, connection: &Connection, missed: io::Error) {
+        if let Some(relaying) = relaying_of(connection) {
+            let at = relaying.place_of(connection);
+            relaying.pair.borrow_mut().fail(at, missed, self);
+            self.end_relay(&relaying);
+        }
+    }
+
+    /// Lends both descriptors. Nothing foreign runs meanwhile.
+    fn with_sides<R>(
+        &self,
+        relaying: &Relaying,
+        look: impl FnOnce([&Side<'_>; 2]) -> R,
+    ) -> Option<R> {
+        let [one, two] = &relaying.ends;
+        let [ready_one, ready_two] = &relaying.ready;
+        one.with_fd(|fd_one| {
+            two.with_fd(|fd_two| {
+                let side_one = Side { fd: fd_one, ready: ready_one, connection: one };
+                let side_two = Side { fd: fd_two, ready: ready_two, connection: two };
+                look([&side_one, &side_two])
+            })
+        })
+        .flatten()
+    }
+
+    fn end_relay(&self, relaying: &Relaying) {
+        let failure = relaying.pair.borrow_mut().take_failure();
+        for end in &relaying.ends {
+            let reason = match &failure {
+                Some(error) => CloseReason::Error(error::copy(error)),
+                None => CloseReason::PeerClosed,
+            };
+            self.request_close(end, reason);
+        }
+    }
+
+    /// A connection is closing: if it relays, so is the other one, and what is on its way becomes
+    /// queued output.
+    #[cold]
+    pub(crate) fn cut_relay(&self, connection: &Connection, reason: &CloseReason) {
+        let taken = connection.with_present_extra(|extra| extra.relaying.take()).flatten();
+        let Some(relaying) = taken else { return };
+        // It carries nothing foreign.
+        drop(relaying.patience.take().and_then(|timer| self.disarm(timer)));
+        let held = relaying.pair.borrow_mut().stop(self);
+        for (end, held) in relaying.ends.iter().zip(held) {
+            if !held.is_empty() {
+                drop(end.with_extra(|extra| extra.outbox.push_shared(held.into())));
+                end.turn_on(bits::OUTPUT | bits::DIRTY);
+            }
+            let reason = match reason {
+                CloseReason::Shutdown => CloseReason::Shutdown,
+                _ => CloseReason::Requested,
+            };
+            self.output_changed(end);
+            // The one that is closing already stays as it is.
+            self.request_close(end, reason);
+        }
+    }
+}
+
+fn relaying_of(connection: &Connection) -> Option<Rc<Relaying>> {
+    connection.with_present_extra(|extra| extra.relaying.clone()).flatten()
+}

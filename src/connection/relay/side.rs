@@ -1,0 +1,93 @@
+//! A handler's connection as one end of a relay.
+
+use std::cell::Cell;
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::parts::readiness::Direction;
+use crate::sys::epoll::Event;
+use crate::sys::socket;
+
+use crate::connection::relay::duplex::look_for_failure;
+use crate::connection::relay::pump::Endpoint;
+use crate::local::connection::{Connection, bits};
+
+/// The readiness of one end.
+#[derive(Default)]
+pub(crate) struct Ready {
+    pub(crate) readable: Cell<bool>,
+    pub(crate) writable: Cell<bool>,
+    /// Urgent data or an end has been reported.
+    may_be_marked: Cell<bool>,
+    /// A hang-up or an error has been reported, and not been looked into since.
+    hung_up: Cell<bool>,
+}
+
+impl Ready {
+    /// An event has come.
+    pub(crate) fn note(&self, event: Event) {
+        self.readable.set(self.readable.get() || event.is_readable());
+        self.writable.set(self.writable.get() || event.is_writable());
+        self.may_be_marked.set(self.may_be_marked.get() || event.short_read_means_nothing());
+        self.hung_up.set(self.hung_up.get() || event.is_hung_up());
+    }
+}
+
+/// One end of a relay, while it is being pumped.
+pub(crate) struct Side<'a> {
+    pub(crate) fd: BorrowedFd<'a>,
+    pub(crate) ready: &'a Ready,
+    pub(crate) connection: &'a Connection,
+}
+
+impl Side<'_> {
+    fn bit(&self, direction: Direction) -> &Cell<bool> {
+        match direction {
+            Direction::Read => &self.ready.readable,
+            Direction::Write => &self.ready.writable,
+        }
+    }
+}
+
+impl Endpoint for Side<'_> {
+    fn is_ready(&self, direction: Direction) -> bool {
+        // Queued output goes first.
+        let is_free = direction == Direction::Read || !self.connection.has(bits::OUTPUT);
+        is_free && self.bit(direction).get()
+    }
+
+    fn try_io(
+        &self,
+        direction: Direction,
+        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if !self.is_ready(direction) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = operation(self.fd);
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.bit(direction).set(false);
+        }
+        result
+    }
+
+    fn end(&self) -> io::Result<()> {
+        if self.connection.has(bits::OUTPUT) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        socket::shutdown(self.fd.as_fd(), Shutdown::Write)
+    }
+
+    fn may_be_marked(&self) -> bool {
+        self.ready.may_be_marked.get()
+    }
+
+    fn expect_input(&self) {
+        self.ready.readable.set(true);
+    }
+
+    fn check_for_failure(&self, written_to: bool) -> io::Result<()> {
+        if self.ready.hung_up.take() { look_for_failure(self.fd, written_to) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,168 @@
+//! Conditions that level-triggering would report for ever.
+//!
+//! epoll reports EPOLLERR and EPOLLHUP whatever the mask says, in every wait for as long as they
+//! hold. Two of them may hold for long without being the end of a connection:
+//!
+//! - **A message in the socket's error queue**: a timestamp, the completion of a zero-copy send, what
+//!   IP_RECVERR collects. It is told by `on_read`, once. If the handler leaves it in the queue, the
+//!   registration becomes edge-triggered until the queue is empty, and after each event and each
+//!   callback the poller asks poll(2) what else holds. So bytes and room are told as before.
+//! - **A hang-up with unread bytes before it**, while the handler skips its `on_read`s. They come
+//!   again after pauses that grow, and for as long as `Budget::close_linger` without one byte
+//!   read. A handler that reads nothing in that time has given up.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crate::base::interest::Interest;
+use crate::base::token::Token;
+use crate::sys::epoll::{self, Event, Mask};
+use crate::sys::{clock, socket, stream};
+
+use crate::local::connection::{Connection, bits};
+use crate::local::handler::CloseReason;
+use crate::local::state::{Deferred, Local, TimerTarget};
+
+/// The pauses between two `on_read`s of a handler that skips them after a hang-up.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(8);
+
+/// A handler leaves bytes unread that came before a hang-up.
+pub(crate) struct Skipping {
+    /// How many they are, by what FIONREAD says. That they become fewer is progress.
+    unread: usize,
+    /// When it counts as one that has given up, without progress.
+    until: u64,
+    /// The next pause.
+    pause: Duration,
+    /// The timer that ends the pause.
+    timer: Option<Token>,
+}
+
+impl Local {
+    /// An error has been reported, and no hang-up; the handler has been told.
+    #[cold]
+    pub(crate) fn error_reported(&self, connection: &Connection, event: Event) {
+        let error = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
+        let goes_on = match &error {
+            // It was one datagram's.
+            Some(_) => connection.has(bits::DATAGRAMS),
+            // The error queue. Of other descriptors, files of procfs and sysfs report a change so,
+            // and pipes without a reader.
+            None => connection.has(bits::SOCKET) || event.is_urgent(),
+        };
+        if !goes_on {
+            let reason = error.map_or(CloseReason::PeerClosed, CloseReason::Error);
+            self.request_close(connection, reason);
+        }
+    }
+
+    /// After an event. If it tells of an error that still stands, no other event is to.
+    #[cold]
+    pub(crate) fn look_at_what_stands(&self, connection: &Connection, event: Event) {
+        if connection.has(bits::STANDING) {
+            return self.look_later(connection);
+        }
+        let is_level = !connection.mask.get().is_edge();
+        if event.is_error_alone() && is_level && has_error(connection) {
+            connection.turn_on(bits::STANDING);
+            self.refresh(connection);
+        }
+    }
+
+    /// Edges tell of what begins; what holds already is looked for at the end of the turn.
+    pub(crate) fn look_later(&self, connection: &Connection) {
+        if connection.has(bits::STANDING) && !connection.has(bits::LOOKED_AT) {
+            connection.turn_on(bits::LOOKED_AT);
+            self.defer(Deferred::Look(connection.token));
+        }
+    }
+
+    /// Does what an event would do in which the error that stands is left out.
+    pub(crate) fn look(&self, connection: &Connection) {
+        connection.turn_off(bits::LOOKED_AT | bits::STANDING);
+        let wanted = connection.wanted_mask();
+        let Some(event) = connection.with_fd(|fd| epoll::look(fd, wanted)) else { return };
+        if wanted.is_edge() || !event.is_error_alone() {
+            // epoll tells of whatever holds, by the new mask.
+            return self.refresh(connection);
+        }
+        connection.turn_on(bits::STANDING);
+        if let Some(rest) = event.without_error() {
+            self.on_event_quietly(connection, rest);
+        }
+    }
+
+    fn on_event_quietly(&self, connection: &Connection, event: Event) {
+        let done = catch_unwind(AssertUnwindSafe(|| self.on_event(connection, event)));
+        if let Err(panic) = done {
+            self.callback_panicked(connection.token, panic);
+        }
+    }
+
+    // ---- after a hang-up ----
+
+    /// The peer has hung up, there is something to read, and the handler has not read it. Returns
+    /// `false` if it has had its time.
+    #[cold]
+    pub(crate) fn tells_again(&self, connection: &Connection) -> bool {
+        let now = clock::now();
+        let unread = connection.with_fd(|fd| stream::unread(fd).unwrap_or(0)).unwrap_or(0);
+        let has_begun = connection.has(bits::HUNG_UP);
+        connection.turn_on(bits::HUNG_UP);
+        let until = connection.with_extra(|extra| {
+            let (until, pause) = (clock::after(now, self.budget.close_linger), SHORTEST_PAUSE);
+            let new = Skipping { unread, until, pause, timer: None };
+            let skipping = extra.skipping.get_or_insert(new);
+            if skipping.unread != unread {
+                (skipping.unread, skipping.until) = (unread, until);
+            }
+            if skipping.timer.is_none() {
+                let due = clock::after(now, skipping.pause).min(skipping.until);
+                skipping.timer = Some(self.arm(due, TimerTarget::Look(connection.token)));
+                skipping.pause = (2 * skipping.pause).min(LONGEST_PAUSE);
+            }
+            skipping.until
+        });
+        if !has_begun {
+            self.refresh(connection);
+        }
+        now < until
+    }
+
+    /// The pause is over.
+    pub(crate) fn look_again(&self, token: Token) {
+        let Some(connection) = self.connection(token) else { return };
+        connection.with_present_extra(|extra| {
+            if let Some(skipping) = &mut extra.skipping {
+                skipping.timer = None;
+            }
+        });
+        let wanted = connection.wanted_mask();
+        if let Some(event) = connection.with_fd(|fd| epoll::look(fd, wanted)) {
+            self.on_event_quietly(&connection, event);
+        }
+    }
+
+    /// A handler reads on after a hang-up.
+    pub(crate) fn reads_on(&self, connection: &Connection) {
+        if connection.has(bits::HUNG_UP) {
+            connection.turn_off(bits::HUNG_UP);
+            self.end_skipping(connection);
+            self.refresh(connection);
+        }
+    }
+
+    /// No look is to come any more.
+    pub(crate) fn end_skipping(&self, connection: &Connection) {
+        let skipping = connection.with_present_extra(|extra| extra.skipping.take()).flatten();
+        if let Some(timer) = skipping.and_then(|skipping| skipping.timer) {
+            drop(self.disarm(timer));
+        }
+    }
+}
+
+fn has_error(connection: &Connection) -> bool {
+    let none = Mask::of(Interest::NONE, false);
+    connection.with_fd(|fd| epoll::look(fd, none)).is_some_and(Event::is_error_alone)
+}

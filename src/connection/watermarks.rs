@@ -1,0 +1,135 @@
+//! When a handler is to produce less, and when more.
+
+use crate::local::connection::{Connection, State, bits};
+use crate::local::context::EvContext;
+use crate::local::state::{Deferred, Local};
+
+/// The watermarks of a connection, and on which side of them its output is.
+pub(crate) struct Marks {
+    low: usize,
+    high: usize,
+    /// The high one was passed, and the low one has not been reached since.
+    is_above: bool,
+}
+
+/// What the output has done.
+enum Crossing {
+    /// It has passed the high mark.
+    High,
+    /// It has come down to the low mark.
+    Low,
+}
+
+impl Marks {
+    fn look(&mut self, pending: usize) -> Option<Crossing> {
+        if !self.is_above && pending > self.high {
+            self.is_above = true;
+            return Some(Crossing::High);
+        }
+        if self.is_above && pending <= self.low {
+            self.is_above = false;
+            return Some(Crossing::Low);
+        }
+        None
+    }
+}
+
+impl EvContext<'_> {
+    /// Has [`on_write_high`] called when more than `high` bytes of output are queued, and then
+    /// [`on_write_low`] when `low` or fewer are left: once for each crossing, in turns, at the end
+    /// of the poller's turn in which it happened. Off until it is called; a `high` of
+    /// [`usize::MAX`] turns it off again.
+    ///
+    /// Queued is what [`EvContext::pending_output`] counts, whoever wrote it; what a [`Writer`]
+    /// brings counts when the poller takes it over, as far as it can't be sent at once. A `low`
+    /// above `high` means `high`. With (0, 0) the two calls tell of the first byte that is queued
+    /// and of the last one that is sent. Marks that are moved are looked at anew at once, with the
+    /// side on which the output was as it was.
+    ///
+    /// On a connection that is ending it does nothing.
+    ///
+    /// ```
+    /// use corepoll::{Action, EvContext, EvHandler, Interest};
+    /// use std::io;
+    ///
+    /// /// Reads no faster than its peer does.
+    /// struct Echo;
+    ///
+    /// impl EvHandler for Echo {
+    ///     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         cx.set_watermarks(64 * 1024, 256 * 1024);
+    ///         Ok(Action::Keep)
+    ///     }
+    ///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         let data = cx.read()?;
+    ///         cx.write(&data)?;
+    ///         Ok(if data.is_empty() { Action::Close } else { Action::Keep })
+    ///     }
+    ///     fn on_write_high(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         cx.set_interest(Interest::NONE)?;
+    ///         Ok(Action::Keep)
+    ///     }
+    ///     fn on_write_low(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         cx.set_interest(Interest::READABLE)?;
+    ///         Ok(Action::Keep)
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// [`on_write_high`]: crate::EvHandler::on_write_high
+    /// [`on_write_low`]: crate::EvHandler::on_write_low
+    /// [`Writer`]: crate::Writer
+    pub fn set_watermarks(&mut self, low: usize, high: usize) {
+        let connection = self.connection;
+        if connection.state() != State::Open {
+            return;
+        }
+        connection.with_extra(|extra| {
+            let marks =
+                extra.marks.get_or_insert_with(|| Box::new(Marks { low, high, is_above: false }));
+            (marks.low, marks.high) = (low.min(high), high);
+        });
+        connection.turn_on(bits::HAS_WATERMARKS);
+        self.local.output_changed(connection);
+    }
+}
+
+impl Local {
+    /// The queued output is more or less than it was: writers and watermarks look at it.
+    #[inline]
+    pub(crate) fn output_changed(&self, connection: &Connection) {
+        if connection.has(bits::WRITER | bits::HAS_WATERMARKS | bits::HAS_DEADLINES) {
+            self.tell_output(connection);
+        }
+    }
+
+    #[cold]
+    fn tell_output(&self, connection: &Connection) {
+        if connection.has(bits::HAS_DEADLINES) {
+            self.note(connection, false, false);
+        }
+        let crossing = connection.with_present_extra(|extra| {
+            if let Some(writer_end) = &extra.writer_end {
+                writer_end.tell(&extra.outbox);
+            }
+            extra.marks.as_mut()?.look(extra.outbox.pending())
+        });
+        match crossing.flatten() {
+            Some(Crossing::High) => self.defer(Deferred::WriteHigh(connection.token)),
+            Some(Crossing::Low) => self.defer(Deferred::WriteLow(connection.token)),
+            None => {}
+        }
+    }
+
+    pub(crate) fn write_high(&self, connection: &Connection) {
+        if connection.state() == State::Open {
+            self.call(connection, |handler, cx| handler.on_write_high(cx));
+        }
+    }
+
+    pub(crate) fn write_low(&self, connection: &Connection) {
+        if connection.state() == State::Open {
+            self.call(connection, |handler, cx| handler.on_write_low(cx));
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! The remote side of a poller.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use crate::base::interest::Interest;
+use crate::parts::stats::{PollerStats, Published};
+use crate::sys::epoll::{Epoll, RemoteEpoll};
+use crate::sys::socket;
+use crate::task::remote::{self, RemoteJoinHandle};
+use crate::task::{HomeRef, Refused};
+
+use crate::local::handler::EvHandler;
+use crate::local::refused::TryRunOnError;
+use crate::local::state::Local;
+
+/// A poller, as every thread sees it: cheap to clone, and harmless to keep after its end.
+///
+/// ```
+/// # use corepoll::{PollerHandle, Reactor, block_on};
+/// # use std::time::Duration;
+/// # fn main() -> std::io::Result<()> {
+/// async fn thread_of(poller: &PollerHandle) -> Option<String> {
+///     poller.spawn_on(|| async { std::thread::current().name().map(Into::into) }).await.unwrap()
+/// }
+///
+/// let running = Reactor::builder().pollers(2).thread_name("poller").build()?.start()?;
+/// let second = running.handle().pollers()[1].clone();
+/// assert_eq!(block_on(thread_of(&second)).as_deref(), Some("poller-1"));
+/// # running.handle().shutdown(Duration::ZERO);
+/// # running.join()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct PollerHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// The mailbox.
+    home: HomeRef,
+    /// Its place in its reactor.
+    index: usize,
+    /// Connections that it holds or that are on their way to it. Relaxed throughout: it balances,
+    /// and guards nothing.
+    load: AtomicUsize,
+    /// What it has done.
+    stats: Arc<Published>,
+    /// The reactor that it belongs to, of a type that is known above.
+    reactor: OnceLock<Weak<dyn Any + Send + Sync>>,
+    /// Its epoll instance.
+    epoll: RemoteEpoll,
+    /// `Budget::mail_waiting`.
+    most_mail: u64,
+}
+
+impl PollerHandle {
+    pub(crate) fn new(
+        home: HomeRef,
+        index: usize,
+        epoll: RemoteEpoll,
+        most_mail: usize,
+    ) -> PollerHandle {
+        let (load, stats, most_mail) = (AtomicUsize::new(0), Arc::default(), most_mail as u64);
+        PollerHandle {
+            shared: Arc::new(Shared {
+                home,
+                index,
+                reactor: OnceLock::new(),
+                load,
+                stats,
+                epoll,
+                most_mail,
+            }),
+        }
+    }
+
+    /// Returns the poller that runs on this thread: inside callbacks, `on_connect_fail` included, and
+    /// tasks; under [`block_on`](crate::block_on) and a [`LocalPoller`](crate::LocalPoller), too.
+    ///
+    /// ```
+    /// use corepoll::{PollerHandle, Reactor, block_on};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let poller = running.handle().pollers()[0].clone();
+    /// let connections = poller.spawn_on(|| async {
+    ///     // Wherever this runs.
+    ///     PollerHandle::current().stats().connections
+    /// });
+    /// assert_eq!(block_on(connections).unwrap(), 0);
+    /// # running.handle().shutdown(std::time::Duration::ZERO);
+    /// # running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If there is no poller on this thread: [`PollerHandle::try_current`] doesn't.
+    #[track_caller]
+    pub fn current() -> PollerHandle {
+        PollerHandle::try_current().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`PollerHandle::current`], for code that may run elsewhere.
+    ///
+    /// ```
+    /// use corepoll::{PollerHandle, block_on};
+    ///
+    /// assert!(PollerHandle::try_current().is_err());
+    /// block_on(async { assert!(PollerHandle::try_current().is_ok()) });
+    /// ```
+    ///
+    /// # Errors
+    /// There is no poller on this thread.
+    pub fn try_current() -> io::Result<PollerHandle> {
+        Ok(Local::expect_current("PollerHandle::current")?.handle.clone())
+    }
+
+    /// Runs `make` on the poller's thread, and its future as a task there. May be called from any
+    /// thread; the future need not be `Send`, and never leaves the poller. Never refused: see
+    /// [`PollerHandle::run_on`].
+    ///
+    /// ```
+    /// use corepoll::{Reactor, block_on};
+    /// use std::rc::Rc;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let poller = running.handle().pollers()[0].clone();
+    /// let task = poller.spawn_on(|| async {
+    ///     let local = Rc::new(20);
+    ///     *local + 1
+    /// });
+    /// assert_eq!(block_on(task).unwrap(), 21);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn spawn_on<F, Fut>(&self, make: F) -> RemoteJoinHandle<Fut::Output>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future + 'static,
+        Fut::Output: Send,
+    {
+        remote::spawn_on(&self.shared.home, make)
+    }
+
+    /// Runs `f` on the poller's thread: what one thread sends runs in the order of its calls.
+    /// May be called from any thread, and never blocks.
+    ///
+    /// There is no limit: while the poller is stuck in a callback, or gets closures faster than it
+    /// runs them, they pile up in memory. [`PollerStats::mail_waiting`] counts those that wait, and
+    /// [`PollerHandle::try_run_on`] has a limit.
+    ///
+    /// ```
+    /// use corepoll::Reactor;
+    /// use std::sync::mpsc;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).thread_name("worker").build()?.start()?;
+    /// let (sender, receiver) = mpsc::channel();
+    /// let name = move || sender.send(std::thread::current().name().map(str::to_owned)).unwrap();
+    /// running.handle().pollers()[0].run_on(name).ok().expect("the poller is there");
+    /// assert_eq!(receiver.recv().unwrap().as_deref(), Some("worker-0"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Gives `f` back if the poller has ended. If it ends before `f` has run, `f` is dropped.
+    pub fn run_on<F: FnOnce() + Send + 'static>(&self, f: F) -> Result<(), F> {
+        self.shared.home.post(f)
+    }
+
+    /// Runs `f` as [`PollerHandle::run_on`] does, unless `Budget::mail_waiting` closures wait for the
+    /// poller already. So a sender that is faster than the poller hears of it, and memory has a limit.
+    ///
+    /// ```
+    /// use corepoll::{Budget, Reactor, TryRunOnError};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut budget = Budget::default();
+    /// budget.mail_waiting = 1;
+    /// let reactor = Reactor::builder().pollers(1).budget(budget).build()?;
+    /// let poller = reactor.handle().pollers()[0].clone();
+    /// // It does not run yet: the first one waits, and there is no room for another.
+    /// assert!(poller.try_run_on(|| ()).is_ok());
+    /// assert!(matches!(poller.try_run_on(|| ()), Err(TryRunOnError::Full(_))));
+    ///
+    /// reactor.handle().shutdown(Duration::ZERO);
+    /// reactor.run()?;
+    /// assert!(matches!(poller.try_run_on(|| ()), Err(TryRunOnError::Ended(_))));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Gives `f` back in [`TryRunOnError`]: too much waits, or the poller has ended. If the poller
+    /// ends before `f` has run, `f` is dropped.
+    pub fn try_run_on<F>(&self, f: F) -> Result<(), TryRunOnError<F>>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        self.shared.home.try_post(f, self.shared.most_mail).map_err(|refused| match refused {
+            Refused::Full(f) => TryRunOnError::Full(f),
+            Refused::Ended(f) => TryRunOnError::Ended(f),
+        })
+    }
+
+    /// Puts any descriptor into this poller: it is made non-blocking, and the handler that
+    /// `factory` makes on the poller's thread gets its events. What goes wrong only there, as
+    /// when the user's limit of watched descriptors is reached (epoll_ctl(2)), comes to
+    /// [`EvHandler::on_connect_fail`].
+    ///
+    /// May be called from any thread. Since others may have duplicates of the descriptor, its close
+    /// is a plain one: see [`EvContext::fd`](crate::EvContext::fd).
+    ///
+    /// ```
+    /// use corepoll::{Action, EvContext, EvHandler, Interest, Reactor};
+    /// use std::io::{self, Write};
+    /// use std::sync::mpsc;
+    ///
+    /// struct Lines(mpsc::Sender<Vec<u8>>);
+    ///
+    /// impl EvHandler for Lines {
+    ///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///         let data = cx.read()?;
+    ///         if data.is_empty() {
+    ///             return Ok(Action::Close);
+    ///         }
+    ///         self.0.send(data.to_vec()).map_err(io::Error::other)?;
+    ///         Ok(Action::Keep)
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let (reader, mut writer) = io::pipe()?;
+    /// let (sender, receiver) = mpsc::channel();
+    /// let poller = running.handle().pollers()[0].clone();
+    /// poller.register(reader.into(), Interest::READABLE, move || Lines(sender))?;
+    /// writer.write_all(b"hello")?;
+    /// assert_eq!(receiver.recv().unwrap(), b"hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The descriptor is no good: fcntl(2)'s; and epoll_ctl(2)'s, as for a regular file (EPERM).
+    /// Or the poller has ended. The descriptor is closed, and `factory` is not called.
+    pub fn register<H: EvHandler>(
+        &self,
+        fd: OwnedFd,
+        interest: Interest,
+        factory: impl FnOnce() -> H + Send + 'static,
+    ) -> io::Result<()> {
+        socket::set_nonblocking(fd.as_fd())?;
+        Epoll::try_with(fd.as_fd())?;
+        let register = move || {
+            let Some(local) = Local::current() else { return };
+            let handler = Box::new(factory());
+            if let Err((error, handler)) = local.register_foreign(fd, interest, handler) {
+                local.connect_fail(handler, error);
+            }
+        };
+        self.run_on(register).map_err(|_| gone())
+    }
+
+    /// Adds a descriptor to the poller's epoll instance, from any thread: what the kernel has against
+    /// it is the caller's error. Events come once the poller has made a connection of it, by
+    /// [`Local::add_watched`].
+    pub(crate) fn watch(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.shared.epoll.add(fd).unwrap_or_else(|| Err(gone()))
+    }
+
+    /// What the poller has done so far. May be called from any thread, and after its end.
+    ///
+    /// ```
+    /// # use corepoll::{Reactor, block_on};
+    /// # fn main() -> std::io::Result<()> {
+    /// # let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let poller = running.handle().pollers()[0].clone();
+    /// block_on(poller.spawn_on(|| async {})).unwrap();
+    /// # running.handle().shutdown(std::time::Duration::ZERO);
+    /// # running.join()?;
+    /// assert!(poller.stats().polls > 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stats(&self) -> PollerStats {
+        self.shared.stats.look(self.shared.home.mail_waiting())
+    }
+
+    /// Another number each time that somebody looks, as long as the poller goes on.
+    pub(crate) fn progress(&self) -> u64 {
+        self.shared.stats.progress().wrapping_add(self.home().steps())
+    }
+
+    /// What the poller writes its numbers to.
+    pub(crate) fn published(&self) -> &Arc<Published> {
+        &self.shared.stats
+    }
+
+    /// The mailbox.
+    pub(crate) fn home(&self) -> &HomeRef {
+        &self.shared.home
+    }
+
+    /// Its place in its reactor.
+    pub(crate) fn index(&self) -> usize {
+        self.shared.index
+    }
+
+    /// Says which reactor it belongs to: once.
+    pub(crate) fn belongs_to(&self, reactor: Weak<dyn Any + Send + Sync>) {
+        let _ = self.shared.reactor.set(reactor);
+    }
+
+    /// The reactor that it belongs to, if there is one, and it is there still.
+    pub(crate) fn reactor(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.shared.reactor.get()?.upgrade()
+    }
+
+    /// Whether both are the same poller's.
+    pub(crate) fn is_same(&self, other: &PollerHandle) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// How many connections it holds.
+    pub(crate) fn load(&self) -> usize {
+        self.shared.load.load(Ordering::Relaxed)
+    }
+
+    /// Counts one connection more.
+    pub(crate) fn join(&self) {
+        self.shared.load.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one connection more if there are `expected`; false if there aren't.
+    pub(crate) fn join_if(&self, expected: usize) -> bool {
+        let (relaxed, more) = (Ordering::Relaxed, expected + 1);
+        self.shared.load.compare_exchange(expected, more, relaxed, relaxed).is_ok()
+    }
+
+    /// Counts one connection less.
+    pub(crate) fn leave(&self) {
+        self.shared.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What callers of a poller that has ended are told.
+pub(crate) fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the poller has ended")
+}
+
+impl fmt::Debug for PollerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PollerHandle")
+            .field("index", &self.index())
+            .field("load", &self.load())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,16 @@
+//! Floor 3: the nouns of one poller. Types with their own methods; nothing here calls a handler.
+
+pub(crate) mod calls;
+pub(crate) mod connection;
+pub(crate) mod context;
+pub(crate) mod fd_waiters;
+pub(crate) mod handle;
+pub(crate) mod handler;
+pub(crate) mod pipes;
+pub(crate) mod refused;
+pub(crate) mod registered;
+pub(crate) mod registration;
+pub(crate) mod registry;
+pub(crate) mod state;
+pub(crate) mod table;
+pub(crate) mod writer;

@@ -1,0 +1,120 @@
+//! A registration and its descriptor, together.
+
+use std::io;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::parts::readiness::Direction;
+
+use crate::local::registration::{Ownership, Registration};
+use crate::local::state::Local;
+use crate::source::handover::StreamParts;
+
+/// A registered descriptor, owned: what `net`'s types are made of. Dropping it ends the
+/// registration and closes the descriptor.
+pub(crate) struct Registered {
+    /// Declared first, dropped first: while the descriptor is open.
+    registration: Registration,
+    fd: OwnedFd,
+}
+
+impl Registered {
+    /// Registers `fd`, which is non-blocking, with the poller of this thread.
+    pub(crate) fn new(fd: OwnedFd, local: Rc<Local>) -> io::Result<Registered> {
+        let registration = Registration::with_hold(fd.as_fd(), local, Ownership::Owned)?;
+        Ok(Registered { registration, fd })
+    }
+
+    /// As [`Registered::new`], for a descriptor that `local` has registered already. Its old entry
+    /// is the caller's to remove.
+    pub(crate) fn again(fd: OwnedFd, local: Rc<Local>) -> Result<Registered, (io::Error, OwnedFd)> {
+        match Registration::again(fd.as_fd(), local) {
+            Ok(registration) => Ok(Registered { registration, fd }),
+            Err(error) => Err((error, fd)),
+        }
+    }
+
+    /// The descriptor, for system calls that leave nothing of it behind.
+    #[inline]
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// The descriptor, for code that we don't know.
+    pub(crate) fn lend(&self) -> BorrowedFd<'_> {
+        self.source().hold.set(Ownership::Shared);
+        self.fd()
+    }
+
+    /// It is a stream, and one of the poller's connections.
+    pub(crate) fn of_a_stream(self) -> Registered {
+        if !self.source().stream.replace(true) {
+            self.local().streams.set(self.local().streams.get() + 1);
+        }
+        self
+    }
+
+    /// From now on its descriptor counts for the load of the poller.
+    pub(crate) fn count(&self) {
+        self.source().counted.set(true);
+    }
+
+    /// [`Registration::poll_io`] with the descriptor.
+    #[inline]
+    pub(crate) fn poll_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.registration.poll_io(cx, direction, || operation(self.fd()))
+    }
+
+    /// [`Registration::try_io`] with the descriptor.
+    #[inline]
+    pub(crate) fn try_io<R>(
+        &self,
+        direction: Direction,
+        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.registration.try_io(direction, || operation(self.fd()))
+    }
+
+    /// [`Registration::io`] with the descriptor.
+    pub(crate) async fn io<R>(
+        &self,
+        direction: Direction,
+        mut operation: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.registration.io(direction, || operation(self.fd())).await
+    }
+
+    /// Takes the entry out of the table and gives everything to somebody else. The descriptor
+    /// stays in epoll.
+    pub(crate) fn take_apart(self) -> StreamParts {
+        let Registered { registration, fd } = self;
+        let source = registration.source();
+        drop(registration.local().remove(source.token));
+        let is_lent = source.hold.replace(Ownership::Released) == Ownership::Shared;
+        let (outbox, ends, failure) = source.take_carryover();
+        StreamParts { fd, is_lent, is_counted: source.counted.get(), outbox, ends, failure }
+    }
+}
+
+impl AsFd for Registered {
+    /// As [`Registered::fd`].
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd()
+    }
+}
+
+impl Deref for Registered {
+    type Target = Registration;
+
+    #[inline]
+    fn deref(&self) -> &Registration {
+        &self.registration
+    }
+}

@@ -1,0 +1,397 @@
+//! The parts put together: what code on a poller's thread reaches.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+use std::sync::Arc;
+#[cfg(feature = "test-util")]
+use std::sync::atomic::AtomicUsize;
+use std::task::Waker;
+
+use crate::base::token::Token;
+use crate::parts::budget::Budget;
+use crate::parts::buffers::Buffers;
+use crate::parts::cache::Cache;
+use crate::parts::pool::Pool;
+use crate::parts::slice::Slice;
+use crate::parts::stats::Recorder;
+use crate::parts::timers::Timers;
+use crate::parts::watched::Watched;
+use crate::sys::clock;
+use crate::sys::epoll::Epoll;
+use crate::sys::splice::Pipe;
+use crate::task::coop::Allowance;
+use crate::task::{drop_ignoring_panic, ignore_panic};
+
+use crate::connection::timers::{HandlerTimer, OnTimer};
+use crate::local::fd_waiters::FdWaiter;
+use crate::local::handle::PollerHandle;
+use crate::local::handler::{CloseReason, EvHandler};
+use crate::local::pipes::MOST_SPARE_PIPES;
+use crate::local::table::Table;
+use crate::poller::shutdown::Drain;
+
+/// What is to be done at the end of the turn: calls wait for their phase.
+pub(crate) enum Deferred {
+    /// `on_open`.
+    Open(Token),
+    /// Flush what can be flushed, `on_close`, and away.
+    Close(Token, CloseReason),
+    /// A look at what holds besides a condition that is left standing.
+    Look(Token),
+    /// Another `on_read`: the event's budget was spent, and edge-triggering won't tell again.
+    Reread(Token),
+    /// `on_connect_fail`: the attempt has failed at once, or was closed.
+    ConnectFail(Token, io::Error),
+    /// `on_connect_fail`, of a handler that has no connection.
+    Refuse(Box<dyn EvHandler>, io::Error),
+    /// More output: the event's budget was spent, and edge-triggering won't tell again.
+    Flush(Token),
+    /// `on_write_high`.
+    WriteHigh(Token),
+    /// `on_write_low`.
+    WriteLow(Token),
+    /// A descriptor has been closed: whoever found none is told.
+    Closed,
+}
+
+/// What a timer is for.
+pub(crate) enum TimerTarget {
+    /// A handler's `on_timeout`.
+    Handler(HandlerTimer),
+    /// The end of a closing connection's patience.
+    Linger(Token),
+    /// Another look at a connection whose peer has hung up and whose handler leaves bytes unread.
+    Look(Token),
+    /// A deadline of a connection, or of a stream of tasks.
+    Deadline(Token),
+    /// The deadline of an attempt to connect, or its next try.
+    Connect(Token),
+    /// A task.
+    Task(Waker),
+    /// A part of ours above the poller.
+    Ours(Rc<dyn OnTimer>),
+    /// Pipes that nobody has needed for a while.
+    Pipes,
+    /// Nothing but the turn itself: the end of a grace.
+    Turn,
+}
+
+/// Cached values that are dropped at the end, those that the destructors make anew included. Far
+/// more than there are types in a program; but two that make each other must come to an end.
+const MOST_LAST_VALUES: usize = 10_000;
+
+thread_local! {
+    /// The poller of this thread, while it runs.
+    ///
+    /// It has no destructor, so that a poller may be driven and dropped by the thread's own
+    /// destructors: whoever enters a poller puts back what was here.
+    static CURRENT: Cell<ManuallyDrop<Option<Rc<Local>>>> =
+        const { Cell::new(ManuallyDrop::new(None)) };
+}
+
+/// One poller, as its own thread sees it. Nothing in here is borrowed while foreign code runs.
+pub(crate) struct Local {
+    pub(crate) epoll: Epoll,
+    pub(crate) budget: Budget,
+    pub(crate) buffers: Buffers,
+    pub(crate) cache: Cache,
+    /// The remote side of this poller.
+    pub(crate) handle: PollerHandle,
+    /// How this poller is told to end.
+    pub(crate) drain: Drain,
+    /// How much the task that runs may still do.
+    pub(crate) allowance: Allowance,
+    /// Each blocking call of this poller holds one of these until it is over.
+    pub(crate) blocking_calls: Arc<()>,
+    /// How many things that are under way keep a paused clock from moving by itself.
+    #[cfg(feature = "test-util")]
+    pub(crate) clock_holds: Arc<AtomicUsize>,
+    /// Empty pipes, for relays.
+    pub(crate) pipes: Pool<Pipe>,
+    /// A timer is armed that trims them.
+    pub(crate) trims_pipes: Cell<bool>,
+    pub(crate) table: Table,
+    pub(crate) timers: RefCell<Timers<TimerTarget>>,
+    due: RefCell<Vec<Deferred>>,
+    /// The vector that `due` is exchanged for, so that neither is allocated in every turn.
+    due_spare: Cell<Vec<Deferred>>,
+    /// The time of this turn, once it has been asked for; 0 before.
+    now: Cell<u64>,
+    /// What was ready at this time has been told, while timers are armed: no timer that is due later
+    /// is fired.
+    looked_at: Cell<u64>,
+    /// The time that one phase of a turn may take.
+    pub(crate) slice: Slice,
+    /// Bits: a callback is running, and its beginning is to be told. See `watching`.
+    pub(crate) callback: Cell<u8>,
+    /// This callback has written something.
+    pub(crate) has_written: Cell<bool>,
+    /// The poller is ending: nothing new is registered.
+    pub(crate) gone: Cell<bool>,
+    /// Handlers' connections that count for the shutdown.
+    pub(crate) connections: Cell<usize>,
+    /// How many of them there have been.
+    pub(crate) connections_made: Cell<u64>,
+    /// Dropped streams whose output is still on its way: the shutdown waits for them.
+    pub(crate) detached: Cell<usize>,
+    /// Connections that are over, and listened to a little longer.
+    pub(crate) lingering: Cell<usize>,
+    /// Streams of tasks.
+    pub(crate) streams: Cell<usize>,
+    /// It has paused the clock of this thread.
+    #[cfg(feature = "test-util")]
+    pub(crate) has_paused: Cell<bool>,
+    /// What the poller does, in numbers.
+    pub(crate) recorder: Recorder,
+    /// Its side of a stall watch, if there is one.
+    pub(crate) watched: Option<Arc<Watched>>,
+    /// This turn must not wait.
+    skips_wait: Cell<bool>,
+    /// Who wants to hear of descriptors that come free: listeners that found none.
+    pub(crate) fd_waiters: RefCell<Vec<FdWaiter>>,
+}
+
+impl Local {
+    pub(crate) fn new(
+        epoll: Epoll,
+        handle: PollerHandle,
+        budget: Budget,
+        read_buffer_size: usize,
+        allowance: Allowance,
+    ) -> Local {
+        let recorder = Recorder::new(handle.published().clone());
+        let slice = Slice::new(budget.slice);
+        Local {
+            epoll,
+            budget,
+            buffers: Buffers::new(read_buffer_size),
+            cache: Cache::default(),
+            handle,
+            drain: Drain::default(),
+            allowance,
+            blocking_calls: Arc::default(),
+            #[cfg(feature = "test-util")]
+            clock_holds: Arc::default(),
+            pipes: Pool::new(MOST_SPARE_PIPES),
+            trims_pipes: Cell::new(false),
+            table: Table::new(),
+            timers: RefCell::new(Timers::new()),
+            due: RefCell::default(),
+            due_spare: Cell::default(),
+            now: Cell::new(0),
+            looked_at: Cell::new(0),
+            slice,
+            callback: Cell::new(0),
+            has_written: Cell::new(false),
+            gone: Cell::new(false),
+            connections: Cell::new(0),
+            connections_made: Cell::new(0),
+            detached: Cell::new(0),
+            lingering: Cell::new(0),
+            streams: Cell::new(0),
+            #[cfg(feature = "test-util")]
+            has_paused: Cell::new(false),
+            recorder,
+            watched: None,
+            skips_wait: Cell::new(false),
+            fd_waiters: RefCell::default(),
+        }
+    }
+
+    /// The poller of this thread, if it is running one.
+    #[inline]
+    pub(crate) fn current() -> Option<Rc<Local>> {
+        CURRENT.with(|current| {
+            let local = current.replace(ManuallyDrop::new(None));
+            let copy = (*local).clone();
+            current.set(local);
+            copy
+        })
+    }
+
+    /// Looks at the poller of this thread, if it is running one. Nothing foreign runs in `look`.
+    #[inline]
+    pub(crate) fn with_current<R>(look: impl FnOnce(&Local) -> R) -> Option<R> {
+        CURRENT.with(|current| {
+            let local = current.replace(ManuallyDrop::new(None));
+            let result = local.as_ref().map(|local| look(local));
+            current.set(local);
+            result
+        })
+    }
+
+    /// As [`Local::current`], with an error that says what is missing.
+    pub(crate) fn expect_current(what: &str) -> io::Result<Rc<Local>> {
+        Local::current().ok_or_else(|| {
+            io::Error::other(format!("{what}: there is no poller on this thread (see block_on)"))
+        })
+    }
+
+    pub(crate) fn set_current(local: Option<Rc<Local>>) -> Option<Rc<Local>> {
+        let before = CURRENT.with(|current| current.replace(ManuallyDrop::new(local)));
+        ManuallyDrop::into_inner(before)
+    }
+
+    // ---- time ----
+
+    /// The time of this turn: read once, when it is first asked for.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        if self.now.get() == 0 {
+            self.now.set(clock::now());
+        }
+        self.now.get()
+    }
+
+    /// The time until which everything that was ready has been told, or is being told in this turn.
+    /// A timer fires when it was due by then, so that what came before it fell due is told before,
+    /// however long something has held the poller up.
+    #[inline]
+    pub(crate) fn looked_at(&self) -> u64 {
+        self.looked_at.get()
+    }
+
+    /// A look at all events begins now, or was over at `time`.
+    #[inline]
+    pub(crate) fn looks_at(&self, time: u64) {
+        self.looked_at.set(time);
+    }
+
+    /// Whether timers are armed.
+    #[inline]
+    pub(crate) fn has_timers(&self) -> bool {
+        self.timers.borrow().armed() > 0
+    }
+
+    /// The clock has been moved: the time of this turn is another one.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn forget_now(&self) {
+        self.now.set(0);
+    }
+
+    /// A turn begins: it has a time of its own.
+    #[inline]
+    pub(crate) fn new_turn(&self) {
+        self.now.set(0);
+        self.skips_wait.set(false);
+    }
+
+    /// A new timer that is due at `deadline`.
+    pub(crate) fn arm(&self, deadline: u64, expiry: TimerTarget) -> Token {
+        self.timers.borrow_mut().insert(deadline, expiry)
+    }
+
+    /// A new timer that wakes a task at `deadline`.
+    pub(crate) fn arm_task(&self, deadline: u64, waker: Waker) -> Token {
+        self.timers.borrow_mut().insert(deadline, TimerTarget::Task(waker))
+    }
+
+    /// Takes a timer of a task away. Its waker is the caller's to drop, after this.
+    pub(crate) fn disarm_task(&self, timer: Token) -> Option<Waker> {
+        match self.timers.borrow_mut().remove(timer) {
+            Some(TimerTarget::Task(waker)) => Some(waker),
+            other => {
+                debug_assert!(other.is_none(), "the timers of tasks carry wakers");
+                None
+            }
+        }
+    }
+
+    /// Takes a timer away; what it carried is the caller's to drop, after this.
+    pub(crate) fn disarm(&self, timer: Token) -> Option<TimerTarget> {
+        self.timers.borrow_mut().remove(timer)
+    }
+
+    /// Makes a timer due at another time. False: it has fired.
+    pub(crate) fn reset(&self, timer: Token, deadline: u64) -> bool {
+        self.timers.borrow_mut().reset(timer, deadline)
+    }
+
+    /// Sees to it that a task's timer wakes `waker`. False: it has fired.
+    pub(crate) fn rewake(&self, timer: Token, waker: &Waker) -> bool {
+        match self.timers.borrow().get(timer) {
+            Some(TimerTarget::Task(present)) if present.will_wake(waker) => return true,
+            Some(TimerTarget::Task(_)) => {}
+            _ => return false,
+        }
+        // Cloning is foreign code: nothing is borrowed meanwhile.
+        let mut new = Some(waker.clone());
+        let mut is_there = false;
+        if let Some(TimerTarget::Task(present)) = self.timers.borrow_mut().get_mut(timer)
+            && let Some(new) = &mut new
+        {
+            std::mem::swap(present, new);
+            is_there = true;
+        }
+        drop_ignoring_panic(new);
+        is_there
+    }
+
+    /// When the next timer is due.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.timers.borrow_mut().next_deadline().filter(|deadline| *deadline != clock::NEVER)
+    }
+
+    // ---- phases ----
+
+    /// Has something done at the end of the turn.
+    pub(crate) fn defer(&self, due: Deferred) {
+        self.due.borrow_mut().push(due);
+    }
+
+    /// What is due at the end of this turn. What comes meanwhile is for the next one.
+    pub(crate) fn take_due(&self) -> Vec<Deferred> {
+        self.due.replace(self.due_spare.take())
+    }
+
+    /// Gives the emptied vector of [`Local::take_due`] back.
+    pub(crate) fn return_due(&self, due: Vec<Deferred>) {
+        self.due_spare.set(due);
+    }
+
+    /// Whether the next turn has something to do without waiting.
+    #[inline]
+    pub(crate) fn has_work(&self) -> bool {
+        self.has_due() || self.skips_wait.get()
+    }
+
+    /// Whether calls wait for their phase.
+    #[inline]
+    pub(crate) fn has_due(&self) -> bool {
+        !self.due.borrow().is_empty()
+    }
+
+    /// Keeps this turn from waiting: whoever runs the poller has something to look at.
+    pub(crate) fn skip_wait(&self) {
+        self.skips_wait.set(true);
+    }
+
+    // ---- the end ----
+
+    /// From now on nothing new is registered.
+    pub(crate) fn refuse_new(&self) {
+        self.gone.set(true);
+    }
+
+    /// Whether the poller has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.get()
+    }
+
+    /// Takes away everything that waits or is kept, when all connections are gone.
+    pub(crate) fn clear(&self) {
+        // One at a time: each drop is foreign code.
+        for payload in self.timers.take().into_payloads() {
+            ignore_panic(|| payload.end());
+            self.recorder.step();
+        }
+        for value in std::iter::from_fn(|| self.cache.pop()).take(MOST_LAST_VALUES) {
+            drop_ignoring_panic(value);
+            self.recorder.step();
+        }
+        std::iter::from_fn(|| self.cache.pop()).for_each(std::mem::forget);
+        self.fd_waiters.take().into_iter().for_each(drop_ignoring_panic);
+    }
+}

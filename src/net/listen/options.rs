@@ -1,0 +1,207 @@
+//! What a listening socket is made with.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use crate::sys::socket;
+
+use crate::net::listen::on_error::OnError;
+use crate::net::socket::addr::first_of;
+
+/// How connections wait until they are accepted, when nobody says otherwise: as many as the kernel
+/// allows in its default setting.
+pub(crate) const BACKLOG: u32 = 4096;
+
+/// What a listening socket is made with.
+///
+/// ```
+/// use corepoll::net::{ListenOptions, TcpListener};
+///
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     let options = ListenOptions::new().reuse_port(true).backlog(512);
+///     let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+///     println!("{}", listener.local_addr()?);
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ListenOptions {
+    pub(crate) listen: socket::Listen,
+    /// What hears of errors of accepting.
+    pub(crate) on_error: OnError,
+}
+
+impl Default for ListenOptions {
+    fn default() -> ListenOptions {
+        ListenOptions::new()
+    }
+}
+
+impl ListenOptions {
+    /// The defaults: SO_REUSEADDR on, SO_REUSEPORT off, a backlog of 4096.
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener};
+    /// # corepoll::block_on(async {
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", ListenOptions::new()).await?;
+    /// # drop(listener);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn new() -> ListenOptions {
+        ListenOptions { listen: socket::Listen::new(BACKLOG), on_error: OnError::default() }
+    }
+
+    /// SO_REUSEPORT: several sockets may listen at one address, and the kernel spreads
+    /// connections over them by a hash. See socket(7).
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().reuse_port(true);
+    /// let one = TcpListener::bind_with("127.0.0.1:0", options.clone()).await?;
+    /// let other = TcpListener::bind_with(one.local_addr()?, options).await?;
+    /// # drop(other);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn reuse_port(mut self, on: bool) -> ListenOptions {
+        self.listen.reuse_port = on;
+        self
+    }
+
+    /// How many connections may wait to be accepted. The kernel cuts it at net.core.somaxconn:
+    /// see listen(2).
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().backlog(16);
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+    /// # drop(listener);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn backlog(mut self, n: u32) -> ListenOptions {
+        self.listen.backlog = n;
+        self
+    }
+
+    /// SO_RCVBUF in bytes, which accepted connections inherit. The kernel doubles it: socket(7).
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().recv_buffer_size(64 * 1024);
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+    /// # drop(listener);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn recv_buffer_size(mut self, n: usize) -> ListenOptions {
+        self.listen.recv_buffer_size = Some(n);
+        self
+    }
+
+    /// SO_SNDBUF in bytes, which accepted connections inherit. The kernel doubles it: socket(7).
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().send_buffer_size(64 * 1024);
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (server, _peer) = listener.accept().await?;
+    /// assert_eq!(socket2::SockRef::from(&server).send_buffer_size()?, 2 * 64 * 1024);
+    /// # drop(client);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn send_buffer_size(mut self, n: usize) -> ListenOptions {
+        self.listen.send_buffer_size = Some(n);
+        self
+    }
+
+    /// IPV6_V6ONLY: whether a listener at `[::]` leaves IPv4 alone. Default: it doesn't, whatever
+    /// net.ipv6.bindv6only says. See ipv6(7).
+    ///
+    /// ```
+    /// # use corepoll::net::ListenOptions;
+    /// // For a listener at "[::]:80", beside another one at "0.0.0.0:80".
+    /// let options = ListenOptions::new().only_v6(true);
+    /// # drop(options);
+    /// ```
+    pub fn only_v6(mut self, on: bool) -> ListenOptions {
+        self.listen.only_v6 = on;
+        self
+    }
+
+    /// TCP_NODELAY of the connections: whether small segments are sent at once. They inherit it from
+    /// the listener, so it costs no system call for each. Default: off. See tcp(7).
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().nodelay(true);
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// assert!(listener.accept().await?.0.nodelay()?);
+    /// # drop(client);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn nodelay(mut self, on: bool) -> ListenOptions {
+        self.listen.nodelay = on;
+        self
+    }
+
+    /// TCP_DEFER_ACCEPT: a connection is accepted when its first bytes have come, or after `limit`,
+    /// which the kernel rounds up to some seconds. Saves the wake-up in which there is nothing to
+    /// read; not for protocols in which the server speaks first. See tcp(7).
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener, TcpStream};
+    /// # use std::time::Duration;
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().defer_accept(Duration::from_secs(5));
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// client.try_write(b"hello")?;
+    /// let (server, _peer) = listener.accept().await?;
+    /// assert_eq!(server.try_read(&mut [0; 16])?, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn defer_accept(mut self, limit: Duration) -> ListenOptions {
+        self.listen.defer_accept = Some(limit);
+        self
+    }
+
+    /// Calls `hear` with each error of accepting, on the poller's thread. Such an error doesn't end
+    /// [`TcpListener::accept`](crate::net::TcpListener::accept), which goes on after a pause. Default:
+    /// errors are only counted, in [`PollerStats::accept_errors`](crate::PollerStats).
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().on_error(|error| eprintln!("{error}"));
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+    /// # drop(listener);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn on_error(mut self, hear: impl Fn(io::Error) + Send + Sync + 'static) -> ListenOptions {
+        self.on_error = OnError::new(hear);
+        self
+    }
+
+    /// A socket that listens at the first of the addresses where that works.
+    pub(crate) fn listen(&self, addresses: &[SocketAddr]) -> io::Result<OwnedFd> {
+        first_of(addresses, "listening on", |address| socket::listen(address, &self.listen))
+    }
+}

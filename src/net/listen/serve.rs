@@ -1,0 +1,227 @@
+//! One async service on every poller.
+
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+
+use crate::base::error::all_of;
+use crate::poller::assert_outside;
+use crate::reactor::{Reactor, ReactorHandle};
+use crate::sys::socket;
+
+use crate::net::listen::acceptor::Acceptor;
+use crate::net::listen::listening::Listening;
+use crate::net::listen::on_error::of_service;
+use crate::net::socket::addr::{ToSocketAddrs, no_address, sealed::Sealed};
+use crate::net::tcp::stream::TcpStream;
+
+impl Acceptor {
+    /// Listens from now on, and spawns `service(stream, peer)` as a task for each connection, on the
+    /// poller that it goes to. What the task gives back is dropped: where it can fail, there is
+    /// [`Acceptor::try_serve`]. May be called from any thread, and before the reactor is started.
+    ///
+    /// ```
+    /// use corepoll::{Acceptor, Reactor};
+    /// use futures::AsyncWriteExt;
+    /// use std::io::Read;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let acceptor = Acceptor::new("127.0.0.1:0").backlog(16).nodelay(true);
+    /// let listening = acceptor.serve(&running.handle(), |mut stream, _peer| async move {
+    ///     let _ = stream.write_all(b"hello").await;
+    /// })?;
+    /// let mut greeting = String::new();
+    /// std::net::TcpStream::connect(listening.local_addr()?)?.read_to_string(&mut greeting)?;
+    /// assert_eq!(greeting, "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Acceptor::listen`]; and `InvalidInput` for a Unix socket, whose connections are no
+    /// `TcpStream`s.
+    pub fn serve<F, Fut>(self, on: &ReactorHandle, service: F) -> io::Result<Listening>
+    where
+        F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
+        Fut: Future + 'static,
+    {
+        let hook = self.hook();
+        self.spawn_each(on, &hook, service)
+    }
+
+    /// As [`Acceptor::serve`], with a service that can fail: each error that a task gives back is told
+    /// to [`Acceptor::on_error`] or [`Listening::on_error`]. The error there names the peer, has the
+    /// service's error as its `source()`, and is of the same kind, if that is an [`io::Error`].
+    ///
+    /// ```
+    /// use corepoll::{Acceptor, Reactor};
+    /// use std::{io, sync::mpsc};
+    ///
+    /// # fn main() -> io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let (sender, errors) = mpsc::channel();
+    /// let listening = Acceptor::new("127.0.0.1:0")
+    ///     .on_error(move |error| sender.send(error).unwrap())
+    ///     .try_serve(&running.handle(), |stream, _peer| async move {
+    ///         match &*stream.read_chunk().await? {
+    ///             b"hello" => Ok(()),
+    ///             _ => Err(io::Error::other("what an odd greeting")),
+    ///         }
+    ///     })?;
+    /// let mut client = std::net::TcpStream::connect(listening.local_addr()?)?;
+    /// io::Write::write_all(&mut client, b"hm")?;
+    /// let error = errors.recv().unwrap();
+    /// let expected = format!("serving {}: what an odd greeting", client.local_addr()?);
+    /// assert_eq!(error.to_string(), expected);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Acceptor::serve`].
+    pub fn try_serve<F, Fut, T, E>(self, on: &ReactorHandle, service: F) -> io::Result<Listening>
+    where
+        F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = Result<T, E>> + 'static,
+        T: 'static,
+        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        let hook = self.hook();
+        let told = hook.clone();
+        self.spawn_each(on, &hook, move |stream, peer| {
+            let (serving, told) = (service(stream, peer), told.clone());
+            async move {
+                if let Err(error) = serving.await {
+                    told.tell_as_it_is(of_service(peer, error));
+                }
+            }
+        })
+    }
+}
+
+impl ReactorHandle {
+    /// Listens at `addr` on every poller, and spawns `service(stream, peer)` as a task for each
+    /// connection. What the task gives back is dropped: where it can fail, there is
+    /// [`ReactorHandle::try_serve`].
+    ///
+    /// Each poller has a listener with SO_REUSEPORT, and a connection stays where the kernel
+    /// brings it, unless another poller holds fewer: [`Balance::LeastLoaded`]. For other ways
+    /// there is [`Acceptor::serve`], and [`TcpListener`](crate::net::TcpListener). May be called from
+    /// any thread, and before the reactor is started.
+    ///
+    /// [`Balance::LeastLoaded`]: crate::Balance::LeastLoaded
+    ///
+    /// ```
+    /// use corepoll::Reactor;
+    /// use futures::AsyncWriteExt;
+    /// use std::io::Read;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(2).build()?.start()?;
+    /// let listening = running.handle().serve("127.0.0.1:0", |mut stream, peer| async move {
+    ///     stream.write_all(format!("hello {peer}").as_bytes()).await
+    /// })?;
+    /// let mut client = std::net::TcpStream::connect(listening.local_addr()?)?;
+    /// let mut greeting = String::new();
+    /// client.read_to_string(&mut greeting)?;
+    /// assert_eq!(greeting, format!("hello {}", client.local_addr()?));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// None of the addresses can be listened at, or the reactor has ended.
+    pub fn serve<F, Fut>(&self, addr: impl ToSocketAddrs, service: F) -> io::Result<Listening>
+    where
+        F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
+        Fut: Future + 'static,
+    {
+        self.at_the_first(addr, |acceptor| acceptor.serve(self, service.clone()))
+    }
+
+    /// As [`ReactorHandle::serve`], with a service that can fail: each error that a task gives back is
+    /// told to [`Listening::on_error`], as [`Acceptor::try_serve`] says.
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let listening = reactor.handle().try_serve("127.0.0.1:0", |stream, _peer| async move {
+    ///     let (reader, mut writer) = (&stream, &stream);
+    ///     futures::io::copy(reader, &mut writer).await
+    /// })?;
+    /// listening.on_error(|error| eprintln!("{error}"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`ReactorHandle::serve`].
+    pub fn try_serve<F, Fut, T, E>(
+        &self,
+        addr: impl ToSocketAddrs,
+        service: F,
+    ) -> io::Result<Listening>
+    where
+        F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = Result<T, E>> + 'static,
+        T: 'static,
+        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        self.at_the_first(addr, |acceptor| acceptor.try_serve(self, service.clone()))
+    }
+
+    /// Listens at the first of the addresses where that works.
+    fn at_the_first(
+        &self,
+        addr: impl ToSocketAddrs,
+        listen: impl Fn(Acceptor) -> io::Result<Listening>,
+    ) -> io::Result<Listening> {
+        let mut failures = Vec::new();
+        for address in Sealed::addresses(&addr)?.known()? {
+            // Where the kernel has no SO_REUSEPORT, the first poller accepts for all.
+            let shares = socket::can_share(&address.into());
+            match listen(Acceptor::new(&address.to_string()).reuse_port(shares)) {
+                Ok(listening) => return Ok(listening),
+                Err(error) => failures.push(error),
+            }
+        }
+        Err(all_of(failures).unwrap_or_else(no_address))
+    }
+}
+
+impl Reactor {
+    /// One async service on every poller, until the reactor is shut down: see
+    /// [`ReactorHandle::serve`] and [`Reactor::run`].
+    ///
+    /// ```
+    /// use corepoll::Reactor;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::new()?;
+    /// # reactor.handle().shutdown(std::time::Duration::ZERO);
+    /// reactor.serve("127.0.0.1:0", |stream, _peer| async move {
+    ///     let (reader, mut writer) = (&stream, &stream);
+    ///     futures::io::copy(reader, &mut writer).await
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns the errors of [`ReactorHandle::serve`] and [`Reactor::run`].
+    ///
+    /// # Panics
+    /// If this thread is inside a poller, which would stand still meanwhile.
+    #[track_caller]
+    pub fn serve<F, Fut>(self, addr: impl ToSocketAddrs, service: F) -> io::Result<()>
+    where
+        F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
+        Fut: Future + 'static,
+    {
+        let instead = "Use ReactorHandle::serve and Reactor::start instead";
+        assert_outside("Reactor::serve", instead);
+        self.handle().serve(addr, service)?;
+        self.run()
+    }
+}

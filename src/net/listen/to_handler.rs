@@ -1,0 +1,113 @@
+//! A handler for each connection.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use socket2::SockAddr;
+
+use crate::base::interest::Interest;
+use crate::local::connection::bits;
+use crate::local::context::EvContext;
+use crate::local::handler::EvHandler;
+use crate::local::state::Local;
+use crate::reactor::ReactorHandle;
+use crate::task::drop_ignoring_panic;
+
+use crate::net::listen::accept::Deliver;
+use crate::net::listen::acceptor::Acceptor;
+use crate::net::listen::balance::Spread;
+use crate::net::listen::listening::Listening;
+use crate::net::listen::on_error::{Hook, of_panic};
+
+impl Acceptor {
+    /// Listens from now on; each connection gets the handler that `factory` makes on the poller
+    /// that it goes to, registered for [`Interest::READABLE`]. A panic in `factory` costs that
+    /// connection. May be called from any thread, and before the reactor is started.
+    ///
+    /// ```
+    /// # use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
+    /// # fn main() -> std::io::Result<()> {
+    /// struct Drain;
+    ///
+    /// impl EvHandler for Drain {
+    ///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> std::io::Result<Action> {
+    ///         Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
+    ///     }
+    /// }
+    ///
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let listening = Acceptor::new("127.0.0.1:0").listen(&reactor.handle(), || Drain)?;
+    /// std::net::TcpStream::connect(listening.local_addr()?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The address is malformed or cannot be listened at, the kernel refuses an option that was asked
+    /// for, [`Acceptor::steer_by_cpu`] has nothing to choose from, or the reactor has ended. Nothing
+    /// listens then, on any poller.
+    pub fn listen<H: EvHandler>(
+        self,
+        on: &ReactorHandle,
+        factory: impl Fn() -> H + Send + Sync + 'static,
+    ) -> io::Result<Listening> {
+        let (spread, hook) = (self.spread(on), self.hook());
+        let maker = Arc::new(Maker { factory, hook: hook.clone() });
+        let make = || ToHandler { spread: spread.clone(), maker: maker.clone() };
+        self.listen_with(on, &hook, make)
+    }
+}
+
+/// Gives a connection a handler.
+struct ToHandler<F> {
+    spread: Spread,
+    maker: Arc<Maker<F>>,
+}
+
+/// What makes handlers, and what hears of those that couldn't be made.
+struct Maker<F> {
+    factory: F,
+    hook: Arc<Hook>,
+}
+
+impl<H: EvHandler, F: Fn() -> H + Send + Sync + 'static> Deliver for ToHandler<F> {
+    fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, _: SockAddr) {
+        let here = &cx.local.handle;
+        let poller = self.spread.choose(here);
+        let maker = self.maker.clone();
+        if poller.is_same(here) {
+            return maker.open(cx.local, fd);
+        }
+        let opened = poller.run_on(move || {
+            if let Some(local) = Local::current() {
+                maker.open(&local, fd);
+            }
+        });
+        if opened.is_err() {
+            self.maker.hook.tell("delivering a connection of", self.spread.lose(&poller));
+        }
+    }
+}
+
+impl<H: EvHandler, F: Fn() -> H> Maker<F> {
+    /// Registers a connection, which is counted already, with a handler.
+    fn open(&self, local: &Local, fd: OwnedFd) {
+        let handler = match catch_unwind(AssertUnwindSafe(&self.factory)) {
+            Ok(handler) => handler,
+            Err(panic) => {
+                local.handle.leave();
+                return self.hook.tell("making a handler at", of_panic(panic));
+            }
+        };
+        let facts = bits::SOCKET | bits::COUNTED;
+        if let Err((error, handler)) =
+            local.add_connection(fd, Interest::READABLE, Box::new(handler), facts)
+        {
+            local.handle.leave();
+            drop_ignoring_panic(handler);
+            self.hook.tell("registering a connection at", error);
+        }
+    }
+}

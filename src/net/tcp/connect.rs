@@ -1,0 +1,137 @@
+//! Connecting by TCP, for tasks.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::error::all_of;
+use crate::sys::socket;
+use crate::task::coop;
+use crate::time;
+
+use crate::net::connect::options::ConnectOptions;
+use crate::net::socket::addr::{Addresses, ToSocketAddrs, no_address, sealed::Sealed};
+use crate::net::socket::lookup::resolve_known;
+use crate::net::tcp::happy_eyeballs::connect_first;
+use crate::net::tcp::stream::TcpStream;
+
+impl TcpStream {
+    /// Connects to the first of the addresses that answers, by RFC 8305 ("Happy Eyeballs"): IPv6 and
+    /// IPv4 take turns, beginning with the first address, and the next one is tried when the one
+    /// before has failed, or has not answered for 250 ms. The first connection wins, and the others
+    /// are closed.
+    ///
+    /// Cancel-safe: dropping it closes what was begun.
+    ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let addr = listener.local_addr()?;
+    /// let stream = TcpStream::connect(("127.0.0.1", addr.port())).await?;
+    /// assert_eq!(stream.peer_addr()?, addr);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// None answered: the error tells of every address. `ConnectionRefused` and the like are its
+    /// kind, by the last of them. A host name needs the feature `blocking`.
+    pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
+        TcpStream::connect_with(addr, ConnectOptions::new()).await
+    }
+
+    /// [`TcpStream::connect`] that takes `limit` at the longest, for all addresses together.
+    ///
+    /// Cancel-safe: dropping it closes what was begun.
+    ///
+    /// ```
+    /// use corepoll::net::{TcpListener, TcpStream};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// corepoll::block_on(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let addr = listener.local_addr()?;
+    ///     TcpStream::connect_timeout(addr, Duration::from_secs(5)).await?;
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`TcpStream::connect`], and `TimedOut`.
+    pub async fn connect_timeout(
+        addr: impl ToSocketAddrs,
+        limit: Duration,
+    ) -> io::Result<TcpStream> {
+        TcpStream::connect_with(addr, ConnectOptions::new().timeout(limit)).await
+    }
+
+    /// [`TcpStream::connect`] with other options than the defaults. Cancel-safe as that is.
+    ///
+    /// ```
+    /// # use corepoll::net::{ConnectOptions, TcpListener, TcpStream};
+    /// # use std::time::Duration;
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let options = ConnectOptions::new()
+    ///     .recv_buffer_size(256 * 1024)
+    ///     .timeout(Duration::from_secs(5));
+    /// let stream = TcpStream::connect_with(listener.local_addr()?, options).await?;
+    /// # drop(stream);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`TcpStream::connect`], and `TimedOut` if there is a limit.
+    pub async fn connect_with(
+        addr: impl ToSocketAddrs,
+        options: ConnectOptions,
+    ) -> io::Result<TcpStream> {
+        coop::proceed().await;
+        let addresses = Sealed::addresses(&addr)?;
+        let Some(limit) = options.timeout else {
+            return TcpStream::connect_to(addresses, &options, &mut Vec::new()).await;
+        };
+        let (name, mut failures) = (addresses.to_string(), Vec::new());
+        let connect = TcpStream::connect_to(addresses, &options, &mut failures);
+        if let Ok(connected) = time::timeout(limit, connect).await {
+            return connected;
+        }
+        let mut message = format!("connecting to {name}: there was no answer within {limit:?}");
+        for failure in failures {
+            message.push_str(&format!("; {failure}"));
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, message))
+    }
+
+    async fn connect_to(
+        addresses: Addresses,
+        options: &ConnectOptions,
+        failures: &mut Vec<io::Error>,
+    ) -> io::Result<TcpStream> {
+        let addresses = resolve_known(addresses).await?;
+        let connected = connect_first(addresses, &options.settings, failures).await;
+        connected.ok_or_else(|| all_of(std::mem::take(failures)).unwrap_or_else(no_address))
+    }
+
+    /// Connects to one address. An error is the kernel's.
+    pub(crate) async fn connect_one(
+        address: SocketAddr,
+        settings: &socket::Connect,
+    ) -> io::Result<TcpStream> {
+        let stream = TcpStream::from_fd(socket::connect(&address.into(), settings)?, "connect")?;
+        // A socket that is connecting isn't writable, so the first event is the answer.
+        stream.registered().forget_readiness();
+        stream.writable().await?;
+        if let Some(error) = socket::take_error(stream.registered().fd())? {
+            return Err(error);
+        }
+        if socket::is_self_connected(stream.registered().fd()) {
+            return Err(socket::met_itself());
+        }
+        Ok(stream)
+    }
+}

@@ -1,0 +1,99 @@
+//! Several addresses, one connection, for tasks: RFC 8305. Handlers' connections are made by the
+//! same rules, in `connection/connect`.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::parts::candidates::{ATTEMPT_DELAY, in_order};
+use crate::sys::socket;
+use crate::time::{Sleep, sleep};
+
+use crate::net::socket::addr::with_address;
+use crate::net::tcp::stream::TcpStream;
+
+/// Connects to the first of `addresses` that answers. Each failure is noted in `failures`, also if
+/// the future is dropped before its end.
+pub(crate) async fn connect_first(
+    addresses: Vec<SocketAddr>,
+    settings: &socket::Connect,
+    failures: &mut Vec<io::Error>,
+) -> Option<TcpStream> {
+    if let [address] = addresses[..] {
+        let connected = TcpStream::connect_one(address, settings).await;
+        return connected.map_err(|error| failures.push(failure(address, error))).ok();
+    }
+    let waiting = in_order(addresses, settings.from);
+    let mut race = Race { waiting, running: Vec::new(), pause: None, settings, failures };
+    poll_fn(|cx| race.poll(cx)).await
+}
+
+fn failure(address: SocketAddr, error: io::Error) -> io::Error {
+    with_address("connecting to", address, error)
+}
+
+/// The attempts of one connection. Dropping it closes those that are under way.
+struct Race<'a> {
+    /// The addresses that have not been tried yet, in order.
+    waiting: VecDeque<SocketAddr>,
+    /// Those that are being tried, in the order in which they began.
+    running: Vec<Attempt<'a>>,
+    /// When the next one begins, whatever becomes of those before it.
+    pause: Option<Pin<Box<Sleep>>>,
+    settings: &'a socket::Connect,
+    failures: &'a mut Vec<io::Error>,
+}
+
+struct Attempt<'a> {
+    address: SocketAddr,
+    connect: Pin<Box<dyn Future<Output = io::Result<TcpStream>> + 'a>>,
+}
+
+impl Race<'_> {
+    /// The connection; `None` if there is none to be had.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<TcpStream>> {
+        loop {
+            // Of two that are made at a time, the one that began first is preferred.
+            let mut newest_is_running = false;
+            let mut place = 0;
+            while let Some(attempt) = self.running.get_mut(place) {
+                newest_is_running = false;
+                match attempt.connect.as_mut().poll(cx) {
+                    Poll::Ready(Ok(stream)) => return Poll::Ready(Some(stream)),
+                    Poll::Ready(Err(error)) => {
+                        let failed = self.running.remove(place);
+                        self.failures.push(failure(failed.address, error));
+                    }
+                    Poll::Pending => {
+                        newest_is_running = true;
+                        place += 1;
+                    }
+                }
+            }
+            let must_wait = newest_is_running && self.is_pausing(cx);
+            let next = if must_wait { None } else { self.waiting.pop_front() };
+            match next {
+                Some(address) => self.begin(address),
+                None if self.running.is_empty() => return Poll::Ready(None),
+                None => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Whether the newest attempt is still to be waited for, before the next one begins.
+    fn is_pausing(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.waiting.is_empty() {
+            return true;
+        }
+        self.pause.as_mut().is_some_and(|pause| pause.as_mut().poll(cx).is_pending())
+    }
+
+    fn begin(&mut self, address: SocketAddr) {
+        let connect = Box::pin(TcpStream::connect_one(address, self.settings));
+        self.running.push(Attempt { address, connect });
+        self.pause = (!self.waiting.is_empty()).then(|| Box::pin(sleep(ATTEMPT_DELAY)));
+    }
+}

@@ -1,0 +1,121 @@
+//! Addresses of Unix sockets, between std's form and the kernel's.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::SocketAddr;
+use std::path::Path;
+
+use socket2::SockAddr;
+
+use crate::net::socket::addr::with_address;
+use crate::net::socket::socket::Address;
+
+/// The form that the kernel takes. A socket without a name has no such form.
+pub(crate) fn to_kernel(address: &SocketAddr) -> io::Result<SockAddr> {
+    match (address.as_pathname(), address.as_abstract_name()) {
+        (Some(path), _) => SockAddr::unix(path),
+        // socket2 takes a leading NUL for an abstract name.
+        (None, Some(name)) => SockAddr::unix(OsStr::from_bytes(&[b"\0", name].concat())),
+        (None, None) => {
+            let message = "a Unix socket without a name cannot be addressed";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+        }
+    }
+}
+
+impl Address for SocketAddr {
+    /// A path, an abstract name, or none. A path of 108 bytes, which the kernel takes and std doesn't,
+    /// comes out as none: how a peer names itself must not be an error of ours.
+    fn from_kernel(address: &SockAddr) -> io::Result<SocketAddr> {
+        let known = match (address.as_pathname(), address.as_abstract_namespace()) {
+            (Some(path), _) => SocketAddr::from_pathname(path),
+            (None, Some(name)) => SocketAddr::from_abstract_name(name),
+            (None, None) => unnamed(),
+        };
+        known.or_else(|_| unnamed())
+    }
+}
+
+fn unnamed() -> io::Result<SocketAddr> {
+    // The empty path is no name.
+    SocketAddr::from_pathname("")
+}
+
+/// Returns the address that `path` names: a file, or, after a leading NUL, an abstract name, which
+/// may have more NULs in it.
+pub(crate) fn of_path(path: &Path) -> io::Result<SocketAddr> {
+    match path.as_os_str().as_bytes().strip_prefix(b"\0") {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(path),
+    }
+}
+
+/// Returns what `operation` does with the socket at `path`. An error tells what was being done, and
+/// to what.
+pub(crate) fn at_path<R>(
+    doing: &str,
+    path: &Path,
+    operation: impl FnOnce(&SockAddr) -> io::Result<R>,
+) -> io::Result<R> {
+    of_path(path)
+        .and_then(|address| operation(&to_kernel(&address)?))
+        .map_err(|error| with_address(doing, shown(path), error))
+}
+
+/// As [`at_path`], for an address.
+pub(crate) fn at_address<R>(
+    doing: &str,
+    address: &SocketAddr,
+    operation: impl FnOnce(&SockAddr) -> io::Result<R>,
+) -> io::Result<R> {
+    to_kernel(address)
+        .and_then(|kernel| operation(&kernel))
+        .map_err(|error| with_address(doing, name(address), error))
+}
+
+/// Returns `address` in words: the path, `@` and the abstract name, or that there is none.
+pub(crate) fn name(address: &SocketAddr) -> String {
+    match (address.as_pathname(), address.as_abstract_name()) {
+        (Some(path), _) => path.display().to_string(),
+        (None, Some(name)) => shown(Path::new(OsStr::from_bytes(&[b"\0", name].concat()))),
+        (None, None) => "a socket without a name".to_owned(),
+    }
+}
+
+/// Returns a path in words: a leading NUL is `@`, as in ss(8), and others are written out.
+pub(crate) fn shown(path: &Path) -> String {
+    let path = path.as_os_str().as_bytes();
+    let (mark, rest) = match path.strip_prefix(b"\0") {
+        Some(name) => ("@", name),
+        None => ("", path),
+    };
+    format!("{mark}{}", String::from_utf8_lossy(rest).replace('\0', "\\0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Address, to_kernel};
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
+
+    #[test]
+    fn an_address_comes_back_as_it_went() {
+        let path = SocketAddr::from_pathname("/tmp/corepoll").unwrap();
+        let back = SocketAddr::from_kernel(&to_kernel(&path).unwrap()).unwrap();
+        assert_eq!(back.as_pathname(), path.as_pathname());
+        let name = SocketAddr::from_abstract_name(b"core\0poll").unwrap();
+        let back = SocketAddr::from_kernel(&to_kernel(&name).unwrap()).unwrap();
+        assert_eq!(back.as_abstract_name(), Some(&b"core\0poll"[..]));
+    }
+
+    #[test]
+    fn a_socket_without_a_name_has_no_address() {
+        let unnamed = SocketAddr::from_pathname("").unwrap();
+        assert!(unnamed.is_unnamed() && to_kernel(&unnamed).is_err());
+        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+        let address = socket.unwrap().local_addr().unwrap();
+        assert!(SocketAddr::from_kernel(&address).unwrap().is_unnamed());
+    }
+}

@@ -1,0 +1,228 @@
+//! Output that a handler has left to a stream: it comes before anything that the stream writes.
+//!
+//! While there is some, the stream's write direction counts as not ready, and every event first
+//! sends of it what goes. So it flows whether or not a task writes, and the order holds.
+
+use std::io;
+use std::mem;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::task::{Context, Poll};
+
+use crate::base::token::Token;
+use crate::parts::outbox::Outbox;
+use crate::parts::readiness::Direction;
+use crate::sys::epoll::Mask;
+use crate::sys::{clock, socket};
+
+use crate::connection::flush::{Kind, Progress};
+use crate::local::registered::Registered;
+use crate::local::registration::{Ownership, Registration, Source};
+use crate::local::state::{Deferred, Local, TimerTarget};
+
+/// What a stream owes to its peer.
+pub(crate) struct Carryover {
+    /// The same socket by a descriptor of our own: the stream may be dropped before the end.
+    fd: OwnedFd,
+    /// What is still to be sent.
+    outbox: Outbox,
+    /// The write direction is shut down after it.
+    ends: bool,
+    /// What sending it met with, until somebody is told. Nothing is left to send then.
+    failure: Option<io::Error>,
+    /// The stream has been dropped: the timer of the patience with its peer.
+    patience: Option<Token>,
+}
+
+impl Registered {
+    /// Sends `outbox`, through `fd`, before anything else.
+    pub(crate) fn owe(&self, outbox: Outbox, fd: OwnedFd) {
+        // The registration is new: an event comes for the room that there is.
+        self.source().readiness.clear(Direction::Write);
+        let carryover = Carryover { fd, outbox, ends: false, failure: None, patience: None };
+        self.source().set_carryover(carryover);
+    }
+
+    /// Waits until all that is owed has been sent.
+    #[inline]
+    pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.source().has_carryover.get() { self.poll_owing(cx) } else { Poll::Ready(Ok(())) }
+    }
+
+    #[cold]
+    fn poll_owing(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(failure) = self.source().take_failure() {
+            return Poll::Ready(Err(failure));
+        }
+        // The waker of the write direction: its turn comes when all has been sent.
+        match self.source().readiness.poll(cx, Direction::Write) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => self.still_there(Direction::Write).map(Err),
+        }
+    }
+
+    /// Shuts directions down; writing only after the carried-over output.
+    pub(crate) fn shut_down(&self, how: Shutdown) -> io::Result<()> {
+        if how == Shutdown::Read || !self.source().has_carryover.get() {
+            return socket::shutdown(self.fd(), how);
+        }
+        self.source().shutdown_after_flush();
+        if how == Shutdown::Both {
+            return socket::shutdown(self.fd(), Shutdown::Read);
+        }
+        Ok(())
+    }
+
+    /// What an error, or an end, really means: sending what was owed may have met with the
+    /// connection's error before, and the kernel tells of it only once.
+    #[cold]
+    pub(crate) fn earlier_failure(&self) -> Option<io::Error> {
+        if self.source().has_carryover.get() { self.source().take_failure() } else { None }
+    }
+
+    /// Ends the registration and gives the descriptor back, which counts no more.
+    ///
+    /// # Errors
+    /// Something is owed that the kernel does not take now, or sending it has failed.
+    pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
+        if self.source().has_carryover.get() {
+            if !self.source().flush_carryover() {
+                let message = "output of a handler has not been sent yet: flush first";
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
+            }
+            if let Some(failure) = self.earlier_failure() {
+                return Err(failure);
+            }
+        }
+        let (local, estate) = (self.local().clone(), self.take_apart());
+        if estate.is_counted {
+            local.handle.leave();
+        }
+        let _ = local.epoll.remove(estate.fd.as_fd());
+        Ok(estate.fd)
+    }
+}
+
+impl Registration {
+    /// A stream is dropped that owes something: its registration goes on until that has been
+    /// sent, or for `Budget::close_linger`. False: there is no point.
+    #[cold]
+    pub(crate) fn leave_behind(&self) -> bool {
+        let (source, local) = (self.source(), self.local());
+        let Some(mut carryover) = source.carryover.take() else { return false };
+        if carryover.outbox.pending() == 0 || local.is_gone() {
+            return false;
+        }
+        let deadline = clock::after(clock::now(), local.budget.close_linger);
+        carryover.patience = Some(local.arm(deadline, TimerTarget::Linger(source.token)));
+        // The stream's descriptor is closed after this: events come for ours instead.
+        let moved = local.epoll.add(carryover.fd.as_fd(), source.token, Mask::ALL_EDGES);
+        if moved.is_ok() {
+            let _ = local.epoll.remove_number(source.raw);
+        }
+        source.set_carryover(carryover);
+        local.detached.set(local.detached.get() + 1);
+        true
+    }
+}
+
+impl Source {
+    fn set_carryover(&self, carryover: impl Into<Box<Carryover>>) {
+        self.carryover.set(Some(carryover.into()));
+        self.has_carryover.set(true);
+    }
+
+    /// There is room: sends the carried-over output. True: others may write.
+    #[cold]
+    pub(crate) fn flush_carryover(&self) -> bool {
+        let Some(mut carryover) = self.carryover.take() else { return true };
+        if carryover.failure.is_some() {
+            self.set_carryover(carryover);
+            return true;
+        }
+        let Some(local) = Local::current() else {
+            self.set_carryover(carryover);
+            return false;
+        };
+        match local.send_queued(&mut carryover.outbox, carryover.fd.as_fd(), Kind::Stream) {
+            Ok(Progress::Drained) => {}
+            Ok(progress) => {
+                if progress == Progress::Spent {
+                    // There may be room still, and no edge will tell of it.
+                    local.defer(Deferred::Flush(self.token));
+                }
+                self.set_carryover(carryover);
+                return false;
+            }
+            Err(error) => {
+                local.lose(mem::take(&mut carryover.outbox));
+                carryover.failure = Some(error);
+            }
+        }
+        if mem::take(&mut carryover.ends) {
+            // It fails only if the connection has, which is known in other ways.
+            let _ = socket::shutdown(carryover.fd.as_fd(), Shutdown::Write);
+        }
+        if let Some(patience) = carryover.patience {
+            // The end comes with this turn's timers.
+            local.reset(patience, local.now());
+        }
+        let is_over = carryover.failure.is_none() && carryover.patience.is_none();
+        self.has_carryover.set(!is_over);
+        self.carryover.set((!is_over).then_some(carryover));
+        true
+    }
+
+    /// More of the carried-over output, whose budget was spent.
+    pub(crate) fn pay_on(&self) {
+        if self.has_carryover.get() && self.flush_carryover() {
+            self.on_writable();
+        }
+    }
+
+    fn take_failure(&self) -> Option<io::Error> {
+        let mut carryover = self.carryover.take()?;
+        let failure = carryover.failure.take();
+        self.has_carryover.set(failure.is_none());
+        self.carryover.set(failure.is_none().then_some(carryover));
+        failure
+    }
+
+    fn shutdown_after_flush(&self) {
+        let Some(mut carryover) = self.carryover.take() else { return };
+        if carryover.failure.is_some() {
+            let _ = socket::shutdown(carryover.fd.as_fd(), Shutdown::Write);
+        }
+        carryover.ends = true;
+        self.carryover.set(Some(carryover));
+    }
+
+    /// Gives up the carried-over output: the rest of it, whether the write direction ends after it, and what
+    /// sending it has met with.
+    pub(crate) fn take_carryover(&self) -> (Outbox, bool, Option<io::Error>) {
+        self.has_carryover.set(false);
+        match self.carryover.take() {
+            Some(carryover) => (carryover.outbox, carryover.ends, carryover.failure),
+            None => (Outbox::default(), false, None),
+        }
+    }
+}
+
+impl Local {
+    /// A dropped stream has sent all of it, or the patience with it is over.
+    pub(crate) fn close_detached(&self, source: &Source) {
+        drop(self.remove(source.token));
+        self.detached.set(self.detached.get() - 1);
+        let Some(carryover) = source.carryover.take() else { return };
+        if source.hold.get() == Ownership::Shared {
+            let _ = self.epoll.remove(carryover.fd.as_fd());
+            socket::never_linger(carryover.fd.as_raw_fd());
+        } else if carryover.outbox.pending() == 0 && carryover.failure.is_none() {
+            return self.linger_without_handler(carryover.fd);
+        }
+        let Carryover { fd, outbox, .. } = *carryover;
+        self.lose(outbox);
+        drop(fd);
+        self.fd_freed();
+    }
+}

@@ -1,0 +1,165 @@
+//! A connection goes from a handler to a task, or the other way.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use crate::base::interest::Interest;
+use crate::base::token::Token;
+use crate::parts::outbox::Outbox;
+use crate::sys::epoll::Mask;
+use crate::sys::socket;
+
+use crate::connection::flush::ending;
+use crate::local::connection::{Connection, State, bits};
+use crate::local::context::EvContext;
+use crate::local::handler::{CloseReason, EvHandler};
+use crate::local::registered::Registered;
+use crate::local::state::{Deferred, Local};
+use crate::local::table::Entry;
+
+impl EvContext<'_> {
+    /// Takes the descriptor away from the handler, with everything that belongs to it. The handler
+    /// is not called any more, and is dropped after this callback.
+    ///
+    /// # Errors
+    /// The connection is ending or is no TCP connection, or the poller is ending. Then nothing has
+    /// changed.
+    pub(crate) fn take_registered(&mut self) -> io::Result<Registered> {
+        if self.connection.state() != State::Open {
+            return Err(ending());
+        }
+        let local = Local::expect_current("take_stream")?;
+        let Some(fd) = self.fd.take() else { return Err(ending()) };
+        if !socket::is_tcp_connection(fd.as_fd()) {
+            *self.fd = Some(fd);
+            let message = "take_stream: the descriptor is not a TCP connection";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        // Queued output is sent through a descriptor of its own, which outlives the stream.
+        // What writers bring until then is queued as well.
+        let has_output = self.connection.has(bits::OUTPUT | bits::WRITER);
+        let taken = match has_output.then(|| fd.try_clone()).transpose() {
+            Ok(copy) => Registered::again(fd, local).map(|registered| (registered, copy)),
+            Err(error) => Err((error, fd)),
+        };
+        match taken {
+            Ok((registered, copy)) => {
+                self.local.disown(self.connection, &registered, copy);
+                Ok(registered)
+            }
+            Err((error, fd)) => {
+                *self.fd = Some(fd);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Local {
+    /// A stream has taken the descriptor of `connection`: what belongs to it goes along.
+    fn disown(&self, connection: &Connection, heir: &Registered, copy: Option<OwnedFd>) {
+        if connection.has(bits::WRITER) {
+            self.close_writers(connection);
+        }
+        connection.advance(State::Closed);
+        self.remove_timers(connection);
+        let outbox = connection.take_extra().map(|extra| extra.outbox).unwrap_or_default();
+        // The end of the callback finds the handler without a descriptor.
+        connection.turn_on(bits::DIRTY);
+        if !connection.has(bits::INTERNAL) {
+            // It goes on as part of a task: it is not one that has ended.
+            self.connections.set(self.connections.get() - 1);
+            self.connections_made.set(self.connections_made.get() - 1);
+        }
+        // Whoever called the callback has a clone of it: no foreign code.
+        drop(self.remove(connection.token));
+        if connection.has(bits::FD_EXPOSED) {
+            heir.lend();
+        }
+        if connection.has(bits::COUNTED) {
+            heir.count();
+        }
+        if let (Some(copy), false) = (copy, outbox.is_empty()) {
+            heir.owe(outbox, copy);
+        }
+    }
+}
+
+impl Registered {
+    /// Gives the descriptor to `handler`, with everything that belongs to it. `on_open` is called
+    /// at the end of the turn.
+    ///
+    /// # Errors
+    /// The poller has ended, or epoll_ctl(2)'s. The connection is closed then, and the handler is
+    /// given back to be dropped.
+    pub(crate) fn into_connection(
+        self,
+        handler: Box<dyn EvHandler>,
+    ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
+        let (local, estate) = (self.local().clone(), self.take_apart());
+        let mask = Mask::of(Interest::READABLE, estate.outbox.pending() > 0);
+        let mut handler = Some(handler);
+        let make = |token, fd| {
+            let handler = handler.take().expect("an entry is made once");
+            let mut facts = bits::SOCKET;
+            facts |= if estate.is_lent { bits::FD_EXPOSED } else { 0 };
+            facts |= if estate.is_counted { bits::COUNTED } else { 0 };
+            let connection = Connection::new(token, handler, fd, Interest::READABLE, facts);
+            connection.mask.set(mask);
+            if estate.outbox.pending() > 0 {
+                connection.with_extra(|extra| extra.outbox = estate.outbox);
+                connection.turn_on(bits::OUTPUT);
+            }
+            if estate.ends {
+                connection.turn_on(bits::SHUTDOWN_AFTER_FLUSH);
+            }
+            Entry::Handler(Rc::new(connection))
+        };
+        match (local.reregister(estate.fd, mask, make), handler) {
+            (Ok(token), _) => {
+                local.welcome(token, estate.failure);
+                Ok(token)
+            }
+            (Err((error, fd)), Some(handler)) => {
+                if estate.is_counted {
+                    local.handle.leave();
+                }
+                let _ = local.epoll.remove(fd.as_fd());
+                drop(fd);
+                local.fd_freed();
+                Err((error, handler))
+            }
+            (Err(_), None) => unreachable!("a failed registration makes no entry"),
+        }
+    }
+}
+
+impl Local {
+    /// A stream has become a handler's connection; `failure` is what its output met before.
+    fn welcome(&self, token: Token, failure: Option<io::Error>) {
+        self.connections.set(self.connections.get() + 1);
+        self.connections_made.set(self.connections_made.get() + 1);
+        match (failure, self.connection(token)) {
+            // That brings both calls, on_open and on_close.
+            (Some(error), Some(connection)) => {
+                self.request_close(&connection, CloseReason::Error(error));
+            }
+            _ => self.defer(Deferred::Open(token)),
+        }
+    }
+}
+
+/// What a stream leaves behind.
+pub(crate) struct StreamParts {
+    /// Still in epoll, under the stream's token.
+    pub(crate) fd: OwnedFd,
+    pub(crate) is_lent: bool,
+    pub(crate) is_counted: bool,
+    /// Output that is still to be sent,
+    pub(crate) outbox: Outbox,
+    /// and after which the write direction is to be shut down;
+    pub(crate) ends: bool,
+    /// and what sending it met with.
+    pub(crate) failure: Option<io::Error>,
+}

@@ -1,0 +1,5 @@
+//! Floor 5: how tasks wait on a descriptor, and how a connection goes between a handler and a task.
+
+pub(crate) mod carryover;
+pub(crate) mod handover;
+pub(crate) mod wait;
