@@ -13,7 +13,7 @@
 //! needed, as nothing of a pool is shared between threads.
 
 mod common;
-#[path = "common/request/mod.rs"]
+#[path = "techempower/http/request/mod.rs"]
 mod request;
 
 use std::io;

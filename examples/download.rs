@@ -10,7 +10,7 @@
 //! poller sees it at its next tick, without a lock.
 
 mod common;
-#[path = "common/request/mod.rs"]
+#[path = "techempower/http/request/mod.rs"]
 mod request;
 
 use std::fs::{self, File};

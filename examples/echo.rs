@@ -1,103 +1,120 @@
-//! Sends back what it is sent, byte by byte, until the peer ends its side.
+//! An echo server: sends back every byte that it is sent, until the peer ends its side.
 //!
 //! ```text
-//! cargo run --release --example echo
+//! cargo run --example echo                      # a handler for each connection
+//! cargo run --example echo -- --api async       # a task for each connection
+//! nc 127.0.0.1 8080                             # type a line; end with Ctrl-D
 //! ```
 //!
-//! Both APIs do the same here, and both hold a peer back that sends without reading: the handler stops
-//! reading while much is queued, the task waits in `write_all`. A peer on whose connection nothing moves
-//! for `--patience` is cut off: it has vanished, or holds a descriptor for nothing.
+//! Both APIs do the same here. A peer that sends without reading is held back, a peer that has ended
+//! its side gets the rest of its bytes, and a connection on which nothing moves is closed.
 
-mod common;
-
-use std::io;
+use std::net::SocketAddr;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::pin::pin;
-use std::process::ExitCode;
 use std::time::Duration;
+use std::{io, thread};
 
-use common::{Api, Arguments};
+use clap::{Parser, ValueEnum};
 use corepoll::net::TcpStream;
 use corepoll::{
-    Acceptor, Action, Deadlines, EvContext, EvHandler, Interest, Listening, ReactorHandle,
-    shutdown_requested,
+    Acceptor, Action, Deadlines, EvContext, EvHandler, Interest, Reactor, shutdown_requested,
 };
-use futures::{AsyncWriteExt, FutureExt};
+use futures::AsyncWriteExt;
+use futures::future::{Either, select};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
-/// With more than this queued for a peer, nothing more is read from it until it has taken all. Far
-/// below the library's cap on queued output, which ends the connection.
-const OUTPUT_LIMIT: usize = 256 * 1024;
-
-/// Echoes on the callback API.
-#[derive(Debug)]
-struct Echo {
-    /// How long nothing may move.
-    patience: Duration,
-    /// Reading waits until the queued output is gone.
-    is_paused: bool,
+/// Sends back every byte that it is sent
+#[derive(Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// The number of pollers, each a thread [default: one for each CPU]
+    #[arg(long)]
+    pollers: Option<NonZeroUsize>,
+    /// What serves a connection
+    #[arg(long, default_value = "handler")]
+    api: Api,
+    /// The milliseconds without a byte after which a connection is closed
+    #[arg(long, default_value = "60000")]
+    patience: NonZeroU64,
 }
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Api {
+    Handler,
+    Async,
+}
+
+fn main() -> io::Result<()> {
+    let Options { addr, pollers, api, patience } = Options::parse();
+    let reactor = match pollers {
+        Some(pollers) => Reactor::builder().pollers(pollers.get()).build()?,
+        None => Reactor::new()?,
+    };
+    let handle = reactor.handle();
+
+    // The first signal gives the connections five seconds to end, a second one no time at all.
+    let (stop, mut signals) = (reactor.handle(), Signals::new([SIGINT, SIGTERM])?);
+    thread::spawn(move || {
+        for (_signal, grace) in signals.forever().zip([Duration::from_secs(5), Duration::ZERO]) {
+            stop.shutdown(grace);
+        }
+    });
+
+    let idle = Some(Duration::from_millis(patience.get()));
+    let deadlines = Deadlines { idle, ..Deadlines::default() };
+    let acceptor = Acceptor::new(&addr.to_string());
+    let listening = match api {
+        Api::Handler => acceptor.listen(&handle, move || Echo(deadlines))?,
+        Api::Async => acceptor.serve(&handle, move |stream, _peer| echo(stream, deadlines))?,
+    };
+    println!("listening on {}", listening.local_addr()?);
+    reactor.run()
+}
+
+/// The callback API: a value for each connection. Its poller calls it.
+struct Echo(Deadlines);
 
 impl EvHandler for Echo {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        cx.set_deadlines(deadlines(self.patience))?;
+        cx.set_deadlines(self.0)?;
+        cx.set_watermarks(64 * 1024, 256 * 1024); // bytes of queued output: low and high
         Ok(Action::Keep)
     }
 
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        let chunk = cx.read()?;
+        let chunk = cx.read()?; // the poller's own buffer, lent: nothing is copied
         if chunk.is_empty() {
-            // The peer may still read: what is queued goes out before our side ends.
-            return Ok(Action::Close);
+            return Ok(Action::Close); // the peer has ended its side: sends the rest, then ends ours
         }
-        cx.write(&chunk)?;
-        if cx.pending_output() > OUTPUT_LIMIT {
-            self.is_paused = true;
-            cx.set_interest(Interest::NONE)?;
-        }
+        cx.write(&chunk)?; // sends at once, and queues what the kernel does not take
         Ok(Action::Keep)
     }
 
-    fn on_write(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        if self.is_paused {
-            self.is_paused = false;
-            cx.set_interest(Interest::READABLE)?;
-        }
+    fn on_write_high(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        cx.set_interest(Interest::NONE)?; // the peer does not read, so it is not read from either
+        Ok(Action::Keep)
+    }
+
+    fn on_write_low(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        cx.set_interest(Interest::READABLE)?;
         Ok(Action::Keep)
     }
 }
 
-/// Echoes on the async API.
-async fn echo(stream: TcpStream, patience: Duration) -> io::Result<()> {
-    stream.set_deadlines(deadlines(patience));
-    let mut shutdown = pin!(shutdown_requested().fuse());
-    loop {
-        let mut reading = pin!(stream.read_chunk().fuse());
-        let chunk = futures::select_biased! {
-            chunk = reading => chunk?,
-            () = shutdown => break,
-        };
+/// The async API: a future for each connection. Its poller polls it.
+async fn echo(mut stream: TcpStream, deadlines: Deadlines) -> io::Result<()> {
+    stream.set_deadlines(deadlines);
+    let mut shutdown = pin!(shutdown_requested()); // ends the wait for a peer that is idle
+    while let Either::Left((chunk, _)) = select(stream.read_chunk(), &mut shutdown).await {
+        let chunk = chunk?;
         if chunk.is_empty() {
             break;
         }
-        (&stream).write_all(&chunk).await?;
+        (&stream).write_all(&chunk).await?; // waits for the peer: nothing is read meanwhile
     }
-    (&stream).close().await
-}
-
-/// What cuts off a peer that neither sends nor reads.
-fn deadlines(patience: Duration) -> Deadlines {
-    Deadlines { idle: Some(patience), ..Deadlines::default() }
-}
-
-fn main() -> ExitCode {
-    common::run_server("echo", "Sends back what it is sent.", listen)
-}
-
-/// Opens the listener.
-fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listening> {
-    let patience = arguments.patience;
-    match arguments.api {
-        Api::Handler => Acceptor::new(&arguments.address.to_string())
-            .listen(reactor, move || Echo { patience, is_paused: false }),
-        Api::Async => reactor.serve(arguments.address, move |stream, _peer| echo(stream, patience)),
-    }
+    stream.close().await
 }

@@ -15,7 +15,7 @@
 mod answers;
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../common/request/mod.rs"]
+#[path = "../techempower/http/request/mod.rs"]
 mod request;
 mod workers;
 

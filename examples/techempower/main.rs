@@ -1,44 +1,85 @@
-//! A web server for the `/plaintext` and `/json` tests of the TechEmpower framework benchmarks.
+//! An HTTP server for the `/plaintext` and `/json` tests of the TechEmpower framework benchmarks.
 //!
 //! ```text
 //! cargo run --release --example techempower
 //! curl -i http://127.0.0.1:8080/json
 //! ```
 //!
-//! The same HTTP code (`http/`, which does no I/O) is driven by a handler for each connection
-//! (`handler.rs`) or by a task for each (`task.rs`): `--api` chooses.
+//! The same HTTP code is driven by a handler for each connection or by a task for each: `--api`
+//! chooses. It is written by hand because the benchmark counts every instruction; a server of your own
+//! is better off with a library, as the example `connect_pool` shows with hyper.
+//!
+//! - `http/`: HTTP/1.1 without any I/O, bytes in and bytes out.
+//! - `handler.rs` and `task.rs`: the two ways to drive it.
+//! - `poller_cache.rs`: what the connections of a poller share, without a lock.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod handler;
 mod http;
+mod lingering;
 mod poller_cache;
 mod task;
 
-use std::io;
-use std::process::ExitCode;
+use std::net::SocketAddr;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::time::Duration;
+use std::{io, thread};
 
-use common::{Api, Arguments};
-use corepoll::{Acceptor, Listening, ReactorHandle, spawn_local};
+use clap::{Parser, ValueEnum};
+use corepoll::{Acceptor, Reactor, spawn_local};
 use handler::HttpHandler;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
-fn main() -> ExitCode {
-    let about = "Answers GET and HEAD of /plaintext and /json by the TechEmpower rules.";
-    common::run_server("techempower", about, listen)
+/// Answers GET and HEAD of /plaintext and /json by the TechEmpower rules
+#[derive(Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// The number of pollers, each a thread [default: one for each CPU]
+    #[arg(long)]
+    pollers: Option<NonZeroUsize>,
+    /// What serves a connection
+    #[arg(long, default_value = "handler")]
+    api: Api,
+    /// The milliseconds that a client may take to have a request answered
+    #[arg(long, default_value = "60000")]
+    patience: NonZeroU64,
 }
 
-/// Opens the listener, and starts on every poller the task that keeps its Date field fresh.
-fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listening> {
-    reactor.broadcast(|| {
-        // It ends by itself at shutdown: nobody needs to hold its handle.
-        let _detached = spawn_local(poller_cache::keep_date_fresh());
-    });
-    let patience = arguments.patience;
-    match arguments.api {
-        Api::Handler => Acceptor::new(&arguments.address.to_string())
-            .listen(reactor, move || HttpHandler::new(patience)),
-        Api::Async => {
-            reactor.serve(arguments.address, move |stream, _peer| task::serve(stream, patience))
+#[derive(Clone, Copy, ValueEnum)]
+enum Api {
+    Handler,
+    Async,
+}
+
+fn main() -> io::Result<()> {
+    let Options { addr, pollers, api, patience } = Options::parse();
+    let patience = Duration::from_millis(patience.get());
+    let reactor = match pollers {
+        Some(pollers) => Reactor::builder().pollers(pollers.get()).build()?,
+        None => Reactor::new()?,
+    };
+    let handle = reactor.handle();
+
+    // The first signal gives the connections five seconds to end, a second one no time at all.
+    let (stop, mut signals) = (reactor.handle(), Signals::new([SIGINT, SIGTERM])?);
+    thread::spawn(move || {
+        for (_signal, grace) in signals.forever().zip([Duration::from_secs(5), Duration::ZERO]) {
+            stop.shutdown(grace);
         }
-    }
+    });
+
+    // A task on each poller keeps its Date field fresh. It ends by itself at the shutdown.
+    handle.broadcast(|| drop(spawn_local(poller_cache::keep_date_fresh())));
+
+    let acceptor = Acceptor::new(&addr.to_string());
+    let listening = match api {
+        Api::Handler => acceptor.listen(&handle, move || HttpHandler::new(patience))?,
+        Api::Async => {
+            acceptor.serve(&handle, move |stream, _peer| task::serve(stream, patience))?
+        }
+    };
+    println!("listening on {}", listening.local_addr()?);
+    reactor.run()
 }

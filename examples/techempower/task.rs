@@ -8,8 +8,8 @@ use corepoll::net::TcpStream;
 use corepoll::{shutdown_requested, time, with_local};
 use futures::{AsyncWriteExt, FutureExt};
 
-use crate::common::close_lingering;
 use crate::http::{Connection, Verdict};
+use crate::lingering::close_lingering;
 use crate::poller_cache::PollerCache;
 
 /// Serves one connection until either side ends it, or the client takes longer than `patience` to have

@@ -8,7 +8,7 @@
 //! begins as HTTP; its first request asks for the page, or for the upgrade to WebSocket.
 
 #[allow(dead_code)]
-#[path = "../common/request/byte_set.rs"]
+#[path = "../techempower/http/request/byte_set.rs"]
 mod byte_set;
 #[path = "../common/mod.rs"]
 mod common;

@@ -62,21 +62,20 @@ fn help_goes_to_stdout_and_names_every_option() {
 fn bad_arguments_are_named_on_stderr_with_exit_status_2() {
     for example in EXAMPLES {
         for (arguments, named) in [
-            (&["--pollers", "0"][..], "\"0\""),
-            (&["--pollers", "many"], "\"many\""),
-            (&["--api", "threads"], "\"threads\""),
-            (&["--addr", "nonsense"], "\"nonsense\""),
-            (&["--addr", "127.0.0.1:65536"], "\"127.0.0.1:65536\""),
-            (&["--addr"], "'--addr'"),
-            (&["--nonsense"], "'--nonsense'"),
-            (&["nonsense"], "\"nonsense\""),
+            (&["--pollers", "0"][..], &["--pollers", "'0'"][..]),
+            (&["--pollers", "many"], &["--pollers", "'many'"]),
+            (&["--api", "threads"], &["--api", "'threads'"]),
+            (&["--addr", "nonsense"], &["--addr", "'nonsense'"]),
+            (&["--addr", "127.0.0.1:65536"], &["--addr", "'127.0.0.1:65536'"]),
+            (&["--addr"], &["--addr"]),
+            (&["--nonsense"], &["'--nonsense'"]),
+            (&["nonsense"], &["'nonsense'"]),
         ] {
             let output = run(example, arguments);
             assert_eq!(output.status.code(), Some(2), "{arguments:?}");
             assert_eq!(text(&output.stdout), "");
             let message = text(&output.stderr);
-            assert!(message.starts_with(&format!("{example}: ")), "{message}");
-            assert!(message.contains(named), "{message}");
+            assert!(named.iter().all(|part| message.contains(part)), "{message}");
         }
     }
 }

@@ -6,11 +6,10 @@
 //!
 //! A request that one chunk holds whole is parsed where it lies: nothing is copied and nothing is
 //! allocated. Only a head that a chunk cuts is carried over to the next one. Bodies are skipped as
-//! they pass. How a request is read is the same in other programs: `common/request/`.
+//! they pass. How a request is read is in `request/`.
 
 mod answer;
 mod date;
-#[path = "../../common/request/mod.rs"]
 mod request;
 mod target;
 
