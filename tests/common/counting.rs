@@ -12,8 +12,7 @@ thread_local! {
     static LIVE: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
 }
 
-/// The system's allocator, counted. A test binary makes it its own with
-/// `#[global_allocator] static COUNTING: Counting = Counting;`.
+/// The system's allocator, counted: `tests/it/main.rs` makes it the allocator of its process.
 pub struct Counting;
 
 /// Blocks that are allocated and not freed, and their bytes.

@@ -305,14 +305,16 @@ pub fn load_of(poller: &PollerHandle, span: Duration) -> f64 {
 
 // ---- subprocesses ----
 
-/// Says to a test that it runs in a process of its own.
+/// Names, in a child process, the test that the child was started for.
 const CHILD: &str = "COREPOLL_TEST_CHILD";
 
-/// Runs `test` in a process of its own: what it does to limits and signals stays there. Called
-/// by the test `name` itself, which is found again by that name.
+/// Runs `test` in a process of its own: what it does to descriptors, limits and signals stays there, and
+/// what other tests do stays outside. `test` is a closure that the test itself has made, by which the
+/// child finds that test again.
 #[track_caller]
-pub fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
-    if std::env::var(CHILD).is_ok_and(|child| child == name) {
+pub fn in_own_process<F: FnOnce()>(test: F) {
+    let name = test_of(&test);
+    if is_child_of(name) {
         return test();
     }
     let output = run_alone(name);
@@ -327,14 +329,29 @@ pub fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
     assert!(text.contains("1 passed"), "there is no test called {name}:\n{text}");
 }
 
+/// Returns the name of the test that has made the closure `_made`, as the test harness knows it.
+pub fn test_of<F>(_made: &F) -> &'static str {
+    // The path of a closure is that of the function which makes it: krate::module::test::{{closure}}.
+    let path = std::any::type_name::<F>();
+    let (_krate, path) = path.split_once("::").expect("a path");
+    path.split("::{{closure}}").next().expect("a first part")
+}
+
+/// Returns `true` in the process that [`alone`] has started for the test `name`.
+pub fn is_child_of(name: &str) -> bool {
+    std::env::var(CHILD).is_ok_and(|child| child == name)
+}
+
+/// Returns the command that runs the test `name` in a process of its own.
+pub fn alone(name: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("a test binary"));
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CHILD, name);
+    command
+}
+
 fn run_alone(name: &str) -> Output {
-    let mut child = Command::new(std::env::current_exe().expect("a test binary"))
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(CHILD, name)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("a process");
+    let mut child =
+        alone(name).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
     let deadline = Instant::now() + 3 * PATIENCE;
     while child.try_wait().expect("it is our child").is_none() {
         if Instant::now() > deadline {

@@ -1,11 +1,11 @@
 //! A kernel that refuses: a test makes system calls answer an errno, by seccomp(2).
 //!
 //! Nothing takes a filter away again, so this is for a process of the test's own
-//! ([`in_a_process_of_its_own`](super::in_a_process_of_its_own)). Where the kernel has no seccomp,
+//! ([`in_own_process`](super::in_own_process)). Where the kernel has no seccomp,
 //! the test fails and says so.
 //!
 //! ```ignore
-//! in_a_process_of_its_own("the_name_of_the_test", || {
+//! in_own_process(|| {
 //!     // Every splice of the process fails.
 //!     refuse(libc::SYS_splice, libc::ENOSYS);
 //!     // Adding to an epoll instance fails; modifying and removing don't.

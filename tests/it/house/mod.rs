@@ -1,0 +1,6 @@
+//! The sources themselves: how they are laid out, and what their documentation holds.
+
+/// Each public item has an example that runs, and says how it fails.
+mod documented;
+/// A file imports from floors below its own, and unsafe code stays in its rooms.
+mod layers;

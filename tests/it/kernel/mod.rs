@@ -1,0 +1,8 @@
+//! The kernel at its worst: signals, interruptions, and facilities that are missing.
+
+/// Interrupted system calls are no failure, and nothing raises SIGPIPE.
+mod interrupts;
+/// What the kernel lacks is done without, or is an error of the call that asked for it.
+mod missing_facilities;
+/// Every future hears of a signal, and none is lost.
+mod signals;

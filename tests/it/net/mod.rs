@@ -1,0 +1,24 @@
+//! Sockets of tasks: TCP, UDP and Unix.
+
+/// A name is looked up on another thread, or refused at once.
+mod host_names;
+/// What was sent before an end is read before the end is seen.
+mod last_bytes;
+/// A buffer of no bytes is done at once.
+mod no_bytes;
+/// TCP_NODELAY reaches the connections for which it was asked.
+mod nodelay;
+/// Datagrams and halves of streams behave, whatever comes in whatever order.
+mod properties;
+/// The halves of a TCP stream work apart and go together again.
+mod split;
+/// So do those of a Unix stream.
+mod split_unix;
+/// Options reach the kernel, and do there what they promise.
+mod tcp_options;
+/// A stream says when it is ready, wakes the right task, and ends as it should.
+mod tcp_stream;
+/// Datagrams stay whole, and any number of tasks may receive.
+mod udp_socket;
+/// Unix sockets behave as those of std do, and as TCP does here.
+mod unix_sockets;

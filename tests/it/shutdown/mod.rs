@@ -1,0 +1,8 @@
+//! How a reactor ends.
+
+/// What `join` says is true, and when it returns nothing is left.
+mod join;
+/// `join` returns whatever user code does, and names the poller that is stuck.
+mod stuck;
+/// A shutdown in the middle of everything leaves no descriptor, block or destructor.
+mod under_way;
