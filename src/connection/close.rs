@@ -138,7 +138,7 @@ impl Local {
             self.lose(std::mem::take(&mut extra.outbox));
         }
         if !connection.has(bits::INTERNAL) {
-            self.connections.set(self.connections.get() - 1);
+            self.census.ended();
         }
         self.call(connection, |handler, cx: &mut EvContext<'_>| {
             handler.on_close(cx, reason);

@@ -15,7 +15,6 @@ use crate::local::connection::{Connection, State, bits};
 use crate::local::context::EvContext;
 use crate::local::handler::CloseReason;
 use crate::local::state::{Deferred, Local};
-use crate::local::writer::discard;
 
 /// What a callback on a connection that is ending is told.
 pub(crate) fn ending() -> io::Error {
@@ -105,7 +104,7 @@ impl Local {
     /// What is queued is not sent any more. Nothing borrows it.
     pub(crate) fn lose(&self, outbox: Outbox) {
         self.recorder.dropped(outbox.pending());
-        discard(outbox);
+        outbox.discard();
     }
 
     fn drained(&self, connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<()> {

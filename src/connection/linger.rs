@@ -76,7 +76,7 @@ impl Local {
         let deadline = clock::after(clock::now(), self.budget.close_linger);
         let patience = self.arm(deadline, TimerTarget::Linger(connection.token));
         connection.with_extra(|extra| extra.ending = Some((CloseReason::Requested, patience)));
-        self.lingering.set(self.lingering.get() + 1);
+        self.census.linger_began();
     }
 
     /// Something has come for a lingering connection.
@@ -123,7 +123,7 @@ impl Local {
         }
         drop(self.remove(connection.token));
         if let Some(fd) = connection.take_fd() {
-            self.lingering.set(self.lingering.get() - 1);
+            self.census.linger_ended();
             drop(fd);
             self.fd_freed();
         }

@@ -1,38 +1,10 @@
 //! When a handler is to produce less, and when more.
 
+use crate::parts::watermarks::{Crossing, Watermarks};
+
 use crate::local::connection::{Connection, State, bits};
 use crate::local::context::EvContext;
 use crate::local::state::{Deferred, Local};
-
-/// The watermarks of a connection, and on which side of them its output is.
-pub(crate) struct Marks {
-    low: usize,
-    high: usize,
-    /// The high one was passed, and the low one has not been reached since.
-    is_above: bool,
-}
-
-/// What the output has done.
-enum Crossing {
-    /// It has passed the high mark.
-    High,
-    /// It has come down to the low mark.
-    Low,
-}
-
-impl Marks {
-    fn look(&mut self, pending: usize) -> Option<Crossing> {
-        if !self.is_above && pending > self.high {
-            self.is_above = true;
-            return Some(Crossing::High);
-        }
-        if self.is_above && pending <= self.low {
-            self.is_above = false;
-            return Some(Crossing::Low);
-        }
-        None
-    }
-}
 
 impl EvContext<'_> {
     /// Has [`on_write_high`] called when more than `high` bytes of output are queued, and then
@@ -86,8 +58,8 @@ impl EvContext<'_> {
         }
         connection.with_extra(|extra| {
             let marks =
-                extra.marks.get_or_insert_with(|| Box::new(Marks { low, high, is_above: false }));
-            (marks.low, marks.high) = (low.min(high), high);
+                extra.watermarks.get_or_insert_with(|| Box::new(Watermarks::new(low, high)));
+            marks.set(low, high);
         });
         connection.turn_on(bits::HAS_WATERMARKS);
         self.local.output_changed(connection);
@@ -112,7 +84,7 @@ impl Local {
             if let Some(writer_end) = &extra.writer_end {
                 writer_end.tell(&extra.outbox);
             }
-            extra.marks.as_mut()?.look(extra.outbox.pending())
+            extra.watermarks.as_mut()?.update(extra.outbox.pending())
         });
         match crossing.flatten() {
             Some(Crossing::High) => self.defer(Deferred::WriteHigh(connection.token)),

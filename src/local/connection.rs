@@ -9,6 +9,7 @@ use std::rc::Rc;
 use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::parts::outbox::Outbox;
+use crate::parts::watermarks::Watermarks;
 use crate::sys::epoll::Mask;
 use crate::task::drop_ignoring_panic;
 
@@ -16,7 +17,6 @@ use crate::connection::deadlines::DeadlineTimer;
 use crate::connection::relay::Relaying;
 use crate::connection::standing::Skipping;
 use crate::connection::timers::OwnTimer;
-use crate::connection::watermarks::Marks;
 use crate::local::context::EvContext;
 use crate::local::handler::{Action, CloseReason, EvHandler};
 use crate::local::writer::WriterEnd;
@@ -149,7 +149,7 @@ pub(crate) struct Extra {
     /// Where `Writer`s put their output.
     pub(crate) writer_end: Option<WriterEnd>,
     /// The watermarks.
-    pub(crate) marks: Option<Box<Marks>>,
+    pub(crate) watermarks: Option<Box<Watermarks>>,
     /// The deadlines.
     pub(crate) timing: Option<Box<DeadlineTimer>>,
     /// After a hang-up: what the handler leaves unread.

@@ -33,7 +33,7 @@ impl Local {
             fd_waiters.push(who);
         }
         drop(fd_waiters);
-        if self.lingering.get() > 0 {
+        if self.census.has_lingering() {
             self.let_all_go();
         }
     }

@@ -51,7 +51,7 @@ impl Registered {
     /// It is a stream, and one of the poller's connections.
     pub(crate) fn of_a_stream(self) -> Registered {
         if !self.source().stream.replace(true) {
-            self.local().streams.set(self.local().streams.get() + 1);
+            self.local().census.stream_opened();
         }
         self
     }

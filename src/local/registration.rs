@@ -188,7 +188,7 @@ impl Drop for Registration {
             self.end_timing();
         }
         if self.source.stream.get() {
-            self.local.streams.set(self.local.streams.get() - 1);
+            self.local.census.stream_ended();
         }
         if hold.get() == Ownership::Released {
             return;

@@ -149,8 +149,7 @@ impl Local {
         match (registered, handler) {
             (Ok(token), _) => {
                 if facts & bits::INTERNAL == 0 {
-                    self.connections.set(self.connections.get() + 1);
-                    self.connections_made.set(self.connections_made.get() + 1);
+                    self.census.opened();
                 }
                 self.defer(Deferred::Open(token));
                 Ok(token)
@@ -203,10 +202,5 @@ impl Local {
     /// The tokens of all entries.
     pub(crate) fn tokens(&self) -> Vec<Token> {
         self.table.tokens()
-    }
-
-    /// How many handlers' connections have ended.
-    pub(crate) fn connections_ended(&self) -> u64 {
-        self.connections_made.get() - self.connections.get() as u64
     }
 }

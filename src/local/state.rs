@@ -13,6 +13,7 @@ use crate::base::token::Token;
 use crate::parts::budget::Budget;
 use crate::parts::buffers::Buffers;
 use crate::parts::cache::Cache;
+use crate::parts::census::Census;
 use crate::parts::pool::Pool;
 use crate::parts::slice::Slice;
 use crate::parts::stats::Recorder;
@@ -130,16 +131,8 @@ pub(crate) struct Local {
     pub(crate) has_written: Cell<bool>,
     /// The poller is ending: nothing new is registered.
     pub(crate) gone: Cell<bool>,
-    /// Handlers' connections that count for the shutdown.
-    pub(crate) connections: Cell<usize>,
-    /// How many of them there have been.
-    pub(crate) connections_made: Cell<u64>,
-    /// Dropped streams whose output is still on its way: the shutdown waits for them.
-    pub(crate) detached: Cell<usize>,
-    /// Connections that are over, and listened to a little longer.
-    pub(crate) lingering: Cell<usize>,
-    /// Streams of tasks.
-    pub(crate) streams: Cell<usize>,
+    /// The counts of this poller's connections.
+    pub(crate) census: Census,
     /// It has paused the clock of this thread.
     #[cfg(feature = "test-util")]
     pub(crate) has_paused: Cell<bool>,
@@ -186,11 +179,7 @@ impl Local {
             callback: Cell::new(0),
             has_written: Cell::new(false),
             gone: Cell::new(false),
-            connections: Cell::new(0),
-            connections_made: Cell::new(0),
-            detached: Cell::new(0),
-            lingering: Cell::new(0),
-            streams: Cell::new(0),
+            census: Census::default(),
             #[cfg(feature = "test-util")]
             has_paused: Cell::new(false),
             recorder,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::base::token::Token;
 use crate::parts::outbox::Outbox;
-use crate::task::{Errand, Run, drop_ignoring_panic};
+use crate::task::{Errand, Run};
 
 use crate::connection::flush::{ending, too_much};
 use crate::local::connection::{State, bits};
@@ -320,14 +320,7 @@ impl WriterQueue {
             self.unsent.store(0, Ordering::Relaxed);
             std::mem::take(&mut queue.outbox)
         };
-        discard(lost);
-    }
-}
-
-/// Drops what is in an outbox, piece by piece: a piece whose destructor panics spoils no other.
-pub(crate) fn discard(mut outbox: Outbox) {
-    while let Some(segment) = outbox.discard() {
-        drop_ignoring_panic(segment);
+        lost.discard();
     }
 }
 

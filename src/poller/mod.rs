@@ -206,7 +206,7 @@ impl Poller {
         self.local.recorder.report(&Report {
             wakes: self.executor.wakes(),
             tasks: self.executor.tasks() as u64,
-            connections: (self.local.connections.get() + self.local.streams.get()) as u64,
+            connections: self.local.census.connections() as u64,
             traffic: meter::take(),
         });
     }

@@ -92,7 +92,7 @@ impl Local {
         if begun {
             return;
         }
-        self.drain.ended_before.set(self.connections_ended() + executor::ended_here());
+        self.drain.ended_before.set(self.census.ended_so_far() + executor::ended_here());
         for token in self.tokens() {
             let Some(Entry::Handler(connection)) = self.entry(token) else { continue };
             if connection.has(bits::LISTENER) {
@@ -127,12 +127,16 @@ impl Local {
 impl Poller {
     /// Whether the shutdown is over: nothing is left, or the grace has passed.
     pub(crate) fn is_drained(&self) -> bool {
-        self.local.drain.is_requested()
-            && (self.alive() + self.local.detached.get() == 0 || self.local.drain.is_over())
+        self.local.drain.is_requested() && (self.is_empty() || self.local.drain.is_over())
+    }
+
+    /// Returns `true` if nothing is left that the shutdown waits for.
+    fn is_empty(&self) -> bool {
+        self.alive() == 0 && !self.local.census.has_detached()
     }
 
     fn alive(&self) -> usize {
-        self.executor.tasks() + self.local.connections.get()
+        self.executor.tasks() + self.local.census.handlers()
     }
 
     /// Runs until it has been shut down.
@@ -141,7 +145,7 @@ impl Poller {
         while !self.is_drained() {
             self.turn(None)?;
         }
-        let ended = self.local.connections_ended() + executor::ended_here();
+        let ended = self.local.census.ended_so_far() + executor::ended_here();
         let drained = (ended - self.local.drain.ended_before.get()) as usize;
         let cancelled = self.alive();
         drop(entered);

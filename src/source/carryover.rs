@@ -121,7 +121,7 @@ impl Registration {
             let _ = local.epoll.remove_number(source.raw);
         }
         source.set_carryover(carryover);
-        local.detached.set(local.detached.get() + 1);
+        local.census.detached();
         true
     }
 }
@@ -212,7 +212,7 @@ impl Local {
     /// A dropped stream has sent all of it, or the patience with it is over.
     pub(crate) fn close_detached(&self, source: &Source) {
         drop(self.remove(source.token));
-        self.detached.set(self.detached.get() - 1);
+        self.census.detached_ended();
         let Some(carryover) = source.carryover.take() else { return };
         if source.hold.get() == Ownership::Shared {
             let _ = self.epoll.remove(carryover.fd.as_fd());

@@ -69,8 +69,7 @@ impl Local {
         connection.turn_on(bits::DIRTY);
         if !connection.has(bits::INTERNAL) {
             // It goes on as part of a task: it is not one that has ended.
-            self.connections.set(self.connections.get() - 1);
-            self.connections_made.set(self.connections_made.get() - 1);
+            self.census.given_away();
         }
         // Whoever called the callback has a clone of it: no foreign code.
         drop(self.remove(connection.token));
@@ -138,8 +137,7 @@ impl Registered {
 impl Local {
     /// A stream has become a handler's connection; `failure` is what its output met before.
     fn welcome(&self, token: Token, failure: Option<io::Error>) {
-        self.connections.set(self.connections.get() + 1);
-        self.connections_made.set(self.connections_made.get() + 1);
+        self.census.adopted();
         match (failure, self.connection(token)) {
             // That brings both calls, on_open and on_close.
             (Some(error), Some(connection)) => {

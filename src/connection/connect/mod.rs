@@ -129,7 +129,8 @@ impl Local {
     pub(crate) fn connect(&self, target: Target, recipient: Recipient) -> Token {
         let deadline = target.limit.map_or(clock::NEVER, |limit| clock::after(clock::now(), limit));
         if matches!(recipient, Recipient::Handler(_)) {
-            self.hold_up_shutdown();
+            // The shutdown waits for an attempt as it does for a connection.
+            self.census.opened();
         }
         let queue = match &target.place {
             Place::Ip(addresses) => queue(addresses.clone(), &target),
@@ -253,7 +254,7 @@ impl Local {
         let error = failure(&attempt.target, error);
         match recipient {
             Recipient::Handler(handler) => {
-                self.let_shutdown_go(false);
+                self.census.ended();
                 self.handle.leave();
                 self.connect_fail(handler, error);
             }
@@ -268,20 +269,6 @@ impl Local {
             return self.connect_fail(handler, error);
         }
         self.defer(Deferred::Refuse(handler, error));
-    }
-
-    /// A handler waits for a connection: the shutdown waits for it as it does for a connection.
-    pub(crate) fn hold_up_shutdown(&self) {
-        self.connections.set(self.connections.get() + 1);
-        self.connections_made.set(self.connections_made.get() + 1);
-    }
-
-    /// It waits no more: it gets a connection, which is counted by itself, or it gets none.
-    pub(crate) fn let_shutdown_go(&self, is_connected: bool) {
-        self.connections.set(self.connections.get() - 1);
-        if is_connected {
-            self.connections_made.set(self.connections_made.get() - 1);
-        }
     }
 
     /// Calls `on_connect_fail`: the handler's only call.

@@ -243,7 +243,8 @@ impl Shared {
         } else if let Err(error) = self.check() {
             cx.local.refuse(handler, error);
         } else {
-            cx.local.hold_up_shutdown();
+            // The shutdown waits for it as it does for a connection.
+            cx.local.census.opened();
             let waiter = Waiter::Handler(handler);
             self.waiters.borrow_mut().push(waiter, Behind::All);
         }
@@ -306,11 +307,12 @@ impl Shared {
         if let (Some(Waiter::Handler(handler)), Some(home)) = (waiter, self.home()) {
             match result {
                 Ok(given) => {
-                    home.let_shutdown_go(true);
+                    // The connection counts for itself.
+                    home.census.given_away();
                     self.open(&home, given.stream, handler);
                 }
                 Err(error) => {
-                    home.let_shutdown_go(false);
+                    home.census.ended();
                     home.refuse(handler, error);
                 }
             }
