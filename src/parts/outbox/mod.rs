@@ -1,5 +1,7 @@
 //! Output that a connection has accepted and the kernel has not taken yet.
 
+mod segment;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::IoSlice;
@@ -7,6 +9,8 @@ use std::io::IoSlice;
 use bytes::Bytes;
 
 use crate::task::drop_ignoring_panic;
+
+pub(crate) use segment::Segment;
 
 /// Slices handed to one `sendmsg` as a rule.
 pub(crate) const SLICES: usize = 64;
@@ -38,25 +42,6 @@ pub(crate) struct Outbox<F = File> {
     files: usize,
 }
 
-/// A part of the output. It carries foreign values: it is dropped when nothing is borrowed.
-#[derive(Debug)]
-pub(crate) enum Segment<F> {
-    /// Copied from a borrowed slice; the last one may grow.
-    Copied(Vec<u8>),
-    /// Shared with whoever else sends the same.
-    Shared(Bytes),
-    /// A stretch of a file.
-    File {
-        file: F,
-        /// Where it begins.
-        offset: u64,
-        /// Its bytes.
-        length: u64,
-        /// The kernel can't send from it: it is read and sent.
-        by_copy: bool,
-    },
-}
-
 /// What is to be sent next.
 #[derive(Debug)]
 pub(crate) enum Next<'a, F> {
@@ -66,25 +51,6 @@ pub(crate) enum Next<'a, F> {
     Slices(usize),
     /// A stretch of a file, and whether it is to be read and sent.
     File { file: &'a F, offset: u64, length: u64, by_copy: bool },
-}
-
-impl<F> Segment<F> {
-    fn length(&self) -> u64 {
-        match self {
-            Segment::Copied(bytes) => bytes.len() as u64,
-            Segment::Shared(bytes) => bytes.len() as u64,
-            Segment::File { length, .. } => *length,
-        }
-    }
-
-    /// None for a file.
-    fn bytes(&self) -> Option<&[u8]> {
-        match self {
-            Segment::Copied(bytes) => Some(bytes),
-            Segment::Shared(bytes) => Some(bytes),
-            Segment::File { .. } => None,
-        }
-    }
 }
 
 impl<F> Default for Outbox<F> {
@@ -159,8 +125,9 @@ impl<F> Outbox<F> {
         self.segments.push_back(Segment::File { file, offset, length, by_copy: false });
     }
 
+    /// Counts `more` bytes that are kept in memory.
     fn count_in_memory(&mut self, more: usize) {
-        // Stretches of files may have brought it to its end: they are as long as a caller says.
+        // Saturating: a caller may have named stretches of files of any length.
         self.pending = self.pending.saturating_add(more as u64);
         self.in_memory += more;
     }
