@@ -35,6 +35,7 @@
 //! [`Acceptor`]: crate::Acceptor
 //! [`Connector`]: crate::Connector
 
+pub(crate) mod addr;
 mod async_fd;
 pub(crate) mod connect;
 pub(crate) mod listen;
@@ -45,19 +46,21 @@ pub mod unix;
 
 pub use socket2::TcpKeepalive;
 
+pub use addr::lookup::lookup_host;
+pub use addr::to_socket_addrs::ToSocketAddrs;
 pub use async_fd::AsyncFd;
 pub use connect::options::ConnectOptions;
 pub use listen::incoming::Incoming;
 pub use listen::options::ListenOptions;
-pub use socket::addr::ToSocketAddrs;
-pub use socket::byte_stream::{ByteStream, ReadChunk};
-pub use socket::lookup::lookup_host;
+pub use socket::bytes::ByteStream;
+pub use socket::read_chunk::ReadChunk;
 pub use socket::read_half::{OwnedReadHalf, ReadHalf, Reading};
 pub use socket::split::ReuniteError;
 pub use socket::write_half::{OwnedWriteHalf, WriteHalf, Writing};
 pub use tcp::listener::TcpListener;
 pub use tcp::stream::TcpStream;
 pub use udp::UdpSocket;
+pub use unix::credentials::PeerCredentials;
 pub use unix::datagram::UnixDatagram;
 pub use unix::listener::UnixListener;
-pub use unix::stream::{PeerCredentials, UnixStream};
+pub use unix::stream::UnixStream;

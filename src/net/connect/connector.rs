@@ -14,10 +14,10 @@ use crate::local::state::Local;
 use crate::reactor::ReactorHandle;
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
+use crate::net::addr::to_socket_addrs::ToSocketAddrs;
 use crate::net::connect::options::ConnectOptions;
 use crate::net::connect::target::{begin, target};
 use crate::net::listen::balance::{Balance, Spread};
-use crate::net::socket::addr::ToSocketAddrs;
 
 /// Connects, from any thread, and gives each connection a handler on one of a reactor's pollers:
 /// on the one that holds the fewest connections.

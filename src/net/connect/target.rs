@@ -7,23 +7,23 @@ use crate::base::token::Token;
 use crate::connection::connect::{Place, Recipient, Target};
 use crate::local::state::Local;
 
+use crate::net::addr::stream_addr::StreamAddr;
+use crate::net::addr::to_socket_addrs::{Addresses, sealed::Sealed};
+use crate::net::addr::unix::to_kernel;
 use crate::net::connect::options::ConnectOptions;
-use crate::net::socket::addr::{Addresses, sealed::Sealed};
-use crate::net::socket::endpoint::Endpoint;
-use crate::net::unix::addr::to_kernel;
 
 /// What `addr` names, and how to connect to it.
 pub(crate) fn target(
     addr: &(impl Sealed + ?Sized),
     options: &ConnectOptions,
 ) -> io::Result<Target> {
-    let other = addr.text().map(Endpoint::parse_other).transpose()?.flatten();
+    let other = addr.text().map(StreamAddr::parse_other).transpose()?.flatten();
     let (name, place) = match (addr.text(), other) {
-        (Some(text), Some(Endpoint::Unix(address))) => {
+        (Some(text), Some(StreamAddr::Unix(address))) => {
             (text.into(), Place::Unix(to_kernel(&address)?))
         }
         // This machine, by whichever family it is that listens.
-        (Some(text), Some(Endpoint::Ip(address))) => {
+        (Some(text), Some(StreamAddr::Ip(address))) => {
             let other = (Ipv4Addr::UNSPECIFIED, address.port()).into();
             (text.into(), Place::Ip(vec![address, other]))
         }
@@ -50,7 +50,7 @@ pub(crate) fn begin(local: &Local, target: Target, recipient: Recipient) -> Toke
     if let Place::Host(host, port) = &target.place {
         let (host, port) = (host.clone(), *port);
         let token = local.connect(target, recipient);
-        crate::net::socket::lookup::look_up_for(local, token, host, port);
+        crate::net::addr::lookup::look_up_for(local, token, host, port);
         return token;
     }
     local.connect(target, recipient)

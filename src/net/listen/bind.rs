@@ -9,13 +9,13 @@ use crate::base::error::during;
 use crate::reactor::ReactorHandle;
 use crate::sys::{socket, socket_file, steering};
 
+use crate::net::addr::stream_addr::StreamAddr;
 use crate::net::listen::accept::Deliver;
 use crate::net::listen::acceptor::Acceptor;
 use crate::net::listen::balance::Spread;
 use crate::net::listen::listening::Listening;
 use crate::net::listen::on_error::Hook;
 use crate::net::listen::seat::Bound;
-use crate::net::socket::endpoint::Endpoint;
 
 impl Acceptor {
     /// What is to hear of errors.
@@ -38,13 +38,13 @@ impl Acceptor {
         hook: &Arc<Hook>,
         make: impl Fn() -> D,
     ) -> io::Result<Listening> {
-        let endpoint = Endpoint::parse(&self.address)?;
+        let endpoint = StreamAddr::parse(&self.address)?;
         if self.steer_by_cpu && !self.listen.reuse_port {
             let message = "steer_by_cpu chooses among the listeners that reuse_port(true) makes";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let pollers = match (&endpoint, self.listen.reuse_port) {
-            (Endpoint::Ip(_), true) => on.pollers(),
+            (StreamAddr::Ip(_), true) => on.pollers(),
             _ => &on.pollers()[..1],
         };
         let describe = |error: io::Error| hook.describe("listening on", error);
@@ -53,8 +53,8 @@ impl Acceptor {
             poller.watch(socket.fd.as_fd()).map_err(describe)?;
         }
         let address = match bound {
-            Endpoint::Ip(address) => Some(address),
-            Endpoint::Unix(_) => None,
+            StreamAddr::Ip(address) => Some(address),
+            StreamAddr::Unix(_) => None,
         };
         // All of them now: they may be clones of the user's values, which may panic.
         let delivers = pollers.iter().map(|_| make()).collect();
@@ -62,7 +62,7 @@ impl Acceptor {
     }
 
     /// As many sockets that listen, and where they do.
-    fn bind_all(&self, endpoint: Endpoint, count: usize) -> io::Result<(Vec<Bound>, Endpoint)> {
+    fn bind_all(&self, endpoint: StreamAddr, count: usize) -> io::Result<(Vec<Bound>, StreamAddr)> {
         let (first, endpoint) = self.bind(endpoint)?;
         let mut sockets = vec![first];
         // The others listen at the port that the kernel chose for the first.
@@ -78,7 +78,7 @@ impl Acceptor {
     }
 
     /// A socket that listens, and where it does.
-    fn bind(&self, endpoint: Endpoint) -> io::Result<(Bound, Endpoint)> {
+    fn bind(&self, endpoint: StreamAddr) -> io::Result<(Bound, StreamAddr)> {
         if let Some(path) = endpoint.path() {
             let listened = socket_file::listen(path, &endpoint.to_sock_addr()?, &self.listen);
             let (fd, file) = listened?;
@@ -86,15 +86,15 @@ impl Acceptor {
         }
         let mut endpoint = endpoint;
         let mut listened = socket::listen(&endpoint.to_sock_addr()?, &self.listen);
-        if let (Endpoint::Ip(address), Err(error)) = (&endpoint, &listened)
+        if let (StreamAddr::Ip(address), Err(error)) = (&endpoint, &listened)
             && self.address.starts_with(':')
             && is_without_ipv6(error)
         {
-            endpoint = Endpoint::Ip((Ipv4Addr::UNSPECIFIED, address.port()).into());
+            endpoint = StreamAddr::Ip((Ipv4Addr::UNSPECIFIED, address.port()).into());
             listened = socket::listen(&endpoint.to_sock_addr()?, &self.listen);
         }
         let fd = listened?;
-        if let Endpoint::Ip(address) = &mut endpoint {
+        if let StreamAddr::Ip(address) = &mut endpoint {
             *address = socket::local_addr(fd.as_fd())?;
         }
         Ok((Bound { file: None, fd }, endpoint))

@@ -19,7 +19,7 @@ use crate::time;
 
 use crate::net::listen::on_error::OnError;
 use crate::net::listen::patience::{Next, Patience, is_no_listener};
-use crate::net::socket::socket::Socket;
+use crate::net::socket::Socket;
 use crate::net::tcp::stream::TcpStream;
 
 impl Socket {

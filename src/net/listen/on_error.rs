@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::task::{drop_ignoring_panic, ignore_panic, join};
 
-use crate::net::socket::addr::with_address;
+use crate::net::addr::to_socket_addrs::with_address;
 
 /// What hears of the errors of a listener, if anything does.
 #[derive(Clone, Default)]

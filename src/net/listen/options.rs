@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::sys::socket;
 
+use crate::net::addr::to_socket_addrs::first_of;
 use crate::net::listen::on_error::OnError;
-use crate::net::socket::addr::first_of;
 
 /// How connections wait until they are accepted, when nobody says otherwise: as many as the kernel
 /// allows in its default setting.

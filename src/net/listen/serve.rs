@@ -9,10 +9,10 @@ use crate::poller::assert_outside;
 use crate::reactor::{Reactor, ReactorHandle};
 use crate::sys::socket;
 
+use crate::net::addr::to_socket_addrs::{ToSocketAddrs, no_address, sealed::Sealed};
 use crate::net::listen::acceptor::Acceptor;
 use crate::net::listen::listening::Listening;
 use crate::net::listen::on_error::of_service;
-use crate::net::socket::addr::{ToSocketAddrs, no_address, sealed::Sealed};
 use crate::net::tcp::stream::TcpStream;
 
 impl Acceptor {

@@ -13,13 +13,13 @@ use crate::local::state::Local;
 use crate::reactor::ReactorHandle;
 use crate::task;
 
+use crate::net::addr::Address;
+use crate::net::addr::stream_addr::StreamAddr;
 use crate::net::listen::accept::Deliver;
 use crate::net::listen::acceptor::Acceptor;
 use crate::net::listen::balance::Spread;
 use crate::net::listen::listening::Listening;
 use crate::net::listen::on_error::{Hook, of_panic};
-use crate::net::socket::endpoint::Endpoint;
-use crate::net::socket::socket::Address;
 use crate::net::tcp::stream::TcpStream;
 
 impl Acceptor {
@@ -34,7 +34,7 @@ impl Acceptor {
         F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
         Fut: Future + 'static,
     {
-        if let Endpoint::Unix(_) = Endpoint::parse(&self.address)? {
+        if let StreamAddr::Unix(_) = StreamAddr::parse(&self.address)? {
             let message = format!("serving {}: a service is for TCP connections", self.address);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }

@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 
 use futures_io::AsyncRead;
 
-use crate::net::socket::byte_stream::{ByteStream, HasSocket, ReadChunk};
+use crate::net::socket::bytes::{ByteStream, HasSocket};
+use crate::net::socket::read_chunk::ReadChunk;
 use crate::net::socket::split::{ReuniteError, reunite};
 use crate::net::socket::write_half::OwnedWriteHalf;
 use crate::net::tcp::stream::TcpStream;
@@ -218,7 +219,7 @@ impl<P: Deref<Target: ByteStream>> Reading<P> {
     /// # Errors
     /// The connection's, after every byte that came before it.
     pub fn read_chunk(&self) -> ReadChunk<'_> {
-        self.stream.socket().read_chunk()
+        ReadChunk::of(self.stream.socket())
     }
 
     /// Looks at what there is without taking it; 0 is the end of the stream.

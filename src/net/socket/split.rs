@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::rc::Rc;
 
-use crate::net::socket::byte_stream::ByteStream;
+use crate::net::socket::bytes::ByteStream;
 use crate::net::socket::read_half::{OwnedReadHalf, ReadHalf, Reading};
 use crate::net::socket::write_half::{OwnedWriteHalf, ShutsDown, WriteHalf, Writing};
 use crate::net::tcp::stream::TcpStream;

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use futures_io::AsyncWrite;
 
-use crate::net::socket::byte_stream::{ByteStream, HasSocket};
+use crate::net::socket::bytes::{ByteStream, HasSocket};
 use crate::net::socket::read_half::OwnedReadHalf;
 use crate::net::socket::split::{ReuniteError, reunite};
 use crate::net::tcp::stream::TcpStream;

@@ -1,17 +1,15 @@
 //! Connecting by TCP, for tasks.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::base::error::all_of;
-use crate::sys::socket;
 use crate::task::coop;
 use crate::time;
 
+use crate::net::addr::lookup::resolve_known;
+use crate::net::addr::to_socket_addrs::{Addresses, ToSocketAddrs, no_address, sealed::Sealed};
 use crate::net::connect::options::ConnectOptions;
-use crate::net::socket::addr::{Addresses, ToSocketAddrs, no_address, sealed::Sealed};
-use crate::net::socket::lookup::resolve_known;
 use crate::net::tcp::happy_eyeballs::connect_first;
 use crate::net::tcp::stream::TcpStream;
 
@@ -115,23 +113,5 @@ impl TcpStream {
         let addresses = resolve_known(addresses).await?;
         let connected = connect_first(addresses, &options.settings, failures).await;
         connected.ok_or_else(|| all_of(std::mem::take(failures)).unwrap_or_else(no_address))
-    }
-
-    /// Connects to one address. An error is the kernel's.
-    pub(crate) async fn connect_one(
-        address: SocketAddr,
-        settings: &socket::Connect,
-    ) -> io::Result<TcpStream> {
-        let stream = TcpStream::from_fd(socket::connect(&address.into(), settings)?, "connect")?;
-        // A socket that is connecting isn't writable, so the first event is the answer.
-        stream.registered().forget_readiness();
-        stream.writable().await?;
-        if let Some(error) = socket::take_error(stream.registered().fd())? {
-            return Err(error);
-        }
-        if socket::is_self_connected(stream.registered().fd()) {
-            return Err(socket::met_itself());
-        }
-        Ok(stream)
     }
 }

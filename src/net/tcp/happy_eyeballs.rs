@@ -12,7 +12,7 @@ use crate::parts::candidates::{ATTEMPT_DELAY, in_order};
 use crate::sys::socket;
 use crate::time::{Sleep, sleep};
 
-use crate::net::socket::addr::with_address;
+use crate::net::addr::to_socket_addrs::with_address;
 use crate::net::tcp::stream::TcpStream;
 
 /// Connects to the first of `addresses` that answers. Each failure is noted in `failures`, also if
@@ -23,12 +23,27 @@ pub(crate) async fn connect_first(
     failures: &mut Vec<io::Error>,
 ) -> Option<TcpStream> {
     if let [address] = addresses[..] {
-        let connected = TcpStream::connect_one(address, settings).await;
+        let connected = connect_one(address, settings).await;
         return connected.map_err(|error| failures.push(failure(address, error))).ok();
     }
     let waiting = in_order(addresses, settings.from);
     let mut race = Race { waiting, running: Vec::new(), pause: None, settings, failures };
     poll_fn(|cx| race.poll(cx)).await
+}
+
+/// Connects to one address. An error is the kernel's.
+async fn connect_one(address: SocketAddr, settings: &socket::Connect) -> io::Result<TcpStream> {
+    let stream = TcpStream::from_fd(socket::connect(&address.into(), settings)?, "connect")?;
+    // A socket that is connecting isn't writable, so the first event is the answer.
+    stream.registered().forget_readiness();
+    stream.writable().await?;
+    if let Some(error) = socket::take_error(stream.registered().fd())? {
+        return Err(error);
+    }
+    if socket::is_self_connected(stream.registered().fd()) {
+        return Err(socket::met_itself());
+    }
+    Ok(stream)
 }
 
 fn failure(address: SocketAddr, error: io::Error) -> io::Error {
@@ -92,7 +107,7 @@ impl Race<'_> {
     }
 
     fn begin(&mut self, address: SocketAddr) {
-        let connect = Box::pin(TcpStream::connect_one(address, self.settings));
+        let connect = Box::pin(connect_one(address, self.settings));
         self.running.push(Attempt { address, connect });
         self.pause = (!self.waiting.is_empty()).then(|| Box::pin(sleep(ATTEMPT_DELAY)));
     }

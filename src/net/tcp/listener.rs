@@ -7,12 +7,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::task::coop;
 
+use crate::net::addr::Address;
+use crate::net::addr::lookup::resolve;
+use crate::net::addr::to_socket_addrs::ToSocketAddrs;
 use crate::net::listen::incoming::Incoming;
 use crate::net::listen::on_error::OnError;
 use crate::net::listen::options::ListenOptions;
-use crate::net::socket::addr::ToSocketAddrs;
-use crate::net::socket::lookup::resolve;
-use crate::net::socket::socket::{Address, Socket};
+use crate::net::socket::Socket;
 use crate::net::tcp::stream::TcpStream;
 
 /// A socket that listens, for tasks of this thread's poller.

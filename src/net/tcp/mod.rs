@@ -5,7 +5,9 @@ pub(crate) mod handover;
 pub(crate) mod happy_eyeballs;
 pub(crate) mod listener;
 pub(crate) mod options;
+pub(crate) mod readiness;
 pub(crate) mod stream;
+pub(crate) mod transfer;
 
 pub use crate::net::socket::read_half::{OwnedReadHalf, ReadHalf};
 pub use crate::net::socket::split::ReuniteError;

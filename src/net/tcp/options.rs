@@ -8,11 +8,53 @@ use socket2::TcpKeepalive;
 
 use crate::sys::options;
 
-use crate::net::socket::byte_stream::HasSocket;
+use crate::net::socket::bytes::HasSocket;
 use crate::net::tcp::stream::TcpStream;
 
 /// Others are set through `socket2::SockRef::from(&stream)`.
 impl TcpStream {
+    /// TCP_NODELAY: whether small segments are sent at once. See tcp(7).
+    ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// client.set_nodelay(true)?;
+    /// assert!(client.nodelay()?);
+    /// # drop(server);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// setsockopt(2).
+    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        self.socket().options().set_tcp_nodelay(on)
+    }
+
+    /// Whether TCP_NODELAY is on.
+    ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// // The kernel's default.
+    /// assert!(!client.nodelay()?);
+    /// # drop(server);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// getsockopt(2).
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.socket().options().tcp_nodelay()
+    }
+
     /// SO_LINGER: with a time of zero, closing resets the connection, and what has not been sent
     /// yet is lost. See socket(7). Rounded up to whole seconds, at most 49 days.
     ///

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use crate::local::registered::Registered;
 use crate::parts::deadlines::Deadlines;
 
-use crate::net::socket::byte_stream::{ByteStream, HasSocket, ReadChunk, byte_stream};
-use crate::net::socket::socket::Socket;
+use crate::net::socket::Socket;
+use crate::net::socket::bytes::{ByteStream, HasSocket, byte_stream};
 
 /// A TCP connection of this thread's poller.
 ///
@@ -173,48 +173,6 @@ impl TcpStream {
         self.socket.registered.set_deadlines(deadlines);
     }
 
-    /// TCP_NODELAY: whether small segments are sent at once. See tcp(7).
-    ///
-    /// ```
-    /// # use corepoll::net::{TcpListener, TcpStream};
-    /// # corepoll::block_on(async {
-    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
-    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
-    /// # let (server, _peer) = listener.accept().await?;
-    /// client.set_nodelay(true)?;
-    /// assert!(client.nodelay()?);
-    /// # drop(server);
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// setsockopt(2).
-    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        self.socket.options().set_tcp_nodelay(on)
-    }
-
-    /// Whether TCP_NODELAY is on.
-    ///
-    /// ```
-    /// # use corepoll::net::{TcpListener, TcpStream};
-    /// # corepoll::block_on(async {
-    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
-    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
-    /// # let (server, _peer) = listener.accept().await?;
-    /// // The kernel's default.
-    /// assert!(!client.nodelay()?);
-    /// # drop(server);
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// getsockopt(2).
-    pub fn nodelay(&self) -> io::Result<bool> {
-        self.socket.options().tcp_nodelay()
-    }
-
     /// Ends one direction or both: shutdown(2). It is no error if the connection has ended. Output
     /// that [`EvContext::take_stream`](crate::EvContext::take_stream) brought along is sent first.
     ///
@@ -238,67 +196,6 @@ impl TcpStream {
     /// shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.socket.shutdown(how)
-    }
-
-    /// Reads what there is into the poller's buffer, and lends it: no copy, and while it waits
-    /// the connection holds no buffer. An empty chunk is the end of the stream. A chunk may be
-    /// held across an await: it keeps its buffer, and the next read gets another one.
-    ///
-    /// Cancel-safe: dropping the future never loses a byte.
-    ///
-    /// ```
-    /// use corepoll::net::{TcpListener, TcpStream};
-    /// use futures::AsyncWriteExt;
-    ///
-    /// # fn main() -> std::io::Result<()> {
-    /// corepoll::block_on(async {
-    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    ///     let mut client = TcpStream::connect(listener.local_addr()?).await?;
-    ///     let (server, _peer) = listener.accept().await?;
-    ///     client.write_all(b"hello").await?;
-    ///     assert_eq!(&*server.read_chunk().await?, b"hello");
-    ///     drop(client);
-    ///     assert!(server.read_chunk().await?.is_empty());
-    ///     Ok(())
-    /// })
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// The connection's, after every byte that came before it.
-    pub fn read_chunk(&self) -> ReadChunk<'_> {
-        self.socket.read_chunk()
-    }
-
-    /// Looks at what there is without taking it; 0 is the end of the stream.
-    ///
-    /// Cancel-safe.
-    ///
-    /// ```
-    /// use corepoll::net::{TcpListener, TcpStream};
-    /// use futures::AsyncWriteExt;
-    ///
-    /// # fn main() -> std::io::Result<()> {
-    /// corepoll::block_on(async {
-    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    ///     let mut client = TcpStream::connect(listener.local_addr()?).await?;
-    ///     let (server, _peer) = listener.accept().await?;
-    ///     client.write_all(b"\x16\x03\x01").await?;
-    ///     let mut first = [0];
-    ///     server.peek(&mut first).await?;
-    ///     let is_tls = first[0] == 0x16;
-    ///     assert!(is_tls);
-    ///     // It is still there.
-    ///     assert_eq!(server.read_chunk().await?[0], 0x16);
-    ///     Ok(())
-    /// })
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// The connection's.
-    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.peek_bytes(buf).await
     }
 
     /// The registration, for those who count it or hand it over.

@@ -10,11 +10,12 @@ use socket2::SockAddr;
 
 use crate::sys::socket;
 
+use crate::net::addr::Address;
+use crate::net::addr::unix::{at_address, at_path};
 use crate::net::listen::incoming::Incoming;
 use crate::net::listen::on_error::OnError;
 use crate::net::listen::options::ListenOptions;
-use crate::net::socket::socket::{Address, Socket};
-use crate::net::unix::addr::{at_address, at_path};
+use crate::net::socket::Socket;
 use crate::net::unix::stream::UnixStream;
 
 /// A Unix socket that listens, for tasks of this thread's poller. Several tasks may accept from

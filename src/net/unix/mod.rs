@@ -1,6 +1,6 @@
 //! The halves of a [`UnixStream`], under the path that they have in tokio.
 
-pub(crate) mod addr;
+pub(crate) mod credentials;
 pub(crate) mod datagram;
 pub(crate) mod listener;
 pub(crate) mod stream;

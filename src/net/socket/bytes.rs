@@ -7,14 +7,13 @@ use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use crate::parts::buffers::Chunk;
 use crate::parts::readiness::Direction;
 use crate::sys::stream;
 
-use crate::net::socket::socket::{Address, Socket};
+use crate::net::addr::Address;
+use crate::net::socket::Socket;
 
 impl Socket {
     #[inline]
@@ -82,10 +81,6 @@ impl Socket {
         self.peek(buf).await
     }
 
-    pub(crate) fn read_chunk(&self) -> ReadChunk<'_> {
-        ReadChunk { socket: self }
-    }
-
     pub(crate) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
@@ -115,7 +110,7 @@ impl Socket {
     }
 
     #[inline(always)]
-    fn read(&self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn read(&self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
         let received = stream::recv_uncounted(fd, buf);
         let Ok(count @ 1..) = received else { return self.received_nothing(received, buf) };
         let local = self.registered.local();
@@ -179,59 +174,6 @@ impl Socket {
             return error;
         }
         self.registered.earlier_failure().unwrap_or(error)
-    }
-}
-
-/// The future of `read_chunk`: [`TcpStream::read_chunk`](crate::net::TcpStream::read_chunk).
-///
-/// ```
-/// # use corepoll::net::{ReadChunk, UnixStream};
-/// # use corepoll::time;
-/// # use std::time::Duration;
-/// # corepoll::block_on(async {
-/// let (one, other) = UnixStream::pair()?;
-/// let next: ReadChunk<'_> = other.read_chunk();
-/// one.try_write(b"hello")?;
-/// let chunk = time::timeout(Duration::from_secs(5), next).await??;
-/// assert_eq!(&*chunk, b"hello");
-/// # std::io::Result::Ok(())
-/// # }).unwrap();
-/// ```
-#[must_use = "a future does nothing until it is awaited"]
-pub struct ReadChunk<'a> {
-    socket: &'a Socket,
-}
-
-impl<'a> Future for ReadChunk<'a> {
-    type Output = io::Result<Chunk<'a>>;
-
-    // Always: a chunk that stays in registers saves a tenth of the whole path.
-    #[inline(always)]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Chunk<'a>>> {
-        let socket = self.socket;
-        let registered = &socket.registered;
-        if !registered.is_ready(Direction::Read) {
-            return registered.poll_wait(cx, Direction::Read).map(Err);
-        }
-        let local = registered.local();
-        ready!(local.allowance.poll_proceed(cx));
-        let buffers = &local.buffers;
-        let mut buffer = buffers.take().unwrap_or_else(|| buffers.another());
-        let failure = match socket.read(registered.fd(), &mut buffer) {
-            Ok(count) => {
-                registered.moved(Direction::Read);
-                return Poll::Ready(Ok(buffers.chunk(buffer, count)));
-            }
-            Err(error) => registered.poll_failed(cx, Direction::Read, error),
-        };
-        buffers.take_back(buffer);
-        failure.map(Err)
-    }
-}
-
-impl fmt::Debug for ReadChunk<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadChunk").field("fd", &self.socket.fd()).finish()
     }
 }
 

@@ -1,31 +1,22 @@
 //! A connection of Unix sockets, for tasks.
 
+mod connect;
+mod readiness;
+mod transfer;
+
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::SocketAddr;
-use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use crate::local::state::Local;
 use crate::parts::deadlines::Deadlines;
-use crate::sys::socket;
-use crate::task::coop;
-use crate::time;
 
-use crate::net::socket::addr::with_address;
-use crate::net::socket::byte_stream::{ByteStream, HasSocket, ReadChunk, byte_stream};
-use crate::net::socket::socket::Socket;
-use crate::net::unix::addr::{name, of_path, shown, to_kernel};
-
-/// How long it is until a connect is tried again when the listener's backlog is full, at first:
-/// the kernel doesn't tell when it has room again.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
-/// And after a while.
-const LONGEST_PAUSE: Duration = Duration::from_millis(64);
+use crate::net::socket::Socket;
+use crate::net::socket::bytes::{ByteStream, HasSocket, byte_stream};
+use crate::net::unix::credentials::PeerCredentials;
 
 /// A connection of Unix sockets, of this thread's poller. See unix(7).
 ///
@@ -64,76 +55,6 @@ impl UnixStream {
     /// Wraps a non-blocking socket that is ours alone.
     pub(crate) fn from_fd(fd: OwnedFd, what: &str) -> io::Result<UnixStream> {
         Ok(UnixStream::of(Socket::new(fd, what)?))
-    }
-
-    /// Connects to the socket at `path`; one that begins with a NUL is a name of the abstract
-    /// namespace. While the listener's backlog is full, it waits.
-    ///
-    /// Cancel-safe: dropping it closes what was begun.
-    ///
-    /// ```
-    /// # use corepoll::net::{UnixListener, UnixStream};
-    /// # corepoll::block_on(async {
-    /// # let path = std::env::temp_dir().join(format!("corepoll-doc-stream-{}", std::process::id()));
-    /// let listener = UnixListener::bind(&path)?;
-    /// let stream = UnixStream::connect(&path).await?;
-    /// assert_eq!(stream.peer_addr()?.as_pathname(), Some(&*path));
-    /// # drop(listener);
-    /// # std::fs::remove_file(&path)?;
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// `NotFound`: there is no file; `ConnectionRefused`: nobody listens; and others of connect(2).
-    pub async fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
-        let path = path.as_ref();
-        let address =
-            of_path(path).map_err(|error| with_address("connecting to", shown(path), error))?;
-        UnixStream::connect_addr(&address).await
-    }
-
-    /// Connects to `address`, which may be one of the abstract namespace. While the listener's
-    /// backlog is full, it waits.
-    ///
-    /// Cancel-safe: dropping it closes what was begun.
-    ///
-    /// ```
-    /// # use corepoll::net::{UnixListener, UnixStream};
-    /// # use std::os::linux::net::SocketAddrExt;
-    /// # use std::os::unix::net::SocketAddr;
-    /// # corepoll::block_on(async {
-    /// # let name = format!("corepoll-doc-stream-{}", std::process::id());
-    /// let address = SocketAddr::from_abstract_name(name)?;
-    /// let listener = UnixListener::bind_addr(&address)?;
-    /// let stream = UnixStream::connect_addr(&address).await?;
-    /// # drop((listener, stream));
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// connect(2)'s.
-    pub async fn connect_addr(address: &SocketAddr) -> io::Result<UnixStream> {
-        let connected = UnixStream::connect_at(address).await;
-        connected.map_err(|error| with_address("connecting to", name(address), error))
-    }
-
-    async fn connect_at(address: &SocketAddr) -> io::Result<UnixStream> {
-        coop::proceed().await;
-        let address = to_kernel(address)?;
-        let mut pause = SHORTEST_PAUSE;
-        loop {
-            match socket::connect(&address, &socket::Connect::default()) {
-                Ok(fd) => return UnixStream::from_fd(fd, "UnixStream::connect"),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    Local::expect_current("UnixStream::connect")?;
-                    time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                Err(error) => return Err(error),
-            }
-        }
     }
 
     /// Two sockets that are connected to each other: socketpair(2).
@@ -245,8 +166,7 @@ impl UnixStream {
     /// # Errors
     /// getsockopt(2).
     pub fn peer_cred(&self) -> io::Result<PeerCredentials> {
-        let (pid, uid, gid) = socket::peer_credentials(self.socket.fd())?;
-        Ok(PeerCredentials { pid, uid, gid })
+        PeerCredentials::of(self.socket.fd())
     }
 
     /// Gives the stream deadlines, from now on, in place of those that it had. When one is missed,
@@ -291,120 +211,6 @@ impl UnixStream {
     /// shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.socket.shutdown(how)
-    }
-
-    /// Reads what there is into the poller's buffer, and lends it: see
-    /// [`TcpStream::read_chunk`](crate::net::TcpStream::read_chunk). An empty chunk is the end.
-    ///
-    /// Cancel-safe: dropping the future never loses a byte.
-    ///
-    /// ```
-    /// # use corepoll::net::UnixStream;
-    /// # corepoll::block_on(async {
-    /// let (one, other) = UnixStream::pair()?;
-    /// one.try_write(b"hello")?;
-    /// assert_eq!(&*other.read_chunk().await?, b"hello");
-    /// drop(one);
-    /// assert!(other.read_chunk().await?.is_empty());
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// The connection's, after every byte that came before it.
-    pub fn read_chunk(&self) -> ReadChunk<'_> {
-        self.socket.read_chunk()
-    }
-
-    /// Looks at what there is without taking it; 0 is the end of the stream.
-    ///
-    /// Cancel-safe.
-    ///
-    /// ```
-    /// # use corepoll::net::UnixStream;
-    /// # corepoll::block_on(async {
-    /// let (one, other) = UnixStream::pair()?;
-    /// one.try_write(b"hello")?;
-    /// let mut first = [0];
-    /// other.peek(&mut first).await?;
-    /// assert_eq!(&first, b"h");
-    /// assert_eq!(&*other.read_chunk().await?, b"hello");
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// The connection's.
-    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.peek_bytes(buf).await
-    }
-}
-
-/// Who is at the other end of a Unix socket: [`UnixStream::peer_cred`].
-///
-/// ```
-/// use corepoll::net::UnixStream;
-///
-/// # fn main() -> std::io::Result<()> {
-/// corepoll::block_on(async {
-///     let (one, _other) = UnixStream::pair()?;
-///     let peer = one.peer_cred()?;
-///     assert_eq!(peer.pid(), Some(std::process::id() as i32));
-///     println!("user {}, group {}", peer.uid(), peer.gid());
-///     Ok(())
-/// })
-/// # }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PeerCredentials {
-    /// The process; None if it is not to be seen from here (in another PID namespace).
-    pid: Option<i32>,
-    uid: u32,
-    gid: u32,
-}
-
-impl PeerCredentials {
-    /// The process; None if it can't be seen from here, in another PID namespace.
-    ///
-    /// ```
-    /// # use corepoll::net::UnixStream;
-    /// # corepoll::block_on(async {
-    /// let (one, _other) = UnixStream::pair()?;
-    /// assert_eq!(one.peer_cred()?.pid(), Some(std::process::id() as i32));
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    pub fn pid(&self) -> Option<i32> {
-        self.pid
-    }
-
-    /// The effective user.
-    ///
-    /// ```
-    /// # use corepoll::net::UnixStream;
-    /// # corepoll::block_on(async {
-    /// let (one, _other) = UnixStream::pair()?;
-    /// let is_root = one.peer_cred()?.uid() == 0;
-    /// # let _ = is_root;
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    pub fn uid(&self) -> u32 {
-        self.uid
-    }
-
-    /// The effective group.
-    ///
-    /// ```
-    /// # use corepoll::net::UnixStream;
-    /// # corepoll::block_on(async {
-    /// let (one, other) = UnixStream::pair()?;
-    /// assert_eq!(one.peer_cred()?.gid(), other.peer_cred()?.gid());
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    pub fn gid(&self) -> u32 {
-        self.gid
     }
 }
 

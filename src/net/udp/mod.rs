@@ -1,5 +1,8 @@
 //! A UDP socket, for tasks.
 
+mod readiness;
+mod transfer;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -8,9 +11,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::sys::datagram;
 use crate::task::coop;
 
-use crate::net::socket::addr::{ToSocketAddrs, first_of};
-use crate::net::socket::lookup::{resolve, resolve_first};
-use crate::net::socket::socket::Socket;
+use crate::net::addr::lookup::resolve;
+use crate::net::addr::to_socket_addrs::{ToSocketAddrs, first_of};
+use crate::net::socket::Socket;
 
 /// A UDP socket of this thread's poller.
 ///
@@ -123,134 +126,6 @@ impl UdpSocket {
     pub async fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
         let addresses = resolve(&addr).await?;
         first_of(&addresses, "connecting to", |addr| datagram::connect(self.socket.fd(), addr))
-    }
-
-    /// Sends one datagram to the address of [`UdpSocket::connect`].
-    ///
-    /// Cancel-safe: it has been sent whole, or not at all.
-    ///
-    /// ```
-    /// # use corepoll::net::UdpSocket;
-    /// # corepoll::block_on(async {
-    /// let server = UdpSocket::bind("127.0.0.1:0").await?;
-    /// let client = UdpSocket::bind("127.0.0.1:0").await?;
-    /// client.connect(server.local_addr()?).await?;
-    /// assert_eq!(client.send(b"ping").await?, 4);
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// send(2)'s: the datagram is too long, the socket isn't connected; and `ConnectionRefused`,
-    /// when an earlier one found nobody.
-    pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.send(buf).await
-    }
-
-    /// Sends one datagram to the first address of `target`.
-    ///
-    /// Cancel-safe: it has been sent whole, or not at all.
-    ///
-    /// ```
-    /// # use corepoll::net::UdpSocket;
-    /// # corepoll::block_on(async {
-    /// let server = UdpSocket::bind("127.0.0.1:0").await?;
-    /// let client = UdpSocket::bind("127.0.0.1:0").await?;
-    /// assert_eq!(client.send_to(b"ping", server.local_addr()?).await?, 4);
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// sendto(2)'s. A host name needs the feature `blocking`.
-    pub async fn send_to(&self, buf: &[u8], target: impl ToSocketAddrs) -> io::Result<usize> {
-        self.socket.send_to(buf, &resolve_first(&target).await?.into()).await
-    }
-
-    /// Receives one datagram: how many bytes of it are in `buf` now. Zero is an empty datagram.
-    ///
-    /// Cancel-safe: dropping the future never loses a datagram.
-    ///
-    /// ```
-    /// # use corepoll::net::UdpSocket;
-    /// # corepoll::block_on(async {
-    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
-    /// socket.send_to(b"a long datagram", socket.local_addr()?).await?;
-    /// let mut bytes = [0; 6];
-    /// // What doesn't fit is lost.
-    /// assert_eq!(socket.recv(&mut bytes).await?, 6);
-    /// assert_eq!(&bytes, b"a long");
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// recv(2)'s; `ConnectionRefused`, when one that was sent to a connected address found nobody.
-    pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.recv(buf).await
-    }
-
-    /// Receives one datagram: how many bytes of it are in `buf` now, and where it came from.
-    ///
-    /// Cancel-safe: dropping the future never loses a datagram.
-    ///
-    /// ```
-    /// # use corepoll::net::UdpSocket;
-    /// # corepoll::block_on(async {
-    /// let server = UdpSocket::bind("127.0.0.1:0").await?;
-    /// let client = UdpSocket::bind("127.0.0.1:0").await?;
-    /// client.send_to(b"ping", server.local_addr()?).await?;
-    /// let mut bytes = [0; 1500];
-    /// assert_eq!(server.recv_from(&mut bytes).await?, (4, client.local_addr()?));
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// As [`UdpSocket::recv`].
-    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.recv_from(buf).await
-    }
-
-    /// As [`UdpSocket::recv`], but the datagram stays. Cancel-safe.
-    ///
-    /// ```
-    /// # use corepoll::net::UdpSocket;
-    /// # corepoll::block_on(async {
-    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
-    /// socket.send_to(b"ping", socket.local_addr()?).await?;
-    /// let mut bytes = [0; 16];
-    /// assert_eq!(socket.peek(&mut bytes).await?, 4);
-    /// assert_eq!(socket.recv(&mut bytes).await?, 4);
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// As [`UdpSocket::recv`].
-    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.peek(buf).await
-    }
-
-    /// As [`UdpSocket::recv_from`], but the datagram stays. Cancel-safe.
-    ///
-    /// ```
-    /// # use corepoll::net::UdpSocket;
-    /// # corepoll::block_on(async {
-    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
-    /// let addr = socket.local_addr()?;
-    /// socket.send_to(b"ping", addr).await?;
-    /// let mut bytes = [0; 16];
-    /// assert_eq!(socket.peek_from(&mut bytes).await?, (4, addr));
-    /// assert_eq!(socket.recv_from(&mut bytes).await?, (4, addr));
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Errors
-    /// As [`UdpSocket::recv`].
-    pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.peek_from(buf).await
     }
 
     /// Our address.

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use socket2::SockAddr;
 
-use crate::net::socket::addr::with_address;
-use crate::net::socket::socket::Address;
+use crate::net::addr::Address;
+use crate::net::addr::to_socket_addrs::with_address;
 
 /// The form that the kernel takes. A socket without a name has no such form.
 pub(crate) fn to_kernel(address: &SocketAddr) -> io::Result<SockAddr> {

@@ -8,7 +8,8 @@ use socket2::SockAddr;
 use crate::parts::readiness::Direction;
 use crate::sys::{datagram, stream};
 
-use crate::net::socket::socket::{Address, Socket};
+use crate::net::addr::Address;
+use crate::net::socket::Socket;
 
 impl Socket {
     /// Sends one to the connected address.

@@ -12,7 +12,7 @@ use crate::task::join::JoinError;
 
 use crate::task::coop;
 
-use crate::net::socket::addr::{Addresses, ToSocketAddrs, no_address, sealed::Sealed};
+use crate::net::addr::to_socket_addrs::{Addresses, ToSocketAddrs, no_address, sealed::Sealed};
 
 /// The addresses that `addr` stands for, in the order of preference. A host name is looked up by
 /// getaddrinfo(3), on a thread of its own, and never on the poller's.
@@ -71,7 +71,7 @@ async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     let found = crate::blocking::spawn_blocking(look_up).await.map_err(io::Error::from);
     found
         .and_then(|found| found)
-        .map_err(|error| crate::net::socket::addr::with_address("looking up", name, error))
+        .map_err(|error| crate::net::addr::to_socket_addrs::with_address("looking up", name, error))
 }
 
 /// Looks a name up on this thread, which waits.

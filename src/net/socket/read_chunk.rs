@@ -1,0 +1,72 @@
+//! Reading into the poller's buffer, which is lent.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use crate::parts::buffers::Chunk;
+use crate::parts::readiness::Direction;
+
+use crate::net::socket::Socket;
+
+/// The future of `read_chunk`: [`TcpStream::read_chunk`](crate::net::TcpStream::read_chunk).
+///
+/// ```
+/// # use corepoll::net::{ReadChunk, UnixStream};
+/// # use corepoll::time;
+/// # use std::time::Duration;
+/// # corepoll::block_on(async {
+/// let (one, other) = UnixStream::pair()?;
+/// let next: ReadChunk<'_> = other.read_chunk();
+/// one.try_write(b"hello")?;
+/// let chunk = time::timeout(Duration::from_secs(5), next).await??;
+/// assert_eq!(&*chunk, b"hello");
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+#[must_use = "a future does nothing until it is awaited"]
+pub struct ReadChunk<'a> {
+    socket: &'a Socket,
+}
+
+impl<'a> ReadChunk<'a> {
+    /// Returns the future that reads from `socket`.
+    #[inline]
+    pub(crate) fn of(socket: &'a Socket) -> ReadChunk<'a> {
+        ReadChunk { socket }
+    }
+}
+
+impl<'a> Future for ReadChunk<'a> {
+    type Output = io::Result<Chunk<'a>>;
+
+    // Always: a chunk that stays in registers saves a tenth of the whole path.
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Chunk<'a>>> {
+        let socket = self.socket;
+        let registered = &socket.registered;
+        if !registered.is_ready(Direction::Read) {
+            return registered.poll_wait(cx, Direction::Read).map(Err);
+        }
+        let local = registered.local();
+        ready!(local.allowance.poll_proceed(cx));
+        let buffers = &local.buffers;
+        let mut buffer = buffers.take().unwrap_or_else(|| buffers.another());
+        let failure = match socket.read(registered.fd(), &mut buffer) {
+            Ok(count) => {
+                registered.moved(Direction::Read);
+                return Poll::Ready(Ok(buffers.chunk(buffer, count)));
+            }
+            Err(error) => registered.poll_failed(cx, Direction::Read, error),
+        };
+        buffers.take_back(buffer);
+        failure.map(Err)
+    }
+}
+
+impl fmt::Debug for ReadChunk<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadChunk").field("fd", &self.socket.fd()).finish()
+    }
+}
