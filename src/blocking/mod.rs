@@ -2,19 +2,20 @@
 
 mod pool;
 
-use std::fmt;
 use std::future::Future;
-use std::io;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::{fmt, io};
+
+use pool::Job;
 
 use crate::local::state::Local;
+use crate::poller::paused;
 use crate::task::join::JoinError;
 use crate::task::{drop_ignoring_panic, ignore_panic};
-use pool::Job;
 
 /// Runs `f`, which may block, on a thread of a pool that the whole process shares; the future gives
 /// its result. May be called from any thread, and never blocks.
@@ -125,7 +126,7 @@ impl Call {
         Some(Call {
             counted: local.blocking_calls.clone(),
             #[cfg(feature = "test-util")]
-            hold: local.hold_the_clock(),
+            hold: paused::hold_clock(&local),
         })
     }
 

@@ -5,16 +5,17 @@ use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::parts::buffers::Buffers;
-use crate::parts::outbox::{MOST_SLICES, Next, Outbox, SLICES};
-use crate::sys::{file, socket, stream};
-use crate::task::drop_ignoring_panic;
-
 use crate::connection::relay::carrier::is_refusal;
+use crate::connection::{deadlines, request_close};
 use crate::local::connection::{Connection, State, bits};
 use crate::local::context::EvContext;
 use crate::local::handler::CloseReason;
 use crate::local::state::{Deferred, Local};
+use crate::parts::buffers::Buffers;
+use crate::parts::outbox::{MOST_SLICES, Next, Outbox, SLICES};
+use crate::parts::watermarks::Crossing;
+use crate::sys::{file, socket, stream};
+use crate::task::drop_ignoring_panic;
 
 /// What a callback on a connection that is ending is told.
 pub(crate) fn ending() -> io::Error {
@@ -54,107 +55,131 @@ pub(crate) enum Progress {
     Spent,
 }
 
-impl Local {
-    /// Sends what is queued, as far as there is room and this event's budget allows, outside of
-    /// callbacks; true: nothing is left.
-    pub(crate) fn flush(&self, connection: &Connection) -> io::Result<bool> {
-        // Out of the connection: dropping what has been sent is foreign code.
-        let Some(fd) = connection.take_fd() else { return Ok(true) };
-        let result = self.flush_into(connection, fd.as_fd());
-        connection.put_fd(fd);
-        result
-    }
+/// Sends what is queued, as far as there is room and this event's budget allows, outside of
+/// callbacks; true: nothing is left.
+pub(crate) fn queued(local: &Local, connection: &Connection) -> io::Result<bool> {
+    // Out of the connection: dropping what has been sent is foreign code.
+    let Some(fd) = connection.take_fd() else { return Ok(true) };
+    let result = queued_into(local, connection, fd.as_fd());
+    connection.put_fd(fd);
+    result
+}
 
-    /// As [`Local::flush`], for who has the descriptor.
-    fn flush_into(&self, connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<bool> {
-        // Out of the connection: dropping what has been sent is foreign code.
-        let mut outbox = connection.with_extra(|extra| std::mem::take(&mut extra.outbox));
-        let sink = if connection.has(bits::DATAGRAMS) {
-            Kind::Datagrams
-        } else if connection.has(bits::MESSAGES) {
-            Kind::Records
-        } else if connection.has(bits::SOCKET) {
-            Kind::Stream
-        } else {
-            Kind::Other
+/// As [`queued`], for who has the descriptor.
+fn queued_into(local: &Local, connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<bool> {
+    // Out of the connection: dropping what has been sent is foreign code.
+    let mut outbox = connection.with_extra(|extra| std::mem::take(&mut extra.outbox));
+    let sink = if connection.has(bits::DATAGRAMS) {
+        Kind::Datagrams
+    } else if connection.has(bits::MESSAGES) {
+        Kind::Records
+    } else if connection.has(bits::SOCKET) {
+        Kind::Stream
+    } else {
+        Kind::Other
+    };
+    let before = outbox.pending();
+    let progress = send(local, &mut outbox, fd, sink);
+    let has_sent = outbox.pending() < before;
+    connection.with_extra(|extra| {
+        debug_assert!(extra.outbox.is_empty(), "only callbacks and mail write");
+        extra.outbox = outbox;
+    });
+    let progress = match progress {
+        Ok(Progress::Drained) => drained(local, connection, fd).map(|()| Progress::Drained),
+        other => other,
+    };
+    let is_edge = connection.interest().is_edge() || connection.state() == State::Relaying;
+    if matches!(progress, Ok(Progress::Spent)) && is_edge {
+        // Nobody will tell of the room that there is.
+        local.defer(Deferred::Flush(connection.token));
+    }
+    output_changed(local, connection);
+    if has_sent && connection.has(bits::HAS_DEADLINES) {
+        deadlines::note(local, connection, false, true);
+    }
+    progress.map(|progress| progress == Progress::Drained)
+}
+
+/// What is queued is not sent any more. Nothing borrows it.
+pub(crate) fn discard(local: &Local, outbox: Outbox) {
+    local.recorder.dropped(outbox.pending());
+    outbox.discard();
+}
+
+fn drained(_local: &Local, connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<()> {
+    connection.turn_off(bits::OUTPUT);
+    connection.turn_on(bits::DIRTY);
+    if connection.has(bits::SHUTDOWN_AFTER_FLUSH) {
+        socket::shutdown(fd, Shutdown::Write)?;
+    }
+    Ok(())
+}
+
+/// Sends what `outbox` holds, which nothing borrows: as far as the kernel takes it, and as this
+/// event's budget allows.
+pub(crate) fn send(
+    local: &Local,
+    outbox: &mut Outbox,
+    fd: BorrowedFd<'_>,
+    kind: Kind,
+) -> io::Result<Progress> {
+    // The poller's last event is for all that it keeps.
+    let at_the_end = if local.is_gone() { outbox.in_memory() } else { 0 };
+    let most = local.budget.send_per_event.max(at_the_end);
+    let mut sink = Sink { fd, kind, most, buffers: &local.buffers };
+    while !outbox.is_empty() {
+        if sink.most == 0 {
+            return Ok(Progress::Spent);
+        }
+        let (count, has_room) = match sink.take_next(outbox) {
+            Ok(Sent::Some(count)) => (count, true),
+            Ok(Sent::AllThatFits(count)) => (count, false),
+            Ok(Sent::NotFromThisFile) => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => (0, false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                // The error of a datagram is its own: it is lost, and the others go on.
+                let lost = if kind == Kind::Datagrams { outbox.lose_first() } else { None };
+                let count = lost.ok_or(error)?;
+                local.recorder.dropped(count);
+                (count, true)
+            }
         };
-        let before = outbox.pending();
-        let progress = self.send_queued(&mut outbox, fd, sink);
-        let has_sent = outbox.pending() < before;
-        connection.with_extra(|extra| {
-            debug_assert!(extra.outbox.is_empty(), "only callbacks and mail write");
-            extra.outbox = outbox;
-        });
-        let progress = match progress {
-            Ok(Progress::Drained) => self.drained(connection, fd).map(|()| Progress::Drained),
-            other => other,
-        };
-        let is_edge = connection.interest().is_edge() || connection.state() == State::Relaying;
-        if matches!(progress, Ok(Progress::Spent)) && is_edge {
-            // Nobody will tell of the room that there is.
-            self.defer(Deferred::Flush(connection.token));
+        while let Some(segment) = outbox.pop_sent() {
+            drop_ignoring_panic(segment);
         }
-        self.output_changed(connection);
-        if has_sent && connection.has(bits::HAS_DEADLINES) {
-            self.note(connection, false, true);
+        if !has_room {
+            return Ok(Progress::Full);
         }
-        progress.map(|progress| progress == Progress::Drained)
+        sink.most = sink.most.saturating_sub(count);
     }
+    Ok(Progress::Drained)
+}
 
-    /// What is queued is not sent any more. Nothing borrows it.
-    pub(crate) fn lose(&self, outbox: Outbox) {
-        self.recorder.dropped(outbox.pending());
-        outbox.discard();
+/// The queued output is more or less than it was: writers and watermarks look at it.
+#[inline]
+pub(crate) fn output_changed(local: &Local, connection: &Connection) {
+    if connection.has(bits::WRITER | bits::HAS_WATERMARKS | bits::HAS_DEADLINES) {
+        tell_output(local, connection);
     }
+}
 
-    fn drained(&self, connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<()> {
-        connection.turn_off(bits::OUTPUT);
-        connection.turn_on(bits::DIRTY);
-        if connection.has(bits::SHUTDOWN_AFTER_FLUSH) {
-            socket::shutdown(fd, Shutdown::Write)?;
-        }
-        Ok(())
+#[cold]
+pub(crate) fn tell_output(local: &Local, connection: &Connection) {
+    if connection.has(bits::HAS_DEADLINES) {
+        deadlines::note(local, connection, false, false);
     }
-
-    /// Sends what `outbox` holds, which nothing borrows: as far as the kernel takes it, and as this
-    /// event's budget allows.
-    pub(crate) fn send_queued(
-        &self,
-        outbox: &mut Outbox,
-        fd: BorrowedFd<'_>,
-        kind: Kind,
-    ) -> io::Result<Progress> {
-        // The poller's last event is for all that it keeps.
-        let at_the_end = if self.is_gone() { outbox.in_memory() } else { 0 };
-        let most = self.budget.send_per_event.max(at_the_end);
-        let mut sink = Sink { fd, kind, most, buffers: &self.buffers };
-        while !outbox.is_empty() {
-            if sink.most == 0 {
-                return Ok(Progress::Spent);
-            }
-            let (count, has_room) = match sink.take_next(outbox) {
-                Ok(Sent::Some(count)) => (count, true),
-                Ok(Sent::AllThatFits(count)) => (count, false),
-                Ok(Sent::NotFromThisFile) => continue,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => (0, false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    // The error of a datagram is its own: it is lost, and the others go on.
-                    let lost = if kind == Kind::Datagrams { outbox.lose_first() } else { None };
-                    let count = lost.ok_or(error)?;
-                    self.recorder.dropped(count);
-                    (count, true)
-                }
-            };
-            while let Some(segment) = outbox.pop_sent() {
-                drop_ignoring_panic(segment);
-            }
-            if !has_room {
-                return Ok(Progress::Full);
-            }
-            sink.most = sink.most.saturating_sub(count);
+    let crossing = connection.with_present_extra(|extra| {
+        if let Some(writer_end) = &extra.writer_end {
+            writer_end.tell(&extra.outbox);
         }
-        Ok(Progress::Drained)
+        extra.watermarks.as_mut()?.update(extra.outbox.pending())
+    });
+    match crossing.flatten() {
+        Some(Crossing::High) => local.defer(Deferred::WriteHigh(connection.token)),
+        Some(Crossing::Low) => local.defer(Deferred::WriteLow(connection.token)),
+        None => {}
     }
 }
 
@@ -266,7 +291,8 @@ fn too_short(offset: u64) -> io::Error {
 impl EvContext<'_> {
     /// Sends what is queued, as far as there is room. The connection's error ends it.
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
-        self.local.flush_into(self.connection, self.descriptor()).map_err(|error| self.fail(error))
+        queued_into(self.local, self.connection, self.descriptor())
+            .map_err(|error| self.fail(error))
     }
 
     /// Sends `len` bytes of `file`, from `offset` on, after everything that was written before and
@@ -352,7 +378,7 @@ impl EvContext<'_> {
             None
         });
         if rejected.is_some() {
-            self.local.request_close(connection, CloseReason::Overflow);
+            request_close::end(self.local, connection, CloseReason::Overflow);
             return Err(too_many(most));
         }
         connection.turn_on(bits::OUTPUT | bits::DIRTY);
@@ -360,7 +386,7 @@ impl EvContext<'_> {
         if has_room {
             self.flush()?;
         } else {
-            self.local.output_changed(connection);
+            output_changed(self.local, connection);
         }
         Ok(())
     }

@@ -9,12 +9,13 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::base::interest::Interest;
-use crate::sys::{clock, socket, stream};
-
+use crate::connection::call;
 use crate::local::connection::{Connection, NoHandler, State, bits};
 use crate::local::handler::CloseReason;
+use crate::local::registry;
 use crate::local::state::{Local, TimerTarget};
 use crate::local::table::Entry;
+use crate::sys::{clock, socket, stream};
 
 /// How many times the poller, when it ends, reads and forgets one event's budget of a peer that
 /// sends faster than that.
@@ -32,113 +33,111 @@ pub(crate) enum Thrown {
     Failed(std::io::Error),
 }
 
-impl Local {
-    /// Whether the peer of a connection that ends in peace is still sending, or may be when our
-    /// last words reach it. Not for a descriptor that others may have: for them it is open still.
-    pub(crate) fn deserves_lingering(&self, connection: &Connection, fd: BorrowedFd<'_>) -> bool {
-        connection.throws_input_away()
-            && (connection.has(bits::WROTE_BEFORE_CLOSE) || stream::has_input(fd).unwrap_or(false))
-            && !self.budget.close_linger.is_zero()
-            && !self.is_gone()
-    }
+/// Whether the peer of a connection that ends in peace is still sending, or may be when our
+/// last words reach it. Not for a descriptor that others may have: for them it is open still.
+pub(crate) fn is_due(local: &Local, connection: &Connection, fd: BorrowedFd<'_>) -> bool {
+    connection.throws_input_away()
+        && (connection.has(bits::WROTE_BEFORE_CLOSE) || stream::has_input(fd).unwrap_or(false))
+        && !local.budget.close_linger.is_zero()
+        && !local.is_gone()
+}
 
-    /// Shuts our direction down and listens on. Gives the descriptor back if that can't be done:
-    /// the peer has gone.
-    pub(crate) fn linger(&self, connection: &Connection, fd: OwnedFd) -> Result<(), OwnedFd> {
-        if socket::shutdown(fd.as_fd(), std::net::Shutdown::Write).is_err() {
-            return Err(fd);
-        }
-        connection.put_fd(fd);
-        connection.turn_on(bits::INTERNAL);
-        self.begin_lingering(connection);
-        self.refresh(connection);
-        Ok(())
+/// Shuts our direction down and listens on. Gives the descriptor back if that can't be done:
+/// the peer has gone.
+pub(crate) fn begin(local: &Local, connection: &Connection, fd: OwnedFd) -> Result<(), OwnedFd> {
+    if socket::shutdown(fd.as_fd(), std::net::Shutdown::Write).is_err() {
+        return Err(fd);
     }
+    connection.put_fd(fd);
+    connection.turn_on(bits::INTERNAL);
+    arm(local, connection);
+    call::refresh(local, connection);
+    Ok(())
+}
 
-    /// As [`Local::linger`], for a socket that no handler had; then its descriptor is closed.
-    pub(crate) fn linger_without_handler(&self, fd: OwnedFd) {
-        let _ = self.epoll.remove(fd.as_fd());
-        let has_gone = socket::shutdown(fd.as_fd(), std::net::Shutdown::Write).is_err();
-        if has_gone || self.budget.close_linger.is_zero() {
-            drop(fd);
-            return self.fd_freed();
-        }
-        let facts = bits::SOCKET | bits::INTERNAL;
-        let added = self.add_connection(fd, Interest::READABLE, Box::new(NoHandler), facts);
-        // If that fails, the descriptor is closed: no worse than without the attempt.
-        if let Some(connection) = added.ok().and_then(|token| self.connection(token)) {
-            self.begin_lingering(&connection);
-        }
+/// As [`begin`], for a socket that no handler had; then its descriptor is closed.
+pub(crate) fn begin_without_handler(local: &Local, fd: OwnedFd) {
+    let _ = local.epoll.remove(fd.as_fd());
+    let has_gone = socket::shutdown(fd.as_fd(), std::net::Shutdown::Write).is_err();
+    if has_gone || local.budget.close_linger.is_zero() {
+        drop(fd);
+        return local.fd_freed();
     }
-
-    fn begin_lingering(&self, connection: &Connection) {
-        connection.advance(State::Lingering);
-        let deadline = clock::after(clock::now(), self.budget.close_linger);
-        let patience = self.arm(deadline, TimerTarget::Linger(connection.token));
-        connection.with_extra(|extra| extra.ending = Some((CloseReason::Requested, patience)));
-        self.census.linger_began();
+    let facts = bits::SOCKET | bits::INTERNAL;
+    let added = registry::add_connection(local, fd, Interest::READABLE, Box::new(NoHandler), facts);
+    // If that fails, the descriptor is closed: no worse than without the attempt.
+    if let Some(connection) = added.ok().and_then(|token| registry::connection(local, token)) {
+        arm(local, &connection);
     }
+}
 
-    /// Something has come for a lingering connection.
-    pub(crate) fn linger_on(&self, connection: &Connection) {
-        if !matches!(self.throw_away(connection), Thrown::Some | Thrown::All) {
-            self.let_go(connection);
-        }
+fn arm(local: &Local, connection: &Connection) {
+    connection.advance(State::Lingering);
+    let deadline = clock::after(clock::now(), local.budget.close_linger);
+    let patience = local.arm(deadline, TimerTarget::Linger(connection.token));
+    connection.with_extra(|extra| extra.ending = Some((CloseReason::Requested, patience)));
+    local.census.linger_began();
+}
+
+/// Something has come for a lingering connection.
+pub(crate) fn on_event(local: &Local, connection: &Connection) {
+    if !matches!(discard_input(local, connection), Thrown::Some | Thrown::All) {
+        end(local, connection);
     }
+}
 
-    /// Reads and forgets, for one event's budget.
-    pub(crate) fn throw_away(&self, connection: &Connection) -> Thrown {
-        let mut left = self.budget.read_per_event;
-        let thrown = connection.with_fd(|fd| {
-            while left > 0 {
-                match self.buffers.lend(|space| stream::recv(fd, space)) {
-                    Ok(chunk) if chunk.is_empty() => return Thrown::End,
-                    Ok(chunk) => left = left.saturating_sub(chunk.len()),
-                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                        return Thrown::All;
-                    }
-                    Err(error) => return Thrown::Failed(error),
+/// Reads and forgets, for one event's budget.
+pub(crate) fn discard_input(local: &Local, connection: &Connection) -> Thrown {
+    let mut left = local.budget.read_per_event;
+    let thrown = connection.with_fd(|fd| {
+        while left > 0 {
+            match local.buffers.lend(|space| stream::recv(fd, space)) {
+                Ok(chunk) if chunk.is_empty() => return Thrown::End,
+                Ok(chunk) => left = left.saturating_sub(chunk.len()),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    return Thrown::All;
                 }
-            }
-            Thrown::Some
-        });
-        thrown.unwrap_or(Thrown::End)
-    }
-
-    /// Reads and forgets all that there is now: a close that leaves some of it unread is a reset,
-    /// and takes along what is still on its way to the peer.
-    pub(crate) fn throw_all_away(&self, connection: &Connection) {
-        for _ in 0..MOST_AT_THE_END {
-            if !matches!(self.throw_away(connection), Thrown::Some) {
-                return;
+                Err(error) => return Thrown::Failed(error),
             }
         }
-    }
+        Thrown::Some
+    });
+    thrown.unwrap_or(Thrown::End)
+}
 
-    /// Closes a lingering connection.
-    pub(crate) fn let_go(&self, connection: &Connection) {
-        let ending = connection.with_extra(|extra| extra.ending.take());
-        if let Some((_, patience)) = ending {
-            drop(self.disarm(patience));
-        }
-        drop(self.remove(connection.token));
-        if let Some(fd) = connection.take_fd() {
-            self.census.linger_ended();
-            drop(fd);
-            self.fd_freed();
+/// Reads and forgets all that there is now: a close that leaves some of it unread is a reset,
+/// and takes along what is still on its way to the peer.
+pub(crate) fn discard_all_input(local: &Local, connection: &Connection) {
+    for _ in 0..MOST_AT_THE_END {
+        if !matches!(discard_input(local, connection), Thrown::Some) {
+            return;
         }
     }
+}
 
-    /// Descriptors have run out: they are worth more than the last words of connections that are
-    /// over.
-    #[cold]
-    pub(crate) fn let_all_go(&self) {
-        for token in self.tokens() {
-            if let Some(Entry::Handler(connection)) = self.entry(token)
-                && connection.state() == State::Lingering
-            {
-                self.let_go(&connection);
-            }
+/// Closes a lingering connection.
+pub(crate) fn end(local: &Local, connection: &Connection) {
+    let ending = connection.with_extra(|extra| extra.ending.take());
+    if let Some((_, patience)) = ending {
+        drop(local.disarm(patience));
+    }
+    drop(registry::remove(local, connection.token));
+    if let Some(fd) = connection.take_fd() {
+        local.census.linger_ended();
+        drop(fd);
+        local.fd_freed();
+    }
+}
+
+/// Descriptors have run out: they are worth more than the last words of connections that are
+/// over.
+#[cold]
+pub(crate) fn end_all(local: &Local) {
+    for token in registry::tokens(local) {
+        if let Some(Entry::Handler(connection)) = registry::entry(local, token)
+            && connection.state() == State::Lingering
+        {
+            end(local, &connection);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Floor 4: what is done with a handler's connection, from its start to its end.
 
+pub(crate) mod call;
 pub(crate) mod close;
 pub(crate) mod connect;
 pub(crate) mod deadlines;
@@ -9,6 +10,7 @@ pub(crate) mod read;
 pub(crate) mod registration;
 pub(crate) mod relay;
 pub(crate) mod release;
+pub(crate) mod request_close;
 pub(crate) mod standing;
 pub(crate) mod timers;
 pub(crate) mod watermarks;

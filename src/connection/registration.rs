@@ -5,11 +5,12 @@ use std::os::fd::OwnedFd;
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
-
 use crate::connection::flush::ending;
+use crate::connection::request_close;
 use crate::local::connection::{State, bits};
 use crate::local::context::EvContext;
 use crate::local::handler::EvHandler;
+use crate::local::registry;
 
 impl EvContext<'_> {
     /// Changes what the handler wants to hear of. Queued output is flushed in any case. An
@@ -83,7 +84,8 @@ impl EvContext<'_> {
         interest: Interest,
         handler: H,
     ) -> io::Result<Token> {
-        self.local.register_foreign(fd, interest, Box::new(handler)).map_err(|(error, _)| error)
+        registry::register_foreign(self.local, fd, interest, Box::new(handler))
+            .map_err(|(error, _)| error)
     }
 
     /// Ends a connection of this poller, this one too, as [`Action::Close`] would. False: it is
@@ -110,6 +112,6 @@ impl EvContext<'_> {
         if other == self.token() && self.local.has_written.get() {
             self.connection.turn_on(bits::WROTE_BEFORE_CLOSE);
         }
-        self.local.close_token(other)
+        request_close::token(self.local, other)
     }
 }

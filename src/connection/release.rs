@@ -3,12 +3,13 @@
 use std::io;
 
 use crate::base::token::Token;
-
 use crate::connection::flush::ending;
+use crate::connection::request_close;
 use crate::local::connection::{State, bits};
 use crate::local::context::EvContext;
 use crate::local::handler::{CloseReason, EvHandler};
 use crate::local::registered::Registered;
+use crate::local::registry;
 use crate::local::state::Local;
 
 impl Registered {
@@ -19,7 +20,7 @@ impl Registered {
     ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
         let local = self.local().clone();
         let token = self.into_connection(handler)?;
-        if let Some(connection) = local.connection(token) {
+        if let Some(connection) = registry::connection(&local, token) {
             connection.turn_on(bits::POOLED);
         }
         Ok(token)
@@ -121,7 +122,7 @@ impl EvContext<'_> {
         }
         connection.turn_on(bits::RELEASED);
         // What a `Writer` has brought since is sent before `on_close`, and no more is accepted.
-        self.local.request_close(connection, CloseReason::Requested);
+        request_close::end(self.local, connection, CloseReason::Requested);
         Ok(())
     }
 
@@ -137,7 +138,7 @@ impl EvContext<'_> {
         match Registered::again(fd, local) {
             Ok(registered) => {
                 // The caller of this callback has a clone of it: no foreign code runs.
-                drop(self.local.remove(connection.token));
+                drop(registry::remove(self.local, connection.token));
                 connection.turn_on(bits::DIRTY);
                 if connection.has(bits::FD_EXPOSED) {
                     registered.lend();

@@ -16,12 +16,14 @@ use std::time::Duration;
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
-use crate::sys::epoll::{self, Event, Mask};
-use crate::sys::{clock, socket, stream};
-
+use crate::connection::{call, request_close};
 use crate::local::connection::{Connection, bits};
 use crate::local::handler::CloseReason;
+use crate::local::registry;
 use crate::local::state::{Deferred, Local, TimerTarget};
+use crate::poller::dispatch;
+use crate::sys::epoll::{self, Event, Mask};
+use crate::sys::{clock, socket, stream};
 
 /// The pauses between two `on_read`s of a handler that skips them after a hang-up.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
@@ -39,126 +41,124 @@ pub(crate) struct Skipping {
     timer: Option<Token>,
 }
 
-impl Local {
-    /// An error has been reported, and no hang-up; the handler has been told.
-    #[cold]
-    pub(crate) fn error_reported(&self, connection: &Connection, event: Event) {
-        let error = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
-        let goes_on = match &error {
-            // It was one datagram's.
-            Some(_) => connection.has(bits::DATAGRAMS),
-            // The error queue. Of other descriptors, files of procfs and sysfs report a change so,
-            // and pipes without a reader.
-            None => connection.has(bits::SOCKET) || event.is_urgent(),
-        };
-        if !goes_on {
-            let reason = error.map_or(CloseReason::PeerClosed, CloseReason::Error);
-            self.request_close(connection, reason);
-        }
+/// An error has been reported, and no hang-up; the handler has been told.
+#[cold]
+pub(crate) fn error_reported(local: &Local, connection: &Connection, event: Event) {
+    let error = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
+    let goes_on = match &error {
+        // It was one datagram's.
+        Some(_) => connection.has(bits::DATAGRAMS),
+        // The error queue. Of other descriptors, files of procfs and sysfs report a change so,
+        // and pipes without a reader.
+        None => connection.has(bits::SOCKET) || event.is_urgent(),
+    };
+    if !goes_on {
+        let reason = error.map_or(CloseReason::PeerClosed, CloseReason::Error);
+        request_close::end(local, connection, reason);
     }
+}
 
-    /// After an event. If it tells of an error that still stands, no other event is to.
-    #[cold]
-    pub(crate) fn look_at_what_stands(&self, connection: &Connection, event: Event) {
-        if connection.has(bits::STANDING) {
-            return self.look_later(connection);
-        }
-        let is_level = !connection.mask.get().is_edge();
-        if event.is_error_alone() && is_level && has_error(connection) {
-            connection.turn_on(bits::STANDING);
-            self.refresh(connection);
-        }
+/// After an event. If it tells of an error that still stands, no other event is to.
+#[cold]
+pub(crate) fn look_at_what_stands(local: &Local, connection: &Connection, event: Event) {
+    if connection.has(bits::STANDING) {
+        return look_later(local, connection);
     }
-
-    /// Edges tell of what begins; what holds already is looked for at the end of the turn.
-    pub(crate) fn look_later(&self, connection: &Connection) {
-        if connection.has(bits::STANDING) && !connection.has(bits::LOOKED_AT) {
-            connection.turn_on(bits::LOOKED_AT);
-            self.defer(Deferred::Look(connection.token));
-        }
-    }
-
-    /// Does what an event would do in which the error that stands is left out.
-    pub(crate) fn look(&self, connection: &Connection) {
-        connection.turn_off(bits::LOOKED_AT | bits::STANDING);
-        let wanted = connection.wanted_mask();
-        let Some(event) = connection.with_fd(|fd| epoll::look(fd, wanted)) else { return };
-        if wanted.is_edge() || !event.is_error_alone() {
-            // epoll tells of whatever holds, by the new mask.
-            return self.refresh(connection);
-        }
+    let is_level = !connection.mask.get().is_edge();
+    if event.is_error_alone() && is_level && has_error(connection) {
         connection.turn_on(bits::STANDING);
-        if let Some(rest) = event.without_error() {
-            self.on_event_quietly(connection, rest);
-        }
+        call::refresh(local, connection);
     }
+}
 
-    fn on_event_quietly(&self, connection: &Connection, event: Event) {
-        let done = catch_unwind(AssertUnwindSafe(|| self.on_event(connection, event)));
-        if let Err(panic) = done {
-            self.callback_panicked(connection.token, panic);
-        }
+/// Edges tell of what begins; what holds already is looked for at the end of the turn.
+pub(crate) fn look_later(local: &Local, connection: &Connection) {
+    if connection.has(bits::STANDING) && !connection.has(bits::LOOKED_AT) {
+        connection.turn_on(bits::LOOKED_AT);
+        local.defer(Deferred::Look(connection.token));
     }
+}
 
-    // ---- after a hang-up ----
-
-    /// The peer has hung up, there is something to read, and the handler has not read it. Returns
-    /// `false` if it has had its time.
-    #[cold]
-    pub(crate) fn tells_again(&self, connection: &Connection) -> bool {
-        let now = clock::now();
-        let unread = connection.with_fd(|fd| stream::unread(fd).unwrap_or(0)).unwrap_or(0);
-        let has_begun = connection.has(bits::HUNG_UP);
-        connection.turn_on(bits::HUNG_UP);
-        let until = connection.with_extra(|extra| {
-            let (until, pause) = (clock::after(now, self.budget.close_linger), SHORTEST_PAUSE);
-            let new = Skipping { unread, until, pause, timer: None };
-            let skipping = extra.skipping.get_or_insert(new);
-            if skipping.unread != unread {
-                (skipping.unread, skipping.until) = (unread, until);
-            }
-            if skipping.timer.is_none() {
-                let due = clock::after(now, skipping.pause).min(skipping.until);
-                skipping.timer = Some(self.arm(due, TimerTarget::Look(connection.token)));
-                skipping.pause = (2 * skipping.pause).min(LONGEST_PAUSE);
-            }
-            skipping.until
-        });
-        if !has_begun {
-            self.refresh(connection);
-        }
-        now < until
+/// Does what an event would do in which the error that stands is left out.
+pub(crate) fn look(local: &Local, connection: &Connection) {
+    connection.turn_off(bits::LOOKED_AT | bits::STANDING);
+    let wanted = connection.wanted_mask();
+    let Some(event) = connection.with_fd(|fd| epoll::look(fd, wanted)) else { return };
+    if wanted.is_edge() || !event.is_error_alone() {
+        // epoll tells of whatever holds, by the new mask.
+        return call::refresh(local, connection);
     }
-
-    /// The pause is over.
-    pub(crate) fn look_again(&self, token: Token) {
-        let Some(connection) = self.connection(token) else { return };
-        connection.with_present_extra(|extra| {
-            if let Some(skipping) = &mut extra.skipping {
-                skipping.timer = None;
-            }
-        });
-        let wanted = connection.wanted_mask();
-        if let Some(event) = connection.with_fd(|fd| epoll::look(fd, wanted)) {
-            self.on_event_quietly(&connection, event);
-        }
+    connection.turn_on(bits::STANDING);
+    if let Some(rest) = event.without_error() {
+        on_event_quietly(local, connection, rest);
     }
+}
 
-    /// A handler reads on after a hang-up.
-    pub(crate) fn reads_on(&self, connection: &Connection) {
-        if connection.has(bits::HUNG_UP) {
-            connection.turn_off(bits::HUNG_UP);
-            self.end_skipping(connection);
-            self.refresh(connection);
-        }
+fn on_event_quietly(local: &Local, connection: &Connection, event: Event) {
+    let done = catch_unwind(AssertUnwindSafe(|| dispatch::on_event(local, connection, event)));
+    if let Err(panic) = done {
+        call::panicked(local, connection.token, panic);
     }
+}
 
-    /// No look is to come any more.
-    pub(crate) fn end_skipping(&self, connection: &Connection) {
-        let skipping = connection.with_present_extra(|extra| extra.skipping.take()).flatten();
-        if let Some(timer) = skipping.and_then(|skipping| skipping.timer) {
-            drop(self.disarm(timer));
+// ---- after a hang-up ----
+
+/// The peer has hung up, there is something to read, and the handler has not read it. Returns
+/// `false` if it has had its time.
+#[cold]
+pub(crate) fn tells_again(local: &Local, connection: &Connection) -> bool {
+    let now = clock::now();
+    let unread = connection.with_fd(|fd| stream::unread(fd).unwrap_or(0)).unwrap_or(0);
+    let has_begun = connection.has(bits::HUNG_UP);
+    connection.turn_on(bits::HUNG_UP);
+    let until = connection.with_extra(|extra| {
+        let (until, pause) = (clock::after(now, local.budget.close_linger), SHORTEST_PAUSE);
+        let new = Skipping { unread, until, pause, timer: None };
+        let skipping = extra.skipping.get_or_insert(new);
+        if skipping.unread != unread {
+            (skipping.unread, skipping.until) = (unread, until);
         }
+        if skipping.timer.is_none() {
+            let due = clock::after(now, skipping.pause).min(skipping.until);
+            skipping.timer = Some(local.arm(due, TimerTarget::Look(connection.token)));
+            skipping.pause = (2 * skipping.pause).min(LONGEST_PAUSE);
+        }
+        skipping.until
+    });
+    if !has_begun {
+        call::refresh(local, connection);
+    }
+    now < until
+}
+
+/// The pause is over.
+pub(crate) fn look_again(local: &Local, token: Token) {
+    let Some(connection) = registry::connection(local, token) else { return };
+    connection.with_present_extra(|extra| {
+        if let Some(skipping) = &mut extra.skipping {
+            skipping.timer = None;
+        }
+    });
+    let wanted = connection.wanted_mask();
+    if let Some(event) = connection.with_fd(|fd| epoll::look(fd, wanted)) {
+        on_event_quietly(local, &connection, event);
+    }
+}
+
+/// A handler reads on after a hang-up.
+pub(crate) fn reads_on(local: &Local, connection: &Connection) {
+    if connection.has(bits::HUNG_UP) {
+        connection.turn_off(bits::HUNG_UP);
+        end_skipping(local, connection);
+        call::refresh(local, connection);
+    }
+}
+
+/// No look is to come any more.
+pub(crate) fn end_skipping(local: &Local, connection: &Connection) {
+    let skipping = connection.with_present_extra(|extra| extra.skipping.take()).flatten();
+    if let Some(timer) = skipping.and_then(|skipping| skipping.timer) {
+        drop(local.disarm(timer));
     }
 }
 

@@ -5,12 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::token::Token;
-use crate::sys::clock;
-use crate::task::ignore_panic;
-
-use crate::local::connection::{Connection, Extra, State};
+use crate::connection::{deadlines, standing};
+use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
 use crate::local::state::{Local, TimerTarget};
+use crate::sys::clock;
 
 /// Names one timer of one connection.
 ///
@@ -81,17 +80,17 @@ impl fmt::Debug for TimerId {
 /// A timer of a connection, as the poller's timers have it: two words, since every arming moves it.
 pub(crate) struct HandlerTimer {
     /// Whose it is.
-    connection: Token,
+    pub(crate) connection: Token,
     /// Its place in the connection's list.
-    place: u32,
+    pub(crate) place: u32,
 }
 
 /// A timer of a connection, as the connection has it.
 pub(crate) struct OwnTimer {
     /// Its name.
-    timer: Token,
+    pub(crate) timer: Token,
     /// Nanoseconds, if it comes again and again.
-    period: Option<u64>,
+    pub(crate) period: Option<u64>,
 }
 
 /// Something of ours, above the poller, that has a timer.
@@ -188,7 +187,7 @@ impl EvContext<'_> {
 
     fn arm_timer(&mut self, delay: Duration, period: Option<u64>) -> TimerId {
         let deadline = clock::after(clock::now(), delay);
-        TimerId(self.local.add_timer(self.connection, deadline, period))
+        TimerId(add(self.local, self.connection, deadline, period))
     }
 
     /// Makes `timer` due when `delay` from now has passed; postponing is a store. A spent
@@ -239,135 +238,64 @@ impl EvContext<'_> {
     /// # assert_eq!(ask(Session, "hello"), "cancelled");
     /// ```
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
-        self.local.cancel_timer(self.connection, timer)
+        cancel(self.local, self.connection, timer)
     }
 }
 
-impl Local {
-    /// A new timer, the last in the connection's list.
-    fn add_timer(&self, connection: &Connection, deadline: u64, period: Option<u64>) -> Token {
-        if connection.state() == State::Closed {
-            // In `on_close` the timers are gone already: this one is as well.
-            return TimerId::NONE.0;
-        }
-        connection.with_extra(|extra| {
-            // Each has a slot of the poller's timers, and the numbers of slots have 32 bits.
-            let place = extra.timers.len() as u32;
-            let entry = HandlerTimer { connection: connection.token, place };
-            let timer = self.arm(deadline, TimerTarget::Handler(entry));
-            extra.timers.push(OwnTimer { timer, period });
-            timer
-        })
+/// A new timer, the last in the connection's list.
+fn add(local: &Local, connection: &Connection, deadline: u64, period: Option<u64>) -> Token {
+    if connection.state() == State::Closed {
+        // In `on_close` the timers are gone already: this one is as well.
+        return TimerId::NONE.0;
     }
+    connection.with_extra(|extra| {
+        // Each has a slot of the poller's timers, and the numbers of slots have 32 bits.
+        let place = extra.timers.len() as u32;
+        let entry = HandlerTimer { connection: connection.token, place };
+        let timer = local.arm(deadline, TimerTarget::Handler(entry));
+        extra.timers.push(OwnTimer { timer, period });
+        timer
+    })
+}
 
-    fn cancel_timer(&self, connection: &Connection, timer: TimerId) -> bool {
-        let timers = self.timers.borrow_mut();
-        match timers.get(timer.0) {
-            Some(TimerTarget::Handler(entry)) if entry.connection == connection.token => {}
-            _ => return false,
-        }
-        let was_armed = timers.is_armed(timer.0);
-        if was_armed {
-            drop(timers);
-            self.remove_timer(connection, timer.0);
-        }
-        was_armed
+fn cancel(local: &Local, connection: &Connection, timer: TimerId) -> bool {
+    let timers = local.timers.borrow_mut();
+    match timers.get(timer.0) {
+        Some(TimerTarget::Handler(entry)) if entry.connection == connection.token => {}
+        _ => return false,
     }
-
-    /// Takes a timer out of the table and of its connection's list.
-    fn remove_timer(&self, connection: &Connection, token: Token) {
-        let mut timers = self.timers.borrow_mut();
-        let Some(TimerTarget::Handler(HandlerTimer { place, .. })) = timers.remove(token) else {
-            return;
-        };
-        connection.with_present_extra(|extra| {
-            extra.timers.swap_remove(place as usize);
-            // The last one has its place now.
-            let moved = extra.timers.get(place as usize).and_then(|own| timers.get_mut(own.timer));
-            if let Some(TimerTarget::Handler(moved)) = moved {
-                moved.place = place;
-            }
-        });
-    }
-
-    /// The connection ends, and its timers with it.
-    pub(crate) fn remove_timers(&self, connection: &Connection) {
-        self.end_timing(connection);
-        self.end_skipping(connection);
-        let own = connection.with_present_extra(|extra| std::mem::take(&mut extra.timers));
-        let mut timers = self.timers.borrow_mut();
-        for OwnTimer { timer, .. } in own.unwrap_or_default() {
-            // What a handler's timer carries is plain.
-            drop(timers.remove(timer));
-        }
-    }
-
-    /// Fires what was due when the events were looked at, one at a time.
-    pub(crate) fn fire_timers(&self) {
-        if !self.has_timers() {
-            return;
-        }
-        let pass = self.timers.borrow_mut().begin(self.looked_at());
-        if self.begin_phase(1) == 0 {
-            return;
-        }
-        for fired in 1..=self.budget.timers_per_turn {
-            let Some(token) = ({ self.timers.borrow_mut().take_due(pass) }) else { return };
-            self.fire(token);
-            self.recorder.fired();
-            if self.go_on_with_phase(fired) == 0 {
-                return;
-            }
-        }
-    }
-
-    /// Whether a timer is due that the next pass would fire.
-    #[cold]
-    pub(crate) fn is_timer_due(&self) -> bool {
-        self.next_deadline().is_some_and(|deadline| deadline <= self.looked_at())
-    }
-
-    /// Fires one timer, which is disarmed already.
-    fn fire(&self, token: Token) {
-        let mut timers = self.timers.borrow_mut();
-        if let Some(&TimerTarget::Handler(HandlerTimer { connection, place })) = timers.get(token) {
-            drop(timers);
-            return self.fire_handler(token, connection, place);
-        }
-        let expiry = timers.remove(token);
+    let was_armed = timers.is_armed(timer.0);
+    if was_armed {
         drop(timers);
-        match expiry {
-            Some(TimerTarget::Task(waker)) => ignore_panic(|| waker.wake()),
-            Some(TimerTarget::Linger(connection)) => self.patience_is_over(connection),
-            Some(TimerTarget::Look(token)) => self.look_again(token),
-            Some(TimerTarget::Pipes) => self.trim_pipes(),
-            Some(TimerTarget::Deadline(token)) => self.deadline_has_come(token),
-            Some(TimerTarget::Connect(attempt)) => self.connect_timer(attempt),
-            Some(TimerTarget::Ours(ours)) => ignore_panic(|| ours.on_timer()),
-            _ => {}
-        }
+        remove(local, connection, timer.0);
     }
+    was_armed
+}
 
-    fn fire_handler(&self, token: Token, connection: Token, place: u32) {
-        let Some(connection) = self.connection(connection) else { return };
-        let own = |extra: &mut Extra| extra.timers.get(place as usize).and_then(|own| own.period);
-        if let Some(period) = connection.with_present_extra(own).flatten() {
-            self.rearm(token, period);
+/// Takes a timer out of the table and of its connection's list.
+pub(crate) fn remove(local: &Local, connection: &Connection, token: Token) {
+    let mut timers = local.timers.borrow_mut();
+    let Some(TimerTarget::Handler(HandlerTimer { place, .. })) = timers.remove(token) else {
+        return;
+    };
+    connection.with_present_extra(|extra| {
+        extra.timers.swap_remove(place as usize);
+        // The last one has its place now.
+        let moved = extra.timers.get(place as usize).and_then(|own| timers.get_mut(own.timer));
+        if let Some(TimerTarget::Handler(moved)) = moved {
+            moved.place = place;
         }
-        self.call_aside(&connection, |handler, cx| handler.on_timeout(cx, TimerId(token)));
-        // A one-shot that its callback did not arm again is gone.
-        if !self.timers.borrow().is_armed(token) {
-            self.remove_timer(&connection, token);
-        }
-    }
+    });
+}
 
-    /// Makes an interval due at its next beat after now.
-    fn rearm(&self, token: Token, period: u64) {
-        let mut timers = self.timers.borrow_mut();
-        let Some(deadline) = timers.deadline(token) else { return };
-        let missed = (self.now() - deadline.min(self.now())) / period.max(1);
-        let next = deadline.saturating_add(period.saturating_mul(missed.saturating_add(1)));
-        // Not before now, or a period of nothing would stay ahead of everybody else's timers.
-        timers.reset(token, next.max(self.now()));
+/// The connection ends, and its timers with it.
+pub(crate) fn remove_all(local: &Local, connection: &Connection) {
+    deadlines::end(local, connection);
+    standing::end_skipping(local, connection);
+    let own = connection.with_present_extra(|extra| std::mem::take(&mut extra.timers));
+    let mut timers = local.timers.borrow_mut();
+    for OwnTimer { timer, .. } in own.unwrap_or_default() {
+        // What a handler's timer carries is plain.
+        drop(timers.remove(timer));
     }
 }

@@ -1,10 +1,9 @@
 //! When a handler is to produce less, and when more.
 
-use crate::parts::watermarks::{Crossing, Watermarks};
-
-use crate::local::connection::{Connection, State, bits};
+use crate::connection::flush;
+use crate::local::connection::{State, bits};
 use crate::local::context::EvContext;
-use crate::local::state::{Deferred, Local};
+use crate::parts::watermarks::Watermarks;
 
 impl EvContext<'_> {
     /// Has [`on_write_high`] called when more than `high` bytes of output are queued, and then
@@ -62,46 +61,6 @@ impl EvContext<'_> {
             marks.set(low, high);
         });
         connection.turn_on(bits::HAS_WATERMARKS);
-        self.local.output_changed(connection);
-    }
-}
-
-impl Local {
-    /// The queued output is more or less than it was: writers and watermarks look at it.
-    #[inline]
-    pub(crate) fn output_changed(&self, connection: &Connection) {
-        if connection.has(bits::WRITER | bits::HAS_WATERMARKS | bits::HAS_DEADLINES) {
-            self.tell_output(connection);
-        }
-    }
-
-    #[cold]
-    fn tell_output(&self, connection: &Connection) {
-        if connection.has(bits::HAS_DEADLINES) {
-            self.note(connection, false, false);
-        }
-        let crossing = connection.with_present_extra(|extra| {
-            if let Some(writer_end) = &extra.writer_end {
-                writer_end.tell(&extra.outbox);
-            }
-            extra.watermarks.as_mut()?.update(extra.outbox.pending())
-        });
-        match crossing.flatten() {
-            Some(Crossing::High) => self.defer(Deferred::WriteHigh(connection.token)),
-            Some(Crossing::Low) => self.defer(Deferred::WriteLow(connection.token)),
-            None => {}
-        }
-    }
-
-    pub(crate) fn write_high(&self, connection: &Connection) {
-        if connection.state() == State::Open {
-            self.call(connection, |handler, cx| handler.on_write_high(cx));
-        }
-    }
-
-    pub(crate) fn write_low(&self, connection: &Connection) {
-        if connection.state() == State::Open {
-            self.call(connection, |handler, cx| handler.on_write_low(cx));
-        }
+        flush::output_changed(self.local, connection);
     }
 }

@@ -4,12 +4,12 @@ use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 
 use crate::base::error;
-use crate::sys::stream;
-
 use crate::connection::flush::{ending, too_much};
+use crate::connection::{flush, request_close};
 use crate::local::connection::{State, bits};
 use crate::local::context::EvContext;
 use crate::local::handler::CloseReason;
+use crate::sys::stream;
 
 impl EvContext<'_> {
     /// Writes `bytes`: tries at once, and queues what the kernel does not take. Either all is
@@ -139,7 +139,7 @@ impl EvContext<'_> {
     /// The connection has failed: it ends, whatever the handler does with the error.
     #[cold]
     pub(crate) fn fail(&mut self, error: io::Error) -> io::Error {
-        self.local.request_close(self.connection, CloseReason::Error(error::copy(&error)));
+        request_close::end(self.local, self.connection, CloseReason::Error(error::copy(&error)));
         error
     }
 
@@ -165,11 +165,11 @@ impl EvContext<'_> {
             fits
         });
         if !is_kept {
-            self.local.request_close(self.connection, CloseReason::Overflow);
+            request_close::end(self.local, self.connection, CloseReason::Overflow);
             return Err(too_much(most));
         }
         self.connection.turn_on(bits::OUTPUT | bits::DIRTY);
-        self.local.output_changed(self.connection);
+        flush::output_changed(self.local, self.connection);
         Ok(())
     }
 

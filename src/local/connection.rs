@@ -13,11 +13,11 @@ use crate::parts::watermarks::Watermarks;
 use crate::sys::epoll::Mask;
 use crate::task::drop_ignoring_panic;
 
-use crate::connection::deadlines::DeadlineTimer;
 use crate::connection::relay::Relaying;
 use crate::connection::standing::Skipping;
 use crate::connection::timers::OwnTimer;
 use crate::local::context::EvContext;
+use crate::local::deadline_timer::DeadlineTimer;
 use crate::local::handler::{Action, CloseReason, EvHandler};
 use crate::local::writer::WriterEnd;
 

@@ -1,23 +1,23 @@
 //! The remote side of a poller.
 
 use std::any::Any;
-use std::fmt;
 use std::future::Future;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::{fmt, io};
 
 use crate::base::interest::Interest;
+use crate::connection::call;
+use crate::local::handler::EvHandler;
+use crate::local::refused::TryRunOnError;
+use crate::local::registry;
+use crate::local::state::Local;
 use crate::parts::stats::{PollerStats, Published};
 use crate::sys::epoll::{Epoll, RemoteEpoll};
 use crate::sys::socket;
 use crate::task::remote::{self, RemoteJoinHandle};
 use crate::task::{HomeRef, Refused};
-
-use crate::local::handler::EvHandler;
-use crate::local::refused::TryRunOnError;
-use crate::local::state::Local;
 
 /// A poller, as every thread sees it: cheap to clone, and harmless to keep after its end.
 ///
@@ -266,8 +266,9 @@ impl PollerHandle {
         let register = move || {
             let Some(local) = Local::current() else { return };
             let handler = Box::new(factory());
-            if let Err((error, handler)) = local.register_foreign(fd, interest, handler) {
-                local.connect_fail(handler, error);
+            if let Err((error, handler)) = registry::register_foreign(&local, fd, interest, handler)
+            {
+                call::on_connect_fail(&local, handler, error);
             }
         };
         self.run_on(register).map_err(|_| gone())
@@ -275,7 +276,7 @@ impl PollerHandle {
 
     /// Adds a descriptor to the poller's epoll instance, from any thread: what the kernel has against
     /// it is the caller's error. Events come once the poller has made a connection of it, by
-    /// [`Local::add_watched`].
+    /// [`registry::add_watched`](super::registry::add_watched).
     pub(crate) fn watch(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.shared.epoll.add(fd).unwrap_or_else(|| Err(gone()))
     }

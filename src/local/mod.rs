@@ -3,6 +3,7 @@
 pub(crate) mod calls;
 pub(crate) mod connection;
 pub(crate) mod context;
+pub(crate) mod deadline_timer;
 pub(crate) mod fd_waiters;
 pub(crate) mod handle;
 pub(crate) mod handler;

@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::parts::readiness::Direction;
-
 use crate::local::registration::{Ownership, Registration};
+use crate::local::registry;
 use crate::local::state::Local;
+use crate::parts::readiness::Direction;
 use crate::source::handover::StreamParts;
 
 /// A registered descriptor, owned: what `net`'s types are made of. Dropping it ends the
@@ -96,7 +96,7 @@ impl Registered {
     pub(crate) fn take_apart(self) -> StreamParts {
         let Registered { registration, fd } = self;
         let source = registration.source();
-        drop(registration.local().remove(source.token));
+        drop(registry::remove(registration.local(), source.token));
         let is_lent = source.hold.replace(Ownership::Released) == Ownership::Shared;
         let (outbox, ends, failure) = source.take_carryover();
         StreamParts { fd, is_lent, is_counted: source.counted.get(), outbox, ends, failure }

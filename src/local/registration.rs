@@ -1,21 +1,20 @@
 //! A registration that tasks wait on: edge-triggered, made once and never modified.
 
 use std::cell::Cell;
-use std::fmt;
-use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
+use std::{fmt, io};
 
 use crate::base::token::Token;
+use crate::local::deadline_timer::DeadlineTimer;
+use crate::local::registry;
+use crate::local::state::Local;
+use crate::local::table::Entry;
 use crate::parts::readiness::{Direction, Kinds, Readiness};
+use crate::source::carryover::Carryover;
 use crate::sys::epoll::{Event, Mask};
 use crate::sys::socket;
 use crate::task::ignore_panic;
-
-use crate::connection::deadlines::DeadlineTimer;
-use crate::local::state::Local;
-use crate::local::table::Entry;
-use crate::source::carryover::Carryover;
 
 /// The readiness of a descriptor, shared by the table and by whoever reads and writes it.
 pub(crate) struct Source {
@@ -140,7 +139,7 @@ impl Registration {
         hold: Ownership,
     ) -> io::Result<Registration> {
         let mut made = None;
-        local.register_borrowed(fd, Mask::ALL_EDGES, |token| {
+        registry::register_borrowed(&local, fd, Mask::ALL_EDGES, |token| {
             Entry::Readiness(made.insert(Source::new(token, fd, hold)).clone())
         })?;
         let source = made.expect("a registration makes its entry");
@@ -151,7 +150,7 @@ impl Registration {
     /// remove.
     pub(crate) fn again(fd: BorrowedFd<'_>, local: Rc<Local>) -> io::Result<Registration> {
         let mut made = None;
-        local.reregister_borrowed(fd, Mask::ALL_EDGES, |token| {
+        registry::reregister_borrowed(&local, fd, Mask::ALL_EDGES, |token| {
             Entry::Readiness(made.insert(Source::new(token, fd, Ownership::Owned)).clone())
         })?;
         let source = made.expect("a registration makes its entry");
@@ -172,6 +171,17 @@ impl Registration {
     #[inline]
     pub(crate) fn local(&self) -> &Rc<Local> {
         &self.local
+    }
+}
+
+impl Registration {
+    /// Ends the deadlines of the stream.
+    pub(crate) fn end_timing(&self) {
+        let timing = self.source().timing.take();
+        if let Some(timer) = timing.and_then(|mut timing| timing.take_timer()) {
+            // It carries nothing foreign.
+            drop(self.local.disarm(timer));
+        }
     }
 }
 
@@ -206,7 +216,7 @@ impl Drop for Registration {
             // Whoever knew of it may have made its close one that waits.
             socket::never_linger(raw);
         }
-        drop(self.local.remove(token));
+        drop(registry::remove(&self.local, token));
         self.local.fd_freed();
     }
 }

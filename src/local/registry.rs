@@ -6,201 +6,198 @@ use std::rc::Rc;
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
-use crate::sys::epoll::Mask;
-use crate::sys::socket;
-
 use crate::local::connection::{Connection, bits};
 use crate::local::handle::gone;
 use crate::local::handler::EvHandler;
 use crate::local::state::{Deferred, Local};
 use crate::local::table::Entry;
+use crate::sys::epoll::Mask;
+use crate::sys::socket;
 
-impl Local {
-    /// What `token` stands for, unless it has been removed.
-    #[inline]
-    pub(crate) fn entry(&self, token: Token) -> Option<Entry> {
-        self.table.get(token)
+/// What `token` stands for, unless it has been removed.
+#[inline]
+pub(crate) fn entry(local: &Local, token: Token) -> Option<Entry> {
+    local.table.get(token)
+}
+
+/// The handler's connection that `token` stands for.
+pub(crate) fn connection(local: &Local, token: Token) -> Option<Rc<Connection>> {
+    match local.table.get(token) {
+        Some(Entry::Handler(connection)) => Some(connection),
+        _ => None,
     }
+}
 
-    /// The handler's connection that `token` stands for.
-    pub(crate) fn connection(&self, token: Token) -> Option<Rc<Connection>> {
-        match self.table.get(token) {
-            Some(Entry::Handler(connection)) => Some(connection),
-            _ => None,
-        }
+/// Registers `fd` under a new token, with the entry that `make` builds of both.
+pub(crate) fn register(
+    local: &Local,
+    fd: OwnedFd,
+    mask: Mask,
+    make: impl FnOnce(Token, OwnedFd) -> Entry,
+) -> Result<Token, (io::Error, OwnedFd)> {
+    insert_owned(local, fd, |fd, token| local.epoll.add(fd, token, mask), make)
+}
+
+/// As [`register`], for a descriptor that is registered already: one system call gives
+/// it the new token and mask, and reports anew what it is ready for. The old entry is the
+/// caller's to remove.
+pub(crate) fn reregister(
+    local: &Local,
+    fd: OwnedFd,
+    mask: Mask,
+    make: impl FnOnce(Token, OwnedFd) -> Entry,
+) -> Result<Token, (io::Error, OwnedFd)> {
+    insert_owned(local, fd, |fd, token| local.epoll.modify(fd, token, mask), make)
+}
+
+/// A new entry in the table, if `tell` can tell epoll of it.
+fn insert_owned(
+    local: &Local,
+    fd: OwnedFd,
+    tell: impl FnOnce(BorrowedFd<'_>, Token) -> io::Result<()>,
+    make: impl FnOnce(Token, OwnedFd) -> Entry,
+) -> Result<Token, (io::Error, OwnedFd)> {
+    if local.gone.get() {
+        return Err((gone(), fd));
     }
-
-    /// Registers `fd` under a new token, with the entry that `make` builds of both.
-    pub(crate) fn register(
-        &self,
-        fd: OwnedFd,
-        mask: Mask,
-        make: impl FnOnce(Token, OwnedFd) -> Entry,
-    ) -> Result<Token, (io::Error, OwnedFd)> {
-        self.insert_owned(fd, |fd, token| self.epoll.add(fd, token, mask), make)
+    let token = local.table.next_token();
+    if let Err(error) = tell(fd.as_fd(), token) {
+        return Err((error, fd));
     }
+    local.table.insert(make(token, fd));
+    Ok(token)
+}
 
-    /// As [`Local::register`], for a descriptor that is registered already: one system call gives
-    /// it the new token and mask, and reports anew what it is ready for. The old entry is the
-    /// caller's to remove.
-    pub(crate) fn reregister(
-        &self,
-        fd: OwnedFd,
-        mask: Mask,
-        make: impl FnOnce(Token, OwnedFd) -> Entry,
-    ) -> Result<Token, (io::Error, OwnedFd)> {
-        self.insert_owned(fd, |fd, token| self.epoll.modify(fd, token, mask), make)
+/// Registers `fd`, which stays its owner's, under a new token, with the entry that `make` builds.
+pub(crate) fn register_borrowed(
+    local: &Local,
+    fd: BorrowedFd<'_>,
+    mask: Mask,
+    make: impl FnOnce(Token) -> Entry,
+) -> io::Result<Token> {
+    insert_borrowed(local, |token| local.epoll.add(fd, token, mask), make)
+}
+
+/// As [`reregister`], for a descriptor that stays its owner's.
+pub(crate) fn reregister_borrowed(
+    local: &Local,
+    fd: BorrowedFd<'_>,
+    mask: Mask,
+    make: impl FnOnce(Token) -> Entry,
+) -> io::Result<Token> {
+    insert_borrowed(local, |token| local.epoll.modify(fd, token, mask), make)
+}
+
+fn insert_borrowed(
+    local: &Local,
+    tell: impl FnOnce(Token) -> io::Result<()>,
+    make: impl FnOnce(Token) -> Entry,
+) -> io::Result<Token> {
+    if local.gone.get() {
+        return Err(gone());
     }
+    let token = local.table.next_token();
+    tell(token)?;
+    local.table.insert(make(token));
+    Ok(token)
+}
 
-    /// A new entry in the table, if `tell` can tell epoll of it.
-    fn insert_owned(
-        &self,
-        fd: OwnedFd,
-        tell: impl FnOnce(BorrowedFd<'_>, Token) -> io::Result<()>,
-        make: impl FnOnce(Token, OwnedFd) -> Entry,
-    ) -> Result<Token, (io::Error, OwnedFd)> {
-        if self.gone.get() {
-            return Err((gone(), fd));
-        }
-        let token = self.table.next_token();
-        if let Err(error) = tell(fd.as_fd(), token) {
-            return Err((error, fd));
-        }
-        self.table.insert(make(token, fd));
-        Ok(token)
-    }
+/// Registers `fd` with a handler; `on_open` is called at the end of the turn.
+pub(crate) fn add_connection(
+    local: &Local,
+    fd: OwnedFd,
+    interest: Interest,
+    handler: Box<dyn EvHandler>,
+    facts: u32,
+) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
+    add(local, fd, interest, handler, facts, false)
+}
 
-    /// Registers `fd`, which stays its owner's, under a new token, with the entry that `make` builds.
-    pub(crate) fn register_borrowed(
-        &self,
-        fd: BorrowedFd<'_>,
-        mask: Mask,
-        make: impl FnOnce(Token) -> Entry,
-    ) -> io::Result<Token> {
-        self.insert_borrowed(|token| self.epoll.add(fd, token, mask), make)
-    }
+/// As [`add_connection`], for a descriptor that
+/// [`PollerHandle::watch`](crate::local::handle::PollerHandle::watch) has brought into epoll.
+pub(crate) fn add_watched(
+    local: &Local,
+    fd: OwnedFd,
+    interest: Interest,
+    handler: Box<dyn EvHandler>,
+    facts: u32,
+) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
+    add(local, fd, interest, handler, facts, true)
+}
 
-    /// As [`Local::reregister`], for a descriptor that stays its owner's.
-    pub(crate) fn reregister_borrowed(
-        &self,
-        fd: BorrowedFd<'_>,
-        mask: Mask,
-        make: impl FnOnce(Token) -> Entry,
-    ) -> io::Result<Token> {
-        self.insert_borrowed(|token| self.epoll.modify(fd, token, mask), make)
-    }
-
-    fn insert_borrowed(
-        &self,
-        tell: impl FnOnce(Token) -> io::Result<()>,
-        make: impl FnOnce(Token) -> Entry,
-    ) -> io::Result<Token> {
-        if self.gone.get() {
-            return Err(gone());
-        }
-        let token = self.table.next_token();
-        tell(token)?;
-        self.table.insert(make(token));
-        Ok(token)
-    }
-
-    /// Registers `fd` with a handler; `on_open` is called at the end of the turn.
-    pub(crate) fn add_connection(
-        &self,
-        fd: OwnedFd,
-        interest: Interest,
-        handler: Box<dyn EvHandler>,
-        facts: u32,
-    ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
-        self.add(fd, interest, handler, facts, false)
-    }
-
-    /// As [`Local::add_connection`], for a descriptor that
-    /// [`PollerHandle::watch`](crate::local::handle::PollerHandle::watch) has brought into epoll.
-    pub(crate) fn add_watched(
-        &self,
-        fd: OwnedFd,
-        interest: Interest,
-        handler: Box<dyn EvHandler>,
-        facts: u32,
-    ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
-        self.add(fd, interest, handler, facts, true)
-    }
-
-    fn add(
-        &self,
-        fd: OwnedFd,
-        interest: Interest,
-        handler: Box<dyn EvHandler>,
-        facts: u32,
-        is_watched: bool,
-    ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
-        let mut handler = Some(handler);
-        let make = |token, fd| {
-            let handler = handler.take().expect("an entry is made once");
-            Entry::Handler(Rc::new(Connection::new(token, handler, fd, interest, facts)))
-        };
-        let mask = Mask::of(interest, false);
-        let registered = if is_watched {
-            self.reregister(fd, mask, make)
-        } else {
-            self.register(fd, mask, make)
-        };
-        match (registered, handler) {
-            (Ok(token), _) => {
-                if facts & bits::INTERNAL == 0 {
-                    self.census.opened();
-                }
-                self.defer(Deferred::Open(token));
-                Ok(token)
+fn add(
+    local: &Local,
+    fd: OwnedFd,
+    interest: Interest,
+    handler: Box<dyn EvHandler>,
+    facts: u32,
+    is_watched: bool,
+) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
+    let mut handler = Some(handler);
+    let make = |token, fd| {
+        let handler = handler.take().expect("an entry is made once");
+        Entry::Handler(Rc::new(Connection::new(token, handler, fd, interest, facts)))
+    };
+    let mask = Mask::of(interest, false);
+    let registered = if is_watched {
+        reregister(local, fd, mask, make)
+    } else {
+        register(local, fd, mask, make)
+    };
+    match (registered, handler) {
+        (Ok(token), _) => {
+            if facts & bits::INTERNAL == 0 {
+                local.census.opened();
             }
-            (Err((error, _)), Some(handler)) => Err((error, handler)),
-            (Err(_), None) => unreachable!("a failed registration makes no entry"),
+            local.defer(Deferred::Open(token));
+            Ok(token)
         }
+        (Err((error, _)), Some(handler)) => Err((error, handler)),
+        (Err(_), None) => unreachable!("a failed registration makes no entry"),
     }
+}
 
-    /// Registers a descriptor that comes from outside.
-    pub(crate) fn register_foreign(
-        &self,
-        fd: OwnedFd,
-        interest: Interest,
-        handler: Box<dyn EvHandler>,
-    ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
-        if let Err(error) = socket::set_nonblocking(fd.as_fd()) {
-            return Err((error, handler));
-        }
-        let facts = bits::FD_EXPOSED
-            | match socket::kind(fd.as_fd()) {
-                Some(socket::Kind::Stream) => bits::SOCKET,
-                Some(socket::Kind::Records) => bits::SOCKET | bits::MESSAGES,
-                Some(socket::Kind::Datagrams) => bits::SOCKET | bits::MESSAGES | bits::DATAGRAMS,
-                None => 0,
-            };
-        self.add_connection(fd, interest, handler, facts)
+/// Registers a descriptor that comes from outside.
+pub(crate) fn register_foreign(
+    local: &Local,
+    fd: OwnedFd,
+    interest: Interest,
+    handler: Box<dyn EvHandler>,
+) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
+    if let Err(error) = socket::set_nonblocking(fd.as_fd()) {
+        return Err((error, handler));
     }
+    let facts = bits::FD_EXPOSED
+        | match socket::kind(fd.as_fd()) {
+            Some(socket::Kind::Stream) => bits::SOCKET,
+            Some(socket::Kind::Records) => bits::SOCKET | bits::MESSAGES,
+            Some(socket::Kind::Datagrams) => bits::SOCKET | bits::MESSAGES | bits::DATAGRAMS,
+            None => 0,
+        };
+    add_connection(local, fd, interest, handler, facts)
+}
 
-    /// Puts an entry into the table that has no descriptor yet; what else `make` makes is the
-    /// caller's.
-    pub(crate) fn insert<R>(&self, make: impl FnOnce(Token) -> (Entry, R)) -> R {
-        let (entry, rest) = make(self.table.next_token());
-        self.table.insert(entry);
-        rest
-    }
+/// Puts an entry into the table that has no descriptor yet; what else `make` makes is the
+/// caller's.
+pub(crate) fn insert<R>(local: &Local, make: impl FnOnce(Token) -> (Entry, R)) -> R {
+    let (entry, rest) = make(local.table.next_token());
+    local.table.insert(entry);
+    rest
+}
 
-    /// Puts another entry in the place of one; that is the caller's to drop.
-    #[must_use = "dropping an entry runs foreign code: not inside another borrow"]
-    pub(crate) fn replace(&self, token: Token, entry: Entry) -> Option<Entry> {
-        self.table.replace(token, entry)
-    }
+/// Puts another entry in the place of one; that is the caller's to drop.
+#[must_use = "dropping an entry runs foreign code: not inside another borrow"]
+pub(crate) fn replace(local: &Local, token: Token, entry: Entry) -> Option<Entry> {
+    local.table.replace(token, entry)
+}
 
-    /// Takes an entry out of the table. It is the caller's to drop, after this.
-    #[must_use = "dropping an entry runs foreign code: not inside another borrow"]
-    pub(crate) fn remove(&self, token: Token) -> Option<Entry> {
-        self.table.remove(token)
-    }
+/// Takes an entry out of the table. It is the caller's to drop, after this.
+#[must_use = "dropping an entry runs foreign code: not inside another borrow"]
+pub(crate) fn remove(local: &Local, token: Token) -> Option<Entry> {
+    local.table.remove(token)
+}
 
-    /// The tokens of all entries.
-    pub(crate) fn tokens(&self) -> Vec<Token> {
-        self.table.tokens()
-    }
+/// The tokens of all entries.
+pub(crate) fn tokens(local: &Local) -> Vec<Token> {
+    local.table.tokens()
 }

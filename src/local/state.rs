@@ -5,11 +5,15 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Arc;
-#[cfg(feature = "test-util")]
-use std::sync::atomic::AtomicUsize;
 use std::task::Waker;
 
 use crate::base::token::Token;
+use crate::connection::timers::{HandlerTimer, OnTimer};
+use crate::local::fd_waiters::FdWaiter;
+use crate::local::handle::PollerHandle;
+use crate::local::handler::{CloseReason, EvHandler};
+use crate::local::pipes::MOST_SPARE_PIPES;
+use crate::local::table::Table;
 use crate::parts::budget::Budget;
 use crate::parts::buffers::Buffers;
 use crate::parts::cache::Cache;
@@ -19,19 +23,15 @@ use crate::parts::slice::Slice;
 use crate::parts::stats::Recorder;
 use crate::parts::timers::Timers;
 use crate::parts::watched::Watched;
+use crate::poller::shutdown::Drain;
 use crate::sys::clock;
 use crate::sys::epoll::Epoll;
 use crate::sys::splice::Pipe;
 use crate::task::coop::Allowance;
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
-use crate::connection::timers::{HandlerTimer, OnTimer};
-use crate::local::fd_waiters::FdWaiter;
-use crate::local::handle::PollerHandle;
-use crate::local::handler::{CloseReason, EvHandler};
-use crate::local::pipes::MOST_SPARE_PIPES;
-use crate::local::table::Table;
-use crate::poller::shutdown::Drain;
+#[cfg(feature = "test-util")]
+use std::sync::atomic::AtomicUsize;
 
 /// What is to be done at the end of the turn: calls wait for their phase.
 pub(crate) enum Deferred {
@@ -53,8 +53,10 @@ pub(crate) enum Deferred {
     WriteHigh(Token),
     /// `on_write_low`.
     WriteLow(Token),
-    /// A descriptor has been closed: whoever found none is told.
+    /// A descriptor has been closed: those that wait for one are told.
     Closed,
+    /// Descriptors have run out: connections that only linger are closed.
+    MakeRoom,
 }
 
 /// What a timer is for.
@@ -355,6 +357,38 @@ impl Local {
     /// Keeps this turn from waiting: whoever runs the poller has something to look at.
     pub(crate) fn skip_wait(&self) {
         self.skips_wait.set(true);
+    }
+
+    // ---- descriptors ----
+
+    /// Lets `who` know when a descriptor of this poller has been closed.
+    pub(crate) fn wait_for_fd(&self, who: FdWaiter) {
+        let mut fd_waiters = self.fd_waiters.borrow_mut();
+        if !fd_waiters.iter().any(|known| known.is_same(&who)) {
+            fd_waiters.push(who);
+        }
+        drop(fd_waiters);
+        if self.census.has_lingering() {
+            self.defer(Deferred::MakeRoom);
+        }
+    }
+
+    /// A descriptor has been closed: whoever found none may try again.
+    #[inline]
+    pub(crate) fn fd_freed(&self) {
+        if !self.fd_waiters.borrow().is_empty() {
+            self.wake_fd_waiters();
+        }
+    }
+
+    #[cold]
+    fn wake_fd_waiters(&self) {
+        for who in self.fd_waiters.take() {
+            match who {
+                FdWaiter::Task(waker) => ignore_panic(|| waker.wake()),
+                FdWaiter::Listener(token) => self.defer(Deferred::Reread(token)),
+            }
+        }
     }
 
     // ---- the end ----

@@ -1,21 +1,21 @@
 //! Output from any thread.
 
-use std::fmt;
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{fmt, io};
 
 use bytes::Bytes;
 
 use crate::base::token::Token;
-use crate::parts::outbox::Outbox;
-use crate::task::{Errand, Run};
-
 use crate::connection::flush::{ending, too_much};
+use crate::connection::writer_drain;
 use crate::local::connection::{State, bits};
 use crate::local::context::EvContext;
 use crate::local::handle::gone;
+use crate::local::registry;
 use crate::local::state::Local;
+use crate::parts::outbox::Outbox;
+use crate::task::{Errand, Run};
 
 /// Writes to one connection, from any thread. Clones write to the same one.
 ///
@@ -328,8 +328,8 @@ impl Run for WriterQueue {
     /// The poller has been called.
     fn run(&self) {
         let Some(local) = Local::current() else { return };
-        if let Some(connection) = local.connection(self.token) {
-            local.on_writer_wake(&connection, self);
+        if let Some(connection) = registry::connection(&local, self.token) {
+            writer_drain::on_writer_wake(&local, &connection, self);
         }
     }
 }

@@ -1,366 +1,364 @@
 //! From events to callbacks.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use crate::base::token::Token;
-use crate::sys::epoll::{Event, RawEvent};
-use crate::sys::{socket, stream};
-use crate::task::drop_ignoring_panic;
 
 use super::CALLS_PER_LAP;
-use crate::local::connection::{Body, Connection, State, bits};
-use crate::local::context::EvContext;
-use crate::local::handler::{Action, CloseReason, EvHandler};
-use crate::local::state::{Deferred, Local};
+use crate::base::token::Token;
+use crate::connection::connect::tries;
+use crate::connection::timers::{HandlerTimer, TimerId};
+use crate::connection::{
+    call, close, connect, deadlines, flush, linger, relay, request_close, standing, timers,
+};
+use crate::local::connection::{Connection, Extra, State, bits};
+use crate::local::handler::CloseReason;
+use crate::local::state::{Deferred, Local, TimerTarget};
 use crate::local::table::{Addressee, Entry};
+use crate::local::{calls, pipes, registry};
+use crate::source::{self, carryover};
+use crate::sys::epoll::{Event, RawEvent};
+use crate::sys::{socket, stream};
+use crate::task::ignore_panic;
 
-impl Local {
-    /// Hands events to what they are for, counting them in `done` as they go. Throws what a callback
-    /// throws.
-    #[inline]
-    pub(crate) fn hand_out(&self, events: &[RawEvent], done: &Cell<usize>) {
-        for lap in events.chunks(self.calls_per_lap()) {
-            for raw in lap {
-                done.set(done.get() + 1);
-                let (token, event) = (raw.token(), raw.event());
-                match self.table.address(token, event) {
-                    Addressee::Handler(connection) => self.on_event(&connection, event),
-                    Addressee::Noted => {}
-                    Addressee::Rare(entry) => self.on_event_of(entry, token, event),
-                }
+/// Hands events to what they are for, counting them in `done` as they go. Throws what a callback
+/// throws.
+#[inline]
+pub(crate) fn events(local: &Local, events: &[RawEvent], done: &Cell<usize>) {
+    for lap in events.chunks(calls_per_lap(local)) {
+        for raw in lap {
+            done.set(done.get() + 1);
+            let (token, event) = (raw.token(), raw.event());
+            match local.table.address(token, event) {
+                Addressee::Handler(connection) => on_event(local, &connection, event),
+                Addressee::Noted => {}
+                Addressee::Rare(entry) => on_event_of(local, entry, token, event),
             }
-            if !self.goes_on() {
+        }
+        if !goes_on(local) {
+            return;
+        }
+    }
+}
+
+/// A look at the clock: false if the grace of a shutdown has ended.
+fn goes_on(local: &Local) -> bool {
+    calls::lap(local);
+    local.recorder.step();
+    !local.drain.is_over()
+}
+
+/// In the grace of a shutdown the clock is looked at after each callback: when the grace ends, no
+/// other one begins.
+fn calls_per_lap(local: &Local) -> usize {
+    if local.drain.is_requested() { 1 } else { CALLS_PER_LAP }
+}
+
+/// An event for anything but a handler's connection; it may have been closed earlier in the
+/// batch, and the mailbox has none.
+#[cold]
+fn on_event_of(local: &Local, entry: Option<Entry>, token: Token, event: Event) {
+    match entry {
+        Some(Entry::Readiness(source)) => source.on_event(event),
+        Some(Entry::Connecting(attempt)) => tries::on_event(local, &attempt, token),
+        Some(Entry::Handler(_)) | None => {}
+    }
+}
+
+/// An event for a handler's connection.
+#[inline]
+pub(crate) fn on_event(local: &Local, connection: &Connection, event: Event) {
+    if event.is_plain_read() && connection.has(bits::READING) {
+        readable(local, connection);
+    } else {
+        on_rare_event(local, connection, event);
+    }
+}
+
+/// Any other event. Reading comes first: what was sent before an end is read before the end is
+/// acted on.
+#[cold]
+fn on_rare_event(local: &Local, connection: &Connection, event: Event) {
+    match connection.state() {
+        State::Open => on_event_of_open(local, connection, event),
+        State::Opening => {
+            call::on_open(local, connection);
+            on_event_of_open(local, connection, event);
+        }
+        State::Relaying => relay::on_event(local, connection, event),
+        State::Flushing => close::flush_the_rest(local, connection, event),
+        State::Lingering => linger::on_event(local, connection),
+        State::Closing | State::Closed => {}
+    }
+    standing::look_at_what_stands(local, connection, event);
+}
+
+fn on_event_of_open(local: &Local, connection: &Connection, event: Event) {
+    let is_urgent = event.is_priority() && wants_priority(connection);
+    let is_due = is_urgent || (event.is_readable() && wants_to_read(connection));
+    let has_read = is_due && readable_rarely(local, connection, event);
+    // An error that isn't read is met with by writing, if there is something to write.
+    let collects = connection.has(bits::OUTPUT) || !connection.has(bits::SOCKET);
+    if (event.has_room() || (event.is_writable() && collects)) && is_open(connection) {
+        writable(local, connection);
+    }
+    if event.is_hung_up() && is_open(connection) {
+        hung_up(local, connection, event, has_read);
+    }
+}
+
+/// Calls `on_read`, which may ask what the event is about.
+fn readable_rarely(local: &Local, connection: &Connection, event: Event) -> bool {
+    if event.is_priority() {
+        connection.turn_on(bits::PRIORITY);
+    }
+    let has_read = readable(local, connection);
+    connection.turn_off(bits::PRIORITY);
+    has_read
+}
+
+/// Says whether bytes were read. The caller catches panics.
+#[inline]
+fn readable(local: &Local, connection: &Connection) -> bool {
+    call::bare(local, connection, |handler, cx| handler.on_read(cx))
+}
+
+/// There is room: flushes first, and tells the handler when nothing is left to flush.
+fn writable(local: &Local, connection: &Connection) {
+    let mut tell = connection.interest().is_writable();
+    if connection.has(bits::OUTPUT) {
+        match flush::queued(local, connection) {
+            Ok(drained) => tell = drained,
+            Err(error) => {
+                request_close::end(local, connection, CloseReason::Error(error));
                 return;
             }
         }
     }
-
-    /// A look at the clock: false if the grace of a shutdown has ended.
-    fn goes_on(&self) -> bool {
-        self.lap();
-        self.recorder.step();
-        !self.drain.is_over()
+    call::refresh(local, connection);
+    if tell && is_open(connection) {
+        call::handler(local, connection, |handler, cx| handler.on_write(cx));
     }
+}
 
-    /// In the grace of a shutdown the clock is looked at after each callback: when the grace ends, no
-    /// other one begins.
-    fn calls_per_lap(&self) -> usize {
-        if self.drain.is_requested() { 1 } else { CALLS_PER_LAP }
+/// More of the output whose budget was spent.
+fn flush_again(local: &Local, token: Token) {
+    match registry::entry(local, token) {
+        Some(Entry::Handler(it)) if is_open(&it) && it.has(bits::OUTPUT) => writable(local, &it),
+        Some(Entry::Handler(it)) => relay::flush_again(local, &it),
+        Some(Entry::Readiness(source)) => source.pay_on(),
+        _ => {}
     }
+}
 
-    /// An event for anything but a handler's connection; it may have been closed earlier in the
-    /// batch, and the mailbox has none.
-    #[cold]
-    fn on_event_of(&self, entry: Option<Entry>, token: Token, event: Event) {
-        match entry {
-            Some(Entry::Readiness(source)) => source.on_event(event),
-            Some(Entry::Connecting(attempt)) => self.connect_event(&attempt, token),
-            Some(Entry::Handler(_)) | None => {}
-        }
+/// Both directions have ended or the connection has failed, and the handler has been told. As
+/// long as it makes progress it may go on reading; then the connection ends.
+fn hung_up(local: &Local, connection: &Connection, event: Event, has_read: bool) {
+    let is_told = connection.interest().is_readable();
+    let reads = has_read && is_told && !connection.has(bits::READ_EOF);
+    if reads && !is_shut_down(local, connection, event) {
+        return standing::reads_on(local, connection);
     }
-
-    /// An event for a handler's connection.
-    #[inline]
-    pub(crate) fn on_event(&self, connection: &Connection, event: Event) {
-        if event.is_plain_read() && connection.has(bits::READING) {
-            self.readable(connection);
-        } else {
-            self.on_rare_event(connection, event);
-        }
+    if event.is_error_alone() {
+        return standing::error_reported(local, connection, event);
     }
-
-    /// Any other event. Reading comes first: what was sent before an end is read before the end is
-    /// acted on.
-    #[cold]
-    fn on_rare_event(&self, connection: &Connection, event: Event) {
-        match connection.state() {
-            State::Open => self.on_event_of_open(connection, event),
-            State::Opening => {
-                self.open(connection);
-                self.on_event_of_open(connection, event);
+    let mut failure = None;
+    if !connection.has(bits::READ_EOF) {
+        let may_read_later = !is_told || connection.interest().is_edge();
+        match has_input(local, connection) {
+            Ok(true) if may_read_later => {
+                standing::end_skipping(local, connection);
+                connection.turn_on(bits::HUNG_UP | bits::DIRTY);
+                return call::refresh(local, connection);
             }
-            State::Relaying => self.relay_event(connection, event),
-            State::Flushing => self.flush_the_rest(connection, event),
-            State::Lingering => self.linger_on(connection),
-            State::Closing | State::Closed => {}
-        }
-        self.look_at_what_stands(connection, event);
-    }
-
-    fn on_event_of_open(&self, connection: &Connection, event: Event) {
-        let is_urgent = event.is_priority() && wants_priority(connection);
-        let is_due = is_urgent || (event.is_readable() && wants_to_read(connection));
-        let has_read = is_due && self.readable_rarely(connection, event);
-        // An error that isn't read is met with by writing, if there is something to write.
-        let collects = connection.has(bits::OUTPUT) || !connection.has(bits::SOCKET);
-        if (event.has_room() || (event.is_writable() && collects)) && is_open(connection) {
-            self.writable(connection);
-        }
-        if event.is_hung_up() && is_open(connection) {
-            self.hung_up(connection, event, has_read);
+            Ok(true) if standing::tells_again(local, connection) => return,
+            looked => failure = looked.err(),
         }
     }
+    let taken = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
+    // Of a socket for datagrams an error is one datagram's.
+    let error = failure.or(taken).filter(|_| !connection.has(bits::DATAGRAMS));
+    let reason = error.map_or(CloseReason::PeerClosed, CloseReason::Error);
+    request_close::end(local, connection, reason);
+}
 
-    /// Calls `on_read`, which may ask what the event is about.
-    fn readable_rarely(&self, connection: &Connection, event: Event) -> bool {
-        if event.is_priority() {
-            connection.turn_on(bits::PRIORITY);
+/// Whether a hang-up is that of a socket for datagrams that this process has shut down, with nothing
+/// left to be read: each further read would bring an empty one.
+fn is_shut_down(local: &Local, connection: &Connection, event: Event) -> bool {
+    let is_hang_up = connection.has(bits::DATAGRAMS) && !event.is_error_alone();
+    is_hang_up && !matches!(has_input(local, connection), Ok(true))
+}
+
+/// Whether there is something to read.
+///
+/// # Errors
+/// The connection's error: the kernel tells of it only this once.
+fn has_input(_local: &Local, connection: &Connection) -> io::Result<bool> {
+    let has_input = connection.with_fd(|fd| {
+        if connection.has_only(bits::SOCKET, bits::DATAGRAMS) {
+            return stream::has_input(fd);
         }
-        let has_read = self.readable(connection);
-        connection.turn_off(bits::PRIORITY);
-        has_read
-    }
+        // In a pipe whose reader has gone there may be bytes as well: not for us.
+        let is_in_vain = !connection.has(bits::SOCKET) && stream::is_write_only(fd);
+        Ok(!is_in_vain && stream::unread(fd).unwrap_or(0) > 0)
+    });
+    has_input.unwrap_or(Ok(false))
+}
 
-    /// Calls `on_open`, unless the connection has been closed before it came to that. In the grace
-    /// of a shutdown it hears of that right away.
-    pub(crate) fn open(&self, connection: &Connection) {
-        if connection.state() == State::Opening {
-            connection.advance(State::Open);
-            self.call(connection, |handler, cx| handler.on_open(cx));
-            if self.drain.is_requested() {
-                self.tell_of_shutdown(connection);
+/// Another `on_read` for a connection whose budget was spent; or the listener that found no
+/// descriptor.
+pub(crate) fn reread(local: &Local, connection: &Connection) {
+    if connection.state() == State::Relaying {
+        return relay::run_again(local, connection);
+    }
+    let is_listener = is_open(connection) && connection.has(bits::LISTENER);
+    if is_listener || wants_to_read(connection) {
+        call::handler(local, connection, |handler, cx| handler.on_read(cx));
+    }
+}
+
+/// The end of a turn: the calls that waited for their phase.
+pub(crate) fn finish_turn(local: &Local) {
+    if !local.has_due() {
+        return;
+    }
+    let mut due = local.take_due();
+    for due in due.drain(..) {
+        match due {
+            Deferred::Open(token) => {
+                with_connection(local, token, |this, it| call::on_open(this, it))
+            }
+            Deferred::Look(token) => {
+                with_connection(local, token, |this, it| standing::look(this, it))
+            }
+            Deferred::Reread(token) => with_connection(local, token, |this, it| reread(this, it)),
+            Deferred::ConnectFail(token, error) => connect::failed(local, token, error),
+            Deferred::Refuse(handler, error) => call::on_connect_fail(local, handler, error),
+            Deferred::Flush(token) => flush_again(local, token),
+            Deferred::WriteHigh(token) => {
+                with_connection(local, token, |this, it| write_high(this, it))
+            }
+            Deferred::WriteLow(token) => {
+                with_connection(local, token, |this, it| write_low(this, it))
+            }
+            Deferred::Closed => local.fd_freed(),
+            Deferred::MakeRoom => linger::end_all(local),
+            Deferred::Close(token, reason) => {
+                with_connection(local, token, |this, it| close::close(this, it, reason));
             }
         }
+        local.recorder.step();
     }
+    local.return_due(due);
+    calls::lap(local);
+}
 
-    /// Says whether bytes were read. The caller catches panics.
-    #[inline]
-    fn readable(&self, connection: &Connection) -> bool {
-        self.call_bare(connection, |handler, cx| handler.on_read(cx))
+fn with_connection(local: &Local, token: Token, act: impl FnOnce(&Local, &Connection)) {
+    if let Some(connection) = registry::connection(local, token) {
+        act(local, &connection);
     }
+}
 
-    /// There is room: flushes first, and tells the handler when nothing is left to flush.
-    fn writable(&self, connection: &Connection) {
-        let mut tell = connection.interest().is_writable();
-        if connection.has(bits::OUTPUT) {
-            match self.flush(connection) {
-                Ok(drained) => tell = drained,
-                Err(error) => {
-                    self.request_close(connection, CloseReason::Error(error));
-                    return;
-                }
-            }
-        }
-        self.refresh(connection);
-        if tell && is_open(connection) {
-            self.call(connection, |handler, cx| handler.on_write(cx));
-        }
-    }
-
-    /// More of the output whose budget was spent.
-    fn flush_again(&self, token: Token) {
-        match self.entry(token) {
-            Some(Entry::Handler(it)) if is_open(&it) && it.has(bits::OUTPUT) => self.writable(&it),
-            Some(Entry::Handler(it)) => self.relay_flush_again(&it),
-            Some(Entry::Readiness(source)) => source.pay_on(),
+/// The patience with a closing connection is over.
+pub(crate) fn on_linger_timeout(local: &Local, token: Token) {
+    match registry::entry(local, token) {
+        Some(Entry::Handler(connection)) => match connection.state() {
+            State::Flushing => close::finish_flushing(local, &connection, None),
+            State::Lingering => linger::end(local, &connection),
+            State::Relaying => relay::patience_is_over(local, &connection),
             _ => {}
-        }
+        },
+        Some(Entry::Readiness(source)) => carryover::close_detached(local, &source),
+        _ => {}
     }
+}
 
-    /// Both directions have ended or the connection has failed, and the handler has been told. As
-    /// long as it makes progress it may go on reading; then the connection ends.
-    fn hung_up(&self, connection: &Connection, event: Event, has_read: bool) {
-        let is_told = connection.interest().is_readable();
-        let reads = has_read && is_told && !connection.has(bits::READ_EOF);
-        if reads && !self.is_shut_down(connection, event) {
-            return self.reads_on(connection);
-        }
-        if event.is_error_alone() {
-            return self.error_reported(connection, event);
-        }
-        let mut failure = None;
-        if !connection.has(bits::READ_EOF) {
-            let may_read_later = !is_told || connection.interest().is_edge();
-            match self.has_input(connection) {
-                Ok(true) if may_read_later => {
-                    self.end_skipping(connection);
-                    connection.turn_on(bits::HUNG_UP | bits::DIRTY);
-                    return self.refresh(connection);
-                }
-                Ok(true) if self.tells_again(connection) => return,
-                looked => failure = looked.err(),
-            }
-        }
-        let taken = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
-        // Of a socket for datagrams an error is one datagram's.
-        let error = failure.or(taken).filter(|_| !connection.has(bits::DATAGRAMS));
-        let reason = error.map_or(CloseReason::PeerClosed, CloseReason::Error);
-        self.request_close(connection, reason);
+/// Fires what was due when the events were looked at, one at a time.
+pub(crate) fn fire_timers(local: &Local) {
+    if !local.has_timers() {
+        return;
     }
-
-    /// Whether a hang-up is that of a socket for datagrams that this process has shut down, with nothing
-    /// left to be read: each further read would bring an empty one.
-    fn is_shut_down(&self, connection: &Connection, event: Event) -> bool {
-        let is_hang_up = connection.has(bits::DATAGRAMS) && !event.is_error_alone();
-        is_hang_up && !matches!(self.has_input(connection), Ok(true))
+    let pass = local.timers.borrow_mut().begin(local.looked_at());
+    if calls::begin_phase(local, 1) == 0 {
+        return;
     }
-
-    /// Whether there is something to read.
-    ///
-    /// # Errors
-    /// The connection's error: the kernel tells of it only this once.
-    fn has_input(&self, connection: &Connection) -> io::Result<bool> {
-        let has_input = connection.with_fd(|fd| {
-            if connection.has_only(bits::SOCKET, bits::DATAGRAMS) {
-                return stream::has_input(fd);
-            }
-            // In a pipe whose reader has gone there may be bytes as well: not for us.
-            let is_in_vain = !connection.has(bits::SOCKET) && stream::is_write_only(fd);
-            Ok(!is_in_vain && stream::unread(fd).unwrap_or(0) > 0)
-        });
-        has_input.unwrap_or(Ok(false))
-    }
-
-    /// Calls a callback, and catches its panic. Not for a connection that a stream has taken.
-    pub(crate) fn call<C>(&self, connection: &Connection, callback: C)
-    where
-        C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
-    {
-        let call = AssertUnwindSafe(|| self.call_bare(connection, callback));
-        if let Err(panic) = catch_unwind(call) {
-            self.callback_panicked(connection.token, panic);
-        }
-    }
-
-    /// Calls a callback: the one place from which all of them are called. Says whether it has read
-    /// any bytes. The caller catches its panic; what was lent to the callback is back by then.
-    #[inline]
-    fn call_bare<C>(&self, connection: &Connection, callback: C) -> bool
-    where
-        C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
-    {
-        let mut body = connection.body();
-        let Body { handler, fd } = &mut *body;
-        let running = self.begin_callback(&**handler);
-        let mut cx = EvContext::new(self, connection, fd);
-        let result = callback(&mut **handler, &mut cx);
-        let read_left = cx.read_left;
-        drop(body);
-        drop(running);
-        let has_read = || read_left < self.budget.read_per_event as isize;
-        if connection.has(bits::DIRTY | bits::HAS_DEADLINES | bits::STANDING) {
-            self.look_after(connection, has_read());
-        }
-        if !matches!(result, Ok(Action::Keep)) {
-            self.settle(connection, result);
-        }
-        has_read()
-    }
-
-    /// A callback has changed what epoll is to be told or given the connection away, or the
-    /// connection has deadlines.
-    #[inline(never)]
-    fn look_after(&self, connection: &Connection, has_read: bool) {
-        if !connection.has_fd() {
-            // A stream has taken the connection over; it is not the handler's any more.
-            connection.turn_off(bits::DIRTY | bits::HAS_DEADLINES | bits::STANDING);
-            return drop_ignoring_panic(connection.take_handler());
-        }
-        if connection.has(bits::HAS_DEADLINES) {
-            self.note(connection, has_read, self.has_written.get());
-        }
-        if connection.has(bits::DIRTY) {
-            self.refresh(connection);
-        }
-        self.look_later(connection);
-    }
-
-    /// A callback of `token` has thrown: its connection ends, and nothing else.
-    #[cold]
-    pub(crate) fn callback_panicked(&self, token: Token, panic: Box<dyn Any + Send>) {
-        drop_ignoring_panic(panic);
-        if let Some(connection) = self.connection(token) {
-            connection.turn_off(bits::RELEASED);
-            self.request_close(&connection, CloseReason::Panic);
-        }
-    }
-
-    /// Anything but Keep.
-    #[cold]
-    fn settle(&self, connection: &Connection, result: io::Result<Action>) {
-        let reason = match result {
-            Ok(Action::Keep) => return,
-            Ok(Action::Close) => {
-                if self.has_written.get() || connection.has(bits::OUTPUT) {
-                    connection.turn_on(bits::WROTE_BEFORE_CLOSE);
-                }
-                CloseReason::Requested
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(error) => {
-                connection.turn_off(bits::RELEASED);
-                CloseReason::Error(error)
-            }
-        };
-        self.request_close(connection, reason);
-    }
-
-    /// Tells epoll what the connection wants to hear of, if that has changed.
-    pub(crate) fn refresh(&self, connection: &Connection) {
-        connection.turn_off(bits::DIRTY);
-        let wanted = connection.wanted_mask();
-        if connection.mask.get() == wanted || connection.state() == State::Closed {
+    for fired in 1..=local.budget.timers_per_turn {
+        let Some(token) = ({ local.timers.borrow_mut().take_due(pass) }) else { return };
+        fire(local, token);
+        local.recorder.fired();
+        if calls::continue_phase(local, fired) == 0 {
             return;
         }
-        let told = connection.with_fd(|fd| self.epoll.modify(fd, connection.token, wanted));
-        match told {
-            Some(Err(error)) => {
-                self.request_close(connection, CloseReason::Error(error));
-            }
-            _ => connection.mask.set(wanted),
-        }
     }
+}
 
-    /// Another `on_read` for a connection whose budget was spent; or the listener that found no
-    /// descriptor.
-    pub(crate) fn again(&self, connection: &Connection) {
-        if connection.state() == State::Relaying {
-            return self.relay_again(connection);
-        }
-        let is_listener = is_open(connection) && connection.has(bits::LISTENER);
-        if is_listener || wants_to_read(connection) {
-            self.call(connection, |handler, cx| handler.on_read(cx));
-        }
+/// Whether a timer is due that the next pass would fire.
+#[cold]
+pub(crate) fn is_timer_due(local: &Local) -> bool {
+    local.next_deadline().is_some_and(|deadline| deadline <= local.looked_at())
+}
+
+/// Fires one timer, which is disarmed already.
+pub(crate) fn fire(local: &Local, token: Token) {
+    let mut timers = local.timers.borrow_mut();
+    if let Some(&TimerTarget::Handler(HandlerTimer { connection, place })) = timers.get(token) {
+        drop(timers);
+        return fire_handler(local, token, connection, place);
     }
-
-    /// The end of a turn: the calls that waited for their phase.
-    pub(crate) fn finish_turn(&self) {
-        if !self.has_due() {
-            return;
-        }
-        let mut due = self.take_due();
-        for due in due.drain(..) {
-            match due {
-                Deferred::Open(token) => self.with_connection(token, |this, it| this.open(it)),
-                Deferred::Look(token) => self.with_connection(token, |this, it| this.look(it)),
-                Deferred::Reread(token) => self.with_connection(token, |this, it| this.again(it)),
-                Deferred::ConnectFail(token, error) => self.connect_failed(token, error),
-                Deferred::Refuse(handler, error) => self.connect_fail(handler, error),
-                Deferred::Flush(token) => self.flush_again(token),
-                Deferred::WriteHigh(token) => {
-                    self.with_connection(token, |this, it| this.write_high(it))
-                }
-                Deferred::WriteLow(token) => {
-                    self.with_connection(token, |this, it| this.write_low(it))
-                }
-                Deferred::Closed => self.fd_freed(),
-                Deferred::Close(token, reason) => {
-                    self.with_connection(token, |this, it| this.close(it, reason));
-                }
-            }
-            self.recorder.step();
-        }
-        self.return_due(due);
-        self.lap();
+    let expiry = timers.remove(token);
+    drop(timers);
+    match expiry {
+        Some(TimerTarget::Task(waker)) => ignore_panic(|| waker.wake()),
+        Some(TimerTarget::Linger(connection)) => on_linger_timeout(local, connection),
+        Some(TimerTarget::Look(token)) => standing::look_again(local, token),
+        Some(TimerTarget::Pipes) => pipes::trim(local),
+        Some(TimerTarget::Deadline(token)) => on_deadline(local, token),
+        Some(TimerTarget::Connect(attempt)) => tries::on_timer(local, attempt),
+        Some(TimerTarget::Ours(ours)) => ignore_panic(|| ours.on_timer()),
+        _ => {}
     }
+}
 
-    fn with_connection(&self, token: Token, act: impl FnOnce(&Local, &Connection)) {
-        if let Some(connection) = self.connection(token) {
-            act(self, &connection);
-        }
+pub(crate) fn fire_handler(local: &Local, token: Token, connection: Token, place: u32) {
+    let Some(connection) = registry::connection(local, connection) else { return };
+    let own = |extra: &mut Extra| extra.timers.get(place as usize).and_then(|own| own.period);
+    if let Some(period) = connection.with_present_extra(own).flatten() {
+        rearm(local, token, period);
+    }
+    call::in_any_state(local, &connection, |handler, cx| handler.on_timeout(cx, TimerId(token)));
+    // A one-shot that its callback did not arm again is gone.
+    if !local.timers.borrow().is_armed(token) {
+        timers::remove(local, &connection, token);
+    }
+}
+
+/// Makes an interval due at its next beat after now.
+pub(crate) fn rearm(local: &Local, token: Token, period: u64) {
+    let mut timers = local.timers.borrow_mut();
+    let Some(deadline) = timers.deadline(token) else { return };
+    let missed = (local.now() - deadline.min(local.now())) / period.max(1);
+    let next = deadline.saturating_add(period.saturating_mul(missed.saturating_add(1)));
+    // Not before now, or a period of nothing would stay ahead of everybody else's timers.
+    timers.reset(token, next.max(local.now()));
+}
+
+pub(crate) fn write_high(local: &Local, connection: &Connection) {
+    if connection.state() == State::Open {
+        call::handler(local, connection, |handler, cx| handler.on_write_high(cx));
+    }
+}
+
+pub(crate) fn write_low(local: &Local, connection: &Connection) {
+    if connection.state() == State::Open {
+        call::handler(local, connection, |handler, cx| handler.on_write_low(cx));
+    }
+}
+
+/// The timer of some deadlines looks at them.
+pub(crate) fn on_deadline(local: &Local, token: Token) {
+    match registry::entry(local, token) {
+        Some(Entry::Handler(connection)) => deadlines::check(local, &connection),
+        Some(Entry::Readiness(source)) => source::deadlines::check(local, &source),
+        _ => {}
     }
 }
 

@@ -10,12 +10,14 @@
 //! | `local_poller` | a poller for another event loop |
 
 mod block_on;
-mod dispatch;
+pub(crate) mod dispatch;
 pub(crate) mod local_poller;
 #[cfg(feature = "test-util")]
-mod paused;
+pub(crate) mod paused;
 pub(crate) mod shutdown;
 mod sleep;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 pub(crate) use block_on::{READ_BUFFER_SIZE, assert_outside};
 pub use block_on::{block_on, block_on_with};
@@ -32,6 +34,8 @@ use std::time::Duration;
 
 use crate::base::error::during;
 use crate::base::token::Token;
+use crate::connection::call;
+use crate::local::calls;
 use crate::local::handle::PollerHandle;
 use crate::local::state::Local;
 use crate::parts::budget::Budget;
@@ -62,10 +66,11 @@ impl Grant for Phase<'_> {
     #[inline(always)]
     fn next(&mut self, made: usize) -> usize {
         if made == 0 {
-            return self.local.begin_phase(self.least).min(self.local.budget.tasks_per_turn);
+            return calls::begin_phase(self.local, self.least)
+                .min(self.local.budget.tasks_per_turn);
         }
         let left = self.local.budget.tasks_per_turn.saturating_sub(made);
-        self.local.go_on_with_phase(made).min(left)
+        calls::continue_phase(self.local, made).min(left)
     }
 }
 
@@ -141,7 +146,7 @@ impl Poller {
             Local::new(seed.epoll, seed.handle, budget, seed.read_buffer_size, allowance);
         if let Some(watched) = seed.watched {
             executor.be_watched(watched.calls.clone());
-            local.be_watched(watched);
+            calls::be_watched(&mut local, watched);
         }
         Poller { executor, local: Rc::new(local), events, bell: seed.bell, told: Cell::new(0) }
     }
@@ -162,12 +167,12 @@ impl Poller {
         // Before the events: what was sent to us before a peer wrote is known when it is read.
         self.open_mail(budget.mail_per_turn);
         self.dispatch(events.first(count));
-        if count == budget.events_per_wait && local.is_timer_due() {
+        if count == budget.events_per_wait && dispatch::is_timer_due(local) {
             self.dispatch_the_rest(&mut events);
         }
         self.events.set(events);
-        local.fire_timers();
-        local.finish_turn();
+        dispatch::fire_timers(local);
+        dispatch::finish_turn(local);
         // Last: they have had more than their share.
         self.executor.wake_deferred();
         waited.map(drop)
@@ -180,7 +185,7 @@ impl Poller {
         }
         let local = &*self.local;
         let polled = self.executor.run(Phase { local, least: self.told.get() });
-        local.lap();
+        calls::lap(local);
         local.recorder.polled(polled);
         polled
     }
@@ -191,13 +196,13 @@ impl Poller {
         if !self.executor.has_mail() {
             return;
         }
-        let mut calls = local.begin_phase(1);
+        let mut calls = calls::begin_phase(local, 1);
         while calls > 0 && left > 0 && self.executor.has_mail() {
             let most = left.min(calls);
             self.executor.open_mail(most);
             local.recorder.step();
             left -= most;
-            calls = local.go_on_with_phase(budget - left);
+            calls = calls::continue_phase(local, budget - left);
         }
     }
 
@@ -236,10 +241,10 @@ impl Poller {
     fn dispatch(&self, events: &[RawEvent]) {
         let done = Cell::new(0);
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
-            self.local.hand_out(&events[done.get()..], &done);
+            dispatch::events(&self.local, &events[done.get()..], &done);
         })) {
             let thrower = events[done.get() - 1].token();
-            self.local.callback_panicked(thrower, panic);
+            call::panicked(&self.local, thrower, panic);
         }
     }
 
@@ -281,14 +286,14 @@ impl Drop for Poller {
     fn drop(&mut self) {
         let entered = self.enter();
         self.local.refuse_new();
-        self.local.nothing_runs();
+        calls::nothing_runs(&self.local);
         self.executor.cancel_tasks();
-        self.local.close_all();
+        shutdown::close_all(&self.local);
         // In here, and not when the executor is dropped: destructors of mail find the poller that it
         // was for, and not one around it. What they have begun in it ends like all before.
         self.executor.refuse_mail();
-        self.local.close_all();
-        self.local.fall_asleep();
+        shutdown::close_all(&self.local);
+        calls::fall_asleep(&self.local);
         self.report();
         #[cfg(feature = "test-util")]
         self.forget_the_pause();

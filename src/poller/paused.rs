@@ -1,22 +1,24 @@
 //! Waiting while the clock stands: feature `test-util`.
 
 use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Poller;
+use crate::poller::sleep::no_events_if_interrupted;
+use crate::sys::clock::{self, paused};
+use crate::sys::epoll::Events;
+
 #[cfg(feature = "blocking")]
 use std::sync::Arc;
 #[cfg(feature = "blocking")]
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use crate::sys::clock::{self, paused};
-use crate::sys::epoll::Events;
 #[cfg(feature = "blocking")]
 use crate::task::HomeRef;
 
-use super::Poller;
 #[cfg(feature = "blocking")]
 use crate::local::state::Local;
-use crate::poller::sleep::no_events_if_interrupted;
 
 /// Keeps a clock that stands from moving by itself, until it is dropped, on whichever thread. Without
 /// blocking calls, nothing goes on elsewhere that could be waited for.
@@ -27,12 +29,10 @@ pub(crate) struct Hold {
 }
 
 #[cfg(feature = "blocking")]
-impl Local {
-    /// As long as something is under way elsewhere that is going to bring this poller something.
-    pub(crate) fn hold_the_clock(&self) -> Hold {
-        self.clock_holds.fetch_add(1, Ordering::Relaxed);
-        Hold { holds: self.clock_holds.clone(), home: self.handle.home().clone() }
-    }
+/// As long as something is under way elsewhere that is going to bring this poller something.
+pub(crate) fn hold_clock(local: &Local) -> Hold {
+    local.clock_holds.fetch_add(1, Ordering::Relaxed);
+    Hold { holds: local.clock_holds.clone(), home: local.handle.home().clone() }
 }
 
 #[cfg(feature = "blocking")]

@@ -7,16 +7,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use super::Poller;
 use crate::base::slab::Slab;
 use crate::base::token::Token;
-use crate::sys::clock;
-use crate::task::{drop_ignoring_panic, executor, ignore_panic};
-
-use super::Poller;
+use crate::connection::{call, close, connect, flush, linger, request_close};
 use crate::local::connection::{Connection, State, bits};
+use crate::local::handle::gone;
 use crate::local::handler::CloseReason;
+use crate::local::registry;
 use crate::local::state::{Local, TimerTarget};
 use crate::local::table::Entry;
+use crate::poller::dispatch;
+use crate::sys::clock;
+use crate::task::{drop_ignoring_panic, executor, ignore_panic};
 
 /// Where a poller is in its shutdown.
 #[derive(Default)]
@@ -76,51 +79,89 @@ impl Drain {
     }
 }
 
-impl Local {
-    /// Begins the shutdown, or brings its deadline forward: stops accepting, and tells handlers
-    /// and tasks.
-    pub(crate) fn begin_shutdown(&self, deadline: u64) {
-        let deadline = deadline.max(1);
-        let begun = self.drain.is_requested();
-        if begun && deadline >= self.drain.deadline.get() {
-            return;
+/// Begins the shutdown, or brings its deadline forward: stops accepting, and tells handlers
+/// and tasks.
+pub(crate) fn begin(local: &Local, deadline: u64) {
+    let deadline = deadline.max(1);
+    let begun = local.drain.is_requested();
+    if begun && deadline >= local.drain.deadline.get() {
+        return;
+    }
+    local.drain.deadline.set(deadline);
+    local.arm(deadline, TimerTarget::Turn);
+    // From now on the clock is looked at before each poll.
+    executor::interrupt();
+    if begun {
+        return;
+    }
+    local.drain.ended_before.set(local.census.ended_so_far() + executor::ended_here());
+    for token in registry::tokens(local) {
+        let Some(Entry::Handler(connection)) = registry::entry(local, token) else { continue };
+        if connection.has(bits::LISTENER) {
+            request_close::end(local, &connection, CloseReason::Requested);
+        } else if connection.state() == State::Opening {
+            call::on_open(local, &connection);
+        } else {
+            call::on_shutdown(local, &connection);
         }
-        self.drain.deadline.set(deadline);
-        self.arm(deadline, TimerTarget::Turn);
-        // From now on the clock is looked at before each poll.
-        executor::interrupt();
-        if begun {
-            return;
-        }
-        self.drain.ended_before.set(self.census.ended_so_far() + executor::ended_here());
-        for token in self.tokens() {
-            let Some(Entry::Handler(connection)) = self.entry(token) else { continue };
-            if connection.has(bits::LISTENER) {
-                self.request_close(&connection, CloseReason::Requested);
-            } else if connection.state() == State::Opening {
-                self.open(&connection);
-            } else {
-                self.tell_of_shutdown(&connection);
+        local.recorder.step();
+    }
+    for waker in local.drain.waiters.take().into_values() {
+        // One that panics must not cost the others their wake-up.
+        ignore_panic(|| waker.wake());
+    }
+}
+
+/// How many blocking calls of this poller are not over.
+pub(crate) fn blocking_calls(local: &Local) -> usize {
+    Arc::strong_count(&local.blocking_calls) - 1
+}
+
+/// Ends every connection at once: the poller is ending.
+pub(crate) fn close_all(local: &Local) {
+    dispatch::finish_turn(local);
+    for token in registry::tokens(local) {
+        match registry::entry(local, token) {
+            Some(Entry::Handler(connection)) => close_now(local, &connection),
+            // A stream may outlive its poller, in the hands of another poller's task: what
+            // waits on it is woken, and finds the poller gone.
+            Some(Entry::Readiness(source)) => {
+                drop(registry::remove(local, token));
+                source.wake_all();
             }
-            self.recorder.step();
+            Some(Entry::Connecting(_)) => connect::failed(local, token, gone()),
+            None => {}
         }
-        for waker in self.drain.waiters.take().into_values() {
-            // One that panics must not cost the others their wake-up.
-            ignore_panic(|| waker.wake());
-        }
+        // What the callbacks asked for.
+        dispatch::finish_turn(local);
+        local.recorder.step();
     }
-
-    /// Calls `on_shutdown`, unless the connection is one of ours.
-    #[cold]
-    pub(crate) fn tell_of_shutdown(&self, connection: &Connection) {
-        if !connection.has(bits::INTERNAL) {
-            self.call_aside(connection, |handler, cx| handler.on_shutdown(cx));
-        }
+    // Nothing new is registered any more; but what was begun in the last callbacks has failed.
+    while local.has_due() {
+        dispatch::finish_turn(local);
     }
+    local.clear();
+}
 
-    /// How many blocking calls of this poller are not over.
-    pub(crate) fn blocking_calls(&self) -> usize {
-        Arc::strong_count(&self.blocking_calls) - 1
+pub(crate) fn close_now(local: &Local, connection: &Connection) {
+    match connection.state() {
+        State::Flushing => return close::finish_flushing(local, connection, None),
+        State::Lingering => {
+            linger::discard_all_input(local, connection);
+            return linger::end(local, connection);
+        }
+        _ => call::on_open(local, connection),
+    }
+    if connection.state() == State::Relaying {
+        request_close::end(local, connection, CloseReason::Shutdown);
+    }
+    if connection.state() == State::Open {
+        request_close::close_writers(local, connection);
+        if connection.has(bits::OUTPUT) {
+            let _ = flush::queued(local, connection);
+        }
+        connection.advance(State::Closing);
+        close::finish(local, connection, CloseReason::Shutdown);
     }
 }
 
@@ -152,7 +193,7 @@ impl Poller {
         let local = self.local.clone();
         // The end of a task may cancel a call that has not begun.
         drop(self);
-        Ok(Drained { drained, cancelled, leaked_blocking: local.blocking_calls() })
+        Ok(Drained { drained, cancelled, leaked_blocking: blocking_calls(&local) })
     }
 }
 

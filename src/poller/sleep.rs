@@ -3,10 +3,10 @@
 use std::io;
 use std::time::Duration;
 
+use super::Poller;
+use crate::local::calls;
 use crate::sys::clock;
 use crate::sys::epoll::{Events, LONGEST_WAIT};
-
-use super::Poller;
 
 /// A signal is no event.
 #[inline]
@@ -25,13 +25,13 @@ impl Poller {
         if has_work || most == Some(Duration::ZERO) || !self.executor().park() {
             return self.look(events);
         }
-        self.local().fall_asleep();
+        calls::fall_asleep(self.local());
         #[cfg(feature = "test-util")]
         let result = self.wait_by_the_clock(events, most);
         #[cfg(not(feature = "test-util"))]
         let result = self.sleep(events, most);
         self.executor().unpark();
-        self.local().wake_up();
+        calls::wake_up(self.local());
         result
     }
 

@@ -1,17 +1,16 @@
 //! A reactor, as every thread sees it.
 
-use std::fmt;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
+use std::{fmt, io};
 
+use super::ending::Ending;
 use crate::local::handle::PollerHandle;
 use crate::local::state::Local;
 use crate::parts::stats::PollerStats;
+use crate::poller::shutdown;
 use crate::sys::clock;
-
-use super::ending::Ending;
 
 /// The way into a reactor, for any thread: cheap to clone, and harmless to keep after its end.
 ///
@@ -216,7 +215,7 @@ impl ReactorHandle {
             // A poller that has ended needs no telling.
             let _ = poller.run_on(move || {
                 if let Some(local) = Local::current() {
-                    local.begin_shutdown(clock::from_real(deadline));
+                    shutdown::begin(&local, clock::from_real(deadline));
                 }
             });
         }

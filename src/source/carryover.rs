@@ -3,22 +3,22 @@
 //! While there is some, the stream's write direction counts as not ready, and every event first
 //! sends of it what goes. So it flows whether or not a task writes, and the order holds.
 
-use std::io;
-use std::mem;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::task::{Context, Poll};
+use std::{io, mem};
 
 use crate::base::token::Token;
+use crate::connection::flush::{Kind, Progress};
+use crate::connection::{flush, linger};
+use crate::local::registered::Registered;
+use crate::local::registration::{Ownership, Registration, Source};
+use crate::local::registry;
+use crate::local::state::{Deferred, Local, TimerTarget};
 use crate::parts::outbox::Outbox;
 use crate::parts::readiness::Direction;
 use crate::sys::epoll::Mask;
 use crate::sys::{clock, socket};
-
-use crate::connection::flush::{Kind, Progress};
-use crate::local::registered::Registered;
-use crate::local::registration::{Ownership, Registration, Source};
-use crate::local::state::{Deferred, Local, TimerTarget};
 
 /// What a stream owes to its peer.
 pub(crate) struct Carryover {
@@ -144,7 +144,7 @@ impl Source {
             self.set_carryover(carryover);
             return false;
         };
-        match local.send_queued(&mut carryover.outbox, carryover.fd.as_fd(), Kind::Stream) {
+        match flush::send(&local, &mut carryover.outbox, carryover.fd.as_fd(), Kind::Stream) {
             Ok(Progress::Drained) => {}
             Ok(progress) => {
                 if progress == Progress::Spent {
@@ -155,7 +155,7 @@ impl Source {
                 return false;
             }
             Err(error) => {
-                local.lose(mem::take(&mut carryover.outbox));
+                flush::discard(&local, mem::take(&mut carryover.outbox));
                 carryover.failure = Some(error);
             }
         }
@@ -208,21 +208,19 @@ impl Source {
     }
 }
 
-impl Local {
-    /// A dropped stream has sent all of it, or the patience with it is over.
-    pub(crate) fn close_detached(&self, source: &Source) {
-        drop(self.remove(source.token));
-        self.census.detached_ended();
-        let Some(carryover) = source.carryover.take() else { return };
-        if source.hold.get() == Ownership::Shared {
-            let _ = self.epoll.remove(carryover.fd.as_fd());
-            socket::never_linger(carryover.fd.as_raw_fd());
-        } else if carryover.outbox.pending() == 0 && carryover.failure.is_none() {
-            return self.linger_without_handler(carryover.fd);
-        }
-        let Carryover { fd, outbox, .. } = *carryover;
-        self.lose(outbox);
-        drop(fd);
-        self.fd_freed();
+/// A dropped stream has sent all of it, or the patience with it is over.
+pub(crate) fn close_detached(local: &Local, source: &Source) {
+    drop(registry::remove(local, source.token));
+    local.census.detached_ended();
+    let Some(carryover) = source.carryover.take() else { return };
+    if source.hold.get() == Ownership::Shared {
+        let _ = local.epoll.remove(carryover.fd.as_fd());
+        socket::never_linger(carryover.fd.as_raw_fd());
+    } else if carryover.outbox.pending() == 0 && carryover.failure.is_none() {
+        return linger::begin_without_handler(local, carryover.fd);
     }
+    let Carryover { fd, outbox, .. } = *carryover;
+    flush::discard(local, outbox);
+    drop(fd);
+    local.fd_freed();
 }

@@ -6,17 +6,18 @@ use std::rc::Rc;
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
-use crate::parts::outbox::Outbox;
-use crate::sys::epoll::Mask;
-use crate::sys::socket;
-
 use crate::connection::flush::ending;
+use crate::connection::{request_close, timers};
 use crate::local::connection::{Connection, State, bits};
 use crate::local::context::EvContext;
 use crate::local::handler::{CloseReason, EvHandler};
 use crate::local::registered::Registered;
+use crate::local::registry;
 use crate::local::state::{Deferred, Local};
 use crate::local::table::Entry;
+use crate::parts::outbox::Outbox;
+use crate::sys::epoll::Mask;
+use crate::sys::socket;
 
 impl EvContext<'_> {
     /// Takes the descriptor away from the handler, with everything that belongs to it. The handler
@@ -45,7 +46,7 @@ impl EvContext<'_> {
         };
         match taken {
             Ok((registered, copy)) => {
-                self.local.disown(self.connection, &registered, copy);
+                detach(self.local, self.connection, &registered, copy);
                 Ok(registered)
             }
             Err((error, fd)) => {
@@ -56,32 +57,42 @@ impl EvContext<'_> {
     }
 }
 
-impl Local {
-    /// A stream has taken the descriptor of `connection`: what belongs to it goes along.
-    fn disown(&self, connection: &Connection, heir: &Registered, copy: Option<OwnedFd>) {
-        if connection.has(bits::WRITER) {
-            self.close_writers(connection);
+/// A stream has taken the descriptor of `connection`: what belongs to it goes along.
+fn detach(local: &Local, connection: &Connection, heir: &Registered, copy: Option<OwnedFd>) {
+    if connection.has(bits::WRITER) {
+        request_close::close_writers(local, connection);
+    }
+    connection.advance(State::Closed);
+    timers::remove_all(local, connection);
+    let outbox = connection.take_extra().map(|extra| extra.outbox).unwrap_or_default();
+    // The end of the callback finds the handler without a descriptor.
+    connection.turn_on(bits::DIRTY);
+    if !connection.has(bits::INTERNAL) {
+        // It goes on as part of a task: it is not one that has ended.
+        local.census.given_away();
+    }
+    // Whoever called the callback has a clone of it: no foreign code.
+    drop(registry::remove(local, connection.token));
+    if connection.has(bits::FD_EXPOSED) {
+        heir.lend();
+    }
+    if connection.has(bits::COUNTED) {
+        heir.count();
+    }
+    if let (Some(copy), false) = (copy, outbox.is_empty()) {
+        heir.owe(outbox, copy);
+    }
+}
+
+/// A stream has become a handler's connection; `failure` is what its output met before.
+fn attach(local: &Local, token: Token, failure: Option<io::Error>) {
+    local.census.adopted();
+    match (failure, registry::connection(local, token)) {
+        // That brings both calls, on_open and on_close.
+        (Some(error), Some(connection)) => {
+            request_close::end(local, &connection, CloseReason::Error(error));
         }
-        connection.advance(State::Closed);
-        self.remove_timers(connection);
-        let outbox = connection.take_extra().map(|extra| extra.outbox).unwrap_or_default();
-        // The end of the callback finds the handler without a descriptor.
-        connection.turn_on(bits::DIRTY);
-        if !connection.has(bits::INTERNAL) {
-            // It goes on as part of a task: it is not one that has ended.
-            self.census.given_away();
-        }
-        // Whoever called the callback has a clone of it: no foreign code.
-        drop(self.remove(connection.token));
-        if connection.has(bits::FD_EXPOSED) {
-            heir.lend();
-        }
-        if connection.has(bits::COUNTED) {
-            heir.count();
-        }
-        if let (Some(copy), false) = (copy, outbox.is_empty()) {
-            heir.owe(outbox, copy);
-        }
+        _ => local.defer(Deferred::Open(token)),
     }
 }
 
@@ -115,9 +126,9 @@ impl Registered {
             }
             Entry::Handler(Rc::new(connection))
         };
-        match (local.reregister(estate.fd, mask, make), handler) {
+        match (registry::reregister(&local, estate.fd, mask, make), handler) {
             (Ok(token), _) => {
-                local.welcome(token, estate.failure);
+                attach(&local, token, estate.failure);
                 Ok(token)
             }
             (Err((error, fd)), Some(handler)) => {
@@ -130,20 +141,6 @@ impl Registered {
                 Err((error, handler))
             }
             (Err(_), None) => unreachable!("a failed registration makes no entry"),
-        }
-    }
-}
-
-impl Local {
-    /// A stream has become a handler's connection; `failure` is what its output met before.
-    fn welcome(&self, token: Token, failure: Option<io::Error>) {
-        self.census.adopted();
-        match (failure, self.connection(token)) {
-            // That brings both calls, on_open and on_close.
-            (Some(error), Some(connection)) => {
-                self.request_close(&connection, CloseReason::Error(error));
-            }
-            _ => self.defer(Deferred::Open(token)),
         }
     }
 }

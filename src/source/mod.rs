@@ -1,5 +1,6 @@
 //! Floor 5: how tasks wait on a descriptor, and how a connection goes between a handler and a task.
 
 pub(crate) mod carryover;
+pub(crate) mod deadlines;
 pub(crate) mod handover;
 pub(crate) mod wait;

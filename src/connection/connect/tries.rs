@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use socket2::SockAddr;
 
+use super::Connecting;
 use crate::base::error::during;
 use crate::base::interest::Interest;
 use crate::base::token::Token;
+use crate::connection::connect;
+use crate::local::registry;
+use crate::local::state::{Local, TimerTarget};
+use crate::local::table::Entry;
 use crate::parts::candidates::ATTEMPT_DELAY;
 use crate::sys::epoll::Mask;
 use crate::sys::{clock, socket};
-
-use super::Connecting;
-use crate::local::state::{Local, TimerTarget};
-use crate::local::table::Entry;
 
 /// How long the first wait for room in the backlog of a Unix socket is: it does not tell when
 /// there is some.
@@ -74,128 +75,127 @@ impl Connecting {
     }
 }
 
-impl Local {
-    /// Tries the next address, and those behind it if it fails at once. If that was the last one
-    /// and nothing is under way, the attempt fails at the end of the turn.
-    pub(crate) fn begin_next(&self, attempt: &Rc<Connecting>) {
-        attempt.next.set(clock::NEVER);
-        while let Some(address) = { attempt.queue.borrow_mut().pop_front() } {
-            match self.begin_try(attempt, &address) {
-                Ok(Begun::Try(begun)) => {
-                    attempt.tries.borrow_mut().push(begun);
-                    if !attempt.queue.borrow().is_empty() {
-                        attempt.next.set(clock::after(clock::now(), ATTEMPT_DELAY));
-                    }
-                    break;
+/// Tries the next address, and those behind it if it fails at once. If that was the last one
+/// and nothing is under way, the attempt fails at the end of the turn.
+pub(crate) fn begin_next(local: &Local, attempt: &Rc<Connecting>) {
+    attempt.next.set(clock::NEVER);
+    while let Some(address) = { attempt.queue.borrow_mut().pop_front() } {
+        match begin_try(local, attempt, &address) {
+            Ok(Begun::Try(begun)) => {
+                attempt.tries.borrow_mut().push(begun);
+                if !attempt.queue.borrow().is_empty() {
+                    attempt.next.set(clock::after(clock::now(), ATTEMPT_DELAY));
                 }
-                Ok(Begun::NoRoom) => {
-                    attempt.queue.borrow_mut().push_front(address);
-                    let pause = attempt.pause.get();
-                    attempt.pause.set((pause * 2).min(LONGEST_PAUSE));
-                    attempt.next.set(clock::after(clock::now(), pause));
-                    break;
-                }
-                Err(error) => attempt.note(&address, error),
+                break;
             }
-        }
-        if attempt.tries.borrow().is_empty() && attempt.queue.borrow().is_empty() {
-            self.fail_later(attempt, attempt.failure());
-        } else {
-            self.arm_attempt(attempt);
+            Ok(Begun::NoRoom) => {
+                attempt.queue.borrow_mut().push_front(address);
+                let pause = attempt.pause.get();
+                attempt.pause.set((pause * 2).min(LONGEST_PAUSE));
+                attempt.next.set(clock::after(clock::now(), pause));
+                break;
+            }
+            Err(error) => attempt.note(&address, error),
         }
     }
-
-    /// Makes the socket, and its entry.
-    fn begin_try(&self, attempt: &Rc<Connecting>, address: &SockAddr) -> io::Result<Begun> {
-        let fd = match socket::connect(address, &attempt.target.settings) {
-            Ok(fd) => fd,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && address.is_unix() => {
-                return Ok(Begun::NoRoom);
-            }
-            Err(error) => return Err(error),
-        };
-        let mask = Mask::of(Interest::WRITABLE, false);
-        let entry = |_| Entry::Connecting(attempt.clone());
-        let token = self.register_borrowed(fd.as_fd(), mask, entry)?;
-        Ok(Begun::Try(Try { token, fd, address: address.clone() }))
+    if attempt.tries.borrow().is_empty() && attempt.queue.borrow().is_empty() {
+        connect::fail_later(local, attempt, attempt.failure());
+    } else {
+        arm(local, attempt);
     }
+}
 
-    /// Arms the timer of the attempt, for the next try or the deadline.
-    pub(crate) fn arm_attempt(&self, attempt: &Connecting) {
-        let at = attempt.next.get().min(attempt.deadline);
-        match attempt.timer.get() {
-            Some(timer) => {
-                self.reset(timer, at);
+/// Makes the socket, and its entry.
+fn begin_try(local: &Local, attempt: &Rc<Connecting>, address: &SockAddr) -> io::Result<Begun> {
+    let fd = match socket::connect(address, &attempt.target.settings) {
+        Ok(fd) => fd,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && address.is_unix() => {
+            return Ok(Begun::NoRoom);
+        }
+        Err(error) => return Err(error),
+    };
+    let mask = Mask::of(Interest::WRITABLE, false);
+    let entry = |_| Entry::Connecting(attempt.clone());
+    let token = registry::register_borrowed(local, fd.as_fd(), mask, entry)?;
+    Ok(Begun::Try(Try { token, fd, address: address.clone() }))
+}
+
+/// Arms the timer of the attempt, for the next try or the deadline.
+pub(crate) fn arm(local: &Local, attempt: &Connecting) {
+    let at = attempt.next.get().min(attempt.deadline);
+    match attempt.timer.get() {
+        Some(timer) => {
+            local.reset(timer, at);
+        }
+        None if at == clock::NEVER => {}
+        None => attempt.timer.set(Some(local.arm(at, TimerTarget::Connect(attempt.token)))),
+    }
+}
+
+/// Closes the socket of a try. Whether listeners wait for a descriptor is the caller's to see.
+pub(crate) fn end(local: &Local, ended: Try) {
+    drop(registry::remove(local, ended.token));
+    drop(ended.fd);
+}
+
+/// An event of the try with this token.
+#[cold]
+pub(crate) fn on_event(local: &Local, attempt: &Rc<Connecting>, token: Token) {
+    if attempt.failing.get() {
+        return;
+    }
+    let of_token = |one: &Try| one.token == token;
+    let Some(place) = attempt.tries.borrow().iter().position(of_token) else { return };
+    let result = outcome(attempt.tries.borrow()[place].fd.as_fd());
+    // An event without an outcome: it would come again and again.
+    ended(local, attempt, place, result.unwrap_or_else(|| Err(not_connected())));
+}
+
+/// The try at `place` is over.
+fn ended(local: &Local, attempt: &Rc<Connecting>, place: usize, result: io::Result<()>) {
+    let ended = attempt.tries.borrow_mut().remove(place);
+    match result {
+        Ok(()) => {
+            drop(registry::remove(local, ended.token));
+            connect::decide(local, attempt, Ok(ended.fd));
+        }
+        Err(error) => {
+            attempt.note(&ended.address, error);
+            end(local, ended);
+            local.fd_freed();
+            let was_last = place == attempt.tries.borrow().len();
+            if was_last && !attempt.queue.borrow().is_empty() {
+                // The one before has failed: the next one has nothing to wait for.
+                begin_next(local, attempt);
+            } else if attempt.tries.borrow().is_empty() {
+                connect::decide(local, attempt, Err(attempt.failure()));
             }
-            None if at == clock::NEVER => {}
-            None => attempt.timer.set(Some(self.arm(at, TimerTarget::Connect(attempt.token)))),
         }
     }
+}
 
-    /// Closes the socket of a try. Whether listeners wait for a descriptor is the caller's to see.
-    pub(crate) fn end_try(&self, ended: Try) {
-        drop(self.remove(ended.token));
-        drop(ended.fd);
+/// The deadline, or the time of the next try.
+pub(crate) fn on_timer(local: &Local, token: Token) {
+    let Some(Entry::Connecting(attempt)) = registry::entry(local, token) else { return };
+    attempt.timer.set(None);
+    if attempt.failing.get() {
+        return;
     }
-
-    /// An event of the try with this token.
-    #[cold]
-    pub(crate) fn connect_event(&self, attempt: &Rc<Connecting>, token: Token) {
-        if attempt.failing.get() {
+    // Decided in time, though its event has not been looked at yet.
+    while let Some((place, result)) = attempt.first_outcome() {
+        ended(local, &attempt, place, result);
+        if registry::entry(local, token).is_none_or(|entry| !matches!(entry, Entry::Connecting(_)))
+        {
             return;
         }
-        let of_token = |one: &Try| one.token == token;
-        let Some(place) = attempt.tries.borrow().iter().position(of_token) else { return };
-        let result = outcome(attempt.tries.borrow()[place].fd.as_fd());
-        // An event without an outcome: it would come again and again.
-        self.try_ended(attempt, place, result.unwrap_or_else(|| Err(not_connected())));
     }
-
-    /// The try at `place` is over.
-    fn try_ended(&self, attempt: &Rc<Connecting>, place: usize, result: io::Result<()>) {
-        let ended = attempt.tries.borrow_mut().remove(place);
-        match result {
-            Ok(()) => {
-                drop(self.remove(ended.token));
-                self.decide(attempt, Ok(ended.fd));
-            }
-            Err(error) => {
-                attempt.note(&ended.address, error);
-                self.end_try(ended);
-                self.fd_freed();
-                let was_last = place == attempt.tries.borrow().len();
-                if was_last && !attempt.queue.borrow().is_empty() {
-                    // The one before has failed: the next one has nothing to wait for.
-                    self.begin_next(attempt);
-                } else if attempt.tries.borrow().is_empty() {
-                    self.decide(attempt, Err(attempt.failure()));
-                }
-            }
-        }
-    }
-
-    /// The deadline, or the time of the next try.
-    pub(crate) fn connect_timer(&self, token: Token) {
-        let Some(Entry::Connecting(attempt)) = self.entry(token) else { return };
-        attempt.timer.set(None);
-        if attempt.failing.get() {
-            return;
-        }
-        // Decided in time, though its event has not been looked at yet.
-        while let Some((place, result)) = attempt.first_outcome() {
-            self.try_ended(&attempt, place, result);
-            if self.entry(token).is_none_or(|entry| !matches!(entry, Entry::Connecting(_))) {
-                return;
-            }
-        }
-        let now = clock::now();
-        if now >= attempt.deadline {
-            self.decide(&attempt, Err(attempt.timed_out()));
-        } else if now >= attempt.next.get() {
-            self.begin_next(&attempt);
-        } else {
-            self.arm_attempt(&attempt);
-        }
+    let now = clock::now();
+    if now >= attempt.deadline {
+        connect::decide(local, &attempt, Err(attempt.timed_out()));
+    } else if now >= attempt.next.get() {
+        begin_next(local, &attempt);
+    } else {
+        arm(local, &attempt);
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::io;
 
+use crate::connection::relay::pump::Endpoint;
+use crate::local::pipes;
+use crate::local::state::Local;
 use crate::parts::readiness::Direction;
 use crate::sys::sigpipe::NoSigpipe;
 use crate::sys::splice::Pipe;
 use crate::sys::stream;
-
-use crate::connection::relay::pump::Endpoint;
-use crate::local::state::Local;
 
 #[derive(Debug)]
 pub(crate) enum Carrier {
@@ -67,7 +67,7 @@ impl Carrier {
     /// It holds nothing: others may have it.
     pub(crate) fn give_back(self, local: &Local) {
         match self {
-            Carrier::Pipe(pipe) => local.keep_pipe(pipe),
+            Carrier::Pipe(pipe) => pipes::keep(local, pipe),
             // What was poured out of a pipe has a buffer of its own.
             Carrier::Buffer(buffer, _) if buffer.len() == local.buffers.size() => {
                 local.buffers.take_back(buffer);

@@ -3,12 +3,11 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use crate::connection::relay::pump::{Endpoint, Failure, Pump, Step};
+use crate::local::state::Local;
 use crate::parts::readiness::Direction;
 use crate::sys::sigpipe::NoSigpipe;
 use crate::sys::{socket, stream};
-
-use crate::connection::relay::pump::{Endpoint, Failure, Pump, Step};
-use crate::local::state::Local;
 
 /// The two ways between two ends.
 ///
@@ -147,79 +146,5 @@ pub(crate) fn look_for_failure(fd: BorrowedFd<'_>, written_to: bool) -> io::Resu
     match sent {
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Duplex, Endpoint, Step};
-    use crate::parts::budget::Budget;
-    use crate::parts::readiness::Direction;
-    use crate::poller::Poller;
-    use std::io::{self, Read, Write};
-    use std::net::{Shutdown, TcpListener, TcpStream};
-    use std::os::fd::{AsFd, BorrowedFd};
-
-    impl Endpoint for TcpStream {
-        fn is_ready(&self, _: Direction) -> bool {
-            true
-        }
-
-        fn try_io(
-            &self,
-            _: Direction,
-            operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<usize>,
-        ) -> io::Result<usize> {
-            operation(self.as_fd())
-        }
-
-        fn end(&self) -> io::Result<()> {
-            self.shutdown(Shutdown::Write)
-        }
-
-        fn may_be_marked(&self) -> bool {
-            false
-        }
-
-        fn expect_input(&self) {}
-
-        fn check_for_failure(&self, _: bool) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// One end for the relay, and its peer.
-    fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (ours, _) = listener.accept().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        peer.set_nonblocking(true).unwrap();
-        (ours, peer)
-    }
-
-    #[test]
-    fn what_is_on_its_way_comes_out_when_a_relay_is_stopped() {
-        let poller = Poller::on_this_thread(Budget::default()).unwrap();
-        let local = poller.local();
-        let ((a, mut near), (b, mut far)) = (pair(), pair());
-        let (mut relay, mut sent) = (Duplex::new(), Vec::new());
-        // Until a pipe is full and stays so: the target takes nothing any more.
-        while relay.pump([&a, &b], local)[0] != Step::Waits(Direction::Write) {
-            let bytes: Vec<u8> = (0..10_007).map(|at| (at + sent.len()) as u8).collect();
-            if let Ok(count) = near.write(&bytes) {
-                sent.extend_from_slice(&bytes[..count]);
-            }
-        }
-        let moved = relay.moved()[0] as usize;
-        let [to_first, to_second] = relay.stop(local);
-        assert!(to_first.is_empty() && !to_second.is_empty());
-        assert!(to_second[..] == sent[moved..moved + to_second.len()], "bytes are damaged");
-        let mut got = vec![0; moved];
-        far.set_nonblocking(false).unwrap();
-        far.read_exact(&mut got).unwrap();
-        assert!(got[..] == sent[..moved], "bytes are damaged");
-        // It went back empty.
-        assert!(local.take_pipe().unwrap().read(&mut [0]).is_err());
     }
 }

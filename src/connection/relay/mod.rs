@@ -13,18 +13,19 @@ use std::rc::Rc;
 use crate::base::error;
 use crate::base::interest::Interest;
 use crate::base::token::Token;
-use crate::parts::readiness::Direction;
-use crate::sys::clock;
-use crate::sys::epoll::{Event, Mask};
-
 use crate::connection::flush::ending;
 use crate::connection::relay::duplex::Duplex;
 use crate::connection::relay::pump::Step;
 use crate::connection::relay::side::{Ready, Side};
+use crate::connection::{call, deadlines, flush, request_close};
 use crate::local::connection::{Connection, State, bits};
 use crate::local::context::EvContext;
-use crate::local::handler::{Action, CloseReason, EvHandler};
+use crate::local::handler::CloseReason;
+use crate::local::registry;
 use crate::local::state::{Deferred, Local, TimerTarget};
+use crate::parts::readiness::Direction;
+use crate::sys::clock;
+use crate::sys::epoll::{Event, Mask};
 
 /// What two connections share that relay.
 pub(crate) struct Relaying {
@@ -127,9 +128,10 @@ impl EvContext<'_> {
         if self.connection.state() != State::Open {
             return Err(ending());
         }
-        let (Some(one), Some(two)) =
-            (self.local.connection(self.token()), self.local.connection(other))
-        else {
+        let (Some(one), Some(two)) = (
+            registry::connection(self.local, self.token()),
+            registry::connection(self.local, other),
+        ) else {
             return Err(unsuitable("is gone, or has not been made yet"));
         };
         if Rc::ptr_eq(&one, &two) {
@@ -142,7 +144,7 @@ impl EvContext<'_> {
         {
             return Err(unsuitable("or this one is no connection"));
         }
-        self.local.begin_relay(one, two);
+        begin(self.local, one, two);
         // What this callback read now would be missing from the relay.
         self.refuse_to_read();
         Ok(())
@@ -154,207 +156,189 @@ fn unsuitable(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
-impl Local {
-    /// `one` is the connection whose callback runs.
-    fn begin_relay(&self, one: Rc<Connection>, two: Rc<Connection>) {
-        let relaying = Rc::new(Relaying {
-            ends: [one, two],
-            ready: Default::default(),
-            pair: RefCell::new(Duplex::new()),
-            patience: Cell::new(None),
-        });
-        for end in &relaying.ends {
-            end.with_extra(|extra| extra.relaying = Some(relaying.clone()));
-            end.advance(State::Relaying);
-            // No mask is like this one: epoll is told, and tells anew of what holds.
-            end.mask.set(Mask::of(Interest::NONE, false));
-            if end.has(bits::WRITER) {
-                // What writers were told is accepted goes first, and then no more.
-                self.close_writers(end);
-            }
-        }
-        // The first end's registration is changed when its callback has returned.
-        relaying.ends[0].turn_on(bits::DIRTY);
-        self.refresh(&relaying.ends[1]);
-    }
-
-    /// Calls a callback that has nothing to do with the bytes: it comes for a connection that
-    /// relays as well, which must not be read meanwhile.
-    pub(crate) fn call_aside<C>(&self, connection: &Connection, callback: C)
-    where
-        C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
-    {
-        match connection.state() {
-            State::Open => self.call(connection, callback),
-            State::Relaying => self.call(connection, |handler, cx| {
-                cx.refuse_to_read();
-                callback(handler, cx)
-            }),
-            _ => {}
+/// `one` is the connection whose callback runs.
+fn begin(local: &Local, one: Rc<Connection>, two: Rc<Connection>) {
+    let relaying = Rc::new(Relaying {
+        ends: [one, two],
+        ready: Default::default(),
+        pair: RefCell::new(Duplex::new()),
+        patience: Cell::new(None),
+    });
+    for end in &relaying.ends {
+        end.with_extra(|extra| extra.relaying = Some(relaying.clone()));
+        end.advance(State::Relaying);
+        // No mask is like this one: epoll is told, and tells anew of what holds.
+        end.mask.set(Mask::of(Interest::NONE, false));
+        if end.has(bits::WRITER) {
+            // What writers were told is accepted goes first, and then no more.
+            request_close::close_writers(local, end);
         }
     }
+    // The first end's registration is changed when its callback has returned.
+    relaying.ends[0].turn_on(bits::DIRTY);
+    call::refresh(local, &relaying.ends[1]);
+}
 
-    /// An event for one of two connections that relay.
-    pub(crate) fn relay_event(&self, connection: &Connection, event: Event) {
-        let Some(relaying) = relaying_of(connection) else { return };
-        relaying.ready[relaying.place_of(connection)].note(event);
-        self.pump_relay(&relaying);
+/// An event for one of two connections that relay.
+pub(crate) fn on_event(local: &Local, connection: &Connection, event: Event) {
+    let Some(relaying) = relaying_of(connection) else { return };
+    relaying.ready[relaying.place_of(connection)].note(event);
+    pump(local, &relaying);
+}
+
+/// The next share of a relay that has had the last turn's.
+pub(crate) fn run_again(local: &Local, connection: &Connection) {
+    if let Some(relaying) = relaying_of(connection) {
+        pump(local, &relaying);
     }
+}
 
-    /// The next share of a relay that has had the last turn's.
-    pub(crate) fn relay_again(&self, connection: &Connection) {
-        if let Some(relaying) = relaying_of(connection) {
-            self.pump_relay(&relaying);
+/// The next share of the output that one of two connections had queued before they relayed.
+pub(crate) fn flush_again(local: &Local, connection: &Connection) {
+    let Some(relaying) = relaying_of(connection) else { return };
+    relaying.ready[relaying.place_of(connection)].writable.set(true);
+    pump(local, &relaying);
+}
+
+fn pump(local: &Local, relaying: &Relaying) {
+    if relaying.ends.iter().any(|end| end.state() != State::Relaying) {
+        // One of them is closing, and takes the other one along.
+        return;
+    }
+    flush_ends(local, relaying);
+    let mut pair = relaying.pair.borrow_mut();
+    let before = pair.counts();
+    let steps = with_sides(local, relaying, |sides| pair.pump(sides, local));
+    let has_failed = pair.has_failed();
+    note_progress(local, relaying, before, &pair, steps);
+    drop(pair);
+    match steps {
+        None | Some([Step::Over, Step::Over]) => end(local, relaying),
+        Some(steps) if steps.contains(&Step::Spent) => {
+            local.defer(Deferred::Reread(relaying.ends[0].token));
         }
+        Some(_) if has_failed => be_patient(local, relaying),
+        Some(_) => {}
     }
+}
 
-    /// The next share of the output that one of two connections had queued before they relayed.
-    pub(crate) fn relay_flush_again(&self, connection: &Connection) {
-        let Some(relaying) = relaying_of(connection) else { return };
-        relaying.ready[relaying.place_of(connection)].writable.set(true);
-        self.pump_relay(&relaying);
-    }
-
-    fn pump_relay(&self, relaying: &Relaying) {
-        if relaying.ends.iter().any(|end| end.state() != State::Relaying) {
-            // One of them is closing, and takes the other one along.
-            return;
+/// Sends what the ends had queued before they relayed.
+fn flush_ends(local: &Local, relaying: &Relaying) {
+    for (at, (end, ready)) in relaying.ends.iter().zip(&relaying.ready).enumerate() {
+        if !end.has(bits::OUTPUT) || !ready.writable.get() {
+            continue;
         }
-        self.flush_ends(relaying);
-        let mut pair = relaying.pair.borrow_mut();
-        let before = pair.counts();
-        let steps = self.with_sides(relaying, |sides| pair.pump(sides, self));
-        let has_failed = pair.has_failed();
-        self.note_relay(relaying, before, &pair, steps);
-        drop(pair);
-        match steps {
-            None | Some([Step::Over, Step::Over]) => self.end_relay(relaying),
-            Some(steps) if steps.contains(&Step::Spent) => {
-                self.defer(Deferred::Reread(relaying.ends[0].token));
-            }
-            Some(_) if has_failed => self.be_patient(relaying),
-            Some(_) => {}
-        }
-    }
-
-    /// Sends what the ends had queued before they relayed.
-    fn flush_ends(&self, relaying: &Relaying) {
-        for (at, (end, ready)) in relaying.ends.iter().zip(&relaying.ready).enumerate() {
-            if !end.has(bits::OUTPUT) || !ready.writable.get() {
-                continue;
-            }
-            match self.flush(end) {
-                Ok(drained) => ready.writable.set(drained),
-                Err(error) => {
-                    relaying.pair.borrow_mut().fail(at, error, self);
-                    end.turn_off(bits::OUTPUT);
-                    self.lose(end.with_extra(|extra| std::mem::take(&mut extra.outbox)));
-                }
+        match flush::queued(local, end) {
+            Ok(drained) => ready.writable.set(drained),
+            Err(error) => {
+                relaying.pair.borrow_mut().fail(at, error, local);
+                end.turn_off(bits::OUTPUT);
+                flush::discard(local, end.with_extra(|extra| std::mem::take(&mut extra.outbox)));
             }
         }
     }
+}
 
-    /// Tells the deadlines of both what has moved since `before`, and what is waited for.
-    fn note_relay(
-        &self,
-        relaying: &Relaying,
-        before: [(u64, u64); 2],
-        pair: &Duplex,
-        steps: Option<[Step; 2]>,
-    ) {
-        let (after, steps) = (pair.counts(), steps.unwrap_or([Step::Over; 2]));
-        for (at, end) in relaying.ends.iter().enumerate() {
-            if !end.has(bits::HAS_DEADLINES) {
-                continue;
-            }
-            let has_read = after[at].0 > before[at].0;
-            let has_written = after[1 - at].1 > before[1 - at].1;
-            // The source of a way that can't go on for its target is not waited for.
-            let reads = steps[at] == Step::Waits(Direction::Read);
-            let writes = end.has(bits::OUTPUT) || pair.is_loaded_for(at);
-            self.note_waits(end, has_read, has_written, Some((reads, writes)));
+/// Tells the deadlines of both what has moved since `before`, and what is waited for.
+fn note_progress(
+    local: &Local,
+    relaying: &Relaying,
+    before: [(u64, u64); 2],
+    pair: &Duplex,
+    steps: Option<[Step; 2]>,
+) {
+    let (after, steps) = (pair.counts(), steps.unwrap_or([Step::Over; 2]));
+    for (at, end) in relaying.ends.iter().enumerate() {
+        if !end.has(bits::HAS_DEADLINES) {
+            continue;
         }
+        let has_read = after[at].0 > before[at].0;
+        let has_written = after[1 - at].1 > before[1 - at].1;
+        // The source of a way that can't go on for its target is not waited for.
+        let reads = steps[at] == Step::Waits(Direction::Read);
+        let writes = end.has(bits::OUTPUT) || pair.is_loaded_for(at);
+        deadlines::note_waits(local, end, has_read, has_written, Some((reads, writes)));
     }
+}
 
-    /// One end has failed, and the other one has not taken everything: it has
-    /// `Budget::close_linger` for the rest.
-    #[cold]
-    fn be_patient(&self, relaying: &Relaying) {
-        if relaying.patience.get().is_none() {
-            let deadline = clock::after(clock::now(), self.budget.close_linger);
-            let timer = self.arm(deadline, TimerTarget::Linger(relaying.ends[0].token));
-            relaying.patience.set(Some(timer));
-        }
+/// One end has failed, and the other one has not taken everything: it has
+/// `Budget::close_linger` for the rest.
+#[cold]
+fn be_patient(local: &Local, relaying: &Relaying) {
+    if relaying.patience.get().is_none() {
+        let deadline = clock::after(clock::now(), local.budget.close_linger);
+        let timer = local.arm(deadline, TimerTarget::Linger(relaying.ends[0].token));
+        relaying.patience.set(Some(timer));
     }
+}
 
-    /// That is over.
-    pub(crate) fn relay_patience_is_over(&self, connection: &Connection) {
-        if let Some(relaying) = relaying_of(connection) {
-            relaying.patience.set(None);
-            self.end_relay(&relaying);
-        }
+/// That is over.
+pub(crate) fn patience_is_over(local: &Local, connection: &Connection) {
+    if let Some(relaying) = relaying_of(connection) {
+        relaying.patience.set(None);
+        end(local, &relaying);
     }
+}
 
-    /// A deadline of one of two connections that relay was missed.
-    pub(crate) fn relay_is_late(&self, connection: &Connection, missed: io::Error) {
-        if let Some(relaying) = relaying_of(connection) {
-            let at = relaying.place_of(connection);
-            relaying.pair.borrow_mut().fail(at, missed, self);
-            self.end_relay(&relaying);
-        }
+/// A deadline of one of two connections that relay was missed.
+pub(crate) fn missed_deadline(local: &Local, connection: &Connection, missed: io::Error) {
+    if let Some(relaying) = relaying_of(connection) {
+        let at = relaying.place_of(connection);
+        relaying.pair.borrow_mut().fail(at, missed, local);
+        end(local, &relaying);
     }
+}
 
-    /// Lends both descriptors. Nothing foreign runs meanwhile.
-    fn with_sides<R>(
-        &self,
-        relaying: &Relaying,
-        look: impl FnOnce([&Side<'_>; 2]) -> R,
-    ) -> Option<R> {
-        let [one, two] = &relaying.ends;
-        let [ready_one, ready_two] = &relaying.ready;
-        one.with_fd(|fd_one| {
-            two.with_fd(|fd_two| {
-                let side_one = Side { fd: fd_one, ready: ready_one, connection: one };
-                let side_two = Side { fd: fd_two, ready: ready_two, connection: two };
-                look([&side_one, &side_two])
-            })
+/// Lends both descriptors. Nothing foreign runs meanwhile.
+fn with_sides<R>(
+    _local: &Local,
+    relaying: &Relaying,
+    look: impl FnOnce([&Side<'_>; 2]) -> R,
+) -> Option<R> {
+    let [one, two] = &relaying.ends;
+    let [ready_one, ready_two] = &relaying.ready;
+    one.with_fd(|fd_one| {
+        two.with_fd(|fd_two| {
+            let side_one = Side { fd: fd_one, ready: ready_one, connection: one };
+            let side_two = Side { fd: fd_two, ready: ready_two, connection: two };
+            look([&side_one, &side_two])
         })
-        .flatten()
-    }
+    })
+    .flatten()
+}
 
-    fn end_relay(&self, relaying: &Relaying) {
-        let failure = relaying.pair.borrow_mut().take_failure();
-        for end in &relaying.ends {
-            let reason = match &failure {
-                Some(error) => CloseReason::Error(error::copy(error)),
-                None => CloseReason::PeerClosed,
-            };
-            self.request_close(end, reason);
-        }
+fn end(local: &Local, relaying: &Relaying) {
+    let failure = relaying.pair.borrow_mut().take_failure();
+    for end in &relaying.ends {
+        let reason = match &failure {
+            Some(error) => CloseReason::Error(error::copy(error)),
+            None => CloseReason::PeerClosed,
+        };
+        request_close::end(local, end, reason);
     }
+}
 
-    /// A connection is closing: if it relays, so is the other one, and what is on its way becomes
-    /// queued output.
-    #[cold]
-    pub(crate) fn cut_relay(&self, connection: &Connection, reason: &CloseReason) {
-        let taken = connection.with_present_extra(|extra| extra.relaying.take()).flatten();
-        let Some(relaying) = taken else { return };
-        // It carries nothing foreign.
-        drop(relaying.patience.take().and_then(|timer| self.disarm(timer)));
-        let held = relaying.pair.borrow_mut().stop(self);
-        for (end, held) in relaying.ends.iter().zip(held) {
-            if !held.is_empty() {
-                drop(end.with_extra(|extra| extra.outbox.push_shared(held.into())));
-                end.turn_on(bits::OUTPUT | bits::DIRTY);
-            }
-            let reason = match reason {
-                CloseReason::Shutdown => CloseReason::Shutdown,
-                _ => CloseReason::Requested,
-            };
-            self.output_changed(end);
-            // The one that is closing already stays as it is.
-            self.request_close(end, reason);
+/// A connection is closing: if it relays, so is the other one, and what is on its way becomes
+/// queued output.
+#[cold]
+pub(crate) fn cut(local: &Local, connection: &Connection, reason: &CloseReason) {
+    let taken = connection.with_present_extra(|extra| extra.relaying.take()).flatten();
+    let Some(relaying) = taken else { return };
+    // It carries nothing foreign.
+    drop(relaying.patience.take().and_then(|timer| local.disarm(timer)));
+    let held = relaying.pair.borrow_mut().stop(local);
+    for (end, held) in relaying.ends.iter().zip(held) {
+        if !held.is_empty() {
+            drop(end.with_extra(|extra| extra.outbox.push_shared(held.into())));
+            end.turn_on(bits::OUTPUT | bits::DIRTY);
         }
+        let reason = match reason {
+            CloseReason::Shutdown => CloseReason::Shutdown,
+            _ => CloseReason::Requested,
+        };
+        flush::output_changed(local, end);
+        // The one that is closing already stays as it is.
+        request_close::end(local, end, reason);
     }
 }
 

@@ -1,17 +1,16 @@
 //! One direction of a relay: an engine that knows neither tasks nor handlers.
 
-use std::io;
-use std::mem;
 use std::os::fd::BorrowedFd;
+use std::{io, mem};
 
+use crate::connection::relay::carrier::{Carrier, is_refusal};
+use crate::local::pipes;
+use crate::local::pipes::PIPE_CAPACITY;
+use crate::local::state::{Deferred, Local};
 use crate::parts::readiness::Direction;
 use crate::sys::sigpipe::NoSigpipe;
 use crate::sys::splice::Pipe;
 use crate::sys::stream;
-
-use crate::connection::relay::carrier::{Carrier, is_refusal};
-use crate::local::pipes::PIPE_CAPACITY;
-use crate::local::state::{Deferred, Local};
 
 /// A connection at one end of a relay.
 pub(crate) trait Endpoint {
@@ -301,7 +300,7 @@ impl Pump {
         if self.copies {
             return None;
         }
-        let pipe = local.take_pipe().ok();
+        let pipe = pipes::take(local).ok();
         self.copies = pipe.is_none();
         pipe
     }

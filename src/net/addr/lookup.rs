@@ -3,16 +3,16 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::connection::connect;
+use crate::net::addr::to_socket_addrs::{Addresses, ToSocketAddrs, no_address, sealed::Sealed};
+use crate::task::coop;
+
 #[cfg(feature = "blocking")]
 use crate::base::token::Token;
 #[cfg(feature = "blocking")]
 use crate::local::state::Local;
 #[cfg(feature = "blocking")]
 use crate::task::join::JoinError;
-
-use crate::task::coop;
-
-use crate::net::addr::to_socket_addrs::{Addresses, ToSocketAddrs, no_address, sealed::Sealed};
 
 /// The addresses that `addr` stands for, in the order of preference. A host name is looked up by
 /// getaddrinfo(3), on a thread of its own, and never on the poller's.
@@ -95,7 +95,7 @@ pub(crate) fn look_up_for(local: &Local, token: Token, host: String, port: u16) 
         // A poller that has ended has told its attempts so.
         let _ = poller.run_on(move || {
             if let Some(local) = Local::current() {
-                local.addresses_found(token, found);
+                connect::addresses_found(&local, token, found);
             }
         });
     };

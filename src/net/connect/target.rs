@@ -4,9 +4,9 @@ use std::io;
 use std::net::Ipv4Addr;
 
 use crate::base::token::Token;
+use crate::connection::connect;
 use crate::connection::connect::{Place, Recipient, Target};
 use crate::local::state::Local;
-
 use crate::net::addr::stream_addr::StreamAddr;
 use crate::net::addr::to_socket_addrs::{Addresses, sealed::Sealed};
 use crate::net::addr::unix::to_kernel;
@@ -49,9 +49,9 @@ pub(crate) fn begin(local: &Local, target: Target, recipient: Recipient) -> Toke
     #[cfg(feature = "blocking")]
     if let Place::Host(host, port) = &target.place {
         let (host, port) = (host.clone(), *port);
-        let token = local.connect(target, recipient);
+        let token = connect::begin(local, target, recipient);
         crate::net::addr::lookup::look_up_for(local, token, host, port);
         return token;
     }
-    local.connect(target, recipient)
+    connect::begin(local, target, recipient)
 }

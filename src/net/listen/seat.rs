@@ -7,16 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::base::error;
 use crate::base::interest::Interest;
 use crate::base::token::Token;
+use crate::connection::request_close;
 use crate::local::connection::bits;
 use crate::local::handle::{PollerHandle, gone};
 use crate::local::handler::CloseReason;
+use crate::local::registry;
 use crate::local::state::Local;
-use crate::sys::socket_file::SocketFile;
-use crate::task::drop_ignoring_panic;
-
 use crate::net::listen::accept::{Deliver, Listener};
 use crate::net::listen::ends::Ends;
 use crate::net::listen::on_error::Hook;
+use crate::sys::socket_file::SocketFile;
+use crate::task::drop_ignoring_panic;
 
 /// A socket that listens, and the file that it has made.
 pub(crate) struct Bound {
@@ -91,13 +92,13 @@ impl Seat {
 
     fn close_here(&self, token: Token) {
         let Some(local) = Local::current() else { return };
-        match local.take_listener(token) {
+        match request_close::take_listener(&local, token) {
             Some(fd) => {
                 self.end(Some(fd), None);
                 local.fd_freed();
             }
             // One of its own callbacks has led here: it is closed at the end of the turn.
-            None => drop(local.close_token(token)),
+            None => drop(request_close::token(&local, token)),
         }
     }
 
@@ -155,7 +156,7 @@ impl Letter {
         };
         let listener = Box::new(Listener::new(deliver, self.seat.clone(), self.seat.hook.clone()));
         let facts = bits::SOCKET | bits::INTERNAL | bits::LISTENER;
-        match local.add_watched(fd, Interest::READABLE, listener, facts) {
+        match registry::add_watched(&local, fd, Interest::READABLE, listener, facts) {
             Ok(token) => *stage = Stage::Open { token, _file: file },
             Err((error, listener)) => {
                 drop(stage);

@@ -11,15 +11,15 @@ use crate::base::interest::Interest;
 use crate::local::connection::bits;
 use crate::local::context::EvContext;
 use crate::local::handler::EvHandler;
+use crate::local::registry;
 use crate::local::state::Local;
-use crate::reactor::ReactorHandle;
-use crate::task::drop_ignoring_panic;
-
 use crate::net::listen::accept::Deliver;
 use crate::net::listen::acceptor::Acceptor;
 use crate::net::listen::balance::Spread;
 use crate::net::listen::listening::Listening;
 use crate::net::listen::on_error::{Hook, of_panic};
+use crate::reactor::ReactorHandle;
+use crate::task::drop_ignoring_panic;
 
 impl Acceptor {
     /// Listens from now on; each connection gets the handler that `factory` makes on the poller
@@ -103,7 +103,7 @@ impl<H: EvHandler, F: Fn() -> H> Maker<F> {
         };
         let facts = bits::SOCKET | bits::COUNTED;
         if let Err((error, handler)) =
-            local.add_connection(fd, Interest::READABLE, Box::new(handler), facts)
+            registry::add_connection(local, fd, Interest::READABLE, Box::new(handler), facts)
         {
             local.handle.leave();
             drop_ignoring_panic(handler);

@@ -9,7 +9,13 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use super::backoff::Backoff;
+use super::builder::Settings;
+use super::leased::Leased;
+use super::queue::{Behind, Queue};
+use super::returns::is_quiet;
 use crate::base::token::Token;
+use crate::connection::connect;
 use crate::connection::connect::Target;
 use crate::connection::timers::OnTimer;
 use crate::local::context::EvContext;
@@ -19,12 +25,6 @@ use crate::net::connect::target::target;
 use crate::net::tcp::stream::TcpStream;
 use crate::sys::clock;
 use crate::task::{drop_ignoring_panic, ignore_panic};
-
-use super::backoff::Backoff;
-use super::builder::Settings;
-use super::leased::Leased;
-use super::queue::{Behind, Queue};
-use super::returns::is_quiet;
 
 /// Who waits, or has waited.
 enum Waiter {
@@ -236,12 +236,12 @@ impl Shared {
     /// A connection for a handler.
     pub(crate) fn get_with(self: &Rc<Self>, cx: &mut EvContext<'_>, handler: Box<dyn EvHandler>) {
         if let Err(error) = self.enter() {
-            return cx.local.refuse(handler, error);
+            return connect::refuse(cx.local, handler, error);
         }
         if let Some(stream) = self.take_idle() {
             self.open(cx.local, stream, handler);
         } else if let Err(error) = self.check() {
-            cx.local.refuse(handler, error);
+            connect::refuse(cx.local, handler, error);
         } else {
             // The shutdown waits for it as it does for a connection.
             cx.local.census.opened();
@@ -257,7 +257,7 @@ impl Shared {
         stream.registered().count();
         let leased = Box::new(Leased::new(handler, self.clone()));
         if let Err((error, leased)) = stream.into_registered().into_pooled_connection(leased) {
-            local.refuse(leased, error);
+            connect::refuse(local, leased, error);
         }
     }
 
@@ -313,7 +313,7 @@ impl Shared {
                 }
                 Err(error) => {
                     home.census.ended();
-                    home.refuse(handler, error);
+                    connect::refuse(&home, handler, error);
                 }
             }
         }
