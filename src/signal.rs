@@ -40,7 +40,7 @@ use futures_core::Stream;
 use crate::local::registration::Registration;
 use crate::local::state::Local;
 use crate::parts::readiness::Direction;
-use crate::sys::signal::{SIGINT, SIGTERM, Watch};
+use crate::sys::signal::{PendingSignals, SIGINT, SIGTERM};
 
 /// Resolves at the next SIGINT: Ctrl-C in the terminal. It counts from this call on, not from the
 /// first poll.
@@ -138,7 +138,7 @@ pub fn any(signals: impl IntoIterator<Item = i32>) -> impl Future<Output = io::R
 pub struct Signal {
     /// The registration with the poller that last polled it. Declared first, dropped first.
     registration: Option<Registration>,
-    watch: Watch,
+    pending: PendingSignals,
 }
 
 impl Signal {
@@ -159,7 +159,7 @@ impl Signal {
     /// `InvalidInput`: one of them cannot be waited for, like SIGKILL; sigaction(2)'s; there are no
     /// descriptors.
     pub fn new(signals: impl IntoIterator<Item = i32>) -> io::Result<Signal> {
-        Ok(Signal { registration: None, watch: Watch::new(signals)? })
+        Ok(Signal { registration: None, pending: PendingSignals::new(signals)? })
     }
 
     /// The number of the next signal.
@@ -183,17 +183,17 @@ impl Signal {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<i32>> {
-        let watch = &self.watch;
+        let pending = &self.pending;
         let registration = match &mut self.registration {
             Some(present) if is_here(present) => present,
             other => {
                 *other = None;
                 let local = Local::expect_current("Signal::recv")?;
-                other.insert(Registration::new(std::os::fd::AsFd::as_fd(watch), local)?)
+                other.insert(Registration::new(std::os::fd::AsFd::as_fd(pending), local)?)
             }
         };
         registration.poll_io(cx, Direction::Read, || {
-            watch.take().ok_or_else(|| io::ErrorKind::WouldBlock.into())
+            pending.take().ok_or_else(|| io::ErrorKind::WouldBlock.into())
         })
     }
 }

@@ -77,5 +77,5 @@ pub fn spawn_local_named<F: Future + 'static>(
 /// If it is called inside itself for the same type, and outside of a poller.
 pub fn with_local<T: Default + 'static, R>(f: impl FnOnce(&mut T) -> R) -> R {
     let local = Local::current().expect("with_local was called outside of a poller");
-    local.cache.with(f)
+    local.values.with(f)
 }

@@ -96,7 +96,7 @@ pub(crate) fn note_waits(
     let now = local.now();
     connection.with_present_extra(|extra| {
         let Some(timing) = &mut extra.timing else { return };
-        let watch = &mut timing.watch;
+        let watch = &mut timing.tracker;
         if has_read {
             watch.has_read(now, waits.is_some_and(|(reads, _)| reads));
         }
@@ -120,7 +120,7 @@ pub(crate) fn check(local: &Local, connection: &Connection) {
     let missed = connection.with_present_extra(|extra| {
         let timing = extra.timing.as_mut()?;
         timing.timer = None;
-        let missed = timing.watch.missed(now);
+        let missed = timing.tracker.missed(now);
         if missed.is_none() {
             arm(local, connection.token, timing, now);
         }

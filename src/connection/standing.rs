@@ -83,7 +83,7 @@ pub(crate) fn look_later(local: &Local, connection: &Connection) {
 pub(crate) fn look(local: &Local, connection: &Connection) {
     connection.turn_off(bits::LOOKED_AT | bits::STANDING);
     let wanted = connection.wanted_mask();
-    let Some(event) = connection.with_fd(|fd| epoll::look(fd, wanted)) else { return };
+    let Some(event) = connection.with_fd(|fd| epoll::poll_now(fd, wanted)) else { return };
     if wanted.is_edge() || !event.is_error_alone() {
         // epoll tells of whatever holds, by the new mask.
         return call::refresh(local, connection);
@@ -140,7 +140,7 @@ pub(crate) fn look_again(local: &Local, token: Token) {
         }
     });
     let wanted = connection.wanted_mask();
-    if let Some(event) = connection.with_fd(|fd| epoll::look(fd, wanted)) {
+    if let Some(event) = connection.with_fd(|fd| epoll::poll_now(fd, wanted)) {
         on_event_quietly(local, &connection, event);
     }
 }
@@ -164,5 +164,5 @@ pub(crate) fn end_skipping(local: &Local, connection: &Connection) {
 
 fn has_error(connection: &Connection) -> bool {
     let none = Mask::of(Interest::NONE, false);
-    connection.with_fd(|fd| epoll::look(fd, none)).is_some_and(Event::is_error_alone)
+    connection.with_fd(|fd| epoll::poll_now(fd, none)).is_some_and(Event::is_error_alone)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::local::handler::{EvHandler, Ours};
 use crate::local::state::Local;
-use crate::parts::watched::Watched;
+use crate::parts::activity::Activity;
 use crate::task::StallKind;
 
 /// Bits of `Local::callback`: a callback is running.
@@ -18,8 +18,8 @@ const RUNNING: u8 = 1;
 const TOLD: u8 = 2;
 
 /// From now on the poller tells what it runs.
-pub(crate) fn be_watched(local: &mut Local, watched: Arc<Watched>) {
-    local.watched = Some(watched);
+pub(crate) fn set_activity(local: &mut Local, activity: Arc<Activity>) {
+    local.activity = Some(activity);
     local.callback.set(TOLD);
 }
 
@@ -44,8 +44,8 @@ pub(crate) fn begin_callback<'a>(local: &'a Local, handler: &dyn EvHandler) -> i
 #[cold]
 fn tell_of_callback(local: &Local, handler: &dyn EvHandler) {
     assert!(!is_in_callback(local), "callbacks never nest");
-    if let Some(watched) = &local.watched {
-        watched.calls.begin(StallKind::Callback, handler.type_name(Ours));
+    if let Some(activity) = &local.activity {
+        activity.calls.begin(StallKind::Callback, handler.type_name(Ours));
     }
 }
 
@@ -89,21 +89,21 @@ fn calls_in_grace(local: &Local) -> usize {
 /// What is done from here on is ours.
 #[inline]
 pub(crate) fn nothing_runs(local: &Local) {
-    if let Some(watched) = &local.watched {
-        watched.calls.none();
+    if let Some(activity) = &local.activity {
+        activity.calls.none();
     }
 }
 
 /// The poller is about to wait for events, or has ended.
 pub(crate) fn fall_asleep(local: &Local) {
-    if let Some(watched) = &local.watched {
-        watched.fall_asleep();
+    if let Some(activity) = &local.activity {
+        activity.fall_asleep();
     }
 }
 
 /// The poller has waited.
 pub(crate) fn wake_up(local: &Local) {
-    if let Some(watched) = &local.watched {
-        watched.wake_up();
+    if let Some(activity) = &local.activity {
+        activity.wake_up();
     }
 }

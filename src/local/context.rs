@@ -290,7 +290,7 @@ impl<'a> EvContext<'a> {
     /// # Panics
     /// If it is called inside itself for the same type.
     pub fn with_local<T: Default + 'static, R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        self.local.cache.with(f)
+        self.local.values.with(f)
     }
 
     /// Spawns a task on this poller: see [`spawn_local`](crate::spawn_local).

@@ -1,13 +1,13 @@
 //! The timer behind a set of deadlines: one for each connection or stream that has them.
 
 use crate::base::token::Token;
-use crate::parts::deadlines::{Deadlines, Watch};
+use crate::parts::deadlines::{DeadlineTracker, Deadlines};
 use crate::sys::clock;
 
 /// The deadlines of one connection, and the timer that looks at them.
 pub(crate) struct DeadlineTimer {
     /// When each deadline began, and when it ends.
-    pub(crate) watch: Watch,
+    pub(crate) tracker: DeadlineTracker,
     /// The timer that looks at the watch, and when it is due. It may be set to an earlier time than it
     /// would have to: then it looks, and is set anew.
     pub(crate) timer: Option<(Token, u64)>,
@@ -18,13 +18,17 @@ pub(crate) struct DeadlineTimer {
 impl DeadlineTimer {
     /// Makes the deadlines, without a timer yet. They begin now.
     pub(crate) fn new(limits: Deadlines) -> DeadlineTimer {
-        DeadlineTimer { watch: Watch::new(limits, clock::now()), timer: None, has_missed: false }
+        DeadlineTimer {
+            tracker: DeadlineTracker::new(limits, clock::now()),
+            timer: None,
+            has_missed: false,
+        }
     }
 
     /// Returns when the timer is to look for deadlines that end after `after`; `None` while it is set
     /// to look early enough.
     pub(crate) fn next_look(&self, after: u64) -> Option<u64> {
-        let next = self.watch.next(after)?;
+        let next = self.tracker.next(after)?;
         match self.timer {
             Some((_, at)) if at <= next => None,
             _ => Some(next),

@@ -13,7 +13,7 @@ use crate::local::handler::EvHandler;
 use crate::local::refused::TryRunOnError;
 use crate::local::registry;
 use crate::local::state::Local;
-use crate::parts::stats::{PollerStats, Published};
+use crate::parts::stats::{PollerStats, SharedStats};
 use crate::sys::epoll::{Epoll, RemoteEpoll};
 use crate::sys::socket;
 use crate::task::remote::{self, RemoteJoinHandle};
@@ -51,7 +51,7 @@ struct Shared {
     /// and guards nothing.
     load: AtomicUsize,
     /// What it has done.
-    stats: Arc<Published>,
+    stats: Arc<SharedStats>,
     /// The reactor that it belongs to, of a type that is known above.
     reactor: OnceLock<Weak<dyn Any + Send + Sync>>,
     /// Its epoll instance.
@@ -262,7 +262,7 @@ impl PollerHandle {
         factory: impl FnOnce() -> H + Send + 'static,
     ) -> io::Result<()> {
         socket::set_nonblocking(fd.as_fd())?;
-        Epoll::try_with(fd.as_fd())?;
+        Epoll::check_pollable(fd.as_fd())?;
         let register = move || {
             let Some(local) = Local::current() else { return };
             let handler = Box::new(factory());
@@ -305,7 +305,7 @@ impl PollerHandle {
     }
 
     /// What the poller writes its numbers to.
-    pub(crate) fn published(&self) -> &Arc<Published> {
+    pub(crate) fn shared_stats(&self) -> &Arc<SharedStats> {
         &self.shared.stats
     }
 

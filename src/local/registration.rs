@@ -10,7 +10,7 @@ use crate::local::deadline_timer::DeadlineTimer;
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::local::table::Entry;
-use crate::parts::readiness::{Direction, Kinds, Readiness};
+use crate::parts::readiness::{Direction, Readiness, ReadySet};
 use crate::source::carryover::Carryover;
 use crate::sys::epoll::{Event, Mask};
 use crate::sys::socket;
@@ -85,8 +85,8 @@ impl Source {
         if event.is_hung_up() {
             self.readiness.note_hang_up();
         }
-        let ready = Kinds::of(event.is_readable(), writable, event.is_priority());
-        self.tell(ready, !event.short_read_means_nothing());
+        let ready = ReadySet::new(event.is_readable(), writable, event.is_priority());
+        self.tell(ready, !event.may_hide_more());
     }
 
     /// There is room, which no event tells of.
@@ -94,7 +94,7 @@ impl Source {
         self.tell(Direction::Write.into(), true);
     }
 
-    fn tell(&self, ready: Kinds, trust_short: bool) {
+    fn tell(&self, ready: ReadySet, trust_short: bool) {
         self.readiness.set(ready, trust_short);
         if self.readiness.has_waiters() {
             self.wake_list(ready);
@@ -104,12 +104,12 @@ impl Source {
 
     /// Wakes everybody who waits, whatever for: they look again.
     pub(crate) fn wake_all(&self) {
-        self.wake_list(Kinds::ALL);
-        ignore_panic(|| self.readiness.wake(Kinds::ALL));
+        self.wake_list(ReadySet::ALL);
+        ignore_panic(|| self.readiness.wake(ReadySet::ALL));
     }
 
     #[cold]
-    fn wake_list(&self, ready: Kinds) {
+    fn wake_list(&self, ready: ReadySet) {
         // As many as there are now: who comes back is for the next event.
         for _ in 0..self.readiness.waiting() {
             let Some(waker) = self.readiness.next_waiter(ready) else { break };
@@ -210,7 +210,7 @@ impl Drop for Registration {
             return;
         }
         if hold.get() != Ownership::Owned {
-            let _ = self.local.epoll.remove_number(raw);
+            let _ = self.local.epoll.remove_raw(raw);
         }
         if hold.get() == Ownership::Shared {
             // Whoever knew of it may have made its close one that waits.

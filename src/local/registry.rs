@@ -169,9 +169,9 @@ pub(crate) fn register_foreign(
     }
     let facts = bits::FD_EXPOSED
         | match socket::kind(fd.as_fd()) {
-            Some(socket::Kind::Stream) => bits::SOCKET,
-            Some(socket::Kind::Records) => bits::SOCKET | bits::MESSAGES,
-            Some(socket::Kind::Datagrams) => bits::SOCKET | bits::MESSAGES | bits::DATAGRAMS,
+            Some(socket::SocketKind::Stream) => bits::SOCKET,
+            Some(socket::SocketKind::Records) => bits::SOCKET | bits::MESSAGES,
+            Some(socket::SocketKind::Datagrams) => bits::SOCKET | bits::MESSAGES | bits::DATAGRAMS,
             None => 0,
         };
     add_connection(local, fd, interest, handler, facts)

@@ -14,15 +14,15 @@ use crate::local::handle::PollerHandle;
 use crate::local::handler::{CloseReason, EvHandler};
 use crate::local::pipes::MOST_SPARE_PIPES;
 use crate::local::table::Table;
+use crate::parts::activity::Activity;
 use crate::parts::budget::Budget;
 use crate::parts::buffers::Buffers;
-use crate::parts::cache::Cache;
 use crate::parts::census::Census;
 use crate::parts::pool::Pool;
-use crate::parts::slice::Slice;
 use crate::parts::stats::Recorder;
+use crate::parts::time_slice::TimeSlice;
 use crate::parts::timers::Timers;
-use crate::parts::watched::Watched;
+use crate::parts::type_map::TypeMap;
 use crate::poller::shutdown::Drain;
 use crate::sys::clock;
 use crate::sys::epoll::Epoll;
@@ -99,7 +99,7 @@ pub(crate) struct Local {
     pub(crate) epoll: Epoll,
     pub(crate) budget: Budget,
     pub(crate) buffers: Buffers,
-    pub(crate) cache: Cache,
+    pub(crate) values: TypeMap,
     /// The remote side of this poller.
     pub(crate) handle: PollerHandle,
     /// How this poller is told to end.
@@ -126,7 +126,7 @@ pub(crate) struct Local {
     /// is fired.
     looked_at: Cell<u64>,
     /// The time that one phase of a turn may take.
-    pub(crate) slice: Slice,
+    pub(crate) slice: TimeSlice,
     /// Bits: a callback is running, and its beginning is to be told. See `watching`.
     pub(crate) callback: Cell<u8>,
     /// This callback has written something.
@@ -141,7 +141,7 @@ pub(crate) struct Local {
     /// What the poller does, in numbers.
     pub(crate) recorder: Recorder,
     /// Its side of a stall watch, if there is one.
-    pub(crate) watched: Option<Arc<Watched>>,
+    pub(crate) activity: Option<Arc<Activity>>,
     /// This turn must not wait.
     skips_wait: Cell<bool>,
     /// Who wants to hear of descriptors that come free: listeners that found none.
@@ -156,13 +156,13 @@ impl Local {
         read_buffer_size: usize,
         allowance: Allowance,
     ) -> Local {
-        let recorder = Recorder::new(handle.published().clone());
-        let slice = Slice::new(budget.slice);
+        let recorder = Recorder::new(handle.shared_stats().clone());
+        let slice = TimeSlice::new(budget.slice);
         Local {
             epoll,
             budget,
             buffers: Buffers::new(read_buffer_size),
-            cache: Cache::default(),
+            values: TypeMap::default(),
             handle,
             drain: Drain::default(),
             allowance,
@@ -185,7 +185,7 @@ impl Local {
             #[cfg(feature = "test-util")]
             has_paused: Cell::new(false),
             recorder,
-            watched: None,
+            activity: None,
             skips_wait: Cell::new(false),
             fd_waiters: RefCell::default(),
         }
@@ -410,11 +410,11 @@ impl Local {
             ignore_panic(|| payload.end());
             self.recorder.step();
         }
-        for value in std::iter::from_fn(|| self.cache.pop()).take(MOST_LAST_VALUES) {
+        for value in std::iter::from_fn(|| self.values.pop()).take(MOST_LAST_VALUES) {
             drop_ignoring_panic(value);
             self.recorder.step();
         }
-        std::iter::from_fn(|| self.cache.pop()).for_each(std::mem::forget);
+        std::iter::from_fn(|| self.values.pop()).for_each(std::mem::forget);
         self.fd_waiters.take().into_iter().for_each(drop_ignoring_panic);
     }
 }

@@ -8,7 +8,7 @@ use crate::base::error::during;
 use crate::base::interest::Interest;
 use crate::local::registration::Registration;
 use crate::local::state::Local;
-use crate::parts::readiness::{Direction, Kinds};
+use crate::parts::readiness::{Direction, ReadySet};
 use crate::sys::socket;
 
 /// A descriptor of somebody else's making, for tasks of this thread's poller: a pipe, an eventfd, a
@@ -166,7 +166,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Errors
     /// The poller has ended (`NotConnected`).
     pub async fn priority(&self) -> io::Result<()> {
-        self.registration.ready(Kinds::asked_by(Interest::PRIORITY)).await
+        self.registration.ready(ReadySet::from_interest(Interest::PRIORITY)).await
     }
 
     /// Counts the descriptor as not ready for any of `interest` until the next event.
@@ -192,7 +192,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// # }).unwrap();
     /// ```
     pub fn clear_ready(&self, interest: Interest) {
-        self.registration.clear(Kinds::asked_by(interest));
+        self.registration.clear(ReadySet::from_interest(interest));
     }
 
     /// Calls `operation`, if the descriptor may be ready for one of the directions of `interest`.
@@ -223,7 +223,7 @@ impl<T: AsFd> AsyncFd<T> {
         interest: Interest,
         operation: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
-        let kinds = Kinds::asked_by(interest);
+        let kinds = ReadySet::from_interest(interest);
         if !self.registration.is_ready(kinds) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -263,7 +263,7 @@ impl<T: AsFd> AsyncFd<T> {
         interest: Interest,
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
-        let kinds = Kinds::asked_by(interest);
+        let kinds = ReadySet::from_interest(interest);
         if !kinds.is_one() {
             let message = "AsyncFd::async_io waits for one direction";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));

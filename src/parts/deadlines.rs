@@ -69,7 +69,7 @@ impl From<Missed> for io::Error {
 
 /// The deadlines of one connection and what it has done, in nanoseconds of some clock.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct DeadlineTracker {
     limits: Deadlines,
     /// Since when bytes are awaited.
     reading: Option<u64>,
@@ -79,9 +79,9 @@ pub(crate) struct Watch {
     moved: u64,
 }
 
-impl Watch {
-    pub(crate) fn new(limits: Deadlines, now: u64) -> Watch {
-        Watch { limits, reading: None, writing: None, moved: now }
+impl DeadlineTracker {
+    pub(crate) fn new(limits: Deadlines, now: u64) -> DeadlineTracker {
+        DeadlineTracker { limits, reading: None, writing: None, moved: now }
     }
 
     /// Bytes have come, and more may be awaited; or nothing is.
@@ -108,7 +108,7 @@ impl Watch {
 
     /// Every deadline that is running: when it ends, and which it is.
     fn running(&self) -> impl Iterator<Item = (u64, Missed)> {
-        let Watch { limits, reading, writing, moved } = *self;
+        let DeadlineTracker { limits, reading, writing, moved } = *self;
         let read = limits.read.zip(reading).map(|(limit, at)| (at, limit, Missed::Read(limit)));
         let write = limits.write.zip(writing).map(|(limit, at)| (at, limit, Missed::Write(limit)));
         let idle = limits.idle.map(|limit| (moved, limit, Missed::Idle(limit)));

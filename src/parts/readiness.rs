@@ -41,23 +41,23 @@ impl Direction {
 /// How far the bit of a guess stands from the one that is guessed.
 const GUESSED_BY: u32 = 6;
 
-/// Kinds of readiness: of a direction or out of band, or several of them.
+/// ReadySet of readiness: of a direction or out of band, or several of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Kinds(u32);
+pub(crate) struct ReadySet(u32);
 
-impl Kinds {
+impl ReadySet {
     /// Both directions, and what is out of band.
-    pub(crate) const ALL: Kinds = Kinds(READ | WRITE | PRIORITY);
+    pub(crate) const ALL: ReadySet = ReadySet(READ | WRITE | PRIORITY);
 
     /// The kinds that are told by `true`.
-    pub(crate) const fn of(readable: bool, writable: bool, priority: bool) -> Kinds {
+    pub(crate) const fn new(readable: bool, writable: bool, priority: bool) -> ReadySet {
         let directions = (readable as u32 * READ) | (writable as u32 * WRITE);
-        Kinds(directions | (priority as u32 * PRIORITY))
+        ReadySet(directions | (priority as u32 * PRIORITY))
     }
 
     /// What `interest` asks for.
-    pub(crate) const fn asked_by(interest: Interest) -> Kinds {
-        Kinds::of(interest.is_readable(), interest.is_writable(), interest.is_priority())
+    pub(crate) const fn from_interest(interest: Interest) -> ReadySet {
+        ReadySet::new(interest.is_readable(), interest.is_writable(), interest.is_priority())
     }
 
     #[inline]
@@ -76,10 +76,10 @@ impl Kinds {
     }
 }
 
-impl From<Direction> for Kinds {
+impl From<Direction> for ReadySet {
     #[inline]
-    fn from(direction: Direction) -> Kinds {
-        Kinds(direction.ready())
+    fn from(direction: Direction) -> ReadySet {
+        ReadySet(direction.ready())
     }
 }
 
@@ -125,7 +125,7 @@ struct Waiters {
 
 struct Waiter {
     key: u64,
-    kinds: Kinds,
+    kinds: ReadySet,
     waker: Waker,
 }
 
@@ -164,20 +164,20 @@ impl Readiness {
 
     /// Whether a call of one of these kinds may succeed.
     #[inline]
-    pub(crate) fn is_ready(&self, kinds: impl Into<Kinds>) -> bool {
+    pub(crate) fn is_ready(&self, kinds: impl Into<ReadySet>) -> bool {
         self.has(kinds.into().0)
     }
 
     /// As [`Readiness::is_ready`], and that is no guess.
-    fn is_known_ready(&self, kinds: Kinds) -> bool {
+    fn is_known_ready(&self, kinds: ReadySet) -> bool {
         let word = self.word.get();
         word & !(word >> GUESSED_BY) & kinds.0 != 0
     }
 
     /// A call of all of these kinds would have blocked.
     #[inline]
-    pub(crate) fn clear(&self, kinds: impl Into<Kinds>) {
-        let Kinds(bits) = kinds.into();
+    pub(crate) fn clear(&self, kinds: impl Into<ReadySet>) {
+        let ReadySet(bits) = kinds.into();
         self.turn_off(bits | (bits << GUESSED_BY));
     }
 
@@ -209,7 +209,7 @@ impl Readiness {
     }
 
     /// An event has come: sets the bits. Whoever waits is to be woken next.
-    pub(crate) fn set(&self, ready: Kinds, trust_short: bool) {
+    pub(crate) fn set(&self, ready: ReadySet, trust_short: bool) {
         self.turn_on(ready.0);
         self.turn_off((ready.0 & (READ | WRITE)) << GUESSED_BY);
         if !trust_short {
@@ -241,7 +241,7 @@ impl Readiness {
 
     /// Wakes who waits in the slots of the directions. Nothing of ours is borrowed meanwhile, and
     /// a waker may panic: that of one direction does not cost the other one its wake-up.
-    pub(crate) fn wake(&self, ready: Kinds) {
+    pub(crate) fn wake(&self, ready: ReadySet) {
         for direction in [Direction::Write, Direction::Read] {
             if ready.has(direction.ready()) && self.has(direction.waits()) {
                 self.turn_off(direction.waits());
@@ -252,7 +252,7 @@ impl Readiness {
 
     /// The first who waits in the list for something that is `ready`, to be woken. The caller asks
     /// [`Readiness::waiting`] before, and not more often than that.
-    pub(crate) fn next_waiter(&self, ready: Kinds) -> Option<Waker> {
+    pub(crate) fn next_waiter(&self, ready: ReadySet) -> Option<Waker> {
         let mut waiters = self.waiters.get()?.borrow_mut();
         let place = waiters.list.iter().position(|waiter| waiter.kinds.has(ready.0))?;
         let waiter = waiters.list.remove(place);
@@ -298,7 +298,7 @@ impl Readiness {
     pub(crate) fn poll_listed(
         &self,
         cx: &mut Context<'_>,
-        kinds: Kinds,
+        kinds: ReadySet,
         key: &mut Option<u64>,
     ) -> Poll<()> {
         if self.is_known_ready(kinds) {
@@ -333,7 +333,7 @@ impl Readiness {
 
 #[cfg(test)]
 mod tests {
-    use super::{Direction, Kinds, Readiness};
+    use super::{Direction, Readiness, ReadySet};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll, Wake, Waker};
@@ -389,8 +389,8 @@ mod tests {
         );
         readiness.unlist(&mut key_one);
         assert_eq!(readiness.waiting(), 1);
-        readiness.set(Kinds::ALL, true);
-        readiness.wake(Kinds::ALL);
+        readiness.set(ReadySet::ALL, true);
+        readiness.wake(ReadySet::ALL);
         readiness.next_waiter(read).unwrap().wake();
         assert!(readiness.next_waiter(read).is_none());
         assert_eq!((first.0.load(Ordering::Relaxed), second.0.load(Ordering::Relaxed)), (0, 1));

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::sys::meter::Traffic;
 use crate::sys::ticks;
+use crate::sys::traffic::Traffic;
 
 /// A look at what a poller has done since it began: [`ReactorHandle::stats`].
 ///
@@ -82,7 +82,7 @@ pub struct PollerStats {
 /// each stands for itself.
 #[derive(Debug, Default)]
 #[repr(align(128))] // The poller's stores don't slow down whoever reads what would lie beside them.
-pub(crate) struct Published {
+pub(crate) struct SharedStats {
     turns: AtomicU64,
     events: AtomicU64,
     polls: AtomicU64,
@@ -110,7 +110,7 @@ fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
-impl Published {
+impl SharedStats {
     /// Another number each time that somebody looks, as long as the poller goes on: from turn to
     /// turn, and inside of one from some calls to the next.
     pub(crate) fn progress(&self) -> u64 {
@@ -144,7 +144,7 @@ impl Published {
 
 /// The poller's side.
 pub(crate) struct Recorder {
-    published: Arc<Published>,
+    published: Arc<SharedStats>,
     /// When the poller last woke up, in ticks.
     awake_since: Cell<u64>,
     /// The last look at the clock, in ticks.
@@ -169,7 +169,7 @@ pub(crate) struct Report {
 }
 
 impl Recorder {
-    pub(crate) fn new(published: Arc<Published>) -> Recorder {
+    pub(crate) fn new(published: Arc<SharedStats>) -> Recorder {
         let now = ticks::now();
         Recorder {
             published,
@@ -224,13 +224,13 @@ impl Recorder {
         self.published.longest.store(lap, Ordering::Relaxed);
     }
 
-    /// So many bytes have been read, and the thread's meter doesn't know.
+    /// So many bytes have been read, and the counts of the thread's traffic don't have them.
     #[inline(always)]
     pub(crate) fn bytes_in(&self, count: usize) {
         self.bytes_in.set(self.bytes_in.get() + count as u64);
     }
 
-    /// So many bytes have been written, and the thread's meter doesn't know.
+    /// So many bytes have been written, and the counts of the thread's traffic don't have them.
     #[inline(always)]
     pub(crate) fn bytes_out(&self, count: usize) {
         self.bytes_out.set(self.bytes_out.get() + count as u64);
@@ -279,14 +279,14 @@ impl Recorder {
 
 #[cfg(test)]
 mod tests {
-    use super::{Published, Recorder, Report};
-    use crate::sys::meter::Traffic;
+    use super::{Recorder, Report, SharedStats};
+    use crate::sys::traffic::Traffic;
     use std::sync::Arc;
     use std::sync::atomic::Ordering;
 
     #[test]
     fn numbers_at_their_end_begin_anew_and_progress_goes_on() {
-        let published = Arc::<Published>::default();
+        let published = Arc::<SharedStats>::default();
         for counter in [&published.turns, &published.steps, &published.polls, &published.bytes_in] {
             counter.store(u64::MAX - 1, Ordering::Relaxed);
         }

@@ -38,12 +38,12 @@ use crate::connection::call;
 use crate::local::calls;
 use crate::local::handle::PollerHandle;
 use crate::local::state::Local;
+use crate::parts::activity::Activity;
 use crate::parts::budget::Budget;
 use crate::parts::stats::Report;
-use crate::parts::watched::Watched;
 use crate::sys::epoll::{Epoll, Events, Mask, RawEvent};
 use crate::sys::eventfd::EventFd;
-use crate::sys::{meter, ticks};
+use crate::sys::{ticks, traffic};
 use crate::task::{Bell, Executor, Grant, Seed};
 
 /// The mailbox's token. Nothing is looked up for it: that the wait has ended is its message.
@@ -89,7 +89,7 @@ pub(crate) struct PollerSeed {
     budget: Budget,
     read_buffer_size: usize,
     /// Its side of a stall watch.
-    watched: Option<Arc<Watched>>,
+    activity: Option<Arc<Activity>>,
 }
 
 impl PollerSeed {
@@ -106,13 +106,13 @@ impl PollerSeed {
         let seed = Seed::new(bell.clone());
         let (epoll_handle, most_mail) = (epoll.remote(), budget.mail_waiting);
         let handle = PollerHandle::new(seed.home(), index, epoll_handle, most_mail);
-        let watched = None;
-        Ok(PollerSeed { seed, epoll, bell, handle, budget, read_buffer_size, watched })
+        let activity = None;
+        Ok(PollerSeed { seed, epoll, bell, handle, budget, read_buffer_size, activity })
     }
 
     /// The poller will tell what it runs.
-    pub(crate) fn be_watched(&mut self, watched: Arc<Watched>) {
-        self.watched = Some(watched);
+    pub(crate) fn set_activity(&mut self, activity: Arc<Activity>) {
+        self.activity = Some(activity);
     }
 
     /// The way in for other threads.
@@ -144,9 +144,9 @@ impl Poller {
         let allowance = executor.allowance();
         let mut local =
             Local::new(seed.epoll, seed.handle, budget, seed.read_buffer_size, allowance);
-        if let Some(watched) = seed.watched {
-            executor.be_watched(watched.calls.clone());
-            calls::be_watched(&mut local, watched);
+        if let Some(activity) = seed.activity {
+            executor.be_watched(activity.calls.clone());
+            calls::set_activity(&mut local, activity);
         }
         Poller { executor, local: Rc::new(local), events, bell: seed.bell, told: Cell::new(0) }
     }
@@ -212,7 +212,7 @@ impl Poller {
             wakes: self.executor.wakes(),
             tasks: self.executor.tasks() as u64,
             connections: self.local.census.connections() as u64,
-            traffic: meter::take(),
+            traffic: traffic::take(),
         });
     }
 

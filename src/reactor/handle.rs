@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use std::{fmt, io};
 
-use super::ending::Ending;
 use crate::local::handle::PollerHandle;
 use crate::local::state::Local;
 use crate::parts::stats::PollerStats;
 use crate::poller::shutdown;
 use crate::sys::clock;
+
+use super::termination::Termination;
 
 /// The way into a reactor, for any thread: cheap to clone, and harmless to keep after its end.
 ///
@@ -38,13 +39,13 @@ struct Shared {
     /// A shutdown has been asked for.
     shutting_down: AtomicBool,
     /// By when its pollers are to end, and which have.
-    ending: Ending,
+    termination: Termination,
 }
 
 impl ReactorHandle {
     pub(super) fn new(pollers: Vec<PollerHandle>) -> ReactorHandle {
         let shared = Shared {
-            ending: Ending::new(&pollers),
+            termination: Termination::new(&pollers),
             pollers,
             broadcast: Mutex::new(()),
             shutting_down: AtomicBool::new(false),
@@ -219,12 +220,12 @@ impl ReactorHandle {
                 }
             });
         }
-        self.shared.ending.ask(deadline);
+        self.shared.termination.request(deadline);
     }
 
     /// By when its pollers are to end, and which have.
-    pub(super) fn ending(&self) -> &Ending {
-        &self.shared.ending
+    pub(super) fn termination(&self) -> &Termination {
+        &self.shared.termination
     }
 
     pub(crate) fn is_shutting_down(&self) -> bool {

@@ -1,10 +1,10 @@
 //! Floor 4: many pollers. Threads, where they run, and how they end.
 
 mod builder;
-mod ending;
 mod handle;
 mod running;
 mod stall;
+mod termination;
 mod watchdog;
 
 pub use builder::{Builder, Placement};

@@ -77,10 +77,10 @@ impl Running {
         let mut running = Running { handle, threads: Vec::new(), watchdog };
         for (index, (seed, core)) in seeds.into_iter().zip(cores).enumerate() {
             let handle = running.handle.clone();
-            let leash = running.watchdog.as_ref().map(Watchdog::leash);
+            let guard = running.watchdog.as_ref().map(Watchdog::guard);
             let thread =
                 thread::Builder::new().name(format!("{thread_name}-{index}")).spawn(move || {
-                    let _leash = leash;
+                    let _guard = guard;
                     run(seed, core, &handle, index)
                 });
             match thread {
@@ -169,7 +169,7 @@ impl Running {
             "Running::join was called inside a poller of its own reactor, which would wait for itself. \
              Call it on another thread"
         );
-        let stuck = self.handle.ending().wait(self.handle.pollers(), self.threads.len());
+        let stuck = self.handle.termination().wait(self.handle.pollers(), self.threads.len());
         if !stuck.is_empty() {
             return Err(self.are_stuck(&stuck));
         }
@@ -217,7 +217,7 @@ fn run(
     handle: &ReactorHandle,
     index: usize,
 ) -> io::Result<Drained> {
-    let _ends = handle.ending().begin(index);
+    let _ends = handle.termination().begin(index);
     /// When one poller ends, for whatever reason, so do the others.
     struct EndAll<'a>(&'a ReactorHandle);
     impl Drop for EndAll<'_> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::error::during;
 use crate::base::sync::thread::{self, JoinHandle};
-use crate::parts::watched::{Nap, Watched};
+use crate::parts::activity::{Activity, Parker};
 use crate::poller::PollerSeed;
 use crate::sys::clock;
 use crate::task::ignore_panic;
@@ -25,14 +25,14 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 /// The thread, as its reactor has it.
 pub(super) struct Watchdog {
     thread: JoinHandle<()>,
-    leash: Arc<Leash>,
+    guard: Arc<WatchdogGuard>,
 }
 
-/// Held by those whose threads are watched: when the last of them lets go, the watchdog ends.
+/// Held by those whose threads are activity: when the last of them lets go, the watchdog ends.
 #[derive(Debug)]
-pub(super) struct Leash(Arc<Nap>);
+pub(super) struct WatchdogGuard(Arc<Parker>);
 
-impl Drop for Leash {
+impl Drop for WatchdogGuard {
     fn drop(&mut self) {
         self.0.end();
     }
@@ -45,28 +45,29 @@ impl Watchdog {
         seeds: &mut [PollerSeed],
         thread_name: &str,
     ) -> io::Result<Watchdog> {
-        let nap = Arc::new(Nap::default());
-        let pollers: Vec<_> = seeds.iter().map(|_| Arc::new(Watched::new(nap.clone()))).collect();
-        for (seed, watched) in seeds.iter_mut().zip(&pollers) {
-            seed.be_watched(watched.clone());
+        let parker = Arc::new(Parker::default());
+        let pollers: Vec<_> =
+            seeds.iter().map(|_| Arc::new(Activity::new(parker.clone()))).collect();
+        for (seed, activity) in seeds.iter_mut().zip(&pollers) {
+            seed.set_activity(activity.clone());
         }
-        let mut watch = Watch::new(watch, pollers, nap.clone());
+        let mut watch = WatchLoop::new(watch, pollers, parker.clone());
         let thread = thread::Builder::new()
             .name(format!("{thread_name}-watch"))
             .spawn(move || watch.run())
             .map_err(|error| during("starting the stall watch", error))?;
-        nap.belongs_to(thread.thread());
-        Ok(Watchdog { thread, leash: Arc::new(Leash(nap)) })
+        parker.set_thread(thread.thread());
+        Ok(Watchdog { thread, guard: Arc::new(WatchdogGuard(parker)) })
     }
 
     /// A share in its life, for a thread that it watches.
-    pub(super) fn leash(&self) -> Arc<Leash> {
-        self.leash.clone()
+    pub(super) fn guard(&self) -> Arc<WatchdogGuard> {
+        self.guard.clone()
     }
 
     /// Waits for its end, after that of the pollers' threads.
     pub(super) fn join(self) {
-        drop(self.leash);
+        drop(self.guard);
         // It only panics if the last drop of the user's closure does.
         let _ = self.thread.join();
     }
@@ -79,15 +80,15 @@ impl fmt::Debug for Watchdog {
 }
 
 /// What the thread has.
-struct Watch {
+struct WatchLoop {
     /// Each poller, and the call that it was last seen in.
-    pollers: Vec<(Arc<Watched>, Option<Sighting>)>,
+    pollers: Vec<(Arc<Activity>, Option<Sighting>)>,
     /// What runs for so long is a stall: nanoseconds.
     threshold: u64,
     /// Between two looks.
     interval: Duration,
-    nap: Arc<Nap>,
-    limit: Limit,
+    parker: Arc<Parker>,
+    limit: RateLimit,
     /// Stalls that the limit has kept back since the last report.
     unreported: usize,
     report: Arc<dyn Fn(&Stall) + Send + Sync>,
@@ -103,23 +104,23 @@ struct Sighting {
     has_stalled: bool,
 }
 
-impl Watch {
-    fn new(watch: StallWatch, pollers: Vec<Arc<Watched>>, nap: Arc<Nap>) -> Watch {
-        Watch {
-            pollers: pollers.into_iter().map(|watched| (watched, None)).collect(),
+impl WatchLoop {
+    fn new(watch: StallWatch, pollers: Vec<Arc<Activity>>, parker: Arc<Parker>) -> WatchLoop {
+        WatchLoop {
+            pollers: pollers.into_iter().map(|activity| (activity, None)).collect(),
             threshold: u64::try_from(watch.threshold.as_nanos()).unwrap_or(u64::MAX),
             interval: (watch.threshold / 2).max(SHORTEST_INTERVAL),
-            nap,
-            limit: Limit::default(),
+            parker,
+            limit: RateLimit::default(),
             unreported: 0,
             report: watch.report,
         }
     }
 
     fn run(&mut self) {
-        while !self.nap.is_over() {
+        while !self.parker.is_over() {
             if self.all_asleep() {
-                self.nap.take(|| self.all_asleep() && !self.nap.is_over());
+                self.parker.park_if(|| self.all_asleep() && !self.parker.is_over());
             } else {
                 thread::park_timeout(self.interval);
             }
@@ -132,15 +133,15 @@ impl Watch {
     }
 
     fn all_asleep(&self) -> bool {
-        self.pollers.iter().all(|(watched, _)| watched.is_asleep())
+        self.pollers.iter().all(|(activity, _)| activity.is_asleep())
     }
 
     /// Looks at a poller; says if there is something to report.
     fn look(&mut self, poller: usize) -> Option<Stall> {
         // Before the look, and of a new call after it: what is measured is no longer than what is.
         let now = clock::now();
-        let (watched, sighting) = &mut self.pollers[poller];
-        let call = watched.calls.current();
+        let (activity, sighting) = &mut self.pollers[poller];
+        let call = activity.calls.current();
         let same = sighting.filter(|seen| call.is_some_and(|call| call.number == seen.number));
         let (Some(call), Some(seen)) = (call, same) else {
             let new = |number| Sighting { number, since: clock::now(), has_stalled: false };
@@ -168,12 +169,12 @@ impl Watch {
 
 /// So many in any minute, and no more.
 #[derive(Default)]
-struct Limit {
+struct RateLimit {
     /// When the last few came, the oldest first: nanoseconds.
     times: VecDeque<u64>,
 }
 
-impl Limit {
+impl RateLimit {
     fn admits(&mut self, now: u64) -> bool {
         if self.times.len() == MOST_REPORTS {
             if now - self.times[0] < MINUTE.as_nanos() as u64 {
@@ -188,12 +189,12 @@ impl Limit {
 
 #[cfg(test)]
 mod tests {
-    use super::{Limit, MINUTE};
+    use super::{MINUTE, RateLimit};
 
     #[test]
     fn at_most_five_are_admitted_in_any_minute() {
         let minute = MINUTE.as_nanos() as u64;
-        let mut limit = Limit::default();
+        let mut limit = RateLimit::default();
         for now in [0, 1, 2, minute / 2, minute - 1] {
             assert!(limit.admits(now));
         }

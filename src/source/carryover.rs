@@ -118,7 +118,7 @@ impl Registration {
         // The stream's descriptor is closed after this: events come for ours instead.
         let moved = local.epoll.add(carryover.fd.as_fd(), source.token, Mask::ALL_EDGES);
         if moved.is_ok() {
-            let _ = local.epoll.remove_number(source.raw);
+            let _ = local.epoll.remove_raw(source.raw);
         }
         source.set_carryover(carryover);
         local.census.detached();

@@ -17,7 +17,7 @@ pub(crate) fn check(local: &Local, source: &Source) {
     let now = local.looked_at();
     let Some(mut timing) = source.timing.take() else { return };
     timing.timer = None;
-    let is_missed = timing.watch.missed(now).is_some();
+    let is_missed = timing.tracker.missed(now).is_some();
     deadlines::arm(local, source.token, &mut timing, now);
     source.timing.set(Some(timing));
     if is_missed {
@@ -55,8 +55,8 @@ impl Registration {
     pub(crate) fn note_moved(&self, direction: Direction) {
         let now = self.local().now();
         with(&self.source().timing, |timing| match direction {
-            Direction::Read => timing.watch.has_read(now, false),
-            Direction::Write => timing.watch.has_written(now),
+            Direction::Read => timing.tracker.has_read(now, false),
+            Direction::Write => timing.tracker.has_written(now),
         });
     }
 
@@ -71,15 +71,15 @@ impl Registration {
         // came in time may not have been told.
         let looked_at = self.local().looked_at();
         let missed = with(&self.source().timing, |timing| {
-            if let Some(missed) = timing.watch.take_missed(looked_at, reads, writes) {
+            if let Some(missed) = timing.tracker.take_missed(looked_at, reads, writes) {
                 timing.has_missed = true;
                 return Some(missed);
             }
             if reads {
-                timing.watch.waits_to_read(|| now, true);
+                timing.tracker.waits_to_read(|| now, true);
             }
             if writes {
-                timing.watch.waits_to_write(|| now, true);
+                timing.tracker.waits_to_write(|| now, true);
             }
             deadlines::arm(self.local(), self.source().token, timing, looked_at);
             None

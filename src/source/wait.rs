@@ -5,24 +5,24 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use crate::parts::readiness::{Direction, Kinds};
+use crate::parts::readiness::{Direction, ReadySet};
 
 use crate::local::registration::Registration;
 
 impl Registration {
     /// Nothing is known of the descriptor until an event has come.
     pub(crate) fn forget_readiness(&self) {
-        self.clear(Kinds::ALL);
+        self.clear(ReadySet::ALL);
     }
 
     /// A call of all of these kinds would have blocked.
-    pub(crate) fn clear(&self, kinds: impl Into<Kinds>) {
+    pub(crate) fn clear(&self, kinds: impl Into<ReadySet>) {
         self.source().readiness.clear(kinds);
     }
 
     /// Whether a call of one of these kinds may succeed.
     #[inline]
-    pub(crate) fn is_ready(&self, kinds: impl Into<Kinds>) -> bool {
+    pub(crate) fn is_ready(&self, kinds: impl Into<ReadySet>) -> bool {
         self.source().readiness.is_ready(kinds)
     }
 
@@ -156,7 +156,7 @@ impl Registration {
     }
 
     /// Waits until a call of one of these kinds may succeed. Any number of these may wait at a time.
-    pub(crate) fn ready(&self, kinds: impl Into<Kinds>) -> Ready<'_> {
+    pub(crate) fn ready(&self, kinds: impl Into<ReadySet>) -> Ready<'_> {
         Ready { registration: self, kinds: kinds.into(), key: None }
     }
 
@@ -204,7 +204,7 @@ fn gone_with_its_poller() -> io::Error {
 /// A future that waits for readiness.
 pub(crate) struct Ready<'a> {
     registration: &'a Registration,
-    kinds: Kinds,
+    kinds: ReadySet,
     /// Its place in the list of those who wait.
     key: Option<u64>,
 }

@@ -6,7 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-use super::meter;
+use super::traffic;
 
 /// A non-blocking socket without an address.
 pub(crate) fn unbound(domain: Domain) -> io::Result<OwnedFd> {
@@ -29,7 +29,7 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &SockAddr) -> io::Result<()> {
 pub(crate) fn recv_from(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, SockAddr)> {
     SockRef::from(&fd)
         .recv_from_with_flags(to_fill(buffer), libc::MSG_DONTWAIT)
-        .inspect(|(count, _)| meter::bytes_in(*count))
+        .inspect(|(count, _)| traffic::bytes_in(*count))
 }
 
 /// recvfrom(2) that leaves the datagram where it is.
@@ -43,7 +43,7 @@ pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &SockAddr) -> io::Re
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     SockRef::from(&fd)
         .send_to_with_flags(bytes, to, flags)
-        .inspect(|count| meter::bytes_out(*count))
+        .inspect(|count| traffic::bytes_out(*count))
 }
 
 /// The same bytes, as those want them who only write.

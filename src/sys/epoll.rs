@@ -22,8 +22,8 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(24 * 24 * 3600);
 #[derive(Debug)]
 pub(crate) struct Epoll {
     fd: Arc<OwnedFd>,
-    /// The number of `fd`, at hand for every wait.
-    number: RawFd,
+    /// The number of `fd`, kept at hand for every wait.
+    raw_fd: RawFd,
 }
 
 /// An epoll instance, as other threads than its poller's see it. It doesn't keep it open.
@@ -160,7 +160,7 @@ impl Event {
 
     /// A read that comes back short may have stopped before the end of what there is to read.
     #[inline]
-    pub(crate) fn short_read_means_nothing(self) -> bool {
+    pub(crate) fn may_hide_more(self) -> bool {
         self.has(libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLPRI)
     }
 }
@@ -212,7 +212,7 @@ impl Epoll {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: the kernel just gave us this descriptor, and nobody else knows of it.
-        Ok(Epoll { fd: Arc::new(unsafe { OwnedFd::from_raw_fd(fd) }), number: fd })
+        Ok(Epoll { fd: Arc::new(unsafe { OwnedFd::from_raw_fd(fd) }), raw_fd: fd })
     }
 
     /// The way in for other threads.
@@ -221,7 +221,7 @@ impl Epoll {
     }
 
     /// Whether every instance would refuse `fd`, and with which error: EPERM for a regular file.
-    pub(crate) fn try_with(fd: BorrowedFd<'_>) -> io::Result<()> {
+    pub(crate) fn check_pollable(fd: BorrowedFd<'_>) -> io::Result<()> {
         // Without a descriptor for the question, whoever registers it gets the answer.
         let Ok(epoll) = Epoll::new() else { return Ok(()) };
         epoll.add(fd, Token::from_bits(0), Mask::QUIET)
@@ -234,7 +234,7 @@ impl Epoll {
 
     /// Whether a wait would return at once. Takes no event.
     pub(crate) fn has_events(&self) -> io::Result<bool> {
-        let mut asked = libc::pollfd { fd: self.number, events: libc::POLLIN, revents: 0 };
+        let mut asked = libc::pollfd { fd: self.raw_fd, events: libc::POLLIN, revents: 0 };
         // SAFETY: `asked` is one valid pollfd.
         let answer = unsafe { libc::poll(&mut asked, 1, 0) };
         match answer {
@@ -247,22 +247,22 @@ impl Epoll {
 
     /// Registers `fd` under `token`.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: Token, mask: Mask) -> io::Result<()> {
-        control(self.number, libc::EPOLL_CTL_ADD, fd.as_raw_fd(), token, mask)
+        control(self.raw_fd, libc::EPOLL_CTL_ADD, fd.as_raw_fd(), token, mask)
     }
 
     /// Changes the mask of a registration; conditions that hold already are reported anew.
     pub(crate) fn modify(&self, fd: BorrowedFd<'_>, token: Token, mask: Mask) -> io::Result<()> {
-        control(self.number, libc::EPOLL_CTL_MOD, fd.as_raw_fd(), token, mask)
+        control(self.raw_fd, libc::EPOLL_CTL_MOD, fd.as_raw_fd(), token, mask)
     }
 
     /// Ends a registration.
     pub(crate) fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.remove_number(fd.as_raw_fd())
+        self.remove_raw(fd.as_raw_fd())
     }
 
     /// Ends the registration of the descriptor with the number `fd`.
-    pub(crate) fn remove_number(&self, fd: RawFd) -> io::Result<()> {
-        control(self.number, libc::EPOLL_CTL_DEL, fd, Token::from_bits(0), Mask(0))
+    pub(crate) fn remove_raw(&self, fd: RawFd) -> io::Result<()> {
+        control(self.raw_fd, libc::EPOLL_CTL_DEL, fd, Token::from_bits(0), Mask(0))
     }
 
     /// Waits for events, for ever without a `timeout`. Never returns before the timeout has
@@ -284,7 +284,7 @@ impl Epoll {
     #[inline]
     fn wait_ms(&self, events: &mut Events, timeout_ms: libc::c_int) -> io::Result<usize> {
         let [pointer, length] = [events.raw.as_mut_ptr() as usize, events.raw.len()];
-        let fd = self.number as usize;
+        let fd = self.raw_fd as usize;
         let arguments = [fd, pointer, length, timeout_ms as isize as usize, 0, 0];
         // SAFETY: `raw` is writable for `length` events; there is no signal mask.
         checked(unsafe { syscall(libc::SYS_epoll_pwait, arguments) })
@@ -296,7 +296,7 @@ impl Epoll {
         let seconds = timeout.as_secs().min(i64::MAX as u64) as i64;
         let timespec: [i64; 2] = [seconds, i64::from(timeout.subsec_nanos())];
         let [pointer, length] = [events.raw.as_mut_ptr() as usize, events.raw.len()];
-        let fd = self.number as usize;
+        let fd = self.raw_fd as usize;
         let arguments = [fd, pointer, length, timespec.as_ptr() as usize, 0, 0];
         // SAFETY: `raw` is writable for `length` events, the timespec is readable, and there is
         // no signal mask.
@@ -335,7 +335,7 @@ fn control(
 }
 
 /// What holds of `mask` now: poll(2), whose bits are epoll's.
-pub(crate) fn look(fd: BorrowedFd<'_>, mask: Mask) -> Event {
+pub(crate) fn poll_now(fd: BorrowedFd<'_>, mask: Mask) -> Event {
     let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events: mask.0 as i16, revents: 0 };
     // SAFETY: `asked` is one valid pollfd. If the call fails, nothing is known to hold.
     let _ = unsafe { libc::poll(&mut asked, 1, 0) };

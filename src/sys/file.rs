@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::meter;
 use super::sigpipe::NoSigpipe;
+use super::traffic;
 
 /// The most that one sendfile(2) transfers.
 const MOST_AT_ONCE: usize = 0x7fff_f000;
@@ -31,7 +31,7 @@ pub(crate) fn send_file(
                 unsafe { libc::sendfile(target.as_raw_fd(), file.as_raw_fd(), &mut offset, count) };
             if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
         })
-        .inspect(|count| meter::bytes_out(*count))
+        .inspect(|count| traffic::bytes_out(*count))
 }
 
 /// pread(2) from `offset` on. 0: there are no bytes in the file at `offset`.

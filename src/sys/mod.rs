@@ -10,7 +10,6 @@ pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod file;
 mod lock_file;
-pub(crate) mod meter;
 pub(crate) mod options;
 #[cfg(feature = "signal")]
 pub(crate) mod signal;
@@ -24,3 +23,4 @@ mod syscall;
 pub(crate) mod thread;
 pub(crate) mod ticks;
 pub(crate) mod timerfd;
+pub(crate) mod traffic;

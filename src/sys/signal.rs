@@ -19,7 +19,7 @@ const HIGHEST: libc::c_int = 64;
 /// The handler stays for the life of the process: from the first watch on, the signal is no longer
 /// answered by what the kernel does with it by default.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct PendingSignals {
     shared: Arc<Shared>,
     /// What the handlers of the process call, one for each signal.
     actions: Vec<SigId>,
@@ -34,15 +34,17 @@ struct Shared {
     bell: EventFd,
 }
 
-impl Watch {
+impl PendingSignals {
     /// Watches for `signals`, from now on.
-    pub(crate) fn new(signals: impl IntoIterator<Item = libc::c_int>) -> io::Result<Watch> {
+    pub(crate) fn new(
+        signals: impl IntoIterator<Item = libc::c_int>,
+    ) -> io::Result<PendingSignals> {
         let shared = Arc::new(Shared { pending: AtomicU64::new(0), bell: EventFd::new()? });
-        let mut watch = Watch { shared, actions: Vec::new() };
+        let mut pending = PendingSignals { shared, actions: Vec::new() };
         for signal in signals {
-            watch.add(signal)?;
+            pending.add(signal)?;
         }
-        Ok(watch)
+        Ok(pending)
     }
 
     fn add(&mut self, signal: libc::c_int) -> io::Result<()> {
@@ -75,14 +77,14 @@ impl Watch {
     }
 }
 
-impl AsFd for Watch {
+impl AsFd for PendingSignals {
     /// Readable, by an edge, after each signal. Nobody reads it.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.shared.bell.as_fd()
     }
 }
 
-impl Drop for Watch {
+impl Drop for PendingSignals {
     fn drop(&mut self) {
         for action in self.actions.drain(..) {
             unregister(action);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use super::meter;
 use super::options::round_up;
+use super::traffic;
 use crate::base::error::during;
 
 /// What a listening socket is made with.
@@ -108,12 +108,12 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)
     let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     match SockRef::from(&listener).accept4(flags) {
         Ok((socket, peer)) => {
-            meter::accepted();
+            traffic::accepted();
             Ok((socket.into(), peer))
         }
         Err(error) => {
             if error.kind() != io::ErrorKind::WouldBlock {
-                meter::accept_failed();
+                traffic::accept_failed();
             }
             Err(error)
         }
@@ -207,7 +207,7 @@ pub(crate) fn is_self_connected(fd: BorrowedFd<'_>) -> bool {
 }
 
 /// What a connection is told that has met itself.
-pub(crate) fn met_itself() -> io::Error {
+pub(crate) fn self_connect_error() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionRefused, "nothing listens there: the socket met itself")
 }
 
@@ -248,7 +248,7 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// What a socket carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum SocketKind {
     /// Bytes, which come to an end.
     Stream,
     /// Messages in order, which come to an end.
@@ -258,12 +258,12 @@ pub(crate) enum Kind {
 }
 
 /// What `fd` carries; None if it is not a socket.
-pub(crate) fn kind(fd: BorrowedFd<'_>) -> Option<Kind> {
+pub(crate) fn kind(fd: BorrowedFd<'_>) -> Option<SocketKind> {
     let of = SockRef::from(&fd).r#type().ok()?;
     Some(match of {
-        Type::STREAM => Kind::Stream,
-        Type::SEQPACKET => Kind::Records,
-        _ => Kind::Datagrams,
+        Type::STREAM => SocketKind::Stream,
+        Type::SEQPACKET => SocketKind::Records,
+        _ => SocketKind::Datagrams,
     })
 }
 

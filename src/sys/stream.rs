@@ -4,14 +4,14 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::meter;
 use super::sigpipe::NoSigpipe;
 use super::syscall::{checked, syscall};
+use super::traffic;
 
 /// recv(2) into `buffer`.
 #[inline(always)]
 pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    recv_uncounted(fd, buffer).inspect(|count| meter::bytes_in(*count))
+    recv_uncounted(fd, buffer).inspect(|count| traffic::bytes_in(*count))
 }
 
 /// [`recv`] for the request path, where the caller has a counter at hand.
@@ -46,7 +46,7 @@ fn recv_flags(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::
 /// send(2) of `bytes`.
 #[inline(always)]
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    send_uncounted(fd, bytes).inspect(|count| meter::bytes_out(*count))
+    send_uncounted(fd, bytes).inspect(|count| traffic::bytes_out(*count))
 }
 
 /// [`send`] for the request path, where the caller has a counter at hand.
@@ -74,7 +74,7 @@ pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::R
     let arguments = [fd.as_raw_fd() as usize, &raw const message as usize, flags, 0, 0, 0];
     // SAFETY: `message` names `msg_iovlen` slices that are readable for their lengths.
     checked(unsafe { syscall(libc::SYS_sendmsg, arguments) })
-        .inspect(|count| meter::bytes_out(*count))
+        .inspect(|count| traffic::bytes_out(*count))
 }
 
 /// How many of `slices` come before the first that isn't empty.
@@ -100,13 +100,13 @@ pub(crate) fn recv_vectored(
     let arguments = [fd.as_raw_fd() as usize, &raw mut message as usize, flags, 0, 0, 0];
     // SAFETY: `message` names `msg_iovlen` slices that are writable for their lengths.
     let count = checked(unsafe { syscall(libc::SYS_recvmsg, arguments) })?;
-    meter::bytes_in(count);
+    traffic::bytes_in(count);
     Ok((count, room))
 }
 
 /// read(2), for descriptors that are not sockets. They are non-blocking.
 pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    read_uncounted(fd, buffer).inspect(|count| meter::bytes_in(*count))
+    read_uncounted(fd, buffer).inspect(|count| traffic::bytes_in(*count))
 }
 
 /// [`read`] of bytes that have been counted on their way in.
@@ -132,7 +132,7 @@ pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
             // SAFETY: `bytes` is readable for its length.
             checked(unsafe { syscall(libc::SYS_write, arguments) })
         })
-        .inspect(|count| meter::bytes_out(*count))
+        .inspect(|count| traffic::bytes_out(*count))
 }
 
 /// Whether bytes wait to be read on a socket.

@@ -13,7 +13,7 @@ pub(crate) fn id() -> u32 {
 
 /// What a thread was seen doing.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Look {
+pub(crate) struct Sample {
     /// It has a processor, or waits for one.
     pub(crate) is_runnable: bool,
     /// The processor time that it has used, to a hundredth of a second or so.
@@ -21,14 +21,14 @@ pub(crate) struct Look {
 }
 
 /// Looks at a thread of this process. Returns `None` if it is gone, or the kernel doesn't say.
-pub(crate) fn look(id: u32) -> Option<Look> {
+pub(crate) fn sample(id: u32) -> Option<Sample> {
     let text = stat(&id.to_string())?;
     let mut fields = fields_after_the_name(&text)?;
     let state = fields.next()?;
     // The third is the state; the 14th and 15th are the time used in user mode and in the kernel.
     let mut ticks = fields.skip(10).map_while(|field| field.parse::<u64>().ok());
     let used = ticks.next()? + ticks.next()?;
-    Some(Look {
+    Some(Sample {
         is_runnable: state == "R",
         used: Duration::from_millis(used * 1000 / per_second()),
     })
@@ -36,7 +36,7 @@ pub(crate) fn look(id: u32) -> Option<Look> {
 
 /// Returns `true` if a thread of this process, other than the calling one, has a processor, or
 /// waits for a processor or for the disk; also if the kernel doesn't say.
-pub(crate) fn others_go_on() -> bool {
+pub(crate) fn others_are_active() -> bool {
     let own = id().to_string();
     let Ok(threads) = fs::read_dir("/proc/self/task") else { return true };
     threads.flatten().filter_map(|thread| thread.file_name().into_string().ok()).any(|id| {
@@ -82,13 +82,13 @@ mod tests {
             let _ = released.recv();
         });
         let other = said.recv().expect("it says so first");
-        while look(other).expect("it lives").is_runnable {}
-        let here = look(id()).expect("this one lives");
+        while sample(other).expect("it lives").is_runnable {}
+        let here = sample(id()).expect("this one lives");
         assert!(here.is_runnable);
-        while look(id()).expect("this one lives").used < here.used + Duration::from_millis(30) {}
-        assert!(look(other).expect("it lives").used < Duration::from_millis(30));
+        while sample(id()).expect("this one lives").used < here.used + Duration::from_millis(30) {}
+        assert!(sample(other).expect("it lives").used < Duration::from_millis(30));
         drop(release);
         thread.expect("a thread").join().expect("it has ended");
-        while look(other).is_some() {}
+        while sample(other).is_some() {}
     }
 }

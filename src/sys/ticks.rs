@@ -53,7 +53,7 @@ pub(crate) fn to_duration(ticks: u64) -> Duration {
 }
 
 /// How many ticks `time` is, or as many as there are.
-pub(crate) fn of(time: Duration) -> u64 {
+pub(crate) fn from_duration(time: Duration) -> u64 {
     let (counted, passed) = speed();
     let ticks = time.as_nanos().checked_mul(u128::from(counted)).map(|product| product / passed);
     ticks.and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or(u64::MAX)
@@ -79,7 +79,7 @@ const SHORTEST_MEASUREMENT: Duration = Duration::from_micros(20);
 
 #[cfg(test)]
 mod tests {
-    use super::{calibrate, now, of, to_duration};
+    use super::{calibrate, from_duration, now, to_duration};
     use std::time::{Duration, Instant};
 
     #[test]
@@ -93,8 +93,8 @@ mod tests {
 
     #[test]
     fn ticks_of_a_time_are_that_time() {
-        let second = to_duration(of(Duration::from_secs(1)));
+        let second = to_duration(from_duration(Duration::from_secs(1)));
         assert!(second > Duration::from_millis(500) && second < Duration::from_secs(2));
-        assert_eq!((of(Duration::ZERO), of(Duration::MAX)), (0, u64::MAX));
+        assert_eq!((from_duration(Duration::ZERO), from_duration(Duration::MAX)), (0, u64::MAX));
     }
 }

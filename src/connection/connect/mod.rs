@@ -32,7 +32,7 @@ use crate::local::handler::EvHandler;
 use crate::local::state::{Deferred, Local};
 use crate::local::table::Entry;
 use crate::local::{calls, registry};
-use crate::parts::candidates::in_order;
+use crate::parts::address_order::attempt_order;
 use crate::sys::epoll::Mask;
 use crate::sys::{clock, socket};
 use crate::task::ignore_panic;
@@ -272,5 +272,5 @@ pub(crate) fn refuse(local: &Local, handler: Box<dyn EvHandler>, error: io::Erro
 
 /// Returns the addresses of a target in the order in which they are tried.
 fn queue(addresses: Vec<SocketAddr>, target: &Target) -> VecDeque<SockAddr> {
-    in_order(addresses, target.settings.from).into_iter().map(SockAddr::from).collect()
+    attempt_order(addresses, target.settings.from).into_iter().map(SockAddr::from).collect()
 }

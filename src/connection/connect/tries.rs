@@ -15,7 +15,7 @@ use crate::connection::connect;
 use crate::local::registry;
 use crate::local::state::{Local, TimerTarget};
 use crate::local::table::Entry;
-use crate::parts::candidates::ATTEMPT_DELAY;
+use crate::parts::address_order::ATTEMPT_DELAY;
 use crate::sys::epoll::Mask;
 use crate::sys::{clock, socket};
 
@@ -49,7 +49,7 @@ fn outcome(fd: BorrowedFd<'_>) -> Option<io::Result<()>> {
         Ok(Some(error)) | Err(error) => return Some(Err(error)),
     }
     if socket::is_self_connected(fd) {
-        return Some(Err(socket::met_itself()));
+        return Some(Err(socket::self_connect_error()));
     }
     socket::is_connected(fd).then_some(Ok(()))
 }

@@ -29,7 +29,7 @@ impl Ready {
     pub(crate) fn note(&self, event: Event) {
         self.readable.set(self.readable.get() || event.is_readable());
         self.writable.set(self.writable.get() || event.is_writable());
-        self.may_be_marked.set(self.may_be_marked.get() || event.short_read_means_nothing());
+        self.may_be_marked.set(self.may_be_marked.get() || event.may_hide_more());
         self.hung_up.set(self.hung_up.get() || event.is_hung_up());
     }
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::parts::candidates::{ATTEMPT_DELAY, in_order};
+use crate::parts::address_order::{ATTEMPT_DELAY, attempt_order};
 use crate::sys::socket;
 use crate::time::{Sleep, sleep};
 
@@ -26,7 +26,7 @@ pub(crate) async fn connect_first(
         let connected = connect_one(address, settings).await;
         return connected.map_err(|error| failures.push(failure(address, error))).ok();
     }
-    let waiting = in_order(addresses, settings.from);
+    let waiting = attempt_order(addresses, settings.from);
     let mut race = Race { waiting, running: Vec::new(), pause: None, settings, failures };
     poll_fn(|cx| race.poll(cx)).await
 }
@@ -41,7 +41,7 @@ async fn connect_one(address: SocketAddr, settings: &socket::Connect) -> io::Res
         return Err(error);
     }
     if socket::is_self_connected(stream.registered().fd()) {
-        return Err(socket::met_itself());
+        return Err(socket::self_connect_error());
     }
     Ok(stream)
 }

@@ -1,7 +1,7 @@
 //! What a stall watch is told of a turn.
 
+use crate::parts::activity::Activity;
 use crate::parts::budget::Budget;
-use crate::parts::watched::Watched;
 use crate::poller::{Poller, PollerSeed};
 use crate::task;
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use std::time::Duration;
 
 #[test]
 fn a_turn_that_does_not_wait_leaves_no_call_behind() {
-    let watched = Arc::new(Watched::new(Arc::default()));
+    let activity = Arc::new(Activity::new(Arc::default()));
     let mut seed = PollerSeed::new(0, Budget::default(), 1024).unwrap();
-    seed.be_watched(watched.clone());
+    seed.set_activity(activity.clone());
     let poller = Poller::adopt(seed);
     let entered = poller.enter();
-    let its_own = watched.clone();
+    let its_own = activity.clone();
     let task = task::spawn(async move { its_own.calls.current().is_some() });
     poller.turn(Some(Duration::ZERO)).unwrap();
-    assert!(watched.calls.current().is_none());
+    assert!(activity.calls.current().is_none());
     let Ok(mut task) = task else { unreachable!("the thread is in a poller") };
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     let told = std::future::Future::poll(std::pin::Pin::new(&mut task), &mut cx);

@@ -20,7 +20,7 @@ const STUCK_BESIDE_OTHERS: Duration = Duration::from_secs(2);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// By when the pollers of a reactor are to end, and which have.
-pub(super) struct Ending {
+pub(super) struct Termination {
     state: Mutex<State>,
     /// The state has changed.
     changed: Condvar,
@@ -53,11 +53,11 @@ struct Late {
     asleep_since: Option<u64>,
 }
 
-impl Ending {
-    pub(super) fn new(pollers: &[PollerHandle]) -> Ending {
+impl Termination {
+    pub(super) fn new(pollers: &[PollerHandle]) -> Termination {
         let state =
             State { deadline: clock::NEVER, ended: pollers.iter().map(|_| false).collect() };
-        Ending {
+        Termination {
             state: Mutex::new(state),
             changed: Condvar::new(),
             threads: pollers.iter().map(|_| AtomicU32::new(0)).collect(),
@@ -69,7 +69,7 @@ impl Ending {
     }
 
     /// A shutdown has been asked for.
-    pub(super) fn ask(&self, deadline: u64) {
+    pub(super) fn request(&self, deadline: u64) {
         let mut state = self.lock();
         state.deadline = state.deadline.min(deadline);
         self.changed.notify_all();
@@ -77,7 +77,7 @@ impl Ending {
 
     /// The calling thread is that of a poller, until the guard is dropped.
     pub(super) fn begin(&self, index: usize) -> impl Drop + '_ {
-        struct Begun<'a>(&'a Ending, usize);
+        struct Begun<'a>(&'a Termination, usize);
         impl Drop for Begun<'_> {
             fn drop(&mut self) {
                 self.0.lock().ended[self.1] = true;
@@ -136,7 +136,7 @@ impl Ending {
         if id == 0 {
             return false;
         }
-        let (progress, look) = (poller.progress(), thread::look(id));
+        let (progress, look) = (poller.progress(), thread::sample(id));
         let used = look.map_or(Duration::ZERO, |look| look.used);
         let last = late.filter(|late| late.progress == progress);
         let late = late.insert(last.unwrap_or(Late { progress, used, asleep_since: None }));
@@ -148,8 +148,8 @@ impl Ending {
         };
         let sleeps_for =
             |limit| late.asleep_since.is_some_and(|since| now >= clock::after(since, limit));
-        let sleeps =
-            sleeps_for(STUCK_BESIDE_OTHERS) || sleeps_for(STUCK_AFTER) && !thread::others_go_on();
+        let sleeps = sleeps_for(STUCK_BESIDE_OTHERS)
+            || sleeps_for(STUCK_AFTER) && !thread::others_are_active();
         sleeps || used.saturating_sub(late.used) >= STUCK_AFTER
     }
 }

@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 /// Values by type, each made by `Default` when it is first asked for.
 #[derive(Default)]
-pub(crate) struct Cache {
+pub(crate) struct TypeMap {
     values: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
 }
 
-impl Cache {
+impl TypeMap {
     /// Lends the value of type `T` to `f`.
     ///
     /// # Panics

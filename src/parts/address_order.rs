@@ -14,7 +14,7 @@ pub(crate) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 ///
 /// With a local address, only those of its family can be reached; if there are none, all stay, and
 /// fail with the kernel's reason.
-pub(crate) fn in_order(
+pub(crate) fn attempt_order(
     addresses: Vec<SocketAddr>,
     from: Option<SocketAddr>,
 ) -> VecDeque<SocketAddr> {
@@ -37,7 +37,7 @@ pub(crate) fn in_order(
 
 #[cfg(test)]
 mod tests {
-    use super::in_order;
+    use super::attempt_order;
     use proptest::prelude::*;
     use std::net::SocketAddr;
 
@@ -52,7 +52,7 @@ mod tests {
 
     fn ports(families: &str, from: Option<&str>) -> Vec<u16> {
         let from = from.map(|from| from.parse().expect("an address"));
-        in_order(addresses(families), from).iter().map(SocketAddr::port).collect()
+        attempt_order(addresses(families), from).iter().map(SocketAddr::port).collect()
     }
 
     #[test]

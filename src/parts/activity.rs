@@ -7,29 +7,29 @@ use crate::base::sync::{AtomicBool, Ordering, fence};
 use crate::task::Calls;
 
 /// The two words of a poller that is watched: what it runs, and whether it is asleep.
-pub(crate) struct Watched {
+pub(crate) struct Activity {
     /// What it runs.
     pub(crate) calls: Arc<Calls>,
     /// It waits for events, or has ended: nothing of it can stall.
     asleep: AtomicBool,
     /// Where its watchdog naps.
-    nap: Arc<Nap>,
+    parker: Arc<Parker>,
 }
 
 /// The watchdog sleeps for as long as all of its pollers do, and is woken by the first of them.
 #[derive(Debug, Default)]
-pub(crate) struct Nap {
+pub(crate) struct Parker {
     /// It naps, or is about to.
-    napping: AtomicBool,
+    is_parked: AtomicBool,
     /// It is to end.
     over: AtomicBool,
     /// The watchdog's thread: there before anybody needs it.
     thread: OnceLock<Thread>,
 }
 
-impl Watched {
-    pub(crate) fn new(nap: Arc<Nap>) -> Watched {
-        Watched { calls: Arc::default(), asleep: AtomicBool::new(false), nap }
+impl Activity {
+    pub(crate) fn new(parker: Arc<Parker>) -> Activity {
+        Activity { calls: Arc::default(), asleep: AtomicBool::new(false), parker }
     }
 
     /// The poller is about to wait for events, or has ended.
@@ -41,10 +41,10 @@ impl Watched {
     /// The poller has waited.
     pub(crate) fn wake_up(&self) {
         self.asleep.store(false, Ordering::Relaxed);
-        // With the one in `Nap::take`: we see that the watchdog naps, or it sees that we are awake.
+        // With the one in `Parker::take`: we see that the watchdog naps, or it sees that we are awake.
         fence(Ordering::SeqCst);
-        if self.nap.napping.load(Ordering::Relaxed) {
-            self.nap.interrupt();
+        if self.parker.is_parked.load(Ordering::Relaxed) {
+            self.parker.unpark();
         }
     }
 
@@ -54,27 +54,27 @@ impl Watched {
     }
 }
 
-impl Nap {
-    /// Whose nap it is: told before there are pollers that could interrupt it.
-    pub(crate) fn belongs_to(&self, thread: &Thread) {
+impl Parker {
+    /// Whose parker it is: told before there are pollers that could unpark it.
+    pub(crate) fn set_thread(&self, thread: &Thread) {
         let _ = self.thread.set(thread.clone());
     }
 
     /// Sleeps until a poller wakes up, or it is all over; not at all if `may` says no.
-    pub(crate) fn take(&self, may: impl FnOnce() -> bool) {
-        // Swaps, as in `interrupt`: each write follows the one that it has found.
-        self.napping.swap(true, Ordering::Relaxed);
+    pub(crate) fn park_if(&self, may: impl FnOnce() -> bool) {
+        // Swaps, as in `unpark`: each write follows the one that it has found.
+        self.is_parked.swap(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if may() {
             thread::park();
         }
-        self.napping.swap(false, Ordering::Relaxed);
+        self.is_parked.swap(false, Ordering::Relaxed);
     }
 
     #[cold]
-    fn interrupt(&self) {
+    fn unpark(&self) {
         // The first of several pollers is enough.
-        if self.napping.swap(false, Ordering::Relaxed) {
+        if self.is_parked.swap(false, Ordering::Relaxed) {
             self.wake();
         }
     }
@@ -103,16 +103,16 @@ impl Nap {
 /// wake it, or wakes it first; when `take` stores and doesn't swap.
 #[cfg(all(test, loom))]
 mod loom_models {
-    use super::{Arc, Nap, Watched};
+    use super::{Activity, Arc, Parker};
     use loom::thread;
 
-    /// Some pollers, all asleep, and a nap of this thread.
-    fn sleepers<const N: usize>() -> ([Arc<Watched>; N], Arc<Nap>) {
-        let nap = Arc::new(Nap::default());
-        nap.belongs_to(&thread::current());
-        let sleepers = [(); N].map(|()| Arc::new(Watched::new(nap.clone())));
+    /// Some pollers, all asleep, and a parker of this thread.
+    fn sleepers<const N: usize>() -> ([Arc<Activity>; N], Arc<Parker>) {
+        let parker = Arc::new(Parker::default());
+        parker.set_thread(&thread::current());
+        let sleepers = [(); N].map(|()| Arc::new(Activity::new(parker.clone())));
         sleepers.iter().for_each(|sleeper| sleeper.fall_asleep());
-        (sleepers, nap)
+        (sleepers, parker)
     }
 
     /// Checks a model, with three preemptions: all of them take two minutes, and find no more.
@@ -124,11 +124,11 @@ mod loom_models {
 
     /// What the watchdog does until `done`. If it isn't woken it sleeps for ever, which loom calls a
     /// deadlock.
-    fn watch(pollers: &[Arc<Watched>], nap: &Nap, done: impl Fn() -> bool) {
+    fn watch(pollers: &[Arc<Activity>], parker: &Parker, done: impl Fn() -> bool) {
         let all_asleep = || pollers.iter().all(|poller| poller.is_asleep());
         while !done() {
             if all_asleep() {
-                nap.take(|| all_asleep() && !nap.is_over());
+                parker.park_if(|| all_asleep() && !parker.is_over());
             } else {
                 thread::yield_now();
             }
@@ -138,10 +138,10 @@ mod loom_models {
     #[test]
     fn a_poller_that_wakes_up_ends_a_nap() {
         check(|| {
-            let ([one], nap) = sleepers();
+            let ([one], parker) = sleepers();
             let poller = one.clone();
             let thread = thread::spawn(move || poller.wake_up());
-            watch(&[one.clone()], &nap, || !one.is_asleep());
+            watch(&[one.clone()], &parker, || !one.is_asleep());
             thread.join().unwrap();
         });
     }
@@ -150,7 +150,7 @@ mod loom_models {
     #[test]
     fn so_does_the_second_of_two() {
         check(|| {
-            let ([one, two], nap) = sleepers();
+            let ([one, two], parker) = sleepers();
             let (first, second) = (one.clone(), two.clone());
             let threads = [
                 thread::spawn(move || {
@@ -159,7 +159,7 @@ mod loom_models {
                 }),
                 thread::spawn(move || second.wake_up()),
             ];
-            watch(&[one, two.clone()], &nap, || !two.is_asleep());
+            watch(&[one, two.clone()], &parker, || !two.is_asleep());
             threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
     }
@@ -168,14 +168,14 @@ mod loom_models {
     #[test]
     fn so_does_the_end() {
         check(|| {
-            let ([one], nap) = sleepers();
-            let (poller, its_nap) = (one.clone(), nap.clone());
+            let ([one], parker) = sleepers();
+            let (poller, its_nap) = (one.clone(), parker.clone());
             let thread = thread::spawn(move || {
                 poller.wake_up();
                 poller.fall_asleep();
                 its_nap.end();
             });
-            watch(&[one], &nap, || nap.is_over());
+            watch(&[one], &parker, || parker.is_over());
             thread.join().unwrap();
         });
     }

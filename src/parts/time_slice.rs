@@ -15,12 +15,12 @@ const SHORT_IN_A_ROW: u32 = 16;
 
 /// The time that one phase of a turn may take before the others have theirs.
 ///
-/// It is over after [`Budget::slice`](super::budget::Budget::slice), or after one call that takes
+/// It is over after [`Budget::slice`](crate::Budget::slice), or after one call that takes
 /// longer than that. While calls are long the clock is read after each, so that no second one
 /// follows. When eight calls fit into a slice it is read after every eighth, so that a run of them
 /// may be cut seven calls late, once; and less often where more different things are to be called.
 #[derive(Debug)]
-pub(crate) struct Slice {
+pub(crate) struct TimeSlice {
     /// Ticks.
     length: u64,
     /// When the phase is to end, in ticks.
@@ -36,16 +36,23 @@ pub(crate) struct Slice {
     short: Cell<u32>,
 }
 
-impl Slice {
+impl TimeSlice {
     /// Slices of `length`, which may be zero: then each phase makes one call.
-    pub(crate) fn new(length: Duration) -> Slice {
+    pub(crate) fn new(length: Duration) -> TimeSlice {
         let (end, least, short) = (Cell::new(0), Cell::new(0), Cell::new(0));
         let per_reading = Cell::new(CALLS_PER_READING);
-        Slice { length: ticks::of(length), end, least, per_reading, limit: Cell::new(0), short }
+        TimeSlice {
+            length: ticks::from_duration(length),
+            end,
+            least,
+            per_reading,
+            limit: Cell::new(0),
+            short,
+        }
     }
 
     /// A phase begins at `now`, in ticks. Returns the number of calls to make before
-    /// [`Slice::go_on`]. As long as each is shorter than a slice, `least` calls may be made.
+    /// [`TimeSlice::go_on`]. As long as each is shorter than a slice, `least` calls may be made.
     #[inline]
     pub(crate) fn begin(&self, now: u64, least: usize) -> usize {
         self.end.set(now.saturating_add(self.length));
@@ -91,17 +98,17 @@ impl Slice {
 
 #[cfg(test)]
 mod tests {
-    use super::{CALLS_PER_READING, SHORT_IN_A_ROW, Slice};
+    use super::{CALLS_PER_READING, SHORT_IN_A_ROW, TimeSlice};
     use std::time::Duration;
 
     /// A slice of `length` ticks.
-    fn slice(length: u64) -> Slice {
-        Slice { length, ..Slice::new(Duration::ZERO) }
+    fn slice(length: u64) -> TimeSlice {
+        TimeSlice { length, ..TimeSlice::new(Duration::ZERO) }
     }
 
     /// Runs one phase of calls that take `cost(n)` ticks each, the `n`-th of all; says how many
     /// were made, and how long the last reading was late.
-    fn phase(slice: &Slice, cost: impl Fn(usize) -> u64, from: usize) -> (usize, u64) {
+    fn phase(slice: &TimeSlice, cost: impl Fn(usize) -> u64, from: usize) -> (usize, u64) {
         let (mut now, mut made) = (0, 0);
         let mut most = slice.begin(now, 0);
         while most > 0 {
@@ -167,9 +174,9 @@ mod tests {
 
     #[test]
     fn a_slice_of_nothing_makes_one_call_and_an_endless_one_never_ends() {
-        let none = Slice::new(Duration::ZERO);
+        let none = TimeSlice::new(Duration::ZERO);
         assert_eq!(phase(&none, |_| 1, 0).0, 1);
-        let endless = Slice::new(Duration::MAX);
+        let endless = TimeSlice::new(Duration::MAX);
         endless.begin(7, 0);
         assert!(endless.go_on(u64::MAX - 1, u64::MAX - 8, 1) > 0);
     }
