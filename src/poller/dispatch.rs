@@ -224,22 +224,14 @@ pub(crate) fn finish_turn(local: &Local) {
     let mut due = local.take_due();
     for due in due.drain(..) {
         match due {
-            Deferred::Open(token) => {
-                with_connection(local, token, |this, it| call::on_open(this, it))
-            }
-            Deferred::Look(token) => {
-                with_connection(local, token, |this, it| standing::look(this, it))
-            }
-            Deferred::Reread(token) => with_connection(local, token, |this, it| reread(this, it)),
+            Deferred::Open(token) => with_connection(local, token, call::on_open),
+            Deferred::Look(token) => with_connection(local, token, standing::look),
+            Deferred::Reread(token) => with_connection(local, token, reread),
             Deferred::ConnectFail(token, error) => connect::failed(local, token, error),
             Deferred::Refuse(handler, error) => call::on_connect_fail(local, handler, error),
             Deferred::Flush(token) => flush_again(local, token),
-            Deferred::WriteHigh(token) => {
-                with_connection(local, token, |this, it| write_high(this, it))
-            }
-            Deferred::WriteLow(token) => {
-                with_connection(local, token, |this, it| write_low(this, it))
-            }
+            Deferred::WriteHigh(token) => with_connection(local, token, write_high),
+            Deferred::WriteLow(token) => with_connection(local, token, write_low),
             Deferred::Closed => local.fd_freed(),
             Deferred::MakeRoom => linger::end_all(local),
             Deferred::Close(token, reason) => {
