@@ -1,20 +1,116 @@
-#![doc = include_str!("../README.md")]
+//! An epoll reactor for Linux: one poller on each thread, with callbacks and async tasks on the
+//! same loop.
+//!
+//! A [`Reactor`] runs N pollers, one thread each. A poller owns an epoll instance, its connections,
+//! its timers and its tasks, and shares none of them. A connection is given to a poller when it is
+//! accepted, and stays there.
 //!
 //! # The map
 //!
-//! | where | what |
+//! | to | take |
 //! |---|---|
-//! | [`Reactor`], [`Builder`], [`Budget`] | pollers and their threads: how many, where, with which limits |
-//! | [`EvHandler`], [`EvContext`] | the callback API |
-//! | [`spawn_local`], [`block_on`], [`JoinHandle`], [`TaskGroup`] | tasks |
-//! | [`net`], [`time`], [`io`] | sockets, timers and relays for tasks |
-//! | [`Acceptor`], [`ReactorHandle::serve`] | connections in, spread over the pollers |
-//! | [`Connector`], [`EvContext::connect`], [`ConnectPool`] | connections out |
-//! | [`PollerHandle`], [`ReactorHandle`], [`Writer`] | the way in from other threads |
-//! | [`ReactorHandle::shutdown`], [`shutdown_requested`], [`Running`] | the end |
-//! | [`ReactorHandle::stats`], [`Builder::stall_watch`] | what each poller does, and what holds it up |
-//! | [`LocalPoller`], [`PollerBound`] | pollers in other loops, and tasks in code that asks for `Send` |
-//! | [`docs`] | guides for those who come from tokio, and from goev |
+//! | start pollers, and say how many, where and with which limits | [`Reactor`], [`Builder`], [`Budget`] |
+//! | serve connections by callbacks | [`EvHandler`], [`EvContext`], [`Acceptor::listen`] |
+//! | serve connections by tasks | [`ReactorHandle::serve`], [`Acceptor::serve`], [`net`] |
+//! | spawn, group and end tasks | [`spawn_local`], [`JoinHandle`], [`TaskGroup`], [`block_on`] |
+//! | wait for time | [`time`] in tasks, [`EvContext::set_timer`] and [`Deadlines`] in handlers |
+//! | connect | [`net::TcpStream::connect`], [`EvContext::connect`], [`Connector`], [`ConnectPool`] |
+//! | relay two connections | [`io::relay`], [`EvContext::relay`] |
+//! | use any other descriptor | [`net::AsyncFd`], [`EvContext::register`] |
+//! | reach a poller from another thread | [`Writer`], [`PollerHandle`], [`ReactorHandle::broadcast`] |
+//! | keep a value on each poller | [`with_local`] |
+//! | shut down | [`ReactorHandle::shutdown`], [`shutdown_requested`], [`Running::join`] |
+//! | see what each poller does, and what holds it up | [`ReactorHandle::stats`], [`Builder::stall_watch`] |
+//! | run a poller inside of another event loop | [`LocalPoller`] |
+//! | find the counterpart of a name of tokio or goev | [`docs::from_tokio`], [`docs::from_goev`] |
+//!
+//! # Handlers
+//!
+//! A handler is a value for each connection. Its poller calls it, and lends it an [`EvContext`],
+//! through which it reads, writes, sets timers and connects elsewhere.
+//!
+//! ```
+//! use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
+//! use std::io;
+//!
+//! struct Echo;
+//!
+//! impl EvHandler for Echo {
+//!     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+//!         let data = cx.read()?; // the poller's own buffer, lent
+//!         if data.is_empty() {
+//!             return Ok(Action::Close); // the peer has ended its side
+//!         }
+//!         cx.write(&data)?; // sends at once, and queues what the kernel does not take
+//!         Ok(Action::Keep)
+//!     }
+//! }
+//!
+//! # fn main() -> io::Result<()> {
+//! let reactor = Reactor::new()?;
+//! # reactor.handle().shutdown(std::time::Duration::ZERO);
+//! Acceptor::new("127.0.0.1:0").listen(&reactor.handle(), || Echo)?;
+//! reactor.run()
+//! # }
+//! ```
+//!
+//! # Tasks
+//!
+//! A task is a future that its poller polls. It never leaves the poller, so it need not be `Send`.
+//! Streams implement the traits of futures-io; the crate `futures` has their extension methods.
+//!
+//! ```
+//! use corepoll::{Reactor, net::TcpStream, time};
+//! use futures::{AsyncReadExt, AsyncWriteExt};
+//! use std::io;
+//! use std::time::Duration;
+//!
+//! async fn echo(mut stream: TcpStream) -> io::Result<()> {
+//!     let mut buffer = [0; 1024];
+//!     loop {
+//!         let read = time::timeout(Duration::from_secs(30), stream.read(&mut buffer));
+//!         let count = read.await??;
+//!         if count == 0 {
+//!             return Ok(());
+//!         }
+//!         stream.write_all(&buffer[..count]).await?;
+//!     }
+//! }
+//!
+//! # fn main() -> io::Result<()> {
+//! let reactor = Reactor::new()?;
+//! # reactor.handle().shutdown(Duration::ZERO);
+//! reactor.handle().serve("127.0.0.1:0", |stream, _peer| echo(stream))?;
+//! reactor.run()
+//! # }
+//! ```
+//!
+//! A connection changes sides at any byte: [`EvContext::take_stream`] makes a stream of it, and
+//! [`net::TcpStream::into_handler`] gives it to a handler.
+//!
+//! # What holds everywhere
+//!
+//! - **A poller must not be blocked.** A callback, a poll of a task or a closure that computes for
+//!   long, or waits, delays everything else on its poller. [`Builder::stall_watch`] reports such
+//!   delays, and the feature `blocking` has threads for such work.
+//! - **A socket or a task belongs to the poller that it was made in.** Where a thread has no
+//!   poller, making a socket is an error and spawning a task is a panic, and both say so.
+//! - **An error ends the connection that it came from, and nothing else.** So does a panic in a
+//!   callback. [`EvHandler::on_close`] gets the reason as a [`CloseReason`]; the panic of a task is
+//!   its [`JoinError`].
+//! - **Everything that a peer can pile up has a limit** in [`Budget`], which gives a reason for
+//!   each. How long a peer may be silent is up to the program: see [`Deadlines`].
+//! - **No timer is early.** Delays are measured by the monotonic clock, to the nanosecond where the
+//!   kernel can (Linux 5.11).
+//! - **Async methods say what is lost when they are dropped**, under "Cancel safety".
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `blocking`: `spawn_blocking`, and host names wherever a socket is connected or bound by name.
+//! - `signal`: the signals of the process as futures.
+//! - `test-util`: a clock that tests pause and advance.
 
 mod base;
 #[cfg(feature = "blocking")]
@@ -67,3 +163,8 @@ pub use task::coop::{Unconstrained, unconstrained, yield_now};
 pub use task::group::TaskGroup;
 pub use task::join::{JoinError, JoinHandle};
 pub use task::remote::RemoteJoinHandle;
+
+/// The examples of README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

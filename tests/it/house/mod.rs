@@ -2,5 +2,7 @@
 
 /// Each public item has an example that runs, and says how it fails.
 mod documented;
+/// What README shows is there, and runs.
+mod front_door;
 /// A file imports from floors below its own, and unsafe code stays in its rooms.
 mod layers;
