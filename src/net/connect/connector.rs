@@ -17,7 +17,7 @@ use crate::task::{drop_ignoring_panic, ignore_panic};
 use crate::net::addr::to_socket_addrs::ToSocketAddrs;
 use crate::net::connect::options::ConnectOptions;
 use crate::net::connect::target::{begin, target};
-use crate::net::listen::balance::{Balance, Spread};
+use crate::net::listen::balance::{Balance, Balancer};
 
 /// Connects, from any thread, and gives each connection a handler on one of a reactor's pollers:
 /// on the one that holds the fewest connections.
@@ -138,7 +138,7 @@ use crate::net::listen::balance::{Balance, Spread};
 #[must_use = "a connector does nothing until `connect` is called"]
 pub struct Connector {
     /// Chooses the poller.
-    spread: Spread,
+    balancer: Balancer,
     /// What the sockets are made with, and how long it may take.
     options: ConnectOptions,
 }
@@ -156,8 +156,8 @@ impl Connector {
     /// # }
     /// ```
     pub fn new(on: &ReactorHandle) -> Connector {
-        let spread = Spread::new(on.clone(), Balance::LeastLoaded);
-        Connector { spread, options: ConnectOptions::new() }
+        let balancer = Balancer::new(on.clone(), Balance::LeastLoaded);
+        Connector { balancer, options: ConnectOptions::new() }
     }
 
     /// Takes over all options at once, in place of those that were set before.
@@ -304,9 +304,9 @@ impl Connector {
     ) -> io::Result<()> {
         let target = target(&addr, &self.options)?;
         let here = Local::current();
-        let poller = self.spread.least_loaded(here.as_deref().map(|local| &local.handle));
-        let order = Order { poller: poller.clone(), work: Some((target, factory)) };
-        poller.run_on(move || order.begin()).map_err(|refused| {
+        let poller = self.balancer.least_loaded(here.as_deref().map(|local| &local.handle));
+        let pending = PendingConnect { poller: poller.clone(), work: Some((target, factory)) };
+        poller.run_on(move || pending.begin()).map_err(|refused| {
             // There, `begin` finds that its poller is not this one or has ended, and lets everything go.
             refused();
             gone()
@@ -361,14 +361,14 @@ impl EvContext<'_> {
 }
 
 /// An attempt on its way to its poller, which may end before it comes to it.
-struct Order<H: EvHandler, F: FnOnce() -> H> {
+struct PendingConnect<H: EvHandler, F: FnOnce() -> H> {
     /// Where it goes. It is counted there.
     poller: PollerHandle,
     /// None once it has been begun, or taken back.
     work: Option<(Target, F)>,
 }
 
-impl<H: EvHandler, F: FnOnce() -> H> Order<H, F> {
+impl<H: EvHandler, F: FnOnce() -> H> PendingConnect<H, F> {
     fn begin(mut self) {
         let work = self.work.take();
         let local =
@@ -388,7 +388,7 @@ impl<H: EvHandler, F: FnOnce() -> H> Order<H, F> {
     }
 }
 
-impl<H: EvHandler, F: FnOnce() -> H> Drop for Order<H, F> {
+impl<H: EvHandler, F: FnOnce() -> H> Drop for PendingConnect<H, F> {
     /// The poller has ended without opening this piece of mail. The handler is told all the same.
     fn drop(&mut self) {
         let Some((target, factory)) = self.work.take() else { return };

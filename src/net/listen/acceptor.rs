@@ -7,7 +7,7 @@ use crate::reactor::ReactorHandle;
 use crate::sys::socket;
 
 use crate::net::listen::balance::Balance;
-use crate::net::listen::on_error::OnError;
+use crate::net::listen::error_reporter::ErrorCallback;
 use crate::net::listen::options::BACKLOG;
 
 /// Listens, and gives each connection a handler ([`Acceptor::listen`]) or a task
@@ -50,7 +50,7 @@ pub struct Acceptor {
     /// None: the reactor that listens.
     pub(crate) target: Option<ReactorHandle>,
     /// What hears of errors.
-    pub(crate) on_error: OnError,
+    pub(crate) on_error: ErrorCallback,
 }
 
 impl Acceptor {
@@ -88,7 +88,7 @@ impl Acceptor {
             steer_by_cpu: false,
             balance: Balance::default(),
             target: None,
-            on_error: OnError::default(),
+            on_error: ErrorCallback::default(),
         }
     }
 
@@ -238,7 +238,7 @@ impl Acceptor {
     /// # drop(acceptor);
     /// ```
     pub fn on_error(mut self, hear: impl Fn(io::Error) + Send + Sync + 'static) -> Acceptor {
-        self.on_error = OnError::new(hear);
+        self.on_error = ErrorCallback::new(hear);
         self
     }
 }

@@ -32,7 +32,7 @@ pub enum Balance {
 
 /// Spreads the connections of one listener.
 #[derive(Debug, Clone)]
-pub(crate) struct Spread {
+pub(crate) struct Balancer {
     /// Whose pollers they go to.
     target: ReactorHandle,
     balance: Balance,
@@ -40,9 +40,9 @@ pub(crate) struct Spread {
     turn: Arc<AtomicUsize>,
 }
 
-impl Spread {
-    pub(crate) fn new(target: ReactorHandle, balance: Balance) -> Spread {
-        Spread { target, balance, turn: Arc::default() }
+impl Balancer {
+    pub(crate) fn new(target: ReactorHandle, balance: Balance) -> Balancer {
+        Balancer { target, balance, turn: Arc::default() }
     }
 
     /// The poller of the next connection, which was accepted by `here`; it is counted there.
@@ -78,7 +78,7 @@ impl Spread {
 
     /// A connection that was to go to `poller` is closed instead: that has ended.
     #[cold]
-    pub(crate) fn lose(&self, poller: &PollerHandle) -> io::Error {
+    pub(crate) fn undelivered(&self, poller: &PollerHandle) -> io::Error {
         poller.leave();
         let message = "the reactor that it was for has ended";
         io::Error::new(io::ErrorKind::NotConnected, message)
@@ -96,7 +96,7 @@ fn counted(poller: &PollerHandle) -> PollerHandle {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::{Balance, Spread};
+    use super::{Balance, Balancer};
     use crate::reactor::Reactor;
 
     /// What moves to another poller costs a message, and a cold cache.
@@ -104,16 +104,16 @@ mod tests {
     fn a_connection_stays_where_it_was_accepted_unless_another_poller_has_fewer() {
         let reactor = Reactor::builder().pollers(4).build().expect("a reactor");
         let handle = reactor.handle();
-        let spread = Spread::new(handle.clone(), Balance::LeastLoaded);
+        let balancer = Balancer::new(handle.clone(), Balance::LeastLoaded);
         for (index, here) in handle.pollers().iter().enumerate().rev() {
             // All have as few, or those before this one have fewer.
-            let chosen = spread.choose(here);
+            let chosen = balancer.choose(here);
             assert_eq!(chosen.index(), index);
             assert!(chosen.is_same(here));
         }
         let last = &handle.pollers()[3];
-        assert!(spread.choose(last).is_same(last));
-        let other = spread.choose(last);
+        assert!(balancer.choose(last).is_same(last));
+        let other = balancer.choose(last);
         assert!(!other.is_same(last), "another one has fewer");
     }
 }

@@ -10,22 +10,22 @@ use crate::reactor::ReactorHandle;
 use crate::sys::{socket, socket_file, steering};
 
 use crate::net::addr::stream_addr::StreamAddr;
-use crate::net::listen::accept::Deliver;
 use crate::net::listen::acceptor::Acceptor;
-use crate::net::listen::balance::Spread;
+use crate::net::listen::balance::Balancer;
+use crate::net::listen::error_reporter::ErrorReporter;
+use crate::net::listen::listener_handler::Deliver;
 use crate::net::listen::listening::Listening;
-use crate::net::listen::on_error::Hook;
-use crate::net::listen::seat::Bound;
+use crate::net::listen::listening_socket::BoundSocket;
 
 impl Acceptor {
     /// What is to hear of errors.
-    pub(crate) fn hook(&self) -> Arc<Hook> {
-        Arc::new(Hook::new(&self.address, self.on_error.clone()))
+    pub(crate) fn error_reporter(&self) -> Arc<ErrorReporter> {
+        Arc::new(ErrorReporter::new(&self.address, self.on_error.clone()))
     }
 
     /// How the connections of a listener of `on` are spread.
-    pub(crate) fn spread(&self, on: &ReactorHandle) -> Spread {
-        Spread::new(self.target.clone().unwrap_or_else(|| on.clone()), self.balance)
+    pub(crate) fn balancer(&self, on: &ReactorHandle) -> Balancer {
+        Balancer::new(self.target.clone().unwrap_or_else(|| on.clone()), self.balance)
     }
 
     /// Listens on the pollers that should, each with a `Deliver` that `make` makes.
@@ -35,7 +35,7 @@ impl Acceptor {
     pub(crate) fn listen_with<D: Deliver + Send>(
         &self,
         on: &ReactorHandle,
-        hook: &Arc<Hook>,
+        errors: &Arc<ErrorReporter>,
         make: impl Fn() -> D,
     ) -> io::Result<Listening> {
         let endpoint = StreamAddr::parse(&self.address)?;
@@ -47,7 +47,7 @@ impl Acceptor {
             (StreamAddr::Ip(_), true) => on.pollers(),
             _ => &on.pollers()[..1],
         };
-        let describe = |error: io::Error| hook.describe("listening on", error);
+        let describe = |error: io::Error| errors.describe("listening on", error);
         let (sockets, bound) = self.bind_all(endpoint, pollers.len()).map_err(describe)?;
         for (socket, poller) in sockets.iter().zip(pollers) {
             poller.watch(socket.fd.as_fd()).map_err(describe)?;
@@ -58,11 +58,15 @@ impl Acceptor {
         };
         // All of them now: they may be clones of the user's values, which may panic.
         let delivers = pollers.iter().map(|_| make()).collect();
-        Listening::begin(address, sockets, pollers, hook, delivers).map_err(describe)
+        Listening::begin(address, sockets, pollers, errors, delivers).map_err(describe)
     }
 
     /// As many sockets that listen, and where they do.
-    fn bind_all(&self, endpoint: StreamAddr, count: usize) -> io::Result<(Vec<Bound>, StreamAddr)> {
+    fn bind_all(
+        &self,
+        endpoint: StreamAddr,
+        count: usize,
+    ) -> io::Result<(Vec<BoundSocket>, StreamAddr)> {
         let (first, endpoint) = self.bind(endpoint)?;
         let mut sockets = vec![first];
         // The others listen at the port that the kernel chose for the first.
@@ -78,11 +82,11 @@ impl Acceptor {
     }
 
     /// A socket that listens, and where it does.
-    fn bind(&self, endpoint: StreamAddr) -> io::Result<(Bound, StreamAddr)> {
+    fn bind(&self, endpoint: StreamAddr) -> io::Result<(BoundSocket, StreamAddr)> {
         if let Some(path) = endpoint.path() {
             let listened = socket_file::listen(path, &endpoint.to_sock_addr()?, &self.listen);
             let (fd, file) = listened?;
-            return Ok((Bound { file: Some(file), fd }, endpoint));
+            return Ok((BoundSocket { file: Some(file), fd }, endpoint));
         }
         let mut endpoint = endpoint;
         let mut listened = socket::listen(&endpoint.to_sock_addr()?, &self.listen);
@@ -97,7 +101,7 @@ impl Acceptor {
         if let StreamAddr::Ip(address) = &mut endpoint {
             *address = socket::local_addr(fd.as_fd())?;
         }
-        Ok((Bound { file: None, fd }, endpoint))
+        Ok((BoundSocket { file: None, fd }, endpoint))
     }
 }
 

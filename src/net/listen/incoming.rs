@@ -17,8 +17,8 @@ use crate::parts::readiness::Direction;
 use crate::sys::socket;
 use crate::time;
 
-use crate::net::listen::on_error::OnError;
-use crate::net::listen::patience::{Next, Patience, is_no_listener};
+use crate::net::listen::accept_backoff::{AcceptBackoff, Retry, is_no_listener};
+use crate::net::listen::error_reporter::ErrorCallback;
 use crate::net::socket::Socket;
 use crate::net::tcp::stream::TcpStream;
 
@@ -26,13 +26,13 @@ impl Socket {
     /// Waits for the next connection of a listening socket that `make` can make a stream of.
     ///
     /// An error of accept(2), or one of registering the stream, doesn't end the wait: accepting goes on
-    /// as [`Patience`] says, and `on_error` is told.
+    /// as [`AcceptBackoff`] says, and `on_error` is told.
     pub(crate) async fn accept<S>(
         &self,
-        on_error: &OnError,
+        on_error: &ErrorCallback,
         mut make: impl FnMut(OwnedFd, &SockAddr) -> io::Result<S>,
     ) -> io::Result<S> {
-        let mut patience = Patience::default();
+        let mut backoff = AcceptBackoff::default();
         loop {
             self.registered.local().allowance.proceed().await;
             let accepted = self.registered.try_io(Direction::Read, socket::accept);
@@ -40,8 +40,8 @@ impl Socket {
                 Ok(made) => return Ok(made),
                 Err(error) => error,
             };
-            let next = patience.fail(&error);
-            if next == Next::Event {
+            let retry = backoff.on_error(&error);
+            if retry == Retry::WhenReadable {
                 self.readable().await?;
                 continue;
             }
@@ -49,11 +49,11 @@ impl Socket {
             if is_no_listener(&error) || errno(&error).is_none() {
                 return Err(error);
             }
-            on_error.tell(error);
-            match next {
-                Next::Event | Next::Connection => {}
-                Next::Pause(time) => time::sleep(time).await,
-                Next::PauseOrClose(time) => self.wait_for_descriptors(time).await,
+            on_error.call(error);
+            match retry {
+                Retry::WhenReadable | Retry::AtOnce => {}
+                Retry::After(time) => time::sleep(time).await,
+                Retry::AfterOrFdFreed(time) => self.wait_for_descriptors(time).await,
             }
         }
     }

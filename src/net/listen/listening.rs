@@ -9,10 +9,10 @@ use std::sync::Arc;
 use crate::local::handle::PollerHandle;
 use crate::local::state::Local;
 
-use crate::net::listen::accept::Deliver;
-use crate::net::listen::ends::{Ends, Waiting};
-use crate::net::listen::on_error::{Hook, OnError};
-use crate::net::listen::seat::{Bound, Seat};
+use crate::net::listen::close_latch::{CloseLatch, LatchWaiter};
+use crate::net::listen::error_reporter::{ErrorCallback, ErrorReporter};
+use crate::net::listen::listener_handler::Deliver;
+use crate::net::listen::listening_socket::{BoundSocket, ListeningSocket};
 
 /// An address that is listened at. Dropping it keeps listening.
 ///
@@ -42,11 +42,11 @@ pub struct Listening {
     /// None for a Unix socket.
     address: Option<SocketAddr>,
     /// The listening sockets.
-    seats: Vec<Arc<Seat>>,
+    sockets: Vec<Arc<ListeningSocket>>,
     /// Which of them have ended.
-    ends: Arc<Ends>,
+    latch: Arc<CloseLatch>,
     /// What hears of errors.
-    hook: Arc<Hook>,
+    errors: Arc<ErrorReporter>,
 }
 
 impl Listening {
@@ -56,17 +56,18 @@ impl Listening {
     /// A poller has ended. Nothing is listened to then.
     pub(crate) fn begin<D: Deliver + Send>(
         address: Option<SocketAddr>,
-        sockets: Vec<Bound>,
+        sockets: Vec<BoundSocket>,
         pollers: &[PollerHandle],
-        hook: &Arc<Hook>,
+        errors: &Arc<ErrorReporter>,
         delivers: Vec<D>,
     ) -> io::Result<Listening> {
-        let ends = Arc::new(Ends::new(sockets.len()));
-        let mut listening = Listening { address, seats: Vec::new(), ends, hook: hook.clone() };
+        let latch = Arc::new(CloseLatch::new(sockets.len()));
+        let mut listening =
+            Listening { address, sockets: Vec::new(), latch, errors: errors.clone() };
         for ((bound, deliver), poller) in sockets.into_iter().zip(delivers).zip(pollers) {
-            let (ends, hook) = (listening.ends.clone(), hook.clone());
-            let (seat, sent) = Seat::send(bound, poller, ends, hook, deliver);
-            listening.seats.push(seat);
+            let (latch, errors) = (listening.latch.clone(), errors.clone());
+            let (socket, sent) = ListeningSocket::send(bound, poller, latch, errors, deliver);
+            listening.sockets.push(socket);
             if let Err(error) = sent {
                 listening.close();
                 return Err(error);
@@ -115,7 +116,7 @@ impl Listening {
     /// [`Acceptor::on_error`]: crate::Acceptor::on_error
     /// [`Acceptor::try_serve`]: crate::Acceptor::try_serve
     pub fn on_error(&self, hear: impl Fn(io::Error) + Send + Sync + 'static) {
-        self.hook.set(OnError::new(hear));
+        self.errors.set(ErrorCallback::new(hear));
     }
 
     /// Stops listening. Connections that were accepted go on; those that still wait to be accepted
@@ -141,7 +142,7 @@ impl Listening {
     /// # }
     /// ```
     pub fn close(&self) {
-        self.seats.iter().for_each(Seat::close);
+        self.sockets.iter().for_each(ListeningSocket::close);
     }
 
     /// Stops listening, as [`Listening::close`] does, and blocks the thread until the last socket is
@@ -169,7 +170,7 @@ impl Listening {
     /// Await [`Listening::closed`] there.
     pub fn close_and_wait(&self) {
         self.close();
-        if self.ends.are_over() {
+        if self.latch.is_released() {
             return;
         }
         assert!(
@@ -178,7 +179,7 @@ impl Listening {
              listen, too, or a callback of the listener itself is running. Call close and await \
              closed instead"
         );
-        self.ends.wait();
+        self.latch.wait();
     }
 
     /// Waits until nothing listens any more. It doesn't ask for that: see [`Listening::close`]. May be
@@ -204,10 +205,10 @@ impl Listening {
     /// A socket ended without having been asked to: the first one's error. An end by
     /// [`Listening::close`], or with the reactor, is `Ok`.
     pub async fn closed(&self) -> io::Result<()> {
-        let mut waiting = Waiting::new(&self.ends);
+        let mut waiting = LatchWaiter::new(&self.latch);
         poll_fn(|cx| waiting.poll(cx)).await;
-        match self.ends.failure() {
-            Some(error) => Err(self.hook.describe("listening on", error)),
+        match self.latch.failure() {
+            Some(error) => Err(self.errors.describe("listening on", error)),
             None => Ok(()),
         }
     }
@@ -217,8 +218,8 @@ impl fmt::Debug for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listening")
             .field("address", &self.address)
-            .field("sockets", &self.seats.len())
-            .field("is_closed", &self.ends.are_over())
+            .field("sockets", &self.sockets.len())
+            .field("is_closed", &self.latch.is_released())
             .finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::sys::socket;
 
 use crate::net::addr::to_socket_addrs::first_of;
-use crate::net::listen::on_error::OnError;
+use crate::net::listen::error_reporter::ErrorCallback;
 
 /// How connections wait until they are accepted, when nobody says otherwise: as many as the kernel
 /// allows in its default setting.
@@ -33,7 +33,7 @@ pub(crate) const BACKLOG: u32 = 4096;
 pub struct ListenOptions {
     pub(crate) listen: socket::Listen,
     /// What hears of errors of accepting.
-    pub(crate) on_error: OnError,
+    pub(crate) on_error: ErrorCallback,
 }
 
 impl Default for ListenOptions {
@@ -54,7 +54,7 @@ impl ListenOptions {
     /// # }).unwrap();
     /// ```
     pub fn new() -> ListenOptions {
-        ListenOptions { listen: socket::Listen::new(BACKLOG), on_error: OnError::default() }
+        ListenOptions { listen: socket::Listen::new(BACKLOG), on_error: ErrorCallback::default() }
     }
 
     /// SO_REUSEPORT: several sockets may listen at one address, and the kernel spreads
@@ -196,7 +196,7 @@ impl ListenOptions {
     /// # }).unwrap();
     /// ```
     pub fn on_error(mut self, hear: impl Fn(io::Error) + Send + Sync + 'static) -> ListenOptions {
-        self.on_error = OnError::new(hear);
+        self.on_error = ErrorCallback::new(hear);
         self
     }
 

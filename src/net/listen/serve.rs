@@ -11,8 +11,8 @@ use crate::sys::socket;
 
 use crate::net::addr::to_socket_addrs::{ToSocketAddrs, no_address, sealed::Sealed};
 use crate::net::listen::acceptor::Acceptor;
+use crate::net::listen::error_reporter::service_error;
 use crate::net::listen::listening::Listening;
-use crate::net::listen::on_error::of_service;
 use crate::net::tcp::stream::TcpStream;
 
 impl Acceptor {
@@ -46,8 +46,8 @@ impl Acceptor {
         F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
         Fut: Future + 'static,
     {
-        let hook = self.hook();
-        self.spawn_each(on, &hook, service)
+        let errors = self.error_reporter();
+        self.spawn_each(on, &errors, service)
     }
 
     /// As [`Acceptor::serve`], with a service that can fail: each error that a task gives back is told
@@ -87,13 +87,13 @@ impl Acceptor {
         T: 'static,
         E: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
-        let hook = self.hook();
-        let told = hook.clone();
-        self.spawn_each(on, &hook, move |stream, peer| {
-            let (serving, told) = (service(stream, peer), told.clone());
+        let errors = self.error_reporter();
+        let reporter = errors.clone();
+        self.spawn_each(on, &errors, move |stream, peer| {
+            let (serving, errors) = (service(stream, peer), reporter.clone());
             async move {
                 if let Err(error) = serving.await {
-                    told.tell_as_it_is(of_service(peer, error));
+                    errors.report_as_is(service_error(peer, error));
                 }
             }
         })

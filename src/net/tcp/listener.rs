@@ -10,8 +10,8 @@ use crate::task::coop;
 use crate::net::addr::Address;
 use crate::net::addr::lookup::resolve;
 use crate::net::addr::to_socket_addrs::ToSocketAddrs;
+use crate::net::listen::error_reporter::ErrorCallback;
 use crate::net::listen::incoming::Incoming;
-use crate::net::listen::on_error::OnError;
 use crate::net::listen::options::ListenOptions;
 use crate::net::socket::Socket;
 use crate::net::tcp::stream::TcpStream;
@@ -38,7 +38,7 @@ use crate::net::tcp::stream::TcpStream;
 /// ```
 pub struct TcpListener {
     socket: Socket,
-    on_error: OnError,
+    on_error: ErrorCallback,
 }
 
 impl TcpListener {
@@ -103,7 +103,7 @@ impl TcpListener {
     /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
         let socket = Socket::from_std(listener, "TcpListener::from_std")?;
-        Ok(TcpListener { socket, on_error: OnError::default() })
+        Ok(TcpListener { socket, on_error: ErrorCallback::default() })
     }
 
     /// Gives the listener to std. It stays non-blocking.

@@ -12,8 +12,8 @@ use crate::sys::socket;
 
 use crate::net::addr::Address;
 use crate::net::addr::unix::{at_address, at_path};
+use crate::net::listen::error_reporter::ErrorCallback;
 use crate::net::listen::incoming::Incoming;
-use crate::net::listen::on_error::OnError;
 use crate::net::listen::options::ListenOptions;
 use crate::net::socket::Socket;
 use crate::net::unix::stream::UnixStream;
@@ -169,7 +169,7 @@ impl UnixListener {
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let make =
             |fd, peer: &_| Ok((UnixStream::from_fd(fd, "accept")?, SocketAddr::from_kernel(peer)?));
-        self.socket.accept(&OnError::default(), make).await
+        self.socket.accept(&ErrorCallback::default(), make).await
     }
 
     /// The connections, as a stream that never ends.

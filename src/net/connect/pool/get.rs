@@ -10,7 +10,7 @@ use crate::base::token::Token;
 use crate::task::coop;
 
 use super::pooled::Pooled;
-use super::queue::Behind;
+use super::queue::Position;
 use super::shared::Shared;
 
 /// The future of [`ConnectPool::get`](super::ConnectPool::get).
@@ -32,19 +32,19 @@ impl Future for Get<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Pooled>> {
         ready!(coop::poll_proceed(cx));
         let pool = self.pool;
-        let served = match self.place {
-            None => pool.take_or_wait(cx.waker(), Behind::All)?,
+        let acquired = match self.place {
+            None => pool.take_or_wait(cx.waker(), Position::Back)?,
             Some(place) => {
-                let served = ready!(pool.poll_served(place, cx.waker()));
+                let result = ready!(pool.poll_waiter(place, cx.waker()));
                 self.place = None;
-                match served? {
+                match result? {
                     Some(stream) => Ok(stream),
                     // It was given one, which has gone bad since.
-                    None => pool.take_or_wait(cx.waker(), Behind::None)?,
+                    None => pool.take_or_wait(cx.waker(), Position::Front)?,
                 }
             }
         };
-        let stream = match served {
+        let stream = match acquired {
             Ok(stream) => stream,
             Err(place) => {
                 self.place = Some(place);

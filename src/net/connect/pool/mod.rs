@@ -5,22 +5,22 @@
 //! | `mod` | the handle: counts, and ways to acquire |
 //! | `builder` | its settings |
 //! | `shared` | the pool: what is idle, and who waits |
-//! | `growth` | how it gets more connections |
+//! | `grow` | how it gets more connections |
 //! | `backoff` | pauses that grow with failures |
-//! | `returns` | what comes back, and what is fit to go on |
+//! | `recycle` | what comes back, and what is fit to go on |
 //! | `queue` | who waits, in order |
 //! | `get` | the future of a task that waits |
 //! | `pooled` | a connection in a task's hands |
-//! | `leased` | a connection in a handler's hands |
+//! | `pooled_handler` | a connection in a handler's hands |
 
 mod backoff;
 mod builder;
 mod get;
-mod growth;
-mod leased;
+mod grow;
 mod pooled;
+mod pooled_handler;
 mod queue;
-mod returns;
+mod recycle;
 mod shared;
 
 use std::fmt;

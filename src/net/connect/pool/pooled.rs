@@ -84,7 +84,7 @@ impl Pooled {
     pub fn release(mut self) {
         if let Some(stream) = self.stream.take() {
             let is_the_same = stream.registered().token() == self.lent;
-            self.pool.take_back(stream, is_the_same);
+            self.pool.recycle(stream, is_the_same);
         }
     }
 

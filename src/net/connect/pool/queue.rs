@@ -21,13 +21,13 @@ struct Entry<T> {
     waits: bool,
 }
 
-/// Behind which others a newcomer stands.
+/// Where a waiter joins the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Behind {
-    /// Behind all of them: at the end of the line.
-    All,
-    /// Behind none: it has waited its time already.
-    None,
+pub(crate) enum Position {
+    /// At the end.
+    Back,
+    /// At the front: it has waited its time already.
+    Front,
 }
 
 impl<T> Queue<T> {
@@ -41,10 +41,10 @@ impl<T> Queue<T> {
     }
 
     /// Joins the line.
-    pub(crate) fn push(&mut self, value: T, behind: Behind) -> Token {
-        let (previous, next) = match behind {
-            Behind::All => (self.last, None),
-            Behind::None => (None, self.first),
+    pub(crate) fn push(&mut self, value: T, position: Position) -> Token {
+        let (previous, next) = match position {
+            Position::Back => (self.last, None),
+            Position::Front => (None, self.first),
         };
         let token = self.entries.insert_with(|_| Entry { value, previous, next, waits: true });
         match previous.and_then(|previous| self.entries.get_mut(previous)) {
@@ -60,9 +60,9 @@ impl<T> Queue<T> {
     }
 
     /// Calls the first in the line. Its value stays until it is removed.
-    pub(crate) fn call_first(&mut self) -> Option<Token> {
+    pub(crate) fn notify_first(&mut self) -> Option<Token> {
         let token = self.first?;
-        self.leave_line(token);
+        self.unlink(token);
         Some(token)
     }
 
@@ -72,11 +72,11 @@ impl<T> Queue<T> {
 
     /// Takes the value out, and leaves the line if it is still in it.
     pub(crate) fn remove(&mut self, token: Token) -> Option<T> {
-        self.leave_line(token);
+        self.unlink(token);
         self.entries.remove(token).map(|entry| entry.value)
     }
 
-    fn leave_line(&mut self, token: Token) {
+    fn unlink(&mut self, token: Token) {
         let Some(entry) = self.entries.get_mut(token) else { return };
         if !std::mem::take(&mut entry.waits) {
             return;
@@ -96,7 +96,7 @@ impl<T> Queue<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Behind, Queue, Token};
+    use super::{Position, Queue, Token};
     use proptest::prelude::*;
     use std::collections::VecDeque;
 
@@ -110,16 +110,16 @@ mod tests {
             for (step, pick) in steps {
                 match step {
                     0 => {
-                        let token = queue.push(pick, Behind::All);
+                        let token = queue.push(pick, Position::Back);
                         model.push_back((token, pick));
                     }
                     3 => {
-                        let token = queue.push(pick, Behind::None);
+                        let token = queue.push(pick, Position::Front);
                         model.push_front((token, pick));
                     }
                     1 => {
                         let first = model.pop_front();
-                        prop_assert_eq!(queue.call_first(), first.map(|first| first.0));
+                        prop_assert_eq!(queue.notify_first(), first.map(|first| first.0));
                         called.extend(first);
                     }
                     _ if pick % 2 == 0 && !model.is_empty() => {

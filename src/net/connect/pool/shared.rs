@@ -9,11 +9,6 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use super::backoff::Backoff;
-use super::builder::Settings;
-use super::leased::Leased;
-use super::queue::{Behind, Queue};
-use super::returns::is_quiet;
 use crate::base::token::Token;
 use crate::connection::connect;
 use crate::connection::connect::Target;
@@ -26,6 +21,12 @@ use crate::net::tcp::stream::TcpStream;
 use crate::sys::clock;
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
+use super::backoff::Backoff;
+use super::builder::Settings;
+use super::pooled_handler::PooledHandler;
+use super::queue::{Position, Queue};
+use super::recycle::is_idle;
+
 /// Who waits, or has waited.
 enum Waiter {
     /// A task.
@@ -33,14 +34,14 @@ enum Waiter {
     /// A handler.
     Handler(Box<dyn EvHandler>),
     /// A task that has been called and has not come yet.
-    Served(io::Result<Given>),
+    Ready(io::Result<Handoff>),
 }
 
 /// A connection on its way to the next user.
-pub(crate) struct Given {
+pub(crate) struct Handoff {
     pub(crate) stream: TcpStream,
     /// Others have used it before: what comes on it unasked may have been meant for them.
-    pub(crate) is_used: bool,
+    pub(crate) is_reused: bool,
 }
 
 /// A connection that nobody uses.
@@ -60,7 +61,7 @@ pub(crate) struct Shared {
     /// How many handles there are.
     pub(crate) handles: Cell<usize>,
     /// The poller that it lives in, from the first use on.
-    home: RefCell<Option<Rc<Local>>>,
+    poller: RefCell<Option<Rc<Local>>>,
     /// The last one that came back is last.
     idle: RefCell<VecDeque<Idle>>,
     waiters: RefCell<Queue<Waiter>>,
@@ -80,7 +81,7 @@ impl Shared {
             name,
             settings,
             handles: Cell::new(0),
-            home: RefCell::new(None),
+            poller: RefCell::new(None),
             idle: RefCell::new(VecDeque::new()),
             waiters: RefCell::new(Queue::new()),
             live: Cell::new(0),
@@ -112,7 +113,7 @@ impl Shared {
         self.handles.set(self.handles.get() + 1);
     }
 
-    /// With the last handle, idle connections go. Who waits is still served.
+    /// With the last handle, idle connections go. Users that wait are still served.
     pub(crate) fn remove_handle(&self) {
         self.handles.set(self.handles.get() - 1);
         if self.handles.get() == 0 {
@@ -135,21 +136,21 @@ impl Shared {
     }
 
     fn disarm(&self) {
-        if let (Some((timer, _)), Some(home)) = (self.timer.take(), self.home()) {
-            drop(home.disarm(timer));
+        if let (Some((timer, _)), Some(poller)) = (self.timer.take(), self.poller()) {
+            drop(poller.disarm(timer));
         }
     }
 
-    pub(crate) fn home(&self) -> Option<Rc<Local>> {
-        self.home.borrow().clone()
+    pub(crate) fn poller(&self) -> Option<Rc<Local>> {
+        self.poller.borrow().clone()
     }
 
     /// The poller of this thread, which is the pool's from now on if it had none.
     fn enter(&self) -> io::Result<Rc<Local>> {
         let here = Local::expect_current("ConnectPool")?;
-        match self.home() {
-            Some(home) if Rc::ptr_eq(&home, &here) => return Ok(here),
-            Some(home) if !home.is_gone() => {
+        match self.poller() {
+            Some(poller) if Rc::ptr_eq(&poller, &here) => return Ok(here),
+            Some(poller) if !poller.is_gone() => {
                 return Err(io::Error::other("the connect pool lives in another poller"));
             }
             Some(_) => {
@@ -159,7 +160,7 @@ impl Shared {
             }
             None => {}
         }
-        self.home.replace(Some(here.clone()));
+        self.poller.replace(Some(here.clone()));
         Ok(here)
     }
 
@@ -178,7 +179,7 @@ impl Shared {
     pub(crate) fn take_or_wait(
         self: &Rc<Self>,
         waker: &Waker,
-        behind: Behind,
+        position: Position,
     ) -> io::Result<Result<TcpStream, Token>> {
         self.enter()?;
         if let Some(stream) = self.take_idle() {
@@ -187,39 +188,39 @@ impl Shared {
         }
         self.check()?;
         let waiter = Waiter::Task(waker.clone());
-        let place = self.waiters.borrow_mut().push(waiter, behind);
+        let place = self.waiters.borrow_mut().push(waiter, position);
         self.grow();
         Ok(Err(place))
     }
 
     /// What a task has waited for, once it is there. None: it was there, and is of no use any more.
-    pub(crate) fn poll_served(
+    pub(crate) fn poll_waiter(
         &self,
         place: Token,
         waker: &Waker,
     ) -> Poll<io::Result<Option<TcpStream>>> {
         // Cloning and dropping wakers is foreign code.
-        let mut waiter = Waiter::Task(waker.clone());
+        let mut newcomer = Waiter::Task(waker.clone());
         let mut waiters = self.waiters.borrow_mut();
         if let Some(present @ Waiter::Task(_)) = waiters.get_mut(place) {
-            std::mem::swap(present, &mut waiter);
+            std::mem::swap(present, &mut newcomer);
             drop(waiters);
-            drop_ignoring_panic(waiter);
+            drop_ignoring_panic(newcomer);
             return Poll::Pending;
         }
-        let served = waiters.remove(place);
+        let waiter = waiters.remove(place);
         drop(waiters);
-        drop_ignoring_panic(waiter);
-        match served {
-            Some(Waiter::Served(Ok(Given { stream, is_used }))) => {
+        drop_ignoring_panic(newcomer);
+        match waiter {
+            Some(Waiter::Ready(Ok(Handoff { stream, is_reused }))) => {
                 // The task may have taken its time.
-                if !is_used || is_quiet(&stream) {
+                if !is_reused || is_idle(&stream) {
                     return Poll::Ready(Ok(Some(stream)));
                 }
                 self.throw_away(stream);
                 Poll::Ready(Ok(None))
             }
-            Some(Waiter::Served(Err(error))) => Poll::Ready(Err(error)),
+            Some(Waiter::Ready(Err(error))) => Poll::Ready(Err(error)),
             _ => unreachable!("a place belongs to one task, until it has been served"),
         }
     }
@@ -228,7 +229,7 @@ impl Shared {
     pub(crate) fn leave(self: &Rc<Self>, place: Token) {
         let left = self.waiters.borrow_mut().remove(place);
         match left {
-            Some(Waiter::Served(Ok(given))) => self.take_back(given.stream, true),
+            Some(Waiter::Ready(Ok(handoff))) => self.recycle(handoff.stream, true),
             left => drop_ignoring_panic(left),
         }
     }
@@ -246,7 +247,7 @@ impl Shared {
             // The shutdown waits for it as it does for a connection.
             cx.local.census.opened();
             let waiter = Waiter::Handler(handler);
-            self.waiters.borrow_mut().push(waiter, Behind::All);
+            self.waiters.borrow_mut().push(waiter, Position::Back);
         }
         self.grow();
     }
@@ -255,9 +256,9 @@ impl Shared {
     fn open(self: &Rc<Self>, local: &Local, stream: TcpStream, handler: Box<dyn EvHandler>) {
         local.handle.join();
         stream.registered().count();
-        let leased = Box::new(Leased::new(handler, self.clone()));
-        if let Err((error, leased)) = stream.into_registered().into_pooled_connection(leased) {
-            connect::refuse(local, leased, error);
+        let handler = Box::new(PooledHandler::new(handler, self.clone()));
+        if let Err((error, handler)) = stream.into_registered().into_pooled_connection(handler) {
+            connect::refuse(local, handler, error);
         }
     }
 
@@ -265,7 +266,7 @@ impl Shared {
     fn take_idle(&self) -> Option<TcpStream> {
         loop {
             let idle = self.idle.borrow_mut().pop_back()?;
-            if is_quiet(&idle.stream) {
+            if is_idle(&idle.stream) {
                 return Some(idle.stream);
             }
             self.throw_away(idle.stream);
@@ -275,27 +276,30 @@ impl Shared {
     // ---- giving away ----
 
     /// A good connection goes to the first who waits, or is idle.
-    pub(crate) fn offer(self: &Rc<Self>, given: Given) {
+    pub(crate) fn offer(self: &Rc<Self>, handoff: Handoff) {
         if self.name.starts_with("unix:") {
             // A read ends where a descriptor was sent along, whatever comes behind it.
-            given.stream.registered().distrust_short_reads();
+            handoff.stream.registered().distrust_short_reads();
         }
-        let Some(given) = self.serve(Ok(given)) else { return };
-        let (Ok(Given { stream, .. }), Some(home)) = (given, self.home()) else { return };
+        let Some(handoff) = self.serve(Ok(handoff)) else { return };
+        let (Ok(Handoff { stream, .. }), Some(poller)) = (handoff, self.poller()) else { return };
         if self.handles.get() == 0 {
             return self.throw_away(stream);
         }
         let since = clock::now();
         self.idle.borrow_mut().push_back(Idle { stream, since });
-        self.arm(&home, clock::after(since, self.settings.idle_timeout));
+        self.arm(&poller, clock::after(since, self.settings.idle_timeout));
     }
 
     /// Gives `result` to the first who waits; it comes back if there is nobody.
-    pub(crate) fn serve(self: &Rc<Self>, result: io::Result<Given>) -> Option<io::Result<Given>> {
+    pub(crate) fn serve(
+        self: &Rc<Self>,
+        result: io::Result<Handoff>,
+    ) -> Option<io::Result<Handoff>> {
         let mut waiters = self.waiters.borrow_mut();
-        let Some(place) = waiters.call_first() else { return Some(result) };
+        let Some(place) = waiters.notify_first() else { return Some(result) };
         if let Some(waiter @ Waiter::Task(_)) = waiters.get_mut(place) {
-            let task = std::mem::replace(waiter, Waiter::Served(result));
+            let task = std::mem::replace(waiter, Waiter::Ready(result));
             drop(waiters);
             if let Waiter::Task(waker) = task {
                 ignore_panic(|| waker.wake());
@@ -304,16 +308,16 @@ impl Shared {
         }
         let waiter = waiters.remove(place);
         drop(waiters);
-        if let (Some(Waiter::Handler(handler)), Some(home)) = (waiter, self.home()) {
+        if let (Some(Waiter::Handler(handler)), Some(poller)) = (waiter, self.poller()) {
             match result {
-                Ok(given) => {
+                Ok(handoff) => {
                     // The connection counts for itself.
-                    home.census.given_away();
-                    self.open(&home, given.stream, handler);
+                    poller.census.given_away();
+                    self.open(&poller, handoff.stream, handler);
                 }
                 Err(error) => {
-                    home.census.ended();
-                    connect::refuse(&home, handler, error);
+                    poller.census.ended();
+                    connect::refuse(&poller, handler, error);
                 }
             }
         }
@@ -323,23 +327,23 @@ impl Shared {
     // ---- time ----
 
     /// Looks at the pool at `at` at the latest.
-    pub(crate) fn arm(self: &Rc<Self>, home: &Local, at: u64) {
+    pub(crate) fn arm(self: &Rc<Self>, poller: &Local, at: u64) {
         match self.timer.get() {
             _ if at == clock::NEVER => {}
             Some((_, due)) if due <= at => {}
             Some((timer, _)) => {
-                home.reset(timer, at);
+                poller.reset(timer, at);
                 self.timer.set(Some((timer, at)));
             }
             None => {
-                let timer = home.arm(at, TimerTarget::Ours(self.clone()));
+                let timer = poller.arm(at, TimerTarget::Ours(self.clone()));
                 self.timer.set(Some((timer, at)));
             }
         }
     }
 
     /// Closes what has been idle for too long.
-    fn expire(self: &Rc<Self>, home: &Local) {
+    fn expire(self: &Rc<Self>, poller: &Local) {
         let limit = self.settings.idle_timeout;
         loop {
             let mut idle = self.idle.borrow_mut();
@@ -351,7 +355,7 @@ impl Shared {
             };
             if end > clock::now() {
                 drop(idle);
-                return self.arm(home, end);
+                return self.arm(poller, end);
             }
             let expired = idle.pop_front();
             drop(idle);
@@ -365,8 +369,8 @@ impl Shared {
 impl OnTimer for Shared {
     fn on_timer(self: Rc<Self>) {
         self.timer.set(None);
-        if let Some(home) = self.home() {
-            self.expire(&home);
+        if let Some(poller) = self.poller() {
+            self.expire(&poller);
             self.grow();
         }
     }

@@ -11,7 +11,7 @@ use crate::local::state::Local;
 use crate::net::connect::target::begin;
 use crate::net::tcp::stream::TcpStream;
 
-use super::shared::{Given, Shared};
+use super::shared::{Handoff, Shared};
 
 impl Shared {
     /// Begins as many attempts as are missing, unless it is paused.
@@ -19,19 +19,19 @@ impl Shared {
         if !self.is_short() {
             return;
         }
-        let Some(home) = self.home() else { return };
-        if home.is_gone() {
+        let Some(poller) = self.poller() else { return };
+        if poller.is_gone() {
             return self.fail_all(&gone());
         }
         if let Some(until) = self.backoff.pause_ends() {
-            return self.arm(&home, until);
+            return self.arm(&poller, until);
         }
         while self.is_short() {
             let room = self.settings.max_live - self.live.get();
             for _ in 0..self.settings.grow_by.min(room) {
                 // The address is invalid: each request has been told so.
                 let Ok(target) = self.target() else { return };
-                self.begin(&home, target);
+                self.begin(&poller, target);
             }
         }
     }
@@ -49,12 +49,12 @@ impl Shared {
         self.idle() < self.settings.min_idle
     }
 
-    fn begin(self: &Rc<Self>, home: &Local, target: Target) {
+    fn begin(self: &Rc<Self>, poller: &Local, target: Target) {
         self.live.set(self.live.get() + 1);
         self.connecting.set(self.connecting.get() + 1);
         let (pool, round) = (self.clone(), self.backoff.round());
         let receive = move |result| pool.attempt_ended(round, result);
-        begin(home, target, Recipient::Descriptor(Box::new(receive)));
+        begin(poller, target, Recipient::Descriptor(Box::new(receive)));
     }
 
     fn attempt_ended(self: &Rc<Self>, round: u64, result: io::Result<OwnedFd>) {
@@ -62,7 +62,7 @@ impl Shared {
         match result.and_then(|fd| TcpStream::from_fd(fd, "ConnectPool")) {
             Ok(stream) => {
                 self.backoff.end();
-                self.offer(Given { stream, is_used: false });
+                self.offer(Handoff { stream, is_reused: false });
             }
             Err(error) => {
                 self.live.set(self.live.get() - 1);

@@ -12,29 +12,29 @@ use super::shared::Shared;
 
 /// A handler with a connection of a pool, which gets it back at the end if the handler has
 /// released it.
-pub(crate) struct Leased {
+pub(crate) struct PooledHandler {
     handler: Box<dyn EvHandler>,
-    lease: Lease,
+    live: LiveGuard,
 }
 
 /// The pool's count of one connection. Dropping it says that the connection is gone.
-struct Lease(Option<Rc<Shared>>);
+struct LiveGuard(Option<Rc<Shared>>);
 
-impl Leased {
-    pub(crate) fn new(handler: Box<dyn EvHandler>, pool: Rc<Shared>) -> Leased {
-        Leased { handler, lease: Lease(Some(pool)) }
+impl PooledHandler {
+    pub(crate) fn new(handler: Box<dyn EvHandler>, pool: Rc<Shared>) -> PooledHandler {
+        PooledHandler { handler, live: LiveGuard(Some(pool)) }
     }
 }
 
-impl Drop for Lease {
+impl Drop for LiveGuard {
     fn drop(&mut self) {
         if let Some(pool) = self.0.take() {
-            pool.lost();
+            pool.connection_closed();
         }
     }
 }
 
-impl EvHandler for Leased {
+impl EvHandler for PooledHandler {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         self.handler.on_open(cx)
     }
@@ -75,9 +75,9 @@ impl EvHandler for Leased {
     fn on_close(&mut self, cx: &mut EvContext<'_>, reason: CloseReason) {
         self.handler.on_close(cx, reason);
         if let Some(registered) = cx.reclaim()
-            && let Some(pool) = self.lease.0.take()
+            && let Some(pool) = self.live.0.take()
         {
-            pool.take_back(TcpStream::from_registered(registered), true);
+            pool.recycle(TcpStream::from_registered(registered), true);
         }
     }
 }

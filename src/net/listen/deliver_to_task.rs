@@ -15,11 +15,11 @@ use crate::task;
 
 use crate::net::addr::Address;
 use crate::net::addr::stream_addr::StreamAddr;
-use crate::net::listen::accept::Deliver;
 use crate::net::listen::acceptor::Acceptor;
-use crate::net::listen::balance::Spread;
+use crate::net::listen::balance::Balancer;
+use crate::net::listen::error_reporter::{ErrorReporter, panic_error};
+use crate::net::listen::listener_handler::Deliver;
 use crate::net::listen::listening::Listening;
-use crate::net::listen::on_error::{Hook, of_panic};
 use crate::net::tcp::stream::TcpStream;
 
 impl Acceptor {
@@ -27,7 +27,7 @@ impl Acceptor {
     pub(crate) fn spawn_each<F, Fut>(
         &self,
         on: &ReactorHandle,
-        hook: &Arc<Hook>,
+        errors: &Arc<ErrorReporter>,
         service: F,
     ) -> io::Result<Listening>
     where
@@ -38,18 +38,18 @@ impl Acceptor {
             let message = format!("serving {}: a service is for TCP connections", self.address);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        let spread = self.spread(on);
+        let balancer = self.balancer(on);
         let make = || {
-            let (spread, hook) = (spread.clone(), hook.clone());
-            ToTask { spread, server: Server { service: service.clone(), hook } }
+            let (balancer, errors) = (balancer.clone(), errors.clone());
+            DeliverToTask { balancer, server: Server { service: service.clone(), errors } }
         };
-        self.listen_with(on, hook, make)
+        self.listen_with(on, errors, make)
     }
 }
 
 /// Gives a connection a task.
-struct ToTask<F> {
-    spread: Spread,
+struct DeliverToTask<F> {
+    balancer: Balancer,
     server: Server<F>,
 }
 
@@ -57,17 +57,17 @@ struct ToTask<F> {
 #[derive(Clone)]
 struct Server<F> {
     service: F,
-    hook: Arc<Hook>,
+    errors: Arc<ErrorReporter>,
 }
 
-impl<F, Fut> Deliver for ToTask<F>
+impl<F, Fut> Deliver for DeliverToTask<F>
 where
     F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
     Fut: Future + 'static,
 {
     fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, peer: SockAddr) {
         let here = &cx.local.handle;
-        let poller = self.spread.choose(here);
+        let poller = self.balancer.choose(here);
         if poller.is_same(here) {
             return self.server.begin(cx.local, fd, &peer);
         }
@@ -84,7 +84,9 @@ where
             }
         });
         if begun.is_err() {
-            self.server.hook.tell("delivering a connection of", self.spread.lose(&poller));
+            self.server
+                .errors
+                .report("delivering a connection of", self.balancer.undelivered(&poller));
         }
     }
 }
@@ -102,7 +104,7 @@ where
             Ok(opened) => opened,
             Err(error) => {
                 local.handle.leave();
-                return self.hook.tell("registering a connection at", error);
+                return self.errors.report("registering a connection at", error);
             }
         };
         stream.registered().count();
@@ -115,6 +117,6 @@ where
 
 impl<F> Server<F> {
     fn tell_panic(&self, panic: Box<dyn std::any::Any + Send>) {
-        self.hook.tell("calling the service of", of_panic(panic));
+        self.errors.report("calling the service of", panic_error(panic));
     }
 }

@@ -13,80 +13,81 @@ use crate::local::handle::{PollerHandle, gone};
 use crate::local::handler::CloseReason;
 use crate::local::registry;
 use crate::local::state::Local;
-use crate::net::listen::accept::{Deliver, Listener};
-use crate::net::listen::ends::Ends;
-use crate::net::listen::on_error::Hook;
 use crate::sys::socket_file::SocketFile;
 use crate::task::drop_ignoring_panic;
 
+use crate::net::listen::close_latch::CloseLatch;
+use crate::net::listen::error_reporter::ErrorReporter;
+use crate::net::listen::listener_handler::{Deliver, ListenerHandler};
+
 /// A socket that listens, and the file that it has made.
-pub(crate) struct Bound {
+pub(crate) struct BoundSocket {
     /// Declared first, dropped first: a file whose socket listens is not taken for a stale one.
     pub(crate) file: Option<SocketFile>,
     pub(crate) fd: OwnedFd,
 }
 
 /// One listening socket.
-pub(crate) struct Seat {
-    stage: Mutex<Stage>,
+pub(crate) struct ListeningSocket {
+    state: Mutex<State>,
     /// Where it lives.
     poller: PollerHandle,
     /// It is one of these.
-    ends: Arc<Ends>,
-    hook: Arc<Hook>,
+    latch: Arc<CloseLatch>,
+    errors: Arc<ErrorReporter>,
 }
 
-enum Stage {
+enum State {
     /// The poller has not got it yet.
-    Sent(Bound),
+    Sent(BoundSocket),
     /// The poller has it.
     Open { token: Token, _file: Option<SocketFile> },
     /// It is closed.
     Ended,
 }
 
-impl Seat {
+impl ListeningSocket {
     /// Sends a socket to its poller, whose epoll instance watches it already.
     pub(crate) fn send<D: Deliver + Send>(
-        bound: Bound,
+        bound: BoundSocket,
         poller: &PollerHandle,
-        ends: Arc<Ends>,
-        hook: Arc<Hook>,
+        latch: Arc<CloseLatch>,
+        errors: Arc<ErrorReporter>,
         deliver: D,
-    ) -> (Arc<Seat>, io::Result<()>) {
-        let (stage, poller) = (Mutex::new(Stage::Sent(bound)), poller.clone());
-        let seat = Arc::new(Seat { stage, poller, ends, hook });
-        let letter = Letter { seat: seat.clone() };
-        let arrive = move || letter.arrive(deliver);
-        let sent = seat.poller.run_on(arrive).map_err(|_| gone());
-        (seat, sent)
+    ) -> (Arc<ListeningSocket>, io::Result<()>) {
+        let (state, poller) = (Mutex::new(State::Sent(bound)), poller.clone());
+        let socket = Arc::new(ListeningSocket { state, poller, latch, errors });
+        let registration = PendingRegistration { socket: socket.clone() };
+        let arrive = move || registration.arrive(deliver);
+        let sent = socket.poller.run_on(arrive).map_err(|_| gone());
+        (socket, sent)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Stage> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes the socket: at once on its poller's thread, and on every thread while the poller has
     /// not got it yet; otherwise as soon as the poller hears of it.
-    pub(crate) fn close(self: &Arc<Seat>) {
-        let mut stage = self.lock();
-        match *stage {
-            Stage::Sent(_) => {
-                let before = std::mem::replace(&mut *stage, Stage::Ended);
-                drop(stage);
+    pub(crate) fn close(self: &Arc<ListeningSocket>) {
+        let mut state = self.lock();
+        match *state {
+            State::Sent(_) => {
+                let before = std::mem::replace(&mut *state, State::Ended);
+                drop(state);
                 drop(before);
                 self.tell_end(None);
             }
-            Stage::Open { token, .. } => {
-                drop(stage);
+            State::Open { token, .. } => {
+                drop(state);
                 if self.poller.home().is_current() {
                     return self.close_here(token);
                 }
-                let seat = self.clone();
+                let socket = self.clone();
                 // A poller that has ended has closed it.
-                let _ = self.poller.run_on(move || seat.close());
+                let _ = self.poller.run_on(move || socket.close());
             }
-            Stage::Ended => {}
+            State::Ended => {}
         }
     }
 
@@ -119,8 +120,8 @@ impl Seat {
 
     /// Closes the socket; `failure` is why, unless that was asked for.
     fn end(&self, fd: Option<OwnedFd>, failure: Option<io::Error>) {
-        let before = std::mem::replace(&mut *self.lock(), Stage::Ended);
-        let was_open = !matches!(before, Stage::Ended);
+        let before = std::mem::replace(&mut *self.lock(), State::Ended);
+        let was_open = !matches!(before, State::Ended);
         drop(before);
         drop(fd);
         if was_open {
@@ -131,48 +132,53 @@ impl Seat {
     /// The socket is closed.
     fn tell_end(&self, failure: Option<io::Error>) {
         if let Some(error) = &failure {
-            self.hook.tell("listening on", error::copy(error));
+            self.errors.report("listening on", error::copy(error));
         }
-        self.ends.one_ended(failure);
+        self.latch.socket_closed(failure);
     }
 }
 
 /// A listener on its way to its poller. If it doesn't arrive, the socket is closed.
-struct Letter {
-    seat: Arc<Seat>,
+struct PendingRegistration {
+    socket: Arc<ListeningSocket>,
 }
 
-impl Letter {
+impl PendingRegistration {
     /// On the poller's thread: makes it one of its connections.
     fn arrive<D: Deliver>(&self, deliver: D) {
         let Some(local) = Local::current() else { return };
-        let mut stage = self.seat.lock();
+        let mut state = self.socket.lock();
         // A shutdown that was asked for before this leaves nothing to listen for.
-        if local.drain.is_requested() || !matches!(*stage, Stage::Sent(_)) {
+        if local.drain.is_requested() || !matches!(*state, State::Sent(_)) {
             return;
         }
-        let Stage::Sent(Bound { file, fd }) = std::mem::replace(&mut *stage, Stage::Ended) else {
+        let State::Sent(BoundSocket { file, fd }) = std::mem::replace(&mut *state, State::Ended)
+        else {
             return;
         };
-        let listener = Box::new(Listener::new(deliver, self.seat.clone(), self.seat.hook.clone()));
+        let listener = Box::new(ListenerHandler::new(
+            deliver,
+            self.socket.clone(),
+            self.socket.errors.clone(),
+        ));
         let facts = bits::SOCKET | bits::INTERNAL | bits::LISTENER;
         match registry::add_watched(&local, fd, Interest::READABLE, listener, facts) {
-            Ok(token) => *stage = Stage::Open { token, _file: file },
+            Ok(token) => *state = State::Open { token, _file: file },
             Err((error, listener)) => {
-                drop(stage);
+                drop(state);
                 // Its destructor is foreign code, and whatever it does: this is an end.
                 drop_ignoring_panic(listener);
                 drop(file);
-                self.seat.tell_end(Some(error));
+                self.socket.tell_end(Some(error));
             }
         }
     }
 }
 
-impl Drop for Letter {
+impl Drop for PendingRegistration {
     fn drop(&mut self) {
-        if matches!(*self.seat.lock(), Stage::Sent(_)) {
-            self.seat.end(None, None);
+        if matches!(*self.socket.lock(), State::Sent(_)) {
+            self.socket.end(None, None);
         }
     }
 }

@@ -14,9 +14,9 @@ use crate::local::fd_waiters::FdWaiter;
 use crate::local::handler::{Action, CloseReason, EvHandler, TimerId};
 use crate::sys::socket;
 
-use crate::net::listen::on_error::{Hook, of_panic};
-use crate::net::listen::patience::{Next, Patience};
-use crate::net::listen::seat::Seat;
+use crate::net::listen::accept_backoff::{AcceptBackoff, Retry};
+use crate::net::listen::error_reporter::{ErrorReporter, panic_error};
+use crate::net::listen::listening_socket::ListeningSocket;
 
 /// What is done with a new connection, on the accepting poller's thread.
 pub(crate) trait Deliver: 'static {
@@ -24,20 +24,30 @@ pub(crate) trait Deliver: 'static {
 }
 
 /// The handler of a listening socket.
-pub(crate) struct Listener<D> {
+pub(crate) struct ListenerHandler<D> {
     deliver: D,
     /// How it goes on after an error.
-    patience: Patience,
+    backoff: AcceptBackoff,
     /// The end of the pause that is under way.
     waiting: Option<TimerId>,
     /// What other threads reach of it.
-    seat: Arc<Seat>,
-    hook: Arc<Hook>,
+    socket: Arc<ListeningSocket>,
+    errors: Arc<ErrorReporter>,
 }
 
-impl<D: Deliver> Listener<D> {
-    pub(crate) fn new(deliver: D, seat: Arc<Seat>, hook: Arc<Hook>) -> Listener<D> {
-        Listener { deliver, patience: Patience::default(), waiting: None, seat, hook }
+impl<D: Deliver> ListenerHandler<D> {
+    pub(crate) fn new(
+        deliver: D,
+        socket: Arc<ListeningSocket>,
+        errors: Arc<ErrorReporter>,
+    ) -> ListenerHandler<D> {
+        ListenerHandler {
+            deliver,
+            backoff: AcceptBackoff::default(),
+            waiting: None,
+            socket,
+            errors,
+        }
     }
 
     /// Stops listening to the listener, which would tell of the same connection for ever, until the
@@ -52,32 +62,32 @@ impl<D: Deliver> Listener<D> {
     fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, peer: SockAddr) {
         let deliver = AssertUnwindSafe(|| self.deliver.deliver(cx, fd, peer));
         if let Err(panic) = catch_unwind(deliver) {
-            self.hook.tell("delivering a connection of", of_panic(panic));
+            self.errors.report("delivering a connection of", panic_error(panic));
         }
     }
 
     /// What is done about an error of accept(2). Returns `false` if nothing is accepted for now.
     #[cold]
     fn goes_on(&mut self, cx: &mut EvContext<'_>, error: io::Error) -> io::Result<bool> {
-        let next = self.patience.fail(&error);
-        if next == Next::Event {
+        let retry = self.backoff.on_error(&error);
+        if retry == Retry::WhenReadable {
             return Ok(false);
         }
-        self.hook.tell("accepting at", error);
-        match next {
-            Next::Connection => return Ok(true),
-            Next::Pause(time) => self.pause(cx, time)?,
-            Next::PauseOrClose(time) => {
+        self.errors.report("accepting at", error);
+        match retry {
+            Retry::AtOnce => return Ok(true),
+            Retry::After(time) => self.pause(cx, time)?,
+            Retry::AfterOrFdFreed(time) => {
                 self.pause(cx, time)?;
                 cx.local.wait_for_fd(FdWaiter::Listener(cx.token()));
             }
-            Next::Event => {}
+            Retry::WhenReadable => {}
         }
         Ok(false)
     }
 }
 
-impl<D: Deliver> EvHandler for Listener<D> {
+impl<D: Deliver> EvHandler for ListenerHandler<D> {
     /// There are connections; or a descriptor has been closed.
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         if let Some(timer) = self.waiting.take() {
@@ -87,7 +97,7 @@ impl<D: Deliver> EvHandler for Listener<D> {
         for _ in 0..cx.local.budget.accepts_per_event {
             match socket::accept(cx.descriptor()) {
                 Ok((fd, peer)) => {
-                    self.patience.succeed();
+                    self.backoff.reset();
                     self.deliver(cx, fd, peer);
                 }
                 Err(error) => {
@@ -106,7 +116,7 @@ impl<D: Deliver> EvHandler for Listener<D> {
     }
 
     fn on_close(&mut self, cx: &mut EvContext<'_>, reason: CloseReason) {
-        self.seat.finish(cx.take_descriptor(), reason);
+        self.socket.finish(cx.take_descriptor(), reason);
         cx.local.fd_freed();
     }
 }

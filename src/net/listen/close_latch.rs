@@ -10,10 +10,10 @@ use crate::base::token::Token;
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
 /// Whether the sockets of one address have ended, and why.
-pub(crate) struct Ends {
+pub(crate) struct CloseLatch {
     state: Mutex<State>,
     /// The last socket has ended.
-    over: Condvar,
+    released: Condvar,
 }
 
 struct State {
@@ -25,11 +25,11 @@ struct State {
     waiting: Slab<Waker>,
 }
 
-impl Ends {
+impl CloseLatch {
     /// Of `open` sockets, none of which has ended.
-    pub(crate) fn new(open: usize) -> Ends {
+    pub(crate) fn new(open: usize) -> CloseLatch {
         let state = State { open, failure: None, waiting: Slab::new() };
-        Ends { state: Mutex::new(state), over: Condvar::new() }
+        CloseLatch { state: Mutex::new(state), released: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -37,7 +37,7 @@ impl Ends {
     }
 
     /// One socket is closed; `failure` is why, unless that was asked for.
-    pub(crate) fn one_ended(&self, failure: Option<io::Error>) {
+    pub(crate) fn socket_closed(&self, failure: Option<io::Error>) {
         let mut state = self.lock();
         state.open -= 1;
         if state.failure.is_none() {
@@ -48,7 +48,7 @@ impl Ends {
         }
         let woken = std::mem::take(&mut state.waiting);
         drop(state);
-        self.over.notify_all();
+        self.released.notify_all();
         for waker in woken.into_values() {
             // One that panics must not cost the others their wake-up.
             ignore_panic(|| waker.wake());
@@ -56,13 +56,13 @@ impl Ends {
     }
 
     /// Whether all sockets have ended.
-    pub(crate) fn are_over(&self) -> bool {
+    pub(crate) fn is_released(&self) -> bool {
         self.lock().open == 0
     }
 
     /// Blocks the thread until all sockets have ended.
     pub(crate) fn wait(&self) {
-        let waited = self.over.wait_while(self.lock(), |state| state.open > 0);
+        let waited = self.released.wait_while(self.lock(), |state| state.open > 0);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -73,24 +73,24 @@ impl Ends {
 }
 
 /// A future's place among those that wait for the end of all sockets, given up on drop.
-pub(crate) struct Waiting<'a> {
-    ends: &'a Ends,
+pub(crate) struct LatchWaiter<'a> {
+    latch: &'a CloseLatch,
     place: Option<Token>,
 }
 
-impl<'a> Waiting<'a> {
-    pub(crate) fn new(ends: &'a Ends) -> Waiting<'a> {
-        Waiting { ends, place: None }
+impl<'a> LatchWaiter<'a> {
+    pub(crate) fn new(latch: &'a CloseLatch) -> LatchWaiter<'a> {
+        LatchWaiter { latch, place: None }
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.ends.are_over() {
+        if self.latch.is_released() {
             return Poll::Ready(());
         }
         // Cloning and dropping a waker is foreign code: not under the lock.
         let waker = cx.waker().clone();
         self.leave();
-        let mut state = self.ends.lock();
+        let mut state = self.latch.lock();
         if state.open == 0 {
             drop(state);
             drop_ignoring_panic(waker);
@@ -101,12 +101,12 @@ impl<'a> Waiting<'a> {
     }
 
     fn leave(&mut self) {
-        let waker = self.place.take().and_then(|place| self.ends.lock().waiting.remove(place));
+        let waker = self.place.take().and_then(|place| self.latch.lock().waiting.remove(place));
         drop_ignoring_panic(waker);
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for LatchWaiter<'_> {
     fn drop(&mut self) {
         self.leave();
     }

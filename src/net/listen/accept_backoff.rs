@@ -15,7 +15,7 @@ const MOST_IN_A_ROW: u32 = 8;
 
 /// How accepting goes on after an error: no error ends it, and none makes it spin.
 #[derive(Debug, Default)]
-pub(crate) struct Patience {
+pub(crate) struct AcceptBackoff {
     /// Errors since the last success.
     in_a_row: u32,
     /// Pauses since the last success.
@@ -24,37 +24,37 @@ pub(crate) struct Patience {
 
 /// What is done about an error of accept(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// There is no connection: the next event tells of one.
-    Event,
-    /// It was the error of one connection: the next one is tried at once.
-    Connection,
-    /// Nothing is accepted for so long.
-    Pause(Duration),
-    /// There are no descriptors or there is no memory. The next descriptor that is closed ends the
-    /// pause, too.
-    PauseOrClose(Duration),
+pub(crate) enum Retry {
+    /// There is no connection: the next event announces one.
+    WhenReadable,
+    /// The error belongs to one connection: the next one is tried without a pause.
+    AtOnce,
+    /// Nothing is accepted for this long.
+    After(Duration),
+    /// There are no free descriptors, or there is no memory. The pause ends early if a descriptor is
+    /// closed.
+    AfterOrFdFreed(Duration),
 }
 
-impl Patience {
+impl AcceptBackoff {
     /// A connection has been accepted.
-    pub(crate) fn succeed(&mut self) {
-        *self = Patience::default();
+    pub(crate) fn reset(&mut self) {
+        *self = AcceptBackoff::default();
     }
 
     /// What is done about `error`.
-    pub(crate) fn fail(&mut self, error: &io::Error) -> Next {
+    pub(crate) fn on_error(&mut self, error: &io::Error) -> Retry {
         if error.kind() == io::ErrorKind::WouldBlock {
-            return Next::Event;
+            return Retry::WhenReadable;
         }
         self.in_a_row = self.in_a_row.saturating_add(1);
         let code = errno(error).unwrap_or(0);
         if self.in_a_row <= MOST_IN_A_ROW && is_of_one(code) {
-            return Next::Connection;
+            return Retry::AtOnce;
         }
         let pause = (SHORTEST_PAUSE * (1 << self.pauses.min(10))).min(LONGEST_PAUSE);
         self.pauses = self.pauses.saturating_add(1);
-        if is_exhausted(code) { Next::PauseOrClose(pause) } else { Next::Pause(pause) }
+        if is_exhausted(code) { Retry::AfterOrFdFreed(pause) } else { Retry::After(pause) }
     }
 }
 
@@ -92,44 +92,44 @@ pub(crate) fn is_no_listener(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST_PAUSE, MOST_IN_A_ROW, Next, Patience, SHORTEST_PAUSE};
+    use super::{AcceptBackoff, LONGEST_PAUSE, MOST_IN_A_ROW, Retry, SHORTEST_PAUSE};
     use std::io;
     use std::time::Duration;
 
-    fn after(patience: &mut Patience, code: i32) -> Next {
-        patience.fail(&io::Error::from_raw_os_error(code))
+    fn after(backoff: &mut AcceptBackoff, code: i32) -> Retry {
+        backoff.on_error(&io::Error::from_raw_os_error(code))
     }
 
     #[test]
     fn pauses_grow_up_to_a_limit_until_a_connection_comes() {
-        let mut patience = Patience::default();
-        let pauses: Vec<Next> = (0..8).map(|_| after(&mut patience, libc::ETIMEDOUT)).collect();
+        let mut backoff = AcceptBackoff::default();
+        let pauses: Vec<Retry> = (0..8).map(|_| after(&mut backoff, libc::ETIMEDOUT)).collect();
         let expected = [5, 10, 20, 40, 80, 160, 200, 200];
-        assert_eq!(pauses, expected.map(|ms| Next::Pause(Duration::from_millis(ms))));
+        assert_eq!(pauses, expected.map(|ms| Retry::After(Duration::from_millis(ms))));
         for _ in 0..10_000 {
-            assert_eq!(after(&mut patience, libc::EIO), Next::Pause(LONGEST_PAUSE));
+            assert_eq!(after(&mut backoff, libc::EIO), Retry::After(LONGEST_PAUSE));
         }
-        patience.succeed();
-        assert_eq!(after(&mut patience, libc::EIO), Next::Pause(SHORTEST_PAUSE));
+        backoff.reset();
+        assert_eq!(after(&mut backoff, libc::EIO), Retry::After(SHORTEST_PAUSE));
     }
 
     /// Whatever the number, there is an answer, and only that there is nothing is none.
     #[test]
     fn no_error_makes_it_spin() {
         for code in (1..4096).filter(|code| *code != libc::EAGAIN) {
-            let mut patience = Patience::default();
-            let at_once = |next: &Next| matches!(next, Next::Connection | Next::Event);
-            let count = (0..1000).map(|_| after(&mut patience, code)).filter(at_once).count();
+            let mut backoff = AcceptBackoff::default();
+            let at_once = |next: &Retry| matches!(next, Retry::AtOnce | Retry::WhenReadable);
+            let count = (0..1000).map(|_| after(&mut backoff, code)).filter(at_once).count();
             assert!(count <= MOST_IN_A_ROW as usize, "errno {code}: {count}");
         }
-        assert_eq!(after(&mut Patience::default(), libc::EAGAIN), Next::Event);
+        assert_eq!(after(&mut AcceptBackoff::default(), libc::EAGAIN), Retry::WhenReadable);
     }
 
     #[test]
     fn a_close_ends_the_pause_for_want_of_descriptors() {
         for code in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::ENOSPC] {
-            let next = after(&mut Patience::default(), code);
-            assert_eq!(next, Next::PauseOrClose(SHORTEST_PAUSE));
+            let next = after(&mut AcceptBackoff::default(), code);
+            assert_eq!(next, Retry::AfterOrFdFreed(SHORTEST_PAUSE));
         }
     }
 }

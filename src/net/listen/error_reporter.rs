@@ -13,43 +13,43 @@ use crate::net::addr::to_socket_addrs::with_address;
 
 /// What hears of the errors of a listener, if anything does.
 #[derive(Clone, Default)]
-pub(crate) struct OnError {
+pub(crate) struct ErrorCallback {
     hear: Option<Arc<dyn Fn(io::Error) + Send + Sync>>,
 }
 
-impl OnError {
-    pub(crate) fn new(hear: impl Fn(io::Error) + Send + Sync + 'static) -> OnError {
-        OnError { hear: Some(Arc::new(hear)) }
+impl ErrorCallback {
+    pub(crate) fn new(hear: impl Fn(io::Error) + Send + Sync + 'static) -> ErrorCallback {
+        ErrorCallback { hear: Some(Arc::new(hear)) }
     }
 
     /// Tells of `error`. A panic of what hears it goes no further.
-    pub(crate) fn tell(&self, error: io::Error) {
+    pub(crate) fn call(&self, error: io::Error) {
         if let Some(hear) = &self.hear {
             ignore_panic(|| hear(error));
         }
     }
 }
 
-impl fmt::Debug for OnError {
+impl fmt::Debug for ErrorCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OnError").field("is_set", &self.hear.is_some()).finish()
+        f.debug_struct("ErrorCallback").field("is_set", &self.hear.is_some()).finish()
     }
 }
 
-/// The [`OnError`] of an address that is listened at, for all of its sockets and tasks: it can be
+/// The [`ErrorCallback`] of an address that is listened at, for all of its sockets and tasks: it can be
 /// changed while they are there.
 #[derive(Debug)]
-pub(crate) struct Hook {
+pub(crate) struct ErrorReporter {
     address: String,
-    now: Mutex<OnError>,
+    now: Mutex<ErrorCallback>,
 }
 
-impl Hook {
-    pub(crate) fn new(address: &str, first: OnError) -> Hook {
-        Hook { address: address.to_owned(), now: Mutex::new(first) }
+impl ErrorReporter {
+    pub(crate) fn new(address: &str, first: ErrorCallback) -> ErrorReporter {
+        ErrorReporter { address: address.to_owned(), now: Mutex::new(first) }
     }
 
-    pub(crate) fn set(&self, new: OnError) {
+    pub(crate) fn set(&self, new: ErrorCallback) {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *now, new);
         drop(now);
@@ -62,20 +62,20 @@ impl Hook {
     }
 
     /// Tells of an error of this address.
-    pub(crate) fn tell(&self, doing: &str, error: io::Error) {
-        self.tell_as_it_is(self.describe(doing, error));
+    pub(crate) fn report(&self, doing: &str, error: io::Error) {
+        self.report_as_is(self.describe(doing, error));
     }
 
     /// Tells of an error that says what it is about. Nothing is locked meanwhile.
-    pub(crate) fn tell_as_it_is(&self, error: io::Error) {
+    pub(crate) fn report_as_is(&self, error: io::Error) {
         let now = self.now.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        now.tell(error);
+        now.call(error);
         drop_ignoring_panic(now);
     }
 }
 
 /// The panic of a user's code, as an error.
-pub(crate) fn of_panic(panic: Box<dyn Any + Send>) -> io::Error {
+pub(crate) fn panic_error(panic: Box<dyn Any + Send>) -> io::Error {
     let error = match join::message(&*panic) {
         Some(message) => io::Error::other(format!("panicked: {message}")),
         None => io::Error::other("panicked"),
@@ -104,7 +104,7 @@ impl Error for ServiceError {
 }
 
 /// The error of a service's task, as an `io::Error`: of the same kind, if it is one.
-pub(crate) fn of_service(
+pub(crate) fn service_error(
     peer: SocketAddr,
     error: impl Into<Box<dyn Error + Send + Sync>>,
 ) -> io::Error {

@@ -13,13 +13,14 @@ use crate::local::context::EvContext;
 use crate::local::handler::EvHandler;
 use crate::local::registry;
 use crate::local::state::Local;
-use crate::net::listen::accept::Deliver;
-use crate::net::listen::acceptor::Acceptor;
-use crate::net::listen::balance::Spread;
-use crate::net::listen::listening::Listening;
-use crate::net::listen::on_error::{Hook, of_panic};
 use crate::reactor::ReactorHandle;
 use crate::task::drop_ignoring_panic;
+
+use crate::net::listen::acceptor::Acceptor;
+use crate::net::listen::balance::Balancer;
+use crate::net::listen::error_reporter::{ErrorReporter, panic_error};
+use crate::net::listen::listener_handler::Deliver;
+use crate::net::listen::listening::Listening;
 
 impl Acceptor {
     /// Listens from now on; each connection gets the handler that `factory` makes on the poller
@@ -53,52 +54,54 @@ impl Acceptor {
         on: &ReactorHandle,
         factory: impl Fn() -> H + Send + Sync + 'static,
     ) -> io::Result<Listening> {
-        let (spread, hook) = (self.spread(on), self.hook());
-        let maker = Arc::new(Maker { factory, hook: hook.clone() });
-        let make = || ToHandler { spread: spread.clone(), maker: maker.clone() };
-        self.listen_with(on, &hook, make)
+        let (balancer, errors) = (self.balancer(on), self.error_reporter());
+        let factory = Arc::new(HandlerFactory { factory, errors: errors.clone() });
+        let make = || DeliverToHandler { balancer: balancer.clone(), factory: factory.clone() };
+        self.listen_with(on, &errors, make)
     }
 }
 
 /// Gives a connection a handler.
-struct ToHandler<F> {
-    spread: Spread,
-    maker: Arc<Maker<F>>,
+struct DeliverToHandler<F> {
+    balancer: Balancer,
+    factory: Arc<HandlerFactory<F>>,
 }
 
 /// What makes handlers, and what hears of those that couldn't be made.
-struct Maker<F> {
+struct HandlerFactory<F> {
     factory: F,
-    hook: Arc<Hook>,
+    errors: Arc<ErrorReporter>,
 }
 
-impl<H: EvHandler, F: Fn() -> H + Send + Sync + 'static> Deliver for ToHandler<F> {
+impl<H: EvHandler, F: Fn() -> H + Send + Sync + 'static> Deliver for DeliverToHandler<F> {
     fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, _: SockAddr) {
         let here = &cx.local.handle;
-        let poller = self.spread.choose(here);
-        let maker = self.maker.clone();
+        let poller = self.balancer.choose(here);
+        let factory = self.factory.clone();
         if poller.is_same(here) {
-            return maker.open(cx.local, fd);
+            return factory.open(cx.local, fd);
         }
         let opened = poller.run_on(move || {
             if let Some(local) = Local::current() {
-                maker.open(&local, fd);
+                factory.open(&local, fd);
             }
         });
         if opened.is_err() {
-            self.maker.hook.tell("delivering a connection of", self.spread.lose(&poller));
+            self.factory
+                .errors
+                .report("delivering a connection of", self.balancer.undelivered(&poller));
         }
     }
 }
 
-impl<H: EvHandler, F: Fn() -> H> Maker<F> {
+impl<H: EvHandler, F: Fn() -> H> HandlerFactory<F> {
     /// Registers a connection, which is counted already, with a handler.
     fn open(&self, local: &Local, fd: OwnedFd) {
         let handler = match catch_unwind(AssertUnwindSafe(&self.factory)) {
             Ok(handler) => handler,
             Err(panic) => {
                 local.handle.leave();
-                return self.hook.tell("making a handler at", of_panic(panic));
+                return self.errors.report("making a handler at", panic_error(panic));
             }
         };
         let facts = bits::SOCKET | bits::COUNTED;
@@ -107,7 +110,7 @@ impl<H: EvHandler, F: Fn() -> H> Maker<F> {
         {
             local.handle.leave();
             drop_ignoring_panic(handler);
-            self.hook.tell("registering a connection at", error);
+            self.errors.report("registering a connection at", error);
         }
     }
 }
