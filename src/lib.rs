@@ -135,9 +135,10 @@ pub use base::interest::Interest;
 pub use base::token::Token;
 #[cfg(feature = "blocking")]
 pub use blocking::{BlockingHandle, spawn_blocking};
+pub use local::action::{Action, CloseReason, TimerId};
 pub use local::context::EvContext;
 pub use local::handle::PollerHandle;
-pub use local::handler::{Action, CloseReason, EvHandler, TimerId};
+pub use local::handler::EvHandler;
 pub use local::refused::TryRunOnError;
 pub use local::writer::Writer;
 pub use net::connect::connector::Connector;

@@ -10,16 +10,15 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 use crate::base::error;
-use crate::connection::timers::OnTimer;
-use crate::local::state::{Local, TimerTarget};
+use crate::local::deferred::{OnTimer, TimerTarget};
+use crate::local::state::Local;
 use crate::sys::{affinity, clock};
 
 /// How many threads there may be: more than a machine runs at a time, since they wait most of it.

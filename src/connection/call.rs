@@ -6,12 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::base::token::Token;
 use crate::connection::{deadlines, request_close, standing};
-use crate::local::calls;
+use crate::local::action::{Action, CloseReason};
 use crate::local::connection::{Body, Connection, State, bits};
 use crate::local::context::EvContext;
-use crate::local::handler::{Action, CloseReason, EvHandler};
-use crate::local::registry;
+use crate::local::handler::EvHandler;
 use crate::local::state::Local;
+use crate::local::{calls, registry};
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
 /// Calls `on_shutdown`, unless the connection is one of ours.
@@ -28,7 +28,7 @@ pub(crate) fn on_open(local: &Local, connection: &Connection) {
     if connection.state() == State::Opening {
         connection.advance(State::Open);
         handler(local, connection, |handler, cx| handler.on_open(cx));
-        if local.drain.is_requested() {
+        if local.shutdown.is_requested() {
             on_shutdown(local, connection);
         }
     }

@@ -3,12 +3,13 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use crate::connection::linger::Thrown;
-use crate::connection::{call, flush, linger, relay, timers};
+use crate::connection::{call, flush, linger, timers};
+use crate::local::action::{Action, CloseReason};
 use crate::local::connection::{Connection, State, bits};
 use crate::local::context::EvContext;
-use crate::local::handler::{Action, CloseReason};
+use crate::local::deferred::TimerTarget;
 use crate::local::registry;
-use crate::local::state::{Local, TimerTarget};
+use crate::local::state::Local;
 use crate::sys::epoll::Event;
 use crate::sys::{clock, socket};
 use crate::task::drop_ignoring_panic;
@@ -22,7 +23,10 @@ pub(crate) fn close(local: &Local, connection: &Connection, reason: CloseReason)
         connection.turn_off(bits::UNOPENED);
         call::handler(local, connection, |handler, cx| handler.on_open(cx));
     }
-    relay::cut(local, connection, &reason);
+    let relay = connection.with_present_extra(|extra| extra.relay.take()).flatten();
+    if let Some(relay) = relay {
+        relay.stop(local, &reason);
+    }
     let wants_flush = matches!(reason, CloseReason::Requested | CloseReason::Shutdown);
     let is_unsent = wants_flush && connection.has(bits::OUTPUT);
     if is_unsent {

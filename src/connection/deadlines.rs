@@ -3,13 +3,14 @@
 use std::io;
 
 use crate::base::token::Token;
-use crate::connection::flush::ending;
-use crate::connection::{relay, request_close};
+use crate::connection::request_close;
+use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, State, bits};
 use crate::local::context::EvContext;
 use crate::local::deadline_timer::DeadlineTimer;
-use crate::local::handler::CloseReason;
-use crate::local::state::{Local, TimerTarget};
+use crate::local::deferred::TimerTarget;
+use crate::local::errors::ending;
+use crate::local::state::Local;
 use crate::parts::deadlines::Deadlines;
 use crate::sys::clock;
 
@@ -131,7 +132,11 @@ pub(crate) fn check(local: &Local, connection: &Connection) {
         State::Open => {
             request_close::end(local, connection, CloseReason::Error(missed.into()));
         }
-        State::Relaying => relay::missed_deadline(local, connection, missed.into()),
+        State::Relaying => {
+            if let Some(relay) = connection.relay() {
+                relay.fail(local, connection, Some(missed.into()));
+            }
+        }
         _ => {}
     }
 }

@@ -1,5 +1,6 @@
 //! Queued output on its way into the kernel.
 
+use crate::local::errors::ending;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
@@ -7,26 +8,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::connection::relay::carrier::is_refusal;
 use crate::connection::{deadlines, request_close};
+use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, State, bits};
 use crate::local::context::EvContext;
-use crate::local::handler::CloseReason;
-use crate::local::state::{Deferred, Local};
+use crate::local::deferred::Deferred;
+use crate::local::state::Local;
 use crate::parts::buffers::Buffers;
 use crate::parts::outbox::{MOST_SLICES, Next, Outbox, SLICES};
 use crate::parts::watermarks::Crossing;
 use crate::sys::{file, socket, stream};
 use crate::task::drop_ignoring_panic;
-
-/// What a callback on a connection that is ending is told.
-pub(crate) fn ending() -> io::Error {
-    io::Error::new(io::ErrorKind::BrokenPipe, "the connection is ending: nothing more is written")
-}
-
-/// What a writer is told who has written more than may be queued.
-pub(crate) fn too_much(most: usize) -> io::Error {
-    let message = format!("more than {most} bytes of output are queued");
-    io::Error::new(io::ErrorKind::OutOfMemory, message)
-}
 
 /// What a callback is told that has sent more files than may be queued.
 fn too_many(most: usize) -> io::Error {

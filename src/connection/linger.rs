@@ -10,10 +10,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::base::interest::Interest;
 use crate::connection::call;
+use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, NoHandler, State, bits};
-use crate::local::handler::CloseReason;
+use crate::local::deferred::TimerTarget;
 use crate::local::registry;
-use crate::local::state::{Local, TimerTarget};
+use crate::local::state::Local;
 use crate::local::table::Entry;
 use crate::sys::{clock, socket, stream};
 

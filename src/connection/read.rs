@@ -3,12 +3,11 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::parts::buffers::Chunk;
-use crate::sys::stream;
-
 use crate::local::connection::bits;
 use crate::local::context::EvContext;
-use crate::local::state::Deferred;
+use crate::local::deferred::Deferred;
+use crate::parts::buffers::Chunk;
+use crate::sys::stream;
 
 /// What a read takes of an event's budget at the least: a system call takes its time, however few
 /// bytes it brings. A power of two, which is `or`ed: no more than it is added to what has come.

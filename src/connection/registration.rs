@@ -5,10 +5,10 @@ use std::os::fd::OwnedFd;
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
-use crate::connection::flush::ending;
 use crate::connection::request_close;
 use crate::local::connection::{State, bits};
 use crate::local::context::EvContext;
+use crate::local::errors::ending;
 use crate::local::handler::EvHandler;
 use crate::local::registry;
 

@@ -3,11 +3,12 @@
 use std::io;
 
 use crate::base::token::Token;
-use crate::connection::flush::ending;
 use crate::connection::request_close;
+use crate::local::action::CloseReason;
 use crate::local::connection::{State, bits};
 use crate::local::context::EvContext;
-use crate::local::handler::{CloseReason, EvHandler};
+use crate::local::errors::ending;
+use crate::local::handler::EvHandler;
 use crate::local::registered::Registered;
 use crate::local::registry;
 use crate::local::state::Local;

@@ -4,10 +4,11 @@ use std::os::fd::OwnedFd;
 
 use crate::base::token::Token;
 use crate::connection::{connect, writer_drain};
+use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, State, bits};
-use crate::local::handler::CloseReason;
+use crate::local::deferred::Deferred;
 use crate::local::registry;
-use crate::local::state::{Deferred, Local};
+use crate::local::state::Local;
 use crate::local::table::Entry;
 
 /// Takes over what writers have brought, and lets them bring nothing more: the connection is

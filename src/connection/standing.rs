@@ -11,16 +11,18 @@
 //!   again after pauses that grow, and for as long as `Budget::close_linger` without one byte
 //!   read. A handler that reads nothing in that time has given up.
 
+use crate::local::connection::Skipping;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::connection::{call, request_close};
+use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, bits};
-use crate::local::handler::CloseReason;
+use crate::local::deferred::{Deferred, TimerTarget};
 use crate::local::registry;
-use crate::local::state::{Deferred, Local, TimerTarget};
+use crate::local::state::Local;
 use crate::poller::dispatch;
 use crate::sys::epoll::{self, Event, Mask};
 use crate::sys::{clock, socket, stream};
@@ -28,18 +30,6 @@ use crate::sys::{clock, socket, stream};
 /// The pauses between two `on_read`s of a handler that skips them after a hang-up.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(8);
-
-/// A handler leaves bytes unread that came before a hang-up.
-pub(crate) struct Skipping {
-    /// How many they are, by what FIONREAD says. That they become fewer is progress.
-    unread: usize,
-    /// When it counts as one that has given up, without progress.
-    until: u64,
-    /// The next pause.
-    pause: Duration,
-    /// The timer that ends the pause.
-    timer: Option<Token>,
-}
 
 /// An error has been reported, and no hang-up; the handler has been told.
 #[cold]

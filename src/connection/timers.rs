@@ -1,115 +1,17 @@
 //! The timers of connections: each connection has a list of its own, so that they end with it.
 
-use std::fmt;
-use std::rc::Rc;
+use crate::local::action::TimerId;
+use crate::local::connection::OwnTimer;
+use crate::local::deferred::HandlerTimer;
 use std::time::Duration;
 
 use crate::base::token::Token;
 use crate::connection::{deadlines, standing};
 use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
-use crate::local::state::{Local, TimerTarget};
+use crate::local::deferred::TimerTarget;
+use crate::local::state::Local;
 use crate::sys::clock;
-
-/// Names one timer of one connection.
-///
-/// ```
-/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
-/// # use example::*;
-/// # #[derive(Default)]
-/// struct Session {
-///     answer: Option<TimerId>,
-///     idle: Option<TimerId>,
-/// }
-///
-/// # impl EvHandler for Session {
-/// # fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-/// #     self.answer = Some(cx.set_timer(Duration::from_millis(1)));
-/// #     self.idle = Some(cx.set_timer(Duration::from_secs(60)));
-/// #     Ok(Action::Keep)
-/// # }
-/// # fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-/// #     cx.read().map(|_| Action::Keep)
-/// # }
-/// fn on_timeout(&mut self, cx: &mut EvContext<'_>, timer: TimerId) -> io::Result<Action> {
-///     if self.answer == Some(timer) {
-///         cx.write(b"answer")?;
-///     }
-///     Ok(Action::Close)
-/// }
-/// # }
-/// # assert_eq!(ask(Session::default(), ""), "answer");
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TimerId(pub(crate) Token);
-
-impl TimerId {
-    /// No timer: what a connection that has ended is given, as in
-    /// [`on_close`](crate::EvHandler::on_close), where its timers are gone and no new one is armed. It can be
-    /// neither reset nor cancelled.
-    ///
-    /// ```
-    /// use corepoll::{Action, CloseReason, EvContext, EvHandler, TimerId};
-    /// use std::{io, time::Duration};
-    ///
-    /// struct Session;
-    ///
-    /// impl EvHandler for Session {
-    ///     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
-    ///         Ok(Action::Close)
-    ///     }
-    ///
-    ///     fn on_close(&mut self, cx: &mut EvContext<'_>, _: CloseReason) {
-    ///         // Too late.
-    ///         assert_eq!(cx.set_timer(Duration::from_secs(1)), TimerId::NONE);
-    ///     }
-    /// }
-    /// ```
-    pub const NONE: TimerId = TimerId(Token::new(u32::MAX, u32::MAX));
-}
-
-impl fmt::Debug for TimerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == TimerId::NONE {
-            return f.write_str("TimerId(none)");
-        }
-        f.debug_tuple("TimerId").field(&self.0).finish()
-    }
-}
-
-/// A timer of a connection, as the poller's timers have it: two words, since every arming moves it.
-pub(crate) struct HandlerTimer {
-    /// Whose it is.
-    pub(crate) connection: Token,
-    /// Its place in the connection's list.
-    pub(crate) place: u32,
-}
-
-/// A timer of a connection, as the connection has it.
-pub(crate) struct OwnTimer {
-    /// Its name.
-    pub(crate) timer: Token,
-    /// Nanoseconds, if it comes again and again.
-    pub(crate) period: Option<u64>,
-}
-
-/// Something of ours, above the poller, that has a timer.
-pub(crate) trait OnTimer {
-    /// The timer is due, and gone.
-    fn on_timer(self: Rc<Self>);
-
-    /// The poller ends, and the timer with it.
-    fn on_end(self: Rc<Self>) {}
-}
-
-impl TimerTarget {
-    /// The poller ends.
-    pub(crate) fn end(self) {
-        if let TimerTarget::Ours(ours) = self {
-            ours.on_end();
-        }
-    }
-}
 
 impl EvContext<'_> {
     /// Calls `on_timeout` once, when `delay` has passed: never early, by the monotonic clock.

@@ -4,11 +4,11 @@ use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 
 use crate::base::error;
-use crate::connection::flush::{ending, too_much};
 use crate::connection::{flush, request_close};
+use crate::local::action::CloseReason;
 use crate::local::connection::{State, bits};
 use crate::local::context::EvContext;
-use crate::local::handler::CloseReason;
+use crate::local::errors::{ending, too_much};
 use crate::sys::stream;
 
 impl EvContext<'_> {

@@ -5,13 +5,24 @@ use std::io;
 use bytes::Bytes;
 
 use crate::connection::{call, deadlines, flush, request_close};
+use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, State, bits};
 use crate::local::context::EvContext;
-use crate::local::handler::CloseReason;
+use crate::local::registry;
 use crate::local::state::Local;
 use crate::local::writer::{Stage, WriterQueue};
 use crate::sys::stream;
-use crate::task::drop_ignoring_panic;
+use crate::task::{Run, drop_ignoring_panic};
+
+impl Run for WriterQueue {
+    /// The poller has been called.
+    fn run(&self) {
+        let Some(local) = Local::current() else { return };
+        if let Some(connection) = registry::connection(&local, self.token) {
+            on_writer_wake(&local, &connection, self);
+        }
+    }
+}
 
 /// A writer of `line`, which is the connection's, has called: sends what there is, unless the
 /// kernel has no room anyway.

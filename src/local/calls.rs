@@ -67,7 +67,7 @@ pub(crate) fn lap(local: &Local) -> (u64, u64) {
 #[inline]
 pub(crate) fn begin_phase(local: &Local, least: usize) -> usize {
     let calls = local.slice.begin(local.recorder.last_look(), least);
-    if local.drain.is_requested() { calls_in_grace(local) } else { calls }
+    if local.shutdown.is_requested() { calls_in_grace(local) } else { calls }
 }
 
 /// The calls that were granted to a phase are made, `made` in all. Returns how many more may be:
@@ -76,14 +76,14 @@ pub(crate) fn begin_phase(local: &Local, least: usize) -> usize {
 pub(crate) fn continue_phase(local: &Local, made: usize) -> usize {
     let (now, lap) = lap(local);
     let calls = local.slice.go_on(now, lap, made);
-    if local.drain.is_requested() { calls_in_grace(local).min(calls) } else { calls }
+    if local.shutdown.is_requested() { calls_in_grace(local).min(calls) } else { calls }
 }
 
 /// In the grace of a shutdown the clock is looked at after each call: when the grace ends, no
 /// other one begins.
 #[cold]
 fn calls_in_grace(local: &Local) -> usize {
-    usize::from(!local.drain.is_over())
+    usize::from(!local.shutdown.is_over())
 }
 
 /// What is done from here on is ours.

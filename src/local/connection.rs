@@ -1,25 +1,23 @@
 //! One registration with a handler.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::io;
-use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::time::Duration;
+use std::{io, mem};
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
-use crate::parts::outbox::Outbox;
-use crate::parts::watermarks::Watermarks;
-use crate::sys::epoll::Mask;
-use crate::task::drop_ignoring_panic;
-
-use crate::connection::relay::Relaying;
-use crate::connection::standing::Skipping;
-use crate::connection::timers::OwnTimer;
+use crate::local::action::{Action, CloseReason};
 use crate::local::context::EvContext;
 use crate::local::deadline_timer::DeadlineTimer;
-use crate::local::handler::{Action, CloseReason, EvHandler};
+use crate::local::handler::EvHandler;
+use crate::local::state::Local;
 use crate::local::writer::WriterEnd;
+use crate::parts::outbox::Outbox;
+use crate::parts::watermarks::Watermarks;
+use crate::sys::epoll::{Event, Mask};
+use crate::task::drop_ignoring_panic;
 
 /// Where a connection is in its life. It only moves down this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,6 +133,44 @@ impl EvHandler for NoHandler {
     }
 }
 
+/// A timer of a connection, as the connection has it.
+pub(crate) struct OwnTimer {
+    /// Its name.
+    pub(crate) timer: Token,
+    /// Nanoseconds, if it comes again and again.
+    pub(crate) period: Option<u64>,
+}
+
+/// A handler leaves bytes unread that came before a hang-up.
+pub(crate) struct Skipping {
+    /// How many they are, by what FIONREAD says. That they become fewer is progress.
+    pub(crate) unread: usize,
+    /// When it counts as one that has given up, without progress.
+    pub(crate) until: u64,
+    /// The next pause.
+    pub(crate) pause: Duration,
+    /// The timer that ends the pause.
+    pub(crate) timer: Option<Token>,
+}
+
+/// The relay that a connection is part of, as the connection sees it: its events go there.
+pub(crate) trait Relay {
+    /// Passes on what can be passed on, after an event for `connection`, one of the two.
+    fn on_event(&self, local: &Local, connection: &Connection, event: Event);
+
+    /// Passes on the next share, after one that used up its budget. `has_room` says that queued output of
+    /// `connection` may be sent.
+    fn run_again(&self, local: &Local, connection: &Connection, has_room: bool);
+
+    /// Ends both connections: `connection` has missed a deadline, or the time for the last bytes of one
+    /// that failed is over.
+    fn fail(&self, local: &Local, connection: &Connection, missed: Option<io::Error>);
+
+    /// Stops relaying, since one of the two is closing for `reason`: what is on its way becomes queued
+    /// output, and the other one is closed as well.
+    fn stop(&self, local: &Local, reason: &CloseReason);
+}
+
 /// What many connections never need.
 #[derive(Default)]
 pub(crate) struct Extra {
@@ -143,7 +179,7 @@ pub(crate) struct Extra {
     /// Its timers, in no order: each knows its place.
     pub(crate) timers: Vec<OwnTimer>,
     /// While Relaying: what it shares with the other connection.
-    pub(crate) relaying: Option<Rc<Relaying>>,
+    pub(crate) relay: Option<Rc<dyn Relay>>,
     /// While Flushing and Lingering: why it ends, and the timer of its patience.
     pub(crate) ending: Option<(CloseReason, Token)>,
     /// Where `Writer`s put their output.
@@ -296,6 +332,11 @@ impl Connection {
         let result = change(&mut extra);
         self.extra.set(Some(extra));
         Some(result)
+    }
+
+    /// Returns the relay that it is part of.
+    pub(crate) fn relay(&self) -> Option<Rc<dyn Relay>> {
+        self.with_present_extra(|extra| extra.relay.clone()).flatten()
     }
 
     /// Takes what is rarely there away, at the end.

@@ -1,19 +1,17 @@
 //! What a callback is given.
 
-use std::fmt;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
+use std::{fmt, io};
 
 use crate::base::token::Token;
+use crate::local::connection::{Connection, bits};
+use crate::local::errors::ending;
+use crate::local::state::Local;
 use crate::sys::{clock, socket};
 use crate::task::{self, join::JoinHandle};
-
-use crate::connection::flush::ending;
-use crate::local::connection::{Connection, bits};
-use crate::local::state::Local;
 
 /// The connection that a callback is called for, and the poller that it lives in.
 ///

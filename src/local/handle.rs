@@ -1,5 +1,6 @@
 //! The remote side of a poller.
 
+use crate::local::errors::gone;
 use std::any::Any;
 use std::future::Future;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -354,11 +355,6 @@ impl PollerHandle {
     pub(crate) fn leave(&self) {
         self.shared.load.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// What callers of a poller that has ended are told.
-pub(crate) fn gone() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "the poller has ended")
 }
 
 impl fmt::Debug for PollerHandle {

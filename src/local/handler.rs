@@ -2,74 +2,9 @@
 
 use std::io;
 
-use crate::task::TypeName;
-
-pub use crate::connection::timers::TimerId;
+use crate::local::action::{Action, CloseReason, TimerId};
 use crate::local::context::EvContext;
-
-/// What becomes of a connection after a callback.
-///
-/// ```
-/// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
-/// # use example::*;
-/// # struct Session;
-/// # impl EvHandler for Session {
-/// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-///     let data = cx.read()?;
-///     cx.write(&data)?;
-///     Ok(if data.is_empty() { Action::Keep } else { Action::Close })
-/// }
-/// # }
-/// # assert_eq!(ask(Session, "hello"), "hello");
-/// ```
-#[must_use]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// It goes on.
-    Keep,
-    /// It ends: nothing more is read, queued output is flushed for at most `Budget::close_linger`,
-    /// and then comes [`EvHandler::on_close`].
-    Close,
-}
-
-/// Why a connection has ended.
-///
-/// ```
-/// use corepoll::{Action, CloseReason, EvContext, EvHandler};
-/// use std::io;
-///
-/// struct Session;
-///
-/// impl EvHandler for Session {
-///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-///         Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
-///     }
-///
-///     fn on_close(&mut self, cx: &mut EvContext<'_>, reason: CloseReason) {
-///         match reason {
-///             CloseReason::Requested | CloseReason::PeerClosed | CloseReason::Shutdown => {}
-///             other => eprintln!("{:?} has failed: {other:?}", cx.token()),
-///         }
-///     }
-/// }
-/// ```
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// We wanted it: [`Action::Close`], [`EvContext::close`] or `Writer::close`.
-    Requested,
-    /// The peer hung up in both directions, and the handler kept the connection.
-    PeerClosed,
-    /// The connection failed, or a callback returned this error.
-    Error(io::Error),
-    /// A callback panicked.
-    Panic,
-    /// More output was queued than `Budget::output_per_connection`, or more files than
-    /// `Budget::files_per_connection`.
-    Overflow,
-    /// The poller has ended.
-    Shutdown,
-}
+use crate::task::TypeName;
 
 /// The callbacks of one connection, or of any descriptor that is registered in a poller.
 ///

@@ -3,7 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use crate::local::state::{Deferred, Local, TimerTarget};
+use crate::local::deferred::{Deferred, TimerTarget};
+use crate::local::state::Local;
 use crate::sys::clock;
 use crate::sys::splice::Pipe;
 

@@ -1,16 +1,17 @@
 //! A registration and its descriptor, together.
 
+use crate::parts::outbox::Outbox;
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::local::registration::{Ownership, Registration};
+use crate::local::registration::Registration;
 use crate::local::registry;
+use crate::local::source::Ownership;
 use crate::local::state::Local;
 use crate::parts::readiness::Direction;
-use crate::source::handover::StreamParts;
 
 /// A registered descriptor, owned: what `net`'s types are made of. Dropping it ends the
 /// registration and closes the descriptor.
@@ -101,6 +102,20 @@ impl Registered {
         let (outbox, ends, failure) = source.take_carryover();
         StreamParts { fd, is_lent, is_counted: source.counted.get(), outbox, ends, failure }
     }
+}
+
+/// What a stream leaves behind.
+pub(crate) struct StreamParts {
+    /// Still in epoll, under the stream's token.
+    pub(crate) fd: OwnedFd,
+    pub(crate) is_lent: bool,
+    pub(crate) is_counted: bool,
+    /// Output that is still to be sent,
+    pub(crate) outbox: Outbox,
+    /// and after which the write direction is to be shut down;
+    pub(crate) ends: bool,
+    /// and what sending it met with.
+    pub(crate) failure: Option<io::Error>,
 }
 
 impl AsFd for Registered {

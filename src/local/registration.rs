@@ -1,122 +1,18 @@
 //! A registration that tasks wait on: edge-triggered, made once and never modified.
 
-use std::cell::Cell;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use crate::local::deferred::TimerTarget;
+use crate::sys::clock;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::{fmt, io};
 
 use crate::base::token::Token;
-use crate::local::deadline_timer::DeadlineTimer;
 use crate::local::registry;
+use crate::local::source::{Ownership, Source};
 use crate::local::state::Local;
 use crate::local::table::Entry;
-use crate::parts::readiness::{Direction, Readiness, ReadySet};
-use crate::source::carryover::Carryover;
-use crate::sys::epoll::{Event, Mask};
+use crate::sys::epoll::Mask;
 use crate::sys::socket;
-use crate::task::ignore_panic;
-
-/// The readiness of a descriptor, shared by the table and by whoever reads and writes it.
-pub(crate) struct Source {
-    pub(crate) token: Token,
-    pub(crate) readiness: Readiness,
-    /// The number of the descriptor, open for as long as the registration lives.
-    pub(crate) raw: RawFd,
-    /// What the end of the registration has to see to.
-    pub(crate) hold: Cell<Ownership>,
-    /// It counts for the load of its poller.
-    pub(crate) counted: Cell<bool>,
-    /// It is a stream: one of the poller's connections.
-    pub(crate) stream: Cell<bool>,
-    /// There is something in `timing`.
-    pub(crate) timed: Cell<bool>,
-    /// The deadlines.
-    pub(crate) timing: Cell<Option<Box<DeadlineTimer>>>,
-    /// There is something in `owed`.
-    pub(crate) has_carryover: Cell<bool>,
-    /// Output that a handler has left: it is sent before anything else.
-    pub(crate) carryover: Cell<Option<Box<Carryover>>>,
-}
-
-/// Whose a registered descriptor is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ownership {
-    /// Owned, and it never left our hands: closing it ends the registration.
-    Owned,
-    /// Owned, but it may be known outside, where somebody may hold the same open file: it is
-    /// deregistered before it is closed.
-    Shared,
-    /// Somebody else's: it is deregistered, and that is all.
-    Borrowed,
-    /// Somebody else's, and so is the registration: nothing is to be done.
-    Released,
-}
-
-impl Source {
-    fn new(token: Token, fd: BorrowedFd<'_>, hold: Ownership) -> Rc<Source> {
-        Rc::new(Source {
-            token,
-            readiness: Readiness::new(),
-            raw: fd.as_raw_fd(),
-            hold: Cell::new(hold),
-            counted: Cell::new(false),
-            stream: Cell::new(false),
-            timed: Cell::new(false),
-            timing: Cell::new(None),
-            has_carryover: Cell::new(false),
-            carryover: Cell::new(None),
-        })
-    }
-
-    /// Takes note of a usual event, if nothing foreign has to run for it. False: nothing has been
-    /// done.
-    #[inline]
-    pub(crate) fn mark(&self, event: Event) -> bool {
-        match event.plain_readiness() {
-            Some(ready) if !self.has_carryover.get() => self.readiness.mark(ready),
-            _ => false,
-        }
-    }
-
-    /// Any event: first every bit, then every waker. The caller catches panics.
-    #[cold]
-    pub(crate) fn on_event(&self, event: Event) {
-        let writable = event.is_writable() && (!self.has_carryover.get() || self.flush_carryover());
-        if event.is_hung_up() {
-            self.readiness.note_hang_up();
-        }
-        let ready = ReadySet::new(event.is_readable(), writable, event.is_priority());
-        self.tell(ready, !event.may_hide_more());
-    }
-
-    /// There is room, which no event tells of.
-    pub(crate) fn on_writable(&self) {
-        self.tell(Direction::Write.into(), true);
-    }
-
-    fn tell(&self, ready: ReadySet, trust_short: bool) {
-        self.readiness.set(ready, trust_short);
-        if self.readiness.has_waiters() {
-            self.wake_list(ready);
-        }
-        self.readiness.wake(ready);
-    }
-
-    /// Wakes everybody who waits, whatever for: they look again.
-    pub(crate) fn wake_all(&self) {
-        self.wake_list(ReadySet::ALL);
-        ignore_panic(|| self.readiness.wake(ReadySet::ALL));
-    }
-
-    #[cold]
-    fn wake_list(&self, ready: ReadySet) {
-        // As many as there are now: who comes back is for the next event.
-        for _ in 0..self.readiness.waiting() {
-            let Some(waker) = self.readiness.next_waiter(ready) else { break };
-            ignore_panic(|| waker.wake());
-        }
-    }
-}
 
 /// The registration of a descriptor that somebody else keeps open; who holds both has this one
 /// before the descriptor, so that it is dropped first.
@@ -182,6 +78,29 @@ impl Registration {
             // It carries nothing foreign.
             drop(self.local.disarm(timer));
         }
+    }
+}
+
+impl Registration {
+    /// A stream is dropped that owes something: its registration goes on until that has been
+    /// sent, or for `Budget::close_linger`. False: there is no point.
+    #[cold]
+    pub(crate) fn leave_behind(&self) -> bool {
+        let (source, local) = (self.source(), self.local());
+        let Some(mut carryover) = source.carryover.take() else { return false };
+        if carryover.outbox.pending() == 0 || local.is_gone() {
+            return false;
+        }
+        let deadline = clock::after(clock::now(), local.budget.close_linger);
+        carryover.patience = Some(local.arm(deadline, TimerTarget::Linger(source.token)));
+        // The stream's descriptor is closed after this: events come for ours instead.
+        let moved = local.epoll.add(carryover.fd.as_fd(), source.token, Mask::ALL_EDGES);
+        if moved.is_ok() {
+            let _ = local.epoll.remove_raw(source.raw);
+        }
+        source.set_carryover(carryover);
+        local.census.detached();
+        true
     }
 }
 

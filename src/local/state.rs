@@ -1,5 +1,7 @@
 //! The parts put together: what code on a poller's thread reaches.
 
+use crate::local::deferred::Deferred;
+use crate::local::deferred::TimerTarget;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem::ManuallyDrop;
@@ -8,11 +10,10 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::base::token::Token;
-use crate::connection::timers::{HandlerTimer, OnTimer};
 use crate::local::fd_waiters::FdWaiter;
 use crate::local::handle::PollerHandle;
-use crate::local::handler::{CloseReason, EvHandler};
 use crate::local::pipes::MOST_SPARE_PIPES;
+use crate::local::shutdown::ShutdownState;
 use crate::local::table::Table;
 use crate::parts::activity::Activity;
 use crate::parts::budget::Budget;
@@ -23,7 +24,6 @@ use crate::parts::stats::Recorder;
 use crate::parts::time_slice::TimeSlice;
 use crate::parts::timers::Timers;
 use crate::parts::type_map::TypeMap;
-use crate::poller::shutdown::Drain;
 use crate::sys::clock;
 use crate::sys::epoll::Epoll;
 use crate::sys::splice::Pipe;
@@ -32,54 +32,6 @@ use crate::task::{drop_ignoring_panic, ignore_panic};
 
 #[cfg(feature = "test-util")]
 use std::sync::atomic::AtomicUsize;
-
-/// What is to be done at the end of the turn: calls wait for their phase.
-pub(crate) enum Deferred {
-    /// `on_open`.
-    Open(Token),
-    /// Flush what can be flushed, `on_close`, and away.
-    Close(Token, CloseReason),
-    /// A look at what holds besides a condition that is left standing.
-    Look(Token),
-    /// Another `on_read`: the event's budget was spent, and edge-triggering won't tell again.
-    Reread(Token),
-    /// `on_connect_fail`: the attempt has failed at once, or was closed.
-    ConnectFail(Token, io::Error),
-    /// `on_connect_fail`, of a handler that has no connection.
-    Refuse(Box<dyn EvHandler>, io::Error),
-    /// More output: the event's budget was spent, and edge-triggering won't tell again.
-    Flush(Token),
-    /// `on_write_high`.
-    WriteHigh(Token),
-    /// `on_write_low`.
-    WriteLow(Token),
-    /// A descriptor has been closed: those that wait for one are told.
-    Closed,
-    /// Descriptors have run out: connections that only linger are closed.
-    MakeRoom,
-}
-
-/// What a timer is for.
-pub(crate) enum TimerTarget {
-    /// A handler's `on_timeout`.
-    Handler(HandlerTimer),
-    /// The end of a closing connection's patience.
-    Linger(Token),
-    /// Another look at a connection whose peer has hung up and whose handler leaves bytes unread.
-    Look(Token),
-    /// A deadline of a connection, or of a stream of tasks.
-    Deadline(Token),
-    /// The deadline of an attempt to connect, or its next try.
-    Connect(Token),
-    /// A task.
-    Task(Waker),
-    /// A part of ours above the poller.
-    Ours(Rc<dyn OnTimer>),
-    /// Pipes that nobody has needed for a while.
-    Pipes,
-    /// Nothing but the turn itself: the end of a grace.
-    Turn,
-}
 
 /// Cached values that are dropped at the end, those that the destructors make anew included. Far
 /// more than there are types in a program; but two that make each other must come to an end.
@@ -103,7 +55,7 @@ pub(crate) struct Local {
     /// The remote side of this poller.
     pub(crate) handle: PollerHandle,
     /// How this poller is told to end.
-    pub(crate) drain: Drain,
+    pub(crate) shutdown: ShutdownState,
     /// How much the task that runs may still do.
     pub(crate) allowance: Allowance,
     /// Each blocking call of this poller holds one of these until it is over.
@@ -164,7 +116,7 @@ impl Local {
             buffers: Buffers::new(read_buffer_size),
             values: TypeMap::default(),
             handle,
-            drain: Drain::default(),
+            shutdown: ShutdownState::default(),
             allowance,
             blocking_calls: Arc::default(),
             #[cfg(feature = "test-util")]

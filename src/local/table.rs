@@ -10,11 +10,10 @@ use std::rc::Rc;
 
 use crate::base::slab::Slab;
 use crate::base::token::Token;
-use crate::sys::epoll::Event;
-
-use crate::connection::connect::Connecting;
+use crate::local::attempt::Attempt;
 use crate::local::connection::Connection;
-use crate::local::registration::Source;
+use crate::local::source::Source;
+use crate::sys::epoll::Event;
 
 /// What a token stands for.
 #[derive(Clone)]
@@ -24,7 +23,7 @@ pub(crate) enum Entry {
     /// A descriptor that tasks wait on.
     Readiness(Rc<Source>),
     /// A connection that is being made.
-    Connecting(Rc<Connecting>),
+    Connecting(Rc<Attempt>),
 }
 
 /// What an event is for.

@@ -7,15 +7,11 @@ use std::{fmt, io};
 use bytes::Bytes;
 
 use crate::base::token::Token;
-use crate::connection::flush::{ending, too_much};
-use crate::connection::writer_drain;
 use crate::local::connection::{State, bits};
 use crate::local::context::EvContext;
-use crate::local::handle::gone;
-use crate::local::registry;
-use crate::local::state::Local;
+use crate::local::errors::{ending, gone, too_much};
 use crate::parts::outbox::Outbox;
-use crate::task::{Errand, Run};
+use crate::task::Errand;
 
 /// Writes to one connection, from any thread. Clones write to the same one.
 ///
@@ -84,7 +80,7 @@ pub struct Writer {
 /// What the writers of a connection and its poller share.
 pub(crate) struct WriterQueue {
     /// Whose it is: the connection is looked up on arrival, and by no other name.
-    token: Token,
+    pub(crate) token: Token,
     /// `Budget::output_per_connection`.
     most: usize,
     /// Each write is one datagram or record.
@@ -321,16 +317,6 @@ impl WriterQueue {
             std::mem::take(&mut queue.outbox)
         };
         lost.discard();
-    }
-}
-
-impl Run for WriterQueue {
-    /// The poller has been called.
-    fn run(&self) {
-        let Some(local) = Local::current() else { return };
-        if let Some(connection) = registry::connection(&local, self.token) {
-            writer_drain::on_writer_wake(&local, &connection, self);
-        }
     }
 }
 

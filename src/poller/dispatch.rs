@@ -1,18 +1,18 @@
 //! From events to callbacks.
 
+use crate::source::event;
 use std::cell::Cell;
 use std::io;
 
 use super::CALLS_PER_LAP;
 use crate::base::token::Token;
-use crate::connection::connect::tries;
-use crate::connection::timers::{HandlerTimer, TimerId};
 use crate::connection::{
-    call, close, connect, deadlines, flush, linger, relay, request_close, standing, timers,
+    call, close, connect, deadlines, flush, linger, request_close, standing, timers,
 };
+use crate::local::action::{CloseReason, TimerId};
 use crate::local::connection::{Connection, Extra, State, bits};
-use crate::local::handler::CloseReason;
-use crate::local::state::{Deferred, Local, TimerTarget};
+use crate::local::deferred::{Deferred, HandlerTimer, TimerTarget};
+use crate::local::state::Local;
 use crate::local::table::{Addressee, Entry};
 use crate::local::{calls, pipes, registry};
 use crate::source::{self, carryover};
@@ -44,13 +44,13 @@ pub(crate) fn events(local: &Local, events: &[RawEvent], done: &Cell<usize>) {
 fn goes_on(local: &Local) -> bool {
     calls::lap(local);
     local.recorder.step();
-    !local.drain.is_over()
+    !local.shutdown.is_over()
 }
 
 /// In the grace of a shutdown the clock is looked at after each callback: when the grace ends, no
 /// other one begins.
 fn calls_per_lap(local: &Local) -> usize {
-    if local.drain.is_requested() { 1 } else { CALLS_PER_LAP }
+    if local.shutdown.is_requested() { 1 } else { CALLS_PER_LAP }
 }
 
 /// An event for anything but a handler's connection; it may have been closed earlier in the
@@ -58,8 +58,8 @@ fn calls_per_lap(local: &Local) -> usize {
 #[cold]
 fn on_event_of(local: &Local, entry: Option<Entry>, token: Token, event: Event) {
     match entry {
-        Some(Entry::Readiness(source)) => source.on_event(event),
-        Some(Entry::Connecting(attempt)) => tries::on_event(local, &attempt, token),
+        Some(Entry::Readiness(source)) => event::on_event(&source, event),
+        Some(Entry::Connecting(attempt)) => connect::on_event(local, &attempt, token),
         Some(Entry::Handler(_)) | None => {}
     }
 }
@@ -84,7 +84,11 @@ fn on_rare_event(local: &Local, connection: &Connection, event: Event) {
             call::on_open(local, connection);
             on_event_of_open(local, connection, event);
         }
-        State::Relaying => relay::on_event(local, connection, event),
+        State::Relaying => {
+            if let Some(relay) = connection.relay() {
+                relay.on_event(local, connection, event);
+            }
+        }
         State::Flushing => close::flush_the_rest(local, connection, event),
         State::Lingering => linger::on_event(local, connection),
         State::Closing | State::Closed => {}
@@ -144,8 +148,12 @@ fn writable(local: &Local, connection: &Connection) {
 fn flush_again(local: &Local, token: Token) {
     match registry::entry(local, token) {
         Some(Entry::Handler(it)) if is_open(&it) && it.has(bits::OUTPUT) => writable(local, &it),
-        Some(Entry::Handler(it)) => relay::flush_again(local, &it),
-        Some(Entry::Readiness(source)) => source.pay_on(),
+        Some(Entry::Handler(it)) => {
+            if let Some(relay) = it.relay() {
+                relay.run_again(local, &it, true);
+            }
+        }
+        Some(Entry::Readiness(source)) => carryover::flush_again(&source),
         _ => {}
     }
 }
@@ -208,7 +216,10 @@ fn has_input(_local: &Local, connection: &Connection) -> io::Result<bool> {
 /// descriptor.
 pub(crate) fn reread(local: &Local, connection: &Connection) {
     if connection.state() == State::Relaying {
-        return relay::run_again(local, connection);
+        if let Some(relay) = connection.relay() {
+            relay.run_again(local, connection, false);
+        }
+        return;
     }
     let is_listener = is_open(connection) && connection.has(bits::LISTENER);
     if is_listener || wants_to_read(connection) {
@@ -256,7 +267,11 @@ pub(crate) fn on_linger_timeout(local: &Local, token: Token) {
         Some(Entry::Handler(connection)) => match connection.state() {
             State::Flushing => close::finish_flushing(local, &connection, None),
             State::Lingering => linger::end(local, &connection),
-            State::Relaying => relay::patience_is_over(local, &connection),
+            State::Relaying => {
+                if let Some(relay) = connection.relay() {
+                    relay.fail(local, &connection, None);
+                }
+            }
             _ => {}
         },
         Some(Entry::Readiness(source)) => carryover::close_detached(local, &source),
@@ -304,7 +319,7 @@ pub(crate) fn fire(local: &Local, token: Token) {
         Some(TimerTarget::Look(token)) => standing::look_again(local, token),
         Some(TimerTarget::Pipes) => pipes::trim(local),
         Some(TimerTarget::Deadline(token)) => on_deadline(local, token),
-        Some(TimerTarget::Connect(attempt)) => tries::on_timer(local, attempt),
+        Some(TimerTarget::Connect(attempt)) => connect::on_timer(local, attempt),
         Some(TimerTarget::Ours(ours)) => ignore_panic(|| ours.on_timer()),
         _ => {}
     }

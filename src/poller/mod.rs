@@ -222,7 +222,7 @@ impl Poller {
     fn dispatch_the_rest(&self, events: &mut Events) {
         let local = &*self.local;
         let mut left = local.table.len();
-        while left > 0 && !local.drain.is_over() {
+        while left > 0 && !local.shutdown.is_over() {
             let waited = local.epoll.wait(events, Some(Duration::ZERO));
             // What has failed here fails in the next turn's wait as well.
             let count = waited.unwrap_or(0);

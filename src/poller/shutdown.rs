@@ -1,36 +1,23 @@
 //! How a poller is shut down: it is told, its connections and tasks get a grace, and what is left
 //! is dropped.
 
-use std::cell::{Cell, RefCell};
+use crate::source::event;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use super::Poller;
-use crate::base::slab::Slab;
 use crate::base::token::Token;
 use crate::connection::{call, close, connect, flush, linger, request_close};
+use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, State, bits};
-use crate::local::handle::gone;
-use crate::local::handler::CloseReason;
+use crate::local::deferred::TimerTarget;
+use crate::local::errors::gone;
 use crate::local::registry;
-use crate::local::state::{Local, TimerTarget};
+use crate::local::state::Local;
 use crate::local::table::Entry;
 use crate::poller::dispatch;
-use crate::sys::clock;
 use crate::task::{drop_ignoring_panic, executor, ignore_panic};
-
-/// Where a poller is in its shutdown.
-#[derive(Default)]
-pub(crate) struct Drain {
-    /// When the grace ends; 0 while no shutdown has been asked for.
-    deadline: Cell<u64>,
-    /// Connections and tasks that had ended when it was asked for.
-    ended_before: Cell<u64>,
-    /// Who waits to hear of it: `shutdown_requested`. Each future knows its place.
-    waiters: RefCell<Slab<Waker>>,
-}
 
 /// What became of the connections and tasks of one poller.
 #[derive(Debug, Default, Clone, Copy)]
@@ -43,58 +30,22 @@ pub(crate) struct Drained {
     pub(crate) leaked_blocking: usize,
 }
 
-impl Drain {
-    #[inline]
-    pub(crate) fn is_requested(&self) -> bool {
-        self.deadline.get() != 0
-    }
-
-    /// Whether the grace has passed.
-    #[inline]
-    pub(crate) fn is_over(&self) -> bool {
-        self.is_requested() && clock::now() >= self.deadline.get()
-    }
-
-    /// Waits for the request; `place` is the future's. A task that waits for this beside every
-    /// read comes here once a request, so the waker that is here already is kept.
-    fn poll(&self, cx: &mut Context<'_>, place: &mut Option<Token>) -> Poll<()> {
-        if self.is_requested() {
-            return Poll::Ready(());
-        }
-        if !place.is_some_and(|place| self.will_wake(place, cx.waker())) {
-            let waker = cx.waker().clone();
-            drop_ignoring_panic(self.forget(place));
-            *place = Some(self.waiters.borrow_mut().insert_with(|_| waker));
-        }
-        Poll::Pending
-    }
-
-    fn will_wake(&self, place: Token, waker: &Waker) -> bool {
-        self.waiters.borrow().get(place).is_some_and(|present| present.will_wake(waker))
-    }
-
-    /// Takes a future's waker out, to be dropped after this: that is foreign code.
-    fn forget(&self, place: &mut Option<Token>) -> Option<Waker> {
-        self.waiters.borrow_mut().remove(place.take()?)
-    }
-}
-
 /// Begins the shutdown, or brings its deadline forward: stops accepting, and tells handlers
 /// and tasks.
 pub(crate) fn begin(local: &Local, deadline: u64) {
     let deadline = deadline.max(1);
-    let begun = local.drain.is_requested();
-    if begun && deadline >= local.drain.deadline.get() {
+    let begun = local.shutdown.is_requested();
+    if begun && deadline >= local.shutdown.deadline.get() {
         return;
     }
-    local.drain.deadline.set(deadline);
+    local.shutdown.deadline.set(deadline);
     local.arm(deadline, TimerTarget::Turn);
     // From now on the clock is looked at before each poll.
     executor::interrupt();
     if begun {
         return;
     }
-    local.drain.ended_before.set(local.census.ended_so_far() + executor::ended_here());
+    local.shutdown.ended_before.set(local.census.ended_so_far() + executor::ended_here());
     for token in registry::tokens(local) {
         let Some(Entry::Handler(connection)) = registry::entry(local, token) else { continue };
         if connection.has(bits::LISTENER) {
@@ -106,7 +57,7 @@ pub(crate) fn begin(local: &Local, deadline: u64) {
         }
         local.recorder.step();
     }
-    for waker in local.drain.waiters.take().into_values() {
+    for waker in local.shutdown.waiters.take().into_values() {
         // One that panics must not cost the others their wake-up.
         ignore_panic(|| waker.wake());
     }
@@ -127,7 +78,7 @@ pub(crate) fn close_all(local: &Local) {
             // waits on it is woken, and finds the poller gone.
             Some(Entry::Readiness(source)) => {
                 drop(registry::remove(local, token));
-                source.wake_all();
+                event::wake_all(&source);
             }
             Some(Entry::Connecting(_)) => connect::failed(local, token, gone()),
             None => {}
@@ -168,7 +119,7 @@ pub(crate) fn close_now(local: &Local, connection: &Connection) {
 impl Poller {
     /// Whether the shutdown is over: nothing is left, or the grace has passed.
     pub(crate) fn is_drained(&self) -> bool {
-        self.local.drain.is_requested() && (self.is_empty() || self.local.drain.is_over())
+        self.local.shutdown.is_requested() && (self.is_empty() || self.local.shutdown.is_over())
     }
 
     /// Returns `true` if nothing is left that the shutdown waits for.
@@ -187,7 +138,7 @@ impl Poller {
             self.turn(None)?;
         }
         let ended = self.local.census.ended_so_far() + executor::ended_here();
-        let drained = (ended - self.local.drain.ended_before.get()) as usize;
+        let drained = (ended - self.local.shutdown.ended_before.get()) as usize;
         let cancelled = self.alive();
         drop(entered);
         let local = self.local.clone();
@@ -226,7 +177,7 @@ pub async fn shutdown_requested() {
     let mut waiting = Waiting { local, place: None };
     poll_fn(|cx| {
         let Waiting { local, place } = &mut waiting;
-        local.drain.poll(cx, place)
+        local.shutdown.poll(cx, place)
     })
     .await;
 }
@@ -239,6 +190,6 @@ struct Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        drop_ignoring_panic(self.local.drain.forget(&mut self.place));
+        drop_ignoring_panic(self.local.shutdown.forget(&mut self.place));
     }
 }

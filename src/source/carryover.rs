@@ -8,31 +8,17 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::task::{Context, Poll};
 use std::{io, mem};
 
-use crate::base::token::Token;
 use crate::connection::flush::{Kind, Progress};
 use crate::connection::{flush, linger};
+use crate::local::deferred::Deferred;
 use crate::local::registered::Registered;
-use crate::local::registration::{Ownership, Registration, Source};
 use crate::local::registry;
-use crate::local::state::{Deferred, Local, TimerTarget};
+use crate::local::source::{Carryover, Ownership, Source};
+use crate::local::state::Local;
 use crate::parts::outbox::Outbox;
 use crate::parts::readiness::Direction;
-use crate::sys::epoll::Mask;
-use crate::sys::{clock, socket};
-
-/// What a stream owes to its peer.
-pub(crate) struct Carryover {
-    /// The same socket by a descriptor of our own: the stream may be dropped before the end.
-    fd: OwnedFd,
-    /// What is still to be sent.
-    outbox: Outbox,
-    /// The write direction is shut down after it.
-    ends: bool,
-    /// What sending it met with, until somebody is told. Nothing is left to send then.
-    failure: Option<io::Error>,
-    /// The stream has been dropped: the timer of the patience with its peer.
-    patience: Option<Token>,
-}
+use crate::source::event;
+use crate::sys::socket;
 
 impl Registered {
     /// Sends `outbox`, through `fd`, before anything else.
@@ -66,7 +52,7 @@ impl Registered {
         if how == Shutdown::Read || !self.source().has_carryover.get() {
             return socket::shutdown(self.fd(), how);
         }
-        self.source().shutdown_after_flush();
+        shutdown_after_flush(self.source());
         if how == Shutdown::Both {
             return socket::shutdown(self.fd(), Shutdown::Read);
         }
@@ -86,7 +72,7 @@ impl Registered {
     /// Something is owed that the kernel does not take now, or sending it has failed.
     pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
         if self.source().has_carryover.get() {
-            if !self.source().flush_carryover() {
+            if !flush(self.source()) {
                 let message = "output of a handler has not been sent yet: flush first";
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
             }
@@ -103,109 +89,61 @@ impl Registered {
     }
 }
 
-impl Registration {
-    /// A stream is dropped that owes something: its registration goes on until that has been
-    /// sent, or for `Budget::close_linger`. False: there is no point.
-    #[cold]
-    pub(crate) fn leave_behind(&self) -> bool {
-        let (source, local) = (self.source(), self.local());
-        let Some(mut carryover) = source.carryover.take() else { return false };
-        if carryover.outbox.pending() == 0 || local.is_gone() {
+/// There is room: sends the carried-over output. True: others may write.
+#[cold]
+pub(crate) fn flush(source: &Source) -> bool {
+    let Some(mut carryover) = source.carryover.take() else { return true };
+    if carryover.failure.is_some() {
+        source.set_carryover(carryover);
+        return true;
+    }
+    let Some(local) = Local::current() else {
+        source.set_carryover(carryover);
+        return false;
+    };
+    match flush::send(&local, &mut carryover.outbox, carryover.fd.as_fd(), Kind::Stream) {
+        Ok(Progress::Drained) => {}
+        Ok(progress) => {
+            if progress == Progress::Spent {
+                // There may be room still, and no edge will tell of it.
+                local.defer(Deferred::Flush(source.token));
+            }
+            source.set_carryover(carryover);
             return false;
         }
-        let deadline = clock::after(clock::now(), local.budget.close_linger);
-        carryover.patience = Some(local.arm(deadline, TimerTarget::Linger(source.token)));
-        // The stream's descriptor is closed after this: events come for ours instead.
-        let moved = local.epoll.add(carryover.fd.as_fd(), source.token, Mask::ALL_EDGES);
-        if moved.is_ok() {
-            let _ = local.epoll.remove_raw(source.raw);
+        Err(error) => {
+            flush::discard(&local, mem::take(&mut carryover.outbox));
+            carryover.failure = Some(error);
         }
-        source.set_carryover(carryover);
-        local.census.detached();
-        true
+    }
+    if mem::take(&mut carryover.ends) {
+        // It fails only if the connection has, which is known in other ways.
+        let _ = socket::shutdown(carryover.fd.as_fd(), Shutdown::Write);
+    }
+    if let Some(patience) = carryover.patience {
+        // The end comes with this turn's timers.
+        local.reset(patience, local.now());
+    }
+    let is_over = carryover.failure.is_none() && carryover.patience.is_none();
+    source.has_carryover.set(!is_over);
+    source.carryover.set((!is_over).then_some(carryover));
+    true
+}
+
+/// More of the carried-over output, whose budget was spent.
+pub(crate) fn flush_again(source: &Source) {
+    if source.has_carryover.get() && flush(source) {
+        event::on_writable(source);
     }
 }
 
-impl Source {
-    fn set_carryover(&self, carryover: impl Into<Box<Carryover>>) {
-        self.carryover.set(Some(carryover.into()));
-        self.has_carryover.set(true);
+fn shutdown_after_flush(source: &Source) {
+    let Some(mut carryover) = source.carryover.take() else { return };
+    if carryover.failure.is_some() {
+        let _ = socket::shutdown(carryover.fd.as_fd(), Shutdown::Write);
     }
-
-    /// There is room: sends the carried-over output. True: others may write.
-    #[cold]
-    pub(crate) fn flush_carryover(&self) -> bool {
-        let Some(mut carryover) = self.carryover.take() else { return true };
-        if carryover.failure.is_some() {
-            self.set_carryover(carryover);
-            return true;
-        }
-        let Some(local) = Local::current() else {
-            self.set_carryover(carryover);
-            return false;
-        };
-        match flush::send(&local, &mut carryover.outbox, carryover.fd.as_fd(), Kind::Stream) {
-            Ok(Progress::Drained) => {}
-            Ok(progress) => {
-                if progress == Progress::Spent {
-                    // There may be room still, and no edge will tell of it.
-                    local.defer(Deferred::Flush(self.token));
-                }
-                self.set_carryover(carryover);
-                return false;
-            }
-            Err(error) => {
-                flush::discard(&local, mem::take(&mut carryover.outbox));
-                carryover.failure = Some(error);
-            }
-        }
-        if mem::take(&mut carryover.ends) {
-            // It fails only if the connection has, which is known in other ways.
-            let _ = socket::shutdown(carryover.fd.as_fd(), Shutdown::Write);
-        }
-        if let Some(patience) = carryover.patience {
-            // The end comes with this turn's timers.
-            local.reset(patience, local.now());
-        }
-        let is_over = carryover.failure.is_none() && carryover.patience.is_none();
-        self.has_carryover.set(!is_over);
-        self.carryover.set((!is_over).then_some(carryover));
-        true
-    }
-
-    /// More of the carried-over output, whose budget was spent.
-    pub(crate) fn pay_on(&self) {
-        if self.has_carryover.get() && self.flush_carryover() {
-            self.on_writable();
-        }
-    }
-
-    fn take_failure(&self) -> Option<io::Error> {
-        let mut carryover = self.carryover.take()?;
-        let failure = carryover.failure.take();
-        self.has_carryover.set(failure.is_none());
-        self.carryover.set(failure.is_none().then_some(carryover));
-        failure
-    }
-
-    fn shutdown_after_flush(&self) {
-        let Some(mut carryover) = self.carryover.take() else { return };
-        if carryover.failure.is_some() {
-            let _ = socket::shutdown(carryover.fd.as_fd(), Shutdown::Write);
-        }
-        carryover.ends = true;
-        self.carryover.set(Some(carryover));
-    }
-
-    /// Gives up the carried-over output: the rest of it, whether the write direction ends after it, and what
-    /// sending it has met with.
-    pub(crate) fn take_carryover(&self) -> (Outbox, bool, Option<io::Error>) {
-        self.has_carryover.set(false);
-        match self.carryover.take() {
-            Some(carryover) => (carryover.outbox, carryover.ends, carryover.failure),
-            None => (Outbox::default(), false, None),
-        }
-    }
+    carryover.ends = true;
+    source.carryover.set(Some(carryover));
 }
 
 /// A dropped stream has sent all of it, or the patience with it is over.

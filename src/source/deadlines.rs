@@ -1,11 +1,13 @@
 //! The deadlines of a stream of tasks.
 
+use crate::source::event;
 use std::cell::Cell;
 use std::io;
 
 use crate::connection::deadlines;
 use crate::local::deadline_timer::DeadlineTimer;
-use crate::local::registration::{Registration, Source};
+use crate::local::registration::Registration;
+use crate::local::source::Source;
 use crate::local::state::Local;
 use crate::parts::deadlines::Deadlines;
 use crate::parts::readiness::Direction;
@@ -21,7 +23,7 @@ pub(crate) fn check(local: &Local, source: &Source) {
     deadlines::arm(local, source.token, &mut timing, now);
     source.timing.set(Some(timing));
     if is_missed {
-        source.wake_all();
+        event::wake_all(source);
     }
 }
 
@@ -34,7 +36,7 @@ impl Registration {
         self.end_timing();
         self.source().timing.set(new);
         // Whoever waits already waits by the new ones.
-        self.source().wake_all();
+        event::wake_all(self.source());
     }
 
     /// Whether a task has been told that a deadline of those that there are now was missed.

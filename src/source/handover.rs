@@ -6,16 +6,17 @@ use std::rc::Rc;
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
-use crate::connection::flush::ending;
 use crate::connection::{request_close, timers};
+use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, State, bits};
 use crate::local::context::EvContext;
-use crate::local::handler::{CloseReason, EvHandler};
+use crate::local::deferred::Deferred;
+use crate::local::errors::ending;
+use crate::local::handler::EvHandler;
 use crate::local::registered::Registered;
 use crate::local::registry;
-use crate::local::state::{Deferred, Local};
+use crate::local::state::Local;
 use crate::local::table::Entry;
-use crate::parts::outbox::Outbox;
 use crate::sys::epoll::Mask;
 use crate::sys::socket;
 
@@ -143,18 +144,4 @@ impl Registered {
             (Err(_), None) => unreachable!("a failed registration makes no entry"),
         }
     }
-}
-
-/// What a stream leaves behind.
-pub(crate) struct StreamParts {
-    /// Still in epoll, under the stream's token.
-    pub(crate) fd: OwnedFd,
-    pub(crate) is_lent: bool,
-    pub(crate) is_counted: bool,
-    /// Output that is still to be sent,
-    pub(crate) outbox: Outbox,
-    /// and after which the write direction is to be shut down;
-    pub(crate) ends: bool,
-    /// and what sending it met with.
-    pub(crate) failure: Option<io::Error>,
 }

@@ -2,5 +2,6 @@
 
 pub(crate) mod carryover;
 pub(crate) mod deadlines;
+pub(crate) mod event;
 pub(crate) mod handover;
 pub(crate) mod wait;

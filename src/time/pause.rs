@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::local::state::{Local, TimerTarget};
+use crate::local::deferred::TimerTarget;
+use crate::local::state::Local;
 use crate::sys::clock::{self, paused};
 
 /// Stops the clock of this thread's poller: from now on time passes only by [`advance`], and by

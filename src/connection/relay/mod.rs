@@ -13,16 +13,17 @@ use std::rc::Rc;
 use crate::base::error;
 use crate::base::interest::Interest;
 use crate::base::token::Token;
-use crate::connection::flush::ending;
 use crate::connection::relay::duplex::Duplex;
 use crate::connection::relay::pump::Step;
 use crate::connection::relay::side::{Ready, Side};
 use crate::connection::{call, deadlines, flush, request_close};
-use crate::local::connection::{Connection, State, bits};
+use crate::local::action::CloseReason;
+use crate::local::connection::{Connection, Relay, State, bits};
 use crate::local::context::EvContext;
-use crate::local::handler::CloseReason;
+use crate::local::deferred::{Deferred, TimerTarget};
+use crate::local::errors::ending;
 use crate::local::registry;
-use crate::local::state::{Deferred, Local, TimerTarget};
+use crate::local::state::Local;
 use crate::parts::readiness::Direction;
 use crate::sys::clock;
 use crate::sys::epoll::{Event, Mask};
@@ -165,7 +166,7 @@ fn begin(local: &Local, one: Rc<Connection>, two: Rc<Connection>) {
         patience: Cell::new(None),
     });
     for end in &relaying.ends {
-        end.with_extra(|extra| extra.relaying = Some(relaying.clone()));
+        end.with_extra(|extra| extra.relay = Some(relaying.clone()));
         end.advance(State::Relaying);
         // No mask is like this one: epoll is told, and tells anew of what holds.
         end.mask.set(Mask::of(Interest::NONE, false));
@@ -179,27 +180,52 @@ fn begin(local: &Local, one: Rc<Connection>, two: Rc<Connection>) {
     call::refresh(local, &relaying.ends[1]);
 }
 
-/// An event for one of two connections that relay.
-pub(crate) fn on_event(local: &Local, connection: &Connection, event: Event) {
-    let Some(relaying) = relaying_of(connection) else { return };
-    relaying.ready[relaying.place_of(connection)].note(event);
-    pump(local, &relaying);
-}
+impl Relay for Relaying {
+    fn on_event(&self, local: &Local, connection: &Connection, event: Event) {
+        self.ready[self.place_of(connection)].note(event);
+        pump(local, self);
+    }
 
-/// The next share of a relay that has had the last turn's.
-pub(crate) fn run_again(local: &Local, connection: &Connection) {
-    if let Some(relaying) = relaying_of(connection) {
-        pump(local, &relaying);
+    fn run_again(&self, local: &Local, connection: &Connection, has_room: bool) {
+        if has_room {
+            self.ready[self.place_of(connection)].writable.set(true);
+        }
+        pump(local, self);
+    }
+
+    fn fail(&self, local: &Local, connection: &Connection, missed: Option<io::Error>) {
+        match missed {
+            Some(missed) => {
+                let at = self.place_of(connection);
+                self.pair.borrow_mut().fail(at, missed, local);
+            }
+            None => self.patience.set(None),
+        }
+        end(local, self);
+    }
+
+    #[cold]
+    fn stop(&self, local: &Local, reason: &CloseReason) {
+        // The timer carries nothing foreign.
+        drop(self.patience.take().and_then(|timer| local.disarm(timer)));
+        let held = self.pair.borrow_mut().stop(local);
+        for (end, held) in self.ends.iter().zip(held) {
+            if !held.is_empty() {
+                drop(end.with_extra(|extra| extra.outbox.push_shared(held.into())));
+                end.turn_on(bits::OUTPUT | bits::DIRTY);
+            }
+            let reason = match reason {
+                CloseReason::Shutdown => CloseReason::Shutdown,
+                _ => CloseReason::Requested,
+            };
+            flush::output_changed(local, end);
+            // The one that is closing already stays as it is.
+            request_close::end(local, end, reason);
+        }
     }
 }
 
-/// The next share of the output that one of two connections had queued before they relayed.
-pub(crate) fn flush_again(local: &Local, connection: &Connection) {
-    let Some(relaying) = relaying_of(connection) else { return };
-    relaying.ready[relaying.place_of(connection)].writable.set(true);
-    pump(local, &relaying);
-}
-
+/// Passes on what can be passed on now.
 fn pump(local: &Local, relaying: &Relaying) {
     if relaying.ends.iter().any(|end| end.state() != State::Relaying) {
         // One of them is closing, and takes the other one along.
@@ -208,7 +234,7 @@ fn pump(local: &Local, relaying: &Relaying) {
     flush_ends(local, relaying);
     let mut pair = relaying.pair.borrow_mut();
     let before = pair.counts();
-    let steps = with_sides(local, relaying, |sides| pair.pump(sides, local));
+    let steps = with_sides(relaying, |sides| pair.pump(sides, local));
     let has_failed = pair.has_failed();
     note_progress(local, relaying, before, &pair, steps);
     drop(pair);
@@ -272,29 +298,8 @@ fn be_patient(local: &Local, relaying: &Relaying) {
     }
 }
 
-/// That is over.
-pub(crate) fn patience_is_over(local: &Local, connection: &Connection) {
-    if let Some(relaying) = relaying_of(connection) {
-        relaying.patience.set(None);
-        end(local, &relaying);
-    }
-}
-
-/// A deadline of one of two connections that relay was missed.
-pub(crate) fn missed_deadline(local: &Local, connection: &Connection, missed: io::Error) {
-    if let Some(relaying) = relaying_of(connection) {
-        let at = relaying.place_of(connection);
-        relaying.pair.borrow_mut().fail(at, missed, local);
-        end(local, &relaying);
-    }
-}
-
 /// Lends both descriptors. Nothing foreign runs meanwhile.
-fn with_sides<R>(
-    _local: &Local,
-    relaying: &Relaying,
-    look: impl FnOnce([&Side<'_>; 2]) -> R,
-) -> Option<R> {
+fn with_sides<R>(relaying: &Relaying, look: impl FnOnce([&Side<'_>; 2]) -> R) -> Option<R> {
     let [one, two] = &relaying.ends;
     let [ready_one, ready_two] = &relaying.ready;
     one.with_fd(|fd_one| {
@@ -316,32 +321,4 @@ fn end(local: &Local, relaying: &Relaying) {
         };
         request_close::end(local, end, reason);
     }
-}
-
-/// A connection is closing: if it relays, so is the other one, and what is on its way becomes
-/// queued output.
-#[cold]
-pub(crate) fn cut(local: &Local, connection: &Connection, reason: &CloseReason) {
-    let taken = connection.with_present_extra(|extra| extra.relaying.take()).flatten();
-    let Some(relaying) = taken else { return };
-    // It carries nothing foreign.
-    drop(relaying.patience.take().and_then(|timer| local.disarm(timer)));
-    let held = relaying.pair.borrow_mut().stop(local);
-    for (end, held) in relaying.ends.iter().zip(held) {
-        if !held.is_empty() {
-            drop(end.with_extra(|extra| extra.outbox.push_shared(held.into())));
-            end.turn_on(bits::OUTPUT | bits::DIRTY);
-        }
-        let reason = match reason {
-            CloseReason::Shutdown => CloseReason::Shutdown,
-            _ => CloseReason::Requested,
-        };
-        flush::output_changed(local, end);
-        // The one that is closing already stays as it is.
-        request_close::end(local, end, reason);
-    }
-}
-
-fn relaying_of(connection: &Connection) -> Option<Rc<Relaying>> {
-    connection.with_present_extra(|extra| extra.relaying.clone()).flatten()
 }

@@ -4,9 +4,10 @@ use std::os::fd::BorrowedFd;
 use std::{io, mem};
 
 use crate::connection::relay::carrier::{Carrier, is_refusal};
+use crate::local::deferred::Deferred;
 use crate::local::pipes;
 use crate::local::pipes::PIPE_CAPACITY;
-use crate::local::state::{Deferred, Local};
+use crate::local::state::Local;
 use crate::parts::readiness::Direction;
 use crate::sys::sigpipe::NoSigpipe;
 use crate::sys::splice::Pipe;

@@ -1,4 +1,4 @@
-//! Connecting, with a handler for the connection.
+//! Attempt, with a handler for the connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,18 +6,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::base::token::Token;
-use crate::connection::connect::{Recipient, Target, failure};
+use crate::local::attempt::{Recipient, Target, failure};
 use crate::local::context::EvContext;
-use crate::local::handle::{PollerHandle, gone};
+use crate::local::errors::gone;
+use crate::local::handle::PollerHandle;
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
-use crate::reactor::ReactorHandle;
-use crate::task::{drop_ignoring_panic, ignore_panic};
-
 use crate::net::addr::to_socket_addrs::ToSocketAddrs;
 use crate::net::connect::options::ConnectOptions;
 use crate::net::connect::target::{begin, target};
 use crate::net::listen::balance::{Balance, Balancer};
+use crate::reactor::ReactorHandle;
+use crate::task::{drop_ignoring_panic, ignore_panic};
 
 /// Connects, from any thread, and gives each connection a handler on one of a reactor's pollers:
 /// on the one that holds the fewest connections.

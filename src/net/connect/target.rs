@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use crate::base::token::Token;
 use crate::connection::connect;
-use crate::connection::connect::{Place, Recipient, Target};
+use crate::local::attempt::{Place, Recipient, Target};
 use crate::local::state::Local;
 use crate::net::addr::stream_addr::StreamAddr;
 use crate::net::addr::to_socket_addrs::{Addresses, sealed::Sealed};

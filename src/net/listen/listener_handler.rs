@@ -9,9 +9,10 @@ use std::time::Duration;
 use socket2::SockAddr;
 
 use crate::base::interest::Interest;
+use crate::local::action::{Action, CloseReason, TimerId};
 use crate::local::context::EvContext;
 use crate::local::fd_waiters::FdWaiter;
-use crate::local::handler::{Action, CloseReason, EvHandler, TimerId};
+use crate::local::handler::EvHandler;
 use crate::sys::socket;
 
 use crate::net::listen::accept_backoff::{AcceptBackoff, Retry};

@@ -8,9 +8,10 @@ use crate::base::error;
 use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::connection::request_close;
+use crate::local::action::CloseReason;
 use crate::local::connection::bits;
-use crate::local::handle::{PollerHandle, gone};
-use crate::local::handler::CloseReason;
+use crate::local::errors::gone;
+use crate::local::handle::PollerHandle;
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::sys::socket_file::SocketFile;
@@ -149,7 +150,7 @@ impl PendingRegistration {
         let Some(local) = Local::current() else { return };
         let mut state = self.socket.lock();
         // A shutdown that was asked for before this leaves nothing to listen for.
-        if local.drain.is_requested() || !matches!(*state, State::Sent(_)) {
+        if local.shutdown.is_requested() || !matches!(*state, State::Sent(_)) {
             return;
         }
         let State::Sent(BoundSocket { file, fd }) = std::mem::replace(&mut *state, State::Ended)

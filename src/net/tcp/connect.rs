@@ -1,17 +1,16 @@
-//! Connecting by TCP, for tasks.
+//! Attempt by TCP, for tasks.
 
 use std::io;
 use std::time::Duration;
 
 use crate::base::error::all_of;
-use crate::task::coop;
-use crate::time;
-
 use crate::net::addr::lookup::resolve_known;
 use crate::net::addr::to_socket_addrs::{Addresses, ToSocketAddrs, no_address, sealed::Sealed};
 use crate::net::connect::options::ConnectOptions;
 use crate::net::tcp::happy_eyeballs::connect_first;
 use crate::net::tcp::stream::TcpStream;
+use crate::task::coop;
+use crate::time;
 
 impl TcpStream {
     /// Connects to the first of the addresses that answers, by RFC 8305 ("Happy Eyeballs"): IPv6 and

@@ -1,15 +1,15 @@
 //! Attempts to connect, through whole turns.
 
-use crate::connection::connect::{self, tries};
-use crate::connection::connect::{Place, Recipient, Target};
-use crate::connection::request_close;
-use crate::local::registry;
-use crate::parts::budget::Budget;
-use crate::poller::Poller;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
+
+use crate::connection::{connect, request_close};
+use crate::local::attempt::{Place, Recipient, Target};
+use crate::local::registry;
+use crate::parts::budget::Budget;
+use crate::poller::Poller;
 
 /// Connects and turns until it is told; how it went.
 fn outcome(poller: &Poller, address: std::net::SocketAddr, aborts: bool) -> bool {
@@ -45,7 +45,7 @@ fn a_connection_that_is_made_when_the_deadline_comes_is_made_in_time() {
     let target = Target { name: address.to_string().into(), place, settings, limit };
     let token = connect::begin(poller.local(), target, Recipient::Descriptor(Box::new(receive)));
     let _peer = listener.accept().expect("it connects");
-    tries::on_timer(poller.local(), token);
+    connect::on_timer(poller.local(), token);
     assert_eq!(*told.borrow(), [true]);
     assert_eq!(registry::tokens(poller.local()), []);
     drop(entered);

@@ -1,12 +1,13 @@
 //! Waiting for a free descriptor, through whole turns.
 
-use crate::local::fd_waiters::FdWaiter;
-use crate::local::state::Deferred;
-use crate::parts::budget::Budget;
-use crate::poller::Poller;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
+
+use crate::local::deferred::Deferred;
+use crate::local::fd_waiters::FdWaiter;
+use crate::parts::budget::Budget;
+use crate::poller::Poller;
 
 struct Count(AtomicUsize);
 

@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use crate::base::error;
-use crate::connection::connect::{Recipient, Target};
-use crate::local::handle::gone;
+use crate::local::attempt::{Recipient, Target};
+use crate::local::errors::gone;
 use crate::local::state::Local;
 use crate::net::connect::target::begin;
 use crate::net::tcp::stream::TcpStream;

@@ -23,17 +23,17 @@ mod queue;
 mod recycle;
 mod shared;
 
-use std::fmt;
-use std::io;
 use std::rc::Rc;
+use std::{fmt, io};
+
+use get::Get;
+use shared::Shared;
 
 use crate::local::context::EvContext;
 use crate::local::handler::EvHandler;
 
 pub use builder::PoolBuilder;
-use get::Get;
 pub use pooled::Pooled;
-use shared::Shared;
 
 /// Keeps connections to one address, for the tasks and handlers of one poller. It is a handle:
 /// cloning it gives another handle to the same pool. A pool takes no lock, and only futures and
@@ -181,7 +181,7 @@ impl ConnectPool {
     /// ```
     ///
     /// # Errors
-    /// Connecting failed: see [above](ConnectPool#when-the-peer-is-down). There is no poller on this
+    /// Attempt failed: see [above](ConnectPool#when-the-peer-is-down). There is no poller on this
     /// thread, or another one than the pool's.
     pub async fn get(&self) -> io::Result<Pooled> {
         Get::new(&self.shared).await

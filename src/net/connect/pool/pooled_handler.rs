@@ -3,12 +3,12 @@
 use std::io;
 use std::rc::Rc;
 
+use super::shared::Shared;
+use crate::local::action::{Action, CloseReason, TimerId};
 use crate::local::context::EvContext;
-use crate::local::handler::{Action, CloseReason, EvHandler, Ours, TimerId};
+use crate::local::handler::{EvHandler, Ours};
 use crate::net::tcp::stream::TcpStream;
 use crate::task::TypeName;
-
-use super::shared::Shared;
 
 /// A handler with a connection of a pool, which gets it back at the end if the handler has
 /// released it.

@@ -11,11 +11,11 @@ use std::task::{Poll, Waker};
 
 use crate::base::token::Token;
 use crate::connection::connect;
-use crate::connection::connect::Target;
-use crate::connection::timers::OnTimer;
+use crate::local::attempt::Target;
 use crate::local::context::EvContext;
+use crate::local::deferred::{OnTimer, TimerTarget};
 use crate::local::handler::EvHandler;
-use crate::local::state::{Local, TimerTarget};
+use crate::local::state::Local;
 use crate::net::connect::target::target;
 use crate::net::tcp::stream::TcpStream;
 use crate::sys::clock;

@@ -1,4 +1,4 @@
-//! Connecting to a Unix socket, for tasks.
+//! Attempt to a Unix socket, for tasks.
 
 use std::io;
 use std::os::unix::net::SocketAddr;
@@ -6,13 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::local::state::Local;
-use crate::sys::socket;
-use crate::task::coop;
-use crate::time;
-
 use crate::net::addr::to_socket_addrs::with_address;
 use crate::net::addr::unix::{name, of_path, shown, to_kernel};
 use crate::net::unix::stream::UnixStream;
+use crate::sys::socket;
+use crate::task::coop;
+use crate::time;
 
 /// How long it is until a connect is tried again when the listener's backlog is full, at first:
 /// the kernel doesn't tell when it has room again.
