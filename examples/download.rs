@@ -1,247 +1,171 @@
-//! Sends a file at a speed that can be changed while it is being sent.
+//! Sends a file over HTTP at a speed that can be changed while it is being sent.
 //!
 //! ```text
-//! cargo run --release --example download -- --file video.mp4 --sendfile
+//! cargo run --example download -- --file video.mp4 --sendfile
 //! curl -o copy http://127.0.0.1:8080/ &
-//! curl http://127.0.0.1:8080/speed/200000          # bytes a second
+//! curl http://127.0.0.1:8080/speed/200000          # bytes a second, from now on
 //! ```
 //!
-//! Each poller keeps the speed in its cache. A new one comes by a broadcast, and every download on every
-//! poller sees it at its next tick, without a lock.
+//! Each poller has the speed in a value of its own. A new speed comes to all pollers by a broadcast, and
+//! every download sees it at its next tick, without a lock.
 
-mod common;
-#[path = "techempower/http/request/mod.rs"]
-mod request;
-
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::File;
+use std::net::SocketAddr;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::thread::{self, available_parallelism};
+use std::time::Duration;
+use std::{io, mem};
 
-use common::{Arguments, Own};
+use clap::Parser;
 use corepoll::{
-    Acceptor, Action, Deadlines, EvContext, EvHandler, Listening, ReactorHandle, TimerId,
+    Acceptor, Action, Deadlines, EvContext, EvHandler, Reactor, ReactorHandle, TimerId, with_local,
 };
-use request::{Refusal, Request, Requests};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
-/// How often a download goes on. Shorter is smoother, and costs more.
-const TICK: Duration = Duration::from_millis(10);
+/// The pieces a second. More of them are smoother, and cost more.
+const TICKS: u32 = 100;
+/// The most bytes of a piece, whatever the speed: other connections want to be served as well.
+const LONGEST_PIECE: u64 = 1024 * 1024;
 
-/// The most that a tick sends, whatever the speed: others want to be served as well.
-const MOST_A_TICK: u64 = 1024 * 1024;
+/// Sends a file over HTTP; a request of /speed/N sets the speed to N bytes a second
+#[derive(Clone, Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// The number of pollers, each a thread
+    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
+    pollers: NonZeroUsize,
+    /// The file to send, by default this program itself
+    #[arg(long, default_value = "/proc/self/exe", value_parser = |path: &str| File::open(path).map(Arc::new))]
+    file: Arc<File>,
+    /// The bytes a second at first, for each connection
+    #[arg(long, default_value = "1048576")]
+    speed: u64,
+    /// Sends by sendfile(2): the bytes do not come to user space
+    #[arg(long)]
+    sendfile: bool,
+    /// The milliseconds that a client may take to ask, and to read some of what it is sent
+    #[arg(long, default_value = "60000")]
+    patience: NonZeroU64,
+}
 
-/// How long the file is that is made when none is given.
-const MADE_LENGTH: usize = 4 * 1024 * 1024;
+fn main() -> io::Result<()> {
+    let options = Options::parse();
+    let reactor = Reactor::builder().pollers(options.pollers.get()).build()?;
+    let handle = reactor.handle();
 
-/// Bytes a second for each connection: the poller's cache has one.
-#[derive(Debug)]
+    // The first signal gives the connections five seconds to end, a second one no time at all.
+    let (stop, mut signals) = (reactor.handle(), Signals::new([SIGINT, SIGTERM])?);
+    thread::spawn(move || {
+        for (_signal, grace) in signals.forever().zip([Duration::from_secs(5), Duration::ZERO]) {
+            stop.shutdown(grace);
+        }
+    });
+
+    set_speed(&handle, options.speed);
+    let addr = options.addr.to_string();
+    let begin = move || Download { options: options.clone(), head: Vec::new(), rest: None };
+    let listening = Acceptor::new(&addr).listen(&handle, begin)?;
+    println!("listening on {}", listening.local_addr()?);
+    reactor.run()
+}
+
+/// The bytes a second for each connection of this poller.
+#[derive(Default)]
 struct Speed(u64);
 
-impl Default for Speed {
-    fn default() -> Speed {
-        Speed(1024 * 1024)
-    }
+fn set_speed(reactor: &ReactorHandle, bytes_per_second: u64) {
+    reactor.broadcast(move || with_local(|speed: &mut Speed| speed.0 = bytes_per_second));
 }
 
-/// What all connections share.
-struct Site {
-    file: File,
-    length: u64,
-    /// By sendfile(2), from the page cache to the socket; else read into memory and written.
-    by_sendfile: bool,
-    /// How long a client may take to ask, and to take some of what it is sent.
-    patience: Duration,
-    reactor: ReactorHandle,
-}
-
-/// One connection: a request, then its answer, then the end.
+/// A connection: one request, its answer, and the end.
 struct Download {
-    site: Arc<Site>,
-    /// What was read of the request.
-    requests: Requests,
-    /// The end of the time for the request.
-    too_late: Option<TimerId>,
-    /// The download, once it has begun.
-    progress: Option<Progress>,
-}
-
-/// How far a download is.
-struct Progress {
-    /// What comes next of the file.
-    offset: u64,
-    /// How many bytes may be sent by now. It has a fraction: a slow speed is less than a byte a tick.
-    credit: f64,
-    /// Until when the credit is counted.
-    counted: Instant,
-}
-
-impl Download {
-    /// Answers the request.
-    fn answer(&mut self, cx: &mut EvContext<'_>, request: &Request) -> io::Result<Action> {
-        let path = match request.path() {
-            Ok(path) => path,
-            Err(answer) => return end_with(cx, &answer),
-        };
-        if path == "/" {
-            write_head(cx, "200 OK", self.site.length)?;
-            if request.omits_content() {
-                return Ok(Action::Close);
-            }
-            self.progress = Some(Progress { offset: 0, credit: 0.0, counted: cx.now() });
-            self.too_late.map(|timer| cx.cancel_timer(timer));
-            cx.set_interval(TICK);
-            return Ok(Action::Keep);
-        }
-        match path.strip_prefix("/speed/").map(str::parse) {
-            Some(Ok(speed)) => {
-                set_speed(&self.site.reactor, speed);
-                write_head(cx, "204 No Content", 0)?;
-            }
-            Some(Err(_)) => write_head(cx, "400 Bad Request", 0)?,
-            None => write_head(cx, "404 Not Found", 0)?,
-        }
-        Ok(Action::Close)
-    }
-
-    /// Sends bytes from `offset` on, after those before them.
-    fn send(&self, cx: &mut EvContext<'_>, offset: u64, length: u64) -> io::Result<()> {
-        if self.site.by_sendfile {
-            return cx.send_file(self.site.file.try_clone()?, offset, length);
-        }
-        // It blocks the poller if the disk is slow; sendfile(2) has the same trouble.
-        let mut piece = vec![0; length as usize];
-        self.site.file.read_exact_at(&mut piece, offset)?;
-        cx.write(&piece)
-    }
+    options: Options,
+    /// What has come of the request.
+    head: Vec<u8>,
+    /// The part of the file that is still to be sent, once there is a request for it.
+    rest: Option<Range<u64>>,
 }
 
 impl EvHandler for Download {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        self.too_late = Some(cx.set_timer(self.site.patience));
-        let write = Some(self.site.patience);
-        cx.set_deadlines(Deadlines { write, ..Deadlines::default() })?;
+        let patience = Duration::from_millis(self.options.patience.get());
+        cx.set_timer(patience); // for the whole request, even if it comes byte by byte
+        cx.set_deadlines(Deadlines { write: Some(patience), ..Deadlines::default() })?;
         Ok(Action::Keep)
     }
 
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         let chunk = cx.read()?;
-        if self.progress.is_some() {
-            // Nothing more is wanted of the peer, who may have ended its side and still reads.
-            return Ok(Action::Keep);
+        if self.rest.is_some() {
+            return Ok(Action::Keep); // the client may have ended its side, and reads on
         }
-        if chunk.is_empty() {
-            return Ok(Action::Close);
+        let mut head = mem::take(&mut self.head);
+        head.extend_from_slice(&chunk);
+        let mut fields = [httparse::EMPTY_HEADER; 64];
+        let mut request = httparse::Request::new(&mut fields);
+        match request.parse(&head) {
+            Ok(httparse::Status::Complete(_)) => {}
+            Ok(_) if !chunk.is_empty() && head.len() < 8 * 1024 => {
+                self.head = head; // the rest is on its way
+                return Ok(Action::Keep);
+            }
+            _ => return answer(cx, "400 Bad Request", Some(0)),
         }
-        self.requests.feed(&chunk);
-        match self.requests.pop() {
-            Ok(Some(request)) => self.answer(cx, &request),
-            Ok(None) => Ok(Action::Keep),
-            Err(refusal) => end_with(cx, &refusal.answer()),
+        let (path, length) = (request.path.unwrap_or(""), self.options.file.metadata()?.len());
+        match (request.method.unwrap_or(""), path.strip_prefix("/speed/").map(str::parse)) {
+            ("GET", Some(Ok(speed))) => {
+                set_speed(&ReactorHandle::current(), speed);
+                answer(cx, "204 No Content", None)
+            }
+            ("GET", Some(Err(_))) => answer(cx, "400 Bad Request", Some(0)),
+            ("GET" | "HEAD", _) if path != "/" => answer(cx, "404 Not Found", Some(0)),
+            ("HEAD", _) => answer(cx, "200 OK", Some(length)),
+            ("GET", _) => {
+                self.rest = Some(0..length);
+                cx.set_interval(Duration::from_secs(1) / TICKS);
+                answer(cx, "200 OK", Some(length)).map(|_close| Action::Keep)
+            }
+            _ => answer(cx, "405 Method Not Allowed\r\nAllow: GET, HEAD", Some(0)),
         }
     }
 
     fn on_timeout(&mut self, cx: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
-        let Some(progress) = &mut self.progress else {
-            // No tick yet: the client has had its time.
-            let refusal = Refusal::TimedOut.answer();
-            return end_with(cx, if self.requests.is_amid() { &refusal } else { b"" });
+        let rest = match &mut self.rest {
+            None => return answer(cx, "408 Request Timeout", Some(0)),
+            // The client reads more slowly than that. Nothing is saved up for it.
+            Some(_) if cx.pending_output() > 0 => return Ok(Action::Keep),
+            Some(rest) if rest.is_empty() => return Ok(Action::Close),
+            Some(rest) => rest,
         };
         let speed = cx.with_local(|speed: &mut Speed| speed.0);
-        let passed = cx.now() - progress.counted;
-        progress.counted = cx.now();
-        progress.credit += speed as f64 * passed.as_secs_f64();
-        if cx.pending_output() > 0 {
-            // The network is slower than we may be: nothing is saved up for it.
-            progress.credit = 0.0;
-            return Ok(Action::Keep);
-        }
-        let rest = self.site.length - progress.offset;
-        if rest == 0 {
-            // All is in the kernel.
-            return Ok(Action::Close);
-        }
-        let length = (progress.credit as u64).min(MOST_A_TICK).min(rest);
-        let offset = progress.offset;
-        progress.offset += length;
-        progress.credit = (progress.credit - length as f64).min(MOST_A_TICK as f64);
-        if length > 0 {
-            self.send(cx, offset, length)?;
+        let length = speed.div_ceil(TICKS.into()).min(LONGEST_PIECE).min(rest.end - rest.start);
+        let (file, offset) = (&self.options.file, rest.start);
+        rest.start += length;
+        if self.options.sendfile {
+            cx.send_file(file.try_clone()?, offset, length)?;
+        } else {
+            let mut piece = vec![0; length as usize];
+            file.read_exact_at(&mut piece, offset)?; // waits for the disk, as sendfile(2) does
+            cx.write(&piece)?;
         }
         Ok(Action::Keep)
     }
 
-    fn on_shutdown(&mut self, _cx: &mut EvContext<'_>) -> io::Result<Action> {
+    fn on_shutdown(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
         // A download has until the end of the grace.
-        Ok(if self.progress.is_some() { Action::Keep } else { Action::Close })
+        Ok(if self.rest.is_some() { Action::Keep } else { Action::Close })
     }
 }
 
-/// Answers, and that is all.
-fn end_with(cx: &mut EvContext<'_>, answer: &[u8]) -> io::Result<Action> {
-    cx.write(answer)?;
+/// Writes the head of an answer, and ends the connection after it unless there is more to do.
+fn answer(cx: &mut EvContext<'_>, status: &str, length: Option<u64>) -> io::Result<Action> {
+    let length = length.map_or(String::new(), |length| format!("Content-Length: {length}\r\n"));
+    cx.write(format!("HTTP/1.1 {status}\r\n{length}Connection: close\r\n\r\n").as_bytes())?;
     Ok(Action::Close)
-}
-
-/// Writes the head of an answer whose content is `length` bytes long.
-fn write_head(cx: &mut EvContext<'_>, status: &str, length: u64) -> io::Result<()> {
-    let length = match status {
-        // It has no content, and then it may not tell a length: RFC 9110, section 8.6.
-        "204 No Content" => String::new(),
-        _ => format!("Content-Length: {length}\r\n"),
-    };
-    cx.write(format!("HTTP/1.1 {status}\r\n{length}Connection: close\r\n\r\n").as_bytes())
-}
-
-/// Tells every poller.
-fn set_speed(reactor: &ReactorHandle, bytes_per_second: u64) {
-    reactor.broadcast(move || corepoll::with_local(|speed: &mut Speed| speed.0 = bytes_per_second));
-}
-
-/// A file that is there until it is closed: numbered lines, so that what is missing can be seen.
-fn make_file() -> io::Result<File> {
-    let path = std::env::temp_dir().join(format!("corepoll-download-{}", std::process::id()));
-    let mut options = File::options();
-    let mut file = options.read(true).write(true).create_new(true).open(&path)?;
-    fs::remove_file(&path)?;
-    let lines: String = (0..MADE_LENGTH / 16).map(|line| format!("line {line:10}\n")).collect();
-    file.write_all(lines.as_bytes())?;
-    Ok(file)
-}
-
-fn main() -> ExitCode {
-    let own = [
-        Own { name: "file", value: Some("PATH"), help: "What to send [default: 4 MiB of lines]" },
-        Own { name: "speed", value: Some("N"), help: "Bytes a second at first [default: 1048576]" },
-        Own { name: "sendfile", value: None, help: "Send by sendfile(2), without a copy" },
-    ];
-    let about = "Sends a file at a given speed; /speed/N changes it to N bytes a second, for all.";
-    common::run("download", about, &own, false, listen)
-}
-
-/// Opens the listener.
-fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listening> {
-    let file = match arguments.value("file") {
-        Some(path) => {
-            let named =
-                |error: io::Error| io::Error::new(error.kind(), format!("--file {path}: {error}"));
-            File::open(path).map_err(named)?
-        }
-        None => make_file()?,
-    };
-    if let Some(speed) = arguments.number("speed")? {
-        set_speed(reactor, speed);
-    }
-    let length = file.metadata()?.len();
-    let by_sendfile = arguments.has("sendfile");
-    let patience = arguments.patience;
-    let site = Arc::new(Site { file, length, by_sendfile, patience, reactor: reactor.clone() });
-    let begin = move || Download {
-        site: site.clone(),
-        requests: Requests::default(),
-        too_late: None,
-        progress: None,
-    };
-    Acceptor::new(&arguments.address.to_string()).listen(reactor, begin)
 }

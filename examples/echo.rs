@@ -9,11 +9,12 @@
 //! Both APIs do the same here. A peer that sends without reading is held back, a peer that has ended
 //! its side gets the rest of its bytes, and a connection on which nothing moves is closed.
 
+use std::io;
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::pin::pin;
+use std::thread::{self, available_parallelism};
 use std::time::Duration;
-use std::{io, thread};
 
 use clap::{Parser, ValueEnum};
 use corepoll::net::TcpStream;
@@ -31,9 +32,9 @@ struct Options {
     /// The address to listen on; port 0 takes a free port
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// The number of pollers, each a thread [default: one for each CPU]
-    #[arg(long)]
-    pollers: Option<NonZeroUsize>,
+    /// The number of pollers, each a thread
+    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
+    pollers: NonZeroUsize,
     /// What serves a connection
     #[arg(long, default_value = "handler")]
     api: Api,
@@ -50,10 +51,7 @@ enum Api {
 
 fn main() -> io::Result<()> {
     let Options { addr, pollers, api, patience } = Options::parse();
-    let reactor = match pollers {
-        Some(pollers) => Reactor::builder().pollers(pollers.get()).build()?,
-        None => Reactor::new()?,
-    };
+    let reactor = Reactor::builder().pollers(pollers.get()).build()?;
     let handle = reactor.handle();
 
     // The first signal gives the connections five seconds to end, a second one no time at all.

@@ -1,199 +1,146 @@
-//! A TCP proxy: every connection is passed on to one upstream address.
+//! A TCP proxy: passes every connection on to one upstream address.
 //!
 //! ```text
-//! cargo run --release --example proxy -- --upstream 127.0.0.1:8000
+//! cargo run --example proxy                               # to an echo server of its own
+//! cargo run --example proxy -- --upstream 127.0.0.1:8000
 //! ```
 //!
-//! Bytes go by splice(2) from socket to socket, without coming to user space; with `--copy` they are
-//! read and written, to compare. Either way the end of one direction is passed on and the other one
-//! goes on (a half-close), and a side that reads slowly makes the other one wait. A connection on which
-//! nothing moves for `--idle-timeout` is closed: a side that has vanished, or that neither reads nor
-//! ends, would hold it for ever.
+//! Bytes go from socket to socket by splice(2) and never come to user space; `--copy` reads and writes
+//! them, to compare. Either way the end of one direction is passed on while the other one goes on (a
+//! half-close), and a side that reads slowly makes the other side wait.
 //!
-//! Without `--upstream` it starts an echo server of its own, so that there is something to try.
-//!
-//! After a signal nothing more is accepted. What is open goes on until both sides have ended, or the
-//! grace is over: a proxy can't know what its connections are in the middle of.
-
-mod common;
+//! After a signal nothing more is accepted. What is open goes on until both sides have ended or the
+//! grace is over: a proxy cannot know what its connections are in the middle of.
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::pin::pin;
-use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread::{self, available_parallelism};
 use std::time::{Duration, Instant};
 
-use common::{Arguments, Own};
+use clap::Parser;
 use corepoll::io::relay;
 use corepoll::net::TcpStream;
-use corepoll::{Deadlines, Listening, ReactorHandle, shutdown_requested, time};
-use futures::io::BufReader;
-use futures::{AsyncWriteExt, FutureExt};
+use corepoll::{Deadlines, Reactor, shutdown_requested, time};
+use futures::AsyncWriteExt;
+use futures::future::{Either, select};
+use futures::io::{BufReader, copy_buf};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
-/// How many milliseconds the upstream may take to accept a connection, unless told otherwise.
-const CONNECT_TIMEOUT_MS: u64 = 5000;
-
-/// How many milliseconds nothing may move on a connection, unless told otherwise.
-const IDLE_TIMEOUT_MS: u64 = 5 * 60 * 1000;
-
-/// How often the statistics are printed.
-const EVERY: Duration = Duration::from_secs(1);
-
-/// What `--copy` reads at a time.
-const COPY_BUFFER: usize = 64 * 1024;
-
-/// Counts of all pollers. They are changed a few times a connection, so they may be shared.
-#[derive(Debug, Default)]
-struct Statistics {
-    open: AtomicU64,
-    total: AtomicU64,
-    /// The upstream could not be reached.
-    refused: AtomicU64,
-    /// Bytes from clients to the upstream, of connections that have ended in peace.
-    up: AtomicU64,
-    /// And back.
-    down: AtomicU64,
+/// Passes TCP connections on, and prints a line of statistics every second
+#[derive(Clone, Copy, Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// The number of pollers, each a thread
+    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
+    pollers: NonZeroUsize,
+    /// Where connections go [default: an echo server of its own]
+    #[arg(long)]
+    upstream: Option<SocketAddr>,
+    /// The milliseconds that the upstream may take to accept a connection
+    #[arg(long, default_value = "5000", allow_negative_numbers = true)]
+    connect_timeout: u64,
+    /// The milliseconds without a byte in either direction after which a connection is closed
+    #[arg(long, default_value = "300000", allow_negative_numbers = true)]
+    idle_timeout: u64,
+    /// Copies through user space instead of splice(2)
+    #[arg(long)]
+    copy: bool,
 }
 
-impl Statistics {
-    fn line(&self) -> String {
-        let [open, total, refused, up, down] =
-            [&self.open, &self.total, &self.refused, &self.up, &self.down]
-                .map(|count| count.load(Relaxed));
-        format!("open {open} total {total} refused {refused} up {up} down {down}\n")
-    }
-}
+// Counts of all pollers. They change a few times a connection, so sharing them costs little.
+static OPEN: AtomicU64 = AtomicU64::new(0);
+static TOTAL: AtomicU64 = AtomicU64::new(0);
+/// Connections whose upstream could not be reached.
+static REFUSED: AtomicU64 = AtomicU64::new(0);
+/// Bytes to the upstream and back from it, of connections that have ended without an error.
+static UP: AtomicU64 = AtomicU64::new(0);
+static DOWN: AtomicU64 = AtomicU64::new(0);
 
-/// A connection that is open until this is dropped, however its task ends.
-struct Open<'a>(&'a Statistics);
+fn main() -> io::Result<()> {
+    let options = Options::parse();
+    let reactor = Reactor::builder().pollers(options.pollers.get()).build()?;
+    let handle = reactor.handle();
 
-impl<'a> Open<'a> {
-    fn new(statistics: &'a Statistics) -> Open<'a> {
-        statistics.open.fetch_add(1, Relaxed);
-        statistics.total.fetch_add(1, Relaxed);
-        Open(statistics)
-    }
-}
+    // The first signal gives the connections five seconds to end, a second one no time at all.
+    let (stop, mut signals) = (reactor.handle(), Signals::new([SIGINT, SIGTERM])?);
+    thread::spawn(move || {
+        for (_signal, grace) in signals.forever().zip([Duration::from_secs(5), Duration::ZERO]) {
+            stop.shutdown(grace);
+        }
+    });
 
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
-    }
-}
-
-/// Passes on one connection, from its beginning to its end.
-async fn serve(client: TcpStream, to: Arc<To>) -> io::Result<()> {
-    let _open = Open::new(&to.statistics);
-    let mut connecting = pin!(TcpStream::connect_timeout(to.upstream, to.connect_timeout).fuse());
-    let upstream = futures::select_biased! {
-        upstream = connecting => upstream,
-        // Nothing has been passed on yet: there is nothing to lose.
-        () = shutdown_requested().fuse() => return Ok(()),
+    let upstream = match options.upstream {
+        Some(upstream) => upstream,
+        None => handle.serve("127.0.0.1:0", |stream, _peer| echo(stream))?.local_addr()?,
     };
-    let upstream = upstream.inspect_err(|error| {
-        to.statistics.refused.fetch_add(1, Relaxed);
-        eprintln!("proxy: {}: {error}", to.upstream);
+    let listening = handle.serve(options.addr, move |client, _peer| async move {
+        TOTAL.fetch_add(1, Relaxed);
+        OPEN.fetch_add(1, Relaxed);
+        // An error ends this connection, and concerns no other.
+        if let Ok((up, down)) = pass_on(client, upstream, options).await {
+            UP.fetch_add(up, Relaxed);
+            DOWN.fetch_add(down, Relaxed);
+        }
+        OPEN.fetch_sub(1, Relaxed);
     })?;
-    // Small pieces go on at once: whether to wait for more is the sender's choice, and it has made it.
-    client.set_nodelay(true)?;
-    upstream.set_nodelay(true)?;
-    let deadlines = Deadlines { idle: Some(to.idle_timeout), ..Deadlines::default() };
-    client.set_deadlines(deadlines);
-    upstream.set_deadlines(deadlines);
-    let (up, down) = if to.by_copy {
-        futures::try_join!(copy(&client, &upstream), copy(&upstream, &client))?
-    } else {
-        let relayed = relay(client, upstream).await?;
-        (relayed.a_to_b, relayed.b_to_a)
+    println!("listening on {}", listening.local_addr()?);
+    drop(handle.pollers()[0].spawn_on(print_counts)); // one poller prints for all
+    reactor.run()
+}
+
+/// Passes on one connection from its beginning to its end. Returns the bytes of each direction.
+async fn pass_on(client: TcpStream, to: SocketAddr, options: Options) -> io::Result<(u64, u64)> {
+    let connect_timeout = Duration::from_millis(options.connect_timeout);
+    let connecting = pin!(TcpStream::connect_timeout(to, connect_timeout));
+    let upstream = match select(connecting, pin!(shutdown_requested())).await {
+        Either::Left((upstream, _)) => upstream.inspect_err(|error| {
+            REFUSED.fetch_add(1, Relaxed);
+            eprintln!("proxy: {error}");
+        })?,
+        // Nothing has been passed on yet, so nothing is lost.
+        Either::Right(_) => return Ok((0, 0)),
     };
-    to.statistics.up.fetch_add(up, Relaxed);
-    to.statistics.down.fetch_add(down, Relaxed);
-    Ok(())
+    for stream in [&client, &upstream] {
+        // Whether to wait for more before sending is the sender's choice, and it has made it.
+        stream.set_nodelay(true)?;
+        // A side that has vanished, or that neither sends nor ends, would hold both for ever.
+        let idle = Some(Duration::from_millis(options.idle_timeout));
+        stream.set_deadlines(Deadlines { idle, ..Deadlines::default() });
+    }
+    if options.copy {
+        return futures::try_join!(copy(&client, &upstream), copy(&upstream, &client));
+    }
+    let relayed = relay(client, upstream).await?;
+    Ok((relayed.a_to_b, relayed.b_to_a))
 }
 
 /// Copies one direction, and passes its end on.
 async fn copy(from: &TcpStream, mut to: &TcpStream) -> io::Result<u64> {
-    let length =
-        futures::io::copy_buf(BufReader::with_capacity(COPY_BUFFER, from), &mut to).await?;
+    let length = copy_buf(BufReader::with_capacity(64 * 1024, from), &mut to).await?;
     to.close().await?;
     Ok(length)
 }
 
-/// Prints a line of statistics every second, until the shutdown.
-async fn print_statistics(to: Arc<To>) {
-    // The first tick of an interval comes at once, and there is nothing to tell yet.
-    let mut ticks = time::interval_at(Instant::now() + EVERY, EVERY);
-    let mut shutdown = pin!(shutdown_requested().fuse());
-    loop {
-        futures::select_biased! {
-            () = shutdown => return,
-            _tick = pin!(ticks.tick().fuse()) => {}
-        }
-        if common::print(&to.statistics.line()).is_err() {
-            // Nobody reads. That is no reason to stop.
-            return;
-        }
-    }
-}
-
-/// The upstream that is started by default: sends back what it is sent.
+/// The upstream of its own: sends back what it is sent.
 async fn echo(stream: TcpStream) -> io::Result<u64> {
     stream.set_nodelay(true)?;
     copy(&stream, &stream).await
 }
 
-/// Where connections go, and how.
-#[derive(Debug)]
-struct To {
-    upstream: SocketAddr,
-    connect_timeout: Duration,
-    idle_timeout: Duration,
-    by_copy: bool,
-    statistics: Statistics,
-}
-
-fn main() -> ExitCode {
-    let own = [
-        Own {
-            name: "upstream",
-            value: Some("ADDR"),
-            help: "Where connections go [default: an echo server of its own]",
-        },
-        Own {
-            name: "connect-timeout",
-            value: Some("MS"),
-            help: "Milliseconds to reach the upstream in [default: 5000]",
-        },
-        Own {
-            name: "idle-timeout",
-            value: Some("MS"),
-            help: "Milliseconds without a byte after which a connection ends [default: 300000]",
-        },
-        Own { name: "copy", value: None, help: "Copy through user space instead of splice(2)" },
-    ];
-    let about = "Passes TCP connections on, and prints a line of statistics a second.";
-    common::run("proxy", about, &own, false, listen)
-}
-
-/// Opens the listener, and the upstream's if none is given.
-fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listening> {
-    let upstream = match arguments.value("upstream") {
-        Some(address) => common::resolve("upstream", address)?,
-        None => reactor.serve("127.0.0.1:0", |stream, _peer| echo(stream))?.local_addr()?,
-    };
-    let connect_timeout = arguments.number("connect-timeout")?.unwrap_or(CONNECT_TIMEOUT_MS);
-    let idle_timeout = arguments.number("idle-timeout")?.unwrap_or(IDLE_TIMEOUT_MS);
-    let to = Arc::new(To {
-        upstream,
-        connect_timeout: Duration::from_millis(connect_timeout),
-        idle_timeout: Duration::from_millis(idle_timeout),
-        by_copy: arguments.has("copy"),
-        statistics: Statistics::default(),
-    });
-    let printed = to.clone();
-    // One poller prints for all.
-    drop(reactor.pollers()[0].spawn_on(move || print_statistics(printed)));
-    reactor.serve(arguments.address, move |stream, _peer| serve(stream, to.clone()))
+/// Prints the counts every second until the shutdown.
+async fn print_counts() {
+    let second = Duration::from_secs(1);
+    let mut ticks = time::interval_at(Instant::now() + second, second);
+    let mut shutdown = pin!(shutdown_requested());
+    while let Either::Left(_) = select(pin!(ticks.tick()), &mut shutdown).await {
+        let [open, total, refused, up, down] =
+            [&OPEN, &TOTAL, &REFUSED, &UP, &DOWN].map(|count| count.load(Relaxed));
+        println!("open {open} total {total} refused {refused} up {up} down {down}");
+    }
 }

@@ -1,93 +1,136 @@
-//! Every poller listens by itself, with SO_REUSEPORT, and says in its answer which one it is.
+//! Which poller serves? Each has a listener of its own on one port (SO_REUSEPORT, socket(7)), and the
+//! answer to an HTTP request names the poller that gives it.
 //!
 //! ```text
-//! cargo run --release --example reuseport
-//! curl http://127.0.0.1:8080/        # several times
+//! cargo run --example reuseport -- --pollers 4
+//! for n in 1 2 3 4 5 6 7 8; do curl http://127.0.0.1:8080/; done
 //! ```
 //!
-//! The kernel chooses the listener by a hash, so a few connections may all come to one poller. With
-//! `--balance least` (the library's default) a connection goes to the poller that has the fewest.
-
-mod common;
+//! The kernel chooses the listener by a hash of the addresses and ports, so a few connections may well
+//! come to the same poller. With `--balance least` (the library's default) each goes to the poller that
+//! has the fewest, and with `--balance turn` to the next one.
 
 use std::io;
-use std::process::ExitCode;
+use std::net::SocketAddr;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, available_parallelism};
 use std::time::Duration;
 
-use common::{Arguments, Own};
-use corepoll::{
-    Acceptor, Action, Balance, Deadlines, EvContext, EvHandler, Listening, ReactorHandle,
-};
+use clap::{Parser, ValueEnum};
+use corepoll::{Acceptor, Action, Balance, EvContext, EvHandler, Reactor, TimerId, with_local};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
-/// What a poller knows of itself: it lives in the poller's cache, which its thread alone touches.
-#[derive(Debug, Default)]
-struct Poller {
-    /// Its number.
+/// The longest head of a request that is read.
+const LONGEST_HEAD: usize = 8 * 1024;
+
+/// Answers HTTP with the number of the poller that serves
+#[derive(Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// The number of pollers, each a thread
+    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
+    pollers: NonZeroUsize,
+    /// Which poller gets a connection
+    #[arg(long, default_value = "kernel")]
+    balance: How,
+    /// The milliseconds that a client may take to ask
+    #[arg(long, default_value = "60000")]
+    patience: NonZeroU64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum How {
+    /// The one whose listener the kernel has chosen
+    Kernel,
+    /// The one that has the fewest connections
+    Least,
+    /// The next one
+    Turn,
+}
+
+fn main() -> io::Result<()> {
+    let Options { addr, pollers, balance, patience } = Options::parse();
+    let patience = Duration::from_millis(patience.get());
+    let reactor = Reactor::builder().pollers(pollers.get()).build()?;
+    let handle = reactor.handle();
+
+    // The first signal gives the connections five seconds to end, a second one no time at all.
+    let (stop, mut signals) = (reactor.handle(), Signals::new([SIGINT, SIGTERM])?);
+    thread::spawn(move || {
+        for (_signal, grace) in signals.forever().zip([Duration::from_secs(5), Duration::ZERO]) {
+            stop.shutdown(grace);
+        }
+    });
+
+    // A broadcast runs once on every poller, before that poller serves anything: each takes a number.
+    let next = Arc::new(AtomicUsize::new(0));
+    handle.broadcast(move || {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        with_local(|facts: &mut Facts| facts.number = number);
+    });
+
+    let listening = Acceptor::new(&addr.to_string())
+        .reuse_port(true)
+        .balance(match balance {
+            How::Kernel => Balance::Local,
+            How::Least => Balance::LeastLoaded,
+            How::Turn => Balance::RoundRobin,
+        })
+        .listen(&handle, move || WhichPoller { patience, head: Vec::new() })?;
+    println!("listening on {}", listening.local_addr()?);
+    reactor.run()
+}
+
+/// What a poller knows about itself. Each poller has its own value of this type, which only its thread
+/// touches: no lock, and no atomic.
+#[derive(Default)]
+struct Facts {
     number: usize,
-    /// How many connections it has answered.
     answered: u64,
 }
 
-/// Answers once and ends.
-#[derive(Debug)]
-struct WhoAreYou {
-    /// How long the client may take to ask.
+/// A connection: one request, one answer, and then the end.
+struct WhichPoller {
     patience: Duration,
+    /// What has come of the request's head.
+    head: Vec<u8>,
 }
 
-impl EvHandler for WhoAreYou {
+impl EvHandler for WhichPoller {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        let read = Some(self.patience);
-        cx.set_deadlines(Deadlines { read, ..Deadlines::default() })?;
+        cx.set_timer(self.patience);
         Ok(Action::Keep)
     }
 
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        if cx.read()?.is_empty() {
-            return Ok(Action::Close);
+        let chunk = cx.read()?;
+        self.head.extend_from_slice(&chunk);
+        let mut fields = [httparse::EMPTY_HEADER; 64];
+        match httparse::Request::new(&mut fields).parse(&self.head) {
+            Ok(httparse::Status::Complete(_)) => {}
+            // A head may come in any number of pieces.
+            Ok(_) if !chunk.is_empty() && self.head.len() < LONGEST_HEAD => {
+                return Ok(Action::Keep);
+            }
+            _ => return Ok(Action::Close),
         }
-        let content = cx.with_local(|poller: &mut Poller| {
-            poller.answered += 1;
-            format!("poller {}, answer {}\n", poller.number, poller.answered)
+        let answer = cx.with_local(|facts: &mut Facts| {
+            facts.answered += 1;
+            format!("poller {}, answer {}\n", facts.number, facts.answered)
         });
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", content.len());
-        cx.write(format!("{head}Connection: close\r\n\r\n{content}").as_bytes())?;
+        let length = answer.len();
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+        cx.write((head + &answer).as_bytes())?;
         Ok(Action::Close)
     }
-}
 
-fn main() -> ExitCode {
-    let balance = Own {
-        name: "balance",
-        value: Some("HOW"),
-        help: "Where a connection goes: kernel, least or turn [default: kernel]",
-    };
-    let about = "Answers with the number of the poller that serves: each has its own listener.";
-    common::run("reuseport", about, &[balance], false, listen)
-}
-
-/// Opens a listener on every poller.
-fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listening> {
-    let balance = match arguments.value("balance") {
-        None | Some("kernel") => Balance::Local,
-        Some("least") => Balance::LeastLoaded,
-        Some("turn") => Balance::RoundRobin,
-        Some(other) => {
-            let what = format!("{other:?}: it is kernel, least or turn");
-            return Err(common::bad_value("balance", what));
-        }
-    };
-    // Each poller takes the next number, once, before it serves anything.
-    let next = Arc::new(AtomicUsize::new(0));
-    reactor.broadcast(move || {
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        corepoll::with_local(|poller: &mut Poller| poller.number = number);
-    });
-    let patience = arguments.patience;
-    Acceptor::new(&arguments.address.to_string())
-        .reuse_port(true)
-        .balance(balance)
-        .listen(reactor, move || WhoAreYou { patience })
+    fn on_timeout(&mut self, _: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+        Ok(Action::Close) // a client that has not asked by now never will
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::Server;
 
@@ -10,6 +12,33 @@ const PAUSED: &str = "0";
 
 /// More than it can be.
 const FULL: &str = "/speed/1000000000";
+
+/// A file of 4 MiB in numbered lines of 16 bytes, so that what is missing can be seen.
+struct Lines(PathBuf);
+
+impl Lines {
+    fn new() -> Lines {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("corepoll-download-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let lines: String = (0..LENGTH / 16).map(|number| format!("line {number:10}\n")).collect();
+        std::fs::write(&path, lines).expect("writes a file");
+        Lines(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("text")
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+const LENGTH: usize = 4 * 1024 * 1024;
 
 fn start(own: &[&str]) -> Server {
     let arguments = [&["--addr", "127.0.0.1:0", "--pollers", "2"], own].concat();
@@ -48,8 +77,19 @@ fn a_file_arrives_whole_by_either_way() {
 }
 
 #[test]
+fn the_program_itself_is_sent_where_no_file_is_named() {
+    let path = std::env::current_exe().expect("this test");
+    let example = path.ancestors().nth(2).expect("target/<profile>").join("examples/download");
+    let expected = std::fs::read(example).expect("a program");
+    let server = start(&["--speed", "1000000000"]);
+    assert!(content(ask(&server, "/")) == expected);
+}
+
+#[test]
 fn a_new_speed_reaches_the_downloads_of_every_poller() {
-    for own in [&["--speed", PAUSED][..], &["--speed", PAUSED, "--sendfile"]] {
+    let lines = Lines::new();
+    let paused = ["--speed", PAUSED, "--file", lines.path()];
+    for own in [&paused[..], &[&paused[..], &["--sendfile"]].concat()] {
         let server = start(own);
         let mut downloads: Vec<_> = (0..4).map(|_| ask(&server, "/")).collect();
         downloads.iter_mut().for_each(begin);
@@ -60,7 +100,7 @@ fn a_new_speed_reaches_the_downloads_of_every_poller() {
             let mut rest = Vec::new();
             download.read_to_end(&mut rest).expect("ends");
             let end = rest.windows(4).position(|end| end == b"\r\n\r\n").expect("a head") + 4;
-            assert_eq!(rest.len() - end, 4 * 1024 * 1024);
+            assert_eq!(rest.len() - end, LENGTH);
             for (number, line) in rest[end..].chunks(16).enumerate() {
                 assert_eq!(line, format!("line {number:10}\n").as_bytes());
             }
@@ -70,7 +110,8 @@ fn a_new_speed_reaches_the_downloads_of_every_poller() {
 
 #[test]
 fn a_download_goes_on_after_the_signal() {
-    let server = start(&["--speed", PAUSED]);
+    let lines = Lines::new();
+    let server = start(&["--speed", PAUSED, "--file", lines.path()]);
     let mut download = ask(&server, "/");
     begin(&mut download);
     // Half a second of work is left when the signal comes, far less than the grace.
@@ -78,7 +119,7 @@ fn a_download_goes_on_after_the_signal() {
     server.signal("TERM");
     let mut rest = Vec::new();
     download.read_to_end(&mut rest).expect("ends");
-    assert!(rest.len() > 4 * 1024 * 1024);
+    assert!(rest.len() > LENGTH);
     assert!(server.wait().success());
 }
 
