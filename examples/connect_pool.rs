@@ -1,190 +1,192 @@
-//! A front that asks an upstream over connections which it keeps: a `ConnectPool` on each poller.
+//! A gateway: answers HTTP with what an upstream says, over connections that a `ConnectPool` keeps.
 //!
 //! ```text
-//! cargo run --release --example connect_pool
+//! cargo run --example connect_pool
 //! curl http://127.0.0.1:8080/hello
 //! curl http://127.0.0.1:8080/stats
 //! ```
 //!
-//! The upstream answers each line with a line. Without `--upstream` it is an echo server that this
-//! program starts for itself. A request takes a connection out of the pool of its poller, sends the path
-//! as a line, and answers with the line that comes back; then the connection goes back. So a few
-//! connections are enough for many clients, none is made while a client waits for it, and no lock is
-//! needed, as nothing of a pool is shared between threads.
-
-mod common;
-#[path = "techempower/http/request/mod.rs"]
-mod request;
+//! HTTP is spoken by hyper. The upstream answers each line with a line; by default it is an echo server
+//! that this program starts for itself. A request takes a connection out of its poller's pool, sends the
+//! path as a line, answers with the line that comes back, and returns the connection. So a few
+//! connections are enough for many clients. No lock is needed: each poller has a pool of its own.
 
 use std::io;
-use std::pin::pin;
-use std::process::ExitCode;
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::thread::{self, available_parallelism};
+use std::time::{Duration, Instant};
 
-use common::{Arguments, Own, close_lingering};
+use clap::Parser;
 use corepoll::net::TcpStream;
 use corepoll::{
-    ConnectPool, Listening, ReactorHandle, shutdown_requested, spawn_local, time, with_local,
+    ConnectPool, Deadlines, Reactor, shutdown_requested, spawn_local, time, with_local,
 };
-use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
-use request::{Refusal, Request, Requests};
+use futures::future::{Either, select};
+use futures::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::ALLOW;
+use hyper::{Method, Request, Response, StatusCode, server::conn::http1, service::service_fn};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use smol_hyper::rt::FuturesIo;
 
-/// How many connections a poller keeps ready.
-const MIN_IDLE: usize = 2;
-
-/// How many connections a poller may have. A request that needs one more waits for its turn.
-const MAX_LIVE: usize = 8;
-
-/// How long the upstream may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long a request may take in all, the wait for a connection included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The longest line of an upstream's answer.
-const LONGEST: usize = 16 * 1024;
-
-/// The pool of this poller, in its cache; made by the first request.
-#[derive(Default)]
-struct Upstream(Option<ConnectPool>);
-
-/// A handle to this poller's pool.
-fn pool(address: &str) -> ConnectPool {
-    if let Some(pool) = with_local(|upstream: &mut Upstream| upstream.0.clone()) {
-        return pool;
-    }
-    let pool = ConnectPool::builder(address)
-        .min_idle(MIN_IDLE)
-        .max_live(MAX_LIVE)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .build();
-    with_local(|upstream: &mut Upstream| upstream.0 = Some(pool.clone()));
-    // With its last handle a pool closes what is idle: the upstream need not wait for that.
-    drop(spawn_local(async {
-        shutdown_requested().await;
-        drop(with_local(|upstream: &mut Upstream| upstream.0.take()));
-    }));
-    pool
+/// Answers HTTP with what an upstream says, over pooled connections
+#[derive(Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// The number of pollers, each a thread
+    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
+    pollers: NonZeroUsize,
+    /// What to ask, a line for a line [default: an echo server of its own]
+    #[arg(long)]
+    upstream: Option<SocketAddr>,
+    /// The milliseconds that a client may take for a request, and to read some of what it is sent
+    #[arg(long, default_value = "60000")]
+    patience: NonZeroU64,
 }
 
-/// Serves one connection: requests one after the other.
-async fn serve(stream: TcpStream, upstream: String, patience: Duration) -> io::Result<()> {
-    let mut shutdown = pin!(shutdown_requested().fuse());
-    let mut requests = Requests::default();
-    loop {
-        let request = {
-            let reading = next_request(&stream, &mut requests);
-            let mut reading = pin!(time::timeout(patience, reading).fuse());
-            futures::select_biased! {
-                request = reading => request,
-                () = shutdown => Ok(Ok(None)),
-            }
-        };
-        let request = match request {
-            Ok(request) => request?,
-            // However it comes in, byte by byte or not at all: it has had its time.
-            Err(_elapsed) => requests.is_amid().then_some(Err(Refusal::TimedOut)),
-        };
-        let (answer, is_last) = match request {
-            Some(Ok(request)) => (answer(&request, &upstream).await, request.is_last()),
-            Some(Err(refusal)) => (refusal.answer(), true),
-            None => return close_lingering(&stream).await,
-        };
-        time::timeout(patience, (&stream).write_all(&answer)).await??;
-        if is_last {
-            return close_lingering(&stream).await;
-        }
-    }
-}
+fn main() -> io::Result<()> {
+    let Options { addr, pollers, upstream, patience } = Options::parse();
+    let reactor = Reactor::builder().pollers(pollers.get()).build()?;
+    let handle = reactor.handle();
 
-/// The next request, or why there is none that can be read; `None` at the end.
-async fn next_request(
-    stream: &TcpStream,
-    requests: &mut Requests,
-) -> io::Result<Option<Result<Request, Refusal>>> {
-    loop {
-        if let Some(request) = requests.pop().transpose() {
-            return Ok(Some(request));
+    // The first signal gives the connections five seconds to end, a second one no time at all.
+    let (stop, mut signals) = (reactor.handle(), Signals::new([SIGINT, SIGTERM])?);
+    thread::spawn(move || {
+        for (_signal, grace) in signals.forever().zip([Duration::from_secs(5), Duration::ZERO]) {
+            stop.shutdown(grace);
         }
-        let chunk = stream.read_chunk().await?;
-        if chunk.is_empty() {
-            return Ok(None);
-        }
-        requests.feed(&chunk);
-    }
-}
+    });
 
-/// The whole answer to a request.
-async fn answer(request: &Request, upstream: &str) -> Vec<u8> {
-    let path = match request.path() {
-        Ok(path) => path,
-        Err(answer) => return answer,
+    let upstream = match upstream {
+        Some(upstream) => upstream,
+        None => handle.serve("127.0.0.1:0", |stream, _peer| echo(stream))?.local_addr()?,
     };
-    let pool = pool(upstream);
-    if path == "/stats" {
-        let counts = (pool.idle(), pool.live(), pool.waiting());
-        let content = format!("idle {} live {} waiting {}\n", counts.0, counts.1, counts.2);
-        return request.answer("200 OK", content.as_bytes());
+    // A broadcast runs once on every poller, before that poller serves anything.
+    handle.broadcast(move || {
+        let pool = ConnectPool::builder(&upstream.to_string())
+            .min_idle(2)
+            .max_live(8) // a request that needs one more waits for its turn
+            .connect_timeout(Duration::from_secs(2))
+            .build();
+        with_local(|own: &mut Pool| *own = Some(pool));
+        // With its last handle a pool closes what is idle: the upstream learns of the shutdown at once.
+        drop(spawn_local(async {
+            shutdown_requested().await;
+            drop(with_local(Pool::take));
+        }));
+    });
+    let patience = Duration::from_millis(patience.get());
+    let listening = handle.serve(addr, move |stream, _peer| serve(stream, patience))?;
+    println!("listening on {}", listening.local_addr()?);
+    reactor.run()
+}
+
+/// The pool of a poller, in that poller's cache.
+type Pool = Option<ConnectPool>;
+
+/// Serves one connection.
+async fn serve(stream: TcpStream, patience: Duration) -> io::Result<()> {
+    stream.set_deadlines(Deadlines { write: Some(patience), ..Deadlines::default() });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .half_close(true) // a client that has ended its side still reads the answers
+            .max_header_size(8 * 1024)
+            .timer(Timer)
+            .header_read_timeout(patience)
+            .serve_connection(FuturesIo::new(&stream), service_fn(answer))
+    );
+    let outcome = match select(connection.as_mut(), pin!(shutdown_requested())).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(_) => {
+            connection.as_mut().graceful_shutdown(); // the request under way is the last one
+            connection.await
+        }
+    };
+    if outcome.is_err_and(|error| error.is_timeout()) {
+        (&stream).write_all(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n").await?;
     }
-    match time::timeout(REQUEST_TIMEOUT, ask(&pool, path)).await {
-        Ok(Ok(line)) => request.answer("200 OK", &line),
-        Ok(Err(error)) => request.answer("502 Bad Gateway", format!("{error}\n").as_bytes()),
-        Err(_elapsed) => request.answer("504 Gateway Timeout", b""),
+    // Closing a socket that holds unread bytes resets the connection, which destroys an answer on its
+    // way (RFC 9112, section 9.6). So what the client still sends is read, for a while.
+    (&stream).close().await?;
+    let rest = async { while stream.read_chunk().await.is_ok_and(|chunk| !chunk.is_empty()) {} };
+    let _ = time::timeout(Duration::from_secs(2), rest).await;
+    Ok(())
+}
+
+/// Answers one request.
+async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
+    let response = Response::builder();
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let response = response.status(StatusCode::METHOD_NOT_ALLOWED).header(ALLOW, "GET, HEAD");
+        return response.body(Full::default());
+    }
+    let Some(pool) = with_local(|pool: &mut Pool| pool.clone()) else {
+        return response.status(StatusCode::SERVICE_UNAVAILABLE).body(Full::default());
+    };
+    let path = request.uri().path();
+    if path == "/stats" {
+        let (idle, live, waiting) = (pool.idle(), pool.live(), pool.waiting());
+        return response.body(format!("idle {idle} live {live} waiting {waiting}\n").into());
+    }
+    match time::timeout(Duration::from_secs(5), ask(&pool, path)).await {
+        Ok(Ok(line)) => response.body(line.into()),
+        Ok(Err(error)) => {
+            response.status(StatusCode::BAD_GATEWAY).body(format!("{error}\n").into())
+        }
+        Err(_elapsed) => response.status(StatusCode::GATEWAY_TIMEOUT).body(Full::default()),
     }
 }
 
-/// Sends a line to the upstream and reads one.
+/// Sends a line to the upstream, and returns the line that comes back.
 ///
-/// The connection goes back when the whole answer has been read. If this future ends before that, by an
+/// The connection is released when the whole answer has been read. If this future ends earlier, by an
 /// error or because it is dropped at the timeout, the connection is closed with it: otherwise the next
-/// request would get the rest of this answer.
+/// request would read the rest of this answer.
 async fn ask(pool: &ConnectPool, line: &str) -> io::Result<Vec<u8>> {
     let mut stream = pool.get().await?;
     stream.write_all(format!("{line}\n").as_bytes()).await?;
     let mut answer = Vec::new();
-    let mut piece = [0; 1024];
-    while answer.last() != Some(&b'\n') {
-        match stream.read(&mut piece).await? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            length => answer.extend_from_slice(&piece[..length]),
-        }
-        if answer.len() > LONGEST {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the upstream's line is too long",
-            ));
-        }
+    BufReader::new((&*stream).take(16 * 1024)).read_until(b'\n', &mut answer).await?;
+    if !answer.ends_with(b"\n") {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
     stream.release();
     Ok(answer)
 }
 
-/// The upstream that is started by default: sends back what it is sent.
+/// The upstream of its own: sends back what it is sent.
 async fn echo(stream: TcpStream) -> io::Result<u64> {
     futures::io::copy(&stream, &mut &stream).await
 }
 
-fn main() -> ExitCode {
-    let upstream = Own {
-        name: "upstream",
-        value: Some("ADDR"),
-        help: "Whom to ask, a line for a line [default: an echo server of its own]",
-    };
-    let about = "Answers HTTP with what an upstream says, over pooled connections.";
-    common::run("connect_pool", about, &[upstream], false, listen)
+/// Gives hyper the poller's timers.
+struct Timer;
+
+impl hyper::rt::Timer for Timer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        Box::pin(Sleep(time::sleep(duration)))
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        Box::pin(Sleep(time::sleep_until(deadline)))
+    }
 }
 
-/// Opens the listener, and the upstream's if none is given.
-fn listen(reactor: &ReactorHandle, arguments: &Arguments) -> io::Result<Listening> {
-    let upstream = match arguments.value("upstream") {
-        Some(path) if path.starts_with("unix:") => path.to_owned(),
-        // A name is looked up here: later it would hold a poller up.
-        Some(address) => common::resolve("upstream", address)?.to_string(),
-        None => {
-            let own = reactor.serve("127.0.0.1:0", |stream, _peer| echo(stream))?;
-            own.local_addr()?.to_string()
-        }
-    };
-    let patience = arguments.patience;
-    reactor.serve(arguments.address, move |stream, _peer| serve(stream, upstream.clone(), patience))
+struct Sleep(time::Sleep);
+
+impl hyper::rt::Sleep for Sleep {}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx)
+    }
 }

@@ -22,9 +22,17 @@ fn ask(stream: &mut BufReader<TcpStream>, path: &str) -> (String, String) {
         line
     };
     let status = line()[9..12].to_owned();
-    let length = line().trim_end().strip_prefix("Content-Length: ").expect("a length").parse();
-    assert_eq!(line(), "\r\n");
-    let mut content = vec![0; length.expect("a number")];
+    let mut length = None;
+    loop {
+        let field = line().to_ascii_lowercase();
+        if field == "\r\n" {
+            break;
+        }
+        if let Some(value) = field.strip_prefix("content-length: ") {
+            length = Some(value.trim_end().parse().expect("a number"));
+        }
+    }
+    let mut content = vec![0; length.expect("a length")];
     stream.read_exact(&mut content).expect("answers");
     (status, String::from_utf8(content).expect("text"))
 }
