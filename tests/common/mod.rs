@@ -100,12 +100,12 @@ pub fn unsent(stream: &TcpStream) -> libc::c_int {
     count
 }
 
-/// An address at which nobody listens, and nobody will as long as the guard lives: a socket has
+/// An address at which no socket listens, and none will as long as the guard lives: a socket has
 /// it that doesn't listen.
 pub fn closed_port() -> (String, socket2::Socket) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
     let socket = socket.expect("a socket");
-    // Who knows the port may still bind to it.
+    // Code that knows the port may still bind to it.
     socket.set_reuse_address(true).expect("SO_REUSEADDR");
     let any: SocketAddr = ANY.parse().expect("an address");
     socket.bind(&any.into()).expect("a free port");
@@ -283,6 +283,18 @@ pub fn within_patience<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static
 pub fn open_descriptors() -> usize {
     // One of them is the directory that is being read.
     fs::read_dir("/proc/self/fd").expect("procfs").count() - 1
+}
+
+/// Allows this process 16,384 descriptors, if it may have so many: often it begins with 1024.
+#[allow(unsafe_code)]
+pub fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit is writable, and readable afterwards.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
+        limit.rlim_cur = limit.rlim_cur.max(limit.rlim_max.min(1 << 14));
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
+    }
 }
 
 /// How much processor time the calling thread has used: needs no descriptor.

@@ -410,7 +410,7 @@ fn chunked_bodies_are_skipped() {
 
 #[test]
 fn malformed_chunks_are_refused_and_nothing_else_is_answered() {
-    // Each is whole but for its fault, so that whoever overlooks the fault answers with a 200.
+    // Each is whole but for its fault, so that a server which overlooks the fault answers with a 200.
     for body in [
         "\r\n\r\n",
         "g\r\nabc\r\n0\r\n\r\n",
@@ -466,7 +466,7 @@ fn a_size_line_and_a_trailer_section_of_exactly_their_limit_are_read() {
 }
 
 #[test]
-fn whoever_expects_a_continue_gets_one_before_the_body() {
+fn a_client_that_expects_a_continue_gets_one_before_the_body() {
     let head = request_with("Expect: 100-Continue\r\nContent-Length: 3\r\n", "");
     assert_kept(&head, &[100]);
     assert_kept(head + "abc", &[100, 200]);
@@ -477,7 +477,7 @@ fn whoever_expects_a_continue_gets_one_before_the_body() {
 }
 
 #[test]
-fn whoever_expects_a_no_gets_it_before_the_body() {
+fn a_client_that_expects_a_no_gets_it_before_the_body() {
     let fields = "Host: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
     assert_closed(format!("POST /plaintext HTTP/1.1\r\n{fields}"), &[405]);
     assert_closed(format!("GET /nothing HTTP/1.1\r\n{fields}abc"), &[404]);

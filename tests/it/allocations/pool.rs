@@ -34,7 +34,7 @@ fn waiting_allocates_nothing() {
     let addr = listener.local_addr().expect("it is bound").to_string();
     block_on(async {
         let pool = ConnectPool::builder(&addr).max_live(2).build();
-        // Once there is nobody left to wait, both are idle.
+        // Once no task is left to wait, both are idle.
         let both = [pool.get().await.expect("it listens"), pool.get().await.expect("it listens")];
         both.into_iter().for_each(Pooled::release);
         let tasks: Vec<_> = (0..4)

@@ -12,7 +12,10 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{self, ANY, PATIENCE, Server, ask, connect, read_to_end, within_patience};
+use crate::common::{
+    self, ANY, PATIENCE, Server, ask, connect, in_own_process, raise_descriptor_limit, read_to_end,
+    within_patience,
+};
 use corepoll::net::{ConnectOptions, ListenOptions, TcpKeepalive, TcpListener, TcpStream};
 use corepoll::time::{self, MissedTickBehavior, Sleep};
 use corepoll::{
@@ -436,52 +439,57 @@ fn no_option_of_a_connection_becomes_its_opposite() {
 
 #[test]
 fn attempts_to_connect_take_any_time() {
-    struct Opened(mpsc::Sender<io::Result<()>>);
-    impl EvHandler for Opened {
-        fn on_open(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
-            self.0.send(Ok(())).map_err(io::Error::other)?;
-            Ok(Action::Close)
+    // A pool that grows by as many as it may takes a thousand descriptors.
+    in_own_process(|| {
+        raise_descriptor_limit();
+        struct Opened(mpsc::Sender<io::Result<()>>);
+        impl EvHandler for Opened {
+            fn on_open(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+                self.0.send(Ok(())).map_err(io::Error::other)?;
+                Ok(Action::Close)
+            }
+            fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+                Ok(Action::Close)
+            }
+            fn on_connect_fail(&mut self, error: io::Error) {
+                let _ = self.0.send(Err(error));
+            }
         }
-        fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
-            Ok(Action::Close)
+        // In time, or not: one or the other.
+        let decided = |limit: Duration, result: io::Result<()>| match result {
+            Ok(()) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+                assert!(limit <= Duration::from_secs(1), "{limit:?}: {error}");
+            }
+        };
+        let server = Server::start(1);
+        let addr = server.listen(|| Echo);
+        for limit in DURATIONS {
+            let (said, told) = mpsc::channel();
+            let connector = Connector::new(server.handle()).timeout(limit);
+            connector.connect(addr, || Opened(said)).unwrap();
+            decided(limit, told.recv_timeout(PATIENCE).unwrap());
+            block_on(async {
+                decided(limit, TcpStream::connect_timeout(addr, limit).await.map(drop));
+                let pool = ConnectPool::builder(&addr.to_string());
+                let pool = pool.connect_timeout(limit).idle_timeout(limit).build();
+                decided(limit, pool.get().await.map(|pooled| pooled.release()));
+            });
         }
-        fn on_connect_fail(&mut self, error: io::Error) {
-            let _ = self.0.send(Err(error));
+        for n in NUMBERS {
+            block_on(async {
+                let pool = ConnectPool::builder(&addr.to_string()).grow_by(n).max_live(n).build();
+                pool.get().await.unwrap().release();
+                // As many as there is room for, and no more.
+                let most = n.clamp(1, 4);
+                let pool =
+                    ConnectPool::builder(&addr.to_string()).max_live(most).min_idle(n).build();
+                pool.get().await.unwrap().release();
+                assert!(pool.live() <= most);
+            });
         }
-    }
-    // In time, or not: one or the other.
-    let decided = |limit: Duration, result: io::Result<()>| match result {
-        Ok(()) => {}
-        Err(error) => {
-            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-            assert!(limit <= Duration::from_secs(1), "{limit:?}: {error}");
-        }
-    };
-    let server = Server::start(1);
-    let addr = server.listen(|| Echo);
-    for limit in DURATIONS {
-        let (said, told) = mpsc::channel();
-        let connector = Connector::new(server.handle()).timeout(limit);
-        connector.connect(addr, || Opened(said)).unwrap();
-        decided(limit, told.recv_timeout(PATIENCE).unwrap());
-        block_on(async {
-            decided(limit, TcpStream::connect_timeout(addr, limit).await.map(drop));
-            let pool = ConnectPool::builder(&addr.to_string());
-            let pool = pool.connect_timeout(limit).idle_timeout(limit).build();
-            decided(limit, pool.get().await.map(|pooled| pooled.release()));
-        });
-    }
-    for n in NUMBERS {
-        block_on(async {
-            let pool = ConnectPool::builder(&addr.to_string()).grow_by(n).max_live(n).build();
-            pool.get().await.unwrap().release();
-            // As many as there is room for, and no more.
-            let most = n.clamp(1, 4);
-            let pool = ConnectPool::builder(&addr.to_string()).max_live(most).min_idle(n).build();
-            pool.get().await.unwrap().release();
-            assert!(pool.live() <= most);
-        });
-    }
+    });
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn in_a_poller<F: Future<Output = io::Result<()>>>(make: impl FnOnce() -> F + Se
     within_patience(|| block_on(make()).unwrap());
 }
 
-/// A path that nobody has used, which goes with its folder.
+/// A path that has not been used, which goes with its folder.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -310,7 +310,7 @@ fn tokios_select_loop_with_a_sleep_that_is_reset() {
     });
 }
 
-/// `timeout`: of a channel that nobody answers; `interval`: whose first tick is there at once.
+/// `timeout`: of a channel without an answer; `interval`: whose first tick is there at once.
 #[test]
 fn tokios_timeout_and_interval() {
     in_a_poller(|| async {

@@ -138,7 +138,7 @@ fn a_refusal_names_the_operation_and_the_address() {
     for (addr, kind) in [
         (closed, io::ErrorKind::ConnectionRefused),
         (format!("unix:{}", gone.display()), io::ErrorKind::NotFound),
-        ("unix:@corepoll-nobody-is-here".to_owned(), io::ErrorKind::ConnectionRefused),
+        ("unix:@corepoll-no-listener".to_owned(), io::ErrorKind::ConnectionRefused),
         // No TCP goes to a group: the kernel says so without a packet.
         ("224.0.0.1:9".to_owned(), io::ErrorKind::NetworkUnreachable),
         // A network that no loopback interface has, from an address that only it has.
@@ -183,7 +183,7 @@ fn a_listener_that_does_not_answer_is_timed_out() {
     assert!(error.to_string().contains(&addr.to_string()), "{error}");
 }
 
-/// Unix sockets tell nobody when there is room in a backlog: unix(7).
+/// Unix sockets don't tell when there is room in a backlog: unix(7).
 #[test]
 fn a_full_unix_backlog_is_waited_for_or_timed_out() {
     let name = format!("corepoll-full-backlog-{}", std::process::id());
@@ -293,7 +293,7 @@ fn ten_thousand_refusals_leave_nothing_behind() {
             }
         }
         assert_eq!(failed, 10_000);
-        assert!(told.recv().is_err(), "somebody is told twice");
+        assert!(told.recv().is_err(), "one is told twice");
         assert_eq!(open_descriptors(), before);
         for poller in server.handle().pollers() {
             assert!(format!("{poller:?}").contains("load: 0"));

@@ -1,4 +1,4 @@
-//! The pool: who gets a connection, in which order, and what becomes of it.
+//! The pool: which request gets a connection, in which order, and what becomes of it.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -148,7 +148,7 @@ fn an_idle_connection_that_has_ended_is_not_handed_out() {
             assert!(is_ended(&other));
             assert_eq!(counts(&pool), (0, 0, 0));
         }
-        // Bytes that nobody asked for.
+        // Bytes that were not asked for.
         pool.get().await.expect("it listens").release();
         let mut other = peer.accept();
         other.write_all(b"go away").expect("it is connected");
@@ -190,7 +190,7 @@ fn a_peer_that_is_down_gives_errors_and_is_found_again() {
         let (addr, _guard) = closed_port();
         let pool = ConnectPool::builder(&addr).grow_by(2).max_live(4).build();
         for _ in 0..3 {
-            let error = pool.get().await.expect_err("nobody listens");
+            let error = pool.get().await.expect_err("no socket listens");
             assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
             assert!(error.to_string().contains(&addr), "{error}");
         }
@@ -201,7 +201,7 @@ fn a_peer_that_is_down_gives_errors_and_is_found_again() {
             let mut two = Box::pin(pool.get());
             assert!(futures::poll!(&mut one).is_pending());
             assert!(futures::poll!(&mut two).is_pending());
-            one.await.expect_err("nobody listens");
+            one.await.expect_err("no socket listens");
             two
         };
         assert!(matches!(futures::poll!(&mut two), Poll::Ready(Err(_))));
@@ -216,7 +216,7 @@ fn a_peer_that_is_down_gives_errors_and_is_found_again() {
             })
             .collect();
         for task in tasks {
-            task.await.expect("it doesn't panic").expect_err("nobody listens");
+            task.await.expect("it doesn't panic").expect_err("no socket listens");
         }
         assert_eq!(counts(&pool), (0, 0, 0));
 
@@ -227,7 +227,7 @@ fn a_peer_that_is_down_gives_errors_and_is_found_again() {
     });
 }
 
-/// While nothing may be begun, whoever comes waits: so a thousand requests that are made one after
+/// While nothing may be begun, each request waits: so a thousand requests that are made one after
 /// the other are no thousand attempts.
 #[test]
 fn failures_are_followed_by_growing_pauses() {
@@ -236,7 +236,7 @@ fn failures_are_followed_by_growing_pauses() {
         let pool = ConnectPool::new(&addr);
         let start = std::time::Instant::now();
         for _ in 0..5 {
-            pool.get().await.expect_err("nobody listens");
+            pool.get().await.expect_err("no socket listens");
         }
         // 5, 10, 20 and 40 ms lie between five attempts. Timers are never early.
         assert!(start.elapsed() >= Duration::from_millis(75));
@@ -269,7 +269,7 @@ fn a_waiter_that_is_cancelled_leaves_and_loses_nothing() {
         stream.release();
         assert_eq!(counts(&pool), (1, 1, 0));
 
-        // The same with nobody behind.
+        // The same with none behind.
         let held = pool.get().await.expect("it listens");
         let mut one = Box::pin(pool.get());
         assert!(one.as_mut().poll(&mut cx).is_pending());
@@ -278,7 +278,7 @@ fn a_waiter_that_is_cancelled_leaves_and_loses_nothing() {
         assert_eq!(counts(&pool), (1, 1, 0));
         assert_eq!(peer.waiting(), 1);
 
-        // And one for whom a connection is being made.
+        // And one for which a connection is being made.
         let pool = ConnectPool::new(&peer.addr);
         let mut one = Box::pin(pool.get());
         assert!(one.as_mut().poll(&mut cx).is_pending());
@@ -302,7 +302,7 @@ fn an_attempt_that_takes_too_long_is_given_up() {
         let pool = ConnectPool::builder(&addr.to_string())
             .connect_timeout(Duration::from_millis(30))
             .build();
-        let error = pool.get().await.expect_err("nobody answers");
+        let error = pool.get().await.expect_err("no answer comes");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
         assert_eq!(counts(&pool), (0, 0, 0));
     });
@@ -420,7 +420,7 @@ fn a_handler_that_waits_in_a_pause_is_told_of_the_end() {
     });
 }
 
-/// A handler waits for a connection that somebody keeps beyond the poller's end: it is told when
+/// A handler waits for a connection that another thread keeps beyond the poller's end: it is told when
 /// that one is given up.
 #[test]
 fn a_handler_that_waits_beyond_the_end_is_told() {
@@ -494,7 +494,7 @@ fn serve_unsteadily(listener: &TcpListener, stop: &Receiver<()>, served: &Sender
     }
 }
 
-/// Many tasks, few connections, a server that ends some of them: everybody is served, and nothing
+/// Many tasks, few connections, a server that ends some of them: each task is served, and nothing
 /// is left.
 #[test]
 fn a_crowd_is_served() {
@@ -553,7 +553,7 @@ fn a_pause_ends_in_time_whatever_the_timer_was_set_for() {
         drop(peer);
         // Each but the first waits for the end of the pause that the one before has begun.
         for _ in 0..5 {
-            let error = pool.get().await.expect_err("nobody listens any more");
+            let error = pool.get().await.expect_err("no socket listens any more");
             assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         }
     });

@@ -418,7 +418,7 @@ fn a_connection_that_is_from_no_pool_cannot_be_released() {
     assert_eq!(refusals(&server), [io::ErrorKind::InvalidInput]);
 }
 
-/// The first handler gives up in the middle of its answer; the rest of it reaches nobody else.
+/// The first handler gives up in the middle of its answer; the rest of it reaches no other handler.
 #[test]
 fn a_handler_that_times_out_leaves_no_answer_to_the_next_one() {
     let pool = Pool::new(1);
@@ -487,10 +487,10 @@ fn a_connection_that_is_taken_leaves_the_pool() {
     drop(first);
 }
 
-/// Who still waits when the poller ends is told; and who waits holds up the shutdown, as a
+/// A handler that still waits when the poller ends is told; and one that waits holds up the shutdown, as a
 /// connection does.
 #[test]
-fn the_end_of_the_poller_is_told_to_who_waits() {
+fn the_end_of_the_poller_is_told_to_a_handler_that_waits() {
     let pool = Pool::new(1);
     let (says, said) = channel();
     struct Stays(Sender<String>);

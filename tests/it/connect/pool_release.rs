@@ -283,7 +283,7 @@ async fn something_has_come(fd: std::os::fd::RawFd) {
 }
 
 #[test]
-fn what_something_has_come_on_goes_to_nobody() {
+fn a_connection_with_unread_bytes_is_not_given_out() {
     run(|| async {
         for (number, spoil) in SPOILS.into_iter().enumerate() {
             let peer = Peer::new();

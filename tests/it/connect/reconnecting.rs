@@ -1,5 +1,4 @@
 //! Where code runs, it can ask for its poller and its reactor; so clients can connect again.
-#![allow(unsafe_code)] // For setrlimit(2).
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -9,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::{
-    self, ANY, PATIENCE, Server, closed_port, eventually, in_own_process, within_patience,
+    self, ANY, PATIENCE, Server, closed_port, eventually, in_own_process, raise_descriptor_limit,
+    within_patience,
 };
 use corepoll::{
     Action, CloseReason, Connector, EvContext, EvHandler, LocalPoller, PollerHandle, Reactor,
@@ -73,22 +73,11 @@ impl EvHandler for Client {
     }
 }
 
-/// As many descriptors as this process may have: where they don't suffice, clients wait for those
-/// of others.
-fn raise_the_limit() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the limit is writable, and readable afterwards.
-    unsafe {
-        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
-        limit.rlim_cur = limit.rlim_max;
-        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
-    }
-}
-
 #[test]
 fn five_thousand_clients_wait_for_their_server() {
     in_own_process(|| {
-        raise_the_limit();
+        // Where they don't suffice, clients wait for those of others.
+        raise_descriptor_limit();
         let (addr, socket) = closed_port();
         let server: SocketAddr = addr.parse().expect("an address");
         let reactor = Server::start(2);

@@ -1,12 +1,14 @@
 //! How connections end: by a close that never waits, in a shutdown whose grace has passed, with
 //! input that was not read, and together with their poller.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::net::TcpStream;
 use std::panic::catch_unwind;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -143,7 +145,7 @@ fn close(server: &Server, token: Token) {
 #[test]
 fn a_peer_whose_bytes_were_never_read_gets_the_answer_and_the_end() {
     let (server, mut client, token) = deaf(10);
-    client.write_all(b"nobody reads this").expect("it is connected");
+    client.write_all(b"this is not read").expect("it is connected");
     eventually("they are in the server's buffer", || in_flight(&client) == 0);
     close(&server, token);
     assert_eq!(read_to_end(&client), pattern(10));
@@ -271,22 +273,19 @@ impl EvHandler for Says {
     }
 }
 
-/// Relays with the one before, and connects somewhere when it ends.
-struct Relays {
-    before: Arc<std::sync::Mutex<Option<Token>>>,
-    elsewhere: String,
-    told: Sender<&'static str>,
+/// A handler that stays through a shutdown, and does something when it opens and when it is closed.
+struct Stays<O, C> {
+    open: O,
+    close: C,
 }
 
-impl EvHandler for Relays {
+impl<O, C> EvHandler for Stays<O, C>
+where
+    O: FnMut(&mut EvContext<'_>) -> io::Result<()> + 'static,
+    C: FnMut(&mut EvContext<'_>) + 'static,
+{
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        let mut before = self.before.lock().expect("no panic");
-        match before.take() {
-            Some(before) => cx.relay(before)?,
-            None => *before = Some(cx.token()),
-        }
-        let _ = self.told.send("ready");
-        Ok(Action::Keep)
+        (self.open)(cx).map(|()| Action::Keep)
     }
 
     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
@@ -298,8 +297,30 @@ impl EvHandler for Relays {
     }
 
     fn on_close(&mut self, cx: &mut EvContext<'_>, _: CloseReason) {
-        cx.connect(&self.elsewhere, Says(self.told.clone())).expect("a good address");
+        (self.close)(cx);
     }
+}
+
+/// Relays with the one `before`, and connects `elsewhere` when it ends.
+fn relays(
+    before: Arc<Mutex<Option<Token>>>,
+    elsewhere: String,
+    told: Sender<&'static str>,
+) -> impl EvHandler {
+    let ready = told.clone();
+    let open = move |cx: &mut EvContext<'_>| {
+        let mut before = before.lock().expect("no panic");
+        match before.take() {
+            Some(before) => cx.relay(before)?,
+            None => *before = Some(cx.token()),
+        }
+        let _ = ready.send("ready");
+        Ok(())
+    };
+    let close = move |cx: &mut EvContext<'_>| {
+        cx.connect(&elsewhere, Says(told.clone())).expect("a good address");
+    };
+    Stays { open, close }
 }
 
 /// The other end of a relay is closed last of all: what its `on_close` asks for is told as well.
@@ -308,13 +329,9 @@ fn what_the_last_callback_of_a_poller_asks_for_is_told() {
     let (tell, told) = channel();
     let elsewhere = std::net::TcpListener::bind(ANY).expect("a free port");
     let address = elsewhere.local_addr().expect("it is bound").to_string();
-    let before = Arc::default();
+    let before = Arc::<Mutex<_>>::default();
     let server = Server::start(1);
-    let addr = server.listen(move || Relays {
-        before: Arc::clone(&before),
-        elsewhere: address.clone(),
-        told: tell.clone(),
-    });
+    let addr = server.listen(move || relays(before.clone(), address.clone(), tell.clone()));
     let _clients = [connect(addr), connect(addr)];
     let next = |told: &Receiver<&'static str>| told.recv_timeout(PATIENCE);
     assert_eq!([next(&told), next(&told)], [Ok("ready"); 2]);
@@ -347,36 +364,25 @@ impl EvHandler for Holds {
 }
 
 /// The first of a chain: puts the others in line, and goes with its poller.
-struct First {
+fn first(
     pools: Vec<ConnectPool>,
-    held: Vec<Pooled>,
+    mut held: Vec<Pooled>,
     told: Sender<&'static str>,
-}
-
-impl EvHandler for First {
-    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+) -> impl EvHandler {
+    let last = Rc::new(RefCell::new(None));
+    let kept = last.clone();
+    let open = move |cx: &mut EvContext<'_>| {
         // Each holds the connection that the one before it in the list waits for.
         let mut next = None;
-        for pool in self.pools.iter().rev() {
-            pool.get_with(cx, Holds { held: next, told: self.told.clone() });
-            next = self.held.pop();
+        for pool in pools.iter().rev() {
+            pool.get_with(cx, Holds { held: next, told: told.clone() });
+            next = held.pop();
         }
-        self.held.extend(next);
-        let _ = self.told.send("ready");
-        Ok(Action::Keep)
-    }
-
-    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
-        Ok(Action::Keep)
-    }
-
-    fn on_shutdown(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
-        Ok(Action::Keep)
-    }
-
-    fn on_close(&mut self, _: &mut EvContext<'_>, _: CloseReason) {
-        self.held.clear();
-    }
+        *kept.borrow_mut() = next;
+        let _ = told.send("ready");
+        Ok(())
+    };
+    Stays { open, close: move |_: &mut EvContext<'_>| drop(last.take()) }
 }
 
 /// However long the chain is: each failure is what the next one hears of.
@@ -394,7 +400,7 @@ fn a_chain_of_handlers_that_wait_for_each_other_is_told_to_the_last() {
         for pool in &pools {
             held.push(pool.get().await.expect("it listens"));
         }
-        let first = First { pools, held, told: tell };
+        let first = first(pools, held, tell);
         let stream = corepoll::net::TcpStream::connect(&*addr).await.expect("it listens");
         stream.into_handler(first).expect("it is connected");
     }));

@@ -80,7 +80,7 @@ impl EvHandler for Gives {
                     stream.write_all(b"tail").await.unwrap();
                 }
                 Then::Waits => {
-                    // Nobody writes: it flows all the same.
+                    // No write comes: it flows all the same.
                     let mut end = [0];
                     assert_eq!(stream.read(&mut end).await.unwrap(), 1);
                     stream.write_all(b"tail").await.unwrap();

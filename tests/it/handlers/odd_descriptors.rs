@@ -134,7 +134,7 @@ fn eventfd() -> OwnedFd {
 
 // ---- pipes ----
 
-/// Bytes that nobody will ever read are no reason to keep it.
+/// Bytes that can never be read are no reason to keep it.
 #[test]
 fn the_writing_end_of_a_pipe_ends_with_its_reader() {
     let server = Server::start(1);
@@ -243,7 +243,7 @@ fn an_error_of_a_datagram_that_was_sent_is_not_the_end() {
         }
         Ok(Action::Keep)
     };
-    let open = |cx: &mut EvContext<'_>| cx.write(b"nobody is there").map(|()| Action::Keep);
+    let open = |cx: &mut EvContext<'_>| cx.write(b"to a closed pipe").map(|()| Action::Keep);
     let ends = register(server.poller(), ours, Interest::READABLE, open, read);
     assert_eq!(next(&told), b"an error");
     UdpSocket::bind(there).unwrap().send_to(b"it goes on", here).unwrap();

@@ -90,7 +90,7 @@ fn output_of_every_size_around_the_send_buffer_comes_whole() {
 
 // ---- bounds ----
 
-/// Writes whenever it can, whether or not anybody reads.
+/// Writes whenever it can, whether or not its peer reads.
 struct Flood {
     tell: Sender<(usize, io::ErrorKind, String)>,
     most: usize,
@@ -358,7 +358,7 @@ fn a_long_answer_reaches_a_client_that_sends_everything_before_it_reads() {
     budget.close_linger = 10 * PATIENCE;
     let (_server, addr, ended) = refusing(LONG, budget);
     let mut client = connect(addr);
-    // Neither side's buffers hold that much: who waited for the other would wait for ever.
+    // Neither side's buffers hold that much: a side that waited for the other would wait for ever.
     client.write_all(&pattern(32 << 20)).expect("the server takes it");
     assert!(read_to_end(&client) == pattern(LONG));
     assert_eq!(ended.recv_timeout(PATIENCE).as_deref(), Ok("Requested"));

@@ -288,7 +288,7 @@ fn all_that_was_accepted_goes_along_with_a_stream() {
 }
 
 #[test]
-fn a_file_goes_on_with_a_stream_that_nobody_writes_to() {
+fn a_file_goes_on_with_a_stream_that_is_not_written_to() {
     const LEN: u64 = 30_000_000;
     let mut budget = Budget::default();
     // The stream is edge-triggered: what a budget leaves over, no event brings.
@@ -306,7 +306,7 @@ fn a_file_goes_on_with_a_stream_that_nobody_writes_to() {
     assert!(received.iter().all(|&b| b == 0));
 }
 
-/// Sends a file for as long as nobody stops it, or echoes.
+/// Sends a file for as long as it is not stopped, or echoes.
 struct Busy;
 
 const HUGE: u64 = 1 << 40;
@@ -380,9 +380,9 @@ fn let_sigpipe_kill() {
 }
 
 /// Sends a file to a peer that has gone.
-struct ToNobody(Sender<CloseReason>);
+struct ToClosedPeer(Sender<CloseReason>);
 
-impl EvHandler for ToNobody {
+impl EvHandler for ToClosedPeer {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         cx.set_interest(Interest::NONE)?;
         cx.write(b"hello")?;
@@ -413,7 +413,7 @@ fn a_file_for_a_peer_that_has_gone_raises_no_sigpipe() {
         let server = Server::start(1);
         for shutdown_first in [false, true] {
             let (ends, ended) = channel();
-            let addr = server.listen(move || ToNobody(ends.clone()));
+            let addr = server.listen(move || ToClosedPeer(ends.clone()));
             let client: TcpStream = connect(addr);
             assert_eq!(read_exactly(&client, 5), b"hello");
             if shutdown_first {

@@ -188,7 +188,7 @@ fn completions_of_sends_without_a_copy_are_no_end() {
     assert_eq!(next(&ends), "Requested");
 }
 
-/// Its peer is gone: each datagram leaves a message, which nobody takes.
+/// Its peer is gone: each datagram leaves a message, which is not taken.
 #[test]
 fn a_datagram_handler_with_messages_of_errors_goes_on() {
     let server = Server::start(1);
@@ -214,7 +214,7 @@ fn a_datagram_handler_with_messages_of_errors_goes_on() {
             Ok(Action::Keep)
         };
         let ends = register(server.poller(), ours, interest, read);
-        other.send(b"nobody is there").unwrap();
+        other.send(b"to a closed port").unwrap();
         if interest.is_readable() || interest.is_priority() {
             next(&urged);
         }
@@ -364,7 +364,7 @@ fn a_handler_that_never_reads_does_not_keep_its_poller_awake_and_is_closed() {
         near.shutdown(Shutdown::Write).unwrap();
         let start = Instant::now();
         let (ends, _told) = skipping(server.poller(), near, usize::MAX);
-        far.write_all(b"nobody wants this").unwrap();
+        far.write_all(b"this is not wanted").unwrap();
         drop(far);
         if sleeps {
             assert_sleeps(server.poller());
@@ -422,7 +422,7 @@ fn urgent_byte(cx: &EvContext<'_>) -> io::Result<u8> {
 }
 
 #[test]
-fn an_urgent_byte_is_told_to_those_who_ask() {
+fn an_urgent_byte_is_told_to_those_that_ask() {
     let server = Server::start(1);
     let priority = Interest::PRIORITY;
     for interest in [priority, priority.edge(), priority | READ, (priority | READ).edge()] {
@@ -444,7 +444,7 @@ fn an_urgent_byte_is_told_to_those_who_ask() {
         assert_sleeps(server.poller());
         assert!(ends.try_recv().is_err());
     }
-    // Those who don't ask aren't told.
+    // Handlers that don't ask aren't told.
     let (near, mut far) = tcp_pair();
     let (tell, told) = mpsc::channel();
     let read = move |cx: &mut EvContext<'_>| {

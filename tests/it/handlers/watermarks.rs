@@ -323,6 +323,6 @@ fn an_echo_that_obeys_them_keeps_little_of_64_megabytes_and_loses_nothing() {
         assert_eq!(next, TOTAL);
     });
     let most = told.recv_timeout(PATIENCE).expect("on_close is called");
-    // One chunk may pass the mark before anybody can say stop.
+    // One chunk may pass the mark before the handler can stop it.
     assert!(most <= HIGH + 64 * 1024, "{most} bytes were queued");
 }

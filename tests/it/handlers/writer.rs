@@ -72,7 +72,7 @@ fn numbers(from: u64, count: u64) -> Vec<u8> {
 
 /// The error that a writer of an ended connection gives.
 fn refused(writer: &Writer) -> io::ErrorKind {
-    writer.write("nobody gets this").expect_err("the connection has ended").kind()
+    writer.write("this does not arrive").expect_err("the connection has ended").kind()
 }
 
 #[test]
@@ -139,7 +139,7 @@ impl EvHandler for InTurns {
 }
 
 #[test]
-fn the_order_is_that_of_the_calls_whoever_makes_them() {
+fn the_order_is_that_of_the_calls_from_any_thread() {
     // Small pieces go out at once, the large ones fill the send buffer and wait for the reader.
     for (piece, rounds) in [(1, 20), (20_000, 5)] {
         let (_server, addr) = Server::of_handlers(move || InTurns { next: 0, piece });
@@ -168,7 +168,7 @@ fn what_was_written_before_a_close_arrives_and_then_comes_the_end() {
     assert_eq!(fixture.writer.pending(), 0);
 }
 
-/// Closes with bytes of a writer that nobody has collected yet.
+/// Closes with bytes of a writer that have not been collected yet.
 struct WriteAndClose;
 
 impl EvHandler for WriteAndClose {

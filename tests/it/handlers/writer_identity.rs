@@ -70,7 +70,7 @@ fn write_tags(connections: &Receiver<Lent>) -> (u64, u64) {
 fn visit(addr: SocketAddr, number: u64) -> usize {
     let stream = connect(addr);
     let tag = read_exactly(&stream, 8);
-    // Some stay until each thread has written. The rest go when they know who they are: the threads
+    // Some stay until each thread has written. The rest go when they know their names: the threads
     // write to whatever has taken their place.
     let mut more =
         if number.is_multiple_of(4) { read_exactly(&stream, WRITERS * 8) } else { vec![] };

@@ -1,4 +1,4 @@
-//! Signals: interrupted system calls are nobody's failure, and nothing that we do raises SIGPIPE.
+//! Signals: interrupted system calls are no failure, and nothing that we do raises SIGPIPE.
 #![allow(unsafe_code)]
 
 use std::io::{self, IoSlice};
@@ -144,7 +144,7 @@ fn pipe() -> (OwnedFd, OwnedFd) {
     let mut ends = [0; 2];
     // SAFETY: `ends` has room for two descriptors.
     assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
-    // SAFETY: the kernel just gave us these, and nobody else knows of them.
+    // SAFETY: the kernel just gave us these, and nothing else knows of them.
     let [read, write] = ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) });
     (read, write)
 }
@@ -180,7 +180,7 @@ fn nothing_raises_sigpipe() {
             block_on(task).unwrap();
         }
         drop(server);
-        // SAFETY: as above. It was at its default to the end: nobody had it ignored meanwhile.
+        // SAFETY: as above. It was at its default to the end: nothing had it ignored meanwhile.
         let disposition = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
         assert_eq!(disposition, libc::SIG_DFL);
     });

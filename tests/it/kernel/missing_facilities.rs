@@ -97,7 +97,7 @@ fn a_placement_that_is_refused_is_an_error() {
     });
 }
 
-/// Without /proc the clock alone tells who is stuck.
+/// Without /proc the clock alone tells which poller is stuck.
 #[test]
 fn a_stuck_poller_is_found_without_proc() {
     in_own_process(|| {

@@ -1,4 +1,4 @@
-//! Signals as futures: everybody who waits hears of each, and none is lost to who holds a `Signal`.
+//! Signals as futures: each future that waits hears of each, and none is lost to the holder of a `Signal`.
 //! Each test is a process of its own, since signals are the process's.
 #![cfg(feature = "signal")]
 
@@ -15,7 +15,7 @@ use libc::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::low_level::raise;
 
 #[test]
-fn ctrl_c_resolves_for_everybody_who_waits() {
+fn ctrl_c_resolves_for_every_future_that_waits() {
     in_own_process(|| {
         let server = Server::start(2);
         // Told when they wait: from the call on, a signal counts.
@@ -103,7 +103,7 @@ fn a_signal_between_two_awaits_is_not_lost() {
                 for _ in 0..100 {
                     raise(SIGUSR1).unwrap();
                     assert_eq!(signals.recv().await.unwrap(), SIGUSR1);
-                    // Nobody waits now; the poller takes a turn or two.
+                    // No task waits now; the poller takes a turn or two.
                     raise(SIGUSR2).unwrap();
                     yield_now().await;
                     yield_now().await;
@@ -157,7 +157,7 @@ fn what_cannot_be_waited_for_is_an_error() {
         assert!(Signal::new([32]).is_err());
         let error = futures::executor::block_on(signal::any([libc::SIGKILL])).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        // Outside of a poller nobody could wake it.
+        // Outside of a poller nothing could wake it.
         let error = futures::executor::block_on(signal::ctrl_c()).unwrap_err();
         assert!(error.to_string().contains("block_on"), "{error}");
     });
@@ -217,7 +217,7 @@ fn a_storm_of_signals_from_many_threads_is_survived() {
                     match signals.recv().await.unwrap() {
                         SIGUSR1 => seen.0 = true,
                         SIGUSR2 => seen.1 = true,
-                        other => panic!("nobody asked for {other}"),
+                        other => panic!("{other} was not asked for"),
                     }
                 }
             });

@@ -188,7 +188,7 @@ fn round_robin_goes_in_turn() {
         let turns: Vec<usize> = clients.iter().map(|(_, poller)| *poller).collect();
         let expected: Vec<usize> = (0..16).map(|n| (turns[0] + n) % POLLERS).collect();
         assert_eq!(turns, expected);
-        // In turn, whoever ends.
+        // In turn, whichever ends.
         drop(clients);
         let next: Vec<usize> = (0..4).map(|_| connect_and_hear(addr).1).collect();
         assert_eq!(next, expected[..4]);
@@ -239,7 +239,7 @@ fn connections_are_delivered_to_another_reactor() {
         // The reactor that listens ends, and the connections go on.
         listens.stop(Duration::ZERO);
         clients.iter().for_each(|(client, _)| assert_eq!(ask(client, b"there?"), b"there?"));
-        assert!(TcpStream::connect(addr).is_err(), "nobody listens there");
+        assert!(TcpStream::connect(addr).is_err(), "no socket listens there");
     }
 }
 

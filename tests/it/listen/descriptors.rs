@@ -1,4 +1,4 @@
-//! No descriptors left, and two hundred clients waiting: nobody spins, and everybody is accepted
+//! No descriptors left, and two hundred clients waiting: no listener spins, and each client is accepted
 //! as descriptors come free.
 #![allow(unsafe_code)]
 
@@ -7,11 +7,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use super::{Hello, hello};
 use crate::common::{
     self, ANY, Server, connect, hold, in_own_process, load_of, open_descriptors, read_exactly,
 };
-use corepoll::{Acceptor, Action, EvContext, EvHandler, net, spawn_local};
-use futures::AsyncWriteExt;
+use corepoll::{Acceptor, net, spawn_local};
 
 const CLIENTS: usize = 200;
 
@@ -23,26 +23,7 @@ fn limit_descriptors(highest: i32, more: u64) {
     assert_eq!(answer, 0, "{}", io::Error::last_os_error());
 }
 
-/// Says hello, and stays until the client goes.
-struct Hello;
-
-impl EvHandler for Hello {
-    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        cx.write(b"hello")?;
-        Ok(Action::Keep)
-    }
-    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
-    }
-}
-
-async fn hello(mut stream: net::TcpStream, _: SocketAddr) -> io::Result<()> {
-    stream.write_all(b"hello").await?;
-    while !stream.read_chunk().await?.is_empty() {}
-    Ok(())
-}
-
-fn everybody_is_accepted(listen: impl FnOnce(&Server) -> SocketAddr) {
+fn each_is_accepted(listen: impl FnOnce(&Server) -> SocketAddr) {
     let server = Server::start(1);
     let addr = listen(&server);
     let first = connect(addr);
@@ -71,14 +52,14 @@ fn everybody_is_accepted(listen: impl FnOnce(&Server) -> SocketAddr) {
 #[test]
 fn an_acceptor_waits_for_descriptors() {
     in_own_process(|| {
-        everybody_is_accepted(|server| server.listen(|| Hello));
+        each_is_accepted(|server| server.listen(|| Hello));
     });
 }
 
 #[test]
 fn an_acceptor_with_reuse_port_waits_for_descriptors() {
     in_own_process(|| {
-        everybody_is_accepted(|server| {
+        each_is_accepted(|server| {
             let acceptor = Acceptor::new(ANY).reuse_port(true);
             acceptor.listen(server.handle(), || Hello).unwrap().local_addr().unwrap()
         });
@@ -88,16 +69,14 @@ fn an_acceptor_with_reuse_port_waits_for_descriptors() {
 #[test]
 fn a_service_waits_for_descriptors() {
     in_own_process(|| {
-        everybody_is_accepted(|server| {
-            server.handle().serve(ANY, hello).unwrap().local_addr().unwrap()
-        });
+        each_is_accepted(|server| server.handle().serve(ANY, hello).unwrap().local_addr().unwrap());
     });
 }
 
 #[test]
 fn a_listener_of_a_task_waits_for_descriptors() {
     in_own_process(|| {
-        everybody_is_accepted(|server| {
+        each_is_accepted(|server| {
             let (give, take) = std::sync::mpsc::channel();
             drop(server.poller().spawn_on(move || async move {
                 let listener = net::TcpListener::bind(ANY).await.unwrap();

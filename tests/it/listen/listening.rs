@@ -1,5 +1,5 @@
 //! Listening: errors of accept don't end it, the caller hears of what goes wrong at its beginning,
-//! everybody who asks hears of its end, and a closed address is free.
+//! every future that waits for its end hears of it, and a closed address is free.
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::common::refuse::decide;
+use super::{Hello, hello, is_greeted};
+use crate::common::refuse::{decide, decide_among};
 use crate::common::{
     ANY, Echo, PATIENCE, Server, ask, connect, eventually, hold, in_own_process, is_ended,
     on_poller, panic_on_purpose, read_exactly, within_patience,
@@ -22,30 +23,6 @@ use corepoll::net::{self, ListenOptions};
 use corepoll::{
     Acceptor, Action, Balance, EvContext, EvHandler, Listening, Reactor, block_on, spawn_local,
 };
-use futures::AsyncWriteExt;
-
-/// Says hello, and stays until the client goes.
-struct Hello;
-
-impl EvHandler for Hello {
-    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        cx.write(b"hello")?;
-        Ok(Action::Keep)
-    }
-    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
-    }
-}
-
-async fn hello(mut stream: net::TcpStream, _: SocketAddr) -> io::Result<()> {
-    stream.write_all(b"hello").await?;
-    while !stream.read_chunk().await?.is_empty() {}
-    Ok(())
-}
-
-fn is_greeted(addr: SocketAddr) {
-    assert_eq!(read_exactly(&connect(addr), 5), b"hello");
-}
 
 /// Nothing is at `addr`: a socket that shares it with none can have it.
 #[track_caller]
@@ -175,16 +152,56 @@ fn an_error_of_accept_that_stays_does_not_make_it_spin() {
             for errno in [libc::EPERM, libc::ECONNABORTED, libc::EMFILE, libc::EIO, libc::EINTR] {
                 let server = Server::start(1);
                 let (addr, _heard) = listen(&server);
+                let start = Instant::now();
                 *failing.lock().unwrap() = Some(errno);
                 let client = connect(addr);
-                eventually("it is tried", || calls.load(Ordering::Relaxed) > 0);
-                thread::sleep(Duration::from_millis(150));
+                eventually("it is tried", || calls.load(Ordering::Relaxed) >= 13);
+                // 8 at once at the most, and then one after 5, 10, 20 and 40 ms.
+                let pauses = Duration::from_millis(5 + 10 + 20 + 40);
+                assert!(start.elapsed() >= pauses, "{way}, {}", text_of(errno));
                 *failing.lock().unwrap() = None;
-                // 8 at once, and then one after 5, 10, 20, 40 and 80 ms.
-                let count = calls.swap(0, Ordering::Relaxed);
-                assert!(count < 30, "{way}, {}: {count} attempts", text_of(errno));
+                calls.store(0, Ordering::Relaxed);
                 assert_eq!(read_exactly(&client, 5), b"hello", "{way}: it goes on");
             }
+        }
+    });
+}
+
+/// So many errors in a row that one more would make a pause; a connection between them ends the row.
+#[test]
+fn a_connection_that_comes_ends_a_row_of_errors() {
+    in_own_process(|| {
+        let (errors, pauses) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (left, counter) = (errors.clone(), pauses.clone());
+        let mut listener = None;
+        decide_among(&[libc::SYS_accept4, libc::SYS_epoll_ctl], move |number, arguments| {
+            if number == libc::SYS_epoll_ctl {
+                let [_, operation, fd, ..] = arguments;
+                // A listener that pauses changes its interest.
+                let pauses = operation == libc::EPOLL_CTL_MOD as u64 && Some(fd) == listener;
+                counter.fetch_add(usize::from(pauses), Ordering::SeqCst);
+                return None;
+            }
+            listener = Some(arguments[0]);
+            let take = |left: usize| left.checked_sub(1);
+            let is_left = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok();
+            is_left.then_some(libc::ECONNABORTED)
+        });
+        // A task's listener begins anew with each call.
+        for (way, listen) in ways().into_iter().filter(|(way, _)| *way != "a task's listener") {
+            let server = Server::start(1);
+            let (addr, heard) = listen(&server);
+            let fail_and_greet = |count: usize| {
+                errors.store(count, Ordering::SeqCst);
+                is_greeted(addr);
+                (0..count).for_each(|_| drop(heard.recv_timeout(PATIENCE).expect(way)));
+            };
+            fail_and_greet(0);
+            let before = pauses.load(Ordering::SeqCst);
+            (0..4).for_each(|_| fail_and_greet(8));
+            assert_eq!(pauses.load(Ordering::SeqCst), before, "{way} pauses");
+            fail_and_greet(9);
+            assert!(pauses.load(Ordering::SeqCst) > before, "{way} does not pause");
         }
     });
 }
@@ -428,7 +445,7 @@ fn shut_down_from_outside(addr: SocketAddr) {
 }
 
 #[test]
-fn an_end_that_nobody_asked_for_is_told() {
+fn an_end_that_was_not_asked_for_is_told() {
     in_own_process(|| {
         let server = Server::start(1);
         let (hook, heard) = hook();
@@ -438,7 +455,7 @@ fn an_end_that_nobody_asked_for_is_told() {
         is_greeted(addr);
         shut_down_from_outside(addr);
         for _ in 0..2 {
-            let error = block_on(listening.closed()).expect_err("nobody has asked for it");
+            let error = block_on(listening.closed()).expect_err("it was not asked for");
             assert!(error.to_string().contains("shut the listening socket down"), "{error}");
         }
         // First that nothing can be accepted, and then that it is over.

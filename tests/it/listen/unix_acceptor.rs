@@ -87,12 +87,12 @@ fn a_stale_socket_is_replaced() {
     let server = Server::start(1);
     drop(UnixListener::bind(&path).expect("a free path"));
     assert!(path.exists(), "std leaves it behind");
-    let listening = listen(&server, &path).expect("nobody listens there");
+    let listening = listen(&server, &path).expect("no socket listens there");
     echoes(UnixStream::connect(&path).expect("it listens"));
     listening.close();
     eventually("the file is removed", || !path.exists());
     drop(UnixDatagram::bind(&path).expect("a free path"));
-    listen(&server, &path).expect("nobody receives there");
+    listen(&server, &path).expect("no socket receives there");
     echoes(UnixStream::connect(&path).expect("it listens"));
 }
 
@@ -232,7 +232,7 @@ fn listen_on_poller(server: &Server, path: &Path) -> io::Result<Listening> {
 }
 
 /// Between its bind and its listen another process's socket refuses connections, as a stale one
-/// does. As long as that process has the lock, it is not taken for one; and nobody waits for it.
+/// does. As long as that process has the lock, it is not taken for one; and no call waits for it.
 #[test]
 fn one_that_is_about_to_listen_is_not_taken_for_a_stale_one() {
     let directory = Directory::new("lock");
@@ -246,8 +246,8 @@ fn one_that_is_about_to_listen_is_not_taken_for_a_stale_one() {
         let refused = listen(&server, &path).expect_err("another one is about to listen");
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
         let text = refused.to_string();
-        let who = format!("process {} is about to listen there", std::process::id());
-        assert!(text.contains(&who) && text.contains("corepoll-lock"), "{text}");
+        let owner = format!("process {} is about to listen there", std::process::id());
+        assert!(text.contains(&owner) && text.contains("corepoll-lock"), "{text}");
     }
     other.listen(1).expect("it is bound");
     drop(lock);
@@ -284,7 +284,7 @@ fn a_lock_file_that_was_left_behind_is_no_obstacle() {
     let path = directory.path();
     let server = Server::start(1);
     drop(lock_of(&path));
-    listen(&server, &path).expect("nobody has the lock").close_and_wait();
+    listen(&server, &path).expect("no process has the lock").close_and_wait();
     let left: Vec<_> = fs::read_dir(&directory.0).expect("it is ours").collect();
     assert!(left.is_empty(), "{left:?}");
     fs::create_dir(directory.0.join(".socket.corepoll-lock")).expect("a new directory");
@@ -292,7 +292,7 @@ fn a_lock_file_that_was_left_behind_is_no_obstacle() {
     echoes(UnixStream::connect(&path).expect("it listens"));
 }
 
-/// The one who has the lock removes its file before it lets go. Who has opened that file meanwhile
+/// The owner of the lock removes its file before it lets go. A process that has opened that file meanwhile
 /// has locked nothing: another process may have made and locked a new one.
 #[test]
 fn the_lock_of_a_file_that_has_been_removed_is_none() {

@@ -111,7 +111,7 @@ fn names_are_looked_up_wherever_there_is_time_for_it() {
 
 #[cfg(feature = "blocking")]
 #[test]
-fn a_name_that_nobody_has_is_an_error_that_says_so() {
+fn an_unknown_name_is_an_error_that_says_so() {
     in_a_poller(|| async {
         let error = TcpStream::connect(NAME).await.unwrap_err();
         assert!(error.to_string().contains("looking up corepoll.invalid:80"), "{error}");

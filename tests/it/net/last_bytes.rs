@@ -294,7 +294,7 @@ fn a_half_closed_peer_gets_its_whole_answer_and_then_the_end() {
     }
 }
 
-// ---- after the end, and with nobody reading ----
+// ---- after the end, and without a reader ----
 
 /// What a test tells the handlers of a poller.
 #[derive(Default)]
@@ -400,14 +400,14 @@ fn a_deaf_handler_hears_in_the_end(end: fn(TcpStream), expected: Seen) {
 }
 
 #[test]
-fn a_hang_up_that_nobody_wants_to_hear_of_does_not_spin_and_loses_nothing() {
+fn a_hang_up_without_an_interest_in_reading_does_not_spin_and_loses_nothing() {
     a_deaf_handler_hears_in_the_end(reset, Seen::Failed(io::ErrorKind::ConnectionReset));
     a_deaf_handler_hears_in_the_end(drop, Seen::End);
 }
 
 /// Reads nothing and is told of nothing; a reset without unread bytes ends it all the same.
 #[test]
-fn a_reset_ends_a_connection_that_nobody_reads() {
+fn a_reset_ends_a_connection_that_is_not_read() {
     let (report, reports) = mpsc::channel();
     let (_server, addr) = Server::of_handlers(move || Deaf { report: report.clone() });
     let client = connect(addr);

@@ -163,7 +163,7 @@ fn tries_take_several_buffers() {
 
 // ---- connecting ----
 
-/// A port of `ip` where nobody listens.
+/// A port of `ip` at which no socket listens.
 fn refusing(ip: &str) -> SocketAddr {
     let listener = std::net::TcpListener::bind((ip, 0)).unwrap();
     listener.local_addr().unwrap()

@@ -1,4 +1,4 @@
-//! What streams promise besides moving bytes: when they are ready, whom they wake, how they end.
+//! What streams promise besides moving bytes: when they are ready, which task they wake, how they end.
 
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Write};
@@ -151,7 +151,7 @@ fn a_reader_and_a_writer_wake_apart() {
         yield_now().await;
         peer.write_all(b"hello").unwrap();
         assert_eq!(reading.await.unwrap().unwrap(), b"hello");
-        assert!(!writing.is_finished(), "nobody has read");
+        assert!(!writing.is_finished(), "nothing has been read");
         let reading = thread::spawn(move || read_exactly(&peer, MUCH));
         writing.await.unwrap().unwrap();
         assert!(reading.join().unwrap().iter().all(|byte| *byte == 1));
@@ -187,7 +187,7 @@ fn a_future_that_moves_to_another_task_is_woken_there() {
 // ---- ends ----
 
 #[test]
-fn the_end_comes_again_to_whoever_asks_again() {
+fn the_end_comes_again_with_each_read() {
     in_a_poller(|| async {
         let (mut ours, peer) = pair();
         drop(peer);

@@ -211,7 +211,7 @@ fn a_receive_that_is_dropped_loses_no_datagram() {
 }
 
 #[test]
-fn what_would_block_is_said_to_who_only_tries() {
+fn what_would_block_is_said_to_a_call_that_only_tries() {
     in_a_poller(|| async {
         let socket = UdpSocket::bind(ANY).await?;
         let mut bytes = [0; 10];

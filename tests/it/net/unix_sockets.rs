@@ -41,7 +41,7 @@ impl Drop for Folder {
     }
 }
 
-/// An address in the abstract namespace that nobody else has.
+/// An address in the abstract namespace that no other socket has.
 fn abstract_address() -> std_unix::SocketAddr {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -429,7 +429,7 @@ fn datagrams_go_from_path_to_path() {
         assert_eq!(receiver.peer_addr()?.as_pathname(), Some(&*other));
         receiver.send(b"bye").await?;
         assert_eq!(sender.recv(&mut bytes).await?, 3);
-        let error = sender.send_to(b"x", folder.file("nobody")).await.unwrap_err();
+        let error = sender.send_to(b"x", folder.file("missing")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         Ok(())
     });
@@ -454,7 +454,7 @@ fn an_unbound_sender_has_no_name() {
 }
 
 #[test]
-fn a_shutdown_of_datagrams_is_told_to_who_sends() {
+fn a_shutdown_of_datagrams_is_told_to_the_sender() {
     in_a_poller(|| async {
         let (one, other) = UnixDatagram::pair()?;
         one.send(b"before").await?;

@@ -44,8 +44,8 @@ struct Teller {
 }
 
 impl Teller {
-    fn tell(&self, who: &'static str, what: impl Into<String>) {
-        let _ = self.events.send((who, what.into()));
+    fn tell(&self, name: &'static str, what: impl Into<String>) {
+        let _ = self.events.send((name, what.into()));
     }
 }
 
@@ -193,9 +193,9 @@ fn stage_with(extra: Extra, budget: Budget) -> Stage {
 
 impl Stage {
     #[track_caller]
-    fn expect(&self, who: &str, what: &str) {
+    fn expect(&self, name: &str, what: &str) {
         let event = self.events.recv_timeout(common::PATIENCE).expect("something happens");
-        assert_eq!((event.0, event.1.as_str()), (who, what));
+        assert_eq!((event.0, event.1.as_str()), (name, what));
     }
 
     /// Both on_close, in any order, each with `reason`, and nothing else.
@@ -283,7 +283,7 @@ fn queued_output_of_both_goes_first() {
 #[allow(unsafe_code)]
 fn zeros(length: u64) -> io::Result<std::fs::File> {
     use std::os::fd::FromRawFd;
-    // SAFETY: the name is a C string; the kernel's new descriptor is nobody else's.
+    // SAFETY: the name is a C string; the kernel's new descriptor is ours alone.
     let file = unsafe { std::fs::File::from_raw_fd(libc::memfd_create(c"zeros".as_ptr(), 0)) };
     file.set_len(length)?;
     Ok(file)
@@ -345,7 +345,7 @@ impl EvHandler for Closes {
 fn closing_one_closes_both_and_sends_what_is_on_its_way() {
     let bytes = pattern(64 << 20, 6);
     let stage = stage(Extra::Nothing);
-    // Until everything on the way is full, since nobody reads.
+    // Until everything on the way is full, since nothing is read.
     stage.near.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let mut sent = 0;
     while let Ok(count @ 1..) = (&stage.near).write(&bytes[sent..]) {

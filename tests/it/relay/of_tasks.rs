@@ -132,7 +132,7 @@ fn a_side_that_does_not_read_makes_the_other_wait() {
     let mut sent = 0;
     while let Ok(count) = (&near).write(&bytes[sent..]) {
         sent += count;
-        assert!(sent < bytes.len(), "nobody makes the sender wait");
+        assert!(sent < bytes.len(), "the sender is never made to wait");
     }
     near.shutdown(Shutdown::Write).unwrap();
     far.shutdown(Shutdown::Write).unwrap();
@@ -169,7 +169,7 @@ fn what_a_dead_side_had_said_arrives_although_nothing_reaches_it() {
     common::reset(far);
     // Its reset has come, and the first thing that the relay does is to write to it.
     common::eventually("the reset comes", || is_gone(&two));
-    (&near).write_all(b"anybody there?").unwrap();
+    (&near).write_all(b"still there?").unwrap();
     let relayed = block_on(async {
         let [a, b] = [one, two].map(|end| net::TcpStream::from_std(end).unwrap());
         relay(a, b).await
@@ -226,7 +226,7 @@ fn a_dropped_relay_closes_both_and_leaves_nothing_in_the_pipes() {
                 assert!(block_on(task).unwrap().unwrap().spliced);
             }
         }
-        // The pipes that were kept are let go when nobody needs them.
+        // The pipes that were kept are let go when no relay needs them.
         common::eventually("all descriptors are closed", || common::open_descriptors() == before);
     });
 }
@@ -235,7 +235,7 @@ fn a_dropped_relay_closes_both_and_leaves_nothing_in_the_pipes() {
 #[allow(unsafe_code)]
 fn sigpipe_is_never_raised() {
     common::in_own_process(|| {
-        // SAFETY: the process is single-minded: nobody else changes signals.
+        // SAFETY: the process is the test's own: nothing else changes signals.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
         let server = Server::start(1);
         let (address, upstream, done) = proxy(&server);
@@ -286,17 +286,17 @@ fn sigpipe() -> (bool, bool) {
 #[allow(unsafe_code)]
 fn a_sigpipe_of_the_users_own_stays_as_it_was() {
     common::in_own_process(|| {
-        let relays_to_nobody = || {
+        let relays_to_a_closed_peer = || {
             let [(one, near), (two, _far)] = [common::tcp_pair(), common::tcp_pair()];
             two.shutdown(Shutdown::Write).unwrap();
-            (&near).write_all(b"anybody there?").unwrap();
+            (&near).write_all(b"still there?").unwrap();
             let relayed = block_on(async {
                 let [a, b] = [one, two].map(|end| net::TcpStream::from_std(end).unwrap());
                 relay(a, b).await
             });
             assert_eq!(relayed.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
         };
-        relays_to_nobody();
+        relays_to_a_closed_peer();
         assert_eq!(sigpipe(), (false, false));
         // SAFETY: the set is initialised before it is used; no other thread depends on the mask.
         unsafe {
@@ -305,11 +305,11 @@ fn a_sigpipe_of_the_users_own_stays_as_it_was() {
             libc::sigaddset(&mut only_pipe, libc::SIGPIPE);
             libc::pthread_sigmask(libc::SIG_BLOCK, &only_pipe, std::ptr::null_mut());
         }
-        relays_to_nobody();
+        relays_to_a_closed_peer();
         assert_eq!(sigpipe(), (true, false), "one that is ours is left");
         // SAFETY: takes no pointers, and the signal is held back.
         assert_eq!(unsafe { libc::raise(libc::SIGPIPE) }, 0);
-        relays_to_nobody();
+        relays_to_a_closed_peer();
         assert_eq!(sigpipe(), (true, true), "the user's is taken away");
     });
 }

@@ -209,7 +209,7 @@ fn the_end_of_the_poller_takes_no_last_words_along() {
 }
 
 #[test]
-fn in_the_grace_nobody_is_accepted_and_everybody_is_served() {
+fn in_the_grace_no_client_is_accepted_and_each_is_served() {
     let (said, calls) = mpsc::channel();
     let server = Server::start(2);
     let handlers = server.listen(move || Waits { told: Told::Keep, said: said.clone() });
@@ -472,7 +472,7 @@ fn a_listener_that_is_closed_leaves_its_connections_alone() {
         let client = connect(addr);
         assert_eq!(ask(&client, b"x"), b"x");
         listening.close();
-        eventually("nobody listens", || TcpStream::connect(addr).is_err());
+        eventually("no socket listens", || TcpStream::connect(addr).is_err());
         assert_eq!(ask(&client, b"y"), b"y");
         // Dropping it is no closing.
         let acceptor = Acceptor::new(ANY).reuse_port(reuse_port);

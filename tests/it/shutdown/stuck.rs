@@ -29,7 +29,7 @@ fn has_ended(poller: &PollerHandle) -> bool {
     poller.run_on(|| ()).is_err()
 }
 
-/// `error` names these pollers and their threads, and nobody else's.
+/// `error` names these pollers and their threads, and no others.
 #[track_caller]
 fn assert_names(error: &io::Error, beginning: &str, threads: &str) {
     assert_eq!(error.kind(), ErrorKind::TimedOut);
@@ -311,7 +311,7 @@ fn destructors_that_send_their_own_kind_end_with_their_poller_and_after_it() {
     assert!(before > 1);
     drop(Sends(poller.clone(), drops.clone()));
     assert!(drops.load(Ordering::Relaxed) > before);
-    // Nobody waits in vain for what was not even dropped, and the next one is as good as the first.
+    // No task waits in vain for what was not even dropped, and the next one is as good as the first.
     let late = poller.spawn_on(|| async {});
     assert!(corepoll::block_on(late).unwrap_err().is_cancelled());
 }

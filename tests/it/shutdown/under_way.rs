@@ -92,7 +92,7 @@ impl Stage {
 struct Stays {
     does: fn(&mut Stays, &mut EvContext<'_>) -> io::Result<Action>,
     _guest: Arc<()>,
-    /// Who is told of its writer.
+    /// Is told of its writer.
     told: Option<Sender<Writer>>,
 }
 
@@ -125,8 +125,8 @@ const ENDLESS: [(&str, Load); 11] = [
     ("relays of streams", relays_of_streams),
     ("relays of handlers", relays_of_handlers),
     ("a pool with waiters", pool),
-    ("output that nobody reads", output),
-    ("a file that nobody reads", file),
+    ("output that is not read", output),
+    ("a file that is not read", file),
     ("timers", timers),
     ("tasks of groups, tasks awaited from outside", tasks),
     ("destructors that spawn", destructors_that_spawn),
@@ -183,7 +183,7 @@ fn relays_of_streams(stage: &mut Stage) -> Counts {
     (0, 2, 0)
 }
 
-/// Writes until nobody takes any more.
+/// Writes until no more is taken.
 fn fill(mut stream: &TcpStream) {
     stream.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
     while stream.write(&[7; 1 << 16]).is_ok() {}
@@ -454,7 +454,7 @@ fn output_that_is_read(stage: &mut Stage) -> Counts {
     (1, 0, 0)
 }
 
-/// A Unix socket whose backlog is full tells nobody when there is room: it is tried again and again.
+/// A Unix socket whose backlog is full doesn't tell when there is room: it is tried again and again.
 fn connect_that_waits(stage: &mut Stage) -> Counts {
     let address = unix::SocketAddr::from_abstract_name(format!("ends-{}", std::process::id()));
     let address = address.unwrap();

@@ -135,7 +135,7 @@ fn the_writing_end_of_a_pipe_waits_for_room() {
 }
 
 #[test]
-fn an_eventfd_counts_for_whoever_waits() {
+fn an_eventfd_counts_for_every_waiter() {
     in_a_poller(|| async {
         let event = AsyncFd::new(eventfd())?;
         let mut other = event.get_ref().try_clone()?;
@@ -279,7 +279,7 @@ fn it_is_deregistered_before_it_is_dropped_or_given_back() {
     });
 }
 
-/// A descriptor that lives on in a dup keeps its registration, if nobody ends it.
+/// A descriptor that lives on in a dup keeps its registration, if nothing ends it.
 #[test]
 fn nothing_is_heard_of_a_descriptor_that_was_dropped() {
     in_a_poller(|| async {
@@ -296,7 +296,7 @@ fn nothing_is_heard_of_a_descriptor_that_was_dropped() {
 }
 
 #[test]
-fn all_who_wait_are_woken() {
+fn all_waiting_tasks_are_woken() {
     in_a_poller(|| async {
         let event = Rc::new(AsyncFd::new(eventfd())?);
         let waiting: Vec<_> = (0..5)
@@ -399,7 +399,7 @@ fn urgent_byte(stream: &std::net::TcpStream) -> io::Result<u8> {
 }
 
 #[test]
-fn urgent_bytes_wake_those_who_wait_for_them_and_no_reader() {
+fn urgent_bytes_wake_those_that_wait_for_them_and_no_reader() {
     in_a_poller(|| async {
         let (near, mut far) = common::tcp_pair();
         let near = AsyncFd::new(near)?;
@@ -445,14 +445,14 @@ fn a_message_in_the_error_queue_is_a_priority() {
         let ours = AsyncFd::new(ours)?;
         let mut wait = pin!(ours.priority());
         assert!(poll!(wait.as_mut()).is_pending());
-        ours.get_ref().send(b"nobody is there")?;
+        ours.get_ref().send(b"to a closed port")?;
         wait.await?;
         // MSG_ERRQUEUE gives back what was sent.
         let taken = ours.async_io(Interest::PRIORITY, |socket| {
             let mut bytes = [std::mem::MaybeUninit::uninit(); 64];
             socket2::SockRef::from(socket).recv_with_flags(&mut bytes, libc::MSG_ERRQUEUE)
         });
-        assert_eq!(taken.await?, b"nobody is there".len());
+        assert_eq!(taken.await?, b"to a closed port".len());
         let error = ours.async_io(Interest::READABLE | Interest::PRIORITY, |_| Ok(())).await;
         assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidInput);
         Ok(())

@@ -1,4 +1,4 @@
-//! `spawn_blocking`: a call that blocks keeps nobody else waiting, and no poller from ending.
+//! `spawn_blocking`: a call that blocks keeps no other task waiting, and no poller from ending.
 #![cfg(feature = "blocking")]
 #![allow(unsafe_code)] // For the environment of a process of its own.
 
@@ -47,7 +47,7 @@ fn a_slow_call_does_not_block_its_poller() {
 }
 
 #[test]
-fn a_panic_reaches_who_awaits_it_and_nobody_else() {
+fn a_panic_reaches_the_task_that_awaits_it_and_no_other() {
     within_patience(|| {
         block_on(async {
             let error = spawn_blocking(|| panic!("oh no")).await.unwrap_err();
@@ -157,7 +157,7 @@ fn a_call_that_ends_in_time_is_not_leaked() {
     assert_eq!(shutdown.leaked_blocking, 0);
 }
 
-/// Threads inherit the mask of who starts them: a pinned poller must not bind the pool to its
+/// Threads inherit the mask of the thread that starts them: a pinned poller must not bind the pool to its
 /// processor.
 #[test]
 fn the_pools_threads_are_not_pinned_with_their_poller() {

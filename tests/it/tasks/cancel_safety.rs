@@ -227,7 +227,7 @@ fn a_connect_that_is_dropped_closes_what_it_began() {
 }
 
 #[test]
-fn an_output_that_nobody_waited_for_to_the_end_stays_in_its_task() {
+fn an_output_that_was_not_awaited_to_the_end_stays_in_its_task() {
     block_on(async {
         let mut task = spawn_local(async {
             time::sleep(Duration::from_millis(2)).await;
@@ -241,7 +241,7 @@ fn an_output_that_nobody_waited_for_to_the_end_stays_in_its_task() {
 }
 
 #[test]
-fn a_tick_that_nobody_waited_for_to_the_end_is_still_to_come() {
+fn a_tick_that_was_not_awaited_to_the_end_is_still_to_come() {
     block_on(async {
         let start = std::time::Instant::now() + Duration::from_millis(2);
         let mut beat = time::interval_at(start, Duration::from_secs(1000));

@@ -99,7 +99,7 @@ fn drop_here<T>(value: T) {
 }
 
 /// Everything that holds wakers gets mischievous ones, twice so that they are replaced, and is
-/// made ready; the poller goes on, and so does everybody who waits beside them.
+/// made ready; the poller goes on, and so does each task that waits beside them.
 async fn everything_that_holds_wakers(function: Function, act: fn()) {
     let (near, mut far) = tcp_pair();
     let stream = net::TcpStream::from_std(near).unwrap();
@@ -163,7 +163,7 @@ async fn everything_that_holds_wakers(function: Function, act: fn()) {
 }
 
 #[test]
-fn wakers_that_panic_cost_nobody_else_anything() {
+fn wakers_that_panic_cost_no_other_task_anything() {
     for function in [Function::Clone, Function::Wake, Function::Drop] {
         within_patience(move || {
             block_on(everything_that_holds_wakers(function, || panic_on_purpose()));
@@ -367,7 +367,7 @@ fn cached_values_whose_destructors_make_each_other_do_not_keep_a_poller_from_end
 }
 
 #[test]
-fn a_destructor_that_panics_costs_nobody_else_anything() {
+fn a_destructor_that_panics_costs_no_other_task_anything() {
     let dropped = Arc::new(AtomicUsize::new(0));
     let server = Server::start(1);
     let count = dropped.clone();
@@ -395,7 +395,7 @@ fn a_destructor_that_panics_costs_nobody_else_anything() {
 }
 
 #[test]
-fn an_output_whose_destructor_panics_is_nobody_elses_business() {
+fn an_output_whose_destructor_panics_harms_no_other_task() {
     block_on(async {
         drop(spawn_local(async { on_drop(|| panic_on_purpose()) }));
         let task = spawn_local(async { on_drop(|| panic_on_purpose()) });

@@ -10,7 +10,7 @@ use std::thread;
 use crate::common::{ON_PURPOSE, panic_on_purpose};
 use corepoll::{JoinError, block_on, spawn_local};
 
-/// What a boxed error, and whoever wraps one, asks for.
+/// What a boxed error and its wrappers ask for.
 const fn is_as_errors_are<T: Error + Send + Sync + UnwindSafe + RefUnwindSafe + 'static>() {}
 
 const _: () = is_as_errors_are::<JoinError>();
@@ -82,7 +82,7 @@ fn several_threads_print_one_error() {
     assert!(error.into_panic().is::<NotSync>());
 }
 
-/// Who is told the message may look at the error again.
+/// A reader of the message may look at the error again.
 #[test]
 fn it_may_be_printed_while_it_is_printed() {
     struct Asks<'a>(&'a JoinError, Vec<String>);

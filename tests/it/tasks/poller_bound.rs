@@ -99,7 +99,7 @@ fn every_use_on_another_thread_panics_and_spares_the_value() {
     let mut future = Box::pin(bound(&running, || async { Rc::new(1) }));
     let poll = || future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(complaint(poll).contains("outside of its poller"));
-    // A poller of somebody else's is no better.
+    // Another poller is no better.
     let stranger = bound(&running, make);
     let inside = block_on(async { complaint(|| stranger.value.get()) });
     assert!(inside.contains("outside of its poller"));

@@ -71,7 +71,7 @@ fn outputs_come_in_the_order_in_which_tasks_end() {
 }
 
 #[test]
-fn an_end_polls_nobody_else() {
+fn an_end_polls_no_other_task() {
     const MEMBERS: usize = 3_000;
     block_on(async {
         let signals: Vec<Rc<Signal>> = (0..MEMBERS).map(|_| Rc::default()).collect();

@@ -1,4 +1,4 @@
-//! A task is dropped where it lives: its future, its output and its panic's payload, whoever wakes
+//! A task is dropped where it lives: its future, its output and its panic's payload, whichever thread wakes
 //! it, aborts it, or gives its handle up, on eight threads at once.
 
 use std::future::{Future, poll_fn};
@@ -14,7 +14,7 @@ use corepoll::{RemoteJoinHandle, block_on};
 const THREADS: usize = 8;
 const TASKS: usize = 400;
 
-/// Counts who was dropped, and who of them on another thread than their own.
+/// Counts what was dropped, and how much of it on another thread than its own.
 #[derive(Default)]
 struct Census {
     made: AtomicUsize,
@@ -161,7 +161,7 @@ fn tasks_are_dropped_at_home_when_their_poller_ends_among_wakes() {
     (0..5).for_each(|_| in_torment(true));
 }
 
-/// Who takes the output has it, on any thread; and the payload of a panic as well.
+/// The thread that takes the output has it; and the payload of a panic as well.
 #[test]
 fn an_output_and_a_payload_may_be_taken_elsewhere() {
     let server = Server::start(1);

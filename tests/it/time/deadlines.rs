@@ -1,4 +1,4 @@
-//! A connection keeps nobody waiting for longer than its deadlines say, and no less long.
+//! A connection waits for as long as its deadlines say: no longer, and no less long.
 
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! A clock that stands: time passes when it is told to, or when everybody waits for it.
+//! A clock that stands: time passes when it is told to, or when every task waits for it.
 #![cfg(feature = "test-util")]
 
 use std::cell::{Cell, RefCell};
@@ -92,7 +92,7 @@ fn advance_fires_what_is_due_and_nothing_else() {
 }
 
 #[test]
-fn time_stands_while_somebody_works() {
+fn time_stands_while_a_task_works() {
     block_on(async {
         time::pause();
         let start = time::now();
@@ -167,7 +167,7 @@ fn a_late_tick_delays_the_next_one_where_that_was_chosen() {
         for beat in &mut beats {
             beat.tick().await;
         }
-        // Late, but within its period: nobody has missed a tick.
+        // Late, but within its period: no tick has been missed.
         time::advance(DAY * 3 / 2).await;
         for beat in &mut beats {
             assert_eq!(beat.tick().await, start + DAY);

@@ -1,4 +1,4 @@
-//! Timers: never early, and whoever cancels or resets one gets what was asked for, even in the
+//! Timers: never early, and one that is cancelled or reset does what was asked for, even in the
 //! middle of a pass.
 
 use std::future::{Future, pending, poll_fn};
@@ -389,7 +389,7 @@ fn the_timers_of_a_connection_that_waits_for_its_last_bytes_are_gone() {
 // ---- several connections ----
 
 #[derive(Default)]
-struct Everyone(Vec<(Token, TimerId)>);
+struct Timers(Vec<(Token, TimerId)>);
 
 /// All timers are due in one pass; the first connection to be called ends all the others.
 struct EndsTheOthers {
@@ -400,7 +400,7 @@ struct EndsTheOthers {
 impl EvHandler for EndsTheOthers {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         let (token, timer) = (cx.token(), cx.set_timer(Duration::from_secs(3600)));
-        cx.with_local(|everyone: &mut Everyone| everyone.0.push((token, timer)));
+        cx.with_local(|timers: &mut Timers| timers.0.push((token, timer)));
         self.timer = Some(timer);
         self.said.send("open").unwrap();
         Ok(Action::Keep)
@@ -413,8 +413,8 @@ impl EvHandler for EndsTheOthers {
     fn on_timeout(&mut self, cx: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
         self.said.send("timeout").unwrap();
         let this = cx.token();
-        let everyone = cx.with_local(|everyone: &mut Everyone| everyone.0.clone());
-        for (other, timer) in everyone.into_iter().filter(|(other, _)| *other != this) {
+        let timers = cx.with_local(|timers: &mut Timers| timers.0.clone());
+        for (other, timer) in timers.into_iter().filter(|(other, _)| *other != this) {
             assert!(!cx.cancel_timer(timer), "it is not this connection's");
             assert!(!cx.reset_timer(timer, Duration::ZERO), "it is not this connection's");
             assert!(cx.close(other));
@@ -546,7 +546,7 @@ fn a_sleep_may_move_between_pollers() {
     server.on_poller(|| with_local(|_: &mut u8| ()));
 }
 
-/// A `Sleep` may be shared between threads: whoever resets it, the task that waits hears of it.
+/// A `Sleep` may be shared between threads: whichever resets it, the task that waits hears of it.
 #[test]
 fn a_sleep_that_is_reset_from_elsewhere_waits_for_its_new_deadline() {
     let server = Server::start(1);

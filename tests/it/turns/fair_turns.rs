@@ -43,6 +43,12 @@ struct Count {
 }
 
 impl Count {
+    /// Counts a poll.
+    fn poll(&self) {
+        self.polls.set(self.polls.get() + 1);
+    }
+
+    /// The cause happens now.
     fn begin(&self) {
         self.polls.set(0);
         self.awaited.set(true);
@@ -55,29 +61,29 @@ impl Count {
     }
 }
 
+/// Computes in each poll, between `before` and `after`, for ever.
+async fn busy(before: impl Fn(), mut after: impl FnMut()) {
+    loop {
+        before();
+        compute();
+        after();
+        yield_now().await;
+    }
+}
+
 /// Spawns `many` tasks that compute in each poll; the first one also does `cause` now and then.
 fn spawn_busy(many: usize, count: &Rc<Count>, mut cause: impl FnMut() + 'static) {
-    let counted = count.clone();
-    drop(spawn_local(async move {
-        loop {
-            counted.polls.set(counted.polls.get() + 1);
-            compute();
-            if !counted.awaited.get() {
-                counted.begin();
-                cause();
-            }
-            yield_now().await;
+    let (first, causes) = (count.clone(), count.clone());
+    let cause_once = move || {
+        if !causes.awaited.get() {
+            causes.begin();
+            cause();
         }
-    }));
+    };
+    drop(spawn_local(busy(move || first.poll(), cause_once)));
     for _ in 1..many {
         let counted = count.clone();
-        drop(spawn_local(async move {
-            loop {
-                counted.polls.set(counted.polls.get() + 1);
-                compute();
-                yield_now().await;
-            }
-        }));
+        drop(spawn_local(busy(move || counted.poll(), || ())));
     }
 }
 
@@ -104,13 +110,13 @@ fn a_woken_task_runs_after_each_busy_one_has_been_polled_once() {
 
 /// Computes for ever, and counts its polls that have begun after the deadline.
 async fn count_late_polls(count: Rc<Count>, deadline: Rc<Cell<Option<Instant>>>) {
-    loop {
-        if deadline.get().is_some_and(|at| Instant::now() >= at) {
-            count.polls.set(count.polls.get() + 1);
+    let is_late = || deadline.get().is_some_and(|at| Instant::now() >= at);
+    let count_if_late = || {
+        if is_late() {
+            count.poll();
         }
-        compute();
-        yield_now().await;
-    }
+    };
+    busy(count_if_late, || ()).await;
 }
 
 #[test]
@@ -295,7 +301,7 @@ fn tasks_that_begin_to_compute_are_noticed() {
                     counted.begin();
                     far.write_all(b"x").unwrap();
                     while counted.awaited.get() {
-                        counted.polls.set(counted.polls.get() + 1);
+                        counted.poll();
                         compute();
                         yield_now().await;
                     }
@@ -326,7 +332,7 @@ async fn flooded_echo(size: usize) -> usize {
             // There is always something to read: what is read is written again first.
             (&source).write_all(&buffer).unwrap();
             flood.read_exact(&mut buffer).await.unwrap();
-            counted.polls.set(counted.polls.get() + 1);
+            counted.poll();
             if !counted.awaited.get() {
                 counted.begin();
                 (&far).write_all(b"x").unwrap();
@@ -386,7 +392,7 @@ fn an_echo_beside_a_flood_of_large_pieces_waits_for_half_a_megabyte() {
                     socket.recv(&mut buffer).await.unwrap();
                     let written = (&one).write_vectored(&[IoSlice::new(&buffer)]).await.unwrap();
                     other.read_exact(&mut buffer[..written]).await.unwrap();
-                    counted.polls.set(counted.polls.get() + 1);
+                    counted.poll();
                     if !counted.awaited.get() {
                         counted.begin();
                         (&far).write_all(b"x").unwrap();
@@ -463,6 +469,7 @@ const PEERS: usize = 600;
 
 /// Peers of `server`, each of which has been greeted.
 fn peers(addr: std::net::SocketAddr) -> Vec<TcpStream> {
+    common::raise_descriptor_limit();
     let peers: Vec<_> = (0..PEERS).map(|_| connect(addr)).collect();
     peers.iter().for_each(|peer| assert_eq!(read_exactly(peer, 1), b"o"));
     peers
@@ -483,7 +490,7 @@ fn until_idle(last_armed: Instant) {
     }
 }
 
-/// One closure has held the poller up for longer than anyone's patience: then it finds pings in its
+/// One closure has held the poller up for longer than any deadline: then it finds pings in its
 /// sockets and timers due.
 #[test]
 fn a_poller_that_was_held_up_hears_its_peers_before_its_timers() {
@@ -503,6 +510,7 @@ fn a_poller_that_was_held_up_hears_its_peers_before_its_timers() {
 #[test]
 fn a_process_that_was_stopped_hears_its_peers_before_its_timers() {
     let serve = || {
+        common::raise_descriptor_limit();
         let server = Server::start(1);
         println!("\nlistening on {}", server.listen(|| Pinged { idle: None }));
         // Until the parent closes it.
@@ -620,7 +628,7 @@ fn a_slice_of_nothing_looks_after_each_poll() {
             drop(spawn_local(async move {
                 far.write_all(b"x").unwrap();
                 loop {
-                    counted.polls.set(counted.polls.get() + 1);
+                    counted.poll();
                     yield_now().await;
                 }
             }));

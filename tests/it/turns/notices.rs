@@ -3,9 +3,10 @@
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
+use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
-use std::net::TcpStream as Peer;
+use std::net::{Shutdown, TcpStream as Peer};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use corepoll::io::relay;
 use corepoll::net::{TcpListener, TcpStream, UnixStream};
 use corepoll::{Action, EvContext, EvHandler, LocalPoller};
-use futures::{AsyncRead, FutureExt};
+use futures::{AsyncRead, AsyncWriteExt, FutureExt};
 
 use crate::common::{self, PATIENCE, patient, read_exactly, tcp_pair};
 
@@ -72,7 +73,7 @@ fn stream(poller: &mut LocalPoller) -> (TcpStream, Peer) {
 // ---- events ----
 
 #[test]
-fn an_event_that_came_before_anybody_waited_is_remembered() {
+fn an_event_that_came_before_a_task_waited_is_remembered() {
     let mut poller = LocalPoller::new().unwrap();
     let (near, mut far) = tcp_pair();
     far.write_all(b"hello").unwrap();
@@ -230,6 +231,19 @@ impl EvHandler for Lends {
     }
 }
 
+/// Asserts that the connection to `far` goes on by `duplicate`, and that its poller hears nothing of it.
+#[track_caller]
+fn is_the_duplicates_alone(poller: &LocalPoller, duplicate: OwnedFd, mut far: Peer) {
+    far.write_all(b"more").unwrap();
+    assert!(!wants_a_turn(poller, Duration::ZERO), "it hears of what is the duplicate's");
+    let owner = patient(duplicate.into());
+    owner.set_nonblocking(false).unwrap();
+    far.set_nonblocking(false).unwrap();
+    assert_eq!(read_exactly(&owner, 4), b"more");
+    (&owner).write_all(b"fine").expect("its direction is open");
+    assert_eq!(read_exactly(&far, 4), b"fine");
+}
+
 /// A duplicate keeps the registration alive in epoll, which would tell of it for ever.
 #[test]
 fn nothing_is_heard_of_a_connection_that_has_ended_while_its_duplicate_lives() {
@@ -242,15 +256,28 @@ fn nothing_is_heard_of_a_connection_that_has_ended_while_its_duplicate_lives() {
         turn_until(&mut poller, || lent.borrow().is_some());
         far.write_all(b"end").unwrap();
         settle(&mut poller);
-        far.write_all(b"more").unwrap();
-        assert!(!wants_a_turn(&poller, Duration::ZERO), "it hears of what is the duplicate's");
-        // It is the duplicate's now.
-        let owner = patient(lent.take().expect("it was lent").into());
-        owner.set_nonblocking(false).unwrap();
-        assert_eq!(read_exactly(&owner, 4), b"more");
-        (&owner).write_all(b"fine").unwrap();
-        assert_eq!(read_exactly(&far, 4), b"fine");
+        is_the_duplicates_alone(&poller, lent.take().expect("it was lent"), far);
     }
+}
+
+/// Turns while `far` reads, until all that was queued has come.
+#[track_caller]
+fn receive_all(poller: &mut LocalPoller, far: &mut Peer) {
+    far.set_nonblocking(true).unwrap();
+    let (mut got, mut bytes) = (0, vec![0; 1 << 20]);
+    turn_until(poller, || {
+        while let Ok(count @ 1..) = far.read(&mut bytes) {
+            got += count;
+        }
+        got == QUEUED
+    });
+}
+
+/// Queues more than the kernel takes at once.
+fn queue_much(cx: &mut EvContext<'_>) -> io::Result<()> {
+    cx.write(&[7; QUEUED])?;
+    assert!(cx.pending_output() > 0, "the kernel takes all of it: queue more");
+    Ok(())
 }
 
 /// Queues output, and leaves it to a stream, which is lent out and dropped.
@@ -260,8 +287,7 @@ const QUEUED: usize = 6 << 20;
 
 impl EvHandler for Leaves {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        cx.write(&[7; QUEUED])?;
-        assert!(cx.pending_output() > 0, "the kernel takes all of it: queue more");
+        queue_much(cx)?;
         let stream = cx.take_stream()?;
         *self.0.borrow_mut() = Some(stream.as_fd().try_clone_to_owned()?);
         Ok(Action::Keep)
@@ -280,23 +306,48 @@ fn what_a_dropped_stream_owes_is_sent_and_its_duplicate_goes_on() {
     let handler = Leaves(Rc::clone(&lent));
     inside(&mut poller, move || stream.into_handler(handler).map(drop)).unwrap();
     turn_until(&mut poller, || lent.borrow().is_some());
-    far.set_nonblocking(true).unwrap();
-    let (mut got, mut bytes) = (0, vec![0; 1 << 20]);
-    turn_until(&mut poller, || {
-        while let Ok(count @ 1..) = far.read(&mut bytes) {
-            got += count;
-        }
-        got == QUEUED
-    });
+    receive_all(&mut poller, &mut far);
     settle(&mut poller);
-    far.write_all(b"more").unwrap();
-    assert!(!wants_a_turn(&poller, Duration::ZERO), "it hears of what is the duplicate's");
-    let owner = patient(lent.take().expect("it was lent").into());
-    owner.set_nonblocking(false).unwrap();
+    is_the_duplicates_alone(&poller, lent.take().expect("it was lent"), far);
+}
+
+/// Promises more of a file than there is of it, behind much output, and leaves both to a stream.
+struct PromisesTooMuch(Rc<RefCell<Option<TcpStream>>>);
+
+impl EvHandler for PromisesTooMuch {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        queue_much(cx)?;
+        cx.send_file(File::open("/dev/null")?, 0, 1)?;
+        *self.0.borrow_mut() = Some(cx.take_stream()?);
+        Ok(Action::Keep)
+    }
+    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Close)
+    }
+}
+
+/// The output has failed before the stream is shut down, and no call has been told yet.
+#[test]
+fn a_stream_whose_output_has_failed_is_shut_down_at_once_and_then_told() {
+    let mut poller = LocalPoller::new().unwrap();
+    let (stream, mut far) = stream(&mut poller);
+    let left = Rc::default();
+    let handler = PromisesTooMuch(Rc::clone(&left));
+    inside(&mut poller, move || stream.into_handler(handler).map(drop)).unwrap();
+    turn_until(&mut poller, || left.borrow().is_some());
+    receive_all(&mut poller, &mut far);
+    settle(&mut poller);
+    let stream = left.take().expect("it was left");
+    let stream = inside(&mut poller, move || {
+        stream.shutdown(Shutdown::Write).expect("its socket is open");
+        stream
+    });
     far.set_nonblocking(false).unwrap();
-    assert_eq!(read_exactly(&owner, 4), b"more");
-    (&owner).write_all(b"fine").expect("its direction is open");
-    assert_eq!(read_exactly(&far, 4), b"fine");
+    assert_eq!(far.read(&mut [0]).expect("the end is there"), 0);
+    let write = poller.spawn_local(async move { (&stream).write_all(b"x").await });
+    turn_until(&mut poller, || write.is_finished());
+    let written = write.now_or_never().expect("it has ended").expect("it doesn't panic");
+    assert_eq!(written.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
 }
 
 // ---- the last output ----
@@ -306,8 +357,7 @@ struct Leaving;
 
 impl EvHandler for Leaving {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        cx.write(&[7; QUEUED])?;
-        assert!(cx.pending_output() > 0, "the kernel takes all of it: queue more");
+        queue_much(cx)?;
         Ok(Action::Close)
     }
     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
@@ -329,15 +379,8 @@ fn the_end_of_a_peer_that_reads_no_more_is_heard_of_once() {
     inside(&mut poller, move || stream.into_handler(Leaving).map(drop)).unwrap();
     settle(&mut poller);
     far.write_all(b"and that is all").unwrap();
-    far.shutdown(std::net::Shutdown::Write).unwrap();
+    far.shutdown(Shutdown::Write).unwrap();
     // Until it reads on, there is nothing to do.
     settle(&mut poller);
-    far.set_nonblocking(true).unwrap();
-    let (mut got, mut bytes) = (0, vec![0; 1 << 20]);
-    turn_until(&mut poller, || {
-        while let Ok(count @ 1..) = far.read(&mut bytes) {
-            got += count;
-        }
-        got == QUEUED
-    });
+    receive_all(&mut poller, &mut far);
 }

@@ -1,4 +1,4 @@
-//! An event for something that is closed reaches nobody, even when its slot and its descriptor
+//! An event for something that is closed reaches nothing, even when its slot and its descriptor
 //! number are in use again.
 
 use std::cell::{Cell, RefCell};
@@ -214,7 +214,7 @@ impl EvHandler for Copied {
 }
 
 #[test]
-fn a_copy_of_a_closed_descriptor_brings_no_event_to_anyone() {
+fn a_copy_of_a_closed_descriptor_brings_no_event() {
     let (copies, given) = mpsc::channel();
     let events = Arc::new(AtomicUsize::new(0));
     let (server, addr) = Server::of_handlers({
@@ -237,7 +237,7 @@ fn a_copy_of_a_closed_descriptor_brings_no_event_to_anyone() {
 }
 
 #[test]
-fn a_copy_of_a_dropped_streams_descriptor_brings_no_event_to_anyone() {
+fn a_copy_of_a_dropped_streams_descriptor_brings_no_event() {
     let (copies, given) = mpsc::channel();
     let (server, addr) = Server::of_tasks(move |mut stream: net::TcpStream, _| {
         let copies: Sender<OwnedFd> = copies.clone();

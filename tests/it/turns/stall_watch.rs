@@ -299,7 +299,7 @@ fn five_are_reported_in_a_minute_and_no_more() {
 }
 
 #[test]
-fn nobody_watches_unless_asked() {
+fn without_a_stall_watch_no_thread_watches() {
     let server = Server::build(Reactor::builder().pollers(1).thread_name("plain"));
     let held = hold(server.poller());
     assert!(thread_called("plain-0").is_some());
@@ -322,7 +322,7 @@ fn the_thread_sleeps_while_its_pollers_do_and_ends_with_them() {
 }
 
 #[test]
-fn it_ends_with_a_reactor_that_nobody_waits_for_and_however_patient_it_is() {
+fn it_ends_with_a_reactor_that_is_not_joined_and_however_patient_it_is() {
     let (builder, reports) = builder(2, Duration::MAX);
     let running = builder.thread_name("free").build().unwrap().start().unwrap();
     let handle = running.handle();
