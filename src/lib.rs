@@ -153,17 +153,19 @@ pub use parts::stats::PollerStats;
 pub use poller::local_poller::LocalPoller;
 pub use poller::shutdown::shutdown_requested;
 pub use poller::{block_on, block_on_with};
-pub use reactor::{
-    Builder, Placement, Reactor, ReactorHandle, Running, Shutdown, Stall, StallWatch,
-};
+pub use reactor::stall;
+pub use reactor::{Builder, Placement, Reactor, ReactorHandle, Running, Shutdown};
 pub use spawn::{spawn_local, spawn_local_named, with_local};
 pub use task::abort::AbortOnDrop;
 pub use task::bound::PollerBound;
-pub use task::calls::StallKind;
 pub use task::coop::{Unconstrained, unconstrained, yield_now};
 pub use task::group::TaskGroup;
 pub use task::join::{JoinError, JoinHandle};
 pub use task::remote::RemoteJoinHandle;
+
+/// The names that have moved into [`stall`].
+#[doc(hidden)]
+pub use stall::{Stall, StallKind, StallWatch};
 
 /// The examples of README, as tests.
 #[cfg(doctest)]

@@ -6,7 +6,8 @@ use crate::parts::budget::Budget;
 use crate::poller::{PollerSeed, READ_BUFFER_SIZE};
 use crate::sys::affinity;
 
-use super::{Reactor, ReactorHandle, StallWatch};
+use super::stall::StallWatch;
+use super::{Reactor, ReactorHandle};
 
 /// Which processors the pollers' threads run on.
 ///
@@ -172,7 +173,8 @@ impl Builder {
     /// nothing is paid for it.
     ///
     /// ```
-    /// use corepoll::{Reactor, StallWatch};
+    /// use corepoll::Reactor;
+    /// use corepoll::stall::StallWatch;
     ///
     /// # fn main() -> std::io::Result<()> {
     /// let reactor = Reactor::builder().pollers(1).stall_watch(StallWatch::new()).build()?;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use std::{fmt, io};
 
+use crate::local::context::EvContext;
 use crate::local::handle::PollerHandle;
 use crate::local::state::Local;
 use crate::parts::stats::PollerStats;
@@ -103,13 +104,16 @@ impl ReactorHandle {
     /// There is no poller on this thread, or it belongs to no reactor.
     pub fn try_current() -> io::Result<ReactorHandle> {
         let local = Local::expect_current("ReactorHandle::current")?;
-        match local.handle.reactor().map(Arc::downcast) {
-            Some(Ok(shared)) => Ok(ReactorHandle { shared }),
-            _ => {
-                let message = "ReactorHandle::current: the poller of this thread has no reactor";
-                Err(io::Error::other(message))
-            }
-        }
+        ReactorHandle::of(&local.handle).ok_or_else(|| {
+            io::Error::other("ReactorHandle::current: the poller of this thread has no reactor")
+        })
+    }
+
+    /// Returns the reactor of `poller`, if it has one that has not been dropped.
+    fn of(poller: &PollerHandle) -> Option<ReactorHandle> {
+        // A poller stands on a lower floor, so to it a reactor is `dyn Any`.
+        let shared = poller.reactor()?.downcast().ok()?;
+        Some(ReactorHandle { shared })
     }
 
     /// Its pollers.
@@ -230,6 +234,41 @@ impl ReactorHandle {
 
     pub(crate) fn is_shutting_down(&self) -> bool {
         self.shared.shutting_down.load(Ordering::Relaxed)
+    }
+}
+
+impl EvContext<'_> {
+    /// Returns the reactor that this connection's poller belongs to.
+    ///
+    /// In other code on a poller's thread, [`ReactorHandle::current`] returns the same.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the poller belongs to no reactor: under [`block_on`](crate::block_on) alone, and in a
+    /// [`LocalPoller`](crate::LocalPoller). Use [`ReactorHandle::try_current`] in handlers that also
+    /// run there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     if &*cx.read()? == b"pollers?" {
+    ///         let count = cx.reactor().pollers().len();
+    ///         cx.write(count.to_string().as_bytes())?;
+    ///     }
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "pollers?"), "1");
+    /// ```
+    #[track_caller]
+    pub fn reactor(&self) -> ReactorHandle {
+        let reactor = ReactorHandle::of(&self.local.handle);
+        reactor.expect("EvContext::reactor: the poller of this connection has no reactor")
     }
 }
 

@@ -3,14 +3,13 @@
 mod builder;
 mod handle;
 mod running;
-mod stall;
+pub mod stall;
 mod termination;
 mod watchdog;
 
 pub use builder::{Builder, Placement};
 pub use handle::ReactorHandle;
 pub use running::{Running, Shutdown};
-pub use stall::{Stall, StallWatch};
 
 use std::fmt;
 use std::future::Future;
@@ -20,6 +19,7 @@ use std::time::Duration;
 
 use crate::local::handle::PollerHandle;
 use crate::poller::{self, PollerSeed, assert_outside};
+use stall::StallWatch;
 use watchdog::Watchdog;
 
 /// N pollers, one thread each.

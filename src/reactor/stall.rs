@@ -1,29 +1,63 @@
-//! What holds a poller up, and who is told.
+//! A watch over the pollers of a reactor: which code holds one up, and for how long.
+//!
+//! A poller runs callbacks, polls of tasks and closures one after the other. While one of them
+//! computes or blocks, every other connection and task of that poller waits. Such a delay is hard to
+//! find from outside, as the program merely gets slow. A [`StallWatch`] reports the culprit by the name
+//! of its type while it runs:
+//!
+//! ```text
+//! corepoll: poller 1: a poll of the task app::import::{{closure}} has been running for 31.0ms
+//! ```
+//!
+//! Give a watch to [`Builder::stall_watch`](crate::Builder::stall_watch). By default it writes to the
+//! standard error; [`StallWatch::report_to`] sends each [`Stall`] to a logger or a counter instead.
+//! [`StallKind`] says which kind of call it was.
+//!
+//! To see that delays happen, but not where, read
+//! [`PollerStats::longest`](crate::PollerStats::longest): it is always measured.
+//!
+//! # Examples
+//!
+//! ```
+//! use corepoll::Reactor;
+//! use corepoll::stall::StallWatch;
+//! use std::time::Duration;
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let watch = StallWatch::new().threshold(Duration::from_millis(10));
+//! let reactor = Reactor::builder().stall_watch(watch).build()?;
+//! # drop(reactor);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::task::StallKind;
+pub use crate::task::calls::StallKind;
 
-/// The default threshold. A poller serves thousands of connections, all of which wait meanwhile; and
-/// what is much shorter may as well be the scheduler's doing.
+/// The default threshold. Thousands of connections may wait for one poller, so this is long for them;
+/// and much shorter delays may as well come from the scheduler.
 const THRESHOLD: Duration = Duration::from_millis(25);
 
-/// A watch over the pollers of a reactor: a thread that reports every callback, poll and closure
-/// that has kept its poller for too long, by the name of its type. For [`Builder::stall_watch`].
+/// A thread that reports every callback, poll and closure that keeps its poller for too long.
 ///
-/// It looks at the pollers twice in each threshold, so what runs for half as long again is found
-/// for sure. Each stall is reported once, while it lasts; and at most five are in any minute, so
-/// that a program that is in trouble isn't drowned in reports of it. When all pollers wait for
-/// events it sleeps. A poller whose thread has to wait for a processor is held up as well.
+/// The thread looks at all pollers twice in each threshold, so it finds every call that runs for one
+/// and a half times the threshold. Each stall is reported once, while it lasts. There are at most five
+/// reports in any minute, so that a program in trouble is not flooded with them. A call also counts
+/// while its thread waits for a processor.
 ///
-/// A poller that is watched makes a few stores more for each callback and poll, and reads no clock;
-/// one that isn't pays nothing. The thread ends with the reactor's others.
+/// A watched poller makes a few more stores for each callback and poll, and reads no clock. Without a
+/// watch there is no cost. The thread sleeps while all pollers wait for events, and ends with the
+/// reactor's other threads.
+///
+/// # Examples
 ///
 /// ```
-/// use corepoll::{Reactor, StallKind, StallWatch};
+/// use corepoll::Reactor;
+/// use corepoll::stall::{StallKind, StallWatch};
 /// use std::sync::mpsc;
 /// use std::time::Duration;
 ///
@@ -48,19 +82,22 @@ const THRESHOLD: Duration = Duration::from_millis(25);
 /// # Ok(())
 /// # }
 /// ```
-///
-/// [`Builder::stall_watch`]: crate::Builder::stall_watch
 #[derive(Clone)]
-#[must_use = "a watch is nothing until a builder gets it"]
+#[must_use = "a watch does nothing until a builder gets it"]
 pub struct StallWatch {
+    /// The shortest time that counts as a stall.
     pub(super) threshold: Duration,
+    /// What is called for each reported stall.
     pub(super) report: Arc<dyn Fn(&Stall) + Send + Sync>,
 }
 
-/// One call that holds its poller up. `Display` makes a line of it.
+/// A call that holds its poller up. `Display` formats it as one line.
+///
+/// # Examples
 ///
 /// ```
-/// use corepoll::{Reactor, StallWatch};
+/// use corepoll::Reactor;
+/// use corepoll::stall::StallWatch;
 ///
 /// let watch = StallWatch::new().report_to(|stall| {
 ///     eprintln!("poller {}: {} for {:?}", stall.poller, stall.type_name, stall.elapsed);
@@ -70,19 +107,19 @@ pub struct StallWatch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stall {
-    /// Which poller: its place in [`ReactorHandle::pollers`](crate::ReactorHandle::pollers).
+    /// The poller's index in [`ReactorHandle::pollers`](crate::ReactorHandle::pollers).
     pub poller: usize,
-    /// What it does.
+    /// The kind of call.
     pub kind: StallKind,
-    /// The type of the handler, of the task's future or of the closure, as
-    /// [`std::any::type_name`] has it. What an async function returns is called by its path and
-    /// `{{closure}}`; the future of a task that came from another thread stands inside of one of
-    /// ours.
+    /// The type of the handler, of the task's future or of the closure, as [`std::any::type_name`]
+    /// gives it.
+    ///
+    /// The future of an async function is named by the function's path and `{{closure}}`. The future
+    /// of a task that another thread has spawned is wrapped in a type of this crate.
     pub type_name: &'static str,
-    /// For how long it has run, at least.
+    /// The time for which the call has been running, at least.
     pub elapsed: Duration,
-    /// How many stalls there have been since the last report that were not reported, as there had
-    /// been five in a minute.
+    /// The number of stalls since the last report that the limit of five a minute has kept back.
     pub unreported: usize,
 }
 
@@ -93,10 +130,13 @@ impl Default for StallWatch {
 }
 
 impl StallWatch {
-    /// Reports what runs for 25 milliseconds or more, as a line on the standard error.
+    /// Creates a watch that reports calls of 25 milliseconds or more as a line on the standard error.
+    ///
+    /// # Examples
     ///
     /// ```
-    /// use corepoll::{Reactor, StallWatch};
+    /// use corepoll::Reactor;
+    /// use corepoll::stall::StallWatch;
     ///
     /// let reactor = Reactor::builder().stall_watch(StallWatch::new()).build()?;
     /// # drop(reactor);
@@ -106,11 +146,15 @@ impl StallWatch {
         StallWatch::default()
     }
 
-    /// What runs for at least so long is a stall. Below two milliseconds, it still looks no more
-    /// than once in each.
+    /// Sets the shortest time that counts as a stall. The default is 25 milliseconds.
+    ///
+    /// The thread looks at the pollers at most once in a millisecond, however short the threshold is.
+    ///
+    /// # Examples
     ///
     /// ```
-    /// use corepoll::{Reactor, StallWatch};
+    /// use corepoll::Reactor;
+    /// use corepoll::stall::StallWatch;
     /// use std::time::Duration;
     ///
     /// let strict = StallWatch::new().threshold(Duration::from_millis(5));
@@ -121,12 +165,17 @@ impl StallWatch {
         self
     }
 
-    /// Who is told, instead of the standard error. It is called on the thread that watches, which
-    /// sees nothing meanwhile, and which [`Running::join`](crate::Running::join) waits for. If it
-    /// panics, that report is over, and the watch goes on.
+    /// Sets what is called for each stall, in place of the line on the standard error.
+    ///
+    /// It runs on the thread of the watch, which looks at no poller meanwhile, and
+    /// [`Running::join`](crate::Running::join) waits for it. A panic in it ends this report only; the
+    /// watch goes on.
+    ///
+    /// # Examples
     ///
     /// ```
-    /// use corepoll::{Reactor, StallWatch};
+    /// use corepoll::Reactor;
+    /// use corepoll::stall::StallWatch;
     /// use std::sync::Arc;
     /// use std::sync::atomic::{AtomicU64, Ordering};
     ///
@@ -143,8 +192,9 @@ impl StallWatch {
     }
 }
 
+/// Writes a stall as one line to the standard error.
 fn write_to_stderr(stall: &Stall) {
-    // Nobody is left who could be told that this failed.
+    // An error of the standard error can't be reported anywhere.
     let _ = writeln!(io::stderr(), "corepoll: {stall}");
 }
 

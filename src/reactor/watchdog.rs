@@ -13,7 +13,7 @@ use crate::poller::PollerSeed;
 use crate::sys::clock;
 use crate::task::ignore_panic;
 
-use super::{Stall, StallWatch};
+use super::stall::{Stall, StallWatch};
 
 /// Reports in any minute.
 const MOST_REPORTS: usize = 5;

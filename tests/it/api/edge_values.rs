@@ -17,11 +17,11 @@ use crate::common::{
     within_patience,
 };
 use corepoll::net::{ConnectOptions, ListenOptions, TcpKeepalive, TcpListener, TcpStream};
+use corepoll::stall::StallWatch;
 use corepoll::time::{self, MissedTickBehavior, Sleep};
 use corepoll::{
     Acceptor, Action, Budget, Builder, ConnectPool, Connector, Deadlines, EvContext, EvHandler,
-    Interest, LocalPoller, Placement, Reactor, StallWatch, TimerId, block_on, block_on_with,
-    spawn_local,
+    Interest, LocalPoller, Placement, Reactor, TimerId, block_on, block_on_with, spawn_local,
 };
 use socket2::SockRef;
 

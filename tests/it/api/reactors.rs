@@ -221,3 +221,36 @@ fn what_waits_panics_inside_a_poller_by_its_own_name() {
     poller.register(near.into(), Interest::READABLE, move || InCallback(said)).unwrap();
     told.recv_timeout(PATIENCE).unwrap();
 }
+
+/// Tells how many pollers the reactor of its connection has, or that there is no reactor.
+struct Counts(Sender<Option<usize>>);
+
+impl EvHandler for Counts {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let count = catch_unwind(AssertUnwindSafe(|| cx.reactor().pollers().len()));
+        self.0.send(count.ok()).map_err(io::Error::other)?;
+        Ok(Action::Close)
+    }
+    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Close)
+    }
+}
+
+#[test]
+fn a_callback_finds_the_reactor_of_its_poller() {
+    let server = reactor("counts");
+    let (tell, told) = mpsc::channel();
+    let (near, _far) = UnixStream::pair().unwrap();
+    let counts = Counts(tell.clone());
+    server.handle().pollers()[1].register(near.into(), Interest::READABLE, || counts).unwrap();
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(Some(2)));
+    // A poller of `block_on` has none.
+    block_on(async {
+        let (near, mut far) = corepoll::net::UnixStream::pair().unwrap();
+        PollerHandle::current()
+            .register(near.into_std().unwrap().into(), Interest::READABLE, || Counts(tell))
+            .unwrap();
+        assert_eq!(futures::AsyncReadExt::read(&mut far, &mut [0]).await.unwrap(), 0);
+    });
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(None));
+}

@@ -381,3 +381,49 @@ fn the_longest_advance_ends_and_reaches_all_but_what_never_comes() {
         assert!(time::now() >= end && !never.is_finished() && !late.is_finished());
     });
 }
+
+#[test]
+fn a_reset_interval_keeps_its_period_from_the_new_tick_on() {
+    block_on(async {
+        time::pause();
+        let minute = Duration::from_secs(60);
+        let start = time::now();
+        let mut interval = time::interval(minute);
+        interval.reset();
+        assert_eq!((interval.period(), interval.tick().await), (minute, start + minute));
+        interval.reset_after(3 * minute);
+        assert_eq!(interval.tick().await, start + 4 * minute);
+        interval.reset_immediately();
+        assert_eq!(interval.tick().await, start + 4 * minute);
+        assert_eq!(interval.tick().await, start + 5 * minute);
+        interval.reset_at(start + 5 * minute + DAY);
+        assert_eq!(interval.tick().await, start + 5 * minute + DAY);
+        assert_eq!(interval.tick().await, start + 6 * minute + DAY);
+        // In the past: the ticks that this makes up come at once.
+        interval.reset_at(start + 5 * minute + DAY);
+        assert_eq!(interval.tick().await, start + 5 * minute + DAY);
+        assert_eq!(interval.tick().await, start + 6 * minute + DAY);
+        assert_eq!(time::now(), start + 6 * minute + DAY);
+    });
+}
+
+#[test]
+fn a_task_that_waits_for_a_tick_hears_of_a_reset() {
+    use std::future::{Future, poll_fn};
+    use std::pin::pin;
+    use std::task::Poll;
+
+    block_on(async {
+        time::pause();
+        let start = time::now();
+        let mut interval = time::interval_at(start + DAY, DAY);
+        poll_fn(|cx| {
+            assert!(pin!(interval.tick()).poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        interval.reset_after(Duration::from_secs(1));
+        assert_eq!(interval.tick().await, start + Duration::from_secs(1));
+        assert_eq!(time::now(), start + Duration::from_secs(1));
+    });
+}

@@ -10,9 +10,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use corepoll::stall::{Stall, StallKind, StallWatch};
 use corepoll::{
     Action, Builder, CloseReason, ConnectPool, Connector, EvContext, EvHandler, Interest, Reactor,
-    Stall, StallKind, StallWatch, TimerId, block_on, spawn_local, yield_now,
+    TimerId, block_on, spawn_local, yield_now,
 };
 
 use crate::common::{
