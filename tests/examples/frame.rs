@@ -16,7 +16,7 @@ const FURTHER: [(&str, &[&str]); 6] = [
     ("download", &["--file", "--speed", "--sendfile"]),
     ("proxy", &["--upstream", "--connect-timeout", "--copy"]),
     ("reuseport", &["--balance"]),
-    ("websocket", &[]),
+    ("chat", &[]),
 ];
 
 /// Runs a program that ends by itself.

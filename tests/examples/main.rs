@@ -2,6 +2,7 @@
 //! blocking sockets, ended by signals.
 
 mod async_http;
+mod chat;
 #[path = "../common/mod.rs"]
 mod common;
 mod connect_pool;
@@ -17,4 +18,3 @@ mod proxy_gibibyte;
 mod reuseport;
 mod support;
 mod techempower;
-mod websocket;

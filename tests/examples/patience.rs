@@ -23,7 +23,7 @@ const HTTP: [(&str, &[&str]); 6] = [
     ("async_http", &[]),
     ("connect_pool", &[]),
     ("download", &[]),
-    ("websocket", &[]),
+    ("chat", &[]),
 ];
 
 fn start(example: &str, own: &[&str]) -> Server {
@@ -56,9 +56,8 @@ fn a_half_request_is_not_kept_for_ever() {
             let mut stream = server.connect();
             stream.write_all(half.as_bytes()).expect("writes");
             let answer = until_the_end(&stream);
-            // Websocket refuses every body at once.
-            let is_said =
-                half.is_empty() || answer.starts_with("HTTP/1.1 4") || example == "websocket";
+            // The chat refuses every body at once.
+            let is_said = half.is_empty() || answer.starts_with("HTTP/1.1 4") || example == "chat";
             assert!(is_said, "{answer}");
         }
     }
@@ -207,7 +206,7 @@ fn clients_that_have_gone_leave_no_work() {
     assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
 }
 
-// ---- websocket ----
+// ---- chat ----
 
 /// A member that has been accepted.
 fn join(server: &Server) -> async_tungstenite::tungstenite::WebSocket<TcpStream> {
@@ -235,7 +234,7 @@ fn close_code(
 
 #[test]
 fn a_half_message_is_not_kept_for_ever() {
-    let server = start("websocket", &[]);
+    let server = start("chat", &[]);
     // All at once, and then nothing.
     let mut socket = join(&server);
     begin_message(socket.get_mut(), 1 << 20);
@@ -261,7 +260,7 @@ fn a_half_message_is_not_kept_for_ever() {
 
 #[test]
 fn a_member_that_has_vanished_is_not_kept_for_ever() {
-    let server = start("websocket", &[]);
+    let server = start("chat", &[]);
     let socket = join(&server);
     // It answers no ping.
     until_the_end(socket.get_ref());
@@ -272,7 +271,7 @@ fn a_member_that_has_vanished_is_not_kept_for_ever() {
 fn half_messages_have_a_limit_in_total() {
     const MEMBERS: usize = 40;
     const LENGTH: usize = 4 << 20;
-    let server = Server::start_with("websocket", &["--addr", "127.0.0.1:0", "--pollers", "2"]);
+    let server = Server::start_with("chat", &["--addr", "127.0.0.1:0", "--pollers", "2"]);
     let mut members: Vec<_> = (0..MEMBERS).map(|_| join(&server)).collect();
     let piece = vec![0; LENGTH - 1];
     for member in &mut members {
@@ -301,7 +300,7 @@ fn half_messages_have_a_limit_in_total() {
 
 #[test]
 fn a_request_without_exactly_one_host_is_refused() {
-    let server = start("websocket", &[]);
+    let server = start("chat", &[]);
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     for fields in
@@ -325,7 +324,7 @@ fn a_request_without_exactly_one_host_is_refused() {
 
 #[test]
 fn a_patience_that_is_none_is_named_on_stderr() {
-    for example in ["techempower", "websocket"] {
+    for example in ["techempower", "chat"] {
         for value in ["0", "-1", "long"] {
             let output = crate::support::command(example)
                 .args(["--addr", "127.0.0.1:0", "--patience", value])

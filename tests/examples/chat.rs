@@ -1,4 +1,4 @@
-//! The `websocket` example, by tungstenite's blocking client.
+//! The `chat` example, by tungstenite's blocking client.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ type Client = WebSocket<TcpStream>;
 type Send = fn(&mut Client);
 
 fn start() -> Server {
-    Server::start_with("websocket", &["--addr", "127.0.0.1:0", "--pollers", "2"])
+    Server::start_with("chat", &["--addr", "127.0.0.1:0", "--pollers", "2"])
 }
 
 /// A member who is known to have joined: it has heard itself.

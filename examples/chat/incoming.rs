@@ -1,4 +1,4 @@
-//! What members have sent of messages that are not whole yet: it has limits, and an end.
+//! What members have sent of messages that are not whole yet: it has a limit and a deadline.
 
 use std::io;
 use std::pin::Pin;
@@ -6,27 +6,29 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use async_tungstenite::tungstenite::error::{Error, ProtocolError};
+use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use corepoll::net::TcpStream;
 use corepoll::time::{Sleep, sleep};
 use futures::{AsyncRead, AsyncWrite};
 
-/// How many bytes of messages that are not whole all members together may have sent: eight of the longest.
-/// Without it a thousand members could hold four gigabytes.
+/// The most bytes of messages that are not whole, of all members together: eight of the longest. Without
+/// this limit a thousand members could hold four gigabytes.
 const MOST_PARTIAL: usize = 32 * 1024 * 1024;
 
-/// How much of its message a member may have sent in any case. So those who fill what is there for all
-/// keep no member from short messages.
+/// The bytes of its message that a member may have sent in any case. So the members that fill what is
+/// there for all keep no other member from short messages.
 const EACH_PARTIAL: usize = 16 * 1024;
 
-/// What is held for all members, on all pollers.
+/// The bytes that are held for all members, on all pollers.
 static PARTIAL: AtomicUsize = AtomicUsize::new(0);
 
-/// A part of [`PARTIAL`]: it is given back however the member ends.
+/// A share of [`PARTIAL`], which is given back however the member ends.
 #[derive(Default)]
 struct Held(usize);
 
 impl Held {
-    /// Gives so much back, or all there is.
+    /// Gives `count` bytes back, or all there are.
     fn less(&mut self, count: usize) {
         let count = count.min(self.0);
         self.0 -= count;
@@ -40,14 +42,14 @@ impl Drop for Held {
     }
 }
 
-/// A member's stream, which counts what has been read of the present message.
+/// A member's stream, which counts the bytes that have been read of the message under way.
 pub struct Incoming {
     stream: TcpStream,
-    /// How much that is. Tungstenite keeps it until the message is whole.
+    /// These bytes. Tungstenite keeps them until the message is whole.
     held: Held,
-    /// How long a message may take,
+    /// The time that a message may take.
     patience: Duration,
-    /// and when that is over for the present one.
+    /// Ends when that time is over for the message under way.
     too_late: Pin<Box<Sleep>>,
 }
 
@@ -56,12 +58,12 @@ impl Incoming {
         Incoming { stream, held: Held::default(), patience, too_late: Box::pin(sleep(patience)) }
     }
 
-    /// The message that was being read is whole, and the room's now.
-    pub fn is_whole(&mut self) {
+    /// Notes that the message under way is whole: it is the room's now.
+    pub fn message_is_whole(&mut self) {
         self.held.less(usize::MAX);
     }
 
-    /// A control frame of so many bytes has come, perhaps between two pieces of a message. It is not kept.
+    /// Notes a control frame of `length` bytes, perhaps between two pieces of a message. It is not kept.
     pub fn was_control(&mut self, length: usize) {
         // Its head, with a mask, is six bytes long.
         self.held.less(length + 6);
@@ -71,7 +73,7 @@ impl Incoming {
         self.stream
     }
 
-    /// So many bytes more have come.
+    /// Notes that `count` more bytes have come.
     fn note(&mut self, count: usize) -> io::Result<()> {
         if self.held.0 == 0 {
             self.too_late.as_mut().reset(Instant::now() + self.patience);
@@ -94,7 +96,7 @@ impl AsyncRead for Incoming {
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_read(cx, buffer) {
             Poll::Ready(Ok(count)) => Poll::Ready(self.note(count).map(|()| count)),
-            // However it comes in, byte by byte or not at all: a message has its time.
+            // Whether it comes byte by byte or not at all, a message has its time.
             Poll::Pending if self.held.0 > 0 => {
                 ready!(self.too_late.as_mut().poll(cx));
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -119,5 +121,19 @@ impl AsyncWrite for Incoming {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+/// The code that says what is wrong with what a member has sent (RFC 6455, section 7.4.1).
+pub fn close_code(error: &Error) -> Option<CloseCode> {
+    match error {
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None, // it has gone
+        Error::Protocol(_) => Some(CloseCode::Protocol),
+        Error::Utf8(_) => Some(CloseCode::Invalid),
+        Error::Capacity(_) => Some(CloseCode::Size),
+        // The two errors of `Incoming`.
+        Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Some(CloseCode::Policy),
+        Error::Io(error) if error.kind() == io::ErrorKind::OutOfMemory => Some(CloseCode::Again),
+        _ => None,
     }
 }
