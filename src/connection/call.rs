@@ -5,10 +5,11 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::base::token::Token;
-use crate::connection::{deadlines, request_close, standing};
+use crate::connection::{deadlines, request_close};
 use crate::local::action::{Action, CloseReason};
 use crate::local::connection::{Body, Connection, State, bits};
 use crate::local::context::EvContext;
+use crate::local::deferred::Deferred;
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
 use crate::local::{calls, registry};
@@ -85,7 +86,15 @@ pub(crate) fn after_callback(local: &Local, connection: &Connection, has_read: b
     if connection.has(bits::DIRTY) {
         refresh(local, connection);
     }
-    standing::look_later(local, connection);
+    look_later(local, connection);
+}
+
+/// Edges tell of what begins; what holds already is looked for at the end of the turn.
+pub(crate) fn look_later(local: &Local, connection: &Connection) {
+    if connection.has(bits::STANDING) && !connection.has(bits::LOOKED_AT) {
+        connection.turn_on(bits::LOOKED_AT);
+        local.defer(Deferred::Look(connection.token));
+    }
 }
 
 /// A callback of `token` has thrown: its connection ends, and nothing else.

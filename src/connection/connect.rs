@@ -103,12 +103,6 @@ pub(crate) fn addresses_found(local: &Local, token: Token, found: io::Result<Vec
     }
 }
 
-/// Ends an attempt: its failure is told at the end of the turn. False: it has failed already.
-pub(crate) fn abort(local: &Local, attempt: &Attempt) -> bool {
-    let message = "it was closed before it was made";
-    attempt.fail_later(local, io::Error::new(io::ErrorKind::ConnectionAborted, message))
-}
-
 /// A failure is due.
 pub(crate) fn failed(local: &Local, token: Token, error: io::Error) {
     if let Some(Entry::Connecting(attempt)) = registry::entry(local, token) {

@@ -1,14 +1,11 @@
 //! Queued output on its way into the kernel.
 
-use crate::local::errors::ending;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::connection::relay::carrier::is_refusal;
-use crate::connection::{deadlines, request_close};
-use crate::local::action::CloseReason;
+use crate::connection::deadlines;
 use crate::local::connection::{Connection, State, bits};
 use crate::local::context::EvContext;
 use crate::local::deferred::Deferred;
@@ -16,14 +13,9 @@ use crate::local::state::Local;
 use crate::parts::buffers::Buffers;
 use crate::parts::outbox::{MOST_SLICES, Next, Outbox, SLICES};
 use crate::parts::watermarks::Crossing;
+use crate::sys::splice::is_refusal;
 use crate::sys::{file, socket, stream};
 use crate::task::drop_ignoring_panic;
-
-/// What a callback is told that has sent more files than may be queued.
-fn too_many(most: usize) -> io::Error {
-    let message = format!("more than {most} stretches of files are queued");
-    io::Error::new(io::ErrorKind::QuotaExceeded, message)
-}
 
 /// What became of an attempt to send.
 enum Sent {
@@ -284,101 +276,5 @@ impl EvContext<'_> {
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
         queued_into(self.local, self.connection, self.descriptor())
             .map_err(|error| self.fail(error))
-    }
-
-    /// Sends `len` bytes of `file`, from `offset` on, after everything that was written before and
-    /// before everything that is written later. The bytes go from the page cache to the socket
-    /// without passing through this process: sendfile(2). Where the kernel can't do that, for some
-    /// file systems, they are read into the poller's buffer and sent.
-    ///
-    /// Like [`EvContext::write`] it sends at once what there is room for, up to
-    /// `Budget::send_per_event`, and queues the rest; it takes the file and closes it when it has
-    /// been sent. The file's own position doesn't matter and doesn't change. Bytes of a file count
-    /// for [`EvContext::pending_output`] and the watermarks, and not for
-    /// `Budget::output_per_connection`, as they take no memory; the files themselves count for
-    /// `Budget::files_per_connection`.
-    ///
-    /// The bytes are those that the file has when they are sent. If it has fewer than promised by
-    /// then, the connection ends with [`io::ErrorKind::UnexpectedEof`]: the peer never takes a part
-    /// for the whole. Reading a file that isn't in the page cache blocks the poller for as long as
-    /// the disk takes.
-    ///
-    /// ```
-    /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
-    /// use std::fs::File;
-    /// use std::io::{self, Read};
-    ///
-    /// struct Download;
-    ///
-    /// impl EvHandler for Download {
-    ///     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-    ///         let file = File::open("Cargo.toml")?;
-    ///         let len = file.metadata()?.len();
-    ///         cx.write(format!("{len}\n").as_bytes())?;
-    ///         cx.send_file(file, 0, len)?;
-    ///         Ok(Action::Close)
-    ///     }
-    ///     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
-    ///         Ok(Action::Close)
-    ///     }
-    /// }
-    ///
-    /// # fn main() -> io::Result<()> {
-    /// let reactor = Reactor::builder().pollers(1).build()?;
-    /// let listening = Acceptor::new("127.0.0.1:0").listen(&reactor.handle(), || Download)?;
-    /// let running = reactor.start()?;
-    ///
-    /// let mut client = std::net::TcpStream::connect(listening.local_addr()?)?;
-    /// let mut answer = String::new();
-    /// client.read_to_string(&mut answer)?;
-    /// let (len, text) = answer.split_once('\n').unwrap();
-    /// assert_eq!(len.parse(), Ok(text.len()));
-    /// # running.handle().shutdown(std::time::Duration::ZERO);
-    /// # running.join()?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] if no file is as long as `offset + len`, and then nothing
-    /// has happened. Otherwise as [`EvContext::write`]: the connection's error, or the file's, with
-    /// which the connection then ends. The file's error may as well come later, and then only to
-    /// `on_close`. [`io::ErrorKind::QuotaExceeded`] if `Budget::files_per_connection` files are
-    /// queued already, and the connection ends with [`CloseReason::Overflow`].
-    pub fn send_file(&mut self, file: File, offset: u64, len: u64) -> io::Result<()> {
-        if offset.checked_add(len).is_none_or(|end| i64::try_from(end).is_err()) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "no file is as long as offset + len",
-            ));
-        }
-        let has_room = self.may_write_now();
-        let connection = self.connection;
-        if connection.state() != State::Open {
-            return Err(ending());
-        }
-        if len == 0 {
-            return Ok(());
-        }
-        let most = self.local.budget.files_per_connection;
-        let rejected = connection.with_extra(|extra| {
-            if extra.outbox.files() >= most {
-                return Some(file);
-            }
-            extra.outbox.push_file(file, offset, len);
-            None
-        });
-        if rejected.is_some() {
-            request_close::end(self.local, connection, CloseReason::Overflow);
-            return Err(too_many(most));
-        }
-        connection.turn_on(bits::OUTPUT | bits::DIRTY);
-        self.local.has_written.set(true);
-        if has_room {
-            self.flush()?;
-        } else {
-            output_changed(self.local, connection);
-        }
-        Ok(())
     }
 }

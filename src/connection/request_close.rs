@@ -1,11 +1,13 @@
 //! Asking for the end of a connection: it comes at the end of the turn.
 
+use std::io;
 use std::os::fd::OwnedFd;
 
+use crate::base::error;
 use crate::base::token::Token;
-use crate::connection::{connect, writer_drain};
 use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, State, bits};
+use crate::local::context::EvContext;
 use crate::local::deferred::Deferred;
 use crate::local::registry;
 use crate::local::state::Local;
@@ -15,8 +17,8 @@ use crate::local::table::Entry;
 /// ending, or goes to a stream. They learn what is still pending as long as there is an
 /// `Extra`.
 #[cold]
-pub(crate) fn close_writers(local: &Local, connection: &Connection) {
-    writer_drain::collect(local, connection, true);
+pub(crate) fn close_writers(_local: &Local, connection: &Connection) {
+    connection.collect_writers(true);
     // Who knows when they wrote last.
     connection.turn_on(bits::WROTE_BEFORE_CLOSE);
 }
@@ -42,7 +44,7 @@ pub(crate) fn end(local: &Local, connection: &Connection, reason: CloseReason) -
 pub(crate) fn token(local: &Local, token: Token) -> bool {
     match registry::entry(local, token) {
         Some(Entry::Handler(it)) => end(local, &it, CloseReason::Requested),
-        Some(Entry::Connecting(attempt)) => connect::abort(local, &attempt),
+        Some(Entry::Connecting(attempt)) => attempt.abort(local),
         Some(Entry::Readiness(_)) | None => false,
     }
 }
@@ -54,4 +56,13 @@ pub(crate) fn take_listener(local: &Local, token: Token) -> Option<OwnedFd> {
     let fd = connection.try_take_fd()?;
     end(local, &connection, CloseReason::Requested);
     Some(fd)
+}
+
+impl EvContext<'_> {
+    /// The connection has failed: it ends, whatever the handler does with the error.
+    #[cold]
+    pub(crate) fn fail(&mut self, error: io::Error) -> io::Error {
+        end(self.local, self.connection, CloseReason::Error(error::copy(&error)));
+        error
+    }
 }

@@ -11,19 +11,14 @@
 //!   again after pauses that grow, and for as long as `Budget::close_linger` without one byte
 //!   read. A handler that reads nothing in that time has given up.
 
-use crate::local::connection::Skipping;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::base::interest::Interest;
-use crate::base::token::Token;
 use crate::connection::{call, request_close};
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, bits};
-use crate::local::deferred::{Deferred, TimerTarget};
-use crate::local::registry;
+use crate::local::connection::{Connection, Skipping, bits};
+use crate::local::deferred::TimerTarget;
 use crate::local::state::Local;
-use crate::poller::dispatch;
 use crate::sys::epoll::{self, Event, Mask};
 use crate::sys::{clock, socket, stream};
 
@@ -52,7 +47,7 @@ pub(crate) fn error_reported(local: &Local, connection: &Connection, event: Even
 #[cold]
 pub(crate) fn look_at_what_stands(local: &Local, connection: &Connection, event: Event) {
     if connection.has(bits::STANDING) {
-        return look_later(local, connection);
+        return call::look_later(local, connection);
     }
     let is_level = !connection.mask.get().is_edge();
     if event.is_error_alone() && is_level && has_error(connection) {
@@ -61,34 +56,18 @@ pub(crate) fn look_at_what_stands(local: &Local, connection: &Connection, event:
     }
 }
 
-/// Edges tell of what begins; what holds already is looked for at the end of the turn.
-pub(crate) fn look_later(local: &Local, connection: &Connection) {
-    if connection.has(bits::STANDING) && !connection.has(bits::LOOKED_AT) {
-        connection.turn_on(bits::LOOKED_AT);
-        local.defer(Deferred::Look(connection.token));
-    }
-}
-
-/// Does what an event would do in which the error that stands is left out.
-pub(crate) fn look(local: &Local, connection: &Connection) {
+/// Returns the event that would come without the error that stands, if there is one.
+pub(crate) fn look(local: &Local, connection: &Connection) -> Option<Event> {
     connection.turn_off(bits::LOOKED_AT | bits::STANDING);
     let wanted = connection.wanted_mask();
-    let Some(event) = connection.with_fd(|fd| epoll::poll_now(fd, wanted)) else { return };
+    let event = connection.with_fd(|fd| epoll::poll_now(fd, wanted))?;
     if wanted.is_edge() || !event.is_error_alone() {
         // epoll tells of whatever holds, by the new mask.
-        return call::refresh(local, connection);
+        call::refresh(local, connection);
+        return None;
     }
     connection.turn_on(bits::STANDING);
-    if let Some(rest) = event.without_error() {
-        on_event_quietly(local, connection, rest);
-    }
-}
-
-fn on_event_quietly(local: &Local, connection: &Connection, event: Event) {
-    let done = catch_unwind(AssertUnwindSafe(|| dispatch::on_event(local, connection, event)));
-    if let Err(panic) = done {
-        call::panicked(local, connection.token, panic);
-    }
+    event.without_error()
 }
 
 // ---- after a hang-up ----
@@ -121,18 +100,15 @@ pub(crate) fn tells_again(local: &Local, connection: &Connection) -> bool {
     now < until
 }
 
-/// The pause is over.
-pub(crate) fn look_again(local: &Local, token: Token) {
-    let Some(connection) = registry::connection(local, token) else { return };
+/// Returns what holds for a connection whose pause is over.
+pub(crate) fn look_again(connection: &Connection) -> Option<Event> {
     connection.with_present_extra(|extra| {
         if let Some(skipping) = &mut extra.skipping {
             skipping.timer = None;
         }
     });
     let wanted = connection.wanted_mask();
-    if let Some(event) = connection.with_fd(|fd| epoll::poll_now(fd, wanted)) {
-        on_event_quietly(local, &connection, event);
-    }
+    connection.with_fd(|fd| epoll::poll_now(fd, wanted))
 }
 
 /// A handler reads on after a hang-up.

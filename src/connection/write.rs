@@ -3,7 +3,6 @@
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 
-use crate::base::error;
 use crate::connection::{flush, request_close};
 use crate::local::action::CloseReason;
 use crate::local::connection::{State, bits};
@@ -134,13 +133,6 @@ impl EvContext<'_> {
             Err(error) => Err(self.fail(error)),
             sent => sent,
         }
-    }
-
-    /// The connection has failed: it ends, whatever the handler does with the error.
-    #[cold]
-    pub(crate) fn fail(&mut self, error: io::Error) -> io::Error {
-        request_close::end(self.local, self.connection, CloseReason::Error(error::copy(&error)));
-        error
     }
 
     #[cold]

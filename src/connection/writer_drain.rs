@@ -10,7 +10,7 @@ use crate::local::connection::{Connection, State, bits};
 use crate::local::context::EvContext;
 use crate::local::registry;
 use crate::local::state::Local;
-use crate::local::writer::{Stage, WriterQueue};
+use crate::local::writer::{Stage, Writer, WriterEnd, WriterQueue};
 use crate::sys::stream;
 use crate::task::{Run, drop_ignoring_panic};
 
@@ -37,7 +37,7 @@ pub(crate) fn on_writer_wake(local: &Local, connection: &Connection, line: &Writ
         return send_only(local, connection, line, bytes);
     }
     let has_room = !connection.has(bits::OUTPUT);
-    let asked = collect(local, connection, false);
+    let asked = connection.collect_writers(false);
     if has_room
         && connection.has(bits::OUTPUT)
         && let Err(error) = flush::queued(local, connection)
@@ -86,20 +86,6 @@ fn queue_rest(local: &Local, connection: &Connection, bytes: Bytes, sent: io::Re
     call::refresh(local, connection);
 }
 
-/// Moves what writers have brought to the end of the connection's output.
-pub(crate) fn collect(_local: &Local, connection: &Connection, last: bool) -> Stage {
-    let collected = connection.with_present_extra(|extra| {
-        let line = extra.writer_end.as_ref()?.line();
-        let asked = line.collect_into(&mut extra.outbox, last);
-        Some((asked, !extra.outbox.is_empty()))
-    });
-    let Some((asked, has_output)) = collected.flatten() else { return Stage::Closed };
-    if has_output {
-        connection.turn_on(bits::OUTPUT | bits::DIRTY);
-    }
-    asked
-}
-
 /// Does what was asked for beside bytes, and holds the limit.
 fn settle(local: &Local, connection: &Connection, asked: Stage) {
     let kept = connection.with_present_extra(|extra| extra.outbox.in_memory());
@@ -121,7 +107,7 @@ impl EvContext<'_> {
             .with_present_extra(|extra| extra.writer_end.as_ref()?.line().has_something().into());
         if something.flatten() == Some(true) {
             let has_room = !connection.has(bits::OUTPUT);
-            let asked = collect(self.local, connection, false);
+            let asked = connection.collect_writers(false);
             if has_room && connection.has(bits::OUTPUT) {
                 // An error ends the connection, and is this call's to tell.
                 let _ = self.flush();
@@ -137,5 +123,48 @@ impl EvContext<'_> {
             .connection
             .with_present_extra(|extra| Some(extra.writer_end.as_ref()?.line().uncollected()));
         count.flatten().unwrap_or(0)
+    }
+}
+
+impl EvContext<'_> {
+    /// A way to write to this connection from any thread: see [`Writer`]. On a connection that is
+    /// ending, every write of it is an error.
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let writer = cx.writer();
+    ///     std::thread::spawn(move || {
+    ///         let _ = writer.write(&b"from a thread"[..]);
+    ///         writer.close();
+    ///     });
+    /// # let _ = cx.read()?;
+    ///     Ok(Action::Keep)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "from a thread");
+    /// ```
+    pub fn writer(&self) -> Writer {
+        let connection = self.connection;
+        if connection.state() != State::Open {
+            return self.new_writer(Stage::Closed);
+        }
+        connection.turn_on(bits::WRITER);
+        connection.with_extra(|extra| {
+            let writer_end = extra.writer_end.get_or_insert_with(|| {
+                let writer = self.new_writer(Stage::Open);
+                WriterEnd::new(writer, &extra.outbox)
+            });
+            writer_end.writer()
+        })
+    }
+
+    fn new_writer(&self, stage: Stage) -> Writer {
+        let most = self.local.budget.output_per_connection;
+        let keeps_apart = self.connection.has(bits::MESSAGES);
+        Writer::new(self.local.handle.home(), self.connection.token, most, keeps_apart, stage)
     }
 }

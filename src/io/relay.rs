@@ -9,7 +9,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::connection::relay::duplex::{Duplex, look_for_failure};
-use crate::connection::relay::pump::{Endpoint, Step};
+use crate::connection::relay::endpoint::Endpoint;
+use crate::connection::relay::pump::Step;
 use crate::local::registered::Registered;
 use crate::local::registration::Registration;
 use crate::net::TcpStream;

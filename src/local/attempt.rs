@@ -118,6 +118,13 @@ impl Attempt {
         outcomes.find_map(|(place, result)| Some((place, result?)))
     }
 
+    /// Ends the attempt: its failure is told at the end of the turn. Returns `false` if it has failed
+    /// already.
+    pub(crate) fn abort(&self, local: &Local) -> bool {
+        let message = "it was closed before it was made";
+        self.fail_later(local, io::Error::new(io::ErrorKind::ConnectionAborted, message))
+    }
+
     /// Decides that the attempt has failed. False: that is decided already.
     pub(crate) fn fail_later(&self, local: &Local, error: io::Error) -> bool {
         if self.failing.replace(true) {

@@ -13,7 +13,7 @@ use crate::local::context::EvContext;
 use crate::local::deadline_timer::DeadlineTimer;
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
-use crate::local::writer::WriterEnd;
+use crate::local::writer::{Stage, WriterEnd};
 use crate::parts::outbox::Outbox;
 use crate::parts::watermarks::Watermarks;
 use crate::sys::epoll::{Event, Mask};
@@ -337,6 +337,20 @@ impl Connection {
     /// Returns the relay that it is part of.
     pub(crate) fn relay(&self) -> Option<Rc<dyn Relay>> {
         self.with_present_extra(|extra| extra.relay.clone()).flatten()
+    }
+
+    /// Moves what writers have brought to the end of the connection's output.
+    pub(crate) fn collect_writers(&self, last: bool) -> Stage {
+        let collected = self.with_present_extra(|extra| {
+            let line = extra.writer_end.as_ref()?.line();
+            let asked = line.collect_into(&mut extra.outbox, last);
+            Some((asked, !extra.outbox.is_empty()))
+        });
+        let Some((asked, has_output)) = collected.flatten() else { return Stage::Closed };
+        if has_output {
+            self.turn_on(bits::OUTPUT | bits::DIRTY);
+        }
+        asked
     }
 
     /// Takes what is rarely there away, at the end.

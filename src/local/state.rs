@@ -1,7 +1,5 @@
 //! The parts put together: what code on a poller's thread reaches.
 
-use crate::local::deferred::Deferred;
-use crate::local::deferred::TimerTarget;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem::ManuallyDrop;
@@ -10,23 +8,22 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::base::token::Token;
+use crate::local::deferred::{Deferred, TimerTarget};
 use crate::local::fd_waiters::FdWaiter;
 use crate::local::handle::PollerHandle;
-use crate::local::pipes::MOST_SPARE_PIPES;
+use crate::local::pipes::Pipes;
 use crate::local::shutdown::ShutdownState;
 use crate::local::table::Table;
 use crate::parts::activity::Activity;
 use crate::parts::budget::Budget;
 use crate::parts::buffers::Buffers;
 use crate::parts::census::Census;
-use crate::parts::pool::Pool;
 use crate::parts::stats::Recorder;
 use crate::parts::time_slice::TimeSlice;
 use crate::parts::timers::Timers;
 use crate::parts::type_map::TypeMap;
 use crate::sys::clock;
 use crate::sys::epoll::Epoll;
-use crate::sys::splice::Pipe;
 use crate::task::coop::Allowance;
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
@@ -64,9 +61,7 @@ pub(crate) struct Local {
     #[cfg(feature = "test-util")]
     pub(crate) clock_holds: Arc<AtomicUsize>,
     /// Empty pipes, for relays.
-    pub(crate) pipes: Pool<Pipe>,
-    /// A timer is armed that trims them.
-    pub(crate) trims_pipes: Cell<bool>,
+    pub(crate) pipes: Pipes,
     pub(crate) table: Table,
     pub(crate) timers: RefCell<Timers<TimerTarget>>,
     due: RefCell<Vec<Deferred>>,
@@ -121,8 +116,7 @@ impl Local {
             blocking_calls: Arc::default(),
             #[cfg(feature = "test-util")]
             clock_holds: Arc::default(),
-            pipes: Pool::new(MOST_SPARE_PIPES),
-            trims_pipes: Cell::new(false),
+            pipes: Pipes::new(),
             table: Table::new(),
             timers: RefCell::new(Timers::new()),
             due: RefCell::default(),

@@ -7,11 +7,9 @@ use std::{fmt, io};
 use bytes::Bytes;
 
 use crate::base::token::Token;
-use crate::local::connection::{State, bits};
-use crate::local::context::EvContext;
 use crate::local::errors::{ending, gone, too_much};
 use crate::parts::outbox::Outbox;
-use crate::task::Errand;
+use crate::task::{Errand, HomeRef};
 
 /// Writes to one connection, from any thread. Clones write to the same one.
 ///
@@ -120,6 +118,26 @@ pub(crate) struct WriterEnd {
 }
 
 impl Writer {
+    /// Makes the first writer of a connection; `most` bytes may be queued in memory.
+    pub(crate) fn new(
+        home: &HomeRef,
+        token: Token,
+        most: usize,
+        keeps_apart: bool,
+        stage: Stage,
+    ) -> Writer {
+        let line = WriterQueue {
+            token,
+            most,
+            keeps_apart,
+            queue: Mutex::new(Queue { outbox: Outbox::default(), stage }),
+            is_waiting: AtomicBool::new(false),
+            unsent: AtomicUsize::new(0),
+            unsent_in_memory: AtomicUsize::new(0),
+        };
+        Writer { line: Errand::new(home.clone(), line) }
+    }
+
     /// Sends `bytes` after everything that was accepted before. Never blocks; an empty `bytes`
     /// sends nothing.
     ///
@@ -321,6 +339,17 @@ impl WriterQueue {
 }
 
 impl WriterEnd {
+    /// Makes the poller's end of the line of `writer`, whose connection has `queued` output.
+    pub(crate) fn new(writer: Writer, queued: &Outbox) -> WriterEnd {
+        writer.line.tell(queued);
+        WriterEnd { writer }
+    }
+
+    /// Returns another writer of the connection.
+    pub(crate) fn writer(&self) -> Writer {
+        self.writer.clone()
+    }
+
     pub(crate) fn line(&self) -> &WriterQueue {
         &self.writer.line
     }
@@ -334,57 +363,6 @@ impl WriterEnd {
 impl Drop for WriterEnd {
     fn drop(&mut self) {
         self.writer.line.shut();
-    }
-}
-
-impl EvContext<'_> {
-    /// A way to write to this connection from any thread: see [`Writer`]. On a connection that is
-    /// ending, every write of it is an error.
-    ///
-    /// ```
-    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
-    /// # use example::*;
-    /// # struct Session;
-    /// # impl EvHandler for Session {
-    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-    ///     let writer = cx.writer();
-    ///     std::thread::spawn(move || {
-    ///         let _ = writer.write(&b"from a thread"[..]);
-    ///         writer.close();
-    ///     });
-    /// # let _ = cx.read()?;
-    ///     Ok(Action::Keep)
-    /// }
-    /// # }
-    /// # assert_eq!(ask(Session, "hello"), "from a thread");
-    /// ```
-    pub fn writer(&self) -> Writer {
-        let connection = self.connection;
-        if connection.state() != State::Open {
-            return self.new_writer(Stage::Closed);
-        }
-        connection.turn_on(bits::WRITER);
-        connection.with_extra(|extra| {
-            let writer_end = extra.writer_end.get_or_insert_with(|| {
-                let writer = self.new_writer(Stage::Open);
-                writer.line.tell(&extra.outbox);
-                WriterEnd { writer }
-            });
-            writer_end.writer.clone()
-        })
-    }
-
-    fn new_writer(&self, stage: Stage) -> Writer {
-        let line = WriterQueue {
-            token: self.connection.token,
-            most: self.local.budget.output_per_connection,
-            keeps_apart: self.connection.has(bits::MESSAGES),
-            queue: Mutex::new(Queue { outbox: Outbox::default(), stage }),
-            is_waiting: AtomicBool::new(false),
-            unsent: AtomicUsize::new(0),
-            unsent_in_memory: AtomicUsize::new(0),
-        };
-        Writer { line: Errand::new(self.local.handle.home().clone(), line) }
     }
 }
 

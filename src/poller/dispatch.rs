@@ -1,11 +1,12 @@
 //! From events to callbacks.
 
-use crate::source::event;
 use std::cell::Cell;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::CALLS_PER_LAP;
 use crate::base::token::Token;
+use crate::connection::relay::pipes;
 use crate::connection::{
     call, close, connect, deadlines, flush, linger, request_close, standing, timers,
 };
@@ -14,8 +15,8 @@ use crate::local::connection::{Connection, Extra, State, bits};
 use crate::local::deferred::{Deferred, HandlerTimer, TimerTarget};
 use crate::local::state::Local;
 use crate::local::table::{Addressee, Entry};
-use crate::local::{calls, pipes, registry};
-use crate::source::{self, carryover};
+use crate::local::{calls, registry};
+use crate::source::{self, carryover, event};
 use crate::sys::epoll::{Event, RawEvent};
 use crate::sys::{socket, stream};
 use crate::task::ignore_panic;
@@ -66,11 +67,21 @@ fn on_event_of(local: &Local, entry: Option<Entry>, token: Token, event: Event) 
 
 /// An event for a handler's connection.
 #[inline]
-pub(crate) fn on_event(local: &Local, connection: &Connection, event: Event) {
+fn on_event(local: &Local, connection: &Connection, event: Event) {
     if event.is_plain_read() && connection.has(bits::READING) {
         readable(local, connection);
     } else {
         on_rare_event(local, connection, event);
+    }
+}
+
+/// Acts on an event that the poller has asked for itself, outside of a batch: catches what a callback
+/// throws.
+fn catch_event(local: &Local, connection: &Connection, event: Option<Event>) {
+    let Some(event) = event else { return };
+    let done = catch_unwind(AssertUnwindSafe(|| on_event(local, connection, event)));
+    if let Err(panic) = done {
+        call::panicked(local, connection.token, panic);
     }
 }
 
@@ -153,7 +164,7 @@ fn flush_again(local: &Local, token: Token) {
                 relay.run_again(local, &it, true);
             }
         }
-        Some(Entry::Readiness(source)) => carryover::flush_again(&source),
+        Some(Entry::Readiness(source)) => event::flush_again(&source),
         _ => {}
     }
 }
@@ -236,7 +247,10 @@ pub(crate) fn finish_turn(local: &Local) {
     for due in due.drain(..) {
         match due {
             Deferred::Open(token) => with_connection(local, token, call::on_open),
-            Deferred::Look(token) => with_connection(local, token, standing::look),
+            Deferred::Look(token) => with_connection(local, token, |local, it| {
+                let event = standing::look(local, it);
+                catch_event(local, it, event);
+            }),
             Deferred::Reread(token) => with_connection(local, token, reread),
             Deferred::ConnectFail(token, error) => connect::failed(local, token, error),
             Deferred::Refuse(handler, error) => call::on_connect_fail(local, handler, error),
@@ -316,7 +330,10 @@ pub(crate) fn fire(local: &Local, token: Token) {
     match expiry {
         Some(TimerTarget::Task(waker)) => ignore_panic(|| waker.wake()),
         Some(TimerTarget::Linger(connection)) => on_linger_timeout(local, connection),
-        Some(TimerTarget::Look(token)) => standing::look_again(local, token),
+        Some(TimerTarget::Look(token)) => with_connection(local, token, |local, it| {
+            let event = standing::look_again(it);
+            catch_event(local, it, event);
+        }),
         Some(TimerTarget::Pipes) => pipes::trim(local),
         Some(TimerTarget::Deadline(token)) => on_deadline(local, token),
         Some(TimerTarget::Connect(attempt)) => connect::on_timer(local, attempt),

@@ -14,6 +14,7 @@ pub(crate) mod dispatch;
 pub(crate) mod local_poller;
 #[cfg(feature = "test-util")]
 pub(crate) mod paused;
+mod remote;
 pub(crate) mod shutdown;
 mod sleep;
 #[cfg(all(test, not(loom)))]

@@ -1,7 +1,6 @@
 //! How a poller is shut down: it is told, its connections and tasks get a grace, and what is left
 //! is dropped.
 
-use crate::source::event;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use crate::local::registry;
 use crate::local::state::Local;
 use crate::local::table::Entry;
 use crate::poller::dispatch;
+use crate::source::wake;
 use crate::task::{drop_ignoring_panic, executor, ignore_panic};
 
 /// What became of the connections and tasks of one poller.
@@ -78,7 +78,7 @@ pub(crate) fn close_all(local: &Local) {
             // waits on it is woken, and finds the poller gone.
             Some(Entry::Readiness(source)) => {
                 drop(registry::remove(local, token));
-                event::wake_all(&source);
+                wake::wake_all(&source);
             }
             Some(Entry::Connecting(_)) => connect::failed(local, token, gone()),
             None => {}

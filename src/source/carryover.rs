@@ -17,7 +17,6 @@ use crate::local::source::{Carryover, Ownership, Source};
 use crate::local::state::Local;
 use crate::parts::outbox::Outbox;
 use crate::parts::readiness::Direction;
-use crate::source::event;
 use crate::sys::socket;
 
 impl Registered {
@@ -128,13 +127,6 @@ pub(crate) fn flush(source: &Source) -> bool {
     source.has_carryover.set(!is_over);
     source.carryover.set((!is_over).then_some(carryover));
     true
-}
-
-/// More of the carried-over output, whose budget was spent.
-pub(crate) fn flush_again(source: &Source) {
-    if source.has_carryover.get() && flush(source) {
-        event::on_writable(source);
-    }
 }
 
 fn shutdown_after_flush(source: &Source) {

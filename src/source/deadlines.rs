@@ -1,6 +1,5 @@
 //! The deadlines of a stream of tasks.
 
-use crate::source::event;
 use std::cell::Cell;
 use std::io;
 
@@ -11,6 +10,7 @@ use crate::local::source::Source;
 use crate::local::state::Local;
 use crate::parts::deadlines::Deadlines;
 use crate::parts::readiness::Direction;
+use crate::source::wake;
 use crate::sys::clock;
 
 /// Looks at the deadlines of a stream, whose timer has fired. If one is missed it wakes the tasks that
@@ -23,7 +23,7 @@ pub(crate) fn check(local: &Local, source: &Source) {
     deadlines::arm(local, source.token, &mut timing, now);
     source.timing.set(Some(timing));
     if is_missed {
-        event::wake_all(source);
+        wake::wake_all(source);
     }
 }
 
@@ -36,7 +36,7 @@ impl Registration {
         self.end_timing();
         self.source().timing.set(new);
         // Whoever waits already waits by the new ones.
-        event::wake_all(self.source());
+        wake::wake_all(self.source());
     }
 
     /// Whether a task has been told that a deadline of those that there are now was missed.

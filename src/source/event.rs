@@ -1,10 +1,9 @@
 //! What an event does to the tasks that wait on a descriptor.
 
 use crate::local::source::Source;
-use crate::parts::readiness::{Direction, ReadySet};
-use crate::source::carryover;
+use crate::parts::readiness::ReadySet;
+use crate::source::{carryover, wake};
 use crate::sys::epoll::Event;
-use crate::task::ignore_panic;
 
 /// Any event: first every bit, then every waker. The caller catches panics.
 #[cold]
@@ -14,33 +13,12 @@ pub(crate) fn on_event(source: &Source, event: Event) {
         source.readiness.note_hang_up();
     }
     let ready = ReadySet::new(event.is_readable(), writable, event.is_priority());
-    tell(source, ready, !event.may_hide_more());
+    wake::tell(source, ready, !event.may_hide_more());
 }
 
-/// There is room, which no event tells of.
-pub(crate) fn on_writable(source: &Source) {
-    tell(source, Direction::Write.into(), true);
-}
-
-fn tell(source: &Source, ready: ReadySet, trust_short: bool) {
-    source.readiness.set(ready, trust_short);
-    if source.readiness.has_waiters() {
-        wake_list(source, ready);
-    }
-    source.readiness.wake(ready);
-}
-
-/// Wakes everybody who waits, whatever for: they look again.
-pub(crate) fn wake_all(source: &Source) {
-    wake_list(source, ReadySet::ALL);
-    ignore_panic(|| source.readiness.wake(ReadySet::ALL));
-}
-
-#[cold]
-fn wake_list(source: &Source, ready: ReadySet) {
-    // As many as there are now: who comes back is for the next event.
-    for _ in 0..source.readiness.waiting() {
-        let Some(waker) = source.readiness.next_waiter(ready) else { break };
-        ignore_panic(|| waker.wake());
+/// More of the carried-over output, whose budget was spent.
+pub(crate) fn flush_again(source: &Source) {
+    if source.has_carryover.get() && carryover::flush(source) {
+        wake::on_writable(source);
     }
 }

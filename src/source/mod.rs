@@ -4,4 +4,6 @@ pub(crate) mod carryover;
 pub(crate) mod deadlines;
 pub(crate) mod event;
 pub(crate) mod handover;
+pub(crate) mod release;
 pub(crate) mod wait;
+pub(crate) mod wake;

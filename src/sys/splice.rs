@@ -83,3 +83,12 @@ fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Result<u
         }
     }
 }
+
+/// Whether splice(2) or sendfile(2) can't be had, here or at all, rather than that the connection has
+/// failed: the descriptors are no kind for it, the kernel or a container's profile has none of it,
+/// or there is no memory for it.
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
+    const REFUSALS: [i32; 6] =
+        [libc::EINVAL, libc::ENOSYS, libc::EPERM, libc::EACCES, libc::EOPNOTSUPP, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|errno| REFUSALS.contains(&errno))
+}

@@ -2,12 +2,12 @@
 
 use std::io;
 
-use crate::connection::relay::pump::Endpoint;
-use crate::local::pipes;
+use crate::connection::relay::endpoint::Endpoint;
+use crate::connection::relay::pipes;
 use crate::local::state::Local;
 use crate::parts::readiness::Direction;
 use crate::sys::sigpipe::NoSigpipe;
-use crate::sys::splice::Pipe;
+use crate::sys::splice::{Pipe, is_refusal};
 use crate::sys::stream;
 
 #[derive(Debug)]
@@ -75,13 +75,4 @@ impl Carrier {
             Carrier::Buffer(..) => {}
         }
     }
-}
-
-/// Whether splice(2) or sendfile(2) can't be had, here or at all, rather than that the connection has
-/// failed: the descriptors are no kind for it, the kernel or a container's profile has none of it,
-/// or there is no memory for it.
-pub(crate) fn is_refusal(error: &io::Error) -> bool {
-    const REFUSALS: [i32; 6] =
-        [libc::EINVAL, libc::ENOSYS, libc::EPERM, libc::EACCES, libc::EOPNOTSUPP, libc::ENOMEM];
-    error.raw_os_error().is_some_and(|errno| REFUSALS.contains(&errno))
 }

@@ -3,7 +3,8 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use crate::connection::relay::pump::{Endpoint, Failure, Pump, Step};
+use crate::connection::relay::endpoint::Endpoint;
+use crate::connection::relay::pump::{Failure, Pump, Step};
 use crate::local::state::Local;
 use crate::parts::readiness::Direction;
 use crate::sys::sigpipe::NoSigpipe;

@@ -3,6 +3,8 @@
 
 pub(crate) mod carrier;
 pub(crate) mod duplex;
+pub(crate) mod endpoint;
+pub(crate) mod pipes;
 pub(crate) mod pump;
 mod side;
 

@@ -5,13 +5,12 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use crate::connection::relay::duplex::look_for_failure;
+use crate::connection::relay::endpoint::Endpoint;
+use crate::local::connection::{Connection, bits};
 use crate::parts::readiness::Direction;
 use crate::sys::epoll::Event;
 use crate::sys::socket;
-
-use crate::connection::relay::duplex::look_for_failure;
-use crate::connection::relay::pump::Endpoint;
-use crate::local::connection::{Connection, bits};
 
 /// The readiness of one end.
 #[derive(Default)]

@@ -1,14 +1,16 @@
 //! Both directions of a relay, on a poller.
 
-use crate::connection::relay::duplex::Duplex;
-use crate::connection::relay::pump::{Endpoint, Step};
-use crate::local::pipes;
-use crate::parts::budget::Budget;
-use crate::parts::readiness::Direction;
-use crate::poller::Poller;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::connection::relay::duplex::Duplex;
+use crate::connection::relay::endpoint::Endpoint;
+use crate::connection::relay::pipes;
+use crate::connection::relay::pump::Step;
+use crate::parts::budget::Budget;
+use crate::parts::readiness::Direction;
+use crate::poller::Poller;
 
 impl Endpoint for TcpStream {
     fn is_ready(&self, _: Direction) -> bool {
