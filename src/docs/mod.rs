@@ -1,4 +1,5 @@
-//! Guides for those who come from elsewhere: how each thing is said here. There is no code in it.
+//! Guides for users of tokio and of goev: the counterpart of each name, and what differs. There are
+//! only pages in here, no code.
 
 #[doc = include_str!("from_tokio.md")]
 pub mod from_tokio {}
