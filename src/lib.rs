@@ -160,7 +160,8 @@ pub use task::abort::AbortOnDrop;
 pub use task::bound::PollerBound;
 pub use task::coop::{Unconstrained, unconstrained, yield_now};
 pub use task::group::TaskGroup;
-pub use task::join::{JoinError, JoinHandle};
+pub use task::join::JoinHandle;
+pub use task::join_error::JoinError;
 pub use task::remote::RemoteJoinHandle;
 
 /// The names that have moved into [`stall`].

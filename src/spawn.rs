@@ -31,7 +31,7 @@ use crate::task::{self, join::JoinHandle};
 pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
     match task::spawn(future) {
         Ok(handle) => handle,
-        Err(future) => task::spawned_outside("spawn_local", future),
+        Err(future) => task::panic_outside_poller("spawn_local", future),
     }
 }
 
@@ -57,7 +57,7 @@ pub fn spawn_local_named<F: Future + 'static>(
 ) -> JoinHandle<F::Output> {
     match task::spawn_named(name.into(), future) {
         Ok(handle) => handle,
-        Err(future) => task::spawned_outside("spawn_local_named", future),
+        Err(future) => task::panic_outside_poller("spawn_local_named", future),
     }
 }
 

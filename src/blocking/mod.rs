@@ -14,7 +14,7 @@ use pool::Job;
 
 use crate::local::state::Local;
 use crate::poller::paused;
-use crate::task::join::JoinError;
+use crate::task::join_error::JoinError;
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
 /// Runs `f`, which may block, on a thread of a pool that the whole process shares; the future gives

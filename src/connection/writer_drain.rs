@@ -12,11 +12,11 @@ use crate::local::registry;
 use crate::local::state::Local;
 use crate::local::writer::{Stage, Writer, WriterEnd, WriterQueue};
 use crate::sys::stream;
-use crate::task::{Run, drop_ignoring_panic};
+use crate::task::{OnNotify, drop_ignoring_panic};
 
-impl Run for WriterQueue {
+impl OnNotify for WriterQueue {
     /// The poller has been called.
-    fn run(&self) {
+    fn on_notify(&self) {
         let Some(local) = Local::current() else { return };
         if let Some(connection) = registry::connection(&local, self.token) {
             on_writer_wake(&local, &connection, self);
@@ -165,6 +165,6 @@ impl EvContext<'_> {
     fn new_writer(&self, stage: Stage) -> Writer {
         let most = self.local.budget.output_per_connection;
         let keeps_apart = self.connection.has(bits::MESSAGES);
-        Writer::new(self.local.handle.home(), self.connection.token, most, keeps_apart, stage)
+        Writer::new(self.local.handle.executor(), self.connection.token, most, keeps_apart, stage)
     }
 }

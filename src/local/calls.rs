@@ -45,7 +45,7 @@ pub(crate) fn begin_callback<'a>(local: &'a Local, handler: &dyn EvHandler) -> i
 fn tell_of_callback(local: &Local, handler: &dyn EvHandler) {
     assert!(!is_in_callback(local), "callbacks never nest");
     if let Some(activity) = &local.activity {
-        activity.calls.begin(StallKind::Callback, handler.type_name(Ours));
+        activity.current_call.begin(StallKind::Callback, handler.type_name(Ours));
     }
 }
 
@@ -90,7 +90,7 @@ fn calls_in_grace(local: &Local) -> usize {
 #[inline]
 pub(crate) fn nothing_runs(local: &Local) {
     if let Some(activity) = &local.activity {
-        activity.calls.none();
+        activity.current_call.end();
     }
 }
 

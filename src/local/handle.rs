@@ -12,7 +12,7 @@ use crate::local::refused::TryRunOnError;
 use crate::parts::stats::{PollerStats, SharedStats};
 use crate::sys::epoll::RemoteEpoll;
 use crate::task::remote::{self, RemoteJoinHandle};
-use crate::task::{HomeRef, Refused};
+use crate::task::{Refused, SharedRef};
 
 /// A poller, as every thread sees it: cheap to clone, and harmless to keep after its end.
 ///
@@ -39,7 +39,7 @@ pub struct PollerHandle {
 
 struct Shared {
     /// The mailbox.
-    home: HomeRef,
+    executor: SharedRef,
     /// Its place in its reactor.
     index: usize,
     /// Connections that it holds or that are on their way to it. Relaxed throughout: it balances,
@@ -57,7 +57,7 @@ struct Shared {
 
 impl PollerHandle {
     pub(crate) fn new(
-        home: HomeRef,
+        executor: SharedRef,
         index: usize,
         epoll: RemoteEpoll,
         most_mail: usize,
@@ -65,7 +65,7 @@ impl PollerHandle {
         let (load, stats, most_mail) = (AtomicUsize::new(0), Arc::default(), most_mail as u64);
         PollerHandle {
             shared: Arc::new(Shared {
-                home,
+                executor,
                 index,
                 reactor: OnceLock::new(),
                 load,
@@ -101,7 +101,7 @@ impl PollerHandle {
         Fut: Future + 'static,
         Fut::Output: Send,
     {
-        remote::spawn_on(&self.shared.home, make)
+        remote::spawn_on(&self.shared.executor, make)
     }
 
     /// Runs `f` on the poller's thread: what one thread sends runs in the order of its calls.
@@ -128,7 +128,7 @@ impl PollerHandle {
     /// # Errors
     /// Gives `f` back if the poller has ended. If it ends before `f` has run, `f` is dropped.
     pub fn run_on<F: FnOnce() + Send + 'static>(&self, f: F) -> Result<(), F> {
-        self.shared.home.post(f)
+        self.shared.executor.post(f)
     }
 
     /// Runs `f` as [`PollerHandle::run_on`] does, unless `Budget::mail_waiting` closures wait for the
@@ -161,7 +161,7 @@ impl PollerHandle {
     where
         F: FnOnce() + Send + 'static,
     {
-        self.shared.home.try_post(f, self.shared.most_mail).map_err(|refused| match refused {
+        self.shared.executor.try_post(f, self.shared.most_mail).map_err(|refused| match refused {
             Refused::Full(f) => TryRunOnError::Full(f),
             Refused::Ended(f) => TryRunOnError::Ended(f),
         })
@@ -189,12 +189,12 @@ impl PollerHandle {
     /// # }
     /// ```
     pub fn stats(&self) -> PollerStats {
-        self.shared.stats.look(self.shared.home.mail_waiting())
+        self.shared.stats.look(self.shared.executor.mail_waiting())
     }
 
     /// Another number each time that somebody looks, as long as the poller goes on.
     pub(crate) fn progress(&self) -> u64 {
-        self.shared.stats.progress().wrapping_add(self.home().steps())
+        self.shared.stats.progress().wrapping_add(self.executor().steps())
     }
 
     /// What the poller writes its numbers to.
@@ -203,8 +203,8 @@ impl PollerHandle {
     }
 
     /// The mailbox.
-    pub(crate) fn home(&self) -> &HomeRef {
-        &self.shared.home
+    pub(crate) fn executor(&self) -> &SharedRef {
+        &self.shared.executor
     }
 
     /// Its place in its reactor.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::base::token::Token;
 use crate::local::errors::{ending, gone, too_much};
 use crate::parts::outbox::Outbox;
-use crate::task::{Errand, HomeRef};
+use crate::task::{Notification, SharedRef};
 
 /// Writes to one connection, from any thread. Clones write to the same one.
 ///
@@ -72,7 +72,7 @@ use crate::task::{Errand, HomeRef};
 /// [`Action::Close`]: crate::Action::Close
 #[derive(Clone)]
 pub struct Writer {
-    line: Errand<WriterQueue>,
+    line: Notification<WriterQueue>,
 }
 
 /// What the writers of a connection and its poller share.
@@ -120,7 +120,7 @@ pub(crate) struct WriterEnd {
 impl Writer {
     /// Makes the first writer of a connection; `most` bytes may be queued in memory.
     pub(crate) fn new(
-        home: &HomeRef,
+        home: &SharedRef,
         token: Token,
         most: usize,
         keeps_apart: bool,
@@ -135,7 +135,7 @@ impl Writer {
             unsent: AtomicUsize::new(0),
             unsent_in_memory: AtomicUsize::new(0),
         };
-        Writer { line: Errand::new(home.clone(), line) }
+        Writer { line: Notification::new(home.clone(), line) }
     }
 
     /// Sends `bytes` after everything that was accepted before. Never blocks; an empty `bytes`

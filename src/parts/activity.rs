@@ -4,12 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use crate::base::sync::thread::{self, Thread};
 use crate::base::sync::{AtomicBool, Ordering, fence};
-use crate::task::Calls;
+use crate::task::CurrentCall;
 
 /// The two words of a poller that is watched: what it runs, and whether it is asleep.
 pub(crate) struct Activity {
     /// What it runs.
-    pub(crate) calls: Arc<Calls>,
+    pub(crate) current_call: Arc<CurrentCall>,
     /// It waits for events, or has ended: nothing of it can stall.
     asleep: AtomicBool,
     /// Where its watchdog naps.
@@ -29,12 +29,12 @@ pub(crate) struct Parker {
 
 impl Activity {
     pub(crate) fn new(parker: Arc<Parker>) -> Activity {
-        Activity { calls: Arc::default(), asleep: AtomicBool::new(false), parker }
+        Activity { current_call: Arc::default(), asleep: AtomicBool::new(false), parker }
     }
 
     /// The poller is about to wait for events, or has ended.
     pub(crate) fn fall_asleep(&self) {
-        self.calls.none();
+        self.current_call.end();
         self.asleep.store(true, Ordering::Relaxed);
     }
 

@@ -45,7 +45,7 @@ use crate::parts::stats::Report;
 use crate::sys::epoll::{Epoll, Events, Mask, RawEvent};
 use crate::sys::eventfd::EventFd;
 use crate::sys::{ticks, traffic};
-use crate::task::{Bell, Executor, Grant, Seed};
+use crate::task::{Bell, Executor, Grant, UnboundExecutor};
 
 /// The mailbox's token. Nothing is looked up for it: that the wait has ended is its message.
 const MAILBOX: Token = Token::new(u32::MAX, u32::MAX);
@@ -83,7 +83,7 @@ impl Bell for EventFd {
 
 /// A poller that has no thread yet. Its handle takes mail already.
 pub(crate) struct PollerSeed {
-    seed: Seed,
+    unbound: UnboundExecutor,
     epoll: Epoll,
     bell: Arc<EventFd>,
     handle: PollerHandle,
@@ -104,11 +104,11 @@ impl PollerSeed {
         epoll
             .add(bell.as_fd(), MAILBOX, Mask::BELL)
             .map_err(|error| during("watching an eventfd", error))?;
-        let seed = Seed::new(bell.clone());
+        let unbound = UnboundExecutor::new(bell.clone());
         let (epoll_handle, most_mail) = (epoll.remote(), budget.mail_waiting);
-        let handle = PollerHandle::new(seed.home(), index, epoll_handle, most_mail);
+        let handle = PollerHandle::new(unbound.shared(), index, epoll_handle, most_mail);
         let activity = None;
-        Ok(PollerSeed { seed, epoll, bell, handle, budget, read_buffer_size, activity })
+        Ok(PollerSeed { unbound, epoll, bell, handle, budget, read_buffer_size, activity })
     }
 
     /// The poller will tell what it runs.
@@ -141,12 +141,12 @@ impl Poller {
     pub(crate) fn adopt(seed: PollerSeed) -> Poller {
         let budget = seed.budget;
         let events = Cell::new(Events::with_capacity(budget.events_per_wait));
-        let mut executor = seed.seed.adopt();
+        let mut executor = seed.unbound.bind();
         let allowance = executor.allowance();
         let mut local =
             Local::new(seed.epoll, seed.handle, budget, seed.read_buffer_size, allowance);
         if let Some(activity) = seed.activity {
-            executor.be_watched(activity.calls.clone());
+            executor.report_calls_to(activity.current_call.clone());
             calls::set_activity(&mut local, activity);
         }
         Poller { executor, local: Rc::new(local), events, bell: seed.bell, told: Cell::new(0) }
@@ -269,7 +269,7 @@ impl Poller {
     /// Makes this the poller of the thread until the guard is dropped.
     pub(crate) fn enter(&self) -> impl Drop + '_ {
         struct Entered<'a> {
-            _executor: crate::task::executor::Entered<'a>,
+            _executor: crate::task::executor::EnterGuard<'a>,
             before: Option<Rc<Local>>,
         }
         impl Drop for Entered<'_> {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 #[cfg(feature = "blocking")]
-use crate::task::HomeRef;
+use crate::task::SharedRef;
 
 #[cfg(feature = "blocking")]
 use crate::local::state::Local;
@@ -25,14 +25,14 @@ use crate::local::state::Local;
 #[cfg(feature = "blocking")]
 pub(crate) struct Hold {
     holds: Arc<AtomicUsize>,
-    home: HomeRef,
+    executor: SharedRef,
 }
 
 #[cfg(feature = "blocking")]
 /// As long as something is under way elsewhere that is going to bring this poller something.
 pub(crate) fn hold_clock(local: &Local) -> Hold {
     local.clock_holds.fetch_add(1, Ordering::Relaxed);
-    Hold { holds: local.clock_holds.clone(), home: local.handle.home().clone() }
+    Hold { holds: local.clock_holds.clone(), executor: local.handle.executor().clone() }
 }
 
 #[cfg(feature = "blocking")]
@@ -41,7 +41,7 @@ impl Drop for Hold {
         // Release: when the poller sees that it is gone, it sees what it was held for.
         self.holds.fetch_sub(1, Ordering::Release);
         // The poller announces its sleep before it looks for holds: it has seen this, or is woken.
-        let _ = self.home.post(|| ());
+        let _ = self.executor.post(|| ());
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn begin(local: &Local, deadline: u64) {
     if begun {
         return;
     }
-    local.shutdown.ended_before.set(local.census.ended_so_far() + executor::ended_here());
+    local.shutdown.ended_before.set(local.census.ended_so_far() + executor::tasks_ended());
     for token in registry::tokens(local) {
         let Some(Entry::Handler(connection)) = registry::entry(local, token) else { continue };
         if connection.has(bits::LISTENER) {
@@ -137,7 +137,7 @@ impl Poller {
         while !self.is_drained() {
             self.turn(None)?;
         }
-        let ended = self.local.census.ended_so_far() + executor::ended_here();
+        let ended = self.local.census.ended_so_far() + executor::tasks_ended();
         let drained = (ended - self.local.shutdown.ended_before.get()) as usize;
         let cancelled = self.alive();
         drop(entered);

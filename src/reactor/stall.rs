@@ -36,7 +36,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use crate::task::calls::StallKind;
+pub use crate::task::current_call::StallKind;
 
 /// The default threshold. Thousands of connections may wait for one poller, so this is long for them;
 /// and much shorter delays may as well come from the scheduler.

@@ -141,7 +141,7 @@ impl WatchLoop {
         // Before the look, and of a new call after it: what is measured is no longer than what is.
         let now = clock::now();
         let (activity, sighting) = &mut self.pollers[poller];
-        let call = activity.calls.current();
+        let call = activity.current_call.get();
         let same = sighting.filter(|seen| call.is_some_and(|call| call.number == seen.number));
         let (Some(call), Some(seen)) = (call, same) else {
             let new = |number| Sighting { number, since: clock::now(), has_stalled: false };

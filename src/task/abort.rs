@@ -5,7 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::join::{JoinError, JoinHandle};
+use super::join::JoinHandle;
+use super::join_error::JoinError;
 
 /// A [`JoinHandle`] that aborts its task when it is dropped: the task lives no longer than
 /// whoever waits for it. Made by [`JoinHandle::abort_on_drop`].
@@ -86,6 +87,35 @@ impl<T> AbortOnDrop<T> {
 
     fn inner(&self) -> &JoinHandle<T> {
         self.handle.as_ref().expect("`detach` consumes what it takes from")
+    }
+}
+
+impl<T> JoinHandle<T> {
+    /// The same handle, but that dropping it aborts the task.
+    ///
+    /// ```
+    /// use corepoll::{block_on, spawn_local, yield_now};
+    /// use std::{cell::Cell, rc::Rc};
+    ///
+    /// block_on(async {
+    ///     let alive = Rc::new(Cell::new(false));
+    ///     let guarded = spawn_local({
+    ///         let alive = alive.clone();
+    ///         async move {
+    ///             alive.set(true);
+    ///             std::future::pending::<()>().await;
+    ///         }
+    ///     })
+    ///     .abort_on_drop();
+    ///     yield_now().await;
+    ///     assert!(alive.get());
+    ///     drop(guarded);
+    ///     yield_now().await;
+    ///     assert_eq!(Rc::strong_count(&alive), 1);
+    /// });
+    /// ```
+    pub fn abort_on_drop(self) -> AbortOnDrop<T> {
+        AbortOnDrop::new(self)
     }
 }
 

@@ -6,7 +6,7 @@
 //! one on which `new` was called. Everywhere else only the box's address and the two fields beside
 //! it are moved around.
 //!
-//! - **Looked at, polled, taken out**: each way in asks [`HomeRef::is_current`] first and panics
+//! - **Looked at, polled, taken out**: each way in asks [`SharedRef::is_current`] first and panics
 //!   when it is false. By the invariant **Owner** of the module, `CURRENT` equals a home's address
 //!   only on its owner's thread; the reference that is held keeps the address from being given to
 //!   another home; and an executor never changes its thread. So a true answer means: this thread
@@ -36,7 +36,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::home::HomeRef;
+use super::shared::SharedRef;
 
 /// Carries a value that is not `Send` through code that asks for `Send`: handlers of axum, upgrades
 /// of hyper, clients that box their stream as `Send`.
@@ -66,7 +66,7 @@ use super::home::HomeRef;
 /// ```
 pub struct PollerBound<T: 'static> {
     /// The poller.
-    home: HomeRef,
+    shared: SharedRef,
     /// Its thread: a number that is never given out again.
     thread: u64,
     /// The value; None once `into_inner` or a drop has taken it.
@@ -75,7 +75,7 @@ pub struct PollerBound<T: 'static> {
     pinned: PhantomData<T>,
 }
 
-// SAFETY: the value is touched by its own thread only; see the top of the file. `HomeRef` is Send.
+// SAFETY: the value is touched by its own thread only; see the top of the file. `SharedRef` is Send.
 unsafe impl<T> Send for PollerBound<T> {}
 // SAFETY: a shared reference gives other threads nothing of the value; see the top of the file.
 unsafe impl<T> Sync for PollerBound<T> {}
@@ -88,7 +88,7 @@ unsafe impl<T> Send for Homeward<T> {}
 
 /// The number of this thread; 0 is none. Numbers aren't used again, as addresses and the kernel's
 /// thread ids are.
-fn number_of_thread(or_new: bool) -> u64 {
+fn thread_number(or_new: bool) -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     thread_local! {
         /// It has no destructor, so that it can be read in those of other thread-locals.
@@ -120,15 +120,15 @@ impl<T: 'static> PollerBound<T> {
     /// Outside of a poller.
     #[track_caller]
     pub fn new(value: T) -> PollerBound<T> {
-        let Some(home) = HomeRef::current() else {
+        let Some(shared) = SharedRef::current() else {
             panic!(
                 "PollerBound::new was called outside of a poller: there is none on this thread \
                  that the {} could be bound to",
                 std::any::type_name::<T>()
             )
         };
-        let thread = number_of_thread(true);
-        PollerBound { home, thread, value: Some(Box::new(value)), pinned: PhantomData }
+        let thread = thread_number(true);
+        PollerBound { shared, thread, value: Some(Box::new(value)), pinned: PhantomData }
     }
 
     /// The value, unbound.
@@ -163,7 +163,7 @@ impl<T: 'static> PollerBound<T> {
     /// # });
     /// ```
     pub fn is_home(&self) -> bool {
-        self.home.is_current()
+        self.shared.is_current()
     }
 
     /// # Panics
@@ -171,7 +171,7 @@ impl<T: 'static> PollerBound<T> {
     #[inline]
     #[track_caller]
     fn check(&self) {
-        if !self.home.is_current() {
+        if !self.shared.is_current() {
             self.not_home();
         }
     }
@@ -210,7 +210,7 @@ impl<T: 'static> PollerBound<T> {
 impl<T> Drop for PollerBound<T> {
     fn drop(&mut self) {
         let Some(value) = self.value.take() else { return };
-        if self.home.is_current() || self.thread == number_of_thread(false) {
+        if self.shared.is_current() || self.thread == thread_number(false) {
             return drop(value);
         }
         let homeward = Homeward(value);
@@ -218,7 +218,7 @@ impl<T> Drop for PollerBound<T> {
             let homeward = homeward;
             drop(homeward.0);
         };
-        if let Err(refused) = self.home.post(carry) {
+        if let Err(refused) = self.shared.post(carry) {
             // Leaked: see above.
             std::mem::forget(refused);
         }

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use crate::base::sync::Cell;
 
-use super::current;
-use super::home::HomeRef;
+use super::core::UNLIMITED;
+use super::shared::{self, SharedRef};
 
 /// I/O operations that a task may do in one poll. Enough for a burst of pipelined requests; at a
 /// microsecond for each, other tasks wait a tenth of a millisecond at the most. One that moves many
@@ -19,25 +19,22 @@ pub(super) const OPERATIONS_PER_POLL: u32 = 128;
 /// Without this, reads of 64 KiB would keep other tasks waiting for two milliseconds.
 const BYTES_PER_OPERATION: usize = 4096;
 
-/// Outside of tasks nothing is counted.
-pub(super) const UNLIMITED: u32 = u32::MAX;
-
 /// How much the task that runs may still do: the owner's look at its executor, which puts the count
 /// up again before each poll. Not Send: **Owner**.
 pub(crate) struct Allowance {
-    home: HomeRef,
+    shared: SharedRef,
     not_send: PhantomData<*const ()>,
 }
 
 impl Allowance {
-    /// For `Executor::allowance`: the caller is the owner.
-    pub(super) fn new(home: HomeRef) -> Allowance {
-        Allowance { home, not_send: PhantomData }
+    /// For `Executor::allowance`: the caller is the core.
+    pub(super) fn new(shared: SharedRef) -> Allowance {
+        Allowance { shared, not_send: PhantomData }
     }
 
     #[inline]
     fn left(&self) -> &Cell<u32> {
-        &self.home.as_ref().owner.allowance
+        &self.shared.as_ref().core.allowance
     }
 
     /// Takes one operation off the running task's allowance. When it is used up the task is told to
@@ -68,13 +65,13 @@ impl Allowance {
 
     #[cold]
     fn used_up(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let owner = &self.home.as_ref().owner;
+        let core = &self.shared.as_ref().core;
         // SAFETY: **Owner**: an allowance is on its owner's thread, as it is not Send.
         unsafe {
-            if !owner.has_just_deferred(cx.waker()) {
+            if !core.has_just_deferred(cx.waker()) {
                 // Cloned first: that is foreign code.
                 let waker = cx.waker().clone();
-                owner.defer(waker);
+                core.defer(waker);
             }
         }
         Poll::Pending
@@ -96,7 +93,7 @@ impl Allowance {
 
 /// [`Allowance::poll_proceed`] of the poller that this thread is in.
 pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
-    match HomeRef::current().map(Allowance::new) {
+    match SharedRef::current().map(Allowance::new) {
         Some(allowance) => allowance.poll_proceed(cx),
         None => Poll::Ready(()),
     }
@@ -192,11 +189,11 @@ impl<F: Future> Future for Unconstrained<F> {
         impl Drop for Restore {
             fn drop(&mut self) {
                 if let Some(left) = self.0 {
-                    current::owner(|owner| owner.allowance.set(left));
+                    shared::with_current_core(|core| core.allowance.set(left));
                 }
             }
         }
-        let _restore = Restore(current::owner(|owner| owner.allowance.replace(UNLIMITED)));
+        let _restore = Restore(shared::with_current_core(|core| core.allowance.replace(UNLIMITED)));
         self.project().future.poll(cx)
     }
 }

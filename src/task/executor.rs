@@ -1,4 +1,6 @@
-//! The owner's handle on its executor.
+//! The owner's handle on its executor: entering it, parking, spawning and cancelling.
+//!
+//! How mail is opened and tasks are polled stands in `running`.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -8,65 +10,74 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::calls::Calls;
 use super::coop::Allowance;
-use super::home::{Bell, Home, HomeRef, OwnerSide};
+use super::core::Core;
+use super::current_call::CurrentCall;
 use super::ignore_panic::{drop_ignoring_panic, ignore_panic};
 use super::inbox::Node;
-use super::join::{JoinError, JoinHandle};
-use super::{current, ending, raw};
+use super::join::JoinHandle;
+use super::join_error::JoinError;
+use super::shared::{self, Bell, Shared, SharedRef};
+use super::{cancel, raw};
 
-/// An executor that has no thread yet. It takes mail already.
-pub(crate) struct Seed {
-    home: NonNull<Home>,
+/// An executor that is not bound to a thread yet. It takes mail already.
+pub(crate) struct UnboundExecutor {
+    /// The executor's state.
+    shared: NonNull<Shared>,
 }
 
-// SAFETY: a seed has no owner, so nothing of the owner's side is in use.
-unsafe impl Send for Seed {}
+// SAFETY: there is no owner yet, so nothing of the owner's half is in use.
+unsafe impl Send for UnboundExecutor {}
 
-/// The executor of this thread. Not Send.
+/// The executor of this thread. Not `Send`.
 pub(crate) struct Executor {
-    pub(super) home: NonNull<Home>,
-    /// A task is being polled or mail is being opened.
+    /// The executor's state.
+    pub(super) shared: NonNull<Shared>,
+    /// Whether a task is being polled or mail is being opened.
     pub(super) running: Cell<bool>,
-    /// Where it says what it runs, if somebody watches it.
-    pub(super) calls: Option<Arc<Calls>>,
+    /// Where it says what it runs, if a watchdog watches it.
+    pub(super) current_call: Option<Arc<CurrentCall>>,
     not_send: PhantomData<*const ()>,
 }
 
-/// The thread is inside an executor for as long as this lives.
-pub(crate) struct Entered<'a> {
-    before: *const Home,
+/// Keeps the thread inside an executor for as long as this lives.
+pub(crate) struct EnterGuard<'a> {
+    /// The executor that the thread was in before.
+    before: *const Shared,
     executor: PhantomData<&'a Executor>,
 }
 
-impl Seed {
-    /// A seed whose owner, when it sleeps, is woken by `bell`.
-    pub(crate) fn new(bell: Arc<dyn Bell>) -> Seed {
-        Seed { home: Home::allocate(bell) }
+impl UnboundExecutor {
+    /// Makes an executor whose owner, when it sleeps, is woken by `bell`.
+    pub(crate) fn new(bell: Arc<dyn Bell>) -> UnboundExecutor {
+        UnboundExecutor { shared: Shared::allocate(bell) }
     }
 
-    /// The way in for other threads.
-    pub(crate) fn home(&self) -> HomeRef {
-        // SAFETY: the seed keeps the home alive.
-        unsafe { HomeRef::new(self.home) }
+    /// Returns the way in for other threads.
+    pub(crate) fn shared(&self) -> SharedRef {
+        // SAFETY: `self` keeps the executor's state alive.
+        unsafe { SharedRef::new(self.shared) }
     }
 
     /// Makes the calling thread the owner.
-    pub(crate) fn adopt(self) -> Executor {
-        let seed = std::mem::ManuallyDrop::new(self);
-        let (running, calls) = (Cell::new(false), None);
-        Executor { home: seed.home, running, calls, not_send: PhantomData }
+    pub(crate) fn bind(self) -> Executor {
+        let unbound = std::mem::ManuallyDrop::new(self);
+        Executor {
+            shared: unbound.shared,
+            running: Cell::new(false),
+            current_call: None,
+            not_send: PhantomData,
+        }
     }
 }
 
-impl Drop for Seed {
+impl Drop for UnboundExecutor {
     fn drop(&mut self) {
-        // SAFETY: the seed is the only one who could have become the owner, so it may act as it.
+        // SAFETY: no other thread can have become the owner, so this one may act as it.
         unsafe {
-            refuse(self.home.as_ref(), self.home.as_ref().inbox.close(|| {}));
-            self.home.as_ref().nothing_waits();
-            Home::end(self.home);
+            refuse(self.shared.as_ref(), self.shared.as_ref().inbox.close(|| {}));
+            self.shared.as_ref().clear_waiting();
+            Shared::end(self.shared);
         }
     }
 }
@@ -75,7 +86,7 @@ impl Drop for Seed {
 ///
 /// # Safety
 /// The caller is the owner; `first` heads a chain of nodes from its inbox.
-unsafe fn refuse(home: &Home, first: *mut Node) {
+unsafe fn refuse(shared: &Shared, first: *mut Node) {
     let mut rest = first;
     while !rest.is_null() {
         let node = rest;
@@ -85,133 +96,146 @@ unsafe fn refuse(home: &Home, first: *mut Node) {
             let refuse = (*(*node).vtable).refuse;
             ignore_panic(|| refuse(node));
         }
-        home.step();
+        shared.count_step();
     }
 }
 
 impl Executor {
-    pub(super) fn owner(&self) -> &OwnerSide {
-        // SAFETY: the executor keeps its home alive, and is on the owner's thread.
-        unsafe { &self.home.as_ref().owner }
+    /// Returns the owner's half of the executor's state.
+    pub(super) fn core(&self) -> &Core {
+        // SAFETY: the executor keeps its state alive, and is on the owner's thread.
+        unsafe { &self.shared.as_ref().core }
     }
 
-    /// How much the task that runs may still do.
+    /// Returns the allowance of the task that runs.
     pub(crate) fn allowance(&self) -> Allowance {
-        // SAFETY: the executor keeps the home alive.
-        Allowance::new(unsafe { HomeRef::new(self.home) })
+        // SAFETY: the executor keeps its state alive.
+        Allowance::new(unsafe { SharedRef::new(self.shared) })
     }
 
-    /// The way in for other threads.
+    /// Returns the way in for other threads.
     #[cfg(test)]
-    pub(crate) fn home(&self) -> HomeRef {
-        // SAFETY: the executor keeps the home alive.
-        unsafe { HomeRef::new(self.home) }
+    pub(crate) fn shared(&self) -> SharedRef {
+        // SAFETY: the executor keeps its state alive.
+        unsafe { SharedRef::new(self.shared) }
     }
 
-    /// From now on it says what it runs.
-    pub(crate) fn be_watched(&mut self, calls: Arc<Calls>) {
-        self.calls = Some(calls);
+    /// Makes the executor say in `current_call` what it runs, from now on.
+    pub(crate) fn report_calls_to(&mut self, current_call: Arc<CurrentCall>) {
+        self.current_call = Some(current_call);
     }
 
     /// Makes this the executor of the thread until the guard is dropped.
-    pub(crate) fn enter(&self) -> Entered<'_> {
-        Entered { before: current::set(self.home.as_ptr()), executor: PhantomData }
+    pub(crate) fn enter(&self) -> EnterGuard<'_> {
+        let before = shared::replace_current(self.shared.as_ptr());
+        EnterGuard { before, executor: PhantomData }
     }
 
-    /// Whether mail waits to be opened.
+    /// Returns `true` if mail waits to be opened.
     #[inline]
     pub(crate) fn has_mail(&self) -> bool {
-        // SAFETY: the executor keeps the home alive.
-        !self.owner().mail.get().is_null() || unsafe { self.home.as_ref() }.inbox.has_mail()
+        // SAFETY: the executor keeps its state alive.
+        !self.core().mail.get().is_null() || unsafe { self.shared.as_ref() }.inbox.has_mail()
     }
 
-    /// Whether a task is runnable, or will be at the end of the turn, or mail has come.
+    /// Returns `true` if a task is runnable, or will be at the end of the turn, or mail has come.
     #[inline]
     pub(crate) fn has_work(&self) -> bool {
         // SAFETY: the executor is on the owner's thread.
-        let is_deferred = || unsafe { self.owner().has_deferred() };
-        !self.owner().queue_first.get().is_null() || self.has_mail() || is_deferred()
+        let has_deferred = || unsafe { self.core().has_deferred() };
+        !self.core().run_queue.is_empty() || self.has_mail() || has_deferred()
     }
 
-    /// Announces sleep: from now on mail rings the bell. False: there is mail, don't sleep.
+    /// Announces sleep: from now on mail rings the bell. Returns `false` if there is mail, and the
+    /// owner must not sleep.
     #[inline]
     pub(crate) fn park(&self) -> bool {
-        // Mail that was taken out and not opened no bell will announce.
-        // SAFETY: the executor keeps the home alive.
-        self.owner().mail.get().is_null() && unsafe { self.home.as_ref() }.inbox.park()
+        // The bell does not announce mail that was taken out and has not been opened.
+        // SAFETY: the executor keeps its state alive.
+        self.core().mail.get().is_null() && unsafe { self.shared.as_ref() }.inbox.park()
     }
 
-    /// Takes the announcement back.
+    /// Takes the announcement of [`Executor::park`] back.
     #[inline]
     pub(crate) fn unpark(&self) {
-        // SAFETY: the executor keeps the home alive.
-        unsafe { self.home.as_ref() }.inbox.unpark();
+        // SAFETY: the executor keeps its state alive.
+        unsafe { self.shared.as_ref() }.inbox.unpark();
     }
 
-    /// How many tasks there are that have not ended.
+    /// Returns the number of tasks that have not ended.
     pub(crate) fn tasks(&self) -> usize {
-        // SAFETY: **Owner**; nothing foreign runs while the table is borrowed.
-        unsafe { (*self.owner().tasks.get()).len() }
+        // SAFETY: the executor is on the owner's thread.
+        unsafe { self.core().alive() }
     }
 
-    /// Wakes so far: those by the owner that queued a task, and those by other threads.
+    /// Returns the wakes so far: those by the owner that queued a task, and those by other threads.
     #[inline]
     pub(crate) fn wakes(&self) -> (u64, u64) {
-        (self.owner().wakes.get(), self.owner().wakes_by_mail.get())
+        (self.core().wakes.get(), self.core().wakes_by_mail.get())
     }
 
-    /// Drops every future, and from now on every new one at once; or, inside the destructor of
-    /// another one, right after that. The caller has entered.
+    /// Asserts that callbacks and polls never nest, until the guard is dropped.
+    pub(super) fn start_running(&self) -> impl Drop + '_ {
+        struct Running<'a>(&'a Cell<bool>);
+        impl Drop for Running<'_> {
+            fn drop(&mut self) {
+                self.0.set(false);
+            }
+        }
+        assert!(!self.running.replace(true), "a poller cannot be run from inside itself");
+        Running(&self.running)
+    }
+
+    /// Drops every future, and from now on every new one: at once, or right after the destructor
+    /// that has spawned it. The caller has entered.
     pub(crate) fn cancel_tasks(&self) {
         let _running = self.start_running();
-        // SAFETY: the executor keeps the home alive; no task is being polled, as `running` shows, and
-        // none will be.
-        unsafe { ending::cancel_tasks(self.home.as_ref()) };
+        // SAFETY: the executor keeps its state alive; no task is being polled, as `running` shows,
+        // and none will be.
+        unsafe { cancel::cancel_tasks(self.shared.as_ref()) };
         self.drain();
     }
 
     /// Drops the mail that is left, and takes no more. To be called after
     /// [`Executor::cancel_tasks`]; the caller has entered.
     pub(crate) fn refuse_mail(&self) {
-        // SAFETY: the executor is on the owner's thread; what it takes out is refused, first what
-        // it had taken out before.
+        // SAFETY: the executor is on the owner's thread. What was taken out and not opened is older
+        // than what the inbox still holds, so it is refused first.
         unsafe {
-            let home = self.home.as_ref();
-            refuse(home, home.owner.mail.replace(ptr::null_mut()));
-            refuse(home, home.inbox.close(|| home.step()));
-            home.nothing_waits();
+            let shared = self.shared.as_ref();
+            refuse(shared, shared.core.mail.replace(ptr::null_mut()));
+            refuse(shared, shared.inbox.close(|| shared.count_step()));
+            shared.clear_waiting();
         }
-        // What was refused may have spawned and woken while it was dropped.
+        // What was refused may have spawned and woken tasks while it was dropped.
         self.drain();
     }
 
-    /// Empties the run queue of tasks that are all complete, and forgets whom it was to wake.
+    /// Empties the run queue of tasks that are all complete, and drops the deferred wakers.
     fn drain(&self) {
         // SAFETY: the executor is on the owner's thread.
-        unsafe { self.owner().take_deferred(drop_ignoring_panic) };
+        unsafe { self.core().take_deferred(drop_ignoring_panic) };
         // SAFETY: the executor is on the owner's thread.
-        while let Some(task) = unsafe { self.owner().dequeue() } {
+        while let Some(task) = unsafe { self.core().run_queue.pop() } {
             // SAFETY: as above; the task has just been taken out of the run queue.
             unsafe {
-                raw::run(task);
-                self.home.as_ref().step();
+                raw::run(task.cast());
+                self.shared.as_ref().count_step();
             }
         }
     }
 
-    /// Runs `future` as a task, by calling `turn` until it has ended or `turn` gives an error.
-    /// The caller has entered.
+    /// Runs `future` as a task, by calling `turn` until the task has ended or `turn` fails. The
+    /// caller has entered.
     pub(crate) fn drive<F: Future, E>(
         &self,
         future: F,
         mut turn: impl FnMut() -> Result<(), E>,
     ) -> Result<Result<F::Output, JoinError>, E> {
-        // SAFETY: the executor is on the owner's thread; the guard sees to it that the task is
-        // complete and its output gone before the borrows of `future` end.
-        let task = unsafe { raw::spawn(self.home, future) };
-        // SAFETY: the task is fresh, and this is its join handle.
-        let handle = unsafe { JoinHandle::<F::Output>::new(task) };
-        let mut guard = Ended { handle, task, running: &self.running };
+        // SAFETY: the executor is on the owner's thread; the guard makes the task complete and its
+        // output dropped before the borrows of `future` end.
+        let (handle, task) = unsafe { spawn_on_owner(self.shared, |on| raw::spawn(on, future)) };
+        let mut guard = DriveGuard { handle, task, running: &self.running };
         let mut cx = Context::from_waker(Waker::noop());
         loop {
             if guard.handle.is_finished()
@@ -224,15 +248,17 @@ impl Executor {
     }
 }
 
-/// Sees to it that a task has ended before its borrows do.
-struct Ended<'a, T> {
+/// Ends a driven task before its borrows end.
+struct DriveGuard<'a, T> {
+    /// The task's join handle.
     handle: JoinHandle<T>,
+    /// The task, which the handle keeps alive.
     task: NonNull<raw::Header>,
     /// The executor's.
     running: &'a Cell<bool>,
 }
 
-impl<T> Drop for Ended<'_, T> {
+impl<T> Drop for DriveGuard<'_, T> {
     fn drop(&mut self) {
         if !self.handle.is_finished() {
             // While the future's destructor runs, nothing may poll the task.
@@ -253,44 +279,65 @@ impl Drop for Executor {
         self.refuse_mail();
         drop(entered);
         // SAFETY: this was the owner's last act.
-        unsafe { Home::end(self.home) };
+        unsafe { Shared::end(self.shared) };
     }
 }
 
-impl Drop for Entered<'_> {
+impl Drop for EnterGuard<'_> {
     fn drop(&mut self) {
-        current::set(self.before);
+        shared::replace_current(self.before);
     }
 }
 
-/// Spawns on the executor that this thread is in; gives the future back if it is in none.
+/// Spawns a task by `spawn`, and cancels it if its executor is ending.
+///
+/// # Safety
+/// The caller is the owner of `shared`. `spawn` makes a task there by `raw::spawn` or
+/// `raw::spawn_named`, whose output is `T`.
+#[inline]
+unsafe fn spawn_on_owner<T>(
+    shared: NonNull<Shared>,
+    spawn: impl FnOnce(NonNull<Shared>) -> NonNull<raw::Header>,
+) -> (JoinHandle<T>, NonNull<raw::Header>) {
+    let task = spawn(shared);
+    // SAFETY: the task is fresh, and this is its join handle.
+    let handle = unsafe { JoinHandle::new(task) };
+    // SAFETY: the caller is the owner, and the handle keeps the task alive. No other code knows it.
+    unsafe {
+        if shared.as_ref().core.closing.get() {
+            cancel::cancel_late_spawn(shared.as_ref(), task);
+        }
+    }
+    (handle, task)
+}
+
+/// Spawns a task on the executor that this thread is in. Gives the future back if it is in none.
 #[inline]
 pub(crate) fn spawn<F: Future + 'static>(future: F) -> Result<JoinHandle<F::Output>, F> {
-    let Some(home) = NonNull::new(current::get().cast_mut()) else { return Err(future) };
-    // SAFETY: a current home is kept alive by its executor, and this thread is its owner; the
-    // future borrows nothing. The handle gets the handle's reference.
-    Ok(unsafe { JoinHandle::new(raw::spawn(home, future)) })
+    let Some(shared) = NonNull::new(shared::current().cast_mut()) else { return Err(future) };
+    // SAFETY: a current executor is alive, and this thread is its owner; the future borrows nothing.
+    Ok(unsafe { spawn_on_owner(shared, |on| raw::spawn(on, future)) }.0)
 }
 
-/// As [`spawn`], with a name.
+/// Spawns a task with a name, like [`spawn`].
 pub(crate) fn spawn_named<F: Future + 'static>(
     name: Cow<'static, str>,
     future: F,
 ) -> Result<JoinHandle<F::Output>, F> {
-    let Some(home) = NonNull::new(current::get().cast_mut()) else { return Err(future) };
+    let Some(shared) = NonNull::new(shared::current().cast_mut()) else { return Err(future) };
     // SAFETY: as in `spawn`.
-    Ok(unsafe { JoinHandle::new(raw::spawn_named(home, name, future)) })
+    Ok(unsafe { spawn_on_owner(shared, |on| raw::spawn_named(on, name, future)) }.0)
 }
 
-/// Called by mail: the run of tasks that this thread's executor is in ends before the next one is
-/// polled.
+/// Ends the run of tasks that this thread's executor is in, before the next task is polled. Called
+/// by mail.
 pub(crate) fn interrupt() {
-    current::owner(|owner| owner.interrupted.set(true));
+    shared::with_current_core(|core| core.interrupted.set(true));
 }
 
-/// How many tasks of the executor that this thread is in have ended.
-pub(crate) fn ended_here() -> u64 {
-    // SAFETY: **Owner**; nothing foreign runs while the table is borrowed.
-    let alive = |owner: &OwnerSide| unsafe { (*owner.tasks.get()).len() as u64 };
-    current::owner(|owner| owner.spawned.get() - alive(owner)).unwrap_or(0)
+/// Returns the number of tasks of the executor that this thread is in that have ended.
+pub(crate) fn tasks_ended() -> u64 {
+    // SAFETY: a current executor's thread is its owner.
+    let ended = |core: &Core| core.spawned.get() - unsafe { core.alive() } as u64;
+    shared::with_current_core(ended).unwrap_or(0)
 }

@@ -12,10 +12,11 @@ use crate::base::slab::Slab;
 use crate::base::token::Token;
 
 use super::coop;
-use super::current;
 use super::executor::spawn;
-use super::ignore_panic::{drop_ignoring_panic, ignore_panic, spawned_outside};
-use super::join::{JoinError, JoinHandle};
+use super::ignore_panic::{drop_ignoring_panic, ignore_panic, panic_outside_poller};
+use super::join::JoinHandle;
+use super::join_error::JoinError;
+use super::shared;
 
 /// Tasks of one poller that are awaited together, and end together: dropping the group aborts
 /// those that still run.
@@ -123,8 +124,8 @@ impl<T: 'static> TaskGroup<T> {
     where
         F: Future<Output = T> + 'static,
     {
-        if current::get().is_null() {
-            spawned_outside("TaskGroup::spawn", future);
+        if shared::current().is_null() {
+            panic_outside_poller("TaskGroup::spawn", future);
         }
         let ended = &self.ended;
         self.members.insert_with(|token| {

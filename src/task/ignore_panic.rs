@@ -1,8 +1,8 @@
-//! Foreign code whose panics concern nobody.
+//! Foreign code whose panics are of no consequence to the caller.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Calls foreign code; what it throws is thrown away.
+/// Calls foreign code, and ignores its panic.
 pub(crate) fn ignore_panic(call: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(call))
         && let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic)))
@@ -12,16 +12,18 @@ pub(crate) fn ignore_panic(call: impl FnOnce()) {
     }
 }
 
-/// Drops a foreign value; what its destructor throws is thrown away.
+/// Drops a foreign value, and ignores the panic of its destructor.
 pub(crate) fn drop_ignoring_panic<T>(value: T) {
     ignore_panic(|| drop(value));
 }
 
-/// Panics for `what`, which was to spawn `future` outside of a poller. The future is dropped
-/// before: a panic of its destructor must not meet this one.
+/// Panics, since `what` was to spawn `future` and this thread is in no poller.
+///
+/// The future is dropped first: two panics at a time, its destructor's and this one, would abort the
+/// process.
 #[cold]
 #[track_caller]
-pub(crate) fn spawned_outside<F>(what: &str, future: F) -> ! {
+pub(crate) fn panic_outside_poller<F>(what: &str, future: F) -> ! {
     drop_ignoring_panic(future);
     panic!(
         "{what} was called outside of a poller: there is none on this thread (see block_on and \

@@ -9,7 +9,7 @@ use std::ptr;
 
 use crate::base::sync::{AtomicPtr, Cell, Ordering};
 
-use super::calls::TypeName;
+use super::current_call::TypeName;
 
 /// The first part of everything that travels through an inbox.
 #[repr(C)]
@@ -25,7 +25,7 @@ pub(super) struct Node {
 pub(super) struct NodeVTable {
     /// The node has arrived, on the owner's thread.
     pub(super) deliver: unsafe fn(*mut Node),
-    /// The home is closing: the node is taken out unused, on the owner's thread.
+    /// The executor ends: the node is taken out unused, on the owner's thread.
     pub(super) refuse: unsafe fn(*mut Node),
     /// The type of what it carries.
     pub(super) type_name: TypeName,
@@ -39,9 +39,9 @@ const CLOSED: *mut Node = ptr::without_provenance_mut(2);
 /// What a push found.
 pub(super) enum Pushed {
     /// The owner is awake and will look.
-    Quietly,
+    OwnerAwake,
     /// The owner sleeps: the bell has to be rung.
-    OntoParked,
+    OwnerParked,
     /// There is no owner any more; the node still belongs to the caller.
     Refused,
 }
@@ -82,8 +82,8 @@ impl Inbox {
             // `raw::references::retire`) before.
             match self.head.compare_exchange_weak(head, node, Ordering::Release, Ordering::Acquire)
             {
-                Ok(_) if head == PARKED => return Pushed::OntoParked,
-                Ok(_) => return Pushed::Quietly,
+                Ok(_) if head == PARKED => return Pushed::OwnerParked,
+                Ok(_) => return Pushed::OwnerAwake,
                 Err(actual) => head = actual,
             }
         }
@@ -124,7 +124,7 @@ impl Inbox {
 
     /// Closes the inbox and takes what is left, the oldest first; calls `step` as [`Inbox::take`] does.
     pub(super) fn close(&self, step: impl Fn()) -> *mut Node {
-        // Release as well: a producer that finds CLOSED may free its node and, with it, the home.
+        // Release as well: a producer that finds CLOSED may free its node and, with it, the inbox.
         oldest_first(self.head.swap(CLOSED, Ordering::AcqRel), step)
     }
 }

@@ -6,17 +6,16 @@
 use std::alloc::{self, Layout};
 use std::cell::UnsafeCell;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::AtomicU64;
 
-use super::raw::Header;
-
-/// Sizes are kept apart in steps of this, the alignment of a task's header: no block is larger than
-/// its task.
-const STEP: usize = align_of::<Header>();
+/// The alignment of a task's header, and the step from one size of blocks to the next: no block is
+/// larger than its task. `raw::typed` asserts that it is that alignment.
+pub(super) const STEP: usize = align_of::<AtomicU64>();
 /// Larger blocks are rare, and the allocator's share in them is small.
 const LARGEST: usize = 1024;
 /// Blocks kept of each size: enough for the coming and going of a turn, and a bound on the memory
 /// that a burst leaves behind.
-const MOST_KEPT: u32 = 1024;
+const MAX_FREE_BLOCKS: u32 = 1024;
 /// Whether blocks are kept at all. A sanitizer sees no use of a block after its end if it is kept,
 /// so these turn it off: `.ci/deep`.
 const KEEPS: bool = !cfg!(any(loom, corepoll_no_free_lists));
@@ -51,7 +50,7 @@ impl Memory {
         Memory { lists: UnsafeCell::new(Vec::new()) }
     }
 
-    /// Returns a block for `layout`, which is that of a type that begins with a [`Header`].
+    /// Returns a block for `layout`, which is that of a task.
     ///
     /// # Safety
     /// The caller is the owner.
@@ -81,7 +80,7 @@ impl Memory {
             lists.resize(LARGEST / STEP + 1, List { first: ptr::null_mut(), length: 0 });
         }
         match class(layout).map(|class| &mut lists[class]) {
-            Some(list) if list.length < MOST_KEPT => {
+            Some(list) if list.length < MAX_FREE_BLOCKS => {
                 // SAFETY: the block is unused, and was a header, which holds pointers.
                 unsafe { block.cast::<*mut u8>().write(list.first) };
                 list.first = block.as_ptr();
@@ -139,7 +138,7 @@ mod tests {
 
     /// Every size that a list may have, and some that none has.
     fn layouts() -> impl Iterator<Item = Layout> {
-        (size_of::<Header>()..=LARGEST + 64).step_by(STEP).map(layout)
+        (7 * STEP..=LARGEST + 64).step_by(STEP).map(layout)
     }
 
     #[test]
@@ -180,15 +179,15 @@ mod tests {
     #[test]
     fn no_more_than_so_many_are_kept_of_each_size() {
         let memory = Memory::new();
-        let sizes = [size_of::<Header>() + STEP, LARGEST];
+        let sizes = [8 * STEP, LARGEST];
         for layout in sizes.map(layout) {
             // SAFETY: this thread is the owner; each block is released once and with its layout.
             unsafe {
                 let blocks: Vec<_> =
-                    (0..MOST_KEPT + 100).map(|_| memory.allocate(layout)).collect();
+                    (0..MAX_FREE_BLOCKS + 100).map(|_| memory.allocate(layout)).collect();
                 blocks.into_iter().for_each(|block| memory.release(block, layout));
                 let lists = &*memory.lists.get();
-                let kept = if KEEPS { MOST_KEPT } else { 0 };
+                let kept = if KEEPS { MAX_FREE_BLOCKS } else { 0 };
                 assert_eq!(lists.get(layout.size() / STEP).map(|list| list.length), Some(kept));
             }
         }

@@ -10,9 +10,9 @@ use std::task::{Context, Poll, Waker};
 use crate::base::sync::{Arc, Mutex};
 
 use super::executor::spawn;
-use super::home::HomeRef;
 use super::ignore_panic::{drop_ignoring_panic, ignore_panic};
-use super::join::JoinError;
+use super::join_error::JoinError;
+use super::shared::SharedRef;
 
 /// The result of a task that was spawned from another thread, to be awaited on any thread.
 ///
@@ -31,19 +31,19 @@ use super::join::JoinError;
 /// # }
 /// ```
 pub struct RemoteJoinHandle<T> {
-    shared: Arc<Shared<T>>,
+    packet: Arc<Packet<T>>,
 }
 
 /// What the handle and the task have in common.
-struct Shared<T> {
-    state: Mutex<State<T>>,
+struct Packet<T> {
+    state: Mutex<PacketState<T>>,
     /// Where the task lives.
-    home: HomeRef,
-    /// Sends an output that nobody takes home to be dropped: known where `T: Send + 'static` is.
-    send_home: fn(&HomeRef, Result<T, JoinError>),
+    shared: SharedRef,
+    /// Sends an output that is not taken to its owner, to be dropped there: known where `T: Send + 'static` is.
+    drop_on_owner: fn(&SharedRef, Result<T, JoinError>),
 }
 
-struct State<T> {
+struct PacketState<T> {
     /// The result, until it is taken.
     output: Option<Result<T, JoinError>>,
     /// The task has ended.
@@ -58,7 +58,7 @@ struct State<T> {
     task: Option<Waker>,
 }
 
-impl<T> State<T> {
+impl<T> PacketState<T> {
     /// Takes the result of a task that has ended; pending, if `waker` waits for it already. Compares
     /// pointers only: nothing foreign runs.
     fn look(&mut self, waker: &Waker) -> Option<Polled<T>> {
@@ -73,10 +73,10 @@ impl<T> State<T> {
 /// What a look at the result finds; None: it has been taken before.
 type Polled<T> = Poll<Option<Result<T, JoinError>>>;
 
-impl<T> Shared<T> {
+impl<T> Packet<T> {
     /// Changes the state. Nothing foreign runs in `change`: wakers and outputs are moved out of it
     /// and handled after the lock.
-    fn with<R>(&self, change: impl FnOnce(&mut State<T>) -> R) -> R {
+    fn with<R>(&self, change: impl FnOnce(&mut PacketState<T>) -> R) -> R {
         change(&mut self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
@@ -115,18 +115,18 @@ impl<T> Shared<T> {
 
 /// The task's side: whatever becomes of the task, the handle hears of it.
 struct Promise<T> {
-    shared: Arc<Shared<T>>,
+    packet: Arc<Packet<T>>,
 }
 
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
-        self.shared.finish(Err(JoinError::cancelled()));
+        self.packet.finish(Err(JoinError::cancelled()));
     }
 }
 
 pin_project_lite::pin_project! {
     /// A future whose end is told to a `RemoteJoinHandle`.
-    struct Told<F: Future> {
+    struct RemoteTask<F: Future> {
         #[pin]
         future: Option<F>,
         promise: Promise<F::Output>,
@@ -135,14 +135,14 @@ pin_project_lite::pin_project! {
     }
 }
 
-impl<F: Future> Future for Told<F> {
+impl<F: Future> Future for RemoteTask<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        let shared = this.promise.shared.clone();
+        let packet = this.promise.packet.clone();
         let waker = (!std::mem::replace(this.known, true)).then(|| cx.waker().clone());
-        let aborted = shared.with(|state| {
+        let aborted = packet.with(|state| {
             if let Some(waker) = waker {
                 state.task = Some(waker);
             }
@@ -159,25 +159,25 @@ impl<F: Future> Future for Told<F> {
         // The future goes before its output is told: whoever joins finds it gone.
         let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
         match dropped {
-            Ok(()) => shared.finish(output),
+            Ok(()) => packet.finish(output),
             Err(panic) => {
                 drop_ignoring_panic(output);
-                shared.finish(Err(JoinError::panicked(panic)));
+                packet.finish(Err(JoinError::panicked(panic)));
             }
         }
         Poll::Ready(())
     }
 }
 
-/// Runs `make` on the thread of `home`, and its future as a task there.
-pub(crate) fn spawn_on<F, Fut>(home: &HomeRef, make: F) -> RemoteJoinHandle<Fut::Output>
+/// Runs `make` on the thread of `shared`, and its future as a task there.
+pub(crate) fn spawn_on<F, Fut>(shared: &SharedRef, make: F) -> RemoteJoinHandle<Fut::Output>
 where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future + 'static,
     Fut::Output: Send,
 {
-    let shared = Arc::new(Shared {
-        state: Mutex::new(State {
+    let packet = Arc::new(Packet {
+        state: Mutex::new(PacketState {
             output: None,
             finished: false,
             detached: false,
@@ -185,31 +185,31 @@ where
             joiner: None,
             task: None,
         }),
-        home: home.clone(),
-        send_home: |home, output| {
+        shared: shared.clone(),
+        drop_on_owner: |shared, output| {
             // If the poller is gone, the output is dropped here: it is Send.
-            drop_ignoring_panic(home.post(move || drop(output)).err());
+            drop_ignoring_panic(shared.post(move || drop(output)).err());
         },
     });
-    let promise = Promise { shared: shared.clone() };
+    let promise = Promise { packet: packet.clone() };
     let job = move || match catch_unwind(AssertUnwindSafe(make)) {
         // A job runs inside the executor, so there is one to spawn on.
-        Ok(future) => drop(spawn(Told { future: Some(future), promise, known: false }).ok()),
-        Err(panic) => promise.shared.finish(Err(JoinError::panicked(panic))),
+        Ok(future) => drop(spawn(RemoteTask { future: Some(future), promise, known: false }).ok()),
+        Err(panic) => promise.packet.finish(Err(JoinError::panicked(panic))),
     };
-    if let Err(job) = home.post(job) {
+    if let Err(job) = shared.post(job) {
         // The closure goes, and with it the promise, which tells the handle.
         if let Err(job) = drop_refused(job) {
             std::mem::forget(job);
-            shared.finish(Err(JoinError::cancelled()));
+            packet.finish(Err(JoinError::cancelled()));
         }
     }
-    RemoteJoinHandle { shared }
+    RemoteJoinHandle { packet }
 }
 
 /// How deep drops of refused closures nest, and how many there may be inside of one. A destructor that
 /// sends its own kind to a poller that has ended would fill the stack, or never come to an end.
-const MOST_NESTED: (u32, u32) = (64, 10_000);
+const MAX_NESTED_DROPS: (u32, u32) = (64, 10_000);
 
 thread_local! {
     /// How deep they nest right now, and how many there have been inside of the outermost.
@@ -219,7 +219,7 @@ thread_local! {
 /// Drops a closure that was refused; gives it back where that would lead too far.
 fn drop_refused<F>(job: F) -> Result<(), F> {
     let (depth, count) = NESTED.get();
-    if depth >= MOST_NESTED.0 || count >= MOST_NESTED.1 {
+    if depth >= MAX_NESTED_DROPS.0 || count >= MAX_NESTED_DROPS.1 {
         return Err(job);
     }
     NESTED.set((depth + 1, count + 1));
@@ -247,7 +247,7 @@ impl<T> RemoteJoinHandle<T> {
     /// # }
     /// ```
     pub fn abort(&self) {
-        let task = self.shared.with(|state| {
+        let task = self.packet.with(|state| {
             state.aborted = true;
             state.task.take()
         });
@@ -272,7 +272,7 @@ impl<T> RemoteJoinHandle<T> {
     /// # }
     /// ```
     pub fn is_finished(&self) -> bool {
-        self.shared.with(|state| state.finished)
+        self.packet.with(|state| state.finished)
     }
 }
 
@@ -282,21 +282,21 @@ impl<T> Future for RemoteJoinHandle<T> {
     /// # Panics
     /// If it is polled again after it gave its output.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let look = self.shared.with(|state| state.look(cx.waker()));
-        let polled = look.unwrap_or_else(|| self.shared.wait(cx.waker().clone()));
+        let look = self.packet.with(|state| state.look(cx.waker()));
+        let polled = look.unwrap_or_else(|| self.packet.wait(cx.waker().clone()));
         polled.map(|output| output.expect("RemoteJoinHandle polled after it gave its output"))
     }
 }
 
 impl<T> Drop for RemoteJoinHandle<T> {
     fn drop(&mut self) {
-        let (output, joiner) = self.shared.with(|state| {
+        let (output, joiner) = self.packet.with(|state| {
             state.detached = true;
             (state.output.take(), state.joiner.take())
         });
         drop_ignoring_panic(joiner);
         if let Some(output) = output {
-            (self.shared.send_home)(&self.shared.home, output);
+            (self.packet.drop_on_owner)(&self.packet.shared, output);
         }
     }
 }

@@ -1,36 +1,36 @@
-//! How an executor runs: mail is opened and tasks are polled, as many as it is granted.
+//! How an executor runs: it opens mail and polls tasks, as many as it is granted.
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 
-use super::calls::{StallKind, TypeName};
-use super::coop::{OPERATIONS_PER_POLL, UNLIMITED};
+use super::coop::OPERATIONS_PER_POLL;
+use super::core::UNLIMITED;
+use super::current_call::{StallKind, TypeName};
 use super::executor::Executor;
 use super::ignore_panic::ignore_panic;
 use super::inbox::NodeVTable;
 use super::raw;
 
-/// Says how many calls a run of tasks may make. A trait, so that the hot loop can have it inline.
+/// Says how many calls a run of tasks may make. It is a trait, so that the hot loop can inline it.
 pub(crate) trait Grant {
-    /// The number of further calls, now that `made` have been made; zero ends the run.
+    /// Returns how many more calls may be made, after `made` in all. Zero ends the run.
     fn next(&mut self, made: usize) -> usize;
 }
 
 /// How far a run of tasks has come.
-struct Run {
-    /// Calls that may have been made when it asks again.
+struct Progress {
+    /// The number of calls after which the run asks its grant again.
     granted: usize,
-    /// Calls so far.
+    /// The calls so far.
     made: usize,
-    /// Those of them that were pieces of mail.
+    /// Those of them that opened a piece of mail.
     opened: usize,
     /// The task that is being polled.
     task: Option<NonNull<raw::Header>>,
 }
 
-impl Run {
-    /// Counts the pieces of mail that `deliver` opens, of which it may open as many as were granted.
+impl Progress {
+    /// Counts the pieces of mail that `deliver` opens. It may open as many as are granted.
     #[cold]
     fn open(&mut self, deliver: impl FnOnce(usize) -> usize) {
         let opened = deliver(self.granted - self.made);
@@ -40,20 +40,23 @@ impl Run {
 }
 
 impl Executor {
-    /// Makes as many calls as `grant` says, and asks it again when they are made, until it says
-    /// zero or nothing is left to call. A call is the poll of a task or the opening of a piece of
-    /// mail, which is done before each poll: a wake from another thread waits for one poll, not for
-    /// a turn. Returns the number of polls.
+    /// Makes as many calls as `grant` allows, and asks it again each time they are used up. The run
+    /// ends when it grants none, or nothing is left to call. Returns the number of polls.
+    ///
+    /// A call is the poll of a task, or the opening of a piece of mail. Mail is opened before each
+    /// poll: a wake from another thread waits for one poll, not for a turn.
     ///
     /// The caller has entered.
     pub(crate) fn run(&self, mut grant: impl Grant) -> usize {
-        let mut run = Run { granted: 0, made: 0, opened: 0, task: None };
+        let mut progress = Progress { granted: 0, made: 0, opened: 0, task: None };
         // Two copies of what follows: the one without a watchdog pays nothing for the other.
-        match &self.calls {
-            None => self.run_telling(&mut run, &mut grant, |_, _| {}),
-            Some(calls) => self.run_telling(&mut run, &mut grant, |kind, of| calls.begin(kind, of)),
+        match &self.current_call {
+            None => self.run_reporting(&mut progress, &mut grant, |_, _| {}),
+            Some(call) => {
+                self.run_reporting(&mut progress, &mut grant, |kind, of| call.begin(kind, of));
+            }
         }
-        run.made - run.opened
+        progress.made - progress.opened
     }
 
     /// Makes up to `calls` calls, as a turn of a poller does.
@@ -70,134 +73,125 @@ impl Executor {
         polled
     }
 
-    /// [`Executor::run`]; `begin` hears of each call before it is made.
-    fn run_telling(
+    /// Does the work of [`Executor::run`], and reports each call to `begin` before it is made.
+    fn run_reporting(
         &self,
-        run: &mut Run,
+        progress: &mut Progress,
         grant: &mut impl Grant,
         begin: impl Fn(StallKind, TypeName),
     ) {
         let _running = self.start_running();
-        // One net catches the panics of the whole run: the task that threw ends, and the run goes
-        // on behind it.
-        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run_some(run, grant, &begin)))
+        // One `catch_unwind` covers the whole run: the task that panicked ends, and the run goes on
+        // behind it.
+        while let Err(panic) =
+            catch_unwind(AssertUnwindSafe(|| self.run_some(progress, grant, &begin)))
         {
-            // Nothing else throws but a bug of ours, which is not to be lost.
-            let Some(task) = run.task.take() else { resume_unwind(panic) };
+            // Nothing but a poll panics, or there is a bug in this crate, which must not be hidden.
+            let Some(task) = progress.task.take() else { resume_unwind(panic) };
             // SAFETY: the executor is on the owner's thread; the task's poll has thrown.
             unsafe { raw::run_panicked(task, panic) };
         }
-        self.owner().allowance.set(UNLIMITED);
+        self.core().allowance.set(UNLIMITED);
     }
 
-    /// The loop of [`Executor::run`].
+    /// Runs the loop of [`Executor::run`], until it is through or a poll panics.
     #[inline]
     fn run_some(
         &self,
-        run: &mut Run,
+        progress: &mut Progress,
         grant: &mut impl Grant,
         begin: &impl Fn(StallKind, TypeName),
     ) {
-        // SAFETY: the executor keeps its home alive. Looked up once, and not before each poll.
-        let home = unsafe { self.home.as_ref() };
-        let owner = &home.owner;
+        // SAFETY: the executor keeps its state alive. Looked up once, and not before each poll.
+        let shared = unsafe { self.shared.as_ref() };
+        let core = &shared.core;
         loop {
-            if run.made >= run.granted {
-                // The one before has been polled, and may be gone: a panic of this is not its.
-                run.task = None;
-                let more = grant.next(run.made);
+            if progress.made >= progress.granted {
+                // The last task has been polled, and may be freed: a panic of `grant` is not its.
+                progress.task = None;
+                let more = grant.next(progress.made);
                 if more == 0 {
                     break;
                 }
-                run.granted = run.made + more;
+                progress.granted = progress.made + more;
             }
-            if !owner.mail.get().is_null() || home.inbox.has_mail() {
-                run.task = None;
-                run.open(|most| self.deliver(most, begin));
-                if owner.interrupted.take() {
+            if !core.mail.get().is_null() || shared.inbox.has_mail() {
+                progress.task = None;
+                progress.open(|most| self.deliver(most, begin));
+                if core.interrupted.take() {
                     break;
                 }
             }
             // SAFETY: the executor is on the owner's thread.
-            let Some(task) = (unsafe { owner.dequeue() }) else { break };
-            // Mail may have used up what was granted: there is one poll even so.
-            run.made += 1;
-            run.task = Some(task);
-            owner.allowance.set(OPERATIONS_PER_POLL);
+            let Some(task) = (unsafe { core.run_queue.pop() }) else { break };
+            let task = task.cast();
+            // If mail has used up what was granted, there is one poll all the same: a flood of mail
+            // does not keep the tasks from running.
+            progress.made += 1;
+            progress.task = Some(task);
+            core.allowance.set(OPERATIONS_PER_POLL);
             // SAFETY: as above; the task has just been taken out of the run queue.
             unsafe {
                 begin(StallKind::Poll, raw::future_type(task));
                 raw::run(task);
             }
         }
-        run.task = None;
+        progress.task = None;
     }
 
     /// Opens up to `budget` pieces of mail. The caller has entered.
     pub(crate) fn open_mail(&self, budget: usize) {
         if self.has_mail() {
             let _running = self.start_running();
-            match &self.calls {
+            match &self.current_call {
                 None => self.deliver(budget, &|_, _| {}),
-                Some(calls) => self.deliver(budget, &|kind, of| calls.begin(kind, of)),
+                Some(call) => self.deliver(budget, &|kind, of| call.begin(kind, of)),
             };
         }
     }
 
-    /// Makes the tasks runnable that have used their allowance up: the poller has looked at
-    /// everything else.
+    /// Wakes the tasks that have used their allowance up. The poller calls this after it has looked
+    /// at everything else.
     #[inline]
     pub(crate) fn wake_deferred(&self) {
         // SAFETY: the executor is on the owner's thread.
         unsafe {
-            if self.owner().has_deferred() {
-                // One of them may have been polled outside of a task, where nothing else puts the
-                // allowance up: after 2³² operations there it is used up as well.
-                self.owner().allowance.set(UNLIMITED);
-                self.owner().take_deferred(|waker| ignore_panic(|| waker.wake()));
+            if self.core().has_deferred() {
+                // One of the wakers may belong to a future that is polled outside of tasks. There
+                // nothing else renews the allowance, and 2³² operations use it up as well.
+                self.core().allowance.set(UNLIMITED);
+                self.core().take_deferred(|waker| ignore_panic(|| waker.wake()));
             }
         }
     }
 
-    /// Returns the number of pieces.
+    /// Opens up to `budget` pieces of mail, and returns how many it has opened.
     #[inline(never)]
     fn deliver(&self, budget: usize, begin: &impl Fn(StallKind, TypeName)) -> usize {
-        let owner = self.owner();
+        let core = self.core();
         for opened in 0..budget {
-            if owner.mail.get().is_null() {
-                // SAFETY: the executor keeps the home alive.
-                let home = unsafe { self.home.as_ref() };
-                owner.mail.set(home.inbox.take(|| home.step()));
+            if core.mail.get().is_null() {
+                // SAFETY: the executor keeps its state alive.
+                let shared = unsafe { self.shared.as_ref() };
+                core.mail.set(shared.inbox.take(|| shared.count_step()));
             }
-            let node = owner.mail.get();
+            let node = core.mail.get();
             if node.is_null() {
                 return opened;
             }
             // SAFETY: **Link**: as in `executor::refuse`. The node is out of the list before it is
             // delivered, as that runs foreign code.
             unsafe {
-                owner.mail.set((*node).next.replace(ptr::null_mut()));
+                core.mail.set((*node).next.replace(ptr::null_mut()));
                 let NodeVTable { deliver, type_name, .. } = *(*node).vtable;
                 begin(StallKind::Closure, type_name);
                 ignore_panic(|| deliver(node));
             }
-            if owner.interrupted.get() {
+            if core.interrupted.get() {
                 // A shutdown has begun: the clock decides what may begin after this.
                 return opened + 1;
             }
         }
         budget
-    }
-
-    /// Callbacks and polls never nest: this holds it.
-    pub(super) fn start_running(&self) -> impl Drop + '_ {
-        struct Running<'a>(&'a Cell<bool>);
-        impl Drop for Running<'_> {
-            fn drop(&mut self) {
-                self.0.set(false);
-            }
-        }
-        assert!(!self.running.replace(true), "a poller cannot be run from inside itself");
-        Running(&self.running)
     }
 }

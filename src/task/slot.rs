@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::task::{Context, Waker};
 
 use super::ignore_panic::drop_ignoring_panic;
-use super::{raw, waker};
+use super::raw;
 
 /// The waker of the future that waits here, if any. Not Send.
 ///
@@ -52,7 +52,7 @@ impl WakerSlot {
         // SAFETY: **Slot**.
         let present = unsafe { &*self.waker.get() };
         let Some(waker) = present else { return true };
-        let Some(task) = waker::task_of(waker) else { return false };
+        let Some(task) = raw::task_of(waker) else { return false };
         // SAFETY: its waker, which is in the slot, holds a reference to the task.
         unsafe { raw::wake(task) };
         true

@@ -30,11 +30,11 @@ const R_SHIFT: u32 = 2;
 /// A quarter of what the count can hold, so that it never wraps around: as in std's `Arc`, the process
 /// is aborted. Only a loop of `mem::forget(waker.clone())` comes here, and at a billion a second it
 /// takes 36 years. Low in tests, so that references which add up show.
-pub(super) const MOST_REFERENCES: i64 = if cfg!(test) { 1 << 14 } else { 1 << 60 };
+pub(super) const MAX_REFERENCES: i64 = if cfg!(test) { 1 << 14 } else { 1 << 60 };
 /// The owner's own count may be this far from zero before it is moved into the remote one. A task
 /// that clones its waker for another thread, which wakes and drops it, comes here every so many
 /// messages.
-pub(super) const MOST_DRIFT: i16 = if cfg!(test) { 5 } else { 1 << 14 };
+pub(super) const MAX_LOCAL_DRIFT: i16 = if cfg!(test) { 5 } else { 1 << 14 };
 
 /// The word that other threads may touch.
 pub(super) struct RemoteWord(AtomicU64);
@@ -78,7 +78,7 @@ impl RemoteWord {
         // Relaxed: a new reference comes from one that its maker holds (as in std's Arc), and one that
         // the owner has dropped was not the last: the executor's is left.
         let before = Remote(self.0.fetch_add(shifted(count), Ordering::Relaxed));
-        if before.references() >= MOST_REFERENCES {
+        if before.references() >= MAX_REFERENCES {
             std::process::abort();
         }
     }

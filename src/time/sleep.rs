@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::base::token::Token;
 use crate::local::state::Local;
 use crate::sys::clock;
-use crate::task::{HomeRef, drop_ignoring_panic, ignore_panic};
+use crate::task::{SharedRef, drop_ignoring_panic, ignore_panic};
 
 /// Waits until `duration` has passed from now.
 ///
@@ -76,7 +76,7 @@ pub struct Sleep {
 /// A timer in some poller.
 struct Armed {
     /// Which poller.
-    home: HomeRef,
+    poller: SharedRef,
     timer: Token,
 }
 
@@ -136,7 +136,7 @@ impl Sleep {
     pub(super) fn reset_ns(&mut self, deadline: u64) {
         self.deadline = deadline;
         let Some(armed) = &self.armed else { return };
-        let is_moved = armed.home.is_current()
+        let is_moved = armed.poller.is_current()
             && Local::with_current(|local| local.reset(armed.timer, deadline)) == Some(true);
         if !is_moved {
             // It has fired, or waits in another poller, where the task is woken: the next poll arms
@@ -152,7 +152,7 @@ impl Sleep {
         let local = Local::current().expect("a timer was polled outside of a poller");
         let is_told = self.deadline <= local.looked_at();
         if let Some(armed) = self.armed.as_ref().filter(|_| !is_told)
-            && armed.home.is_current()
+            && armed.poller.is_current()
             && local.rewake(armed.timer, cx.waker())
         {
             return Poll::Pending;
@@ -169,26 +169,26 @@ impl Sleep {
             return Poll::Ready(());
         }
         if let Some(armed) = &self.armed {
-            if armed.home.is_current() && local.rewake(armed.timer, cx.waker()) {
+            if armed.poller.is_current() && local.rewake(armed.timer, cx.waker()) {
                 return Poll::Pending;
             }
             // It has fired before a reset, or waits in another poller.
             self.disarm(drop_ignoring_panic);
         }
         let timer = local.arm_task(self.deadline, cx.waker().clone());
-        self.armed = HomeRef::current().map(|home| Armed { home, timer });
+        self.armed = SharedRef::current().map(|poller| Armed { poller, timer });
         Poll::Pending
     }
 
     /// Takes the timer away, in whichever poller it is; there `then` gets what it carried.
     fn disarm(&mut self, then: fn(Option<Waker>)) {
-        let Some(Armed { home, timer }) = self.armed.take() else { return };
+        let Some(Armed { poller, timer }) = self.armed.take() else { return };
         let disarm = move || then(Local::with_current(|local| local.disarm_task(timer)).flatten());
-        if home.is_current() {
+        if poller.is_current() {
             disarm();
         } else {
             // If that poller has ended, so has its timer.
-            let _ = home.post(disarm);
+            let _ = poller.post(disarm);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::base::token::Token;
 #[cfg(feature = "blocking")]
 use crate::local::state::Local;
 #[cfg(feature = "blocking")]
-use crate::task::join::JoinError;
+use crate::task::join_error::JoinError;
 
 /// The addresses that `addr` stands for, in the order of preference. A host name is looked up by
 /// getaddrinfo(3), on a thread of its own, and never on the poller's.

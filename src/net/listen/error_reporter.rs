@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::task::{drop_ignoring_panic, ignore_panic, join};
+use crate::task::{drop_ignoring_panic, ignore_panic, join_error};
 
 use crate::net::addr::to_socket_addrs::with_address;
 
@@ -76,7 +76,7 @@ impl ErrorReporter {
 
 /// The panic of a user's code, as an error.
 pub(crate) fn panic_error(panic: Box<dyn Any + Send>) -> io::Error {
-    let error = match join::message(&*panic) {
+    let error = match join_error::message(&*panic) {
         Some(message) => io::Error::other(format!("panicked: {message}")),
         None => io::Error::other("panicked"),
     };

@@ -81,7 +81,7 @@ impl ListeningSocket {
             }
             State::Open { token, .. } => {
                 drop(state);
-                if self.poller.home().is_current() {
+                if self.poller.executor().is_current() {
                     return self.close_here(token);
                 }
                 let socket = self.clone();

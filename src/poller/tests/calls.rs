@@ -15,9 +15,9 @@ fn a_turn_that_does_not_wait_leaves_no_call_behind() {
     let poller = Poller::adopt(seed);
     let entered = poller.enter();
     let its_own = activity.clone();
-    let task = task::spawn(async move { its_own.calls.current().is_some() });
+    let task = task::spawn(async move { its_own.current_call.get().is_some() });
     poller.turn(Some(Duration::ZERO)).unwrap();
-    assert!(activity.calls.current().is_none());
+    assert!(activity.current_call.get().is_none());
     let Ok(mut task) = task else { unreachable!("the thread is in a poller") };
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     let told = std::future::Future::poll(std::pin::Pin::new(&mut task), &mut cx);

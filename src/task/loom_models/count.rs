@@ -8,7 +8,7 @@ use std::task::{Poll, Waker};
 use loom::thread;
 
 use super::{Drops, check, executor, spawn_polled, turn};
-use crate::task::state::MOST_DRIFT;
+use crate::task::state::MAX_LOCAL_DRIFT;
 
 /// The owner clones and another thread drops, so that the counts drift apart and are evened out
 /// (the limit is low in models), while the other thread changes its own; then the task ends.
@@ -31,7 +31,7 @@ fn counts_that_are_evened_out_while_they_change_stay_true() {
             drop(third);
         });
         // The owner's count comes to its limit, and then to the lower one.
-        let more: [Waker; MOST_DRIFT as usize] = std::array::from_fn(|_| waker.clone());
+        let more: [Waker; MAX_LOCAL_DRIFT as usize] = std::array::from_fn(|_| waker.clone());
         drop(more);
         waker.wake();
         drop(entered);

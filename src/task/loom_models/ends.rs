@@ -1,8 +1,8 @@
-//! What lives at an executor's end is freed once: tasks, home and jobs.
+//! What lives at an executor's end is freed once: tasks, executor and jobs.
 //!
 //! Seen to fail by a leak: when `push` doesn't know CLOSED; when whoever is refused doesn't give up
 //! the executor's reference; when `close` looks and then closes. By a use that isn't ordered with
-//! the freeing, or comes after it: when the home's count doesn't release, or doesn't acquire, or
+//! the freeing, or comes after it: when the executor's count doesn't release, or doesn't acquire, or
 //! the executor's share of it is 1; when `close` doesn't acquire, or doesn't release; when `push` loads
 //! CLOSED relaxed. The jobs: by a count of drops,
 //! when `post` doesn't give a refused job back, or the mail that was taken out and not opened is
@@ -14,7 +14,7 @@ use std::task::Poll;
 use loom::thread;
 
 use super::{Doorbell, Drops, check, executor, join_all, spawn_polled};
-use crate::task::Seed;
+use crate::task::UnboundExecutor;
 
 /// The executor is dropped while a thread clones, wakes and drops a waker of its task.
 #[test]
@@ -39,7 +39,7 @@ fn an_executor_ends_while_its_task_is_woken() {
     });
 }
 
-/// As above, with two threads: one of them may hold the last reference to task and home.
+/// As above, with two threads: one of them may hold the last reference to task and executor.
 #[test]
 fn an_executor_ends_while_two_threads_wake_its_task() {
     check(3, || {
@@ -58,7 +58,7 @@ fn an_executor_ends_while_two_threads_wake_its_task() {
 fn jobs_posted_while_the_executor_ends_are_dropped_once_and_in_order() {
     check(5, || {
         let (executor, _bell) = executor();
-        let home = executor.home();
+        let shared = executor.shared();
         let (drops, ran) = (Drops::default(), Arc::new(Mutex::new(Vec::new())));
         let (its_drops, its_ran) = (drops.clone(), ran.clone());
         let other = thread::spawn(move || {
@@ -66,7 +66,7 @@ fn jobs_posted_while_the_executor_ends_are_dropped_once_and_in_order() {
             for number in 0..3 {
                 let (ran, drops) = (its_ran.clone(), its_drops.clone());
                 let counts = Counts(drops, loom::alloc::Track::new(()));
-                let posted = home.post(move || {
+                let posted = shared.post(move || {
                     let _counts = counts;
                     ran.lock().unwrap().push(number);
                 });
@@ -97,19 +97,19 @@ impl Drop for Counts {
     }
 }
 
-/// A home that is cloned, used and dropped elsewhere goes with its last reference.
+/// A executor that is cloned, used and dropped elsewhere goes with its last reference.
 #[test]
 fn a_home_goes_with_its_last_reference() {
     check(5, || {
         let (executor, _bell) = executor();
-        let home = {
+        let shared = {
             let _entered = executor.enter();
             // Counted by the owner, given up elsewhere.
-            executor.home()
+            executor.shared()
         };
         let other = thread::spawn(move || {
-            let clone = home.clone();
-            drop(home);
+            let clone = shared.clone();
+            drop(shared);
             let _ = clone.post(|| {});
         });
         drop(executor);
@@ -117,15 +117,15 @@ fn a_home_goes_with_its_last_reference() {
     });
 }
 
-/// So does the home of a seed that nobody adopted.
+/// So does the executor of a unbound that nobody adopted.
 #[test]
 fn a_seed_goes_while_it_is_posted_to() {
     check(5, || {
-        let seed = Seed::new(Arc::new(Doorbell::default()));
-        let (home, drops) = (seed.home(), Drops::default());
+        let unbound = UnboundExecutor::new(Arc::new(Doorbell::default()));
+        let (shared, drops) = (unbound.shared(), Drops::default());
         let counts = Counts(drops.clone(), loom::alloc::Track::new(()));
-        let other = thread::spawn(move || home.post(move || drop(counts)).is_ok());
-        drop(seed);
+        let other = thread::spawn(move || shared.post(move || drop(counts)).is_ok());
+        drop(unbound);
         other.join().unwrap();
         assert_eq!(drops.count(), 1);
     });

@@ -45,10 +45,10 @@ fn block_on<F: Future>(future: F) -> F::Output {
 fn an_abort_and_a_completion_give_one_result() {
     check(4, || {
         let (executor, bell) = executor();
-        let (drops, home) = (Drops::default(), executor.home());
+        let (drops, shared) = (Drops::default(), executor.shared());
         let ended = Arc::new(AtomicBool::new(false));
         let (its_drops, its_ended) = (drops.clone(), ended.clone());
-        let handle = spawn_on(&home, move || {
+        let handle = spawn_on(&shared, move || {
             let guest = its_drops.here();
             let mut polled = false;
             poll_fn(move |cx| {
@@ -80,9 +80,9 @@ fn an_abort_and_a_completion_give_one_result() {
 fn an_abort_is_never_missed() {
     check(4, || {
         let (executor, bell) = executor();
-        let (drops, home) = (Drops::default(), executor.home());
+        let (drops, shared) = (Drops::default(), executor.shared());
         let its_drops = drops.clone();
-        let handle = spawn_on(&home, move || {
+        let handle = spawn_on(&shared, move || {
             let guest = its_drops.here();
             poll_fn(move |_| {
                 let _ = &guest;
@@ -103,9 +103,9 @@ fn an_abort_is_never_missed() {
 fn an_output_of_a_dropped_handle_is_left_to_the_owner() {
     check(4, || {
         let (executor, bell) = executor();
-        let (drops, home) = (Drops::default(), executor.home());
+        let (drops, shared) = (Drops::default(), executor.shared());
         let its_drops = drops.clone();
-        let handle = spawn_on(&home, move || async move { its_drops.here() });
+        let handle = spawn_on(&shared, move || async move { its_drops.here() });
         let other = thread::spawn(move || drop(handle));
         turn_until(&executor, &bell, || drops.count() == 1);
         other.join().unwrap();

@@ -9,9 +9,9 @@
 //! | `sleep` | mail for an owner that is about to sleep wakes it |
 //! | `wake` | each wake is followed by a poll that sees what came before; a node is pushed once |
 //! | `complete` | a task that ends while it is woken is freed once, after the last use |
-//! | `ends` | so is one whose executor ends, and the home; jobs are run, dropped or given back |
+//! | `ends` | so is one whose executor ends, and the executor; jobs are run, dropped or given back |
 //! | `join` | an abort from elsewhere against a completion: one result, the future dropped once |
-//! | `errand` | what is posted again while it is on its way is run once more, or its run sees it |
+//! | `notification` | what is posted again while it is on its way is run once more, or its run sees it |
 //! | `count` | the two counts of a task give its true number of references at the end |
 //!
 //! The owner's cells and links are loom's too (`base::sync`): whoever breaks **Owner** or **Link**
@@ -25,8 +25,8 @@
 mod complete;
 mod count;
 mod ends;
-mod errand;
 mod join;
+mod notification;
 mod sleep;
 mod wake;
 
@@ -40,9 +40,9 @@ use std::task::{Context, Poll, Waker};
 use loom::sync::Notify;
 use loom::thread::{self, ThreadId};
 
-use super::home::Bell;
 use super::join::JoinHandle;
-use super::{Executor, Seed};
+use super::shared::Bell;
+use super::{Executor, UnboundExecutor};
 
 thread_local! {
     /// Panics so far. All threads of a model run on one real thread.
@@ -87,7 +87,7 @@ impl Bell for Doorbell {
 /// An executor on this thread, and its bell.
 fn executor() -> (Executor, Arc<Doorbell>) {
     let bell = Arc::new(Doorbell::default());
-    (Seed::new(bell.clone()).adopt(), bell)
+    (UnboundExecutor::new(bell.clone()).bind(), bell)
 }
 
 /// Turns until `done`, and sleeps in between as a poller does. If a wake-up is lost it sleeps for

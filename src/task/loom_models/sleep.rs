@@ -20,9 +20,9 @@ fn a_post_wakes_an_owner_that_is_about_to_sleep() {
         let (executor, bell) = executor();
         let arrived = Arc::new(AtomicUsize::new(0));
         let producers = [(); 2].map(|()| {
-            let (home, arrived) = (executor.home(), arrived.clone());
+            let (shared, arrived) = (executor.shared(), arrived.clone());
             thread::spawn(move || {
-                let posted = home.post(move || {
+                let posted = shared.post(move || {
                     arrived.fetch_add(1, Relaxed);
                 });
                 assert!(posted.is_ok());

@@ -1,4 +1,4 @@
-//! The part of a task that doesn't depend on its future, and how the rest is reached from there.
+//! The part of a task that does not depend on its future, and how the rest is reached from there.
 
 use std::alloc::Layout;
 use std::any::Any;
@@ -8,32 +8,32 @@ use std::ptr::NonNull;
 use std::task::Context;
 
 use crate::base::sync::{Cell, Witness};
-use crate::task::calls::TypeName;
-use crate::task::home::HomeRef;
-use crate::task::inbox::{Node, NodeVTable};
-use crate::task::join::{JoinError, JoinWaiter};
-use crate::task::state::{OUTPUT, RemoteWord};
+use crate::task::current_call::TypeName;
+use crate::task::inbox::NodeVTable;
+use crate::task::run_queue::TaskNode;
+use crate::task::shared::SharedRef;
+use crate::task::state::RemoteWord;
 
-/// The part of a task that doesn't depend on its future.
+/// The part of a task that does not depend on its future.
 #[repr(C)]
 pub(in crate::task) struct Header {
-    /// Its place in the inbox, and its vtable. First, so that a node is a header.
-    pub(super) node: Node,
-    /// Where it lives. Counted, so that a waker finds the inbox even after the poller's end.
-    pub(super) home: ManuallyDrop<HomeRef>,
-    /// The task behind this one in the run queue.
-    pub(in crate::task) queue_next: Cell<*mut Header>,
-    /// Who waits for the output.
-    pub(in crate::task) waiter: JoinWaiter,
+    /// Its links in the inbox and in the run queue, and its vtable. First, so that a node is a
+    /// header.
+    pub(super) links: TaskNode,
+    /// The executor that it belongs to. Counted, so that a waker finds the inbox even after the
+    /// poller's end.
+    pub(super) shared: ManuallyDrop<SharedRef>,
+    /// The waker that is called when the output is there, in the form of `join_waiter`.
+    pub(super) waiter: Cell<*mut ()>,
     /// The count of references that other threads make and drop, and two bits.
     pub(super) remote: RemoteWord,
-    /// Its place in the home's table of tasks.
+    /// Its place in the executor's table of tasks.
     pub(super) place: Cell<u32>,
     /// The owner's own count of references, as long as it is small.
     pub(super) local_references: Cell<i16>,
     /// The owner's bits: see `state`.
-    pub(in crate::task) flags: Cell<u8>,
-    /// For the models.
+    pub(super) flags: Cell<u8>,
+    /// Checks in a model that the task is freed once, and used only before.
     pub(super) witness: Witness,
 }
 
@@ -45,76 +45,53 @@ const _: () = assert!(size_of::<Header>() == 56 || cfg!(loom));
 pub(super) struct TaskVTable {
     /// First, so that a vtable of a task is one of a node.
     pub(super) node: NodeVTable,
-    /// Polls the future once; true: it has ended, and the output is in its place. May throw.
+    /// Polls the future once. Returns `true` if it has ended and the output is in its place. May
+    /// panic.
     pub(super) poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> bool,
-    /// Drops a future that has thrown, and leaves what it threw as the output.
+    /// Drops a future that has panicked, and leaves the panic as the output.
     pub(super) panicked: unsafe fn(NonNull<Header>, Box<dyn Any + Send>),
-    /// Drops the future and leaves [`JoinError::cancelled`] as the output.
+    /// Drops the future, and leaves `JoinError::cancelled` as the output.
     pub(super) cancel: unsafe fn(NonNull<Header>),
-    /// As `cancel`, but a future that was never polled is forgotten: its destructor doesn't run.
+    /// Like `cancel`, but forgets a future that was never polled: its destructor does not run.
     pub(super) forget: unsafe fn(NonNull<Header>),
     /// Drops the output.
     pub(super) drop_output: unsafe fn(NonNull<Header>),
-    /// The allocation.
+    /// The layout of the task's allocation.
     pub(super) layout: Layout,
-    /// Where output is found, from the header's address on.
+    /// The distance from the header's address to the output.
     pub(super) stage_offset: usize,
-    /// Where the name is found, if the task has one.
+    /// The distance from the header's address to the name, if the task has one.
     pub(super) name_offset: Option<usize>,
 }
 
-/// What a task may be called.
+/// The name of a task.
 pub(in crate::task) type Name = Cow<'static, str>;
 
 impl Header {
+    /// Returns what can be done to this task.
     pub(super) fn vtable(&self) -> &'static TaskVTable {
         // SAFETY: the vtable of a header's node is the beginning of a static TaskVTable.
-        unsafe { &*self.node.vtable.cast::<TaskVTable>() }
+        unsafe { &*self.links.node.vtable.cast::<TaskVTable>() }
     }
 
+    /// Turns a bit of the flags on.
     pub(super) fn set_flag(&self, flag: u8) {
         self.flags.set(self.flags.get() | flag);
     }
 
+    /// Turns a bit of the flags off.
     pub(super) fn clear_flag(&self, flag: u8) {
         self.flags.set(self.flags.get() & !flag);
     }
 
+    /// Returns `true` if one of these bits is on.
     #[inline]
     pub(in crate::task) fn has(&self, flag: u8) -> bool {
         self.flags.get() & flag != 0
     }
 }
 
-/// Drops the output if it is still there.
-///
-/// # Safety
-/// The caller is the owner; the task is alive.
-pub(super) unsafe fn take_output_away(header: NonNull<Header>) {
-    // SAFETY: **Stage**: OUTPUT says that the output is there; from here on it isn't.
-    unsafe {
-        let task = header.as_ref();
-        if task.has(OUTPUT) {
-            task.clear_flag(OUTPUT);
-            (task.vtable().drop_output)(header);
-        }
-    }
-}
-
-/// Moves the output out.
-///
-/// # Safety
-/// The caller is on the owner's thread; OUTPUT is on, and `T` is the type of the future's output.
-pub(in crate::task) unsafe fn take_output<T>(header: NonNull<Header>) -> Result<T, JoinError> {
-    // SAFETY: **Stage**; the output stands at the stage's offset, as a union's field does.
-    unsafe {
-        let task = header.as_ref();
-        task.clear_flag(OUTPUT);
-        header.cast::<u8>().add(task.vtable().stage_offset).cast::<Result<T, JoinError>>().read()
-    }
-}
-
-/// The task's name, if it has one.
+/// Returns the task's name, if it has one.
 ///
 /// # Safety
 /// The task lives for `'a`, and `header` may be used for the whole of its block.
@@ -126,7 +103,7 @@ pub(in crate::task) unsafe fn name<'a>(header: NonNull<Header>) -> Option<&'a Na
     }
 }
 
-/// The type of the task's future.
+/// Returns the type of the task's future.
 ///
 /// # Safety
 /// The task is alive.

@@ -1,26 +1,28 @@
-//! The life of a task: among the tasks of its executor, run, aborted or cancelled, and complete.
+//! The life of a task: it enters its executor's table, is run, aborted or cancelled, and completes.
 
 use std::any::Any;
 use std::ptr::NonNull;
 use std::task::Context;
 
-use crate::task::home::OwnerSide;
+use crate::task::core::Core;
 use crate::task::ignore_panic::ignore_panic;
 use crate::task::state::{ABORTED, COMPLETE, HANDLE, OUTPUT, QUEUED};
-use crate::task::waker;
 
-use super::header::{Header, take_output_away};
-use super::references::{release_executors, retire};
+use super::header::Header;
+use super::join_waiter::take_waiter;
+use super::output::drop_output;
+use super::references::{release_executor_reference, retire};
+use super::waker;
 use super::waking::wake;
 
 /// Puts a task into the table of tasks.
 ///
 /// # Safety
 /// The caller is the owner; the task is alive.
-pub(super) unsafe fn enter_table(side: &OwnerSide, header: NonNull<Header>) {
+pub(super) unsafe fn enter_table(core: &Core, header: NonNull<Header>) {
     // SAFETY: **Owner**; nothing foreign runs while the table is borrowed.
     unsafe {
-        let tasks = &mut *side.tasks.get();
+        let tasks = &mut *core.tasks.get();
         if tasks.len() == tasks.capacity() {
             // By little: what stays unused of the table counts as memory of its tasks, and a large
             // block grows where it is.
@@ -30,13 +32,30 @@ pub(super) unsafe fn enter_table(side: &OwnerSide, header: NonNull<Header>) {
             tasks.reserve_exact(more);
         }
         header.as_ref().place.set(tasks.len() as u32);
-        tasks.push(header);
+        tasks.push(header.cast());
     }
-    side.spawned.set(side.spawned.get() + 1);
+    core.spawned.set(core.spawned.get() + 1);
 }
 
-/// Runs a task that was just taken out of the run queue. Throws what its future throws; then the
-/// caller calls [`run_panicked`].
+/// Takes a task out of the table of tasks.
+///
+/// # Safety
+/// The caller is the owner; the task is alive and in the table.
+unsafe fn leave_table(core: &Core, header: NonNull<Header>) {
+    // SAFETY: **Owner**; nothing foreign runs while the table is borrowed.
+    unsafe {
+        let tasks = &mut *core.tasks.get();
+        let place = header.as_ref().place.get();
+        tasks.swap_remove(place as usize);
+        // The last one has moved into the place that has become free.
+        if let Some(moved) = tasks.get(place as usize) {
+            moved.cast::<Header>().as_ref().place.set(place);
+        }
+    }
+}
+
+/// Runs a task that was just taken out of the run queue. If its future panics, so does this, and
+/// the caller calls [`run_panicked`] then.
 ///
 /// # Safety
 /// The caller is the owner.
@@ -47,6 +66,7 @@ pub(in crate::task) unsafe fn run(header: NonNull<Header>) {
         let task = header.as_ref();
         task.witness.used();
         let flags = task.flags.get();
+        // Before the poll: a task that wakes itself in its poll is queued again.
         task.flags.set(flags & !QUEUED);
         if flags & (COMPLETE | ABORTED) != 0 {
             return run_ended(header);
@@ -58,7 +78,7 @@ pub(in crate::task) unsafe fn run(header: NonNull<Header>) {
     }
 }
 
-/// The future has thrown out of [`run`]: the task ends with that.
+/// Ends a task whose future has panicked in [`run`].
 ///
 /// # Safety
 /// The caller is the owner, and `run` has just thrown `panic` for this task.
@@ -71,7 +91,7 @@ pub(in crate::task) unsafe fn run_panicked(header: NonNull<Header>, panic: Box<d
     }
 }
 
-/// The rarer half of [`run`]: the task was aborted, or has ended while it was queued.
+/// Runs a task that was aborted, or has ended while it was queued: the rarer half of [`run`].
 ///
 /// # Safety
 /// The caller is the owner; the task has just left the run queue.
@@ -84,7 +104,8 @@ unsafe fn run_ended(header: NonNull<Header>) {
             (task.vtable().cancel)(header);
             complete(header);
         } else if !task.remote.load().is_mailed() {
-            release_executors(header);
+            // If it is in the inbox as well, `arrive` releases it.
+            release_executor_reference(header);
         }
     }
 }
@@ -116,7 +137,7 @@ pub(in crate::task) unsafe fn cancel_now(header: NonNull<Header>) {
     }
 }
 
-/// As [`cancel_now`], but the future's destructor doesn't run.
+/// Ends a task like [`cancel_now`], but does not run the future's destructor.
 ///
 /// # Safety
 /// The caller is the owner; the task is not complete, and has never been polled.
@@ -129,7 +150,8 @@ pub(in crate::task) unsafe fn forget_now(header: NonNull<Header>) {
     }
 }
 
-/// The future has ended, and its output is in place: tells whoever waits, and lets go.
+/// Completes a task whose future is gone and whose output is in place: wakes the waiter, and ends
+/// the executor's part.
 ///
 /// # Safety
 /// The caller is the owner, and this is the first time.
@@ -139,29 +161,13 @@ unsafe fn complete(header: NonNull<Header>) {
         let task = header.as_ref();
         task.witness.used();
         task.set_flag(COMPLETE | OUTPUT);
-        leave_table(&task.home.as_ref().owner, header);
+        leave_table(&task.shared.as_ref().core, header);
         if !task.has(HANDLE) {
-            take_output_away(header);
-        } else if let Some(waiter) = task.waiter.take() {
+            drop_output(header);
+        } else if let Some(waiter) = take_waiter(task) {
             // A foreign waker may panic, or drop the join handle.
             ignore_panic(|| waiter.wake());
         }
         retire(header);
-    }
-}
-
-/// Takes a task out of the table of tasks.
-///
-/// # Safety
-/// The caller is the owner; the task is alive and in the table.
-unsafe fn leave_table(side: &OwnerSide, header: NonNull<Header>) {
-    // SAFETY: **Owner**; nothing foreign runs while the table is borrowed.
-    unsafe {
-        let tasks = &mut *side.tasks.get();
-        let place = header.as_ref().place.get();
-        tasks.swap_remove(place as usize);
-        if let Some(moved) = tasks.get(place as usize) {
-            moved.as_ref().place.set(place);
-        }
     }
 }

@@ -1,50 +1,50 @@
-//! Who holds a task: references made and given up, and the memory behind the last of them.
+//! The references to a task: made and given up, and the memory behind the last of them.
 
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-use crate::task::ignore_panic::drop_ignoring_panic;
-use crate::task::state::{COMPLETE, HANDLE, MERGED, MOST_DRIFT, QUEUED, RETIRED};
-use crate::task::{current, memory};
+use crate::task::memory;
+use crate::task::shared;
+use crate::task::state::{HANDLE, MAX_LOCAL_DRIFT, MERGED, QUEUED, RETIRED};
 
-use super::header::{Header, Name, TaskVTable, take_output_away};
+use super::header::{Header, Name, TaskVTable};
 
 impl Header {
-    /// Whether this thread is the owner and keeps its own count for this task.
+    /// Returns `true` if this thread is the owner and keeps its own count for this task.
     #[inline]
     fn counts_locally(&self) -> bool {
-        current::get() == self.home.pointer().as_ptr() && !self.has(MERGED)
+        shared::current() == self.shared.pointer().as_ptr() && !self.has(MERGED)
     }
 
-    /// The owner counts one reference more.
+    /// Counts one reference more for the owner.
     #[inline]
-    fn one_more(&self) {
+    fn increment_local(&self) {
         let count = self.local_references.get() + 1;
         self.local_references.set(count);
-        if count >= MOST_DRIFT {
-            self.even_out();
+        if count >= MAX_LOCAL_DRIFT {
+            self.fold_local_count();
         }
     }
 
-    /// The owner counts one reference less.
+    /// Counts one reference less for the owner.
     #[inline]
-    fn one_less(&self) {
+    fn decrement_local(&self) {
         let count = self.local_references.get() - 1;
         self.local_references.set(count);
-        if count <= -MOST_DRIFT {
-            self.even_out();
+        if count <= -MAX_LOCAL_DRIFT {
+            self.fold_local_count();
         }
     }
 
-    /// Moves the owner's count into the remote one: one side has made many references that the other
-    /// side has dropped, or there are many.
+    /// Moves the owner's count into the remote one. One side has made many references that the
+    /// other side has dropped, or there are many.
     #[cold]
-    fn even_out(&self) {
+    fn fold_local_count(&self) {
         self.remote.add_references(self.local_references.replace(0).into());
     }
 }
 
-/// One reference more, on any thread.
+/// Makes one reference more, on any thread.
 ///
 /// # Safety
 /// The caller holds a reference.
@@ -54,13 +54,13 @@ pub(in crate::task) unsafe fn add_reference(header: NonNull<Header>) {
     let task = unsafe { header.as_ref() };
     task.witness.used();
     if task.counts_locally() {
-        task.one_more();
+        task.increment_local();
     } else {
         task.remote.add_reference();
     }
 }
 
-/// One reference less, on any thread.
+/// Gives one reference up, on any thread.
 ///
 /// # Safety
 /// The caller gives a reference up. It is not the executor's, and not the join handle's.
@@ -71,23 +71,23 @@ pub(in crate::task) unsafe fn drop_reference(header: NonNull<Header>) {
         let task = header.as_ref();
         task.witness.used();
         if task.counts_locally() {
-            // Never the last: the executor holds one as long as counts are kept apart.
-            task.one_less();
+            // Never the last one: the executor holds one as long as counts are kept apart.
+            task.decrement_local();
         } else if task.remote.drop_reference() {
             free(header);
         }
     }
 }
 
-/// The executor is done with a complete task. If nobody but the join handle has a reference, which
-/// is so for most tasks, that is found without an atomic write; else the counts become one.
+/// Ends the executor's part in a complete task. Usually no reference but the join handle's is left,
+/// which is found without an atomic write. Otherwise the two counts become one.
 ///
-/// Why a plain look is enough: `remote` is a sum over a prefix of the changes that others
-/// made, and over what the owner has moved there. That prefix and all that the owner did form a consistent cut: what the owner
-/// depends on from others, it has seen (coherence), and what they depend on from the owner has
-/// happened. If the sum of both counts in that cut is the owner's own references and no more, no
-/// other reference exists, and none can come to be, as each is made from one that exists. And
-/// a wake that is on its way shows: its MAILED bit was turned on before its waker was dropped.
+/// Why a plain look is enough: `remote` is a sum over a prefix of the changes that others made, and
+/// over what the owner has moved there. That prefix and all that the owner did form a consistent cut:
+/// what the owner depends on from others, it has seen (coherence), and what they depend on from the
+/// owner has happened. If the sum of both counts in that cut is the owner's own references and no
+/// more, no other reference exists, and none can come to be, as each is made from one that exists.
+/// And a wake that is on its way shows: its MAILED bit was turned on before its waker was dropped.
 ///
 /// # Safety
 /// The caller is the owner; the task is complete, and this is the first time.
@@ -100,17 +100,18 @@ pub(super) unsafe fn retire(header: NonNull<Header>) {
         let own = 1 + i16::from(task.has(HANDLE));
         let local = i64::from(task.local_references.get());
         if !remote.is_mailed() && local + remote.references() == i64::from(own) {
-            // Nobody is left who could change or read the remote count.
+            // No other thread is left that could change or read the remote count.
             task.local_references.set(own);
             if !task.has(QUEUED) {
-                release_executors(header);
+                release_executor_reference(header);
             }
             return;
         }
         task.set_flag(MERGED);
         let merged = task.remote.merge(local);
+        // In a queue it is still used. The one that takes it out there releases it.
         if !merged.is_mailed() && !task.has(QUEUED) {
-            release_executors(header);
+            release_executor_reference(header);
         }
     }
 }
@@ -119,7 +120,7 @@ pub(super) unsafe fn retire(header: NonNull<Header>) {
 ///
 /// # Safety
 /// The caller is the owner; the task is complete, has been through [`retire`], and is in no queue.
-pub(super) unsafe fn release_executors(header: NonNull<Header>) {
+pub(super) unsafe fn release_executor_reference(header: NonNull<Header>) {
     // SAFETY: the reference that is given up keeps it alive until here.
     unsafe {
         let task = header.as_ref();
@@ -141,19 +142,11 @@ pub(super) unsafe fn release_executors(header: NonNull<Header>) {
 /// Gives the join handle's reference up.
 ///
 /// # Safety
-/// The caller is on the owner's thread and holds that reference.
-pub(in crate::task) unsafe fn drop_handle(header: NonNull<Header>) {
-    // SAFETY: the handle's reference keeps it alive until it is given up.
+/// The caller is on the owner's thread and holds that reference; HANDLE is off.
+pub(super) unsafe fn release_handle_reference(header: NonNull<Header>) {
+    // SAFETY: the reference that is given up keeps it alive until here.
     unsafe {
         let task = header.as_ref();
-        task.witness.used();
-        // Foreign destructors run here, and the task is still counted while they do. The waiter's
-        // first: whatever it calls may complete the task, and its output would be left behind.
-        drop_ignoring_panic(task.waiter.take());
-        if task.has(COMPLETE) {
-            take_output_away(header);
-        }
-        task.clear_flag(HANDLE);
         if task.has(MERGED) {
             if task.remote.drop_reference() {
                 free(header);
@@ -161,6 +154,8 @@ pub(in crate::task) unsafe fn drop_handle(header: NonNull<Header>) {
             return;
         }
         task.local_references.set(task.local_references.get() - 1);
+        // Before the task is retired a count of zero means only that others have dropped what the
+        // owner made, or the reverse.
         if task.has(RETIRED) && task.local_references.get() == 0 {
             free(header);
         }
@@ -170,7 +165,7 @@ pub(in crate::task) unsafe fn drop_handle(header: NonNull<Header>) {
 /// Gives the memory back. Future and output are gone.
 ///
 /// # Safety
-/// Nobody else has a reference.
+/// No other reference exists.
 unsafe fn free(header: NonNull<Header>) {
     // SAFETY: the caller's contract; the block was allocated with the vtable's layout.
     unsafe {
@@ -180,9 +175,9 @@ unsafe fn free(header: NonNull<Header>) {
             // Plain data, so it may be dropped on any thread.
             header.cast::<u8>().add(offset).cast::<Name>().drop_in_place();
         }
-        let home = ManuallyDrop::take(&mut (*header.as_ptr()).home);
-        if home.is_current() {
-            home.as_ref().owner.memory.release(header.cast(), layout);
+        let shared = ManuallyDrop::take(&mut (*header.as_ptr()).shared);
+        if shared.is_current() {
+            shared.as_ref().core.memory.release(header.cast(), layout);
         } else {
             memory::release(header.cast(), layout);
         }

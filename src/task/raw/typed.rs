@@ -11,49 +11,63 @@ use std::ptr::{self, NonNull};
 use std::task::{Context, Poll};
 
 use crate::base::sync::{Cell, Witness};
-use crate::task::ending;
-use crate::task::home::{Home, HomeRef};
 use crate::task::ignore_panic::drop_ignoring_panic;
 use crate::task::inbox::{Node, NodeVTable};
-use crate::task::join::{JoinError, JoinWaiter};
+use crate::task::join_error::JoinError;
+use crate::task::memory;
+use crate::task::run_queue::TaskNode;
+use crate::task::shared::{Shared, SharedRef};
 use crate::task::state::{HANDLE, QUEUED, RemoteWord};
 
 use super::header::{Header, Name, TaskVTable};
 use super::life::enter_table;
 use super::waking::arrive;
 
+// Free blocks are kept by this alignment, and hold the address of the next one meanwhile.
+const _: () = assert!(align_of::<Header>() == memory::STEP || cfg!(loom));
+const _: () = assert!(size_of::<Header>() >= size_of::<*mut u8>());
+
 /// A task whose future has the type `F`.
 #[repr(C)]
 struct Task<F: Future> {
+    /// The part that does not depend on `F`.
     header: Header,
+    /// The future, later the output.
     stage: UnsafeCell<Stage<F>>,
 }
 
-/// A task with a name. Others don't pay for it: it stands behind them.
+/// A task with a name. The name stands behind the task, so that tasks without one do not pay for it.
 #[repr(C)]
 struct NamedTask<F: Future> {
+    /// The task itself.
     task: Task<F>,
-    /// Never changed, and dropped with the memory.
+    /// The name: never changed, and dropped with the memory.
     name: Name,
 }
 
-/// The future until COMPLETE, the output while OUTPUT, and nothing after that. Both stand at the
-/// offset 0.
+/// What a task holds: the future until COMPLETE, the output while OUTPUT is on, and nothing after
+/// that. Both stand at the offset 0.
 #[repr(C)]
 union Stage<F: Future> {
+    /// The future that is polled.
     future: ManuallyDrop<F>,
+    /// What the future has returned, or why it has not.
     output: ManuallyDrop<Result<F::Output, JoinError>>,
 }
 
+/// A place for the vtables of futures of the type `F`.
 struct VTableOf<F>(F);
 
 impl<F: Future> VTableOf<F> {
+    /// The vtable of a task without a name.
     const VTABLE: &'static TaskVTable = &Self::vtable(Layout::new::<Task<F>>(), None);
+    /// The vtable of a task with a name.
     const NAMED: &'static TaskVTable = &Self::vtable(
         Layout::new::<NamedTask<F>>(),
         Some(std::mem::offset_of!(NamedTask<F>, name)),
     );
 
+    /// Makes a vtable.
     const fn vtable(layout: Layout, name_offset: Option<usize>) -> TaskVTable {
         TaskVTable {
             node: NodeVTable { deliver: arrive, refuse: arrive, type_name: type_name::<F> },
@@ -69,36 +83,39 @@ impl<F: Future> VTableOf<F> {
     }
 }
 
-/// Makes a task on `home` and puts it into the run queue. The caller gets the join handle's
-/// reference.
+/// Makes a task of the executor `shared`, and puts it into the run queue. The caller gets the join
+/// handle's reference. If the executor is ending, the caller has to cancel the task.
 ///
 /// # Safety
 /// The caller is the owner. What `future` and its output borrow outlives the executor, or the
 /// task is complete and its output taken or dropped before.
-pub(in crate::task) unsafe fn spawn<F: Future>(home: NonNull<Home>, future: F) -> NonNull<Header> {
-    // SAFETY: the caller is the owner, which keeps the home alive; **Owner**. The block is made
-    // for the vtable's layout.
+pub(in crate::task) unsafe fn spawn<F: Future>(
+    shared: NonNull<Shared>,
+    future: F,
+) -> NonNull<Header> {
+    // SAFETY: the caller is the owner, which keeps the executor's state alive; **Owner**. The block
+    // is made for the vtable's layout.
     unsafe {
-        let block = home.as_ref().owner.memory.allocate(Layout::new::<Task<F>>());
-        begin(home, block.cast(), VTableOf::<F>::VTABLE, future)
+        let block = shared.as_ref().core.memory.allocate(Layout::new::<Task<F>>());
+        begin(shared, block.cast(), VTableOf::<F>::VTABLE, future)
     }
 }
 
-/// As [`spawn`], for a task with a name.
+/// Makes a task like [`spawn`], with a name.
 ///
 /// # Safety
 /// As [`spawn`].
 pub(in crate::task) unsafe fn spawn_named<F: Future>(
-    home: NonNull<Home>,
+    shared: NonNull<Shared>,
     name: Name,
     future: F,
 ) -> NonNull<Header> {
     // SAFETY: as in `spawn`; the task is the first field of a named one.
     unsafe {
-        let block = home.as_ref().owner.memory.allocate(Layout::new::<NamedTask<F>>());
+        let block = shared.as_ref().core.memory.allocate(Layout::new::<NamedTask<F>>());
         let named = block.cast::<NamedTask<F>>();
         (&raw mut (*named.as_ptr()).name).write(name);
-        begin(home, named.cast(), VTableOf::<F>::NAMED, future)
+        begin(shared, named.cast(), VTableOf::<F>::NAMED, future)
     }
 }
 
@@ -108,24 +125,19 @@ pub(in crate::task) unsafe fn spawn_named<F: Future>(
 /// As [`spawn`]; the block has the layout of `vtable`, which is one of `F`'s.
 #[inline]
 unsafe fn begin<F: Future>(
-    home: NonNull<Home>,
+    shared: NonNull<Shared>,
     task: NonNull<Task<F>>,
     vtable: &'static TaskVTable,
     future: F,
 ) -> NonNull<Header> {
-    // SAFETY: the caller is the owner, which keeps the home alive.
-    let side = unsafe { &home.as_ref().owner };
-    // SAFETY: the block is fresh, and made for this type; the home is alive.
+    // SAFETY: the block is fresh, and made for this type; the executor's state is alive.
     unsafe {
+        let node = Node { next: Cell::new(ptr::null_mut()), vtable: ptr::from_ref(vtable).cast() };
         task.write(Task {
             header: Header {
-                node: Node {
-                    next: Cell::new(ptr::null_mut()),
-                    vtable: ptr::from_ref(vtable).cast(),
-                },
-                home: ManuallyDrop::new(HomeRef::new(home)),
-                queue_next: Cell::new(ptr::null_mut()),
-                waiter: JoinWaiter::new(),
+                links: TaskNode::new(node),
+                shared: ManuallyDrop::new(SharedRef::new(shared)),
+                waiter: Cell::new(ptr::null_mut()),
                 remote: RemoteWord::new(),
                 place: Cell::new(0),
                 // The executor's and the join handle's.
@@ -137,18 +149,16 @@ unsafe fn begin<F: Future>(
         });
     }
     let header = task.cast::<Header>();
-    // SAFETY: **Owner**.
+    // SAFETY: **Owner**; the caller keeps the executor's state alive.
     unsafe {
-        enter_table(side, header);
-        side.enqueue(header.as_ptr());
-        if side.closing.get() {
-            ending::end_late(home.as_ref(), header);
-        }
+        let core = &shared.as_ref().core;
+        enter_table(core, header);
+        core.run_queue.push(header.as_ptr().cast());
     }
     header
 }
 
-/// The future's and output's place.
+/// Returns the place of the future and the output.
 ///
 /// # Safety
 /// The task's future has the type `F`.
@@ -157,6 +167,8 @@ unsafe fn stage<F: Future>(header: NonNull<Header>) -> *mut Stage<F> {
     unsafe { (*header.cast::<Task<F>>().as_ptr()).stage.get() }
 }
 
+/// Polls the future once. Returns `true` if it has ended, and the output is in its place.
+///
 /// # Safety
 /// The caller is the owner; the future has the type `F` and is in the task.
 unsafe fn poll<F: Future>(header: NonNull<Header>, cx: &mut Context<'_>) -> bool {
@@ -168,6 +180,8 @@ unsafe fn poll<F: Future>(header: NonNull<Header>, cx: &mut Context<'_>) -> bool
     true
 }
 
+/// Drops a future that has panicked, and makes the panic the output.
+///
 /// # Safety
 /// The caller is the owner; the future has the type `F`, is in the task, and has thrown `panic`.
 unsafe fn panicked<F: Future>(header: NonNull<Header>, panic: Box<dyn Any + Send>) {
@@ -175,6 +189,8 @@ unsafe fn panicked<F: Future>(header: NonNull<Header>, panic: Box<dyn Any + Send
     unsafe { finish::<F>(header, Err(JoinError::panicked(panic))) };
 }
 
+/// Drops the future of a task that is cancelled.
+///
 /// # Safety
 /// The caller is the owner; the future has the type `F` and is in the task.
 unsafe fn cancel<F: Future>(header: NonNull<Header>) {
@@ -182,6 +198,8 @@ unsafe fn cancel<F: Future>(header: NonNull<Header>) {
     unsafe { finish::<F>(header, Err(JoinError::cancelled())) };
 }
 
+/// Forgets the future of a task that is cancelled, without running its destructor.
+///
 /// # Safety
 /// The caller is the owner; the future has the type `F`, is in the task, and was never polled.
 unsafe fn forget<F: Future>(header: NonNull<Header>) {
@@ -205,12 +223,15 @@ unsafe fn finish<F: Future>(header: NonNull<Header>, mut output: Result<F::Outpu
             ManuallyDrop::drop(&mut (*stage).future);
         }));
         if let Err(panic) = dropped {
+            // The destructor's panic is the outcome. The output is of no use without its future's end.
             drop_ignoring_panic(std::mem::replace(&mut output, Err(JoinError::panicked(panic))));
         }
         ptr::write(&raw mut (*stage).output, ManuallyDrop::new(output));
     }
 }
 
+/// Drops the output.
+///
 /// # Safety
 /// The caller is the owner; the future has the type `F`, and the output is in the task.
 unsafe fn drop_output<F: Future>(header: NonNull<Header>) {

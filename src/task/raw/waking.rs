@@ -1,25 +1,25 @@
-//! How a task comes into the run queue again: woken on its own thread, or by mail.
+//! How a task comes back into the run queue: woken on its own thread, or by mail.
 
 use std::ptr::NonNull;
 
-use crate::task::current;
 use crate::task::inbox::Node;
+use crate::task::shared;
 use crate::task::state::{COMPLETE, QUEUED};
 
 use super::header::Header;
-use super::references::release_executors;
+use super::references::release_executor_reference;
 
-/// Makes the task run, on any thread.
+/// Makes the task runnable, on any thread.
 ///
 /// # Safety
 /// The caller holds a reference.
 #[inline]
 pub(in crate::task) unsafe fn wake(header: NonNull<Header>) {
-    // SAFETY: the caller's reference keeps it alive, and it keeps its home alive.
+    // SAFETY: the caller's reference keeps it alive, and it keeps its executor's state alive.
     unsafe {
         let task = header.as_ref();
         task.witness.used();
-        if current::get() == task.home.pointer().as_ptr() {
+        if shared::current() == task.shared.pointer().as_ptr() {
             wake_here(header);
         } else if task.remote.mail() {
             wake_by_mail(header);
@@ -27,7 +27,7 @@ pub(in crate::task) unsafe fn wake(header: NonNull<Header>) {
     }
 }
 
-/// Makes the task run, on its own thread.
+/// Makes the task runnable, on its own thread.
 ///
 /// # Safety
 /// The caller is the owner, and the task is alive.
@@ -38,26 +38,27 @@ unsafe fn wake_here(header: NonNull<Header>) {
         let task = header.as_ref();
         if !task.has(QUEUED | COMPLETE) {
             task.set_flag(QUEUED);
-            let owner = &task.home.as_ref().owner;
-            owner.wakes.set(owner.wakes.get() + 1);
-            owner.enqueue(header.as_ptr());
+            let core = &task.shared.as_ref().core;
+            core.wakes.set(core.wakes.get() + 1);
+            core.run_queue.push(header.as_ptr().cast());
         }
     }
 }
 
-/// Sends the task to its owner. Cold: the local path stays small. Inline, as a call would have a
-/// poller's turn keep registers for it: four instructions more for each request of a task.
+/// Sends the task to its owner. Cold, so that the local path stays small. Inline, as a call would
+/// have a poller's turn keep registers for it: four instructions more for each request of a task.
 ///
 /// # Safety
 /// The caller holds a reference and has just turned the MAILED bit on.
 #[cold]
 #[inline]
 unsafe fn wake_by_mail(header: NonNull<Header>) {
-    // SAFETY: **Link**: the bit makes the link ours; the caller's reference keeps the home alive.
+    // SAFETY: **Link**: the bit makes the link ours; the caller's reference keeps the executor's
+    // state alive.
     unsafe {
         let task = header.as_ref();
-        if !task.home.as_ref().mail(header.as_ptr().cast()) {
-            // The inbox was closed, and the executor has left its reference to us.
+        if !task.shared.as_ref().mail(header.as_ptr().cast()) {
+            // The inbox was closed, and the executor has left its reference to this thread.
             task.witness.used();
             let was_last = task.remote.drop_reference();
             debug_assert!(!was_last, "the waker that woke the task still counts");
@@ -65,7 +66,7 @@ unsafe fn wake_by_mail(header: NonNull<Header>) {
     }
 }
 
-/// The task has come out of the inbox: queues it, if it isn't complete.
+/// Queues a task that has come out of the inbox, unless it is complete.
 ///
 /// # Safety
 /// The caller is the owner; `node` is a task that it has just taken out of its inbox.
@@ -75,15 +76,17 @@ pub(super) unsafe fn arrive(node: *mut Node) {
         let header = NonNull::new_unchecked(node.cast::<Header>());
         let task = header.as_ref();
         task.witness.used();
+        // Before the poll, so that a wake during the poll mails the task again.
         task.remote.unmail();
         if !task.has(COMPLETE) {
-            let owner = &task.home.as_ref().owner;
-            let wakes = owner.wakes.get();
+            let core = &task.shared.as_ref().core;
+            let wakes = core.wakes.get();
             wake_here(header);
-            owner.wakes.set(wakes);
-            owner.wakes_by_mail.set(owner.wakes_by_mail.get() + 1);
+            // This wake is counted as one by mail, and not a second time.
+            core.wakes.set(wakes);
+            core.wakes_by_mail.set(core.wakes_by_mail.get() + 1);
         } else if !task.has(QUEUED) {
-            release_executors(header);
+            release_executor_reference(header);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::pin::pin;
 
 use super::*;
 use crate::task::coop::{OPERATIONS_PER_POLL, poll_proceed, unconstrained};
-use crate::task::current;
+use crate::task::shared;
 
 /// How many operations are left, which this takes.
 fn take_the_rest(cx: &mut Context<'_>) -> u32 {
@@ -54,7 +54,7 @@ fn a_task_that_asks_many_times_is_deferred_once() {
             take_the_rest(cx);
             assert!((0..1000).all(|_| poll_proceed(cx).is_pending()));
             // SAFETY: this is the owner's thread.
-            Poll::Ready(current::owner(|owner| unsafe { owner.deferred() }))
+            Poll::Ready(shared::with_current_core(|core| unsafe { core.deferred() }))
         }))
     });
     executor.run_up_to(2);

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
-use crate::task::current;
+use crate::task::shared;
 
 /// Says in a borrowed cell that it is there.
 struct Borrows<'a>(&'a Cell<bool>);
@@ -100,7 +100,7 @@ fn a_driven_futures_drop_cannot_run_the_executor() {
         // Asserted below: a panic in here would be caught.
         was_refused.set(nested.is_err());
     });
-    assert!(executor.home().post(|| {}).is_ok());
+    assert!(executor.shared().post(|| {}).is_ok());
     let future = async {
         let _guard = guard;
         std::future::pending::<()>().await;
@@ -117,7 +117,7 @@ fn what_is_polled_outside_of_tasks_goes_on_when_the_allowance_is_used_up_there()
     let allowance = executor.allowance();
     let mut cx = Context::from_waker(Waker::noop());
     // As after all but one of 2³² operations.
-    current::owner(|owner| owner.allowance.set(1));
+    shared::with_current_core(|core| core.allowance.set(1));
     assert!(allowance.poll_proceed(&mut cx).is_ready());
     assert!(allowance.poll_proceed(&mut cx).is_pending());
     // The poller has looked at the rest, and has no task to run.

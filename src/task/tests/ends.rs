@@ -16,18 +16,18 @@ fn jobs_run_in_the_order_of_their_posts_on_the_owners_thread() {
     let done = Arc::new(AtomicUsize::new(0));
     thread::scope(|scope| {
         for number in 0..4 {
-            let (home, order, done) = (executor.home(), order.clone(), done.clone());
+            let (shared, order, done) = (executor.shared(), order.clone(), done.clone());
             scope.spawn(move || {
                 for step in 0..500 {
                     let order = order.clone();
-                    let posted = home.post(move || {
+                    let posted = shared.post(move || {
                         assert_eq!(thread::current().id(), owner);
                         order.lock().unwrap().push((number, step));
                     });
                     assert!(posted.is_ok());
                 }
                 done.fetch_add(1, SeqCst);
-                assert!(home.post(|| {}).is_ok());
+                assert!(shared.post(|| {}).is_ok());
             });
         }
         turn_until(&executor, || {
@@ -48,12 +48,12 @@ fn jobs_run_in_the_order_of_their_posts_on_the_owners_thread() {
 fn an_owner_that_takes_a_mountain_of_mail_out_is_seen_to_go_on() {
     let executor = executor();
     for _ in 0..10_000 {
-        assert!(executor.home().post(|| {}).is_ok());
+        assert!(executor.shared().post(|| {}).is_ok());
     }
-    let before = executor.home().steps();
+    let before = executor.shared().steps();
     let _entered = executor.enter();
     executor.open_mail(1);
-    assert!(executor.home().steps() > before);
+    assert!(executor.shared().steps() > before);
 }
 
 /// Each job is run, or dropped by the executor's end on its thread, or given back to its sender.
@@ -67,13 +67,13 @@ fn a_job_posted_while_the_executor_ends_is_dropped_once() {
         let accepted = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..4 {
-                let (home, census) = (executor.home(), census.clone());
+                let (shared, census) = (executor.shared(), census.clone());
                 let (given_back, accepted) = (&given_back, &accepted);
                 scope.spawn(move || {
                     let post = || {
                         let guest = census.guest_of(owner);
                         accepted.fetch_add(1, SeqCst);
-                        home.post(move || drop(guest))
+                        shared.post(move || drop(guest))
                     };
                     // An end, as the owner may be late: memory is not to be filled meanwhile.
                     if (0..500).any(|_| post().is_err()) {
@@ -93,21 +93,21 @@ fn a_job_posted_while_the_executor_ends_is_dropped_once() {
 #[test]
 fn a_seed_that_nobody_adopts_drops_its_mail_and_refuses_more() {
     let census = Arc::new(Census::default());
-    let seed = Seed::new(Arc::new(Unpark(thread::current())));
-    let home = seed.home();
+    let unbound = UnboundExecutor::new(Arc::new(Unpark(thread::current())));
+    let shared = unbound.shared();
     for _ in 0..3 {
         let guest = census.guest();
-        assert!(home.post(move || drop(guest)).is_ok());
+        assert!(shared.post(move || drop(guest)).is_ok());
     }
-    let remote = crate::task::remote::spawn_on(&home, || async { 7 });
+    let remote = crate::task::remote::spawn_on(&shared, || async { 7 });
     let on_another_thread = thread::spawn(move || {
-        let home = seed.home();
-        drop(seed);
-        home
+        let shared = unbound.shared();
+        drop(unbound);
+        shared
     });
     let other = on_another_thread.join().unwrap();
     assert_eq!(census.left(), 0);
-    assert!(home.post(|| {}).is_err());
+    assert!(shared.post(|| {}).is_err());
     assert!(joined(remote).unwrap_err().is_cancelled());
     assert!(
         joined(crate::task::remote::spawn_on(&other, || async { 7 })).unwrap_err().is_cancelled()
@@ -116,11 +116,11 @@ fn a_seed_that_nobody_adopts_drops_its_mail_and_refuses_more() {
 
 #[test]
 fn a_seed_takes_mail_before_it_is_adopted() {
-    let seed = Seed::new(Arc::new(Unpark(thread::current())));
-    let home = seed.home();
-    let task = crate::task::remote::spawn_on(&home, || async { thread::current().id() });
+    let unbound = UnboundExecutor::new(Arc::new(Unpark(thread::current())));
+    let shared = unbound.shared();
+    let task = crate::task::remote::spawn_on(&shared, || async { thread::current().id() });
     let owner = thread::spawn(move || {
-        turn(&seed.adopt());
+        turn(&unbound.bind());
         thread::current().id()
     });
     assert_eq!(owner.join().unwrap(), joined(task).unwrap());
@@ -272,7 +272,7 @@ fn mail_that_was_taken_out_and_not_opened_keeps_the_owner_awake() {
     let executor = executor();
     let _entered = executor.enter();
     for _ in 0..3 {
-        assert!(executor.home().post(|| {}).is_ok());
+        assert!(executor.shared().post(|| {}).is_ok());
     }
     executor.open_mail(1);
     assert!(!executor.park() && executor.has_work());

@@ -4,7 +4,7 @@
 mod allowance;
 mod drive;
 mod ends;
-mod errand;
+mod notification;
 mod panics;
 mod reentry;
 mod remote;
@@ -19,9 +19,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread, ThreadId};
 use std::time::Duration;
 
-use super::executor::{Executor, Seed};
-use super::home::Bell;
+use super::executor::{Executor, UnboundExecutor};
 use super::join::JoinHandle;
+use super::shared::Bell;
 
 /// Unparks the owner's thread: a poller without a kernel.
 struct Unpark(Thread);
@@ -34,7 +34,7 @@ impl Bell for Unpark {
 
 /// An executor on this thread.
 fn executor() -> Executor {
-    Seed::new(Arc::new(Unpark(thread::current()))).adopt()
+    UnboundExecutor::new(Arc::new(Unpark(thread::current()))).bind()
 }
 
 /// Turns until `done`, and sleeps in between as a poller does. A lost wake-up panics.

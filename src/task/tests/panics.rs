@@ -23,7 +23,7 @@ fn panics_in_drop() -> OnDrop<impl FnMut()> {
 /// Runs a task, and a bystander that has to survive it.
 fn beside_a_bystander<F: Future + 'static>(
     future: F,
-) -> Result<F::Output, crate::task::join::JoinError> {
+) -> Result<F::Output, crate::task::join_error::JoinError> {
     let executor = executor();
     let (task, bystander) = {
         let _entered = executor.enter();
@@ -179,7 +179,7 @@ fn a_job_may_panic_when_it_runs_and_when_it_is_refused() {
     let ran = Arc::new(AtomicUsize::new(0));
     let post = || {
         let (ran, guard) = (ran.clone(), panics_in_drop());
-        let posted = executor.home().post(move || {
+        let posted = executor.shared().post(move || {
             let _guard = guard;
             ran.fetch_add(1, SeqCst);
         });

@@ -39,7 +39,7 @@ fn a_drop_may_spawn_at_completion_and_at_the_executors_end() {
     drop(spawn(waits_with(spawns_in_drop())));
     drop(entered);
     let job = SendAnyway(spawns_in_drop());
-    assert!(executor.home().post(move || drop(job)).is_ok());
+    assert!(executor.shared().post(move || drop(job)).is_ok());
     drop(executor);
     assert_eq!(spawned.get(), 5);
     census.assert_all_dropped_at_home();

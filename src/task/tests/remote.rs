@@ -28,7 +28,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 /// An executor whose thread turns it until it is told to stop.
 struct Poller {
-    home: crate::task::HomeRef,
+    shared: crate::task::SharedRef,
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -40,13 +40,13 @@ impl Poller {
         let (send, receive) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
             let executor = executor();
-            send.send(executor.home()).unwrap();
+            send.send(executor.shared()).unwrap();
             turn_until(&executor, || stopped.load(SeqCst));
         });
-        Poller { home: receive.recv().unwrap(), stop, thread: Some(thread) }
+        Poller { shared: receive.recv().unwrap(), stop, thread: Some(thread) }
     }
 
-    fn owner(&self) -> ThreadId {
+    fn core(&self) -> ThreadId {
         self.thread.as_ref().unwrap().thread().id()
     }
 }
@@ -55,15 +55,15 @@ impl Drop for Poller {
     fn drop(&mut self) {
         self.stop.store(true, SeqCst);
         // Wakes it; refused if it has gone already.
-        let _ = self.home.post(|| {});
+        let _ = self.shared.post(|| {});
         self.thread.take().unwrap().join().unwrap();
     }
 }
 
 /// A task that holds guests and ends after some polls.
 fn spawn_guest(poller: &Poller, census: &Arc<Census>, polls: usize) -> RemoteJoinHandle<()> {
-    let (owner, census) = (poller.owner(), census.clone());
-    spawn_on(&poller.home, move || {
+    let (owner, census) = (poller.core(), census.clone());
+    spawn_on(&poller.shared, move || {
         let guest = census.guest_of(owner);
         let mut left = polls;
         poll_fn(move |cx| {
@@ -104,8 +104,8 @@ fn a_handle_given_up_while_its_task_ends_leaves_the_output_to_the_owner() {
     let poller = Poller::start();
     let census = Arc::new(Census::default());
     for round in 0..600 {
-        let (owner, its_census) = (poller.owner(), census.clone());
-        let handle = spawn_on(&poller.home, move || async move { its_census.guest_of(owner) });
+        let (owner, its_census) = (poller.core(), census.clone());
+        let handle = spawn_on(&poller.shared, move || async move { its_census.guest_of(owner) });
         for _ in 0..round % 4 {
             thread::yield_now();
         }
@@ -119,8 +119,8 @@ fn a_handle_given_up_while_its_task_ends_leaves_the_output_to_the_owner() {
 fn a_task_that_makes_no_future_gives_the_panic() {
     let poller = Poller::start();
     let make = || -> std::future::Ready<()> { throw("made nothing") };
-    assert!(block_on(spawn_on(&poller.home, make)).unwrap_err().is_panic());
-    let polled = spawn_on(&poller.home, || async { throw::<&str>("polled") });
+    assert!(block_on(spawn_on(&poller.shared, make)).unwrap_err().is_panic());
+    let polled = spawn_on(&poller.shared, || async { throw::<&str>("polled") });
     assert!(block_on(polled).map(|never: ()| never).unwrap_err().is_panic());
 }
 
@@ -152,7 +152,7 @@ fn a_joiner_that_panics_in_wake_is_harmless_while_a_drop_panics() {
     }
     let executor = executor();
     let guard = || OnDrop(|| throw("in drop"));
-    let mut handle = spawn_on(&executor.home(), move || {
+    let mut handle = spawn_on(&executor.shared(), move || {
         let guard = guard();
         async move {
             let _guard = guard;
@@ -184,7 +184,7 @@ fn a_waker_that_waits_already_is_not_cloned_again() {
     static CLONES: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
     let clones = || CLONES.each_ref().map(|clones| clones.load(SeqCst));
     let executor = executor();
-    let mut handle = spawn_on(&executor.home(), wait_once);
+    let mut handle = spawn_on(&executor.shared(), wait_once);
     let [one, other] = CLONES.each_ref().map(waker_that_counts_clones);
     let mut poll = |waker: &Waker| Pin::new(&mut handle).poll(&mut Context::from_waker(waker));
     for _ in 0..3 {

@@ -31,10 +31,10 @@ impl Pool {
     }
 
     /// Takes some waker out: another than one's own last one, most of the time.
-    fn take(&self, seed: usize) -> Option<Waker> {
+    fn take(&self, unbound: usize) -> Option<Waker> {
         let mut wakers = self.wakers.lock().unwrap();
         let length = wakers.len();
-        (length > 0).then(|| wakers.swap_remove(seed % length))
+        (length > 0).then(|| wakers.swap_remove(unbound % length))
     }
 
     /// Does everything that can be done to wakers, until the pool is closed and empty.
@@ -190,7 +190,7 @@ fn threads_that_have_nothing_but_wakers_see_each_others_memory_in_order() {
         fn ring(&self) {}
     }
     for round in 0..rounds(200) {
-        let executor = Seed::new(Arc::new(Silent)).adopt();
+        let executor = UnboundExecutor::new(Arc::new(Silent)).bind();
         let entered = executor.enter();
         let slot = std::rc::Rc::new(std::cell::Cell::new(None));
         let its_slot = slot.clone();
@@ -383,8 +383,8 @@ fn a_wake_after_the_end_of_the_poller_does_nothing() {
     thread::scope(|scope| {
         for clone in clones {
             scope.spawn(move || {
-                let one_more = clone.clone();
-                one_more.wake();
+                let increment_local = clone.clone();
+                increment_local.wake();
                 clone.wake_by_ref();
             });
         }

@@ -1,10 +1,10 @@
-//! Errands: whoever posts is heard, with one call for many posts, and without an allocation each.
+//! Notifications: whoever posts is heard, with one call for many posts, and without an allocation each.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
 use super::*;
-use crate::task::{Errand, Run};
+use crate::task::{Notification, OnNotify};
 
 /// What was put in, and what calls have taken out.
 #[derive(Default)]
@@ -19,8 +19,8 @@ struct Counter {
 #[derive(Default)]
 struct Drops(Arc<AtomicUsize>);
 
-impl Run for Counter {
-    fn run(&self) {
+impl OnNotify for Counter {
+    fn on_notify(&self) {
         self.calls.fetch_add(1, SeqCst);
         self.taken.fetch_add(self.waiting.swap(0, SeqCst), SeqCst);
     }
@@ -32,21 +32,24 @@ impl Drop for Drops {
     }
 }
 
-fn put(errand: &Errand<Counter>) -> bool {
-    errand.waiting.fetch_add(1, SeqCst);
-    errand.post()
+fn put(notification: &Notification<Counter>) -> bool {
+    notification.waiting.fetch_add(1, SeqCst);
+    notification.post()
 }
 
 #[test]
 fn posts_before_a_call_share_it() {
     let executor = executor();
-    let errand = Errand::new(executor.home(), Counter::default());
+    let notification = Notification::new(executor.shared(), Counter::default());
     for round in 1..=3 {
-        (0..10).for_each(|_| assert!(put(&errand)));
+        (0..10).for_each(|_| assert!(put(&notification)));
         let entered = executor.enter();
         executor.open_mail(10);
         drop(entered);
-        assert_eq!((errand.calls.load(SeqCst), errand.taken.load(SeqCst)), (round, round * 10));
+        assert_eq!(
+            (notification.calls.load(SeqCst), notification.taken.load(SeqCst)),
+            (round, round * 10)
+        );
     }
 }
 
@@ -54,19 +57,19 @@ fn posts_before_a_call_share_it() {
 fn what_eight_threads_put_in_is_all_taken_out() {
     const EACH: usize = 20_000;
     let executor = executor();
-    let errand = Errand::new(executor.home(), Counter::default());
+    let notification = Notification::new(executor.shared(), Counter::default());
     thread::scope(|scope| {
         for _ in 0..8 {
-            let errand = errand.clone();
-            scope.spawn(move || (0..EACH).for_each(|_| assert!(put(&errand))));
+            let notification = notification.clone();
+            scope.spawn(move || (0..EACH).for_each(|_| assert!(put(&notification))));
         }
         let entered = executor.enter();
-        while errand.taken.load(SeqCst) < 8 * EACH {
+        while notification.taken.load(SeqCst) < 8 * EACH {
             executor.open_mail(100);
         }
         drop(entered);
     });
-    assert_eq!(errand.taken.load(SeqCst), 8 * EACH);
+    assert_eq!(notification.taken.load(SeqCst), 8 * EACH);
 }
 
 #[test]
@@ -74,8 +77,8 @@ fn an_executor_that_has_ended_refuses_and_frees_what_is_on_its_way() {
     let drops = Arc::new(AtomicUsize::new(0));
     let counter = || Counter { _drops: Drops(drops.clone()), ..Counter::default() };
     let executor = executor();
-    let on_its_way = Errand::new(executor.home(), counter());
-    let later = Errand::new(executor.home(), counter());
+    let on_its_way = Notification::new(executor.shared(), counter());
+    let later = Notification::new(executor.shared(), counter());
     assert!(put(&on_its_way));
     drop(on_its_way);
     assert_eq!(drops.load(SeqCst), 0, "the mail holds it");

@@ -1,45 +1,58 @@
-//! std's `Waker` over a task: one table for all tasks, whatever their future.
+//! std's `Waker` over a task: one vtable for all tasks, whatever their future.
 
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-use super::raw::{self, Header};
+use super::header::Header;
+use super::references::{add_reference, drop_reference};
+use super::waking;
 
+/// The vtable by which a waker of a task is known. It is a static, so that it has one address.
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
 
+/// Clones a waker: one reference more.
+///
 /// # Safety
 /// `data` is the header of a task, and the caller's waker holds a reference to it.
 unsafe fn clone(data: *const ()) -> RawWaker {
     // SAFETY: the caller's contract.
-    unsafe { raw::add_reference(header(data)) };
+    unsafe { add_reference(header(data)) };
     RawWaker::new(data, &VTABLE)
 }
 
+/// Wakes the task, and drops the waker.
+///
 /// # Safety
 /// As [`clone`]; the reference is given up.
 unsafe fn wake(data: *const ()) {
     // SAFETY: the caller's contract.
     unsafe {
-        raw::wake(header(data));
-        raw::drop_reference(header(data));
+        waking::wake(header(data));
+        drop_reference(header(data));
     }
 }
 
+/// Wakes the task.
+///
 /// # Safety
 /// As [`clone`].
 unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: the caller's contract.
-    unsafe { raw::wake(header(data)) };
+    unsafe { waking::wake(header(data)) };
 }
 
+/// Drops a waker: one reference less.
+///
 /// # Safety
 /// As [`clone`]; the reference is given up.
 unsafe fn drop(data: *const ()) {
     // SAFETY: the caller's contract.
-    unsafe { raw::drop_reference(header(data)) };
+    unsafe { drop_reference(header(data)) };
 }
 
+/// Returns the task that a waker's data stands for.
+///
 /// # Safety
 /// `data` is the header of a task.
 #[inline]
@@ -48,7 +61,7 @@ unsafe fn header(data: *const ()) -> NonNull<Header> {
     unsafe { NonNull::new_unchecked(data.cast_mut().cast()) }
 }
 
-/// A waker that borrows the executor's reference, for the time of a poll.
+/// Makes a waker that borrows the executor's reference, for the time of a poll.
 ///
 /// # Safety
 /// The task outlives the waker.
@@ -59,26 +72,26 @@ pub(super) unsafe fn borrowed(task: NonNull<Header>) -> ManuallyDrop<Waker> {
     ManuallyDrop::new(unsafe { Waker::from_raw(raw) })
 }
 
-/// Whether it is the waker of this task.
+/// Returns `true` if `waker` wakes this task.
 pub(super) fn is_of(waker: &Waker, task: *mut ()) -> bool {
     std::ptr::eq(waker.vtable(), &VTABLE) && waker.data() == task.cast_const()
 }
 
-/// The task whose waker it is, if it is one of ours. The waker keeps it alive.
+/// Returns the task that `waker` wakes, if it is one of ours. The waker keeps it alive.
 #[inline]
-pub(super) fn task_of(waker: &Waker) -> Option<NonNull<Header>> {
+pub(in crate::task) fn task_of(waker: &Waker) -> Option<NonNull<Header>> {
     // SAFETY: the table says that the data is a task's header.
     std::ptr::eq(waker.vtable(), &VTABLE).then(|| unsafe { header(waker.data()) })
 }
 
-/// Takes the waker of one of our tasks apart: its task, with the reference that it held.
+/// Takes the waker of one of our tasks apart, into its task and the reference that it held.
 pub(super) fn into_task(waker: Waker) -> Result<NonNull<Header>, Waker> {
     let Some(task) = task_of(&waker) else { return Err(waker) };
     std::mem::forget(waker);
     Ok(task)
 }
 
-/// The inverse of [`into_task`].
+/// Makes the waker that [`into_task`] has taken apart.
 ///
 /// # Safety
 /// `task` came from [`into_task`], and this is the only inverse.

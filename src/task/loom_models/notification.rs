@@ -1,15 +1,15 @@
-//! An errand that is posted again while it is on its way is run once more, or its run sees it.
+//! A notification that is posted again while it is on its way is run once more, or its run sees it.
 //!
 //! Seen to fail by a deadlock, since the last run misses a write: when it is taken off its way
 //! after the run. By two unordered accesses to the node's link: when either side of
-//! `is_on_its_way` is relaxed. By a leak: when a refused errand isn't taken back.
+//! `is_posted` is relaxed. By a leak: when a refused notification isn't taken back.
 
 use loom::alloc::Track;
 use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use loom::thread;
 
 use super::{check, executor, join_all, turn_until};
-use crate::task::{Errand, Run};
+use crate::task::{Notification, OnNotify};
 
 /// Notes what it has seen when it ran.
 struct Looks {
@@ -25,8 +25,8 @@ impl Looks {
     }
 }
 
-impl Run for Looks {
-    fn run(&self) {
+impl OnNotify for Looks {
+    fn on_notify(&self) {
         if self.written.iter().all(|written| written.load(Relaxed)) {
             self.has_seen_all.store(true, Relaxed);
         }
@@ -39,28 +39,28 @@ impl Run for Looks {
 fn two_posts_at_once_are_followed_by_a_run_that_sees_both() {
     check(2, || {
         let (executor, bell) = executor();
-        let errand = Errand::new(executor.home(), Looks::new());
+        let notification = Notification::new(executor.shared(), Looks::new());
         let producers = [0, 1].map(|number| {
-            let errand = errand.clone();
+            let notification = notification.clone();
             thread::spawn(move || {
-                errand.written[number].store(true, Relaxed);
-                assert!(errand.post());
+                notification.written[number].store(true, Relaxed);
+                assert!(notification.post());
             })
         });
-        turn_until(&executor, &bell, || errand.has_seen_all.load(Relaxed));
+        turn_until(&executor, &bell, || notification.has_seen_all.load(Relaxed));
         join_all(producers);
     });
 }
 
-/// An errand that is on its way when the executor ends is dropped with its last clone.
+/// A notification that is on its way when the executor ends is dropped with its last clone.
 #[test]
-fn an_errand_is_posted_while_the_executor_ends() {
+fn a_notification_is_posted_while_the_executor_ends() {
     check(3, || {
         let (executor, _bell) = executor();
-        let errand = Errand::new(executor.home(), Looks::new());
-        let producers = [errand.clone(), errand].map(|errand| {
+        let notification = Notification::new(executor.shared(), Looks::new());
+        let producers = [notification.clone(), notification].map(|notification| {
             thread::spawn(move || {
-                errand.post();
+                notification.post();
             })
         });
         drop(executor);
