@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use crate::base::error::during;
 use crate::base::interest::Interest;
@@ -223,15 +223,7 @@ impl<T: AsFd> AsyncFd<T> {
         interest: Interest,
         operation: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
-        let kinds = ReadySet::from_interest(interest);
-        if !self.registration.is_ready(kinds) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let result = operation(&self.inner);
-        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            self.registration.clear(kinds);
-        }
-        result
+        self.registration.try_io_for(ReadySet::from_interest(interest), || operation(&self.inner))
     }
 
     /// Calls `operation` until it doesn't say `WouldBlock`, and waits for `interest` in between.
@@ -325,6 +317,12 @@ fn why(error: io::Error) -> io::Error {
 impl<T: AsFd> AsFd for AsyncFd<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner.as_fd()
+    }
+}
+
+impl<T: AsFd> AsRawFd for AsyncFd<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 

@@ -283,6 +283,15 @@ impl Readiness {
         Poll::Pending
     }
 
+    /// As [`Readiness::poll`], but a guess doesn't count as ready.
+    pub(crate) fn poll_known(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<()> {
+        if self.is_known_ready(direction.into()) {
+            return Poll::Ready(());
+        }
+        self.wait(cx, direction);
+        Poll::Pending
+    }
+
     /// Waits in the slot of `direction`, for the next event.
     #[inline]
     pub(crate) fn wait(&self, cx: &Context<'_>, direction: Direction) {

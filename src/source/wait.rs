@@ -100,6 +100,25 @@ impl Registration {
         result
     }
 
+    /// Calls `operation` if the descriptor may be ready for one of `kinds`; returns `WouldBlock`
+    /// otherwise. When the operation would have blocked, all of them count as not ready.
+    pub(crate) fn try_io_for<R>(
+        &self,
+        kinds: ReadySet,
+        operation: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<R> {
+        if !self.is_ready(kinds) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let result = operation();
+        match &result {
+            Ok(_) => self.moved(kinds.direction()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(kinds),
+            Err(_) => {}
+        }
+        result
+    }
+
     /// Calls `operation` until it doesn't block. Any number of tasks may be in here.
     ///
     /// Cancel-safe: what an operation has done is told at once.
@@ -169,6 +188,24 @@ impl Registration {
         match self.source().readiness.poll(cx, direction) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
             Poll::Pending => self.still_there(direction).map(Err),
+        }
+    }
+
+    /// Polls in the slot of `direction` until an event has told that a call may succeed. It counts as
+    /// an operation of the task, as the futures that wait for readiness do.
+    pub(crate) fn poll_known_ready(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<()>> {
+        let allowance = &self.local().allowance;
+        ready!(allowance.poll_proceed(cx));
+        match self.source().readiness.poll_known(cx, direction) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => {
+                allowance.give_back();
+                self.still_there(direction).map(Err)
+            }
         }
     }
 

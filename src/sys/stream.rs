@@ -1,6 +1,7 @@
 //! Bytes in and out of a descriptor. Every call returns at once and none raises SIGPIPE.
 
 use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -33,6 +34,18 @@ pub(crate) fn has_urgent(fd: BorrowedFd<'_>) -> bool {
         Ok(_) => true,
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,
     }
+}
+
+/// recv(2) into `buffer`, whose first bytes, as many as have come, are initialized then. For the
+/// request path: it isn't counted.
+#[inline(always)]
+pub(crate) fn recv_uninit(fd: BorrowedFd<'_>, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    let [pointer, length] = [buffer.as_mut_ptr() as usize, buffer.len()];
+    let flags = libc::MSG_DONTWAIT as usize;
+    // SAFETY: `buffer` is writable for `length` bytes, and no address is asked for.
+    checked(unsafe {
+        syscall(libc::SYS_recvfrom, [fd.as_raw_fd() as usize, pointer, length, flags, 0, 0])
+    })
 }
 
 #[inline(always)]

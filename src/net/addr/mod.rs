@@ -13,8 +13,8 @@ use socket2::SockAddr;
 use crate::sys::socket;
 
 /// An address in std's form, made from the kernel's.
-pub trait Address: Sized {
-    /// The same address.
+pub(crate) trait Address: Sized {
+    /// Returns the same address in std's form.
     fn from_kernel(address: &SockAddr) -> io::Result<Self>;
 }
 

@@ -1,53 +1,60 @@
 //! What the sockets of `net` are made of: listeners, streams and sockets for datagrams alike.
 //!
 //! The files beside this one say what can be done with a [`Socket`]: how bytes go in and out of it
-//! (`bytes`), how datagrams do (`datagrams`), and what the halves of a stream can do.
+//! (`bytes`, `read_chunk`), how datagrams do (`datagrams`), and how a stream comes apart (`split`,
+//! `read_half`, `write_half`). The public types are made of these in `tcp`, `udp` and `unix`.
 
+pub(crate) mod byte_stream;
 pub(crate) mod bytes;
 pub(crate) mod datagrams;
 pub(crate) mod read_chunk;
 pub(crate) mod read_half;
 pub(crate) mod split;
+pub(crate) mod std_types;
 pub(crate) mod write_half;
 
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::{Context, Poll};
 
 use socket2::SockRef;
 
 use crate::base::error::during;
+use crate::base::interest::Interest;
 use crate::local::registered::Registered;
 use crate::local::state::Local;
-use crate::parts::readiness::Direction;
+use crate::parts::readiness::{Direction, ReadySet};
 use crate::sys::{socket, stream};
 
 use crate::net::addr::Address;
 
-/// A socket of this thread's poller. How it accepts is in `accepting`, how bytes go in and out in
-/// `byte_stream`, and how datagrams do in `datagram`.
-pub struct Socket {
+/// A socket of this thread's poller.
+pub(crate) struct Socket {
+    /// The descriptor and its registration with the poller.
     pub(crate) registered: Registered,
 }
 
 impl Socket {
-    /// Wraps a non-blocking socket that is ours alone. `what` is named when there is no poller.
+    /// Registers a non-blocking socket that corepoll has made, and that nothing else has a descriptor
+    /// of. Errors name the operation `what`.
     pub(crate) fn new(fd: OwnedFd, what: &str) -> io::Result<Socket> {
         let registered = Registered::new(fd, Local::expect_current(what)?);
         Ok(Socket { registered: registered.map_err(|error| during(what, error))? })
     }
 
-    /// Takes over a socket that others have made, blocking or not.
+    /// Takes over a socket that was made elsewhere, blocking or not.
     pub(crate) fn from_std(socket: impl Into<OwnedFd>, what: &str) -> io::Result<Socket> {
         let fd = socket.into();
         socket::set_nonblocking(fd.as_fd())?;
         let socket = Socket::new(fd, what)?;
-        // There may be other descriptors of the same socket.
+        // There may be other descriptors of the same socket, and epoll watches the socket until the
+        // last one is closed. So this one is deregistered before it is closed.
         socket.lend();
         Ok(socket)
     }
 
-    /// Takes over two sockets that have been made just now.
+    /// Takes over both sockets of a pair that corepoll has made.
     pub(crate) fn pair<S: Into<OwnedFd>>(made: (S, S), what: &str) -> io::Result<(Socket, Socket)> {
         let take = |socket: S| {
             let fd = socket.into();
@@ -57,64 +64,82 @@ impl Socket {
         Ok((take(made.0)?, take(made.1)?))
     }
 
-    /// It counts as one of the poller's connections.
+    /// Counts the socket as one of the poller's connections, until it is dropped.
     pub(crate) fn of_a_stream(self) -> Socket {
         Socket { registered: self.registered.of_a_stream() }
     }
 
-    /// Ends the registration. The socket stays non-blocking.
+    /// Ends the registration, and returns the socket as a type of std. It stays non-blocking.
     pub(crate) fn into_std<S: From<OwnedFd>>(self) -> io::Result<S> {
         Ok(self.registered.into_fd()?.into())
     }
 
-    /// The descriptor, for system calls that leave nothing of it behind.
+    /// Ends the registration of a socket that carries no output of a handler: of any but a TCP stream.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.registered.into_fd().expect("only a TCP stream carries output of a handler")
+    }
+
+    /// Returns the descriptor, for system calls that keep nothing of it.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.registered.fd()
     }
 
-    /// The descriptor, for code that we don't know.
+    /// Returns the descriptor, for code of the user: it may be duplicated there.
     pub(crate) fn lend(&self) -> BorrowedFd<'_> {
         self.registered.lend()
     }
 
-    /// The socket, for options that leave nothing of it behind.
+    /// Returns the socket, for options that keep nothing of its descriptor.
     pub(crate) fn options(&self) -> SockRef<'_> {
         SockRef::from(&self.registered)
     }
 
-    /// getsockname(2).
+    /// Returns the address of this side: getsockname(2).
     pub(crate) fn local_addr<A: Address>(&self) -> io::Result<A> {
         A::from_kernel(&self.options().local_addr()?)
     }
 
-    /// getpeername(2).
+    /// Returns the address of the peer: getpeername(2).
     pub(crate) fn peer_addr<A: Address>(&self) -> io::Result<A> {
         A::from_kernel(&self.options().peer_addr()?)
     }
 
-    /// Waits until reading is worth a try. Any number of tasks may wait.
+    /// Waits until a read may succeed. Any number of tasks may wait.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         self.registered.ready(Direction::Read).await
     }
 
-    /// Waits until writing is worth a try. Any number of tasks may wait.
+    /// Waits until a write may succeed. Any number of tasks may wait.
     pub(crate) async fn writable(&self) -> io::Result<()> {
         self.registered.ready(Direction::Write).await
     }
 
-    /// Looks at what there is without taking it. Any number of tasks may wait.
+    /// Polls whether a call in `direction` may succeed. One waker waits in each direction.
+    pub(crate) fn poll_ready(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<()>> {
+        self.registered.poll_known_ready(cx, direction)
+    }
+
+    /// Calls `operation` if the socket may be ready for one of the directions of `interest`.
+    pub(crate) fn try_io<R>(
+        &self,
+        interest: Interest,
+        operation: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.registered.try_io_for(ReadySet::from_interest(interest), operation)
+    }
+
+    /// Waits for a message or bytes, and copies them into `buf` without taking them. Any number of
+    /// tasks may wait.
     pub(crate) async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.registered.io(Direction::Read, |fd| stream::peek(fd, buf)).await
     }
 
-    /// The Debug of the type `name`, which is made of it.
+    /// Formats the public type `name`, which is made of this socket.
     pub(crate) fn describe(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name).field("fd", &self.fd()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Socket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.describe("Socket", f)
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::task::coop;
 
@@ -14,6 +14,7 @@ use crate::net::listen::error_reporter::ErrorCallback;
 use crate::net::listen::incoming::Incoming;
 use crate::net::listen::options::ListenOptions;
 use crate::net::socket::Socket;
+use crate::net::socket::std_types::{into_owned_fd, std_types};
 use crate::net::tcp::stream::TcpStream;
 
 /// A socket that listens, for tasks of this thread's poller.
@@ -191,14 +192,5 @@ impl TcpListener {
     }
 }
 
-impl AsFd for TcpListener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.lend()
-    }
-}
-
-impl fmt::Debug for TcpListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.socket.describe("TcpListener", f)
-    }
-}
+std_types!(TcpListener, std::net::TcpListener);
+into_owned_fd!(TcpListener);

@@ -6,9 +6,8 @@ pub(crate) mod happy_eyeballs;
 pub(crate) mod listener;
 pub(crate) mod options;
 pub(crate) mod readiness;
+pub(crate) mod split;
 pub(crate) mod stream;
 pub(crate) mod transfer;
 
-pub use crate::net::socket::read_half::{OwnedReadHalf, ReadHalf};
-pub use crate::net::socket::split::ReuniteError;
-pub use crate::net::socket::write_half::{OwnedWriteHalf, WriteHalf};
+pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};

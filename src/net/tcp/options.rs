@@ -8,7 +8,7 @@ use socket2::TcpKeepalive;
 
 use crate::sys::options;
 
-use crate::net::socket::bytes::HasSocket;
+use crate::net::socket::byte_stream::HasSocket;
 use crate::net::tcp::stream::TcpStream;
 
 /// Others are set through `socket2::SockRef::from(&stream)`.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,7 +11,8 @@ use crate::local::registered::Registered;
 use crate::parts::deadlines::Deadlines;
 
 use crate::net::socket::Socket;
-use crate::net::socket::bytes::{ByteStream, HasSocket, byte_stream};
+use crate::net::socket::byte_stream::{HasSocket, byte_stream};
+use crate::net::socket::std_types::std_types;
 
 /// A TCP connection of this thread's poller.
 ///
@@ -211,20 +212,15 @@ impl HasSocket for TcpStream {
     }
 }
 
-impl ByteStream for TcpStream {
-    type Addr = SocketAddr;
-}
-
 byte_stream!(TcpStream, &TcpStream);
 
-impl AsFd for TcpStream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.lend()
-    }
-}
+std_types!(TcpStream, std::net::TcpStream);
 
-impl fmt::Debug for TcpStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.socket.describe("TcpStream", f)
+impl TryFrom<TcpStream> for OwnedFd {
+    type Error = io::Error;
+
+    /// Ends the registration, as [`TcpStream::into_std`] does. The descriptor stays non-blocking.
+    fn try_from(stream: TcpStream) -> io::Result<OwnedFd> {
+        stream.socket.into_std()
     }
 }

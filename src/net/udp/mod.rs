@@ -6,7 +6,7 @@ mod transfer;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::sys::datagram;
 use crate::task::coop;
@@ -14,6 +14,7 @@ use crate::task::coop;
 use crate::net::addr::lookup::resolve;
 use crate::net::addr::to_socket_addrs::{ToSocketAddrs, first_of};
 use crate::net::socket::Socket;
+use crate::net::socket::std_types::{into_owned_fd, std_types};
 
 /// A UDP socket of this thread's poller.
 ///
@@ -200,14 +201,5 @@ impl UdpSocket {
     }
 }
 
-impl AsFd for UdpSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.lend()
-    }
-}
-
-impl fmt::Debug for UdpSocket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.socket.describe("UdpSocket", f)
-    }
-}
+std_types!(UdpSocket, std::net::UdpSocket);
+into_owned_fd!(UdpSocket);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
@@ -16,6 +16,7 @@ use crate::net::listen::error_reporter::ErrorCallback;
 use crate::net::listen::incoming::Incoming;
 use crate::net::listen::options::ListenOptions;
 use crate::net::socket::Socket;
+use crate::net::socket::std_types::{into_owned_fd, std_types};
 use crate::net::unix::stream::UnixStream;
 
 /// A Unix socket that listens, for tasks of this thread's poller. Several tasks may accept from
@@ -212,14 +213,5 @@ impl UnixListener {
     }
 }
 
-impl AsFd for UnixListener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.lend()
-    }
-}
-
-impl fmt::Debug for UnixListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.socket.describe("UnixListener", f)
-    }
-}
+std_types!(UnixListener, std::os::unix::net::UnixListener);
+into_owned_fd!(UnixListener);

@@ -8,12 +8,16 @@ mod last_bytes;
 mod no_bytes;
 /// TCP_NODELAY reaches the connections for which it was asked.
 mod nodelay;
+/// Poll functions do what their futures do.
+mod poll_forms;
 /// Datagrams and halves of streams behave, whatever comes in whatever order.
 mod properties;
 /// The halves of a TCP stream work apart and go together again.
 mod split;
 /// So do those of a Unix stream.
 mod split_unix;
+/// Sockets go over from std's types and back.
+mod std_types;
 /// Options reach the kernel, and do there what they promise.
 mod tcp_options;
 /// A stream says when it is ready, wakes the right task, and ends as it should.

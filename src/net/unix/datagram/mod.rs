@@ -7,7 +7,7 @@ mod transfer;
 use std::fmt;
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
@@ -17,6 +17,7 @@ use crate::sys::datagram;
 
 use crate::net::addr::unix::{at_address, at_path};
 use crate::net::socket::Socket;
+use crate::net::socket::std_types::{into_owned_fd, std_types};
 use crate::net::unix::datagram::full_queue::FullQueue;
 
 /// A Unix socket for datagrams, of this thread's poller. See unix(7).
@@ -281,14 +282,5 @@ impl UnixDatagram {
     }
 }
 
-impl AsFd for UnixDatagram {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.lend()
-    }
-}
-
-impl fmt::Debug for UnixDatagram {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.socket.describe("UnixDatagram", f)
-    }
-}
+std_types!(UnixDatagram, std::os::unix::net::UnixDatagram);
+into_owned_fd!(UnixDatagram);

@@ -2,12 +2,13 @@
 
 mod connect;
 mod readiness;
+pub(crate) mod split;
 mod transfer;
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,7 +16,8 @@ use std::task::{Context, Poll};
 use crate::parts::deadlines::Deadlines;
 
 use crate::net::socket::Socket;
-use crate::net::socket::bytes::{ByteStream, HasSocket, byte_stream};
+use crate::net::socket::byte_stream::{HasSocket, byte_stream};
+use crate::net::socket::std_types::{into_owned_fd, std_types};
 use crate::net::unix::credentials::PeerCredentials;
 
 /// A connection of Unix sockets, of this thread's poller. See unix(7).
@@ -221,20 +223,7 @@ impl HasSocket for UnixStream {
     }
 }
 
-impl ByteStream for UnixStream {
-    type Addr = SocketAddr;
-}
-
 byte_stream!(UnixStream, &UnixStream);
 
-impl AsFd for UnixStream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.lend()
-    }
-}
-
-impl fmt::Debug for UnixStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.socket.describe("UnixStream", f)
-    }
-}
+std_types!(UnixStream, std::os::unix::net::UnixStream);
+into_owned_fd!(UnixStream);

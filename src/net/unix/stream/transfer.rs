@@ -1,17 +1,27 @@
 //! How bytes move through a [`UnixStream`], beside futures-io's traits.
 
 use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::task::{Context, Poll};
 
-use crate::net::socket::bytes::HasSocket;
+use crate::net::socket::byte_stream::HasSocket;
 use crate::net::socket::read_chunk::ReadChunk;
 use crate::net::unix::stream::UnixStream;
 
 impl UnixStream {
-    /// Reads what there is into the poller's buffer, and lends it: see
-    /// [`TcpStream::read_chunk`](crate::net::TcpStream::read_chunk). An empty chunk is the end.
+    /// Reads what has come into a buffer of the poller, and lends it.
     ///
-    /// Cancel-safe: dropping the future never loses a byte.
+    /// Nothing is copied, and a connection that waits holds no buffer. An empty chunk is the end of
+    /// the stream. A chunk may be held across an await: it keeps its buffer, and the next read gets
+    /// another one.
     ///
+    /// # Errors
+    /// Returns the connection's error, after every byte that came before it.
+    ///
+    /// # Cancel safety
+    /// This method is cancel-safe: dropping the future never loses a byte.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -23,65 +33,146 @@ impl UnixStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// The connection's, after every byte that came before it.
+    #[inline]
     pub fn read_chunk(&self) -> ReadChunk<'_> {
         ReadChunk::of(self.socket())
     }
 
-    /// Looks at what there is without taking it; 0 is the end of the stream.
+    /// Copies what has come into `buf` and leaves it there to be read: MSG_PEEK of recv(2).
     ///
-    /// Cancel-safe.
+    /// Returns the number of bytes. Zero is the end of the stream, unless `buf` is empty.
     ///
+    /// # Errors
+    /// Returns the connection's error, after every byte that came before it.
+    ///
+    /// # Cancel safety
+    /// This method is cancel-safe. Any number of tasks may wait in it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use corepoll::net::UnixStream;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = UnixStream::pair()?;
+    /// one.try_write(b"\x16\x03\x01")?;
+    /// let mut first = [0];
+    /// other.peek(&mut first).await?;
+    /// let is_tls = first[0] == 0x16;
+    /// assert!(is_tls);
+    /// // The byte is still there to be read.
+    /// assert_eq!(other.read_chunk().await?[0], 0x16);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket().peek_bytes(buf).await
+    }
+
+    /// Polls for bytes to look at: [`UnixStream::peek`] as a poll function, of tokio's name.
+    ///
+    /// If nothing has come, the waker of `cx` is registered in the read direction, in place of that of
+    /// any other poll function.
+    ///
+    /// # Errors
+    /// Returns the errors of [`UnixStream::peek`].
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
     /// let (one, other) = UnixStream::pair()?;
     /// one.try_write(b"hello")?;
     /// let mut first = [0];
-    /// other.peek(&mut first).await?;
+    /// assert_eq!(std::future::poll_fn(|cx| other.poll_peek(cx, &mut first)).await?, 1);
     /// assert_eq!(&first, b"h");
-    /// assert_eq!(&*other.read_chunk().await?, b"hello");
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// The connection's.
-    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket().peek_bytes(buf).await
+    pub fn poll_peek(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.socket().poll_peek(cx, buf)
     }
 
-    /// Reads what there is, without waiting; 0 is the end of the stream.
+    /// Polls for bytes, and reads them into memory that need not be initialized.
     ///
+    /// Returns the number of bytes: the first so many bytes of `buf` are initialized then. Zero is the
+    /// end of the stream, unless `buf` is empty. It is what adapters to other I/O traits need, such as
+    /// tokio's `ReadBuf`, which so don't fill a buffer with zeros first.
+    ///
+    /// If nothing has come, the waker of `cx` is registered in the read direction, in place of that of
+    /// any other poll function.
+    ///
+    /// # Errors
+    /// Returns the connection's error, after every byte that came before it.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
+    /// # use std::mem::MaybeUninit;
     /// # corepoll::block_on(async {
     /// let (one, other) = UnixStream::pair()?;
-    /// let error = other.try_read(&mut [0; 16]).unwrap_err();
-    /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
-    /// drop(one);
-    /// other.readable().await?;
-    /// assert_eq!(other.try_read(&mut [0; 16])?, 0);
+    /// one.try_write(b"hello")?;
+    /// let mut bytes: Vec<u8> = Vec::with_capacity(16);
+    /// let spare = bytes.spare_capacity_mut();
+    /// let count = std::future::poll_fn(|cx| other.poll_read_uninit(cx, spare)).await?;
+    /// // SAFETY: so many bytes are initialized.
+    /// unsafe { bytes.set_len(count) };
+    /// assert_eq!(bytes, b"hello");
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
+    #[inline]
+    pub fn poll_read_uninit(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [MaybeUninit<u8>],
+    ) -> Poll<io::Result<usize>> {
+        self.socket().poll_read_uninit(cx, buf)
+    }
+
+    /// Reads what has come into `buf` without waiting.
+    ///
+    /// Returns the number of bytes. Zero is the end of the stream, unless `buf` is empty.
     ///
     /// # Errors
-    /// `WouldBlock` when there is nothing; otherwise the connection's.
+    /// Returns `WouldBlock` if nothing has come, and the connection's error if it has failed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use corepoll::net::UnixStream;
+    /// # use std::io::ErrorKind;
+    /// # corepoll::block_on(async {
+    /// let (one, other) = UnixStream::pair()?;
+    /// one.try_write(b"hello")?;
+    /// let mut bytes = [0; 16];
+    /// let count = loop {
+    ///     other.readable().await?;
+    ///     match other.try_read(&mut bytes) {
+    ///         Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+    ///         result => break result?,
+    ///     }
+    /// };
+    /// assert_eq!(&bytes[..count], b"hello");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket().try_read(buf)
     }
 
-    /// As [`UnixStream::try_read`], into several buffers one after the other.
+    /// Reads what has come into several buffers, one after the other, without waiting: see readv(2).
     ///
+    /// Returns the number of bytes. At most 1024 buffers are filled.
+    ///
+    /// # Errors
+    /// Returns the errors of [`UnixStream::try_read`].
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # use std::io::IoSliceMut;
     /// # corepoll::block_on(async {
     /// let (one, other) = UnixStream::pair()?;
     /// one.try_write(b"hello")?;
+    /// other.readable().await?;
     /// let (mut head, mut rest) = ([0; 1], [0; 16]);
     /// let mut bufs = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut rest)];
     /// assert_eq!(other.try_read_vectored(&mut bufs)?, 5);
@@ -89,15 +180,16 @@ impl UnixStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As [`UnixStream::try_read`].
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.socket().try_read_vectored(bufs)
     }
 
-    /// Writes what the kernel takes, without waiting.
+    /// Writes as much of `buf` as the kernel takes, without waiting, and returns the number of bytes.
     ///
+    /// # Errors
+    /// Returns `WouldBlock` if the kernel takes nothing, and the connection's error if it has failed.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -107,15 +199,19 @@ impl UnixStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// `WouldBlock` when it takes nothing; otherwise the connection's.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         self.socket().try_write(buf)
     }
 
-    /// As [`UnixStream::try_write`], from several buffers one after the other.
+    /// Writes as much of several buffers as the kernel takes, one after the other, without waiting:
+    /// see writev(2).
     ///
+    /// Returns the number of bytes. At most 1024 buffers are looked at.
+    ///
+    /// # Errors
+    /// Returns the errors of [`UnixStream::try_write`].
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # use std::io::IoSlice;
@@ -127,9 +223,6 @@ impl UnixStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As [`UnixStream::try_write`].
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.socket().try_write_vectored(bufs)
     }

@@ -1,0 +1,365 @@
+//! The halves of a [`TcpStream`], borrowed and owned.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::parts::readiness::Direction;
+
+use crate::net::socket::byte_stream::HasSocket;
+use crate::net::socket::read_chunk::ReadChunk;
+use crate::net::socket::read_half::read_half;
+use crate::net::socket::split::{ShutdownOnDrop, into_halves, reunite};
+use crate::net::socket::write_half::write_half;
+use crate::net::tcp::stream::TcpStream;
+
+impl TcpStream {
+    /// Borrows the two directions apart, so that one future can read while another one writes.
+    ///
+    /// The halves are two references: making them costs nothing. For two tasks, see
+    /// [`TcpStream::into_split`].
+    ///
+    /// The trait `AsyncReadExt` of the crate futures has a `split` as well, which takes the stream by
+    /// value. Where it is in scope, `stream.split()` on an owned stream means that one;
+    /// `TcpStream::split(&mut stream)` always means this one.
+    ///
+    /// # Examples
+    /// ```
+    /// use corepoll::net::{TcpListener, TcpStream};
+    /// use futures::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// corepoll::block_on(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let mut client = TcpStream::connect(listener.local_addr()?).await?;
+    ///     let (mut server, _peer) = listener.accept().await?;
+    ///     let (mut reader, mut writer) = TcpStream::split(&mut client);
+    ///     let mut bytes = [0; 5];
+    ///     let (sent, echoed, received) = futures::join!(
+    ///         writer.write_all(b"hello"),
+    ///         async {
+    ///             let mut bytes = [0; 5];
+    ///             server.read_exact(&mut bytes).await?;
+    ///             server.write_all(&bytes).await
+    ///         },
+    ///         reader.read_exact(&mut bytes),
+    ///     );
+    ///     sent.and(echoed).and(received)?;
+    ///     assert_eq!(&bytes, b"hello");
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        (ReadHalf { stream: self }, WriteHalf { stream: self })
+    }
+
+    /// Splits the stream into two owned halves, for two tasks of this poller.
+    ///
+    /// The connection is closed when both are dropped. Dropping the write half shuts its direction
+    /// down, so that the peer reads the end of the stream. The halves share the stream through an
+    /// `Rc`, which is one allocation.
+    ///
+    /// # Examples
+    /// ```
+    /// use corepoll::net::{TcpListener, TcpStream};
+    /// use corepoll::spawn_local;
+    /// use futures::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// corepoll::block_on(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let client = TcpStream::connect(listener.local_addr()?).await?;
+    ///     let (server, _peer) = listener.accept().await?;
+    ///     let echo = spawn_local(async move {
+    ///         let (reader, mut writer) = server.into_split();
+    ///         futures::io::copy(reader, &mut writer).await
+    ///     });
+    ///     let (mut reader, mut writer) = client.into_split();
+    ///     writer.write_all(b"hello").await?;
+    ///     drop(writer);
+    ///     let mut answer = String::new();
+    ///     reader.read_to_string(&mut answer).await?;
+    ///     assert_eq!(answer, "hello");
+    ///     assert_eq!(echo.await.unwrap()?, 5);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        let (read, write) = into_halves(self);
+        (OwnedReadHalf { stream: read }, OwnedWriteHalf { stream: write })
+    }
+}
+
+/// The read direction of a [`TcpStream`], borrowed: made by [`TcpStream::split`].
+///
+/// # Examples
+/// ```
+/// use corepoll::net::{TcpListener, TcpStream, ReadHalf};
+///
+/// async fn length(reader: ReadHalf<'_>) -> std::io::Result<usize> {
+///     Ok(reader.read_chunk().await?.len())
+/// }
+///
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+///     let mut one = TcpStream::connect(listener.local_addr()?).await?;
+///     let (other, _peer) = listener.accept().await?;
+///     other.try_write(b"hello")?;
+///     assert_eq!(length(one.split().0).await?, 5);
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct ReadHalf<'a> {
+    /// The stream that both halves borrow.
+    stream: &'a TcpStream,
+}
+
+/// The write direction of a [`TcpStream`], borrowed: made by [`TcpStream::split`].
+///
+/// Dropping it leaves the direction open; `close` of `AsyncWriteExt` shuts it down.
+///
+/// # Examples
+/// ```
+/// use corepoll::net::{TcpListener, TcpStream, WriteHalf};
+/// use futures::AsyncWriteExt;
+///
+/// async fn greet(mut writer: WriteHalf<'_>) -> std::io::Result<()> {
+///     writer.write_all(b"hello").await
+/// }
+///
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+///     let mut one = TcpStream::connect(listener.local_addr()?).await?;
+///     let (other, _peer) = listener.accept().await?;
+///     greet(TcpStream::split(&mut one).1).await?;
+///     assert_eq!(&*other.read_chunk().await?, b"hello");
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct WriteHalf<'a> {
+    /// The stream that both halves borrow.
+    stream: &'a TcpStream,
+}
+
+/// The read direction of a [`TcpStream`], owned: made by [`TcpStream::into_split`].
+///
+/// Dropping it shuts nothing down: the connection is closed when the write half is dropped as well.
+///
+/// # Examples
+/// ```
+/// use corepoll::net::{TcpListener, TcpStream, OwnedReadHalf};
+/// use corepoll::spawn_local;
+///
+/// async fn length(reader: OwnedReadHalf) -> std::io::Result<usize> {
+///     Ok(reader.read_chunk().await?.len())
+/// }
+///
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+///     let mut one = TcpStream::connect(listener.local_addr()?).await?;
+///     let (other, _peer) = listener.accept().await?;
+///     let (reader, _writer) = one.into_split();
+///     let length = spawn_local(length(reader));
+///     other.try_write(b"hello")?;
+///     assert_eq!(length.await.unwrap()?, 5);
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct OwnedReadHalf {
+    /// The stream that both halves share.
+    stream: Rc<TcpStream>,
+}
+
+/// The write direction of a [`TcpStream`], owned: made by [`TcpStream::into_split`].
+///
+/// Dropping it shuts the direction down, so that the peer reads the end of the stream;
+/// [`OwnedWriteHalf::forget`] drops it without that.
+///
+/// # Examples
+/// ```
+/// use corepoll::net::{TcpListener, TcpStream, OwnedWriteHalf};
+///
+/// fn say(writer: OwnedWriteHalf) -> std::io::Result<usize> {
+///     writer.try_write(b"that is all")
+/// }
+///
+/// # fn main() -> std::io::Result<()> {
+/// corepoll::block_on(async {
+///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+///     let mut one = TcpStream::connect(listener.local_addr()?).await?;
+///     let (other, _peer) = listener.accept().await?;
+///     let (_reader, writer) = one.into_split();
+///     say(writer)?;
+///     assert_eq!(&*other.read_chunk().await?, b"that is all");
+///     assert!(other.read_chunk().await?.is_empty());
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct OwnedWriteHalf {
+    /// The stream that both halves share.
+    stream: ShutdownOnDrop<TcpStream>,
+}
+
+/// The beginning of the examples below: `one` and `other` are connected.
+macro_rules! pair {
+    ($line:literal) => {
+        concat!(
+            "# use corepoll::net::{TcpListener, TcpStream};\n",
+            "# let listener = TcpListener::bind(\"127.0.0.1:0\").await?;\n",
+            "# let mut one = TcpStream::connect(listener.local_addr()?).await?;\n",
+            "# let (other, _peer) = listener.accept().await?;\n",
+            $line
+        )
+    };
+}
+
+read_half!(
+    ReadHalf<'_>,
+    TcpStream,
+    SocketAddr,
+    pair!("let (reader, _writer) = TcpStream::split(&mut one);")
+);
+read_half!(
+    OwnedReadHalf,
+    TcpStream,
+    SocketAddr,
+    pair!("let (reader, _writer) = one.into_split();")
+);
+write_half!(
+    WriteHalf<'_>,
+    TcpStream,
+    SocketAddr,
+    pair!("let (_reader, writer) = TcpStream::split(&mut one);")
+);
+write_half!(
+    OwnedWriteHalf,
+    TcpStream,
+    SocketAddr,
+    pair!("let (_reader, writer) = one.into_split();")
+);
+
+impl OwnedReadHalf {
+    /// Puts the halves of a stream together again.
+    ///
+    /// # Errors
+    /// Gives both halves back if they are not of the same stream.
+    ///
+    /// # Examples
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let mut one = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (other, _peer) = listener.accept().await?;
+    /// let (reader, writer) = one.into_split();
+    /// let one: TcpStream = reader.reunite(writer).unwrap();
+    /// # drop((one, other));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn reunite(self, write: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
+        reunite(self.stream, write.stream).map_err(|(read, write)| {
+            ReuniteError(OwnedReadHalf { stream: read }, OwnedWriteHalf { stream: write })
+        })
+    }
+}
+
+impl OwnedWriteHalf {
+    /// Puts the halves of a stream together again. Nothing is shut down.
+    ///
+    /// # Errors
+    /// Gives both halves back if they are not of the same stream.
+    ///
+    /// # Examples
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let mut one = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (other, _peer) = listener.accept().await?;
+    /// let (reader, writer) = one.into_split();
+    /// let one: TcpStream = writer.reunite(reader).unwrap();
+    /// one.try_write(b"hello")?;
+    /// assert_eq!(&*other.read_chunk().await?, b"hello");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn reunite(self, read: OwnedReadHalf) -> Result<TcpStream, ReuniteError> {
+        read.reunite(self)
+    }
+
+    /// Drops the half without shutting its direction down: the peer reads the end of the stream only
+    /// when the read half is dropped as well.
+    ///
+    /// # Examples
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let mut one = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (other, _peer) = listener.accept().await?;
+    /// let (reader, writer) = one.into_split();
+    /// writer.forget();
+    /// let error = other.try_read(&mut [0]).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    /// drop(reader);
+    /// assert!(other.read_chunk().await?.is_empty());
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn forget(self) {
+        self.stream.forget();
+    }
+}
+
+/// The error of [`OwnedReadHalf::reunite`] and [`OwnedWriteHalf::reunite`]: the halves are not of
+/// the same stream. It gives both back.
+///
+/// # Examples
+/// ```
+/// # use corepoll::net::{TcpListener, TcpStream, ReuniteError};
+/// # corepoll::block_on(async {
+/// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let one = TcpStream::connect(listener.local_addr()?).await?;
+/// let two = TcpStream::connect(listener.local_addr()?).await?;
+/// let ((read_one, write_one), (_read_two, write_two)) = (one.into_split(), two.into_split());
+/// let ReuniteError(read_one, _write_two) = read_one.reunite(write_two).unwrap_err();
+/// assert!(read_one.reunite(write_one).is_ok());
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct ReuniteError(
+    /// The read half.
+    pub OwnedReadHalf,
+    /// The write half.
+    pub OwnedWriteHalf,
+);
+
+impl fmt::Display for ReuniteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the halves are not of the same stream")
+    }
+}
+
+impl Error for ReuniteError {}
