@@ -46,6 +46,13 @@ fn ends(address: SocketAddr, upstream: &TcpListener) -> (TcpStream, TcpStream) {
     (client, common::patient(server))
 }
 
+/// A client and a server with a proxy of `server` in between, and what its relay comes to.
+fn relayed(server: &Server) -> (TcpStream, TcpStream, Receiver<std::io::Result<Relayed>>) {
+    let (address, upstream, done) = proxy(server);
+    let (client, server) = ends(address, &upstream);
+    (client, server, done)
+}
+
 fn recv(done: &Receiver<std::io::Result<Relayed>>) -> std::io::Result<Relayed> {
     done.recv_timeout(common::PATIENCE).expect("the relay ends")
 }
@@ -79,8 +86,7 @@ const MUCH: usize = 32 << 20;
 #[test]
 fn both_ways_at_once_with_a_slow_side_every_byte_arrives() {
     let server = Server::start(1);
-    let (address, upstream, done) = proxy(&server);
-    let (near, far) = ends(address, &upstream);
+    let (near, far, done) = relayed(&server);
     let (question, answer) = (pattern(MUCH, 0), pattern(MUCH, 0xa5));
     thread::scope(|scope| {
         scope.spawn(|| send(&near, &question));
@@ -97,8 +103,7 @@ fn both_ways_at_once_with_a_slow_side_every_byte_arrives() {
 #[test]
 fn the_end_of_one_direction_is_passed_on_and_the_other_goes_on() {
     let server = Server::start(1);
-    let (address, upstream, done) = proxy(&server);
-    let (mut near, mut far) = ends(address, &upstream);
+    let (mut near, mut far, done) = relayed(&server);
     near.write_all(b"question").unwrap();
     near.shutdown(Shutdown::Write).unwrap();
     assert_eq!(common::read_to_end(&far), b"question");
@@ -115,8 +120,7 @@ fn the_end_of_one_direction_is_passed_on_and_the_other_goes_on() {
 #[test]
 fn a_relay_of_nothing_moves_nothing() {
     let server = Server::start(1);
-    let (address, upstream, done) = proxy(&server);
-    let (near, far) = ends(address, &upstream);
+    let (near, far, done) = relayed(&server);
     drop((near, far));
     let relayed = recv(&done).unwrap();
     assert_eq!((relayed.a_to_b, relayed.b_to_a), (0, 0));
@@ -125,8 +129,7 @@ fn a_relay_of_nothing_moves_nothing() {
 #[test]
 fn a_side_that_does_not_read_makes_the_other_wait() {
     let server = Server::start(1);
-    let (address, upstream, done) = proxy(&server);
-    let (near, far) = ends(address, &upstream);
+    let (near, far, done) = relayed(&server);
     near.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let bytes = pattern(256 << 20, 1);
     let mut sent = 0;
@@ -143,8 +146,7 @@ fn a_side_that_does_not_read_makes_the_other_wait() {
 #[test]
 fn what_came_before_a_reset_arrives_and_the_relay_tells_of_it() {
     let server = Server::start(1);
-    let (address, upstream, done) = proxy(&server);
-    let (near, far) = ends(address, &upstream);
+    let (near, far, done) = relayed(&server);
     // More than goes through at once: the rest is in the pipe or in the socket at the reset.
     socket2::SockRef::from(&far).set_recv_buffer_size(4096).unwrap();
     near.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -257,8 +259,7 @@ fn sigpipe_is_never_raised() {
 #[test]
 fn an_urgent_byte_is_not_counted_and_what_follows_it_is_copied() {
     let server = Server::start(1);
-    let (address, upstream, done) = proxy(&server);
-    let (mut near, far) = ends(address, &upstream);
+    let (mut near, far, done) = relayed(&server);
     near.write_all(b"abc").unwrap();
     socket2::SockRef::from(&near).send_out_of_band(b"!").unwrap();
     near.write_all(b"def").unwrap();

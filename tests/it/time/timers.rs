@@ -305,11 +305,13 @@ fn an_interval_of_nothing_lets_others_live() {
     sleeper.unwrap();
 }
 
-/// Two timers that are due in one pass: the first to come takes the other one back.
-#[test]
-fn a_timer_cancelled_in_the_pass_in_which_it_is_due_does_not_come() {
-    let (fired, timers) = mpsc::channel();
-    let fixture = with_handler(move || {
+/// A handler with two timers that are due in one pass. `fires` is called for each of them with the other one,
+/// and is told whether it is the one that was set first.
+fn with_two_timers_in_one_pass<F>(mut fires: F) -> Fixture
+where
+    F: FnMut(&mut EvContext<'_>, bool, TimerId) + Send + 'static,
+{
+    with_handler(move || {
         let both = std::rc::Rc::new(std::cell::Cell::new(None));
         let known = both.clone();
         Scripted {
@@ -322,11 +324,19 @@ fn a_timer_cancelled_in_the_pass_in_which_it_is_due_does_not_come() {
             },
             timeout: move |cx: &mut EvContext<'_>, timer| {
                 let (one, other) = known.get().expect("they were set");
-                let neighbour = if timer == one { other } else { one };
-                fired.send((timer == one, cx.cancel_timer(neighbour))).unwrap();
+                fires(cx, timer == one, if timer == one { other } else { one });
                 Ok(Action::Keep)
             },
         }
+    })
+}
+
+/// The first to come takes the other one back.
+#[test]
+fn a_timer_cancelled_in_the_pass_in_which_it_is_due_does_not_come() {
+    let (fired, timers) = mpsc::channel();
+    let fixture = with_two_timers_in_one_pass(move |cx, is_first, other| {
+        fired.send((is_first, cx.cancel_timer(other))).unwrap();
     });
     assert_eq!(next(&timers), (true, true));
     assert_eq!(rest(&fixture.server, &timers), []);
@@ -336,27 +346,13 @@ fn a_timer_cancelled_in_the_pass_in_which_it_is_due_does_not_come() {
 #[test]
 fn a_timer_postponed_in_the_pass_in_which_it_is_due_comes_later() {
     let (fired, timers) = mpsc::channel();
-    let fixture = with_handler(move || {
-        let both = std::rc::Rc::new(std::cell::Cell::new(None));
-        let known = both.clone();
-        let mut reset_at = None;
-        Scripted {
-            open: move |cx: &mut EvContext<'_>| {
-                let delay = Duration::from_millis(1);
-                both.set(Some((cx.set_timer(delay), cx.set_timer(delay))));
-                thread::sleep(delay * 2);
-                Ok(Action::Keep)
-            },
-            timeout: move |cx: &mut EvContext<'_>, timer| {
-                let (one, other) = known.get().expect("they were set");
-                if timer == one {
-                    reset_at = Some(Instant::now());
-                    assert!(cx.reset_timer(other, Duration::from_millis(3)));
-                } else {
-                    fired.send(reset_at.expect("the first came first").elapsed()).unwrap();
-                }
-                Ok(Action::Keep)
-            },
+    let mut reset_at = None;
+    let fixture = with_two_timers_in_one_pass(move |cx, is_first, other| {
+        if is_first {
+            reset_at = Some(Instant::now());
+            assert!(cx.reset_timer(other, Duration::from_millis(3)));
+        } else {
+            fired.send(reset_at.expect("the first came first").elapsed()).unwrap();
         }
     });
     assert!(next(&timers) >= Duration::from_millis(3));
