@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use socket2::SockAddr;
 
+#[cfg(feature = "blocking")]
 use crate::base::error::during;
 use crate::base::interest::Interest;
 use crate::base::token::Token;

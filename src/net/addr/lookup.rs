@@ -3,12 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::connection::connect;
 use crate::net::addr::to_socket_addrs::{Addresses, ToSocketAddrs, no_address, sealed::Sealed};
 use crate::task::coop;
 
 #[cfg(feature = "blocking")]
 use crate::base::token::Token;
+#[cfg(feature = "blocking")]
+use crate::connection::connect;
 #[cfg(feature = "blocking")]
 use crate::local::state::Local;
 #[cfg(feature = "blocking")]
