@@ -5,11 +5,11 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::base::token::Token;
-use crate::connection::{deadlines, request_close};
+use crate::connection::{deadlines, persistent, registration, request_close};
 use crate::local::action::{Action, CloseReason};
-use crate::local::connection::{Body, Connection, State, bits};
+use crate::local::connection::{Body, Connection, State};
 use crate::local::context::EvContext;
-use crate::local::deferred::Deferred;
+use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
 use crate::local::{calls, registry};
@@ -18,8 +18,8 @@ use crate::task::{drop_ignoring_panic, ignore_panic};
 /// Calls `on_shutdown`, unless the connection is one of ours.
 #[cold]
 pub(crate) fn on_shutdown(local: &Local, connection: &Connection) {
-    if !connection.has(bits::INTERNAL) {
-        in_any_state(local, connection, |handler, cx| handler.on_shutdown(cx));
+    if !connection.has(Flags::INTERNAL) {
+        if_open_or_relaying(local, connection, |handler, cx| handler.on_shutdown(cx));
     }
 }
 
@@ -40,16 +40,16 @@ pub(crate) fn handler<C>(local: &Local, connection: &Connection, callback: C)
 where
     C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
 {
-    let call = AssertUnwindSafe(|| bare(local, connection, callback));
+    let call = AssertUnwindSafe(|| handler_uncaught(local, connection, callback));
     if let Err(panic) = catch_unwind(call) {
-        panicked(local, connection.token, panic);
+        on_panic(local, connection.token, panic);
     }
 }
 
 /// Calls a callback: the one place from which all of them are called. Says whether it has read
 /// any bytes. The caller catches its panic; what was lent to the callback is back by then.
 #[inline]
-pub(crate) fn bare<C>(local: &Local, connection: &Connection, callback: C) -> bool
+pub(crate) fn handler_uncaught<C>(local: &Local, connection: &Connection, callback: C) -> bool
 where
     C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
 {
@@ -62,11 +62,11 @@ where
     drop(body);
     drop(running);
     let has_read = || read_left < local.budget.read_per_event as isize;
-    if connection.has(bits::DIRTY | bits::HAS_DEADLINES | bits::STANDING) {
+    if connection.has(Flags::DIRTY | Flags::HAS_DEADLINES | Flags::PERSISTENT_ERROR) {
         after_callback(local, connection, has_read());
     }
     if !matches!(result, Ok(Action::Keep)) {
-        settle(local, connection, result);
+        apply_result(local, connection, result);
     }
     has_read()
 }
@@ -74,73 +74,49 @@ where
 /// A callback has changed what epoll is to be told or given the connection away, or the
 /// connection has deadlines.
 #[inline(never)]
-pub(crate) fn after_callback(local: &Local, connection: &Connection, has_read: bool) {
+fn after_callback(local: &Local, connection: &Connection, has_read: bool) {
     if !connection.has_fd() {
         // A stream has taken the connection over; it is not the handler's any more.
-        connection.turn_off(bits::DIRTY | bits::HAS_DEADLINES | bits::STANDING);
+        connection.turn_off(Flags::DIRTY | Flags::HAS_DEADLINES | Flags::PERSISTENT_ERROR);
         return drop_ignoring_panic(connection.take_handler());
     }
-    if connection.has(bits::HAS_DEADLINES) {
+    if connection.has(Flags::HAS_DEADLINES) {
         deadlines::note(local, connection, has_read, local.has_written.get());
     }
-    if connection.has(bits::DIRTY) {
-        refresh(local, connection);
+    if connection.has(Flags::DIRTY) {
+        registration::refresh(local, connection);
     }
-    look_later(local, connection);
-}
-
-/// Edges tell of what begins; what holds already is looked for at the end of the turn.
-pub(crate) fn look_later(local: &Local, connection: &Connection) {
-    if connection.has(bits::STANDING) && !connection.has(bits::LOOKED_AT) {
-        connection.turn_on(bits::LOOKED_AT);
-        local.defer(Deferred::Look(connection.token));
-    }
+    persistent::recheck_later(local, connection);
 }
 
 /// A callback of `token` has thrown: its connection ends, and nothing else.
 #[cold]
-pub(crate) fn panicked(local: &Local, token: Token, panic: Box<dyn Any + Send>) {
+pub(crate) fn on_panic(local: &Local, token: Token, panic: Box<dyn Any + Send>) {
     drop_ignoring_panic(panic);
     if let Some(connection) = registry::connection(local, token) {
-        connection.turn_off(bits::RELEASED);
-        request_close::end(local, &connection, CloseReason::Panic);
+        connection.turn_off(Flags::RELEASED);
+        request_close::connection(local, &connection, CloseReason::Panic);
     }
 }
 
 /// Anything but Keep.
 #[cold]
-pub(crate) fn settle(local: &Local, connection: &Connection, result: io::Result<Action>) {
+fn apply_result(local: &Local, connection: &Connection, result: io::Result<Action>) {
     let reason = match result {
         Ok(Action::Keep) => return,
         Ok(Action::Close) => {
-            if local.has_written.get() || connection.has(bits::OUTPUT) {
-                connection.turn_on(bits::WROTE_BEFORE_CLOSE);
+            if local.has_written.get() || connection.has(Flags::HAS_OUTPUT) {
+                connection.turn_on(Flags::WROTE_BEFORE_CLOSE);
             }
             CloseReason::Requested
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
         Err(error) => {
-            connection.turn_off(bits::RELEASED);
+            connection.turn_off(Flags::RELEASED);
             CloseReason::Error(error)
         }
     };
-    request_close::end(local, connection, reason);
-}
-
-/// Tells epoll what the connection wants to hear of, if that has changed.
-pub(crate) fn refresh(local: &Local, connection: &Connection) {
-    connection.turn_off(bits::DIRTY);
-    let wanted = connection.wanted_mask();
-    if connection.mask.get() == wanted || connection.state() == State::Closed {
-        return;
-    }
-    let told = connection.with_fd(|fd| local.epoll.modify(fd, connection.token, wanted));
-    match told {
-        Some(Err(error)) => {
-            request_close::end(local, connection, CloseReason::Error(error));
-        }
-        _ => connection.mask.set(wanted),
-    }
+    request_close::connection(local, connection, reason);
 }
 
 /// Calls `on_connect_fail`: the handler's only call.
@@ -153,7 +129,7 @@ pub(crate) fn on_connect_fail(local: &Local, mut handler: Box<dyn EvHandler>, er
 
 /// Calls a callback that has nothing to do with the bytes: it comes for a connection that
 /// relays as well, which must not be read meanwhile.
-pub(crate) fn in_any_state<C>(local: &Local, connection: &Connection, callback: C)
+pub(crate) fn if_open_or_relaying<C>(local: &Local, connection: &Connection, callback: C)
 where
     C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
 {

@@ -2,12 +2,13 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use crate::connection::linger::Thrown;
-use crate::connection::{call, flush, linger, timers};
+use crate::connection::linger::Discarded;
+use crate::connection::{call, flush, linger, registration, timers};
 use crate::local::action::{Action, CloseReason};
-use crate::local::connection::{Connection, State, bits};
+use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
 use crate::local::deferred::TimerTarget;
+use crate::local::flags::Flags;
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::sys::epoll::Event;
@@ -15,12 +16,12 @@ use crate::sys::{clock, socket};
 use crate::task::drop_ignoring_panic;
 
 /// The close is due: a requested one waits for the output.
-pub(crate) fn close(local: &Local, connection: &Connection, reason: CloseReason) {
+pub(crate) fn begin(local: &Local, connection: &Connection, reason: CloseReason) {
     if connection.state() != State::Closing {
         return;
     }
-    if connection.has(bits::UNOPENED) {
-        connection.turn_off(bits::UNOPENED);
+    if connection.has(Flags::CLOSED_UNOPENED) {
+        connection.turn_off(Flags::CLOSED_UNOPENED);
         call::handler(local, connection, |handler, cx| handler.on_open(cx));
     }
     let relay = connection.with_present_extra(|extra| extra.relay.take()).flatten();
@@ -28,9 +29,9 @@ pub(crate) fn close(local: &Local, connection: &Connection, reason: CloseReason)
         relay.stop(local, &reason);
     }
     let wants_flush = matches!(reason, CloseReason::Requested | CloseReason::Shutdown);
-    let is_unsent = wants_flush && connection.has(bits::OUTPUT);
+    let is_unsent = wants_flush && connection.has(Flags::HAS_OUTPUT);
     if is_unsent {
-        connection.turn_on(bits::WROTE_BEFORE_CLOSE);
+        connection.turn_on(Flags::WROTE_BEFORE_CLOSE);
     }
     match if is_unsent { flush::queued(local, connection) } else { Ok(true) } {
         // A poller that is ending waits for nobody any more.
@@ -48,25 +49,25 @@ fn keep_flushing(local: &Local, connection: &Connection, reason: CloseReason) {
     timers::remove_all(local, connection);
     connection.with_extra(|extra| extra.ending = Some((reason, patience)));
     connection.advance(State::Flushing);
-    call::refresh(local, connection);
+    registration::refresh(local, connection);
 }
 
 /// An event for a closing connection: there is room for the rest of its output, or its peer
 /// sends on. A peer that won't read before it has said all would wait for us as we for it, so
 /// what it says is thrown away.
-pub(crate) fn flush_the_rest(local: &Local, connection: &Connection, event: Event) {
-    if event.is_readable() && connection.throws_input_away() {
+pub(crate) fn continue_flushing(local: &Local, connection: &Connection, event: Event) {
+    if event.is_readable() && connection.discards_input() {
         match linger::discard_input(local, connection) {
-            Thrown::Some | Thrown::All => {}
-            Thrown::End => connection.turn_on(bits::READ_EOF),
-            Thrown::Failed(error) => {
+            Discarded::MayHaveMore | Discarded::AllForNow => {}
+            Discarded::Eof => connection.turn_on(Flags::READ_EOF),
+            Discarded::Failed(error) => {
                 return finish_flushing(local, connection, Some(CloseReason::Error(error)));
             }
         }
     }
     let flushed = if event.is_writable() { flush::queued(local, connection) } else { Ok(false) };
     match flushed {
-        Ok(false) => call::refresh(local, connection),
+        Ok(false) => registration::refresh(local, connection),
         Ok(true) => finish_flushing(local, connection, None),
         Err(error) => finish_flushing(local, connection, Some(CloseReason::Error(error))),
     }
@@ -85,14 +86,15 @@ pub(crate) fn finish_flushing(
 
 /// `on_close`, and away with everything: timers, output, registration, handler, descriptor.
 pub(crate) fn finish(local: &Local, connection: &Connection, reason: CloseReason) {
-    let is_in_peace = matches!(reason, CloseReason::Requested) && !connection.has(bits::OUTPUT);
+    let is_in_peace =
+        matches!(reason, CloseReason::Requested) && !connection.has(Flags::HAS_OUTPUT);
     connection.advance(State::Closed);
     timers::remove_all(local, connection);
-    connection.turn_off(bits::WRITER | bits::HAS_WATERMARKS);
+    connection.turn_off(Flags::HAS_WRITER | Flags::HAS_WATERMARKS);
     if let Some(mut extra) = connection.take_extra() {
         flush::discard(local, std::mem::take(&mut extra.outbox));
     }
-    if !connection.has(bits::INTERNAL) {
+    if !connection.has(Flags::INTERNAL) {
         local.census.ended();
     }
     call::handler(local, connection, |handler, cx: &mut EvContext<'_>| {
@@ -103,17 +105,17 @@ pub(crate) fn finish(local: &Local, connection: &Connection, reason: CloseReason
         return drop(registry::remove(local, connection.token));
     };
     let handler = connection.take_handler();
-    let lingers = is_in_peace && linger::is_due(local, connection, fd.as_fd());
+    let lingers = is_in_peace && linger::is_needed(local, connection, fd.as_fd());
     let closing = if lingers { linger::begin(local, connection, fd).err() } else { Some(fd) };
     if closing.is_some() {
         drop(registry::remove(local, connection.token));
     }
     drop_ignoring_panic(handler);
-    if connection.has(bits::COUNTED) {
+    if connection.has(Flags::COUNTED) {
         local.handle.leave();
     }
     let Some(fd) = closing else { return };
-    if connection.has(bits::FD_EXPOSED) {
+    if connection.has(Flags::FD_EXPOSED) {
         // Somebody may hold the same open file: closing ours would not end the registration.
         let _ = local.epoll.remove(fd.as_fd());
         // Nor may its close wait, if whoever knew of it has asked for that.

@@ -24,9 +24,10 @@ use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::connection::call;
 use crate::local::attempt::{Attempt, Place, Recipient, Target, Try, failure, outcome};
-use crate::local::connection::{Connection, bits};
+use crate::local::connection::Connection;
 use crate::local::deferred::{Deferred, TimerTarget};
 use crate::local::errors::gone;
+use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
 use crate::local::table::Entry;
@@ -105,7 +106,7 @@ pub(crate) fn addresses_found(local: &Local, token: Token, found: io::Result<Vec
 }
 
 /// A failure is due.
-pub(crate) fn failed(local: &Local, token: Token, error: io::Error) {
+pub(crate) fn fail(local: &Local, token: Token, error: io::Error) {
     if let Some(Entry::Connecting(attempt)) = registry::entry(local, token) {
         decide(local, &attempt, Err(error));
     }
@@ -146,8 +147,8 @@ fn open_connected(local: &Local, attempt: &Attempt, fd: OwnedFd, handler: Box<dy
         drop(fd);
         return give_up(local, attempt, Recipient::Handler(handler), error);
     }
-    let facts = bits::SOCKET | bits::COUNTED;
-    let connection = Rc::new(Connection::new(attempt.token, handler, fd, interest, facts));
+    let flags = Flags::SOCKET | Flags::COUNTED;
+    let connection = Rc::new(Connection::new(attempt.token, handler, fd, interest, flags));
     drop(registry::replace(local, attempt.token, Entry::Handler(connection.clone())));
     call::on_open(local, &connection);
 }

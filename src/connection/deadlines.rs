@@ -5,11 +5,12 @@ use std::io;
 use crate::base::token::Token;
 use crate::connection::request_close;
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, State, bits};
+use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
 use crate::local::deadline_timer::DeadlineTimer;
 use crate::local::deferred::TimerTarget;
 use crate::local::errors::ending;
+use crate::local::flags::Flags;
 use crate::local::state::Local;
 use crate::parts::deadlines::Deadlines;
 use crate::sys::clock;
@@ -49,11 +50,11 @@ impl EvContext<'_> {
         if !matches!(self.connection.state(), State::Open | State::Relaying) {
             return Err(ending());
         }
-        end(self.local, self.connection);
+        remove(self.local, self.connection);
         if deadlines != Deadlines::default() {
             let timing = Box::new(DeadlineTimer::new(deadlines));
             self.connection.with_extra(|extra| extra.timing = Some(timing));
-            self.connection.turn_on(bits::HAS_DEADLINES);
+            self.connection.turn_on(Flags::HAS_DEADLINES);
             // What it waits for is seen after the callback.
         }
         Ok(())
@@ -79,8 +80,8 @@ pub(crate) fn arm(local: &Local, token: Token, timing: &mut DeadlineTimer, after
 pub(crate) fn note(local: &Local, connection: &Connection, has_read: bool, has_written: bool) {
     // A relay knows what it waits for, and notes it by itself.
     let waits = (connection.state() != State::Relaying).then(|| {
-        let reads = connection.interest().is_readable() && !connection.has(bits::READ_EOF);
-        (reads, connection.has(bits::OUTPUT))
+        let reads = connection.interest().is_readable() && !connection.has(Flags::READ_EOF);
+        (reads, connection.has(Flags::HAS_OUTPUT))
     });
     note_waits(local, connection, has_read, has_written, waits);
 }
@@ -130,7 +131,7 @@ pub(crate) fn check(local: &Local, connection: &Connection) {
     let Some(missed) = missed.flatten() else { return };
     match connection.state() {
         State::Open => {
-            request_close::end(local, connection, CloseReason::Error(missed.into()));
+            request_close::connection(local, connection, CloseReason::Error(missed.into()));
         }
         State::Relaying => {
             if let Some(relay) = connection.relay() {
@@ -142,9 +143,9 @@ pub(crate) fn check(local: &Local, connection: &Connection) {
 }
 
 /// The connection has no deadlines any more.
-pub(crate) fn end(local: &Local, connection: &Connection) {
-    if connection.has(bits::HAS_DEADLINES) {
-        connection.turn_off(bits::HAS_DEADLINES);
+pub(crate) fn remove(local: &Local, connection: &Connection) {
+    if connection.has(Flags::HAS_DEADLINES) {
+        connection.turn_off(Flags::HAS_DEADLINES);
         let timing = connection.with_present_extra(|extra| extra.timing.take()).flatten();
         if let Some(timer) = timing.and_then(|mut timing| timing.take_timer()) {
             drop(local.disarm(timer));

@@ -6,9 +6,10 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::connection::deadlines;
-use crate::local::connection::{Connection, State, bits};
+use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
 use crate::local::deferred::Deferred;
+use crate::local::flags::Flags;
 use crate::local::state::Local;
 use crate::parts::buffers::Buffers;
 use crate::parts::outbox::{MOST_SLICES, Next, Outbox, SLICES};
@@ -52,11 +53,11 @@ pub(crate) fn queued(local: &Local, connection: &Connection) -> io::Result<bool>
 fn queued_into(local: &Local, connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<bool> {
     // Out of the connection: dropping what has been sent is foreign code.
     let mut outbox = connection.with_extra(|extra| std::mem::take(&mut extra.outbox));
-    let sink = if connection.has(bits::DATAGRAMS) {
+    let sink = if connection.has(Flags::DATAGRAMS) {
         Kind::Datagrams
-    } else if connection.has(bits::MESSAGES) {
+    } else if connection.has(Flags::MESSAGES) {
         Kind::Records
-    } else if connection.has(bits::SOCKET) {
+    } else if connection.has(Flags::SOCKET) {
         Kind::Stream
     } else {
         Kind::Other
@@ -78,7 +79,7 @@ fn queued_into(local: &Local, connection: &Connection, fd: BorrowedFd<'_>) -> io
         local.defer(Deferred::Flush(connection.token));
     }
     output_changed(local, connection);
-    if has_sent && connection.has(bits::HAS_DEADLINES) {
+    if has_sent && connection.has(Flags::HAS_DEADLINES) {
         deadlines::note(local, connection, false, true);
     }
     progress.map(|progress| progress == Progress::Drained)
@@ -91,9 +92,9 @@ pub(crate) fn discard(local: &Local, outbox: Outbox) {
 }
 
 fn drained(_local: &Local, connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<()> {
-    connection.turn_off(bits::OUTPUT);
-    connection.turn_on(bits::DIRTY);
-    if connection.has(bits::SHUTDOWN_AFTER_FLUSH) {
+    connection.turn_off(Flags::HAS_OUTPUT);
+    connection.turn_on(Flags::DIRTY);
+    if connection.has(Flags::SHUTDOWN_AFTER_FLUSH) {
         socket::shutdown(fd, Shutdown::Write)?;
     }
     Ok(())
@@ -143,14 +144,14 @@ pub(crate) fn send(
 /// The queued output is more or less than it was: writers and watermarks look at it.
 #[inline]
 pub(crate) fn output_changed(local: &Local, connection: &Connection) {
-    if connection.has(bits::WRITER | bits::HAS_WATERMARKS | bits::HAS_DEADLINES) {
+    if connection.has(Flags::HAS_WRITER | Flags::HAS_WATERMARKS | Flags::HAS_DEADLINES) {
         tell_output(local, connection);
     }
 }
 
 #[cold]
 pub(crate) fn tell_output(local: &Local, connection: &Connection) {
-    if connection.has(bits::HAS_DEADLINES) {
+    if connection.has(Flags::HAS_DEADLINES) {
         deadlines::note(local, connection, false, false);
     }
     let crossing = connection.with_present_extra(|extra| {

@@ -9,10 +9,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::base::interest::Interest;
-use crate::connection::call;
+use crate::connection::registration;
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, NoHandler, State, bits};
+use crate::local::connection::{Connection, NoHandler, State};
 use crate::local::deferred::TimerTarget;
+use crate::local::flags::Flags;
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::local::table::Entry;
@@ -23,22 +24,22 @@ use crate::sys::{clock, socket, stream};
 const MOST_AT_THE_END: usize = 32;
 
 /// What came of reading and forgetting.
-pub(crate) enum Thrown {
+pub(crate) enum Discarded {
     /// There may be more already.
-    Some,
+    MayHaveMore,
     /// There is no more now.
-    All,
+    AllForNow,
     /// The peer has ended.
-    End,
+    Eof,
     /// The connection has failed.
     Failed(std::io::Error),
 }
 
 /// Whether the peer of a connection that ends in peace is still sending, or may be when our
 /// last words reach it. Not for a descriptor that others may have: for them it is open still.
-pub(crate) fn is_due(local: &Local, connection: &Connection, fd: BorrowedFd<'_>) -> bool {
-    connection.throws_input_away()
-        && (connection.has(bits::WROTE_BEFORE_CLOSE) || stream::has_input(fd).unwrap_or(false))
+pub(crate) fn is_needed(local: &Local, connection: &Connection, fd: BorrowedFd<'_>) -> bool {
+    connection.discards_input()
+        && (connection.has(Flags::WROTE_BEFORE_CLOSE) || stream::has_input(fd).unwrap_or(false))
         && !local.budget.close_linger.is_zero()
         && !local.is_gone()
 }
@@ -50,9 +51,9 @@ pub(crate) fn begin(local: &Local, connection: &Connection, fd: OwnedFd) -> Resu
         return Err(fd);
     }
     connection.put_fd(fd);
-    connection.turn_on(bits::INTERNAL);
+    connection.turn_on(Flags::INTERNAL);
     arm(local, connection);
-    call::refresh(local, connection);
+    registration::refresh(local, connection);
     Ok(())
 }
 
@@ -64,8 +65,8 @@ pub(crate) fn begin_without_handler(local: &Local, fd: OwnedFd) {
         drop(fd);
         return local.fd_freed();
     }
-    let facts = bits::SOCKET | bits::INTERNAL;
-    let added = registry::add_connection(local, fd, Interest::READABLE, Box::new(NoHandler), facts);
+    let flags = Flags::SOCKET | Flags::INTERNAL;
+    let added = registry::add_connection(local, fd, Interest::READABLE, Box::new(NoHandler), flags);
     // If that fails, the descriptor is closed: no worse than without the attempt.
     if let Some(connection) = added.ok().and_then(|token| registry::connection(local, token)) {
         arm(local, &connection);
@@ -82,35 +83,35 @@ fn arm(local: &Local, connection: &Connection) {
 
 /// Something has come for a lingering connection.
 pub(crate) fn on_event(local: &Local, connection: &Connection) {
-    if !matches!(discard_input(local, connection), Thrown::Some | Thrown::All) {
+    if !matches!(discard_input(local, connection), Discarded::MayHaveMore | Discarded::AllForNow) {
         end(local, connection);
     }
 }
 
 /// Reads and forgets, for one event's budget.
-pub(crate) fn discard_input(local: &Local, connection: &Connection) -> Thrown {
+pub(crate) fn discard_input(local: &Local, connection: &Connection) -> Discarded {
     let mut left = local.budget.read_per_event;
     let thrown = connection.with_fd(|fd| {
         while left > 0 {
             match local.buffers.lend(|space| stream::recv(fd, space)) {
-                Ok(chunk) if chunk.is_empty() => return Thrown::End,
+                Ok(chunk) if chunk.is_empty() => return Discarded::Eof,
                 Ok(chunk) => left = left.saturating_sub(chunk.len()),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    return Thrown::All;
+                    return Discarded::AllForNow;
                 }
-                Err(error) => return Thrown::Failed(error),
+                Err(error) => return Discarded::Failed(error),
             }
         }
-        Thrown::Some
+        Discarded::MayHaveMore
     });
-    thrown.unwrap_or(Thrown::End)
+    thrown.unwrap_or(Discarded::Eof)
 }
 
 /// Reads and forgets all that there is now: a close that leaves some of it unread is a reset,
 /// and takes along what is still on its way to the peer.
 pub(crate) fn discard_all_input(local: &Local, connection: &Connection) {
     for _ in 0..MOST_AT_THE_END {
-        if !matches!(discard_input(local, connection), Thrown::Some) {
+        if !matches!(discard_input(local, connection), Discarded::MayHaveMore) {
             return;
         }
     }

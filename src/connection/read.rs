@@ -3,9 +3,9 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::local::connection::bits;
 use crate::local::context::EvContext;
 use crate::local::deferred::Deferred;
+use crate::local::flags::Flags;
 use crate::parts::buffers::Chunk;
 use crate::sys::stream;
 
@@ -45,7 +45,7 @@ impl<'a> EvContext<'a> {
         let buffers = &self.local.buffers;
         let mut buffer = buffers.take().unwrap_or_else(|| buffers.another());
         let failure = match &*self.fd {
-            Some(fd) if self.read_left > 0 && self.connection.has(bits::SOCKET) => {
+            Some(fd) if self.read_left > 0 && self.connection.has(Flags::SOCKET) => {
                 match stream::recv_uncounted(fd.as_fd(), &mut buffer) {
                     Ok(count) if count > 0 => {
                         self.local.recorder.bytes_in(count);
@@ -102,7 +102,7 @@ impl<'a> EvContext<'a> {
             return Err(self.spent());
         }
         let fd = self.present()?;
-        let received = if self.connection.has(bits::SOCKET) {
+        let received = if self.connection.has(Flags::SOCKET) {
             stream::recv(fd, space)
         } else {
             stream::read(fd, space)
@@ -122,10 +122,10 @@ impl<'a> EvContext<'a> {
         let is_over = match &failure {
             None => true,
             Some(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Some(_) => self.connection.has(bits::SOCKET),
+            Some(_) => self.connection.has(Flags::SOCKET),
         };
-        if is_over && !self.connection.has(bits::DATAGRAMS) {
-            self.connection.turn_on(bits::READ_EOF | bits::DIRTY);
+        if is_over && !self.connection.has(Flags::DATAGRAMS) {
+            self.connection.turn_on(Flags::READ_EOF | Flags::DIRTY);
         }
         failure
     }

@@ -6,11 +6,30 @@ use std::os::fd::OwnedFd;
 use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::connection::request_close;
-use crate::local::connection::{State, bits};
+use crate::local::action::CloseReason;
+use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
 use crate::local::errors::ending;
+use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::registry;
+use crate::local::state::Local;
+
+/// Tells epoll what the connection wants to hear of, if that has changed.
+pub(crate) fn refresh(local: &Local, connection: &Connection) {
+    connection.turn_off(Flags::DIRTY);
+    let wanted = connection.wanted_mask();
+    if connection.mask.get() == wanted || connection.state() == State::Closed {
+        return;
+    }
+    let told = connection.with_fd(|fd| local.epoll.modify(fd, connection.token, wanted));
+    match told {
+        Some(Err(error)) => {
+            request_close::connection(local, connection, CloseReason::Error(error));
+        }
+        _ => connection.mask.set(wanted),
+    }
+}
 
 impl EvContext<'_> {
     /// Changes what the handler wants to hear of. Queued output is flushed in any case. An
@@ -110,7 +129,7 @@ impl EvContext<'_> {
     /// [`Action::Close`]: crate::Action::Close
     pub fn close(&mut self, other: Token) -> bool {
         if other == self.token() && self.local.has_written.get() {
-            self.connection.turn_on(bits::WROTE_BEFORE_CLOSE);
+            self.connection.turn_on(Flags::WROTE_BEFORE_CLOSE);
         }
         request_close::token(self.local, other)
     }

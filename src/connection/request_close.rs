@@ -6,9 +6,10 @@ use std::os::fd::OwnedFd;
 use crate::base::error;
 use crate::base::token::Token;
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, State, bits};
+use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
 use crate::local::deferred::Deferred;
+use crate::local::flags::Flags;
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::local::table::Entry;
@@ -20,20 +21,20 @@ use crate::local::table::Entry;
 pub(crate) fn close_writers(_local: &Local, connection: &Connection) {
     connection.collect_writers(true);
     // Who knows when they wrote last.
-    connection.turn_on(bits::WROTE_BEFORE_CLOSE);
+    connection.turn_on(Flags::WROTE_BEFORE_CLOSE);
 }
 
 /// Ends a connection at the end of the turn, after its output. False: it is ending already.
-pub(crate) fn end(local: &Local, connection: &Connection, reason: CloseReason) -> bool {
+pub(crate) fn connection(local: &Local, connection: &Connection, reason: CloseReason) -> bool {
     if connection.state() >= State::Closing {
         return false;
     }
     if connection.state() == State::Opening {
         // on_open and on_close are one to one: both come, when the close is due.
-        connection.turn_on(bits::UNOPENED);
+        connection.turn_on(Flags::CLOSED_UNOPENED);
     }
     connection.advance(State::Closing);
-    if connection.has(bits::WRITER) {
+    if connection.has(Flags::HAS_WRITER) {
         close_writers(local, connection);
     }
     local.defer(Deferred::Close(connection.token, reason));
@@ -43,7 +44,7 @@ pub(crate) fn end(local: &Local, connection: &Connection, reason: CloseReason) -
 /// Ends the connection that `token` stands for, if it is still there.
 pub(crate) fn token(local: &Local, token: Token) -> bool {
     match registry::entry(local, token) {
-        Some(Entry::Handler(it)) => end(local, &it, CloseReason::Requested),
+        Some(Entry::Handler(it)) => connection(local, &it, CloseReason::Requested),
         Some(Entry::Connecting(attempt)) => attempt.abort(local),
         Some(Entry::Readiness(_)) | None => false,
     }
@@ -54,7 +55,7 @@ pub(crate) fn token(local: &Local, token: Token) -> bool {
 pub(crate) fn take_listener(local: &Local, token: Token) -> Option<OwnedFd> {
     let connection = registry::connection(local, token)?;
     let fd = connection.try_take_fd()?;
-    end(local, &connection, CloseReason::Requested);
+    self::connection(local, &connection, CloseReason::Requested);
     Some(fd)
 }
 
@@ -62,7 +63,7 @@ impl EvContext<'_> {
     /// The connection has failed: it ends, whatever the handler does with the error.
     #[cold]
     pub(crate) fn fail(&mut self, error: io::Error) -> io::Error {
-        end(self.local, self.connection, CloseReason::Error(error::copy(&error)));
+        connection(self.local, self.connection, CloseReason::Error(error::copy(&error)));
         error
     }
 }

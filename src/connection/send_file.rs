@@ -5,9 +5,10 @@ use std::io;
 
 use crate::connection::{flush, request_close};
 use crate::local::action::CloseReason;
-use crate::local::connection::{State, bits};
+use crate::local::connection::State;
 use crate::local::context::EvContext;
 use crate::local::errors::ending;
+use crate::local::flags::Flags;
 
 impl EvContext<'_> {
     /// Sends `len` bytes of `file`, from `offset` on, after everything that was written before and
@@ -93,10 +94,10 @@ impl EvContext<'_> {
             None
         });
         if rejected.is_some() {
-            request_close::end(self.local, connection, CloseReason::Overflow);
+            request_close::connection(self.local, connection, CloseReason::Overflow);
             return Err(too_many(most));
         }
-        connection.turn_on(bits::OUTPUT | bits::DIRTY);
+        connection.turn_on(Flags::HAS_OUTPUT | Flags::DIRTY);
         self.local.has_written.set(true);
         if has_room {
             self.flush()?;

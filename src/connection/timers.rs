@@ -6,7 +6,7 @@ use crate::local::deferred::HandlerTimer;
 use std::time::Duration;
 
 use crate::base::token::Token;
-use crate::connection::{deadlines, standing};
+use crate::connection::{deadlines, persistent};
 use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
 use crate::local::deferred::TimerTarget;
@@ -192,8 +192,8 @@ pub(crate) fn remove(local: &Local, connection: &Connection, token: Token) {
 
 /// The connection ends, and its timers with it.
 pub(crate) fn remove_all(local: &Local, connection: &Connection) {
-    deadlines::end(local, connection);
-    standing::end_skipping(local, connection);
+    deadlines::remove(local, connection);
+    persistent::stop_rereading(local, connection);
     let own = connection.with_present_extra(|extra| std::mem::take(&mut extra.timers));
     let mut timers = local.timers.borrow_mut();
     for OwnTimer { timer, .. } in own.unwrap_or_default() {

@@ -1,8 +1,9 @@
 //! When a handler is to produce less, and when more.
 
 use crate::connection::flush;
-use crate::local::connection::{State, bits};
+use crate::local::connection::State;
 use crate::local::context::EvContext;
+use crate::local::flags::Flags;
 use crate::parts::watermarks::Watermarks;
 
 impl EvContext<'_> {
@@ -60,7 +61,7 @@ impl EvContext<'_> {
                 extra.watermarks.get_or_insert_with(|| Box::new(Watermarks::new(low, high)));
             marks.set(low, high);
         });
-        connection.turn_on(bits::HAS_WATERMARKS);
+        connection.turn_on(Flags::HAS_WATERMARKS);
         flush::output_changed(self.local, connection);
     }
 }

@@ -5,9 +5,10 @@ use std::os::fd::AsFd;
 
 use crate::connection::{flush, request_close};
 use crate::local::action::CloseReason;
-use crate::local::connection::{State, bits};
+use crate::local::connection::State;
 use crate::local::context::EvContext;
 use crate::local::errors::{ending, too_much};
+use crate::local::flags::Flags;
 use crate::sys::stream;
 
 impl EvContext<'_> {
@@ -55,7 +56,7 @@ impl EvContext<'_> {
         self.local.recorder.bytes_out(*sent.as_ref().unwrap_or(&0));
         let sent = match sent {
             Ok(0) if !bytes.is_empty() && self.may_write_now() => {
-                let is_socket = self.connection.has(bits::SOCKET);
+                let is_socket = self.connection.has(Flags::SOCKET);
                 let write = if is_socket { stream::send } else { stream::write };
                 self.local.has_written.set(true);
                 self.sent(write(self.descriptor(), bytes))?
@@ -84,21 +85,21 @@ impl EvContext<'_> {
     /// # Errors
     /// As [`EvContext::write`].
     pub fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<()> {
-        if bufs.len() > stream::MOST_SLICES && self.connection.has(bits::MESSAGES) {
+        if bufs.len() > stream::MOST_SLICES && self.connection.has(Flags::MESSAGES) {
             // One system call would take some of them, and end the datagram or the record there.
             let whole: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
             return self.write(&whole);
         }
         let total: usize = bufs.iter().map(|buf| buf.len()).sum();
         let mut sent = 0;
-        if total > 0 && self.connection.has(bits::SOCKET) && self.may_write_now() {
+        if total > 0 && self.connection.has(Flags::SOCKET) && self.may_write_now() {
             self.local.has_written.set(true);
             sent = self.sent(stream::send_vectored(self.descriptor(), bufs))?;
             if sent == total {
                 return Ok(());
             }
         }
-        let is_next = total > 0 && !self.connection.has(bits::SOCKET) && self.may_write_now();
+        let is_next = total > 0 && !self.connection.has(Flags::SOCKET) && self.may_write_now();
         let mut rest = Vec::with_capacity(bufs.len());
         for buf in bufs {
             let skip = sent.min(buf.len());
@@ -116,12 +117,13 @@ impl EvContext<'_> {
     /// It is a socket, nothing is queued before it, nobody else writes, and the connection goes on.
     #[inline]
     fn may_send_now(&self) -> bool {
-        self.connection.has_only(bits::SOCKET | bits::OPEN, bits::OUTPUT | bits::WRITER)
+        self.connection
+            .has_without(Flags::SOCKET | Flags::OPEN, Flags::HAS_OUTPUT | Flags::HAS_WRITER)
     }
 
     /// As `may_send_now`, for any descriptor, and after what others have written.
     pub(crate) fn may_write_now(&mut self) -> bool {
-        (!self.connection.has(bits::OUTPUT | bits::WRITER) || self.let_writers_go_first())
+        (!self.connection.has(Flags::HAS_OUTPUT | Flags::HAS_WRITER) || self.let_writers_go_first())
             && self.connection.state() == State::Open
     }
 
@@ -129,7 +131,7 @@ impl EvContext<'_> {
     fn sent(&mut self, attempt: io::Result<usize>) -> io::Result<usize> {
         match attempt {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            Err(error) if self.connection.has(bits::DATAGRAMS) => Err(error),
+            Err(error) if self.connection.has(Flags::DATAGRAMS) => Err(error),
             Err(error) => Err(self.fail(error)),
             sent => sent,
         }
@@ -145,7 +147,7 @@ impl EvContext<'_> {
             return Ok(());
         }
         let most = self.local.budget.output_per_connection;
-        let is_apart = self.connection.has(bits::MESSAGES);
+        let is_apart = self.connection.has(Flags::MESSAGES);
         let is_kept = self.connection.with_extra(|extra| {
             let fits = extra.outbox.in_memory().saturating_add(more) <= most;
             if fits && is_apart {
@@ -157,10 +159,10 @@ impl EvContext<'_> {
             fits
         });
         if !is_kept {
-            request_close::end(self.local, self.connection, CloseReason::Overflow);
+            request_close::connection(self.local, self.connection, CloseReason::Overflow);
             return Err(too_much(most));
         }
-        self.connection.turn_on(bits::OUTPUT | bits::DIRTY);
+        self.connection.turn_on(Flags::HAS_OUTPUT | Flags::DIRTY);
         flush::output_changed(self.local, self.connection);
         Ok(())
     }
@@ -184,7 +186,7 @@ impl EvContext<'_> {
     /// ```
     #[inline]
     pub fn pending_output(&self) -> usize {
-        if self.connection.has(bits::OUTPUT | bits::WRITER) { self.queued() } else { 0 }
+        if self.connection.has(Flags::HAS_OUTPUT | Flags::HAS_WRITER) { self.queued() } else { 0 }
     }
 
     #[cold]

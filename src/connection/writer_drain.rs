@@ -4,10 +4,11 @@ use std::io;
 
 use bytes::Bytes;
 
-use crate::connection::{call, deadlines, flush, request_close};
+use crate::connection::{deadlines, flush, registration, request_close};
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, State, bits};
+use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
+use crate::local::flags::Flags;
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::local::writer::{Stage, Writer, WriterEnd, WriterQueue};
@@ -30,23 +31,24 @@ pub(crate) fn on_writer_wake(local: &Local, connection: &Connection, line: &Writ
     if connection.state() != State::Open {
         return;
     }
-    if connection
-        .has_only(bits::SOCKET, bits::OUTPUT | bits::DATAGRAMS | bits::SHUTDOWN_AFTER_FLUSH)
-        && let Some(bytes) = line.take_only()
+    if connection.has_without(
+        Flags::SOCKET,
+        Flags::HAS_OUTPUT | Flags::DATAGRAMS | Flags::SHUTDOWN_AFTER_FLUSH,
+    ) && let Some(bytes) = line.take_only()
     {
         return send_only(local, connection, line, bytes);
     }
-    let has_room = !connection.has(bits::OUTPUT);
+    let has_room = !connection.has(Flags::HAS_OUTPUT);
     let asked = connection.collect_writers(false);
     if has_room
-        && connection.has(bits::OUTPUT)
+        && connection.has(Flags::HAS_OUTPUT)
         && let Err(error) = flush::queued(local, connection)
     {
-        request_close::end(local, connection, CloseReason::Error(error));
+        request_close::connection(local, connection, CloseReason::Error(error));
     }
     settle(local, connection, asked);
-    if connection.has(bits::DIRTY) {
-        call::refresh(local, connection);
+    if connection.has(Flags::DIRTY) {
+        registration::refresh(local, connection);
     }
 }
 
@@ -56,7 +58,7 @@ fn send_only(local: &Local, connection: &Connection, line: &WriterQueue, bytes: 
     match connection.with_fd(|fd| stream::send(fd, &bytes)) {
         Some(Ok(sent)) if sent == bytes.len() => {
             line.tell_counts(0, 0);
-            if connection.has(bits::HAS_DEADLINES) {
+            if connection.has(Flags::HAS_DEADLINES) {
                 deadlines::note(local, connection, false, true);
             }
             drop_ignoring_panic(bytes);
@@ -73,26 +75,26 @@ fn queue_rest(local: &Local, connection: &Connection, bytes: Bytes, sent: io::Re
         extra.outbox.push_apart(bytes);
         extra.outbox.advance(count);
     });
-    connection.turn_on(bits::OUTPUT | bits::DIRTY);
-    if count > 0 && connection.has(bits::HAS_DEADLINES) {
+    connection.turn_on(Flags::HAS_OUTPUT | Flags::DIRTY);
+    if count > 0 && connection.has(Flags::HAS_DEADLINES) {
         deadlines::note(local, connection, false, true);
     }
     match sent {
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-            request_close::end(local, connection, CloseReason::Error(error));
+            request_close::connection(local, connection, CloseReason::Error(error));
         }
         _ => flush::output_changed(local, connection),
     }
-    call::refresh(local, connection);
+    registration::refresh(local, connection);
 }
 
 /// Does what was asked for beside bytes, and holds the limit.
 fn settle(local: &Local, connection: &Connection, asked: Stage) {
     let kept = connection.with_present_extra(|extra| extra.outbox.in_memory());
     if asked == Stage::Overflown || kept > Some(local.budget.output_per_connection) {
-        request_close::end(local, connection, CloseReason::Overflow);
+        request_close::connection(local, connection, CloseReason::Overflow);
     } else if asked == Stage::CloseAsked {
-        request_close::end(local, connection, CloseReason::Requested);
+        request_close::connection(local, connection, CloseReason::Requested);
     }
     flush::output_changed(local, connection);
 }
@@ -106,15 +108,15 @@ impl EvContext<'_> {
         let something = connection
             .with_present_extra(|extra| extra.writer_end.as_ref()?.line().has_something().into());
         if something.flatten() == Some(true) {
-            let has_room = !connection.has(bits::OUTPUT);
+            let has_room = !connection.has(Flags::HAS_OUTPUT);
             let asked = connection.collect_writers(false);
-            if has_room && connection.has(bits::OUTPUT) {
+            if has_room && connection.has(Flags::HAS_OUTPUT) {
                 // An error ends the connection, and is this call's to tell.
                 let _ = self.flush();
             }
             settle(self.local, connection, asked);
         }
-        !connection.has(bits::OUTPUT)
+        !connection.has(Flags::HAS_OUTPUT)
     }
 
     /// Bytes that writers have brought and the poller hasn't collected.
@@ -152,7 +154,7 @@ impl EvContext<'_> {
         if connection.state() != State::Open {
             return self.new_writer(Stage::Closed);
         }
-        connection.turn_on(bits::WRITER);
+        connection.turn_on(Flags::HAS_WRITER);
         connection.with_extra(|extra| {
             let writer_end = extra.writer_end.get_or_insert_with(|| {
                 let writer = self.new_writer(Stage::Open);
@@ -164,7 +166,7 @@ impl EvContext<'_> {
 
     fn new_writer(&self, stage: Stage) -> Writer {
         let most = self.local.budget.output_per_connection;
-        let keeps_apart = self.connection.has(bits::MESSAGES);
+        let keeps_apart = self.connection.has(Flags::MESSAGES);
         Writer::new(self.local.handle.executor(), self.connection.token, most, keeps_apart, stage)
     }
 }

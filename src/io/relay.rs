@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::connection::relay::duplex::{Duplex, look_for_failure};
+use crate::connection::relay::duplex::{Duplex, check_socket};
 use crate::connection::relay::endpoint::Endpoint;
 use crate::connection::relay::pump::Step;
 use crate::local::registered::Registered;
@@ -104,19 +104,19 @@ pub struct Relayed {
 /// before it failed has been passed on, as far as the other one took it within
 /// `Budget::close_linger`; both are closed.
 pub async fn relay(a: TcpStream, b: TcpStream) -> io::Result<Relayed> {
-    let mut relay = Relay { pair: Duplex::new(), patience: None };
+    let mut relay = Relay { duplex: Duplex::new(), linger: None };
     let waited = poll_fn(|cx| relay.poll([&a, &b], cx)).await;
-    let mut pair = relay.pair;
+    let mut duplex = relay.duplex;
     // What failed first is why the rest came too late.
-    pair.take_failure().map_or(waited, Err)?;
-    let [a_to_b, b_to_a] = pair.moved();
-    Ok(Relayed { a_to_b, b_to_a, spliced: pair.is_spliced() })
+    duplex.take_failure().map_or(waited, Err)?;
+    let [a_to_b, b_to_a] = duplex.moved();
+    Ok(Relayed { a_to_b, b_to_a, spliced: duplex.is_spliced() })
 }
 
 struct Relay {
-    pair: Duplex,
+    duplex: Duplex,
     /// One side has failed: how long the other one may take for what is on its way to it.
-    patience: Option<Pin<Box<Sleep>>>,
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl Relay {
@@ -126,19 +126,19 @@ impl Relay {
         let local = ends[0].local();
         loop {
             ready!(local.allowance.poll_proceed(cx));
-            let steps = self.pair.pump(ends, local);
-            if steps == [Step::Over; 2] {
+            let steps = self.duplex.pump(ends, local);
+            if steps == [Step::Finished; 2] {
                 return Poll::Ready(Ok(()));
             }
-            if steps.contains(&Step::Spent) {
+            if steps.contains(&Step::BudgetSpent) {
                 // A budget of one event: now it is the others' turn.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             if !poll_ends(steps, ends, cx)? {
                 local.allowance.give_back();
-                if self.pair.has_failed() {
-                    return self.poll_patience(cx, local.budget.close_linger);
+                if self.duplex.has_failed() {
+                    return self.poll_linger(cx, local.budget.close_linger);
                 }
                 return Poll::Pending;
             }
@@ -147,9 +147,9 @@ impl Relay {
 
     /// Ready when the other side has had `limit`.
     #[cold]
-    fn poll_patience(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<io::Result<()>> {
-        let patience = self.patience.get_or_insert_with(|| Box::pin(time::sleep(limit)));
-        patience.as_mut().poll(cx).map(Ok)
+    fn poll_linger(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<io::Result<()>> {
+        let linger = self.linger.get_or_insert_with(|| Box::pin(time::sleep(limit)));
+        linger.as_mut().poll(cx).map(Ok)
     }
 }
 
@@ -158,11 +158,11 @@ impl Relay {
 fn poll_ends(steps: [Step; 2], ends: [&Registered; 2], cx: &mut Context<'_>) -> io::Result<bool> {
     let mut is_ready = false;
     for (way, step) in steps.into_iter().enumerate() {
-        if step == Step::Waits(Direction::Write) {
+        if step == Step::Waiting(Direction::Write) {
             // A way reads from the end of its own number, and writes to the other.
             is_ready |= is_ready_now(ends[1 - way].poll_ready(cx, Direction::Write))?;
         }
-        if step == Step::Waits(Direction::Read) {
+        if step == Step::Waiting(Direction::Read) {
             is_ready |= is_ready_now(ends[way].poll_ready(cx, Direction::Read))?;
         } else if let Poll::Ready(error) = ends[way].poll_end(cx) {
             return Err(error);
@@ -191,11 +191,11 @@ impl Endpoint for Registered {
         Registered::try_io(self, direction, operation)
     }
 
-    fn end(&self) -> io::Result<()> {
+    fn shutdown_write(&self) -> io::Result<()> {
         self.shut_down(Shutdown::Write)
     }
 
-    fn may_be_marked(&self) -> bool {
+    fn may_have_urgent_mark(&self) -> bool {
         self.distrusts_short_reads()
     }
 
@@ -203,11 +203,11 @@ impl Endpoint for Registered {
         Registration::expect_input(self);
     }
 
-    fn check_for_failure(&self, written_to: bool) -> io::Result<()> {
+    fn check_for_failure(&self, is_target: bool) -> io::Result<()> {
         if !self.take_hang_up() {
             return Ok(());
         }
         // Output that a handler had left may have met with the connection's error.
-        self.earlier_failure().map_or_else(|| look_for_failure(self.fd(), written_to), Err)
+        self.earlier_failure().map_or_else(|| check_socket(self.fd(), is_target), Err)
     }
 }

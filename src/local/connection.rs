@@ -11,6 +11,7 @@ use crate::base::token::Token;
 use crate::local::action::{Action, CloseReason};
 use crate::local::context::EvContext;
 use crate::local::deadline_timer::DeadlineTimer;
+use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
 use crate::local::writer::{Stage, WriterEnd};
@@ -56,66 +57,6 @@ impl State {
     }
 }
 
-/// Facts about a connection, one bit each; above them the interest and the state, so that a usual
-/// event is told from all others by one look at one word.
-pub(crate) mod bits {
-    /// A socket: `recv` and `send` work.
-    pub(crate) const SOCKET: u32 = 1;
-    /// The descriptor may be known outside: it is deregistered before it is closed.
-    pub(crate) const FD_EXPOSED: u32 = 1 << 1;
-    /// It counts for the load of its poller.
-    pub(crate) const COUNTED: u32 = 1 << 2;
-    /// It is ours, not the user's: a listener, or a drain. It doesn't count for the shutdown.
-    pub(crate) const INTERNAL: u32 = 1 << 3;
-    /// The end of the input has been read.
-    pub(crate) const READ_EOF: u32 = 1 << 4;
-    /// There is queued output.
-    pub(crate) const OUTPUT: u32 = 1 << 5;
-    /// The mask of the registration is to be looked at after the callback.
-    pub(crate) const DIRTY: u32 = 1 << 6;
-    /// The peer has hung up, unread bytes are left, and the handler hasn't wanted them yet.
-    pub(crate) const HUNG_UP: u32 = 1 << 7;
-    /// It accepts connections: it ends when the shutdown begins.
-    pub(crate) const LISTENER: u32 = 1 << 8;
-    /// It was closed before `on_open` had been called.
-    pub(crate) const UNOPENED: u32 = 1 << 14;
-    /// The write direction is shut down when the queued output has been sent: a stream was told to
-    /// before it became a handler's.
-    pub(crate) const SHUTDOWN_AFTER_FLUSH: u32 = 1 << 9;
-    /// A socket of datagrams: an empty one is no end, and an error belongs to one datagram.
-    pub(crate) const DATAGRAMS: u32 = 1 << 13;
-    /// A socket that keeps writes apart: of datagrams, or of records.
-    pub(crate) const MESSAGES: u32 = 1 << 16;
-    /// The callback that asked for the end has written: its last words are to be heard.
-    pub(crate) const WROTE_BEFORE_CLOSE: u32 = 1 << 15;
-    /// There is a `Writer`, or there was one.
-    pub(crate) const WRITER: u32 = 1 << 10;
-    /// There are watermarks.
-    pub(crate) const HAS_WATERMARKS: u32 = 1 << 11;
-    /// There are deadlines.
-    pub(crate) const HAS_DEADLINES: u32 = 1 << 12;
-    /// A condition holds that level-triggering would report for ever: see `standing`.
-    pub(crate) const STANDING: u32 = 1 << 17;
-    /// While it is standing: the poller is going to look what else holds.
-    pub(crate) const LOOKED_AT: u32 = 1 << 18;
-    /// The callback that runs was called for what is out of band.
-    pub(crate) const PRIORITY: u32 = 1 << 19;
-    /// The handler wants to hear of bytes to read.
-    pub(crate) const READS: u32 = 1 << INTEREST;
-    /// Its state is Open.
-    pub(crate) const OPEN: u32 = 1 << 24;
-    /// It is both: follows from the two.
-    pub(crate) const READING: u32 = 1 << 28;
-    /// A pool has lent it to its handler.
-    pub(crate) const POOLED: u32 = 1 << 29;
-    /// The handler has given it back, and has not failed since.
-    pub(crate) const RELEASED: u32 = 1 << 30;
-    /// The interest stands from this bit on,
-    pub(crate) const INTEREST: u32 = 20;
-    /// and the state from this one.
-    pub(crate) const STATE: u32 = 25;
-}
-
 /// What is lent to a callback while it runs: the handler and the descriptor.
 pub(crate) struct Body {
     /// `NoHandler`, once it has been taken out.
@@ -141,15 +82,16 @@ pub(crate) struct OwnTimer {
     pub(crate) period: Option<u64>,
 }
 
-/// A handler leaves bytes unread that came before a hang-up.
-pub(crate) struct Skipping {
-    /// How many they are, by what FIONREAD says. That they become fewer is progress.
+/// What is known of a handler that leaves bytes unread after its peer has hung up.
+pub(crate) struct UnreadHangUp {
+    /// How many bytes are unread, by FIONREAD of ioctl(2). When they become fewer, the handler has
+    /// made progress.
     pub(crate) unread: usize,
-    /// When it counts as one that has given up, without progress.
-    pub(crate) until: u64,
-    /// The next pause.
+    /// When the connection ends, unless there is progress before.
+    pub(crate) give_up_at: u64,
+    /// The next pause before `on_read` is called again.
     pub(crate) pause: Duration,
-    /// The timer that ends the pause.
+    /// The timer that ends the present pause.
     pub(crate) timer: Option<Token>,
 }
 
@@ -188,8 +130,8 @@ pub(crate) struct Extra {
     pub(crate) watermarks: Option<Box<Watermarks>>,
     /// The deadlines.
     pub(crate) timing: Option<Box<DeadlineTimer>>,
-    /// After a hang-up: what the handler leaves unread.
-    pub(crate) skipping: Option<Skipping>,
+    /// After a hang-up: what is known of a handler that leaves bytes unread.
+    pub(crate) unread_hang_up: Option<UnreadHangUp>,
 }
 
 /// A registration with a handler. Everything in it is the poller's thread's own.
@@ -201,7 +143,7 @@ pub(crate) struct Connection {
     extra: Cell<Option<Box<Extra>>>,
     /// Its name.
     pub(crate) token: Token,
-    /// Facts, interest and state: see `bits`.
+    /// The facts, the interest and the state in one word, laid out as [`Flags`] says.
     word: Cell<u32>,
     /// What epoll has been told.
     pub(crate) mask: Cell<Mask>,
@@ -213,66 +155,76 @@ impl Connection {
         handler: Box<dyn EvHandler>,
         fd: OwnedFd,
         interest: Interest,
-        facts: u32,
+        flags: Flags,
     ) -> Connection {
         Connection {
             body: RefCell::new(Body { handler, fd: Some(fd) }),
             extra: Cell::new(None),
             token,
-            word: Cell::new(facts | (interest.bits() << bits::INTEREST)),
+            word: Cell::new(flags.bits() | (interest.bits() << Flags::INTEREST_SHIFT)),
             mask: Cell::new(Mask::of(interest, false)),
         }
     }
 
+    /// Returns where the connection is in its life.
     #[inline]
     pub(crate) fn state(&self) -> State {
-        State::of((self.word.get() >> bits::STATE) & 7)
+        State::of((self.word.get() >> Flags::STATE_SHIFT) & 7)
     }
 
+    /// Moves the connection on to a later state.
     pub(crate) fn advance(&self, state: State) {
         debug_assert!(self.state() < state);
-        let rest = self.word.get() & !(bits::OPEN | (7 << bits::STATE));
-        let open = if state == State::Open { bits::OPEN } else { 0 };
-        self.set_word(rest | open | ((state as u32) << bits::STATE));
+        let rest = self.word.get() & !(Flags::OPEN.bits() | (7 << Flags::STATE_SHIFT));
+        let open = Flags::OPEN.only_if(state == State::Open).bits();
+        self.set_word(rest | open | ((state as u32) << Flags::STATE_SHIFT));
     }
 
+    /// Stores the word, with `READING` as its interest and state have it.
     fn set_word(&self, word: u32) {
-        let is_reading = word & bits::OPEN != 0 && word & bits::READS != 0;
-        let reading = if is_reading { bits::READING } else { 0 };
-        self.word.set((word & !bits::READING) | reading);
+        let is_reading = word & Flags::OPEN.bits() != 0 && word & Flags::READ_INTEREST.bits() != 0;
+        let reading = Flags::READING.only_if(is_reading).bits();
+        self.word.set((word & !Flags::READING.bits()) | reading);
     }
 
+    /// Returns `true` if any of these flags is set.
     #[inline]
-    pub(crate) fn has(&self, any: u32) -> bool {
-        self.word.get() & any != 0
+    pub(crate) fn has(&self, any: Flags) -> bool {
+        self.word.get() & any.bits() != 0
     }
 
-    /// Whether all of `these` are on and `others` are off.
+    /// Returns `true` if all of `these` are set and all of `others` are clear.
     #[inline]
-    pub(crate) fn has_only(&self, these: u32, others: u32) -> bool {
-        self.word.get() & (these | others) == these
+    pub(crate) fn has_without(&self, these: Flags, others: Flags) -> bool {
+        self.word.get() & (these | others).bits() == these.bits()
     }
 
+    /// Sets flags.
     #[inline]
-    pub(crate) fn turn_on(&self, bits: u32) {
-        self.word.set(self.word.get() | bits);
+    pub(crate) fn turn_on(&self, flags: Flags) {
+        self.word.set(self.word.get() | flags.bits());
     }
 
+    /// Clears flags.
     #[inline]
-    pub(crate) fn turn_off(&self, bits: u32) {
-        self.word.set(self.word.get() & !bits);
+    pub(crate) fn turn_off(&self, flags: Flags) {
+        self.word.set(self.word.get() & !flags.bits());
     }
 
+    /// Returns what the handler wants to hear of.
     #[inline]
     pub(crate) fn interest(&self) -> Interest {
-        Interest::from_bits(self.word.get() >> bits::INTEREST)
+        Interest::from_bits(self.word.get() >> Flags::INTEREST_SHIFT)
     }
 
+    /// Changes what the handler wants to hear of. epoll is told when the callback has returned.
     pub(crate) fn set_interest(&self, interest: Interest) {
-        let rest = self.word.get() & !(Interest::ALL_BITS << bits::INTEREST);
-        self.set_word(rest | (interest.bits() << bits::INTEREST) | bits::DIRTY);
+        let rest = self.word.get() & !(Interest::ALL_BITS << Flags::INTEREST_SHIFT);
+        let interest_bits = interest.bits() << Flags::INTEREST_SHIFT;
+        self.set_word(rest | interest_bits | Flags::DIRTY.bits());
         if interest.is_edge() {
-            // No mask with edges is like this one: epoll is told, and tells anew of what holds.
+            // No edge-triggered mask equals this one, so epoll_ctl(2) is called in any case, and
+            // reports anew what holds already.
             self.mask.set(Mask::of(Interest::NONE, false));
         }
     }
@@ -348,7 +300,7 @@ impl Connection {
         });
         let Some((asked, has_output)) = collected.flatten() else { return Stage::Closed };
         if has_output {
-            self.turn_on(bits::OUTPUT | bits::DIRTY);
+            self.turn_on(Flags::HAS_OUTPUT | Flags::DIRTY);
         }
         asked
     }
@@ -358,27 +310,27 @@ impl Connection {
         self.extra.take()
     }
 
-    /// While it is ending: what its peer still sends is read and forgotten, unless others may have
-    /// the descriptor and want it.
-    pub(crate) fn throws_input_away(&self) -> bool {
-        self.has_only(bits::SOCKET, bits::READ_EOF | bits::FD_EXPOSED | bits::LISTENER)
+    /// Returns `true` if what the peer still sends is read and discarded while the connection ends.
+    /// Other code that may hold the descriptor could want it.
+    pub(crate) fn discards_input(&self) -> bool {
+        self.has_without(Flags::SOCKET, Flags::READ_EOF | Flags::FD_EXPOSED | Flags::LISTENER)
     }
 
     /// The mask that its state and interest ask for.
     pub(crate) fn wanted_mask(&self) -> Mask {
-        let flush = self.has(bits::OUTPUT);
+        let flush = self.has(Flags::HAS_OUTPUT);
         let mask = match self.state() {
             State::Relaying => Mask::ALL_EDGES,
-            State::Flushing | State::Lingering if self.throws_input_away() => {
+            State::Flushing | State::Lingering if self.discards_input() => {
                 Mask::of(Interest::READABLE, flush)
             }
             State::Flushing | State::Lingering => Mask::of(Interest::NONE, flush),
-            _ if self.has(bits::HUNG_UP) && !self.interest().is_readable() => Mask::QUIET,
+            _ if self.has(Flags::UNREAD_HANG_UP) && !self.interest().is_readable() => Mask::QUIET,
             // After the end there is nothing to read: level-triggering would tell for ever.
-            _ if self.has(bits::READ_EOF) => Mask::of(self.interest().not_readable(), flush),
+            _ if self.has(Flags::READ_EOF) => Mask::of(self.interest().not_readable(), flush),
             _ => Mask::of(self.interest(), flush),
         };
-        if self.has(bits::STANDING | bits::HUNG_UP) { mask.edge() } else { mask }
+        if self.has(Flags::PERSISTENT_ERROR | Flags::UNREAD_HANG_UP) { mask.edge() } else { mask }
     }
 }
 

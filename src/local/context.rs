@@ -7,8 +7,9 @@ use std::time::Instant;
 use std::{fmt, io};
 
 use crate::base::token::Token;
-use crate::local::connection::{Connection, bits};
+use crate::local::connection::Connection;
 use crate::local::errors::ending;
+use crate::local::flags::Flags;
 use crate::local::state::Local;
 use crate::sys::{clock, socket};
 use crate::task::{self, join::JoinHandle};
@@ -124,7 +125,7 @@ impl<'a> EvContext<'a> {
     /// After [`EvContext::take_stream`] has taken the connection over.
     pub fn fd(&self) -> BorrowedFd<'_> {
         // From here on it may have been duplicated.
-        self.connection.turn_on(bits::FD_EXPOSED);
+        self.connection.turn_on(Flags::FD_EXPOSED);
         self.descriptor()
     }
 
@@ -217,7 +218,7 @@ impl<'a> EvContext<'a> {
     /// [`Interest::PRIORITY`]: crate::Interest::PRIORITY
     /// [`Interest::READABLE`]: crate::Interest::READABLE
     pub fn is_priority(&self) -> bool {
-        self.connection.has(bits::PRIORITY)
+        self.connection.has(Flags::PRIORITY)
     }
 
     /// TCP_NODELAY: whether small segments are sent at once. See tcp(7).

@@ -14,8 +14,8 @@ pub(crate) enum Deferred {
     Open(Token),
     /// Flush what can be flushed, `on_close`, and away.
     Close(Token, CloseReason),
-    /// A look at what holds besides a condition that is left standing.
-    Look(Token),
+    /// poll(2), for a connection whose error queue is not empty: see `connection::persistent`.
+    Recheck(Token),
     /// Another `on_read`: the event's budget was spent, and edge-triggering won't tell again.
     Reread(Token),
     /// `on_connect_fail`: the attempt has failed at once, or was closed.
@@ -40,8 +40,8 @@ pub(crate) enum TimerTarget {
     Handler(HandlerTimer),
     /// The end of a closing connection's patience.
     Linger(Token),
-    /// Another look at a connection whose peer has hung up and whose handler leaves bytes unread.
-    Look(Token),
+    /// Another `on_read` of a connection whose peer has hung up and whose handler leaves bytes unread.
+    Reread(Token),
     /// A deadline of a connection, or of a stream of tasks.
     Deadline(Token),
     /// The deadline of an attempt to connect, or its next try.

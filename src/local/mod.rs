@@ -9,6 +9,7 @@ pub(crate) mod deadline_timer;
 pub(crate) mod deferred;
 pub(crate) mod errors;
 pub(crate) mod fd_waiters;
+pub(crate) mod flags;
 pub(crate) mod handle;
 pub(crate) mod handler;
 pub(crate) mod pipes;

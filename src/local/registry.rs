@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
-use crate::local::connection::{Connection, bits};
+use crate::local::connection::Connection;
 use crate::local::deferred::Deferred;
 use crate::local::errors::gone;
+use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
 use crate::local::table::Entry;
@@ -109,9 +110,9 @@ pub(crate) fn add_connection(
     fd: OwnedFd,
     interest: Interest,
     handler: Box<dyn EvHandler>,
-    facts: u32,
+    flags: Flags,
 ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
-    add(local, fd, interest, handler, facts, false)
+    add(local, fd, interest, handler, flags, false)
 }
 
 /// As [`add_connection`], for a descriptor that
@@ -121,9 +122,9 @@ pub(crate) fn add_watched(
     fd: OwnedFd,
     interest: Interest,
     handler: Box<dyn EvHandler>,
-    facts: u32,
+    flags: Flags,
 ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
-    add(local, fd, interest, handler, facts, true)
+    add(local, fd, interest, handler, flags, true)
 }
 
 fn add(
@@ -131,13 +132,13 @@ fn add(
     fd: OwnedFd,
     interest: Interest,
     handler: Box<dyn EvHandler>,
-    facts: u32,
+    flags: Flags,
     is_watched: bool,
 ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
     let mut handler = Some(handler);
     let make = |token, fd| {
         let handler = handler.take().expect("an entry is made once");
-        Entry::Handler(Rc::new(Connection::new(token, handler, fd, interest, facts)))
+        Entry::Handler(Rc::new(Connection::new(token, handler, fd, interest, flags)))
     };
     let mask = Mask::of(interest, false);
     let registered = if is_watched {
@@ -147,7 +148,7 @@ fn add(
     };
     match (registered, handler) {
         (Ok(token), _) => {
-            if facts & bits::INTERNAL == 0 {
+            if !flags.has(Flags::INTERNAL) {
                 local.census.opened();
             }
             local.defer(Deferred::Open(token));
@@ -168,14 +169,16 @@ pub(crate) fn register_foreign(
     if let Err(error) = socket::set_nonblocking(fd.as_fd()) {
         return Err((error, handler));
     }
-    let facts = bits::FD_EXPOSED
+    let flags = Flags::FD_EXPOSED
         | match socket::kind(fd.as_fd()) {
-            Some(socket::SocketKind::Stream) => bits::SOCKET,
-            Some(socket::SocketKind::Records) => bits::SOCKET | bits::MESSAGES,
-            Some(socket::SocketKind::Datagrams) => bits::SOCKET | bits::MESSAGES | bits::DATAGRAMS,
-            None => 0,
+            Some(socket::SocketKind::Stream) => Flags::SOCKET,
+            Some(socket::SocketKind::Records) => Flags::SOCKET | Flags::MESSAGES,
+            Some(socket::SocketKind::Datagrams) => {
+                Flags::SOCKET | Flags::MESSAGES | Flags::DATAGRAMS
+            }
+            None => Flags::NONE,
         };
-    add_connection(local, fd, interest, handler, facts)
+    add_connection(local, fd, interest, handler, flags)
 }
 
 /// Puts an entry into the table that has no descriptor yet; what else `make` makes is the

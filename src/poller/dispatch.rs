@@ -8,11 +8,12 @@ use super::CALLS_PER_LAP;
 use crate::base::token::Token;
 use crate::connection::relay::pipes;
 use crate::connection::{
-    call, close, connect, deadlines, flush, linger, request_close, standing, timers,
+    call, close, connect, deadlines, flush, linger, persistent, registration, request_close, timers,
 };
 use crate::local::action::{CloseReason, TimerId};
-use crate::local::connection::{Connection, Extra, State, bits};
+use crate::local::connection::{Connection, Extra, State};
 use crate::local::deferred::{Deferred, HandlerTimer, TimerTarget};
+use crate::local::flags::Flags;
 use crate::local::state::Local;
 use crate::local::table::{Addressee, Entry};
 use crate::local::{calls, registry};
@@ -68,7 +69,7 @@ fn on_event_of(local: &Local, entry: Option<Entry>, token: Token, event: Event) 
 /// An event for a handler's connection.
 #[inline]
 fn on_event(local: &Local, connection: &Connection, event: Event) {
-    if event.is_plain_read() && connection.has(bits::READING) {
+    if event.is_plain_read() && connection.has(Flags::READING) {
         readable(local, connection);
     } else {
         on_rare_event(local, connection, event);
@@ -81,7 +82,7 @@ fn catch_event(local: &Local, connection: &Connection, event: Option<Event>) {
     let Some(event) = event else { return };
     let done = catch_unwind(AssertUnwindSafe(|| on_event(local, connection, event)));
     if let Err(panic) = done {
-        call::panicked(local, connection.token, panic);
+        call::on_panic(local, connection.token, panic);
     }
 }
 
@@ -100,11 +101,11 @@ fn on_rare_event(local: &Local, connection: &Connection, event: Event) {
                 relay.on_event(local, connection, event);
             }
         }
-        State::Flushing => close::flush_the_rest(local, connection, event),
+        State::Flushing => close::continue_flushing(local, connection, event),
         State::Lingering => linger::on_event(local, connection),
         State::Closing | State::Closed => {}
     }
-    standing::look_at_what_stands(local, connection, event);
+    persistent::after_event(local, connection, event);
 }
 
 fn on_event_of_open(local: &Local, connection: &Connection, event: Event) {
@@ -112,7 +113,7 @@ fn on_event_of_open(local: &Local, connection: &Connection, event: Event) {
     let is_due = is_urgent || (event.is_readable() && wants_to_read(connection));
     let has_read = is_due && readable_rarely(local, connection, event);
     // An error that isn't read is met with by writing, if there is something to write.
-    let collects = connection.has(bits::OUTPUT) || !connection.has(bits::SOCKET);
+    let collects = connection.has(Flags::HAS_OUTPUT) || !connection.has(Flags::SOCKET);
     if (event.has_room() || (event.is_writable() && collects)) && is_open(connection) {
         writable(local, connection);
     }
@@ -124,32 +125,32 @@ fn on_event_of_open(local: &Local, connection: &Connection, event: Event) {
 /// Calls `on_read`, which may ask what the event is about.
 fn readable_rarely(local: &Local, connection: &Connection, event: Event) -> bool {
     if event.is_priority() {
-        connection.turn_on(bits::PRIORITY);
+        connection.turn_on(Flags::PRIORITY);
     }
     let has_read = readable(local, connection);
-    connection.turn_off(bits::PRIORITY);
+    connection.turn_off(Flags::PRIORITY);
     has_read
 }
 
 /// Says whether bytes were read. The caller catches panics.
 #[inline]
 fn readable(local: &Local, connection: &Connection) -> bool {
-    call::bare(local, connection, |handler, cx| handler.on_read(cx))
+    call::handler_uncaught(local, connection, |handler, cx| handler.on_read(cx))
 }
 
 /// There is room: flushes first, and tells the handler when nothing is left to flush.
 fn writable(local: &Local, connection: &Connection) {
     let mut tell = connection.interest().is_writable();
-    if connection.has(bits::OUTPUT) {
+    if connection.has(Flags::HAS_OUTPUT) {
         match flush::queued(local, connection) {
             Ok(drained) => tell = drained,
             Err(error) => {
-                request_close::end(local, connection, CloseReason::Error(error));
+                request_close::connection(local, connection, CloseReason::Error(error));
                 return;
             }
         }
     }
-    call::refresh(local, connection);
+    registration::refresh(local, connection);
     if tell && is_open(connection) {
         call::handler(local, connection, |handler, cx| handler.on_write(cx));
     }
@@ -158,7 +159,9 @@ fn writable(local: &Local, connection: &Connection) {
 /// More of the output whose budget was spent.
 fn flush_again(local: &Local, token: Token) {
     match registry::entry(local, token) {
-        Some(Entry::Handler(it)) if is_open(&it) && it.has(bits::OUTPUT) => writable(local, &it),
+        Some(Entry::Handler(it)) if is_open(&it) && it.has(Flags::HAS_OUTPUT) => {
+            writable(local, &it)
+        }
         Some(Entry::Handler(it)) => {
             if let Some(relay) = it.relay() {
                 relay.run_again(local, &it, true);
@@ -173,37 +176,37 @@ fn flush_again(local: &Local, token: Token) {
 /// long as it makes progress it may go on reading; then the connection ends.
 fn hung_up(local: &Local, connection: &Connection, event: Event, has_read: bool) {
     let is_told = connection.interest().is_readable();
-    let reads = has_read && is_told && !connection.has(bits::READ_EOF);
+    let reads = has_read && is_told && !connection.has(Flags::READ_EOF);
     if reads && !is_shut_down(local, connection, event) {
-        return standing::reads_on(local, connection);
+        return persistent::on_read_progress(local, connection);
     }
     if event.is_error_alone() {
-        return standing::error_reported(local, connection, event);
+        return persistent::on_error(local, connection, event);
     }
     let mut failure = None;
-    if !connection.has(bits::READ_EOF) {
+    if !connection.has(Flags::READ_EOF) {
         let may_read_later = !is_told || connection.interest().is_edge();
         match has_input(local, connection) {
             Ok(true) if may_read_later => {
-                standing::end_skipping(local, connection);
-                connection.turn_on(bits::HUNG_UP | bits::DIRTY);
-                return call::refresh(local, connection);
+                persistent::stop_rereading(local, connection);
+                connection.turn_on(Flags::UNREAD_HANG_UP | Flags::DIRTY);
+                return registration::refresh(local, connection);
             }
-            Ok(true) if standing::tells_again(local, connection) => return,
+            Ok(true) if persistent::reread_later(local, connection) => return,
             looked => failure = looked.err(),
         }
     }
     let taken = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
     // Of a socket for datagrams an error is one datagram's.
-    let error = failure.or(taken).filter(|_| !connection.has(bits::DATAGRAMS));
+    let error = failure.or(taken).filter(|_| !connection.has(Flags::DATAGRAMS));
     let reason = error.map_or(CloseReason::PeerClosed, CloseReason::Error);
-    request_close::end(local, connection, reason);
+    request_close::connection(local, connection, reason);
 }
 
 /// Whether a hang-up is that of a socket for datagrams that this process has shut down, with nothing
 /// left to be read: each further read would bring an empty one.
 fn is_shut_down(local: &Local, connection: &Connection, event: Event) -> bool {
-    let is_hang_up = connection.has(bits::DATAGRAMS) && !event.is_error_alone();
+    let is_hang_up = connection.has(Flags::DATAGRAMS) && !event.is_error_alone();
     is_hang_up && !matches!(has_input(local, connection), Ok(true))
 }
 
@@ -213,11 +216,11 @@ fn is_shut_down(local: &Local, connection: &Connection, event: Event) -> bool {
 /// The connection's error: the kernel tells of it only this once.
 fn has_input(_local: &Local, connection: &Connection) -> io::Result<bool> {
     let has_input = connection.with_fd(|fd| {
-        if connection.has_only(bits::SOCKET, bits::DATAGRAMS) {
+        if connection.has_without(Flags::SOCKET, Flags::DATAGRAMS) {
             return stream::has_input(fd);
         }
         // In a pipe whose reader has gone there may be bytes as well: not for us.
-        let is_in_vain = !connection.has(bits::SOCKET) && stream::is_write_only(fd);
+        let is_in_vain = !connection.has(Flags::SOCKET) && stream::is_write_only(fd);
         Ok(!is_in_vain && stream::unread(fd).unwrap_or(0) > 0)
     });
     has_input.unwrap_or(Ok(false))
@@ -232,7 +235,7 @@ pub(crate) fn reread(local: &Local, connection: &Connection) {
         }
         return;
     }
-    let is_listener = is_open(connection) && connection.has(bits::LISTENER);
+    let is_listener = is_open(connection) && connection.has(Flags::LISTENER);
     if is_listener || wants_to_read(connection) {
         call::handler(local, connection, |handler, cx| handler.on_read(cx));
     }
@@ -247,12 +250,12 @@ pub(crate) fn finish_turn(local: &Local) {
     for due in due.drain(..) {
         match due {
             Deferred::Open(token) => with_connection(local, token, call::on_open),
-            Deferred::Look(token) => with_connection(local, token, |local, it| {
-                let event = standing::look(local, it);
+            Deferred::Recheck(token) => with_connection(local, token, |local, it| {
+                let event = persistent::recheck(local, it);
                 catch_event(local, it, event);
             }),
             Deferred::Reread(token) => with_connection(local, token, reread),
-            Deferred::ConnectFail(token, error) => connect::failed(local, token, error),
+            Deferred::ConnectFail(token, error) => connect::fail(local, token, error),
             Deferred::Refuse(handler, error) => call::on_connect_fail(local, handler, error),
             Deferred::Flush(token) => flush_again(local, token),
             Deferred::WriteHigh(token) => with_connection(local, token, write_high),
@@ -260,7 +263,7 @@ pub(crate) fn finish_turn(local: &Local) {
             Deferred::Closed => local.fd_freed(),
             Deferred::MakeRoom => linger::end_all(local),
             Deferred::Close(token, reason) => {
-                with_connection(local, token, |this, it| close::close(this, it, reason));
+                with_connection(local, token, |this, it| close::begin(this, it, reason));
             }
         }
         local.recorder.step();
@@ -330,8 +333,8 @@ pub(crate) fn fire(local: &Local, token: Token) {
     match expiry {
         Some(TimerTarget::Task(waker)) => ignore_panic(|| waker.wake()),
         Some(TimerTarget::Linger(connection)) => on_linger_timeout(local, connection),
-        Some(TimerTarget::Look(token)) => with_connection(local, token, |local, it| {
-            let event = standing::look_again(it);
+        Some(TimerTarget::Reread(token)) => with_connection(local, token, |local, it| {
+            let event = persistent::reread(it);
             catch_event(local, it, event);
         }),
         Some(TimerTarget::Pipes) => pipes::trim(local),
@@ -348,7 +351,9 @@ pub(crate) fn fire_handler(local: &Local, token: Token, connection: Token, place
     if let Some(period) = connection.with_present_extra(own).flatten() {
         rearm(local, token, period);
     }
-    call::in_any_state(local, &connection, |handler, cx| handler.on_timeout(cx, TimerId(token)));
+    call::if_open_or_relaying(local, &connection, |handler, cx| {
+        handler.on_timeout(cx, TimerId(token))
+    });
     // A one-shot that its callback did not arm again is gone.
     if !local.timers.borrow().is_armed(token) {
         timers::remove(local, &connection, token);
@@ -387,7 +392,7 @@ pub(crate) fn on_deadline(local: &Local, token: Token) {
 }
 
 fn is_open(connection: &Connection) -> bool {
-    connection.has(bits::OPEN)
+    connection.has(Flags::OPEN)
 }
 
 /// After the end of the input as well: what is out of band is not a part of it.
@@ -397,5 +402,5 @@ fn wants_priority(connection: &Connection) -> bool {
 
 /// The end is told once, whatever the kernel reports after it.
 fn wants_to_read(connection: &Connection) -> bool {
-    is_open(connection) && connection.interest().is_readable() && !connection.has(bits::READ_EOF)
+    is_open(connection) && connection.interest().is_readable() && !connection.has(Flags::READ_EOF)
 }

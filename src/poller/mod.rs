@@ -245,7 +245,7 @@ impl Poller {
             dispatch::events(&self.local, &events[done.get()..], &done);
         })) {
             let thrower = events[done.get() - 1].token();
-            call::panicked(&self.local, thrower, panic);
+            call::on_panic(&self.local, thrower, panic);
         }
     }
 

@@ -9,9 +9,10 @@ use super::Poller;
 use crate::base::token::Token;
 use crate::connection::{call, close, connect, flush, linger, request_close};
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, State, bits};
+use crate::local::connection::{Connection, State};
 use crate::local::deferred::TimerTarget;
 use crate::local::errors::gone;
+use crate::local::flags::Flags;
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::local::table::Entry;
@@ -48,8 +49,8 @@ pub(crate) fn begin(local: &Local, deadline: u64) {
     local.shutdown.ended_before.set(local.census.ended_so_far() + executor::tasks_ended());
     for token in registry::tokens(local) {
         let Some(Entry::Handler(connection)) = registry::entry(local, token) else { continue };
-        if connection.has(bits::LISTENER) {
-            request_close::end(local, &connection, CloseReason::Requested);
+        if connection.has(Flags::LISTENER) {
+            request_close::connection(local, &connection, CloseReason::Requested);
         } else if connection.state() == State::Opening {
             call::on_open(local, &connection);
         } else {
@@ -80,7 +81,7 @@ pub(crate) fn close_all(local: &Local) {
                 drop(registry::remove(local, token));
                 wake::wake_all(&source);
             }
-            Some(Entry::Connecting(_)) => connect::failed(local, token, gone()),
+            Some(Entry::Connecting(_)) => connect::fail(local, token, gone()),
             None => {}
         }
         // What the callbacks asked for.
@@ -104,11 +105,11 @@ pub(crate) fn close_now(local: &Local, connection: &Connection) {
         _ => call::on_open(local, connection),
     }
     if connection.state() == State::Relaying {
-        request_close::end(local, connection, CloseReason::Shutdown);
+        request_close::connection(local, connection, CloseReason::Shutdown);
     }
     if connection.state() == State::Open {
         request_close::close_writers(local, connection);
-        if connection.has(bits::OUTPUT) {
+        if connection.has(Flags::HAS_OUTPUT) {
             let _ = flush::queued(local, connection);
         }
         connection.advance(State::Closing);

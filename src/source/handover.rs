@@ -8,10 +8,11 @@ use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::connection::{request_close, timers};
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, State, bits};
+use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
 use crate::local::deferred::Deferred;
 use crate::local::errors::ending;
+use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::registered::Registered;
 use crate::local::registry;
@@ -40,7 +41,7 @@ impl EvContext<'_> {
         }
         // Queued output is sent through a descriptor of its own, which outlives the stream.
         // What writers bring until then is queued as well.
-        let has_output = self.connection.has(bits::OUTPUT | bits::WRITER);
+        let has_output = self.connection.has(Flags::HAS_OUTPUT | Flags::HAS_WRITER);
         let taken = match has_output.then(|| fd.try_clone()).transpose() {
             Ok(copy) => Registered::again(fd, local).map(|registered| (registered, copy)),
             Err(error) => Err((error, fd)),
@@ -60,24 +61,24 @@ impl EvContext<'_> {
 
 /// A stream has taken the descriptor of `connection`: what belongs to it goes along.
 fn detach(local: &Local, connection: &Connection, heir: &Registered, copy: Option<OwnedFd>) {
-    if connection.has(bits::WRITER) {
+    if connection.has(Flags::HAS_WRITER) {
         request_close::close_writers(local, connection);
     }
     connection.advance(State::Closed);
     timers::remove_all(local, connection);
     let outbox = connection.take_extra().map(|extra| extra.outbox).unwrap_or_default();
     // The end of the callback finds the handler without a descriptor.
-    connection.turn_on(bits::DIRTY);
-    if !connection.has(bits::INTERNAL) {
+    connection.turn_on(Flags::DIRTY);
+    if !connection.has(Flags::INTERNAL) {
         // It goes on as part of a task: it is not one that has ended.
         local.census.given_away();
     }
     // Whoever called the callback has a clone of it: no foreign code.
     drop(registry::remove(local, connection.token));
-    if connection.has(bits::FD_EXPOSED) {
+    if connection.has(Flags::FD_EXPOSED) {
         heir.lend();
     }
-    if connection.has(bits::COUNTED) {
+    if connection.has(Flags::COUNTED) {
         heir.count();
     }
     if let (Some(copy), false) = (copy, outbox.is_empty()) {
@@ -91,7 +92,7 @@ fn attach(local: &Local, token: Token, failure: Option<io::Error>) {
     match (failure, registry::connection(local, token)) {
         // That brings both calls, on_open and on_close.
         (Some(error), Some(connection)) => {
-            request_close::end(local, &connection, CloseReason::Error(error));
+            request_close::connection(local, &connection, CloseReason::Error(error));
         }
         _ => local.defer(Deferred::Open(token)),
     }
@@ -113,17 +114,17 @@ impl Registered {
         let mut handler = Some(handler);
         let make = |token, fd| {
             let handler = handler.take().expect("an entry is made once");
-            let mut facts = bits::SOCKET;
-            facts |= if estate.is_lent { bits::FD_EXPOSED } else { 0 };
-            facts |= if estate.is_counted { bits::COUNTED } else { 0 };
-            let connection = Connection::new(token, handler, fd, Interest::READABLE, facts);
+            let flags = Flags::SOCKET
+                | Flags::FD_EXPOSED.only_if(estate.is_lent)
+                | Flags::COUNTED.only_if(estate.is_counted);
+            let connection = Connection::new(token, handler, fd, Interest::READABLE, flags);
             connection.mask.set(mask);
             if estate.outbox.pending() > 0 {
                 connection.with_extra(|extra| extra.outbox = estate.outbox);
-                connection.turn_on(bits::OUTPUT);
+                connection.turn_on(Flags::HAS_OUTPUT);
             }
             if estate.ends {
-                connection.turn_on(bits::SHUTDOWN_AFTER_FLUSH);
+                connection.turn_on(Flags::SHUTDOWN_AFTER_FLUSH);
             }
             Entry::Handler(Rc::new(connection))
         };

@@ -5,9 +5,10 @@ use std::io;
 use crate::base::token::Token;
 use crate::connection::request_close;
 use crate::local::action::CloseReason;
-use crate::local::connection::{State, bits};
+use crate::local::connection::State;
 use crate::local::context::EvContext;
 use crate::local::errors::ending;
+use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::registered::Registered;
 use crate::local::registry;
@@ -22,7 +23,7 @@ impl Registered {
         let local = self.local().clone();
         let token = self.into_connection(handler)?;
         if let Some(connection) = registry::connection(&local, token) {
-            connection.turn_on(bits::POOLED);
+            connection.turn_on(Flags::POOLED);
         }
         Ok(token)
     }
@@ -113,7 +114,7 @@ impl EvContext<'_> {
         if connection.state() != State::Open {
             return Err(ending());
         }
-        if !connection.has(bits::POOLED) {
+        if !connection.has(Flags::POOLED) {
             let message = "release: the connection is not from a pool";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
@@ -121,9 +122,9 @@ impl EvContext<'_> {
             let message = "release: output of the connection has not been sent yet";
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
         }
-        connection.turn_on(bits::RELEASED);
+        connection.turn_on(Flags::RELEASED);
         // What a `Writer` has brought since is sent before `on_close`, and no more is accepted.
-        request_close::end(self.local, connection, CloseReason::Requested);
+        request_close::connection(self.local, connection, CloseReason::Requested);
         Ok(())
     }
 
@@ -131,7 +132,8 @@ impl EvContext<'_> {
     /// that could go on. None: there is no such descriptor.
     pub(crate) fn reclaim(&mut self) -> Option<Registered> {
         let connection = self.connection;
-        let is_released = connection.has_only(bits::RELEASED, bits::READ_EOF | bits::OUTPUT);
+        let is_released =
+            connection.has_without(Flags::RELEASED, Flags::READ_EOF | Flags::HAS_OUTPUT);
         if connection.state() != State::Closed || !is_released {
             return None;
         }
@@ -140,11 +142,11 @@ impl EvContext<'_> {
             Ok(registered) => {
                 // The caller of this callback has a clone of it: no foreign code runs.
                 drop(registry::remove(self.local, connection.token));
-                connection.turn_on(bits::DIRTY);
-                if connection.has(bits::FD_EXPOSED) {
+                connection.turn_on(Flags::DIRTY);
+                if connection.has(Flags::FD_EXPOSED) {
                     registered.lend();
                 }
-                if connection.has(bits::COUNTED) {
+                if connection.has(Flags::COUNTED) {
                     self.local.handle.leave();
                 }
                 Some(registered)

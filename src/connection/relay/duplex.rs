@@ -33,12 +33,12 @@ impl Duplex {
         let quiet = NoSigpipe::new();
         let mut steps = [0, 1].map(|way| self.pump_way(way, ends, local, &quiet));
         for (at, end) in ends.into_iter().enumerate() {
-            if self.ways.iter().all(Pump::is_over) {
+            if self.ways.iter().all(Pump::is_finished) {
                 // Both ends are done: what becomes of a connection now is not the relay's.
                 break;
             }
             // A way that waits for its source writes nothing that would tell of its target.
-            if let Err(error) = end.check_for_failure(!self.ways[1 - at].is_over()) {
+            if let Err(error) = end.check_for_failure(!self.ways[1 - at].is_finished()) {
                 self.fail(at, error, local);
             }
         }
@@ -60,7 +60,7 @@ impl Duplex {
             Err(Failure::Source(error)) => self.fail(way, error, local),
             Err(Failure::Target(error)) => self.fail(1 - way, error, local),
         }
-        Step::Over
+        Step::Finished
     }
 
     /// One end has failed: what it has sent before is read to the last byte, and nothing is waited
@@ -74,9 +74,9 @@ impl Duplex {
         local: &Local,
         quiet: &NoSigpipe,
     ) -> Step {
-        let waits_to_read = |step| step == Step::Waits(Direction::Read);
-        if self.ways[way].is_over() {
-            return Step::Over;
+        let waits_to_read = |step| step == Step::Waiting(Direction::Read);
+        if self.ways[way].is_finished() {
+            return Step::Finished;
         }
         if !waits_to_read(step) {
             return step;
@@ -88,7 +88,7 @@ impl Duplex {
             return step;
         }
         self.ways[way].end(local);
-        Step::Over
+        Step::Finished
     }
 
     /// The connection at the place `end` has failed: nothing goes there any more.
@@ -136,14 +136,14 @@ impl Duplex {
     }
 }
 
-/// Looks whether the connection has failed; and if it is `written_to`, whether it takes bytes.
+/// Looks whether the connection has failed; and if it is `is_target`, whether it takes bytes.
 #[cold]
-pub(crate) fn look_for_failure(fd: BorrowedFd<'_>, written_to: bool) -> io::Result<()> {
+pub(crate) fn check_socket(fd: BorrowedFd<'_>, is_target: bool) -> io::Result<()> {
     if let Some(error) = socket::take_error(fd)? {
         return Err(error);
     }
     // Sending nothing fails where sending something would.
-    let sent = if written_to { stream::send_uncounted(fd, &[]) } else { Ok(0) };
+    let sent = if is_target { stream::send_uncounted(fd, &[]) } else { Ok(0) };
     match sent {
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
         _ => Ok(()),

@@ -19,15 +19,15 @@ pub(crate) trait Endpoint {
     ) -> io::Result<usize>;
 
     /// Shuts the write direction down, after everything that has been written.
-    fn end(&self) -> io::Result<()>;
+    fn shutdown_write(&self) -> io::Result<()>;
 
     /// Whether urgent data or an end has been reported: what comes may have a mark in it.
-    fn may_be_marked(&self) -> bool;
+    fn may_have_urgent_mark(&self) -> bool;
 
     /// There may be something to read, whatever has been reported.
     fn expect_input(&self);
 
     /// If an event has reported a hang-up or an error since the last look, looks whether the
-    /// connection has failed. It has as well if it is `written_to` and takes no bytes any more.
-    fn check_for_failure(&self, written_to: bool) -> io::Result<()>;
+    /// connection has failed. It has as well if it is `is_target` and takes no bytes any more.
+    fn check_for_failure(&self, is_target: bool) -> io::Result<()>;
 }

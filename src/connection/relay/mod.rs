@@ -18,12 +18,13 @@ use crate::base::token::Token;
 use crate::connection::relay::duplex::Duplex;
 use crate::connection::relay::pump::Step;
 use crate::connection::relay::side::{Ready, Side};
-use crate::connection::{call, deadlines, flush, request_close};
+use crate::connection::{deadlines, flush, registration, request_close};
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, Relay, State, bits};
+use crate::local::connection::{Connection, Relay, State};
 use crate::local::context::EvContext;
 use crate::local::deferred::{Deferred, TimerTarget};
 use crate::local::errors::ending;
+use crate::local::flags::Flags;
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::parts::readiness::Direction;
@@ -36,10 +37,10 @@ pub(crate) struct Relaying {
     /// What epoll has told of each end, edge-triggered.
     ready: [Ready; 2],
     /// Borrowed only while it is being pumped, when nothing foreign runs.
-    pair: RefCell<Duplex>,
-    /// One of the ends has failed: the timer of the patience with the other one, which takes what is
+    duplex: RefCell<Duplex>,
+    /// One of the ends has failed: the timer of the linger with the other one, which takes what is
     /// still on its way.
-    patience: Cell<Option<Token>>,
+    linger: Cell<Option<Token>>,
 }
 
 impl Relaying {
@@ -143,7 +144,9 @@ impl EvContext<'_> {
         if two.state() != State::Open {
             return Err(unsuitable("has not been opened yet, or is ending, or relays already"));
         }
-        if [&one, &two].iter().any(|it| !it.has_only(bits::SOCKET, bits::INTERNAL | bits::MESSAGES))
+        if [&one, &two]
+            .iter()
+            .any(|it| !it.has_without(Flags::SOCKET, Flags::INTERNAL | Flags::MESSAGES))
         {
             return Err(unsuitable("or this one is no connection"));
         }
@@ -164,22 +167,22 @@ fn begin(local: &Local, one: Rc<Connection>, two: Rc<Connection>) {
     let relaying = Rc::new(Relaying {
         ends: [one, two],
         ready: Default::default(),
-        pair: RefCell::new(Duplex::new()),
-        patience: Cell::new(None),
+        duplex: RefCell::new(Duplex::new()),
+        linger: Cell::new(None),
     });
     for end in &relaying.ends {
         end.with_extra(|extra| extra.relay = Some(relaying.clone()));
         end.advance(State::Relaying);
         // No mask is like this one: epoll is told, and tells anew of what holds.
         end.mask.set(Mask::of(Interest::NONE, false));
-        if end.has(bits::WRITER) {
+        if end.has(Flags::HAS_WRITER) {
             // What writers were told is accepted goes first, and then no more.
             request_close::close_writers(local, end);
         }
     }
     // The first end's registration is changed when its callback has returned.
-    relaying.ends[0].turn_on(bits::DIRTY);
-    call::refresh(local, &relaying.ends[1]);
+    relaying.ends[0].turn_on(Flags::DIRTY);
+    registration::refresh(local, &relaying.ends[1]);
 }
 
 impl Relay for Relaying {
@@ -199,9 +202,9 @@ impl Relay for Relaying {
         match missed {
             Some(missed) => {
                 let at = self.place_of(connection);
-                self.pair.borrow_mut().fail(at, missed, local);
+                self.duplex.borrow_mut().fail(at, missed, local);
             }
-            None => self.patience.set(None),
+            None => self.linger.set(None),
         }
         end(local, self);
     }
@@ -209,12 +212,12 @@ impl Relay for Relaying {
     #[cold]
     fn stop(&self, local: &Local, reason: &CloseReason) {
         // The timer carries nothing foreign.
-        drop(self.patience.take().and_then(|timer| local.disarm(timer)));
-        let held = self.pair.borrow_mut().stop(local);
+        drop(self.linger.take().and_then(|timer| local.disarm(timer)));
+        let held = self.duplex.borrow_mut().stop(local);
         for (end, held) in self.ends.iter().zip(held) {
             if !held.is_empty() {
                 drop(end.with_extra(|extra| extra.outbox.push_shared(held.into())));
-                end.turn_on(bits::OUTPUT | bits::DIRTY);
+                end.turn_on(Flags::HAS_OUTPUT | Flags::DIRTY);
             }
             let reason = match reason {
                 CloseReason::Shutdown => CloseReason::Shutdown,
@@ -222,7 +225,7 @@ impl Relay for Relaying {
             };
             flush::output_changed(local, end);
             // The one that is closing already stays as it is.
-            request_close::end(local, end, reason);
+            request_close::connection(local, end, reason);
         }
     }
 }
@@ -234,15 +237,15 @@ fn pump(local: &Local, relaying: &Relaying) {
         return;
     }
     flush_ends(local, relaying);
-    let mut pair = relaying.pair.borrow_mut();
-    let before = pair.counts();
-    let steps = with_sides(relaying, |sides| pair.pump(sides, local));
-    let has_failed = pair.has_failed();
-    note_progress(local, relaying, before, &pair, steps);
-    drop(pair);
+    let mut duplex = relaying.duplex.borrow_mut();
+    let before = duplex.counts();
+    let steps = with_sides(relaying, |sides| duplex.pump(sides, local));
+    let has_failed = duplex.has_failed();
+    note_progress(local, relaying, before, &duplex, steps);
+    drop(duplex);
     match steps {
-        None | Some([Step::Over, Step::Over]) => end(local, relaying),
-        Some(steps) if steps.contains(&Step::Spent) => {
+        None | Some([Step::Finished, Step::Finished]) => end(local, relaying),
+        Some(steps) if steps.contains(&Step::BudgetSpent) => {
             local.defer(Deferred::Reread(relaying.ends[0].token));
         }
         Some(_) if has_failed => be_patient(local, relaying),
@@ -253,14 +256,14 @@ fn pump(local: &Local, relaying: &Relaying) {
 /// Sends what the ends had queued before they relayed.
 fn flush_ends(local: &Local, relaying: &Relaying) {
     for (at, (end, ready)) in relaying.ends.iter().zip(&relaying.ready).enumerate() {
-        if !end.has(bits::OUTPUT) || !ready.writable.get() {
+        if !end.has(Flags::HAS_OUTPUT) || !ready.writable.get() {
             continue;
         }
         match flush::queued(local, end) {
             Ok(drained) => ready.writable.set(drained),
             Err(error) => {
-                relaying.pair.borrow_mut().fail(at, error, local);
-                end.turn_off(bits::OUTPUT);
+                relaying.duplex.borrow_mut().fail(at, error, local);
+                end.turn_off(Flags::HAS_OUTPUT);
                 flush::discard(local, end.with_extra(|extra| std::mem::take(&mut extra.outbox)));
             }
         }
@@ -272,19 +275,19 @@ fn note_progress(
     local: &Local,
     relaying: &Relaying,
     before: [(u64, u64); 2],
-    pair: &Duplex,
+    duplex: &Duplex,
     steps: Option<[Step; 2]>,
 ) {
-    let (after, steps) = (pair.counts(), steps.unwrap_or([Step::Over; 2]));
+    let (after, steps) = (duplex.counts(), steps.unwrap_or([Step::Finished; 2]));
     for (at, end) in relaying.ends.iter().enumerate() {
-        if !end.has(bits::HAS_DEADLINES) {
+        if !end.has(Flags::HAS_DEADLINES) {
             continue;
         }
         let has_read = after[at].0 > before[at].0;
         let has_written = after[1 - at].1 > before[1 - at].1;
         // The source of a way that can't go on for its target is not waited for.
-        let reads = steps[at] == Step::Waits(Direction::Read);
-        let writes = end.has(bits::OUTPUT) || pair.is_loaded_for(at);
+        let reads = steps[at] == Step::Waiting(Direction::Read);
+        let writes = end.has(Flags::HAS_OUTPUT) || duplex.is_loaded_for(at);
         deadlines::note_waits(local, end, has_read, has_written, Some((reads, writes)));
     }
 }
@@ -293,10 +296,10 @@ fn note_progress(
 /// `Budget::close_linger` for the rest.
 #[cold]
 fn be_patient(local: &Local, relaying: &Relaying) {
-    if relaying.patience.get().is_none() {
+    if relaying.linger.get().is_none() {
         let deadline = clock::after(clock::now(), local.budget.close_linger);
         let timer = local.arm(deadline, TimerTarget::Linger(relaying.ends[0].token));
-        relaying.patience.set(Some(timer));
+        relaying.linger.set(Some(timer));
     }
 }
 
@@ -315,12 +318,12 @@ fn with_sides<R>(relaying: &Relaying, look: impl FnOnce([&Side<'_>; 2]) -> R) ->
 }
 
 fn end(local: &Local, relaying: &Relaying) {
-    let failure = relaying.pair.borrow_mut().take_failure();
+    let failure = relaying.duplex.borrow_mut().take_failure();
     for end in &relaying.ends {
         let reason = match &failure {
             Some(error) => CloseReason::Error(error::copy(error)),
             None => CloseReason::PeerClosed,
         };
-        request_close::end(local, end, reason);
+        request_close::connection(local, end, reason);
     }
 }

@@ -29,11 +29,11 @@ enum Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// The source has nothing, or the target takes nothing.
-    Waits(Direction),
+    Waiting(Direction),
     /// It has had its share of the turn.
-    Spent,
+    BudgetSpent,
     /// For ever.
-    Over,
+    Finished,
 }
 
 /// Where a mark of urgent data may be that came before the relay, and of which no event tells if its
@@ -102,7 +102,7 @@ impl Pump {
     }
 
     /// Whether nothing happens any more.
-    pub(crate) fn is_over(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.stage == Stage::Over
     }
 
@@ -130,7 +130,7 @@ impl Pump {
         quiet: &NoSigpipe,
     ) -> Result<Step, Failure> {
         if self.stage == Stage::Over {
-            return Ok(Step::Over);
+            return Ok(Step::Finished);
         }
         let (moved, held) = (self.moved, self.held);
         let step = self.go_on(from, to, local, quiet);
@@ -161,10 +161,10 @@ impl Pump {
                 return Ok(step);
             }
             match self.stage {
-                Stage::Flowing if left == 0 => return Ok(Step::Spent),
+                Stage::Flowing if left == 0 => return Ok(Step::BudgetSpent),
                 Stage::Flowing => {}
                 Stage::Ended => return self.pass_end_on(to),
-                Stage::Over => return Ok(Step::Over),
+                Stage::Over => return Ok(Step::Finished),
             }
             let loaded = self.load(from, left.min(self.share), local);
             if let Some(step) = unless_blocked(loaded, Direction::Read, Failure::Source)? {
@@ -178,12 +178,12 @@ impl Pump {
     }
 
     fn pass_end_on(&mut self, to: &impl Endpoint) -> Result<Step, Failure> {
-        let ended = to.end();
+        let ended = to.shutdown_write();
         if let Some(step) = unless_blocked(ended, Direction::Write, Failure::Target)? {
             return Ok(step);
         }
         self.stage = Stage::Over;
-        Ok(Step::Over)
+        Ok(Step::Finished)
     }
 
     /// Takes up to `most` bytes from the source. Nothing is held before, so that whatever blocks is
@@ -192,8 +192,9 @@ impl Pump {
         if !from.is_ready(Direction::Read) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let is_marked =
-            from.may_be_marked() || self.old_marks != OldMarks::Past || self.failure.is_some();
+        let is_marked = from.may_have_urgent_mark()
+            || self.old_marks != OldMarks::Past
+            || self.failure.is_some();
         let pipe = self.take_pipe(local);
         self.held = from.try_io(Direction::Read, |fd| {
             let Some(pipe) = pipe else { return self.load_buffer(fd, most, local) };
@@ -360,7 +361,9 @@ fn unless_blocked(
 ) -> Result<Option<Step>, Failure> {
     match result {
         Ok(()) => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Some(Step::Waits(direction))),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Ok(Some(Step::Waiting(direction)))
+        }
         Err(error) => Err(failure(error)),
     }
 }

@@ -5,9 +5,10 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::connection::relay::duplex::look_for_failure;
+use crate::connection::relay::duplex::check_socket;
 use crate::connection::relay::endpoint::Endpoint;
-use crate::local::connection::{Connection, bits};
+use crate::local::connection::Connection;
+use crate::local::flags::Flags;
 use crate::parts::readiness::Direction;
 use crate::sys::epoll::Event;
 use crate::sys::socket;
@@ -18,7 +19,7 @@ pub(crate) struct Ready {
     pub(crate) readable: Cell<bool>,
     pub(crate) writable: Cell<bool>,
     /// Urgent data or an end has been reported.
-    may_be_marked: Cell<bool>,
+    may_have_urgent_mark: Cell<bool>,
     /// A hang-up or an error has been reported, and not been looked into since.
     hung_up: Cell<bool>,
 }
@@ -28,7 +29,7 @@ impl Ready {
     pub(crate) fn note(&self, event: Event) {
         self.readable.set(self.readable.get() || event.is_readable());
         self.writable.set(self.writable.get() || event.is_writable());
-        self.may_be_marked.set(self.may_be_marked.get() || event.may_hide_more());
+        self.may_have_urgent_mark.set(self.may_have_urgent_mark.get() || event.may_hide_more());
         self.hung_up.set(self.hung_up.get() || event.is_hung_up());
     }
 }
@@ -52,7 +53,7 @@ impl Side<'_> {
 impl Endpoint for Side<'_> {
     fn is_ready(&self, direction: Direction) -> bool {
         // Queued output goes first.
-        let is_free = direction == Direction::Read || !self.connection.has(bits::OUTPUT);
+        let is_free = direction == Direction::Read || !self.connection.has(Flags::HAS_OUTPUT);
         is_free && self.bit(direction).get()
     }
 
@@ -71,22 +72,22 @@ impl Endpoint for Side<'_> {
         result
     }
 
-    fn end(&self) -> io::Result<()> {
-        if self.connection.has(bits::OUTPUT) {
+    fn shutdown_write(&self) -> io::Result<()> {
+        if self.connection.has(Flags::HAS_OUTPUT) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         socket::shutdown(self.fd.as_fd(), Shutdown::Write)
     }
 
-    fn may_be_marked(&self) -> bool {
-        self.ready.may_be_marked.get()
+    fn may_have_urgent_mark(&self) -> bool {
+        self.ready.may_have_urgent_mark.get()
     }
 
     fn expect_input(&self) {
         self.ready.readable.set(true);
     }
 
-    fn check_for_failure(&self, written_to: bool) -> io::Result<()> {
-        if self.ready.hung_up.take() { look_for_failure(self.fd, written_to) } else { Ok(()) }
+    fn check_for_failure(&self, is_target: bool) -> io::Result<()> {
+        if self.ready.hung_up.take() { check_socket(self.fd, is_target) } else { Ok(()) }
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use socket2::SockAddr;
 
 use crate::base::interest::Interest;
-use crate::local::connection::bits;
 use crate::local::context::EvContext;
+use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::registry;
 use crate::local::state::Local;
@@ -104,9 +104,9 @@ impl<H: EvHandler, F: Fn() -> H> HandlerFactory<F> {
                 return self.errors.report("making a handler at", panic_error(panic));
             }
         };
-        let facts = bits::SOCKET | bits::COUNTED;
+        let flags = Flags::SOCKET | Flags::COUNTED;
         if let Err((error, handler)) =
-            registry::add_connection(local, fd, Interest::READABLE, Box::new(handler), facts)
+            registry::add_connection(local, fd, Interest::READABLE, Box::new(handler), flags)
         {
             local.handle.leave();
             drop_ignoring_panic(handler);

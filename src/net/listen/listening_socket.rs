@@ -9,8 +9,8 @@ use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::connection::request_close;
 use crate::local::action::CloseReason;
-use crate::local::connection::bits;
 use crate::local::errors::gone;
+use crate::local::flags::Flags;
 use crate::local::handle::PollerHandle;
 use crate::local::registry;
 use crate::local::state::Local;
@@ -162,8 +162,8 @@ impl PendingRegistration {
             self.socket.clone(),
             self.socket.errors.clone(),
         ));
-        let facts = bits::SOCKET | bits::INTERNAL | bits::LISTENER;
-        match registry::add_watched(&local, fd, Interest::READABLE, listener, facts) {
+        let flags = Flags::SOCKET | Flags::INTERNAL | Flags::LISTENER;
+        match registry::add_watched(&local, fd, Interest::READABLE, listener, flags) {
             Ok(token) => *state = State::Open { token, _file: file },
             Err((error, listener)) => {
                 drop(state);

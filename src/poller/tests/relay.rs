@@ -25,11 +25,11 @@ impl Endpoint for TcpStream {
         operation(self.as_fd())
     }
 
-    fn end(&self) -> io::Result<()> {
+    fn shutdown_write(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
 
-    fn may_be_marked(&self) -> bool {
+    fn may_have_urgent_mark(&self) -> bool {
         false
     }
 
@@ -41,7 +41,7 @@ impl Endpoint for TcpStream {
 }
 
 /// One end for the relay, and its peer.
-fn pair() -> (TcpStream, TcpStream) {
+fn duplex() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (ours, _) = listener.accept().unwrap();
@@ -54,10 +54,10 @@ fn pair() -> (TcpStream, TcpStream) {
 fn what_is_on_its_way_comes_out_when_a_relay_is_stopped() {
     let poller = Poller::on_this_thread(Budget::default()).unwrap();
     let local = poller.local();
-    let ((a, mut near), (b, mut far)) = (pair(), pair());
+    let ((a, mut near), (b, mut far)) = (duplex(), duplex());
     let (mut relay, mut sent) = (Duplex::new(), Vec::new());
     // Until a pipe is full and stays so: the target takes nothing any more.
-    while relay.pump([&a, &b], local)[0] != Step::Waits(Direction::Write) {
+    while relay.pump([&a, &b], local)[0] != Step::Waiting(Direction::Write) {
         let bytes: Vec<u8> = (0..10_007).map(|at| (at + sent.len()) as u8).collect();
         if let Ok(count) = near.write(&bytes) {
             sent.extend_from_slice(&bytes[..count]);
