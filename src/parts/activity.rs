@@ -1,4 +1,4 @@
-//! A poller as its watchdog sees it, and where the watchdog naps.
+//! What a poller is doing, as the thread of a stall watch sees it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,101 +6,108 @@ use crate::base::sync::thread::{self, Thread};
 use crate::base::sync::{AtomicBool, Ordering, fence};
 use crate::task::CurrentCall;
 
-/// The two words of a poller that is watched: what it runs, and whether it is asleep.
+/// What a watched poller runs, and whether it is asleep. The poller writes it, and the watchdog
+/// reads it.
 pub(crate) struct Activity {
-    /// What it runs.
+    /// The call that the poller is in.
     pub(crate) current_call: Arc<CurrentCall>,
-    /// It waits for events, or has ended: nothing of it can stall.
+    /// `true` while the poller waits for events, and when it has ended: it can't stall then.
     asleep: AtomicBool,
-    /// Where its watchdog naps.
+    /// Where the watchdog waits while all pollers sleep.
     parker: Arc<Parker>,
 }
 
-/// The watchdog sleeps for as long as all of its pollers do, and is woken by the first of them.
+/// The place where the watchdog waits until one of its pollers wakes up.
 #[derive(Debug, Default)]
 pub(crate) struct Parker {
-    /// It naps, or is about to.
+    /// `true` while the watchdog waits, or is about to.
     is_parked: AtomicBool,
-    /// It is to end.
+    /// `true` once the watchdog is to end.
     over: AtomicBool,
-    /// The watchdog's thread: there before anybody needs it.
+    /// The watchdog's thread. It is set before a poller could want to wake it.
     thread: OnceLock<Thread>,
 }
 
 impl Activity {
+    /// Creates the activity of a poller that is awake and runs nothing.
     pub(crate) fn new(parker: Arc<Parker>) -> Activity {
         Activity { current_call: Arc::default(), asleep: AtomicBool::new(false), parker }
     }
 
-    /// The poller is about to wait for events, or has ended.
+    /// Notes that the poller is about to wait for events, or has ended.
     pub(crate) fn fall_asleep(&self) {
         self.current_call.end();
         self.asleep.store(true, Ordering::Relaxed);
     }
 
-    /// The poller has waited.
+    /// Notes that the poller has waited, and wakes a watchdog that waits.
     pub(crate) fn wake_up(&self) {
         self.asleep.store(false, Ordering::Relaxed);
-        // With the one in `Parker::take`: we see that the watchdog naps, or it sees that we are awake.
+        // Pairs with the fence in `Parker::park_if`. Either this thread sees that the watchdog
+        // waits, or the watchdog sees that this poller is awake.
         fence(Ordering::SeqCst);
         if self.parker.is_parked.load(Ordering::Relaxed) {
             self.parker.unpark();
         }
     }
 
-    /// Whether nothing of it can stall.
+    /// Returns `true` if the poller can't stall now.
     pub(crate) fn is_asleep(&self) -> bool {
         self.asleep.load(Ordering::Relaxed)
     }
 }
 
 impl Parker {
-    /// Whose parker it is: told before there are pollers that could unpark it.
+    /// Sets the watchdog's thread. It must be called before there are pollers that could wake it.
     pub(crate) fn set_thread(&self, thread: &Thread) {
         let _ = self.thread.set(thread.clone());
     }
 
-    /// Sleeps until a poller wakes up, or it is all over; not at all if `may` says no.
-    pub(crate) fn park_if(&self, may: impl FnOnce() -> bool) {
-        // Swaps, as in `unpark`: each write follows the one that it has found.
+    /// Waits until a poller wakes up or the watchdog is to end, unless `may_park` returns `false`.
+    pub(crate) fn park_if(&self, may_park: impl FnOnce() -> bool) {
+        // Swaps and not stores, as in `unpark`: each then follows in the modification order the
+        // value that it has read.
         self.is_parked.swap(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        if may() {
+        if may_park() {
             thread::park();
         }
         self.is_parked.swap(false, Ordering::Relaxed);
     }
 
+    /// Wakes the watchdog, if no other poller has.
     #[cold]
     fn unpark(&self) {
-        // The first of several pollers is enough.
+        // The first of several pollers wakes it.
         if self.is_parked.swap(false, Ordering::Relaxed) {
             self.wake();
         }
     }
 
-    /// The watchdog is to end.
+    /// Tells the watchdog to end.
     pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
-        // If it hasn't gone to sleep yet, it won't.
+        // A thread that is not parked yet won't park: the token of `unpark` stays.
         self.wake();
     }
 
+    /// Unparks the watchdog's thread.
     fn wake(&self) {
         if let Some(thread) = self.thread.get() {
             thread.unpark();
         }
     }
 
-    /// Whether the watchdog is to end.
+    /// Returns `true` if the watchdog is to end.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
 }
 
-/// Seen to fail by a deadlock, since the watchdog naps for ever: without either fence; when `take`
-/// doesn't ask once more whether it may; when it asks before it says that it naps; when `end` doesn't
-/// wake it, or wakes it first; when `take` stores and doesn't swap.
+/// These models were seen to fail, by a deadlock, with each of these changes: either fence left
+/// out; `park_if` that does not ask once more whether it may; that asks before it says that it
+/// waits; that stores instead of swapping; `end` that does not wake the watchdog, or wakes it
+/// first.
 #[cfg(all(test, loom))]
 mod loom_models {
     use super::{Activity, Arc, Parker};

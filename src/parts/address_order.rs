@@ -1,19 +1,20 @@
-//! The addresses of one connection, in the order in which they are tried: RFC 8305, "Happy Eyeballs".
+//! In which order the addresses of one target are tried: RFC 8305, "Happy Eyeballs".
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long an attempt is given before the next one begins beside it: the Connection Attempt Delay
-/// that RFC 8305, section 5, recommends. One that fails makes way at once.
+/// The time after which the next attempt begins beside one that has no answer: the Connection
+/// Attempt Delay that RFC 8305, section 5, recommends. After a failure the next one begins at once.
 pub(crate) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Returns the addresses in the order of RFC 8305, section 4: the families take turns, beginning
-/// with that of the first address, and each keeps its own order. So when one family leads nowhere,
-/// the second attempt already is of the other one.
+/// Returns the addresses in the order of RFC 8305, section 4.
 ///
-/// With a local address, only those of its family can be reached; if there are none, all stay, and
-/// fail with the kernel's reason.
+/// The address families take turns, beginning with that of the first address, and each family keeps
+/// its own order. So if one family leads nowhere, the second attempt is of the other one.
+///
+/// With a local address only targets of its family can be reached, so the others are left out. If
+/// that leaves none, all stay, and fail with the kernel's reason.
 pub(crate) fn attempt_order(
     addresses: Vec<SocketAddr>,
     from: Option<SocketAddr>,

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-/// How much of everything a poller does before it turns to the rest, and how much it keeps.
+/// The limits of a poller: how much of one kind of work it does before it turns to the others, and
+/// how much it keeps for a peer.
 ///
-/// Nothing that a peer, a task or a handler does for ever keeps the others waiting for more than
-/// one budget of it. A count of nothing is one, except for `output_per_connection`.
+/// A peer, a task or a handler that always has more to do keeps the others waiting for one budget
+/// of it, and not for ever. A count of 0 is taken as 1, except for `output_per_connection`.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{Budget, Reactor};
@@ -20,63 +23,72 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Budget {
-    /// Events that one `epoll_wait` brings. The kernel hands out the others first at the
-    /// next wait, so none starves; 12 bytes each, copied only as far as they are used. At most
+    /// The number of events that one `epoll_wait` takes. If more are ready, the kernel returns the
+    /// others first at the next wait, so that none starves. An event takes 12 bytes. At most
     /// 65,536.
     pub events_per_wait: usize,
-    /// How long tasks run before events, timers and mail are looked at: as long as this, or for one
-    /// poll that takes longer, whatever tasks do. The same for closures from other threads, and for
-    /// timers.
+    /// How long tasks run before the poller looks at events, timers and mail again. A single poll
+    /// that takes longer is not interrupted. The same limit holds for closures from other threads,
+    /// and for timers.
     ///
-    /// So a task that computes for a time P in each poll keeps events waiting for P, and among N
-    /// such tasks one that is woken runs after (N + 1) · P and a turn. Each look costs a system
-    /// call, which ten thousand polls that only yield share by the default. After a look that has
-    /// brought many events as many polls that are shorter than this are made, up to 64. With
-    /// [`Duration::ZERO`] there is a look after each poll.
+    /// So a task that computes for a time P in each poll delays events by P. Among N such tasks,
+    /// one that is woken runs after (N + 1) · P and a turn. Each look costs a system call; with the
+    /// default, ten thousand polls that only yield share one. After a look that has found many
+    /// events, up to 64 polls are made even if the time is over, as long as each is shorter than
+    /// this. With [`Duration::ZERO`] the poller looks after each poll.
     pub slice: Duration,
-    /// Tasks polled in one turn, however short their polls are.
+    /// The number of tasks that are polled in one turn, however short their polls are.
     pub tasks_per_turn: usize,
-    /// Connections accepted for one event of a listener. A flood of connections keeps those that
-    /// are there waiting for as many accepts.
+    /// The number of connections that are accepted for one event of a listener. During a flood of
+    /// new connections the present ones wait for that many accepts.
     pub accepts_per_event: usize,
-    /// Pieces of mail opened at a time. Threads that post for ever keep the rest waiting for as
-    /// many closures.
+    /// The number of messages from other threads that are handled at a time. Threads that send all
+    /// the time delay other work by that many closures.
     pub mail_per_turn: usize,
-    /// Closures that may wait for the poller before
-    /// [`PollerHandle::try_run_on`](crate::PollerHandle::try_run_on) refuses the next one. A poller
-    /// that is stuck, or slower than the threads that send to it, keeps as many and no more; what
-    /// [`PollerHandle::run_on`](crate::PollerHandle::run_on), `spawn_on` and `broadcast` send counts,
-    /// and is never refused. The default is what a fast thread sends in a few milliseconds.
-    pub mail_waiting: usize,
-    /// Timers fired in one turn.
-    pub timers_per_turn: usize,
-    /// Bytes that a handler reads for one event, after which `cx.read()` says `WouldBlock`. A
-    /// peer that sends faster than its handler reads gets as much a turn, and the rest later. A
-    /// read counts for 2 KiB at the least, so that one who reads by single bytes makes no more than
-    /// 128 system calls an event by default.
-    pub read_per_event: usize,
-    /// Bytes of a connection's queued output that are sent for one event, files included; about,
-    /// as one system call may take more. A peer that takes a large file as fast as we send it
-    /// gets as much a turn, and the rest later.
-    pub send_per_event: usize,
-    /// Bytes queued for a connection, after which it ends with `CloseReason::Overflow`. Bounds
-    /// what a peer that never reads makes us keep, so bytes of files, which aren't kept, don't
-    /// count. It is the bytes to be sent that are counted, not the buffers that slices keep alive:
-    /// see [`Writer`](crate::Writer).
-    pub output_per_connection: usize,
-    /// Stretches of files queued for a connection by `cx.send_file`, after which it ends with
-    /// `CloseReason::Overflow`. Each keeps a descriptor open, so without a limit one peer that asks
-    /// for file after file and reads nothing takes all that the process may have; with 16, a peer
-    /// takes 17 descriptors at the most. A handler whose peers send many requests ahead answers the
-    /// next one when [`pending_output`](crate::EvContext::pending_output) is 0, or in `on_write`.
-    pub files_per_connection: usize,
-    /// How long queued output may take after `Action::Close`; and how long a closed connection
-    /// is listened to, so that what its peer still sends doesn't destroy our last answer. Also how
-    /// long a handler may leave unread what came before its peer's hang-up.
+    /// The number of closures that may wait for the poller before
+    /// [`PollerHandle::try_run_on`](crate::PollerHandle::try_run_on) refuses the next one.
     ///
-    /// It runs from the close on, whatever the peer does meanwhile. One that reads slowly, or has
-    /// ended its own direction and reads no more, is cut when it is over, and what it has not taken
-    /// is lost: who serves slow peers gives more, or closes when `on_write` says that all is sent.
+    /// It bounds what threads pile up in front of a poller that is stuck or too slow. Closures of
+    /// [`PollerHandle::run_on`](crate::PollerHandle::run_on), `spawn_on` and `broadcast` count, and
+    /// are never refused. The default is what a fast thread sends in a few milliseconds.
+    pub mail_waiting: usize,
+    /// The number of timers that fire in one turn.
+    pub timers_per_turn: usize,
+    /// The number of bytes that a handler may read for one event, after which `cx.read()` returns
+    /// `WouldBlock`. If a peer sends faster than its handler reads, the rest is read in later
+    /// turns.
+    ///
+    /// A read counts as at least 2 KiB, so that a handler which reads single bytes makes at most
+    /// 128 system calls for one event by default.
+    pub read_per_event: usize,
+    /// The number of queued bytes of a connection that are sent for one event, files included. One
+    /// system call may exceed it. If a peer takes a large file as fast as it is sent, the rest is
+    /// sent in later turns.
+    pub send_per_event: usize,
+    /// The number of bytes that may be queued for a connection. With more it ends with
+    /// `CloseReason::Overflow`.
+    ///
+    /// It bounds what a peer that never reads makes the program keep, so bytes of files, which are
+    /// not in memory, do not count. The bytes to be sent count, and not the buffers that slices of
+    /// them keep alive: see [`Writer`](crate::Writer).
+    pub output_per_connection: usize,
+    /// The number of pieces of files that `cx.send_file` may have queued for a connection. With
+    /// more it ends with `CloseReason::Overflow`.
+    ///
+    /// Each piece keeps a descriptor open. Without a limit one peer that asks for file after file
+    /// and reads nothing would take all descriptors of the process; with the default it takes at
+    /// most 17. A handler whose peers send requests ahead should answer the next one when
+    /// [`pending_output`](crate::EvContext::pending_output) is 0, or in `on_write`.
+    pub files_per_connection: usize,
+    /// How long queued output may take to be sent after `Action::Close`.
+    ///
+    /// It is also how long a closed connection reads on, so that data of its peer does not destroy
+    /// the last answer by a reset; and how long a handler may leave bytes unread that came before
+    /// its peer's hang-up.
+    ///
+    /// The time runs from the close, whatever the peer does meanwhile. A peer that reads slowly is
+    /// cut off when it is over, and loses what it has not taken. A server with slow peers should
+    /// set a longer time, or close when `on_write` says that everything is sent.
     pub close_linger: Duration,
 }
 
@@ -99,12 +111,13 @@ impl Default for Budget {
     }
 }
 
-/// The most events of one wait: 768 KiB. The kernel takes more, but not more than an int of bytes.
+/// The largest number of events of one wait, which take 768 KiB. The kernel's own limit is an int
+/// of bytes.
 const MOST_EVENTS: usize = 64 * 1024;
 
 impl Budget {
-    /// The same with every count at least one, as a budget of nothing would be a poller that stands
-    /// still; and with no more than there can be.
+    /// Returns the budget with every count at least 1, as a poller that may do nothing stands
+    /// still, and none larger than there can be.
     pub(crate) fn in_bounds(mut self) -> Budget {
         for count in [
             &mut self.events_per_wait,
@@ -120,7 +133,7 @@ impl Budget {
             *count = (*count).max(1);
         }
         self.events_per_wait = self.events_per_wait.min(MOST_EVENTS);
-        // What is left of it may be negative.
+        // What is left of this count may become negative.
         self.read_per_event = self.read_per_event.min(isize::MAX as usize);
         self
     }

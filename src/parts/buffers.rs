@@ -1,27 +1,30 @@
-//! The read buffers of a poller: one for all connections, and a few to spare.
+//! The read buffers of a poller: one for all connections, and a few spare ones.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::ops::Deref;
 
-/// Buffers kept for later. More than one is lent only while chunks are held across reads.
+/// The largest number of spare buffers. More than one buffer is in use only while chunks are held
+/// across reads.
 const MOST_SPARE: usize = 16;
 
-/// Lends read buffers of one size.
+/// The read buffers of a poller, all of one size.
 pub(crate) struct Buffers {
-    /// The size of each, in bytes.
+    /// The size of a buffer in bytes.
     size: usize,
-    /// The buffer that nearly every read gets.
+    /// The buffer that nearly every read gets. It stays in the processor's cache.
     first: Cell<Option<Box<[u8]>>>,
-    /// Others that have come back.
+    /// Other buffers that have come back.
     spare: RefCell<Vec<Box<[u8]>>>,
 }
 
 /// Bytes that were read, in a buffer that the poller lends.
 ///
-/// It derefs to `[u8]`, and is empty at the end of the stream. The buffer goes back when the chunk
-/// is dropped; while it is held, the next read gets another buffer.
+/// It dereferences to `[u8]`, and is empty at the end of the stream. Dropping the chunk returns the
+/// buffer. While the chunk is held, the next read gets another buffer.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{Action, EvContext, EvHandler};
@@ -40,20 +43,21 @@ pub(crate) struct Buffers {
 /// }
 /// ```
 pub struct Chunk<'a> {
-    /// The buffer; empty once it has gone back.
+    /// The buffer; empty once it has been returned.
     buffer: Box<[u8]>,
-    /// How many of its bytes were read.
+    /// The number of bytes that were read.
     length: usize,
+    /// The poller's buffers, which this one is returned to.
     home: &'a Buffers,
 }
 
 impl Buffers {
-    /// Buffers of `size` bytes each, at least one.
+    /// Creates buffers of `size` bytes, at least one.
     pub(crate) fn new(size: usize) -> Buffers {
         Buffers { size: size.max(1), first: Cell::new(None), spare: RefCell::default() }
     }
 
-    /// Lends a buffer that `fill` puts bytes into; it says how many.
+    /// Lends a buffer that `fill` has filled. `fill` returns how many bytes it has written.
     #[inline]
     pub(crate) fn lend(
         &self,
@@ -69,24 +73,24 @@ impl Buffers {
         }
     }
 
-    /// The buffer that nearly every read gets, if it is here.
+    /// Takes the buffer that nearly every read gets, if it is not lent.
     #[inline]
     pub(crate) fn take(&self) -> Option<Box<[u8]>> {
         self.first.take()
     }
 
-    /// The first `length` bytes of `buffer`, which came from here.
+    /// Makes a chunk of the first `length` bytes of `buffer`, which came from here.
     #[inline]
     pub(crate) fn chunk(&self, buffer: Box<[u8]>, length: usize) -> Chunk<'_> {
         Chunk { buffer, length, home: self }
     }
 
-    /// The size of each, in bytes.
+    /// Returns the size of a buffer in bytes.
     pub(crate) fn size(&self) -> usize {
         self.size
     }
 
-    /// A buffer comes back.
+    /// Takes a buffer back.
     #[inline]
     pub(crate) fn take_back(&self, buffer: Box<[u8]>) {
         if let Some(displaced) = self.first.replace(Some(buffer)) {
@@ -94,13 +98,14 @@ impl Buffers {
         }
     }
 
-    /// Another buffer.
+    /// Returns a spare buffer, or a new one.
     #[cold]
     pub(crate) fn another(&self) -> Box<[u8]> {
         let spare = self.spare.borrow_mut().pop();
         spare.unwrap_or_else(|| vec![0; self.size].into_boxed_slice())
     }
 
+    /// Keeps a spare buffer, unless there are enough.
     #[cold]
     fn keep(&self, buffer: Box<[u8]>) {
         let mut spare = self.spare.borrow_mut();

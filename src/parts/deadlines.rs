@@ -1,4 +1,4 @@
-//! How long a connection may keep us waiting.
+//! How long a connection may be silent.
 
 use std::fmt;
 use std::io;
@@ -7,11 +7,14 @@ use std::time::Duration;
 /// A time that never comes, in nanoseconds.
 const NEVER: u64 = u64::MAX;
 
-/// How long a connection may keep us waiting: [`EvContext::set_deadlines`] and
-/// [`TcpStream::set_deadlines`]. `None` is for ever, and the default.
+/// How long a connection may be silent before it ends or its user gets an error. `None`, the
+/// default, is for ever.
 ///
-/// Keeping one is cheap: a byte that moves is a store, not a timer that is set anew. What a
-/// connection has done counts from the time of the turn in which it did it.
+/// Set them by [`EvContext::set_deadlines`] or [`TcpStream::set_deadlines`]. A deadline is cheap to
+/// keep: bytes that move cost a store, and no timer is set anew. What a connection does counts from
+/// the time of the turn in which it does it.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::Deadlines;
@@ -28,24 +31,24 @@ const NEVER: u64 = u64::MAX;
 /// [`TcpStream::set_deadlines`]: crate::net::TcpStream::set_deadlines
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Deadlines {
-    /// How long the peer may send nothing while we want to read: from the last bytes that came, or
-    /// from when we began to want some.
+    /// How long the peer may send nothing while the connection wants to read: from the last bytes
+    /// that came, or from when it began to want some.
     pub read: Option<Duration>,
-    /// How long the peer may take nothing while there is output: from the last bytes that it took,
-    /// or from when there was output again.
+    /// How long the peer may take nothing while output is queued: from the last bytes that it took,
+    /// or from when output was queued again.
     pub write: Option<Duration>,
-    /// How long nothing may move, in either direction.
+    /// How long no byte may move, in either direction.
     pub idle: Option<Duration>,
 }
 
-/// Which deadline was missed.
+/// A deadline that was missed, and its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missed {
-    /// The peer sent nothing.
+    /// The peer has sent nothing.
     Read(Duration),
-    /// The peer took nothing.
+    /// The peer has taken nothing.
     Write(Duration),
-    /// Nothing moved.
+    /// No byte has moved.
     Idle(Duration),
 }
 
@@ -67,46 +70,49 @@ impl From<Missed> for io::Error {
     }
 }
 
-/// The deadlines of one connection and what it has done, in nanoseconds of some clock.
+/// The deadlines of one connection and when it last did something, in nanoseconds of some clock.
 #[derive(Debug)]
 pub(crate) struct DeadlineTracker {
+    /// The deadlines.
     limits: Deadlines,
-    /// Since when bytes are awaited.
+    /// Since when the connection has wanted bytes; `None` if it wants none.
     reading: Option<u64>,
-    /// Since when output waits to be taken.
+    /// Since when output has waited to be taken; `None` if there is none.
     writing: Option<u64>,
-    /// When bytes last moved.
+    /// When bytes last moved, in either direction.
     moved: u64,
 }
 
 impl DeadlineTracker {
+    /// Starts to track a connection at the time `now`.
     pub(crate) fn new(limits: Deadlines, now: u64) -> DeadlineTracker {
         DeadlineTracker { limits, reading: None, writing: None, moved: now }
     }
 
-    /// Bytes have come, and more may be awaited; or nothing is.
+    /// Notes that bytes have come. With `waits` the connection wants more.
     pub(crate) fn has_read(&mut self, now: u64, waits: bool) {
         self.moved = now;
         self.reading = waits.then_some(now);
     }
 
-    /// Output was taken: what waits still begins to wait anew.
+    /// Notes that output was taken. What is left waits from the next
+    /// [`DeadlineTracker::waits_to_write`] on.
     pub(crate) fn has_written(&mut self, now: u64) {
         self.moved = now;
         self.writing = None;
     }
 
-    /// Whether bytes are awaited: from now on, if they were not before.
+    /// Notes whether the connection wants bytes. If it did not before, the time begins now.
     pub(crate) fn waits_to_read(&mut self, now: impl FnOnce() -> u64, waits: bool) {
         self.reading = waits.then(|| self.reading.unwrap_or_else(now));
     }
 
-    /// Whether output waits: from now on, if there was none before.
+    /// Notes whether output is queued. If there was none before, the time begins now.
     pub(crate) fn waits_to_write(&mut self, now: impl FnOnce() -> u64, waits: bool) {
         self.writing = waits.then(|| self.writing.unwrap_or_else(now));
     }
 
-    /// Every deadline that is running: when it ends, and which it is.
+    /// Returns each running deadline and when it ends.
     fn running(&self) -> impl Iterator<Item = (u64, Missed)> {
         let DeadlineTracker { limits, reading, writing, moved } = *self;
         let read = limits.read.zip(reading).map(|(limit, at)| (at, limit, Missed::Read(limit)));
@@ -119,19 +125,19 @@ impl DeadlineTracker {
         })
     }
 
-    /// The first deadline that is missed at `now`.
+    /// Returns the earliest deadline that is missed at `now`.
     pub(crate) fn missed(&self, now: u64) -> Option<Missed> {
         let first = self.running().min_by_key(|(end, _)| *end)?;
         (first.0 <= now).then_some(first.1)
     }
 
-    /// The first deadline that ends after `after`.
+    /// Returns when the next deadline ends, after the time `after`.
     pub(crate) fn next(&self, after: u64) -> Option<u64> {
         self.running().map(|(end, _)| end).filter(|end| *end > after && *end < NEVER).min()
     }
 
-    /// The deadline that who waits, to read or to write or for neither, has missed at `now`. It
-    /// begins anew: who goes on waiting has the whole time again.
+    /// Returns the deadline that a task has missed at `now` which waits to read, to write, or for
+    /// neither. The deadline starts anew, so a task that goes on waiting has the whole time again.
     pub(crate) fn take_missed(&mut self, now: u64, reads: bool, writes: bool) -> Option<Missed> {
         let missed = self.running().filter(|(end, which)| {
             let is_mine = match which {

@@ -1,23 +1,25 @@
-//! Things that are costly to make, kept for whoever needs one for a moment.
+//! Values that are costly to make, kept until they are needed again.
 
 use std::cell::{Cell, RefCell};
 
-/// Spare things, the last one used first: those that are not needed stay at the bottom.
+/// Spare values. The last one that was kept is used first, so those that are not needed stay at the
+/// bottom, where [`Pool::trim`] finds them.
 pub(crate) struct Pool<T> {
+    /// The spare values.
     spare: RefCell<Vec<T>>,
-    /// How many are kept at the most.
+    /// The largest number of spare values.
     most: usize,
-    /// The fewest that have been spare at any time since the last trim.
+    /// The smallest number of spare values since the last trim.
     fewest: Cell<usize>,
 }
 
 impl<T> Pool<T> {
-    /// Keeps at most `most`.
+    /// Creates a pool that keeps at most `most` values.
     pub(crate) fn new(most: usize) -> Pool<T> {
         Pool { spare: RefCell::default(), most, fewest: Cell::new(0) }
     }
 
-    /// One that is spare.
+    /// Takes a spare value.
     pub(crate) fn take(&self) -> Option<T> {
         let mut spare = self.spare.borrow_mut();
         let taken = spare.pop();
@@ -25,7 +27,7 @@ impl<T> Pool<T> {
         taken
     }
 
-    /// Keeps `thing`; gives it back if there are enough.
+    /// Keeps `thing`, or gives it back if there are enough.
     pub(crate) fn keep(&self, thing: T) -> Option<T> {
         let mut spare = self.spare.borrow_mut();
         if spare.len() >= self.most {
@@ -35,7 +37,7 @@ impl<T> Pool<T> {
         None
     }
 
-    /// Those that have not been needed since the last trim.
+    /// Takes out the values that were not needed since the last trim.
     pub(crate) fn trim(&self) -> Vec<T> {
         let mut spare = self.spare.borrow_mut();
         let unneeded: Vec<T> = spare.drain(..self.fewest.get()).collect();
@@ -43,7 +45,7 @@ impl<T> Pool<T> {
         unneeded
     }
 
-    /// Whether none is spare.
+    /// Returns `true` if there is no spare value.
     pub(crate) fn is_empty(&self) -> bool {
         self.spare.borrow().is_empty()
     }

@@ -1,7 +1,7 @@
-//! What a poller has done so far, in numbers.
+//! What a poller has done, in numbers.
 //!
-//! They are written by the poller alone, once a turn, as plain stores to words that other threads
-//! may read; so counting costs additions, and asking costs the poller nothing.
+//! The poller writes them once a turn, as plain stores to atomics that other threads may read. So
+//! counting costs additions, and reading costs the poller nothing.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -11,10 +11,12 @@ use std::time::Duration;
 use crate::sys::ticks;
 use crate::sys::traffic::Traffic;
 
-/// A look at what a poller has done since it began: [`ReactorHandle::stats`].
+/// A snapshot of what a poller has done since it began, from [`ReactorHandle::stats`].
 ///
-/// The numbers are those of the last turn's end: of a poller that waits they are exact. They are
-/// read one after the other, so of one that works they may be a turn apart.
+/// The numbers are those of the end of its last turn, so they are exact while the poller waits.
+/// They are read one after the other, so those of a busy poller may be a turn apart.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{Reactor, block_on};
@@ -34,54 +36,61 @@ use crate::sys::traffic::Traffic;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct PollerStats {
-    /// Turns of its loop.
+    /// The number of turns of the poller's loop.
     pub turns: u64,
-    /// Events that the kernel has brought, those of its own mailbox included.
+    /// The number of events from the kernel, with those of the poller's own mailbox.
     pub events: u64,
-    /// Polls of tasks.
+    /// The number of polls of tasks.
     pub polls: u64,
-    /// Wakes that made a task runnable, by code on the poller's own thread.
+    /// The number of wakes that made a task runnable and came from the poller's own thread.
     pub wakes_local: u64,
-    /// Wakes of its tasks that came from other threads.
+    /// The number of wakes of its tasks that came from other threads.
     pub wakes_remote: u64,
-    /// Closures that wait for the poller now: those of [`PollerHandle::run_on`] and the like, of
-    /// `spawn_on` and of `broadcast`. About as many, while others send and the poller runs them. A number
-    /// that stays high or grows says that the poller is stuck, or that it gets more than it can do.
+    /// The number of closures that wait for the poller now: those of [`PollerHandle::run_on`] and
+    /// its like, of `spawn_on` and of `broadcast`.
+    ///
+    /// While other threads send and the poller runs closures, it is an estimate. A number that
+    /// stays high or grows means that the poller is stuck, or gets more than it can do.
     ///
     /// [`PollerHandle::run_on`]: crate::PollerHandle::run_on
     pub mail_waiting: u64,
-    /// Timers that fired: handlers' tasks' and its own.
+    /// The number of timers that have fired: of handlers, of tasks and of the poller itself.
     pub timers_fired: u64,
-    /// Tasks that it has now.
+    /// The number of tasks that it has now.
     pub tasks: u64,
-    /// Connections that it has now: those of handlers, whatever their descriptors are, and streams.
-    /// Listeners are none.
+    /// The number of connections that it has now: those of handlers, whatever their descriptors
+    /// are, and the streams of tasks. Listeners do not count.
     pub connections: u64,
-    /// Connections that it has accepted, for itself or for others.
+    /// The number of connections that it has accepted, for itself or for other pollers.
     pub accepts: u64,
-    /// Attempts to accept that have failed, as for want of descriptors.
+    /// The number of attempts to accept that have failed, for want of descriptors for instance.
     pub accept_errors: u64,
-    /// Bytes that it has read.
+    /// The number of bytes that it has read.
     pub bytes_in: u64,
-    /// Bytes that it has written.
+    /// The number of bytes that it has written.
     pub bytes_out: u64,
-    /// Bytes of handlers and `Writer`s that were accepted and never written, as their connection
-    /// ended before: by an error, by too much output, or because its peer took nothing for
-    /// `Budget::close_linger`; and those of datagrams that failed when they had waited. What is
-    /// written to a connection that is gone is an error, and not counted.
+    /// The number of bytes that handlers and `Writer`s have queued and that were never sent.
+    ///
+    /// Their connection ended before: by an error, by too much output, or because its peer took
+    /// nothing for `Budget::close_linger`. Queued datagrams that fail count as well. A write to a
+    /// connection that has ended already is an error, and does not count.
     pub bytes_dropped: u64,
-    /// How long it did not wait for events.
+    /// The time in which it did not wait for events.
     pub busy: Duration,
-    /// The longest time that it was held up by one callback or poll. The clock is looked at after
-    /// every 64th callback, after every eighth poll while polls are short, and at the end of each
-    /// phase: a short one is counted together with its neighbours, a long one stands out.
+    /// The longest time that one callback or poll has taken.
+    ///
+    /// The clock is read after every 64th callback, after every eighth poll while polls are short,
+    /// and at the end of each phase. So a short call is measured together with its neighbours, and
+    /// a long one stands out.
     pub longest: Duration,
 }
 
-/// The numbers as other threads see them. Written by the poller only, and relaxed throughout:
-/// each stands for itself.
+/// The numbers as other threads read them. Most are the fields of [`PollerStats`] of the same names.
+///
+/// Only the poller writes them. All accesses are relaxed, as each number stands for itself.
 #[derive(Debug, Default)]
-#[repr(align(128))] // The poller's stores don't slow down whoever reads what would lie beside them.
+// Two cache lines of its own: the poller's stores do not slow down readers of what lies beside it.
+#[repr(align(128))]
 pub(crate) struct SharedStats {
     turns: AtomicU64,
     events: AtomicU64,
@@ -96,29 +105,29 @@ pub(crate) struct SharedStats {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     bytes_dropped: AtomicU64,
-    /// Ticks.
+    /// The time awake, in ticks.
     busy: AtomicU64,
-    /// Ticks.
+    /// The longest call, in ticks.
     longest: AtomicU64,
-    /// Steps inside of a turn, and of the end after the last one.
+    /// The number of steps inside of turns, and of the end after the last turn.
     steps: AtomicU64,
 }
 
-/// Not an atomic addition: there is one writer.
+/// Adds to a counter. It is no atomic addition, as there is one writer.
 #[inline(always)]
 fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
 impl SharedStats {
-    /// Another number each time that somebody looks, as long as the poller goes on: from turn to
-    /// turn, and inside of one from some calls to the next.
+    /// Returns a number that changes as long as the poller goes on: from turn to turn, and after
+    /// some calls inside of a turn.
     pub(crate) fn progress(&self) -> u64 {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         read(&self.turns).wrapping_add(read(&self.steps))
     }
 
-    /// A look at the numbers, from any thread; the caller knows how much mail waits.
+    /// Returns a snapshot, on any thread. The caller knows how much mail waits.
     pub(crate) fn look(&self, mail_waiting: u64) -> PollerStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PollerStats {
@@ -142,33 +151,36 @@ impl SharedStats {
     }
 }
 
-/// The poller's side.
+/// The counts of a poller on its own thread.
 pub(crate) struct Recorder {
+    /// What other threads read.
     published: Arc<SharedStats>,
     /// When the poller last woke up, in ticks.
     awake_since: Cell<u64>,
-    /// The last look at the clock, in ticks.
+    /// When the clock was last read, in ticks.
     last: Cell<u64>,
-    /// The longest time between two looks, in ticks.
+    /// The longest time between two readings of the clock, in ticks.
     longest: Cell<u64>,
-    /// Bytes since the last report that the request path has counted here.
+    /// The bytes read since the last report, as the request path counts them.
     bytes_in: Cell<u64>,
+    /// The bytes written since the last report, as the request path counts them.
     bytes_out: Cell<u64>,
 }
 
-/// What a poller says of itself before it waits.
+/// What a poller reports at the end of a turn.
 pub(crate) struct Report {
-    /// Wakes so far, by its own thread and by others.
+    /// The wakes so far by its own thread, and those by others.
     pub(crate) wakes: (u64, u64),
-    /// Tasks now.
+    /// The tasks that it has.
     pub(crate) tasks: u64,
-    /// Connections now.
+    /// The connections that it has.
     pub(crate) connections: u64,
     /// What its thread has read, written and accepted since the last report.
     pub(crate) traffic: Traffic,
 }
 
 impl Recorder {
+    /// Creates the counts of a poller that begins now.
     pub(crate) fn new(published: Arc<SharedStats>) -> Recorder {
         let now = ticks::now();
         Recorder {
@@ -181,7 +193,7 @@ impl Recorder {
         }
     }
 
-    /// The poller is awake, with so many events.
+    /// Notes that the poller has woken up with `events` events.
     #[inline]
     pub(crate) fn awake(&self, events: usize) {
         let now = ticks::now();
@@ -190,13 +202,13 @@ impl Recorder {
         add(&self.published.events, events as u64);
     }
 
-    /// The kernel has brought so many events more.
+    /// Notes `events` more events.
     pub(crate) fn more_events(&self, events: usize) {
         add(&self.published.events, events as u64);
     }
 
-    /// Something foreign has run since the last look at the clock. Returns what the clock says, and
-    /// how long that took, both in ticks.
+    /// Reads the clock after foreign code has run. Returns the reading and the time since the one
+    /// before, both in ticks.
     #[inline]
     pub(crate) fn lap(&self) -> (u64, u64) {
         let now = ticks::now();
@@ -207,59 +219,60 @@ impl Recorder {
         (now, lap)
     }
 
-    /// The last look at the clock, in ticks.
+    /// Returns the last reading of the clock, in ticks.
     #[inline]
     pub(crate) fn last_look(&self) -> u64 {
         self.last.get()
     }
 
-    /// The poller has stood still, as far as it knows: what comes is measured from now on.
+    /// Reads the clock without measuring: the poller has stood still on purpose.
     pub(crate) fn restart(&self) {
         self.last.set(ticks::now());
     }
 
+    /// Notes a new longest time.
     #[cold]
     fn longer(&self, lap: u64) {
         self.longest.set(lap);
         self.published.longest.store(lap, Ordering::Relaxed);
     }
 
-    /// So many bytes have been read, and the counts of the thread's traffic don't have them.
+    /// Counts bytes that were read and that the thread's traffic does not have.
     #[inline(always)]
     pub(crate) fn bytes_in(&self, count: usize) {
         self.bytes_in.set(self.bytes_in.get() + count as u64);
     }
 
-    /// So many bytes have been written, and the counts of the thread's traffic don't have them.
+    /// Counts bytes that were written and that the thread's traffic does not have.
     #[inline(always)]
     pub(crate) fn bytes_out(&self, count: usize) {
         self.bytes_out.set(self.bytes_out.get() + count as u64);
     }
 
-    /// So many bytes were queued, and will not be written.
+    /// Counts bytes that were queued and will not be sent.
     pub(crate) fn dropped(&self, count: usize) {
         add(&self.published.bytes_dropped, count as u64);
     }
 
-    /// So many tasks have been polled.
+    /// Counts polls of tasks.
     #[inline]
     pub(crate) fn polled(&self, count: usize) {
         add(&self.published.polls, count as u64);
     }
 
-    /// A timer has fired.
+    /// Counts a timer that has fired.
     #[inline]
     pub(crate) fn fired(&self) {
         add(&self.published.timers_fired, 1);
     }
 
-    /// One call of many is over, or some.
+    /// Counts a step: some calls of a long phase are over, so the poller is not stuck.
     #[inline]
     pub(crate) fn step(&self) {
         add(&self.published.steps, 1);
     }
 
-    /// The turn is over but for the wait.
+    /// Publishes the numbers at the end of a turn, before the wait.
     #[inline]
     pub(crate) fn report(&self, report: &Report) {
         let it = &*self.published;

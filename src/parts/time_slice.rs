@@ -1,43 +1,43 @@
-//! The slice of time that a phase of many calls has, and how often the clock is looked at meanwhile.
+//! The time that one phase of a turn may take, and how often the clock is read meanwhile.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use crate::sys::ticks;
 
-/// Calls between two readings of the tick counter while calls are short. A reading takes as long as
+/// The number of calls between two readings of the clock while calls are short. A reading takes as long as
 /// the shortest call, so that one for each would double what a yield costs.
 const CALLS_PER_READING: usize = 8;
 
-/// Readings in a row that have to find a short call before they become rare. Tasks that compute and
-/// yield in turn, and so are short now and long later, are read after each call.
+/// The number of readings in a row that must find short calls before they become rare. So tasks
+/// that are short now and long later are read after each call.
 const SHORT_IN_A_ROW: u32 = 16;
 
-/// The time that one phase of a turn may take before the others have theirs.
+/// The time that one phase of a turn may take before the others get theirs.
 ///
-/// It is over after [`Budget::slice`](crate::Budget::slice), or after one call that takes
-/// longer than that. While calls are long the clock is read after each, so that no second one
-/// follows. When eight calls fit into a slice it is read after every eighth, so that a run of them
-/// may be cut seven calls late, once; and less often where more different things are to be called.
+/// A phase is over after [`Budget::slice`](crate::Budget::slice), or after one call that takes
+/// longer. While calls are long, the clock is read after each, so that no second long one follows.
+/// When eight calls fit into a slice, it is read after every eighth, so that a phase may once run
+/// seven calls too long; and less often if more different things wait to be called.
 #[derive(Debug)]
 pub(crate) struct TimeSlice {
-    /// Ticks.
+    /// The length of a slice in ticks.
     length: u64,
     /// When the phase is to end, in ticks.
     end: Cell<u64>,
-    /// Calls that the phase may make even if its time is over, as long as each is shorter than a
-    /// slice.
+    /// The number of calls that the phase may make even if its time is over, as long as each is
+    /// shorter than a slice.
     least: Cell<usize>,
-    /// Calls between two readings while calls are short.
+    /// The number of calls between two readings while calls are short.
     per_reading: Cell<usize>,
-    /// How long as many calls take if they are short, in ticks.
+    /// The time below which that many calls count as short, in ticks.
     limit: Cell<u64>,
     /// How many readings in a row have found short calls.
     short: Cell<u32>,
 }
 
 impl TimeSlice {
-    /// Slices of `length`, which may be zero: then each phase makes one call.
+    /// Creates slices of `length`. If it is zero, each phase makes one call.
     pub(crate) fn new(length: Duration) -> TimeSlice {
         let (end, least, short) = (Cell::new(0), Cell::new(0), Cell::new(0));
         let per_reading = Cell::new(CALLS_PER_READING);
@@ -51,21 +51,22 @@ impl TimeSlice {
         }
     }
 
-    /// A phase begins at `now`, in ticks. Returns the number of calls to make before
+    /// Begins a phase at `now`, in ticks. Returns the number of calls to make before
     /// [`TimeSlice::go_on`]. As long as each is shorter than a slice, `least` calls may be made.
     #[inline]
     pub(crate) fn begin(&self, now: u64, least: usize) -> usize {
         self.end.set(now.saturating_add(self.length));
         self.least.set(least);
-        // Those that one look has woken are different ones: none is called twice before a reading.
+        // What one look has woken are different tasks: none is polled twice before a reading.
         let calls = least.max(CALLS_PER_READING);
         self.per_reading.set(calls);
         self.limit.set(self.length.saturating_mul((calls / CALLS_PER_READING) as u64));
         self.calls()
     }
 
-    /// `made` calls are made; the last ones took `lap`, and it is `now`, both in ticks. Returns the
-    /// number of calls to make before the next look, or zero when the slice is over.
+    /// Goes on with a phase after `made` calls, of which the last ones took `lap`, at the time
+    /// `now`, both in ticks. Returns the number of calls to make before the next reading, or zero
+    /// if the phase is over.
     #[inline]
     pub(crate) fn go_on(&self, now: u64, lap: u64, made: usize) -> usize {
         let has_time = now < self.end.get() || made < self.least.get();
@@ -75,6 +76,8 @@ impl TimeSlice {
         self.look_closely(now, lap, made)
     }
 
+    /// Decides as [`TimeSlice::go_on`] when calls were long, or have not been short for long
+    /// enough.
     #[cold]
     fn look_closely(&self, now: u64, lap: u64, made: usize) -> usize {
         let short = self.length / CALLS_PER_READING as u64;
@@ -85,11 +88,12 @@ impl TimeSlice {
         if goes_on { self.calls() } else { 0 }
     }
 
+    /// Returns the number of calls to make before the next reading.
     fn calls(&self) -> usize {
         if self.are_short() { self.per_reading.get() } else { 1 }
     }
 
-    /// Whether the last calls were short.
+    /// Returns `true` if calls have been short for some time.
     #[inline]
     fn are_short(&self) -> bool {
         self.short.get() == SHORT_IN_A_ROW

@@ -1,4 +1,4 @@
-//! Timers: a slab of entries, and a heap of their deadlines.
+//! Timers: a slab of entries and a heap of their deadlines.
 
 use crate::base::heap::Heap;
 use crate::base::slab::Slab;
@@ -6,26 +6,31 @@ use crate::base::token::Token;
 
 /// Timers that carry a `T`. Deadlines are nanoseconds of the monotonic clock.
 ///
-/// An entry may be there without being armed: a spent one-shot that its own callback may arm
-/// again. Postponing only stores the new deadline: the entry is sifted when it surfaces.
+/// An entry may exist without being armed: a one-shot timer that has fired, which its own callback
+/// may arm again. To postpone a timer only stores its new deadline; the entry is moved down when it
+/// comes to the top. That keeps a deadline cheap that is set anew with every byte.
 #[derive(Debug)]
 pub(crate) struct Timers<T> {
+    /// The timers, by their tokens.
     entries: Slab<Entry<T>>,
-    /// The armed entries by slot, with a key that is their deadline or earlier.
+    /// The armed timers. A timer's key is its deadline or an earlier time.
     heap: Heap,
 }
 
+/// A timer.
 #[derive(Debug)]
 struct Entry<T> {
     /// When it is due, while it is armed.
     deadline: u64,
+    /// What it carries.
     payload: T,
 }
 
-/// A pass over the entries that are due: it takes those that were armed before it began. The latest
-/// one counts.
+/// A pass over the timers that are due. It takes only timers that were armed before it began. Only
+/// the latest pass is valid.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pass {
+    /// The time at which timers must be due.
     now: u64,
 }
 
@@ -36,29 +41,32 @@ impl<T> Default for Timers<T> {
 }
 
 impl<T> Timers<T> {
+    /// Creates a set without timers.
     pub(crate) fn new() -> Timers<T> {
         Timers { entries: Slab::new(), heap: Heap::default() }
     }
 
-    /// None yet, but as many have been armed, and the first slots were used so often.
+    /// Creates a set without timers in which `armed` timers were armed before, and the first slots
+    /// were used `uses` times.
     #[cfg(test)]
     fn after(armed: u32, uses: u32) -> Timers<T> {
         Timers { entries: Slab::aged(4, uses), heap: Heap::after(armed) }
     }
 
-    /// How many are armed.
+    /// Returns the number of armed timers.
     pub(crate) fn armed(&self) -> usize {
         self.heap.len()
     }
 
-    /// How many there are, armed or spent.
+    /// Returns the number of timers, armed or not.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// A new timer that is due at `deadline`.
-    // Always, as `remove`: a payload that goes through memory on its way waits for itself there.
+    /// Adds a timer that is due at `deadline`.
+    // Inlined always, like `remove`: a payload that is passed through memory stalls on the store
+    // that has just written it.
     #[inline(always)]
     pub(crate) fn insert(&mut self, deadline: u64, payload: T) -> Token {
         let token = self.entries.insert_with(|_| Entry { deadline, payload });
@@ -66,28 +74,28 @@ impl<T> Timers<T> {
         token
     }
 
-    /// What `timer` carries.
+    /// Returns what `timer` carries.
     #[inline]
     pub(crate) fn get(&self, timer: Token) -> Option<&T> {
         self.entries.get(timer).map(|entry| &entry.payload)
     }
 
-    /// What `timer` carries, to be changed.
+    /// Returns what `timer` carries, to be changed.
     pub(crate) fn get_mut(&mut self, timer: Token) -> Option<&mut T> {
         self.entries.get_mut(timer).map(|entry| &mut entry.payload)
     }
 
-    /// When `timer` is or was due.
+    /// Returns when `timer` is due, or was due.
     pub(crate) fn deadline(&self, timer: Token) -> Option<u64> {
         self.entries.get(timer).map(|entry| entry.deadline)
     }
 
-    /// Whether `timer` is armed.
+    /// Returns `true` if `timer` is armed.
     pub(crate) fn is_armed(&self, timer: Token) -> bool {
         self.entries.get(timer).is_some() && self.heap.contains(timer.index())
     }
 
-    /// Takes `timer` out, armed or not.
+    /// Removes `timer`, armed or not.
     #[inline(always)]
     pub(crate) fn remove(&mut self, timer: Token) -> Option<T> {
         let entry = self.entries.remove(timer)?;
@@ -95,7 +103,7 @@ impl<T> Timers<T> {
         Some(entry.payload)
     }
 
-    /// Makes `timer` due at `deadline`, armed or not. False: there is no such timer.
+    /// Makes `timer` due at `deadline`, armed or not. Returns `false` if there is no such timer.
     #[inline]
     pub(crate) fn reset(&mut self, timer: Token, deadline: u64) -> bool {
         let Some(entry) = self.entries.get_mut(timer) else { return false };
@@ -108,12 +116,13 @@ impl<T> Timers<T> {
         true
     }
 
-    /// When the next timer is due.
+    /// Returns when the next timer is due.
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
         self.surface()
     }
 
-    /// Sifts postponed entries down until the first one is where it belongs; its deadline.
+    /// Moves postponed timers down until the first one is where it belongs, and returns its
+    /// deadline.
     fn surface(&mut self) -> Option<u64> {
         loop {
             let least = self.heap.peek()?;
@@ -126,14 +135,16 @@ impl<T> Timers<T> {
         }
     }
 
-    /// Begins a pass over what is due at `now`.
+    /// Begins a pass over the timers that are due at `now`.
     pub(crate) fn begin(&mut self, now: u64) -> Pass {
         self.heap.set_mark();
         Pass { now }
     }
 
-    /// Disarms the first timer that is due in `pass`. One at a time, so that whatever its
-    /// callback cancels is cancelled; and what it arms is not due in the same pass.
+    /// Disarms the first timer that is due in `pass` and returns it.
+    ///
+    /// It takes one at a time, so that a timer which its callback cancels does not fire; and a
+    /// timer that its callback arms is not due in the same pass.
     pub(crate) fn take_due(&mut self, pass: Pass) -> Option<Token> {
         let deadline = self.surface()?;
         let least = self.heap.peek()?;
@@ -145,7 +156,7 @@ impl<T> Timers<T> {
         Some(token)
     }
 
-    /// All of them, at the end.
+    /// Takes all timers apart, at the end of a poller.
     pub(crate) fn into_payloads(self) -> impl Iterator<Item = T> {
         self.entries.into_values().map(|entry| entry.payload)
     }

@@ -1,13 +1,14 @@
-//! One value of each type, for one poller.
+//! One value of each type, for `with_local`.
 
 use std::any::{Any, TypeId, type_name};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Values by type, each made by `Default` when it is first asked for.
+/// Values by type. Each is made by `Default` when it is first asked for.
 #[derive(Default)]
 pub(crate) struct TypeMap {
+    /// The values, each in a `RefCell` of its type.
     values: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
 }
 
@@ -15,7 +16,9 @@ impl TypeMap {
     /// Lends the value of type `T` to `f`.
     ///
     /// # Panics
-    /// If `f` runs inside another loan of the same type.
+    ///
+    /// # Panics
+    /// Panics if `f` runs inside of another loan of the same type.
     pub(crate) fn with<T: Default + 'static, R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         let value = self.value::<T>();
         let cell = value.downcast_ref::<RefCell<T>>().expect("the value has its key's type");
@@ -25,11 +28,12 @@ impl TypeMap {
         f(&mut value)
     }
 
+    /// Returns the value of type `T`.
     fn value<T: Default + 'static>(&self) -> Rc<dyn Any> {
         let known = self.values.borrow().get(&TypeId::of::<T>()).cloned();
         known.unwrap_or_else(|| {
-            // Foreign code: it may come back here for other types, and for this one too. Then
-            // this value is one too many, and is dropped when nothing is borrowed.
+            // `T::default()` is foreign code. It may ask for other types, and for this one too;
+            // then this value is the second one, and is dropped while nothing is borrowed.
             let new: Rc<dyn Any> = Rc::new(RefCell::new(T::default()));
             let first =
                 self.values.borrow_mut().entry(TypeId::of::<T>()).or_insert(new.clone()).clone();
@@ -38,7 +42,7 @@ impl TypeMap {
         })
     }
 
-    /// Takes any value out; None when there are no more.
+    /// Takes one value out. Returns `None` if there are no more.
     pub(crate) fn pop(&self) -> Option<Rc<dyn Any>> {
         let mut values = self.values.borrow_mut();
         let key = *values.keys().next()?;

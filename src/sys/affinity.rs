@@ -1,22 +1,24 @@
-//! Threads on processors: see sched_setaffinity(2).
+//! Which processors a thread runs on: sched_setaffinity(2).
 
 use std::io;
 use std::sync::OnceLock;
 
-/// The most processors that a mask of libc's names.
+/// The number of processors that libc's mask has room for.
 const MOST: usize = libc::CPU_SETSIZE as usize;
 
-/// Where threads might run before one of them was pinned. Who is spawned by a pinned thread inherits
-/// its mask.
+/// The mask of the first thread that was pinned, from before that. A thread inherits the mask of
+/// the thread that spawns it, so without this one a pool's thread would share its poller's
+/// processor.
 static UNPINNED: OnceLock<libc::cpu_set_t> = OnceLock::new();
 
-/// The processors that this thread may run on, in ascending order.
+/// Returns the processors that this thread may run on, in ascending order.
 pub(crate) fn allowed() -> io::Result<Vec<usize>> {
     let set = mask()?;
     // SAFETY: the indices stay below CPU_SETSIZE.
     Ok((0..MOST).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect())
 }
 
+/// Reads the affinity mask of the calling thread.
 fn mask() -> io::Result<libc::cpu_set_t> {
     // SAFETY: all zeros is an empty cpu_set_t.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
@@ -27,6 +29,7 @@ fn mask() -> io::Result<libc::cpu_set_t> {
     Ok(set)
 }
 
+/// Sets the affinity mask of the calling thread.
 fn set_mask(set: &libc::cpu_set_t) -> io::Result<()> {
     // SAFETY: `set` is readable for its size; 0 names the calling thread.
     if unsafe { libc::sched_setaffinity(0, size_of_val(set), set) } < 0 {
@@ -35,7 +38,7 @@ fn set_mask(set: &libc::cpu_set_t) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps the calling thread on processor `cpu`.
+/// Restricts the calling thread to processor `cpu`.
 pub(crate) fn pin(cpu: usize) -> io::Result<()> {
     if cpu >= MOST {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -50,12 +53,14 @@ pub(crate) fn pin(cpu: usize) -> io::Result<()> {
     set_mask(&set)
 }
 
-/// Lets the calling thread run wherever threads might before one was pinned: what a thread that is
-/// not a poller's, but was spawned by one, has to ask for.
+/// Gives the calling thread the mask that threads had before the first one was pinned.
+///
+/// Threads of the blocking pool call this: they are spawned by pollers, but do not belong to one
+/// processor.
 #[cfg(feature = "blocking")]
 pub(crate) fn unpin() {
     if let Some(set) = UNPINNED.get() {
-        // At worst it stays where it is.
+        // If it fails, the thread stays where it is, which is slower and not wrong.
         let _ = set_mask(set);
     }
 }

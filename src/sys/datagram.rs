@@ -1,4 +1,4 @@
-//! Sockets for datagrams, of the Internet and Unix alike. Every call returns at once.
+//! Sockets that send and receive datagrams, of IP and Unix. No call blocks.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -8,37 +8,39 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::traffic;
 
-/// A non-blocking socket without an address.
+/// Creates a non-blocking socket without an address.
 pub(crate) fn unbound(domain: Domain) -> io::Result<OwnedFd> {
     Ok(Socket::new(domain, Type::DGRAM.nonblocking(), None)?.into())
 }
 
-/// A non-blocking socket at `addr`.
+/// Creates a non-blocking socket and binds it to `addr`.
 pub(crate) fn bind(addr: &SockAddr) -> io::Result<OwnedFd> {
     let socket = Socket::new(addr.domain(), Type::DGRAM.nonblocking(), None)?;
     socket.bind(addr)?;
     Ok(socket.into())
 }
 
-/// connect(2): the address that send(2) means, and the only one that recv(2) hears of.
+/// Sets the peer of a socket by connect(2). send(2) sends to it, and recv(2) drops what others
+/// send.
 pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &SockAddr) -> io::Result<()> {
     SockRef::from(&fd).connect(addr)
 }
 
-/// recvfrom(2): one datagram, cut at the end of `buffer`, and where it came from.
+/// Receives one datagram and returns its length and its sender: recvfrom(2). Bytes that `buffer`
+/// has no room for are lost.
 pub(crate) fn recv_from(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, SockAddr)> {
     SockRef::from(&fd)
         .recv_from_with_flags(to_fill(buffer), libc::MSG_DONTWAIT)
         .inspect(|(count, _)| traffic::bytes_in(*count))
 }
 
-/// recvfrom(2) that leaves the datagram where it is.
+/// Receives one datagram and leaves it in the queue: recvfrom(2) with MSG_PEEK.
 pub(crate) fn peek_from(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, SockAddr)> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
     SockRef::from(&fd).recv_from_with_flags(to_fill(buffer), flags)
 }
 
-/// sendto(2) of one datagram.
+/// Sends one datagram: sendto(2).
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &SockAddr) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     SockRef::from(&fd)
@@ -46,7 +48,7 @@ pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &SockAddr) -> io::Re
         .inspect(|count| traffic::bytes_out(*count))
 }
 
-/// The same bytes, as those want them who only write.
+/// Views initialized bytes as the `MaybeUninit` slice that socket2 expects.
 fn to_fill(buffer: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     // SAFETY: the two have the same layout, and socket2 promises that it never writes uninitialised
     // bytes into the buffer of a receive.

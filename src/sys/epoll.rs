@@ -11,30 +11,35 @@ use super::syscall::{checked, syscall};
 use crate::base::interest::Interest;
 use crate::base::token::Token;
 
-/// Set once the kernel has answered that it has no epoll_pwait2 (it came with Linux 5.11).
+/// `true` once the kernel has answered that it has no epoll_pwait2, which came with Linux 5.11.
 static NO_PWAIT2: AtomicBool = AtomicBool::new(false);
 
-/// The longest wait that ends when its time is over: without epoll_pwait2 the kernel counts milliseconds
-/// in an int, 25 days of them.
+/// The longest timeout that is kept. Without epoll_pwait2 the kernel takes milliseconds in an int,
+/// which hold 24 days and some hours.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(24 * 24 * 3600);
 
-/// An epoll instance: see epoll(7).
+/// An epoll instance: epoll(7).
 #[derive(Debug)]
 pub(crate) struct Epoll {
+    /// The instance. Only a poller owns it; see [`RemoteEpoll`].
     fd: Arc<OwnedFd>,
-    /// The number of `fd`, kept at hand for every wait.
+    /// The number of `fd`, so that a wait need not follow the pointer.
     raw_fd: RawFd,
 }
 
-/// An epoll instance, as other threads than its poller's see it. It doesn't keep it open.
+/// An epoll instance as other threads see it. It does not keep the instance open.
 #[derive(Debug)]
 pub(crate) struct RemoteEpoll {
+    /// The instance, as long as its poller has it.
     fd: Weak<OwnedFd>,
 }
 
 impl RemoteEpoll {
-    /// Adds `fd` to the instance under a token that stands for nothing: the poller gives it one by
-    /// [`Epoll::modify`]. None: the instance is closed.
+    /// Adds `fd` to the instance under a token that stands for nothing. The poller replaces the
+    /// token by [`Epoll::modify`]. Returns `None` if the instance is closed.
+    ///
+    /// So the errors of epoll_ctl(2) are known on the thread that registers, before the poller
+    /// takes part.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>) -> Option<io::Result<()>> {
         let epoll = self.fd.upgrade()?;
         let nothing = Token::from_bits(u64::MAX);
@@ -42,22 +47,23 @@ impl RemoteEpoll {
     }
 }
 
-/// The mask of a registration.
+/// What a registration asks for: the events of epoll_ctl(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mask(u32);
 
 impl Mask {
-    /// Nothing but the conditions that the kernel always reports: ERR and HUP, each once.
+    /// Only the conditions that the kernel always reports, ERR and HUP, once each.
     pub(crate) const QUIET: Mask = Mask(libc::EPOLLET as u32);
-    /// What a readiness registration asks for, once and for ever. PRI tells of urgent data, past
-    /// which a read stops short although there is more.
+    /// What the registration of a stream of tasks asks for during its whole life. PRI is part of it
+    /// because a read stops at urgent data although more bytes follow.
     pub(crate) const ALL_EDGES: Mask = Mask(
         (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET) as u32,
     );
-    /// What the mailbox's eventfd asks for.
+    /// What the eventfd of a mailbox asks for.
     pub(crate) const BELL: Mask = Mask((libc::EPOLLIN | libc::EPOLLET) as u32);
 
-    /// The mask of a handler's interest; `flush` when queued output waits for room.
+    /// Returns the mask of a handler's interest. With `flush` it also asks for room in the send
+    /// buffer, as queued output waits for it.
     pub(crate) fn of(interest: Interest, flush: bool) -> Mask {
         let mut bits = 0;
         if interest.is_readable() {
@@ -75,128 +81,136 @@ impl Mask {
         Mask(bits as u32)
     }
 
-    /// Whether it is edge-triggered.
+    /// Returns `true` if the mask is edge-triggered.
     pub(crate) const fn is_edge(self) -> bool {
         self.0 & libc::EPOLLET as u32 != 0
     }
 
-    /// The same mask, edge-triggered.
+    /// Returns this mask with edge triggering.
     pub(crate) const fn edge(self) -> Mask {
         Mask(self.0 | libc::EPOLLET as u32)
     }
 }
 
-/// What happened to one registration.
+/// The conditions that the kernel reports for one registration.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Event(u32);
 
 impl Event {
-    /// There are bytes to read.
+    /// The bit that says that there are bytes to read.
     pub(crate) const IN: u32 = libc::EPOLLIN as u32;
-    /// There is room to write.
+    /// The bit that says that there is room to write.
     pub(crate) const OUT: u32 = libc::EPOLLOUT as u32;
 
+    /// Returns `true` if one of the bits in `any` is set.
     #[inline]
     fn has(self, any: libc::c_int) -> bool {
         self.0 & any as u32 != 0
     }
 
-    /// There are bytes to read, and nothing else has happened: what nearly every event says.
+    /// Returns `true` if there are bytes to read and nothing else is reported, as in nearly every
+    /// event.
     #[inline]
     pub(crate) fn is_plain_read(self) -> bool {
         self.0 == libc::EPOLLIN as u32
     }
 
-    /// There are bytes to read, or there is room to write, and nothing else has happened: `IN` and
-    /// `OUT`.
+    /// Returns the bits of the event if they are `IN`, `OUT` or both, and nothing else is reported.
     #[inline]
     pub(crate) fn plain_readiness(self) -> Option<u32> {
         (!self.has(!(libc::EPOLLIN | libc::EPOLLOUT))).then_some(self.0)
     }
 
-    /// There are bytes or an end to read. HUP and ERR count: what came before them is read first.
+    /// Returns `true` if a read may succeed. HUP and ERR count, since bytes that came before them
+    /// are read first.
     #[inline]
     pub(crate) fn is_readable(self) -> bool {
         self.has(libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR)
     }
 
-    /// There is room to write, or an error to collect by writing.
+    /// Returns `true` if a write may succeed, or would return the connection's error.
     #[inline]
     pub(crate) fn is_writable(self) -> bool {
         self.has(libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR)
     }
 
-    /// Both directions have ended, or the connection has failed.
+    /// Returns `true` if both directions have ended or the connection has failed.
     #[inline]
     pub(crate) fn is_hung_up(self) -> bool {
         self.has(libc::EPOLLHUP | libc::EPOLLERR)
     }
 
-    /// An error, or a message in the error queue, and both directions may go on.
+    /// Returns `true` if there is an error, or a message in the error queue, on a connection that
+    /// is not hung up.
     pub(crate) fn is_error_alone(self) -> bool {
         self.has(libc::EPOLLERR) && !self.has(libc::EPOLLHUP)
     }
 
-    /// There is room to write, or the write direction has ended.
+    /// Returns `true` if there is room to write or the write direction has ended.
     pub(crate) fn has_room(self) -> bool {
         self.has(libc::EPOLLOUT | libc::EPOLLHUP)
     }
 
-    /// Something is out of band.
+    /// Returns `true` if there is urgent data.
     pub(crate) fn is_urgent(self) -> bool {
         self.has(libc::EPOLLPRI)
     }
 
-    /// Something is out of band, or in the error queue.
+    /// Returns `true` if there is urgent data or a message in the error queue.
     pub(crate) fn is_priority(self) -> bool {
         self.is_urgent() || self.is_error_alone()
     }
 
-    /// The same without the error; `None` if nothing is left.
+    /// Returns the event without its error bit, or `None` if no other bit is set.
     pub(crate) fn without_error(self) -> Option<Event> {
         let rest = self.0 & !(libc::EPOLLERR as u32);
         (rest != 0).then_some(Event(rest))
     }
 
-    /// A read that comes back short may have stopped before the end of what there is to read.
+    /// Returns `true` if a read may come back short although there is more to read.
+    ///
+    /// A short read usually means that the socket is empty, which saves the read that would say
+    /// `WouldBlock`. It does not mean that at urgent data, and after it no other edge announces an
+    /// end of the stream.
     #[inline]
     pub(crate) fn may_hide_more(self) -> bool {
         self.has(libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLPRI)
     }
 }
 
-/// The kernel's side of a wait: room for events. The default has none.
+/// The buffer that a wait fills with events. The default has no room.
 #[derive(Default)]
 pub(crate) struct Events {
+    /// One element for each event of a wait.
     raw: Vec<RawEvent>,
 }
 
 impl Events {
-    /// Room for `capacity` events, at least one.
+    /// Creates a buffer for `capacity` events, at least one.
     pub(crate) fn with_capacity(capacity: usize) -> Events {
         Events { raw: vec![RawEvent(libc::epoll_event { events: 0, u64: 0 }); capacity.max(1)] }
     }
 
-    /// The first `count` events of the last wait.
+    /// Returns the first `count` events of the last wait.
     #[inline]
     pub(crate) fn first(&self, count: usize) -> &[RawEvent] {
         &self.raw[..count]
     }
 }
 
-/// An event as the kernel writes it.
+/// An event as the kernel writes it: packed on x86-64, so it is read by value.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(crate) struct RawEvent(libc::epoll_event);
 
 impl RawEvent {
-    /// Which registration.
+    /// Returns the token of the registration.
     #[inline]
     pub(crate) fn token(&self) -> Token {
         Token::from_bits(self.0.u64)
     }
 
-    /// What happened to it.
+    /// Returns what happened.
     #[inline]
     pub(crate) fn event(&self) -> Event {
         Event(self.0.events)
@@ -204,70 +218,73 @@ impl RawEvent {
 }
 
 impl Epoll {
-    /// epoll_create1(2).
+    /// Creates an instance: epoll_create1(2).
     pub(crate) fn new() -> io::Result<Epoll> {
         // SAFETY: takes no pointers.
         let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the kernel just gave us this descriptor, and nobody else knows of it.
+        // SAFETY: the kernel just gave us this descriptor, and no other code has it.
         Ok(Epoll { fd: Arc::new(unsafe { OwnedFd::from_raw_fd(fd) }), raw_fd: fd })
     }
 
-    /// The way in for other threads.
+    /// Returns a reference for other threads.
     pub(crate) fn remote(&self) -> RemoteEpoll {
         RemoteEpoll { fd: Arc::downgrade(&self.fd) }
     }
 
-    /// Whether every instance would refuse `fd`, and with which error: EPERM for a regular file.
+    /// Checks that epoll takes `fd` at all. The error is EPERM for a regular file, for instance.
     pub(crate) fn check_pollable(fd: BorrowedFd<'_>) -> io::Result<()> {
-        // Without a descriptor for the question, whoever registers it gets the answer.
+        // If there is no descriptor for this check, the registration itself gives the answer.
         let Ok(epoll) = Epoll::new() else { return Ok(()) };
         epoll.add(fd, Token::from_bits(0), Mask::QUIET)
     }
 
-    /// The instance's own descriptor: readable when it has events.
+    /// Returns the instance's own descriptor, which is readable while there are events.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         std::os::fd::AsFd::as_fd(&*self.fd)
     }
 
-    /// Whether a wait would return at once. Takes no event.
+    /// Returns `true` if a wait would return at once. It takes no event.
     pub(crate) fn has_events(&self) -> io::Result<bool> {
         let mut asked = libc::pollfd { fd: self.raw_fd, events: libc::POLLIN, revents: 0 };
         // SAFETY: `asked` is one valid pollfd.
         let answer = unsafe { libc::poll(&mut asked, 1, 0) };
         match answer {
             0.. => Ok(answer > 0),
-            // A signal came first: the next look finds the event.
+            // A signal came first. `true` costs at most one look that finds nothing.
             _ if io::Error::last_os_error().raw_os_error() == Some(libc::EINTR) => Ok(true),
             _ => Err(io::Error::last_os_error()),
         }
     }
 
-    /// Registers `fd` under `token`.
+    /// Adds `fd` to the instance under `token`.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: Token, mask: Mask) -> io::Result<()> {
         control(self.raw_fd, libc::EPOLL_CTL_ADD, fd.as_raw_fd(), token, mask)
     }
 
-    /// Changes the mask of a registration; conditions that hold already are reported anew.
+    /// Changes the mask of a registration. The kernel reports conditions that hold already once
+    /// more.
     pub(crate) fn modify(&self, fd: BorrowedFd<'_>, token: Token, mask: Mask) -> io::Result<()> {
         control(self.raw_fd, libc::EPOLL_CTL_MOD, fd.as_raw_fd(), token, mask)
     }
 
-    /// Ends a registration.
+    /// Removes `fd` from the instance.
     pub(crate) fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.remove_raw(fd.as_raw_fd())
     }
 
-    /// Ends the registration of the descriptor with the number `fd`.
+    /// Removes the descriptor with the number `fd`, which may belong to other code.
     pub(crate) fn remove_raw(&self, fd: RawFd) -> io::Result<()> {
         control(self.raw_fd, libc::EPOLL_CTL_DEL, fd, Token::from_bits(0), Mask(0))
     }
 
-    /// Waits for events, for ever without a `timeout`. Never returns before the timeout has
-    /// passed but for an event or a signal: that is the error `Interrupted`. One that is longer than
-    /// [`LONGEST_WAIT`] may be cut to that.
+    /// Waits for events and returns how many there are. Without a `timeout` it waits until there is
+    /// one.
+    ///
+    /// It does not return before the timeout has passed, except for events and with the error
+    /// `Interrupted` after a signal. A timeout longer than [`LONGEST_WAIT`] may be cut to that.
     #[inline]
     pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
         match timeout {
@@ -280,7 +297,7 @@ impl Epoll {
         }
     }
 
-    /// epoll_pwait(2) without a signal mask.
+    /// Waits by epoll_pwait(2), without a signal mask.
     #[inline]
     fn wait_ms(&self, events: &mut Events, timeout_ms: libc::c_int) -> io::Result<usize> {
         let [pointer, length] = [events.raw.as_mut_ptr() as usize, events.raw.len()];
@@ -290,7 +307,8 @@ impl Epoll {
         checked(unsafe { syscall(libc::SYS_epoll_pwait, arguments) })
     }
 
-    /// epoll_pwait2(2) without a signal mask, or what comes nearest where the kernel has none.
+    /// Waits by epoll_pwait2(2), without a signal mask. Where the kernel has no such call, it
+    /// rounds the timeout up to milliseconds.
     fn wait_ns(&self, events: &mut Events, timeout: Duration) -> io::Result<usize> {
         // The kernel's own form, 64 bits a field on every architecture: struct __kernel_timespec.
         let seconds = timeout.as_secs().min(i64::MAX as u64) as i64;
@@ -309,14 +327,15 @@ impl Epoll {
     }
 }
 
-/// Whether the answer of epoll_pwait2 is none of its own: ENOSYS of a kernel that is too old, or what
-/// a container's profile answers to a call that it doesn't know, as EPERM.
+/// Returns `true` if the kernel has not executed epoll_pwait2. An old kernel answers ENOSYS. The
+/// seccomp profile of a container may answer anything, such as EPERM; only the errors of the man
+/// page count as answers of the call.
 fn is_missing(answer: isize) -> bool {
     let own = [libc::EINTR, libc::EBADF, libc::EFAULT, libc::EINVAL];
     answer < 0 && !own.iter().any(|errno| answer == -*errno as isize)
 }
 
-/// epoll_ctl(2).
+/// Changes an instance: epoll_ctl(2).
 fn control(
     epoll: RawFd,
     operation: libc::c_int,
@@ -334,7 +353,7 @@ fn control(
     Ok(())
 }
 
-/// What holds of `mask` now: poll(2), whose bits are epoll's.
+/// Returns which conditions of `mask` hold now: poll(2), whose bits have the values of epoll's.
 pub(crate) fn poll_now(fd: BorrowedFd<'_>, mask: Mask) -> Event {
     let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events: mask.0 as i16, revents: 0 };
     // SAFETY: `asked` is one valid pollfd. If the call fails, nothing is known to hold.
@@ -342,7 +361,7 @@ pub(crate) fn poll_now(fd: BorrowedFd<'_>, mask: Mask) -> Event {
     Event(u32::from(asked.revents as u16))
 }
 
-/// The whole milliseconds that cover `timeout`: a wait must not end early.
+/// Rounds `timeout` up to whole milliseconds: a wait must not end early.
 fn round_up_ms(timeout: Duration) -> libc::c_int {
     round_up(timeout, Duration::from_millis(1))
 }

@@ -1,32 +1,33 @@
-//! An eventfd as a bell: see eventfd(2).
+//! The descriptor by which other threads wake a poller: eventfd(2).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::syscall::syscall;
 
-/// A bell that wakes an epoll instance in which it is registered edge-triggered.
+/// An eventfd that wakes an epoll instance in which it is registered edge-triggered.
 ///
-/// It is never read: each write is an edge of its own. The counter would overflow after 2⁶⁴ - 2
-/// rings, and a ring past that still finds the descriptor readable.
+/// It is never read, as each write is a new edge. The counter would be full after 2⁶⁴ - 2 writes; a
+/// write after that fails, and the descriptor is readable all the same.
 #[derive(Debug)]
 pub(crate) struct EventFd {
+    /// The eventfd.
     fd: OwnedFd,
 }
 
 impl EventFd {
-    /// eventfd(2), non-blocking.
+    /// Creates a non-blocking eventfd.
     pub(crate) fn new() -> io::Result<EventFd> {
         // SAFETY: takes no pointers.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the kernel just gave us this descriptor, and nobody else knows of it.
+        // SAFETY: the kernel just gave us this descriptor, and no other code has it.
         Ok(EventFd { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
     }
 
-    /// Rings. May be called from any thread.
+    /// Wakes the poller. May be called from any thread, and in signal handlers.
     pub(crate) fn ring(&self) {
         let one = 1u64.to_ne_bytes();
         let arguments = [self.fd.as_raw_fd() as usize, one.as_ptr() as usize, 8, 0, 0, 0];

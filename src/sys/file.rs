@@ -1,4 +1,4 @@
-//! Bytes from a file: to a socket, or into memory.
+//! Bytes of a file, to a socket or into memory.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -6,15 +6,14 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use super::sigpipe::NoSigpipe;
 use super::traffic;
 
-/// The most that one sendfile(2) transfers.
+/// The most bytes that one sendfile(2) moves, by its man page.
 const MOST_AT_ONCE: usize = 0x7fff_f000;
 
-/// sendfile(2): at most `count` bytes of `file`, from `offset` on, go to `target` without passing
-/// through our memory. 0: the kernel finds no bytes to send from `offset` on.
+/// Sends at most `count` bytes of `file` to `target` without a copy through user memory, from
+/// `offset` on: sendfile(2). Returns 0 if the file has no bytes there.
 ///
-/// [`NoSigpipe`] costs two system calls more, three if less than `count` went. They don't depend on
-/// whose thread this is and leave nothing behind, and are little beside what a sendfile moves: as
-/// much as the send buffer has room for.
+/// [`NoSigpipe`] costs two more system calls, or three if fewer than `count` bytes went. That is
+/// little beside the bytes that one call moves, which is as many as the send buffer has room for.
 pub(crate) fn send_file(
     target: BorrowedFd<'_>,
     file: BorrowedFd<'_>,
@@ -34,7 +33,7 @@ pub(crate) fn send_file(
         .inspect(|count| traffic::bytes_out(*count))
 }
 
-/// pread(2) from `offset` on. 0: there are no bytes in the file at `offset`.
+/// Reads from `file` at `offset`: pread(2). Returns 0 if the file has no bytes there.
 pub(crate) fn read_at(file: BorrowedFd<'_>, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let offset = file_offset(offset)?;
     // SAFETY: `buffer` is writable for its length.
@@ -43,6 +42,7 @@ pub(crate) fn read_at(file: BorrowedFd<'_>, offset: u64, buffer: &mut [u8]) -> i
     if read < 0 { Err(io::Error::last_os_error()) } else { Ok(read as usize) }
 }
 
+/// Converts an offset to the kernel's type, which has a sign.
 fn file_offset(offset: u64) -> io::Result<libc::off_t> {
     libc::off_t::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EOVERFLOW))
 }

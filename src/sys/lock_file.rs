@@ -1,4 +1,4 @@
-//! A lock on a path that a socket is to have.
+//! A lock on a path at which a Unix socket is to listen.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -9,25 +9,31 @@ use std::path::{Path, PathBuf};
 
 use super::socket_file::in_use;
 
-/// How often a lock is tried for whose file is removed in the same moment.
+/// How often a lock is tried whose file another process removes in the same moment.
 const TRIES: u32 = 8;
 
-/// A file with an advisory lock (flock(2)) that lives for the moment in which a socket is made:
-/// `.NAME.corepoll-lock` in the directory of the socket NAME. It takes the permission that making the
-/// socket takes, it is another one for each path, and it is free when its process ends, however that
-/// comes about.
+/// A file with an advisory lock (flock(2)) that exists while a socket is created:
+/// `.NAME.corepoll-lock` in the directory of the socket NAME.
+///
+/// It needs the permission that creating the socket needs, there is one for each path, and the
+/// kernel releases it when the process ends, however that happens.
 #[derive(Debug)]
 pub(super) struct LockFile {
+    /// Where the lock file is, to remove it.
     path: PathBuf,
+    /// The open file, which has the lock until it is closed.
     _file: File,
 }
 
 impl LockFile {
-    /// Takes the lock of `path` without waiting. `None` if there can't be one, as in a directory that
-    /// doesn't let us make a file: it is only against others that start in the same moment.
+    /// Takes the lock of `path` without waiting.
+    ///
+    /// Returns `None` if there can be no lock, as in a directory in which this process may not
+    /// create a file. The socket is then created without one: the lock only protects against
+    /// another process that starts in the same moment.
     ///
     /// # Errors
-    /// `AddrInUse`: another process or thread has it.
+    /// Returns `AddrInUse` if another process or thread has the lock.
     pub(super) fn beside(path: &Path) -> io::Result<Option<LockFile>> {
         let Some(name) = path.file_name() else { return Ok(None) };
         let mut own = OsString::from(".");
@@ -41,11 +47,12 @@ impl LockFile {
                 if io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock {
                     return Err(is_taken(&path, Some(&file)));
                 }
-                // Nothing can be locked here, so the file is of no use.
+                // This file system has no locks, so the file is of no use.
                 let _ = fs::remove_file(&path);
                 return Ok(None);
             }
-            // The one who had it before may have removed the file that we have opened.
+            // The process that had the lock before may have removed the file that is open here. A
+            // lock on it would keep no other process away.
             if is_at(&file, &path) {
                 return Ok(Some(LockFile { path, _file: file }));
             }
@@ -55,13 +62,15 @@ impl LockFile {
 }
 
 impl Drop for LockFile {
-    /// Removes the file while the lock is held: so it is the one that was locked.
+    /// Removes the file before the lock is released, so that it can't be a file that another
+    /// process has locked meanwhile.
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Opens or makes a lock file. Never follows a link, and never waits for the other end of a pipe.
+/// Opens or creates a lock file. It follows no symbolic link, and does not wait for the other end
+/// of a FIFO.
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .write(true)
@@ -72,7 +81,7 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Whether `file` is the one at `path`.
+/// Returns `true` if `file` is the file at `path`.
 fn is_at(file: &File, path: &Path) -> bool {
     let identity = |data: fs::Metadata| (data.dev(), data.ino());
     match (file.metadata(), fs::symlink_metadata(path)) {
@@ -81,7 +90,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// The error that names the process that is in the way.
+/// Returns the error that names the process which has the lock.
 fn is_taken(path: &Path, file: Option<&File>) -> io::Error {
     let data = file.and_then(|file| file.metadata().ok());
     let by = match data.and_then(|data| holder(data.ino())) {
@@ -91,7 +100,8 @@ fn is_taken(path: &Path, file: Option<&File>) -> io::Error {
     in_use(&format!("{by} is about to listen there, and has locked {}", path.display()))
 }
 
-/// The process that has locked the file with this inode number, if the kernel tells: proc_locks(5).
+/// Returns the process that has locked the file with this inode number, if the kernel tells:
+/// proc_locks(5).
 fn holder(inode: u64) -> Option<u32> {
     let locks = fs::read_to_string("/proc/locks").ok()?;
     let inode = format!(":{inode}");

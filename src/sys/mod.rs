@@ -1,6 +1,25 @@
 //! Floor 1, the kernel: every system call and every reading of the clock, and nothing else.
 //!
-//! One small surface without logic. A simulated kernel can stand behind it.
+//! Nothing here decides anything. A function makes one system call, or the few that belong
+//! together, and converts its arguments and its answer. All descriptors are CLOEXEC and
+//! non-blocking. What runs in every turn or for every request goes to the kernel by `syscall`,
+//! without glibc in between.
+//!
+//! | file | what it wraps |
+//! |---|---|
+//! | `epoll` | epoll(7): registrations, waits, events |
+//! | `eventfd`, `timerfd` | the descriptor that wakes a poller, and one that ends a wait in a foreign loop |
+//! | `socket`, `options` | sockets: creation, accept, connect, shutdown, options |
+//! | `steering` | which listener of a SO_REUSEPORT group gets a connection |
+//! | `stream`, `datagram` | bytes and datagrams in and out |
+//! | `file`, `splice` | sendfile(2) and splice(2), for output and relays without a copy |
+//! | `sigpipe` | a guard for the calls that would raise SIGPIPE |
+//! | `signal` | signals that have come, as a descriptor |
+//! | `socket_file`, `lock_file` | the file of a listening Unix socket, and the lock that guards its creation |
+//! | `clock`, `ticks` | the monotonic clock, and the processor's counter |
+//! | `affinity`, `thread` | where threads run, and what they are doing |
+//! | `traffic` | how much this thread has read, written and accepted |
+//! | `syscall` | the system call instruction |
 #![allow(unsafe_code)]
 
 pub(crate) mod affinity;

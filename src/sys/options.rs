@@ -1,5 +1,8 @@
-//! Socket options that take a number: what a user may ask for is wider than what the kernel takes. A
-//! limit that cannot be had is the nearest one that can, never its opposite.
+//! Socket options that take a number.
+//!
+//! A user may ask for any [`Duration`], and the kernel takes an int. A value that the kernel can't
+//! hold becomes the nearest one that it can. It never wraps to a small value or to zero, which
+//! would mean the opposite.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -7,39 +10,45 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-/// The longest time of SO_LINGER: kernels before 6.8 count it in ticks of 32 bits, of which there are
-/// up to a thousand a second, and a time that wraps there may become none. 49 days.
+/// The longest time of SO_LINGER, about 49 days. Kernels before 6.8 convert it to 32 bits of ticks,
+/// of which there are up to a thousand in a second. A longer time could wrap to zero, which means a
+/// reset.
 const LONGEST_LINGER: libc::c_int = (u32::MAX / 1000) as libc::c_int;
 
+/// The unit of SO_LINGER and TCP_DEFER_ACCEPT.
 const SECOND: Duration = Duration::from_secs(1);
+/// The unit of TCP_USER_TIMEOUT and of epoll_wait(2).
 const MILLISECOND: Duration = Duration::from_millis(1);
+/// The unit of SO_BUSY_POLL.
 const MICROSECOND: Duration = Duration::from_micros(1);
 
-/// `time` in units of `unit`, rounded up, and no more of them than an int can hold.
+/// Converts `time` to units of `unit`, rounded up and cut to what an int can hold.
 pub(super) fn round_up(time: Duration, unit: Duration) -> libc::c_int {
     let units = time.as_nanos().div_ceil(unit.as_nanos());
     libc::c_int::try_from(units).unwrap_or(libc::c_int::MAX)
 }
 
-/// SO_LINGER: see socket(7). Zero, which is a reset, is only what has been asked for as zero.
+/// Sets SO_LINGER: socket(7). Only a time of zero asks for a reset; shorter times than a second
+/// become one second.
 pub(crate) fn set_linger(fd: BorrowedFd<'_>, time: Option<Duration>) -> io::Result<()> {
     let seconds = time.map(|time| round_up(time, SECOND).min(LONGEST_LINGER));
     SockRef::from(&fd).set_linger(seconds.map(|seconds| SECOND * seconds as u32))
 }
 
-/// TCP_USER_TIMEOUT in milliseconds: see tcp(7). Zero is the system's default there, so the shortest
-/// limit is one of them.
+/// Sets TCP_USER_TIMEOUT: tcp(7). Zero means the system's default there, so the shortest limit is
+/// one millisecond.
 pub(crate) fn set_user_timeout(fd: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<()> {
     let units = limit.map(|limit| round_up(limit, MILLISECOND).max(1));
     SockRef::from(&fd).set_tcp_user_timeout(units.map(|units| MILLISECOND * units as u32))
 }
 
-/// SO_BUSY_POLL in microseconds: see socket(7).
+/// Sets SO_BUSY_POLL: socket(7).
 pub(crate) fn set_busy_poll(fd: BorrowedFd<'_>, time: Duration) -> io::Result<()> {
     SockRef::from(&fd).set_busy_poll(round_up(time, MICROSECOND) as u32)
 }
 
-/// IP_TTL or IPV6_UNICAST_HOPS. The kernel takes -1, and for IPv6 also 0: but not as a number of hops.
+/// Sets IP_TTL or IPV6_UNICAST_HOPS. The kernel also takes -1 and, for IPv6, 0, which are no
+/// numbers of hops; they are errors here.
 pub(crate) fn set_ttl(fd: BorrowedFd<'_>, is_v6: bool, ttl: u32) -> io::Result<()> {
     if !(1..=255).contains(&ttl) {
         let message = format!("a time to live is 1 to 255 hops, and not {ttl}");

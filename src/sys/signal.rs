@@ -1,4 +1,4 @@
-//! Signals of the process: see signal(7).
+//! Signals of the process, as a descriptor: signal(7).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,31 +11,33 @@ pub(crate) use libc::{SIGINT, SIGTERM};
 
 use super::eventfd::EventFd;
 
-/// The highest signal of Linux: SIGRTMAX.
+/// The highest signal number of Linux, SIGRTMAX.
 const HIGHEST: libc::c_int = 64;
 
-/// Signals that have come since somebody last looked. Each is there once, however often it came.
+/// The signals of a set that have come and have not been taken yet. A signal that comes twice
+/// before it is taken counts once, as always with signals.
 ///
-/// The handler stays for the life of the process: from the first watch on, the signal is no longer
-/// answered by what the kernel does with it by default.
+/// The handlers stay installed for the life of the process. From the first set on, a signal in it
+/// no longer has its default action.
 #[derive(Debug)]
 pub(crate) struct PendingSignals {
+    /// What the signal handlers write to.
     shared: Arc<Shared>,
-    /// What the handlers of the process call, one for each signal.
+    /// The registrations of the actions that the signal handlers run, one for each signal.
     actions: Vec<SigId>,
 }
 
-/// What the signal handler touches: an atomic and an eventfd.
+/// What a signal handler writes to. Both operations are async-signal-safe.
 #[derive(Debug)]
 struct Shared {
-    /// Bit n - 1 stands for signal n.
+    /// The signals that have come: bit n - 1 is signal n.
     pending: AtomicU64,
-    /// Rings after the bit was set.
+    /// Becomes readable after the bit was set.
     bell: EventFd,
 }
 
 impl PendingSignals {
-    /// Watches for `signals`, from now on.
+    /// Starts to collect `signals`, which must be signals that can be caught.
     pub(crate) fn new(
         signals: impl IntoIterator<Item = libc::c_int>,
     ) -> io::Result<PendingSignals> {
@@ -47,6 +49,7 @@ impl PendingSignals {
         Ok(pending)
     }
 
+    /// Adds one signal to the set.
     fn add(&mut self, signal: libc::c_int) -> io::Result<()> {
         if !(1..=HIGHEST).contains(&signal) || FORBIDDEN.contains(&signal) {
             let message = format!("signal {signal} cannot be waited for: signal(7)");
@@ -54,7 +57,7 @@ impl PendingSignals {
         }
         let shared = self.shared.clone();
         let action = move || {
-            // Relaxed is not enough: who hears the bell must see the bit.
+            // Release: the poller that the bell wakes must see the bit.
             shared.pending.fetch_or(1 << (signal - 1), Ordering::Release);
             shared.bell.ring();
         };
@@ -67,6 +70,7 @@ impl PendingSignals {
 
     /// Takes one of the signals that have come.
     pub(crate) fn take(&self) -> Option<libc::c_int> {
+        // Acquire: pairs with the handler's Release.
         let pending = self.shared.pending.load(Ordering::Acquire);
         if pending == 0 {
             return None;
@@ -78,7 +82,8 @@ impl PendingSignals {
 }
 
 impl AsFd for PendingSignals {
-    /// Readable, by an edge, after each signal. Nobody reads it.
+    /// Returns a descriptor that becomes readable after each signal. It is registered
+    /// edge-triggered and never read.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.shared.bell.as_fd()
     }

@@ -1,11 +1,11 @@
-//! Calls that write and have no MSG_NOSIGNAL: splice(2), sendfile(2), write(2).
+//! A guard for the calls that write and have no MSG_NOSIGNAL: splice(2), sendfile(2), write(2).
 //!
-//! A write to a connection whose reader is gone raises SIGPIPE, whose default action ends the
-//! process. Rust's runtime ignores the signal, but not in a library of a C program, and any part of
-//! a program may set the default again. So such a call is made with the signal held back on its
-//! thread, and a signal that came of it is taken away before it is let through again. That touches
-//! neither the process's disposition nor another thread's mask, which children and new threads
-//! would inherit.
+//! A write to a connection whose reader is gone raises SIGPIPE, and the signal's default action
+//! ends the process. Rust's runtime ignores the signal, but not in a library of a C program, and
+//! any part of a program may restore the default. So such a call runs with the signal blocked on
+//! its thread, and a signal that it has raised is taken before the mask is restored. That changes
+//! neither the signal's disposition nor the mask of another thread, which child processes and new
+//! threads would inherit.
 
 use std::cell::Cell;
 use std::io;
@@ -13,33 +13,39 @@ use std::marker::PhantomData;
 use std::mem;
 use std::ptr;
 
-/// Holds SIGPIPE back on this thread from its first call until it is dropped. Nothing foreign runs
-/// meanwhile. Two system calls for any number of writes; one more if one of them came short, and
-/// one more if the thread holds the signal back by itself.
+/// Blocks SIGPIPE on this thread from the first call until it is dropped. No foreign code runs
+/// meanwhile.
+///
+/// It costs two system calls for any number of writes, one more if a write came short, and one more
+/// if the thread had blocked the signal before.
 pub(crate) struct NoSigpipe {
-    /// Made by the first call.
+    /// The state from before the first call; `None` until then.
     held: Cell<Option<Held>>,
-    /// A call may have raised the signal.
+    /// `true` if a call may have raised the signal.
     may_have_come: Cell<bool>,
-    /// It is about its thread.
+    /// The mask belongs to the thread, so the guard must not leave it.
     _not_send: PhantomData<*const ()>,
 }
 
-/// What was before.
+/// What the thread's state was before the first call.
 #[derive(Clone, Copy)]
 struct Held {
+    /// The signal mask.
     mask: libc::sigset_t,
+    /// `true` if SIGPIPE was blocked.
     was_blocked: bool,
+    /// `true` if a SIGPIPE was pending that no call of the guard has raised.
     was_pending: bool,
 }
 
 impl NoSigpipe {
+    /// Creates a guard. It does nothing until the first call.
     pub(crate) const fn new() -> NoSigpipe {
         let (held, may_have_come) = (Cell::new(None), Cell::new(false));
         NoSigpipe { held, may_have_come, _not_send: PhantomData }
     }
 
-    /// Runs `call`, which is to write `asked` bytes.
+    /// Runs `call`, which tries to write `asked` bytes.
     pub(crate) fn call(
         &self,
         asked: usize,
@@ -49,9 +55,9 @@ impl NoSigpipe {
             self.held.set(Some(hold()));
         }
         let result = call();
-        // splice and sendfile loop in the kernel: a round that meets with EPIPE raises the signal,
-        // and what the rounds before it moved is still what the call returns. Such a round is the
-        // last one, so a call that moved all that it was asked for had none.
+        // splice and sendfile loop in the kernel. A round that finds EPIPE raises the signal and
+        // ends the loop, and the call still returns what the earlier rounds have moved. So a call
+        // that has moved everything has raised none.
         let may_have_come = match &result {
             Ok(count) => *count < asked,
             Err(error) => error.raw_os_error() == Some(libc::EPIPE),
@@ -66,7 +72,7 @@ impl NoSigpipe {
 impl Drop for NoSigpipe {
     fn drop(&mut self) {
         let Some(held) = self.held.get() else { return };
-        // One that waited before is not of our making.
+        // A signal that was pending before is another part's, and stays.
         if self.may_have_come.get() && !held.was_pending {
             let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
             // SAFETY: both pointers are to locals, and no information is asked for. SIGPIPE is
@@ -80,6 +86,7 @@ impl Drop for NoSigpipe {
     }
 }
 
+/// Blocks SIGPIPE and returns the state from before.
 fn hold() -> Held {
     // SAFETY: the kernel writes a whole set to `mask`, for which all zeros is a valid value.
     let (mask, was_blocked) = unsafe {
@@ -87,10 +94,11 @@ fn hold() -> Held {
         libc::pthread_sigmask(libc::SIG_BLOCK, &only_sigpipe(), &mut mask);
         (mask, libc::sigismember(&mask, libc::SIGPIPE) == 1)
     };
-    // Only a signal that is held back can be waiting.
+    // A signal can only be pending while it is blocked.
     Held { mask, was_blocked, was_pending: was_blocked && is_pending() }
 }
 
+/// Returns the set of SIGPIPE alone.
 fn only_sigpipe() -> libc::sigset_t {
     // SAFETY: sigemptyset initialises the set.
     unsafe {
@@ -101,6 +109,7 @@ fn only_sigpipe() -> libc::sigset_t {
     }
 }
 
+/// Returns `true` if a SIGPIPE is pending on this thread.
 #[cold]
 fn is_pending() -> bool {
     // SAFETY: sigpending initialises the set.

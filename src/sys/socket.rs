@@ -1,4 +1,4 @@
-//! Sockets from birth to shutdown. Every one is CLOEXEC and non-blocking from the first moment.
+//! Sockets from creation to shutdown. Each is CLOEXEC and non-blocking from the first moment.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -11,27 +11,29 @@ use super::options::round_up;
 use super::traffic;
 use crate::base::error::during;
 
-/// What a listening socket is made with.
+/// The settings of a listening socket.
 #[derive(Debug, Clone)]
 pub(crate) struct Listen {
-    /// SO_REUSEPORT: several sockets share the address, and the kernel spreads connections.
+    /// SO_REUSEPORT: several sockets share the address, and the kernel spreads connections over
+    /// them.
     pub(crate) reuse_port: bool,
-    /// How many connections may wait for accept; the kernel cuts it at net.core.somaxconn.
+    /// The number of connections that may wait for accept(2). The kernel cuts it to
+    /// net.core.somaxconn.
     pub(crate) backlog: u32,
     /// SO_RCVBUF of the listener, inherited by what it accepts.
     pub(crate) recv_buffer_size: Option<usize>,
     /// SO_SNDBUF of the listener, inherited by what it accepts.
     pub(crate) send_buffer_size: Option<usize>,
-    /// IPV6_V6ONLY.
+    /// IPV6_V6ONLY: an IPv6 socket takes no IPv4 connections.
     pub(crate) only_v6: bool,
-    /// TCP_DEFER_ACCEPT: how long a connection without a byte is kept back.
+    /// TCP_DEFER_ACCEPT: how long the kernel holds a connection back that has sent nothing.
     pub(crate) defer_accept: Option<Duration>,
     /// TCP_NODELAY of the listener, inherited by what it accepts.
     pub(crate) nodelay: bool,
 }
 
 impl Listen {
-    /// Nothing but a backlog.
+    /// Returns settings with nothing but a backlog.
     pub(crate) const fn new(backlog: u32) -> Listen {
         Listen {
             reuse_port: false,
@@ -45,12 +47,13 @@ impl Listen {
     }
 }
 
-/// What a connecting socket is made with.
+/// The settings of a connecting socket.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Connect {
-    /// The local address, if the kernel isn't to choose it.
+    /// The local address; `None` lets the kernel choose it.
     pub(crate) from: Option<SocketAddr>,
-    /// SO_RCVBUF: before the connect, since the window scale goes out with the SYN.
+    /// SO_RCVBUF. It must be set before the connect, as the window scale is sent with the SYN:
+    /// tcp(7).
     pub(crate) recv_buffer_size: Option<usize>,
     /// SO_SNDBUF.
     pub(crate) send_buffer_size: Option<usize>,
@@ -58,25 +61,25 @@ pub(crate) struct Connect {
     pub(crate) nodelay: bool,
 }
 
-/// A non-blocking stream socket for addresses of the family of `addr`.
+/// Creates a non-blocking stream socket for the address family of `addr`.
 fn stream_socket(addr: &SockAddr) -> io::Result<Socket> {
     let domain = addr.domain();
     let protocol = (domain != Domain::UNIX).then_some(Protocol::TCP);
     Socket::new(domain, Type::STREAM.nonblocking(), protocol)
 }
 
-/// A socket that listens at `addr`.
+/// Creates a socket that listens at `addr`.
 pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> {
     let socket = stream_socket(addr)?;
     if addr.domain() != Domain::UNIX {
-        // A restarted server takes its address over from connections in TIME_WAIT.
+        // A restarted server may take its address over from connections in TIME_WAIT.
         named("SO_REUSEADDR", socket.set_reuse_address(true))?;
         if settings.reuse_port {
             named("SO_REUSEPORT", socket.set_reuse_port(true))?;
         }
     }
     if addr.domain() == Domain::IPV6 {
-        // Always: its default is the machine's, net.ipv6.bindv6only.
+        // Always set: the default depends on the machine's net.ipv6.bindv6only.
         named("IPV6_V6ONLY", socket.set_only_v6(settings.only_v6))?;
     }
     set_buffers(&socket, settings.recv_buffer_size, settings.send_buffer_size)?;
@@ -93,17 +96,17 @@ pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> 
     Ok(socket.into())
 }
 
-/// The error of setting an option says which one it was.
+/// Adds the name of the option to the error of setting it.
 fn named(option: &str, set: io::Result<()>) -> io::Result<()> {
     set.map_err(|error| during(option, error))
 }
 
-/// Whether several sockets can share an address of the family of `addr`: SO_REUSEPORT.
+/// Returns `true` if several sockets may share an address of the family of `addr`, by SO_REUSEPORT.
 pub(crate) fn can_share(addr: &SockAddr) -> bool {
     stream_socket(addr).and_then(|socket| socket.set_reuse_port(true)).is_ok()
 }
 
-/// accept4(2).
+/// Accepts a connection: accept4(2).
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)> {
     let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     match SockRef::from(&listener).accept4(flags) {
@@ -120,8 +123,8 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)
     }
 }
 
-/// SO_RCVBUF and SO_SNDBUF, where they are asked for. The kernel cuts what is more than it allows;
-/// so is what no int can hold.
+/// Sets SO_RCVBUF and SO_SNDBUF where a size is given. The kernel cuts sizes above its limits;
+/// sizes that an int can't hold are cut here.
 fn set_buffers(socket: &Socket, recv: Option<usize>, send: Option<usize>) -> io::Result<()> {
     let most = libc::c_int::MAX as usize;
     if let Some(bytes) = recv {
@@ -133,7 +136,8 @@ fn set_buffers(socket: &Socket, recv: Option<usize>, send: Option<usize>) -> io:
     Ok(())
 }
 
-/// Begins to connect to `addr`. When the socket becomes writable, [`take_error`] tells how it went.
+/// Begins to connect to `addr`: connect(2). When the socket becomes writable, [`take_error`]
+/// returns how it went.
 pub(crate) fn connect(addr: &SockAddr, settings: &Connect) -> io::Result<OwnedFd> {
     let socket = stream_socket(addr)?;
     set_buffers(&socket, settings.recv_buffer_size, settings.send_buffer_size)?;
@@ -142,8 +146,9 @@ pub(crate) fn connect(addr: &SockAddr, settings: &Connect) -> io::Result<OwnedFd
     }
     if let Some(from) = settings.from {
         if from.port() == 0 {
-            // The port is chosen at connect, when the whole four-tuple is known: ip(7). Where the
-            // kernel can't do that, bind(2) chooses one that no other socket has, of which there are
+            // With IP_BIND_ADDRESS_NO_PORT the kernel chooses the port at connect, when it knows
+            // the whole four-tuple, so that the same port serves many targets: ip(7). Where it has
+            // no such option, bind(2) chooses a port that no other socket uses, of which there are
             // fewer.
             let _ = set_int(socket.as_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1);
         }
@@ -157,7 +162,7 @@ pub(crate) fn connect(addr: &SockAddr, settings: &Connect) -> io::Result<OwnedFd
     }
 }
 
-/// Sets an option that takes an int, for those which socket2 doesn't have.
+/// Sets an option that takes an int: for options that socket2 does not have.
 fn set_int(
     fd: BorrowedFd<'_>,
     level: libc::c_int,
@@ -174,49 +179,52 @@ fn set_int(
     Ok(())
 }
 
-/// EINTR as well: the connect goes on in the background (connect(2)).
+/// Returns `true` if the connect goes on in the background. EINTR means that as well: connect(2).
 fn in_progress(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR))
 }
 
-/// SO_ERROR: the error that waits on the socket, if any. It is taken away by this.
+/// Takes the pending error of a socket: SO_ERROR. The kernel reports it only once.
 pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
     SockRef::from(&fd).take_error()
 }
 
-/// getsockname(2), for IP sockets.
+/// Returns the local address of an IP socket: getsockname(2).
 pub(crate) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     ip_address(&SockRef::from(&fd).local_addr()?)
 }
 
-/// getpeername(2), for IP sockets.
+/// Returns the peer's address of an IP socket: getpeername(2).
 pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     ip_address(&SockRef::from(&fd).peer_addr()?)
 }
 
-/// The IP address in `addr`.
+/// Returns the IP address in `addr`.
 pub(crate) fn ip_address(addr: &SockAddr) -> io::Result<SocketAddr> {
     addr.as_socket()
         .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the socket has no IP address"))
 }
 
-/// Whether a connection to one's own port has met itself: TCP's simultaneous open does that when
-/// the kernel picks the target's port as the local one.
+/// Returns `true` if a socket is connected to itself.
+///
+/// A connect to a port of this machine that nothing listens on does that if the kernel picks the
+/// same port as the local one: TCP takes it for a simultaneous open.
 pub(crate) fn is_self_connected(fd: BorrowedFd<'_>) -> bool {
     matches!((local_addr(fd), peer_addr(fd)), (Ok(local), Ok(peer)) if local == peer)
 }
 
-/// What a connection is told that has met itself.
+/// Returns the error of a connect that has reached its own socket.
 pub(crate) fn self_connect_error() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionRefused, "nothing listens there: the socket met itself")
 }
 
-/// Whether a socket has a peer: getpeername(2).
+/// Returns `true` if a socket has a peer: getpeername(2).
 pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
     SockRef::from(&fd).peer_addr().is_ok()
 }
 
-/// shutdown(2). A connection that has ended already is fine.
+/// Ends one or both directions: shutdown(2). On a connection that has ended already it does
+/// nothing.
 pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     match SockRef::from(&fd).shutdown(how) {
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -224,12 +232,12 @@ pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     }
 }
 
-/// TCP_NODELAY.
+/// Sets TCP_NODELAY.
 pub(crate) fn set_nodelay(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     SockRef::from(&fd).set_tcp_nodelay(on)
 }
 
-/// O_NONBLOCK, for descriptors that others have made.
+/// Sets O_NONBLOCK, for descriptors that the user has made.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: takes no pointers; the descriptor is open while borrowed.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
@@ -249,15 +257,15 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
 /// What a socket carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SocketKind {
-    /// Bytes, which come to an end.
+    /// Bytes, with an end.
     Stream,
-    /// Messages in order, which come to an end.
+    /// Messages in order, with an end: SOCK_SEQPACKET.
     Records,
-    /// Messages, of which one may be empty.
+    /// Messages without an end, one of which may be empty.
     Datagrams,
 }
 
-/// What `fd` carries; None if it is not a socket.
+/// Returns what `fd` carries, or `None` if it is not a socket.
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> Option<SocketKind> {
     let of = SockRef::from(&fd).r#type().ok()?;
     Some(match of {
@@ -267,9 +275,11 @@ pub(crate) fn kind(fd: BorrowedFd<'_>) -> Option<SocketKind> {
     })
 }
 
-/// Takes away what would make the close of the socket with the number `fd` wait: SO_LINGER with a
-/// time, for which Linux blocks the closing thread even if the socket is non-blocking. Without it
-/// the same bytes are sent in the background. A linger of zero, a reset, stays.
+/// Turns off an SO_LINGER that would make close(2) wait.
+///
+/// With a linger time Linux blocks the closing thread even if the socket is non-blocking. Without
+/// it the kernel sends the same bytes in the background. A linger time of zero, which asks for a
+/// reset, is left alone.
 pub(crate) fn never_linger(fd: RawFd) {
     let mut linger = libc::linger { l_onoff: 0, l_linger: 0 };
     let mut size = size_of_val(&linger) as libc::socklen_t;
@@ -285,7 +295,7 @@ pub(crate) fn never_linger(fd: RawFd) {
     unsafe { libc::setsockopt(fd, level, name, (&raw const linger).cast(), size) };
 }
 
-/// Whether `fd` is a TCP connection: a stream socket of TCP that doesn't listen.
+/// Returns `true` if `fd` is a TCP socket that does not listen.
 pub(crate) fn is_tcp_connection(fd: BorrowedFd<'_>) -> bool {
     let socket = SockRef::from(&fd);
     let protocol = socket.protocol().ok().flatten();
@@ -293,7 +303,8 @@ pub(crate) fn is_tcp_connection(fd: BorrowedFd<'_>) -> bool {
     is_tcp && socket.is_listener().is_ok_and(|listens| !listens)
 }
 
-/// SO_PEERCRED: process (None if it is unknown here), user and group of a Unix socket's peer.
+/// Returns the process, the user and the group of a Unix socket's peer: SO_PEERCRED. The process is
+/// `None` if it is outside of this PID namespace.
 pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<(Option<i32>, u32, u32)> {
     let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut size = size_of_val(&credentials) as libc::socklen_t;

@@ -1,4 +1,4 @@
-//! The file of a listening Unix socket: made by bind(2), and left behind by a process that ends.
+//! The file of a listening Unix socket. bind(2) creates it, and it stays when its process ends.
 
 use std::fs;
 use std::io;
@@ -12,25 +12,31 @@ use socket2::SockAddr;
 use super::lock_file::LockFile;
 use super::socket::{self, Connect, Listen};
 
-/// The file of a socket of ours. Dropping it removes it, if it is still that file.
+/// The file of a listening socket of this process. Dropping it removes the file, if the path still
+/// names that file.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
-    /// Absolute: the working directory may change.
+    /// The absolute path, as the working directory may change.
     path: PathBuf,
+    /// Which file was created at the path.
     identity: Identity,
 }
 
-/// Which file is at a path. Inode numbers are used again, so the time of birth belongs to it where
-/// the file system has one.
+/// The identity of a file. Inode numbers are reused, so the time of birth is part of it where the
+/// file system has one.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
+    /// The file system.
     device: u64,
+    /// The number of the file in its file system.
     inode: u64,
+    /// When the file was created, if the file system says so.
     born: Option<SystemTime>,
 }
 
 impl Identity {
-    /// Of the socket at `path`; symbolic links are not followed. None: it is another kind of file.
+    /// Returns the identity of the socket at `path`, or `None` if there is another kind of file.
+    /// Symbolic links are not followed.
     fn of_socket(path: &Path) -> io::Result<Option<Identity>> {
         let data = fs::symlink_metadata(path)?;
         let identity =
@@ -39,13 +45,15 @@ impl Identity {
     }
 }
 
-/// A socket that listens at `path`, which `addr` names. The file of a socket that nobody listens
-/// on any more is replaced; anything else that is there is an error, and left alone.
+/// Creates a socket that listens at `path`, which `addr` names.
 ///
-/// Between bind(2) and listen(2) a socket looks like one that was left behind, and between the
-/// look and the removal another process may do the same. So a [`LockFile`] beside the path keeps
-/// all others away that come here for the same path. It never waits: who has the lock is about to
-/// listen, and then the path is in use.
+/// It replaces the file of a socket that no process listens on any more. Anything else at the path
+/// is an error, and is left alone.
+///
+/// Between bind(2) and listen(2) a socket refuses connections, like one that was left behind; and
+/// between the check and the removal another process may create a new one. So a [`LockFile`] keeps
+/// other processes away meanwhile. It never waits: a process that has the lock is about to listen,
+/// so the path is in use.
 pub(crate) fn listen(
     path: &Path,
     addr: &SockAddr,
@@ -65,7 +73,8 @@ pub(crate) fn listen(
     Ok((fd, SocketFile { path, identity }))
 }
 
-/// Removes the file of a socket that refuses connections: nobody listens.
+/// Removes the file at `path` if it is a socket that refuses connections, so that no process
+/// listens on it.
 fn remove_stale(path: &Path, addr: &SockAddr) -> io::Result<()> {
     let found = match Identity::of_socket(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -81,6 +90,7 @@ fn remove_stale(path: &Path, addr: &SockAddr) -> io::Result<()> {
     fs::remove_file(path)
 }
 
+/// Returns an error that says why an address is in use.
 pub(super) fn in_use(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::AddrInUse, format!("the address is in use: {why}"))
 }
@@ -88,7 +98,7 @@ pub(super) fn in_use(why: &str) -> io::Error {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if matches!(Identity::of_socket(&self.path), Ok(Some(found)) if found == self.identity) {
-            // If it fails, the next one who listens there replaces it.
+            // If it fails, the next process that listens there replaces the file.
             let _ = fs::remove_file(&self.path);
         }
     }

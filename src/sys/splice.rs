@@ -1,4 +1,4 @@
-//! Bytes from socket to socket without a copy: splice(2), with a pipe between the two.
+//! Bytes from socket to socket without a copy: splice(2), with a pipe in between.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -7,29 +7,31 @@ use super::sigpipe::NoSigpipe;
 use super::stream;
 use super::syscall::{checked, syscall};
 
-/// What a pipe holds without any settings: pipe(7).
+/// The capacity of a pipe without any settings: pipe(7).
 const LEAST_CAPACITY: libc::c_int = 64 * 1024;
 
-/// A pipe that nobody else knows. Both ends are CLOEXEC and non-blocking: see pipe(7).
+/// A pipe that no other code knows. Both ends are CLOEXEC and non-blocking: pipe(7).
 #[derive(Debug)]
 pub(crate) struct Pipe {
+    /// The end that bytes come out of.
     reader: OwnedFd,
+    /// The end that bytes go into.
     writer: OwnedFd,
 }
 
 impl Pipe {
-    /// A pipe that holds `capacity` bytes, or the system's default.
+    /// Creates a pipe that holds `capacity` bytes, or as many as the system's default.
     ///
     /// # Errors
-    /// pipe2(2)'s; and `QuotaExceeded` when the user has so many pipes that new ones are tiny
-    /// (/proc/sys/fs/pipe-user-pages-soft), and a copy is cheaper.
+    /// Returns the errors of pipe2(2); and `QuotaExceeded` if the user has so many pipes that the
+    /// kernel makes new ones tiny (/proc/sys/fs/pipe-user-pages-soft), so that a copy is cheaper.
     pub(crate) fn new(capacity: usize) -> io::Result<Pipe> {
         let mut ends: [libc::c_int; 2] = [-1; 2];
         // SAFETY: `ends` has room for two descriptors.
         if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the kernel just gave us both descriptors, and nobody else knows of them.
+        // SAFETY: the kernel just gave us both descriptors, and no other code has them.
         let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
         let size = libc::c_int::try_from(capacity).unwrap_or(libc::c_int::MAX);
         // SAFETY: takes no pointers. When it fails the pipe is as large as it was.
@@ -46,17 +48,17 @@ impl Pipe {
 
     /// Moves up to `most` bytes from the socket `from` into the pipe.
     ///
-    /// When it moves none it hints at why: 0 at the socket's end, `WouldBlock` at an empty one.
-    /// It says either of them at a mark of urgent data as well, although bytes follow.
+    /// If it moves none, the answer is a hint: 0 at the end of the stream, `WouldBlock` at an empty
+    /// socket. At urgent data the kernel gives either answer although bytes follow.
     pub(crate) fn fill(&self, from: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
         splice(from, self.writer.as_fd(), most)
     }
 
-    /// Moves up to `most` bytes from the pipe to the socket `to`. When the pipe is not empty,
+    /// Moves up to `most` bytes from the pipe to the socket `to`. If the pipe is not empty,
     /// `WouldBlock` means that the socket takes nothing.
     ///
-    /// A socket whose peer is gone raises SIGPIPE, and splice has no flag against that: `quiet`
-    /// holds it back.
+    /// A socket whose peer is gone raises SIGPIPE, and splice has no flag against that, so `quiet`
+    /// blocks the signal.
     pub(crate) fn drain(
         &self,
         to: BorrowedFd<'_>,
@@ -72,6 +74,7 @@ impl Pipe {
     }
 }
 
+/// Moves up to `most` bytes between a pipe and a socket: splice(2).
 fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
     let flags = (libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK) as usize;
     let arguments = [from.as_raw_fd() as usize, 0, to.as_raw_fd() as usize, 0, most, flags];

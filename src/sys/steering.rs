@@ -1,15 +1,17 @@
-//! Which listener of a SO_REUSEPORT group a connection goes to.
+//! Which listener of a SO_REUSEPORT group gets a connection.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Where a program finds the number of the processor that runs it: an offset which no packet has,
-/// bpf(2) and linux/filter.h.
+/// The offset at which a classic BPF program reads the number of the processor that runs it. No
+/// packet has this offset: bpf(2), linux/filter.h.
 const CURRENT_CPU: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_CPU) as u32;
 
-/// Has the group of `listener`, which is of `count` sockets, choose by the processor that the first
-/// packet of a connection is handled on: the socket with its number modulo `count`, in the order in
-/// which they began to listen.
+/// Makes the SO_REUSEPORT group of `listener` choose a socket by processor.
+///
+/// The kernel handles the first packet of a connection on some processor, and the socket with that
+/// processor's number modulo `count` gets the connection. `count` is the size of the group, whose
+/// sockets are numbered in the order in which they began to listen.
 pub(crate) fn by_cpu(listener: BorrowedFd<'_>, count: usize) -> io::Result<()> {
     let count = u32::try_from(count).unwrap_or(u32::MAX);
     let mut program = [
@@ -36,7 +38,7 @@ pub(crate) fn by_cpu(listener: BorrowedFd<'_>, count: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// One instruction without a jump.
+/// Returns an instruction that does not jump.
 fn instruction(code: u32, k: u32) -> libc::sock_filter {
     libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
 }

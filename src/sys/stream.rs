@@ -1,4 +1,4 @@
-//! Bytes in and out of a descriptor. Every call returns at once and none raises SIGPIPE.
+//! Bytes in and out of a descriptor. No call blocks, and none raises SIGPIPE.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -9,25 +9,25 @@ use super::sigpipe::NoSigpipe;
 use super::syscall::{checked, syscall};
 use super::traffic;
 
-/// recv(2) into `buffer`.
+/// Receives into `buffer`: recv(2).
 #[inline(always)]
 pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     recv_uncounted(fd, buffer).inspect(|count| traffic::bytes_in(*count))
 }
 
-/// [`recv`] for the request path, where the caller has a counter at hand.
+/// Receives as [`recv`] does, without counting: the request path has a counter at hand.
 #[inline(always)]
 pub(crate) fn recv_uncounted(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     recv_flags(fd, buffer, libc::MSG_DONTWAIT)
 }
 
-/// recv(2) into `buffer` that leaves the bytes where they are.
+/// Receives into `buffer` and leaves the bytes in the queue: recv(2) with MSG_PEEK.
 pub(crate) fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     recv_flags(fd, buffer, libc::MSG_DONTWAIT | libc::MSG_PEEK)
 }
 
-/// Whether an urgent byte has come or been announced: one that lies beside the others, which no other
-/// read shows. recv(2) with MSG_OOB says EINVAL if there is none.
+/// Returns `true` if an urgent byte has come or been announced. It lies beside the other bytes, and
+/// no other read shows it. Without one, recv(2) with MSG_OOB answers EINVAL.
 pub(crate) fn has_urgent(fd: BorrowedFd<'_>) -> bool {
     let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK | libc::MSG_OOB;
     match recv_flags(fd, &mut [0], flags) {
@@ -36,8 +36,8 @@ pub(crate) fn has_urgent(fd: BorrowedFd<'_>) -> bool {
     }
 }
 
-/// recv(2) into `buffer`, whose first bytes, as many as have come, are initialized then. For the
-/// request path: it isn't counted.
+/// Receives into `buffer` without counting, for the request path: recv(2). As many bytes as it
+/// returns are initialized then.
 #[inline(always)]
 pub(crate) fn recv_uninit(fd: BorrowedFd<'_>, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
     let [pointer, length] = [buffer.as_mut_ptr() as usize, buffer.len()];
@@ -48,6 +48,7 @@ pub(crate) fn recv_uninit(fd: BorrowedFd<'_>, buffer: &mut [MaybeUninit<u8>]) ->
     })
 }
 
+/// Receives into `buffer` with `flags`: recvfrom(2).
 #[inline(always)]
 fn recv_flags(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
     let [pointer, length] = [buffer.as_mut_ptr() as usize, buffer.len()];
@@ -56,13 +57,13 @@ fn recv_flags(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::
     checked(unsafe { syscall(libc::SYS_recvfrom, arguments) })
 }
 
-/// send(2) of `bytes`.
+/// Sends `bytes`: send(2).
 #[inline(always)]
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     send_uncounted(fd, bytes).inspect(|count| traffic::bytes_out(*count))
 }
 
-/// [`send`] for the request path, where the caller has a counter at hand.
+/// Sends as [`send`] does, without counting: the request path has a counter at hand.
 #[inline(always)]
 pub(crate) fn send_uncounted(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
@@ -71,11 +72,11 @@ pub(crate) fn send_uncounted(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usi
     checked(unsafe { syscall(libc::SYS_sendto, arguments) })
 }
 
-/// The most slices that sendmsg(2) and recvmsg(2) take at once.
+/// The most slices that one sendmsg(2) or recvmsg(2) takes.
 pub(crate) const MOST_SLICES: usize = libc::UIO_MAXIOV as usize;
 
-/// sendmsg(2) of `slices`, at most as many as the kernel takes at once. Empty ones before the first
-/// byte don't count.
+/// Sends `slices`, at most as many as the kernel takes at once: sendmsg(2). Empty slices before the
+/// first byte are skipped, so that they do not use up the places.
 pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     let slices = &slices[leading_empty(slices)..];
     // SAFETY: all zeros is a valid msghdr: no address, no control data.
@@ -90,13 +91,14 @@ pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::R
         .inspect(|count| traffic::bytes_out(*count))
 }
 
-/// How many of `slices` come before the first that isn't empty.
+/// Returns how many of `slices` come before the first that is not empty.
 fn leading_empty(slices: &[impl Deref<Target = [u8]>]) -> usize {
     slices.iter().position(|slice| !slice.is_empty()).unwrap_or(slices.len())
 }
 
-/// recvmsg(2) into the first of `slices`, as many as the kernel takes at once: how many bytes came,
-/// and for how many there was room. Empty ones before the first byte don't count.
+/// Receives into `slices`, at most as many as the kernel takes at once: recvmsg(2). Returns how
+/// many bytes came, and for how many there was room. Empty slices before the first byte are
+/// skipped.
 pub(crate) fn recv_vectored(
     fd: BorrowedFd<'_>,
     slices: &mut [IoSliceMut<'_>],
@@ -117,12 +119,12 @@ pub(crate) fn recv_vectored(
     Ok((count, room))
 }
 
-/// read(2), for descriptors that are not sockets. They are non-blocking.
+/// Reads from a descriptor that is not a socket: read(2). It is non-blocking.
 pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     read_uncounted(fd, buffer).inspect(|count| traffic::bytes_in(*count))
 }
 
-/// [`read`] of bytes that have been counted on their way in.
+/// Reads bytes that have been counted already when they came in.
 pub(super) fn read_uncounted(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let [pointer, length] = [buffer.as_mut_ptr() as usize, buffer.len()];
     let arguments = [fd.as_raw_fd() as usize, pointer, length, 0, 0, 0];
@@ -135,9 +137,7 @@ pub(super) fn read_uncounted(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Resul
     }
 }
 
-/// write(2), for descriptors that are not sockets. They are non-blocking.
-///
-/// A pipe without a reader raises SIGPIPE, and write(2) has no flag against that.
+/// Writes to a descriptor that is not a socket: write(2). It is non-blocking.
 pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let arguments = [fd.as_raw_fd() as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0];
     NoSigpipe::new()
@@ -148,16 +148,16 @@ pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
         .inspect(|count| traffic::bytes_out(*count))
 }
 
-/// Whether bytes wait to be read on a socket.
+/// Returns `true` if a socket has bytes to read.
 ///
-/// FIONREAD would say that there are none while an urgent byte is next, whatever follows it.
+/// FIONREAD would say no while an urgent byte is next, whatever follows it.
 ///
 /// # Errors
-/// The connection's error: the kernel tells of it only this once.
+/// Returns the connection's error. The kernel reports it only this once.
 pub(crate) fn has_input(fd: BorrowedFd<'_>) -> io::Result<bool> {
     match peek(fd, &mut [0]) {
         Ok(count) => Ok(count > 0),
-        // Nothing has come, or it is no socket that anything comes on.
+        // Nothing has come, or nothing ever comes on this socket.
         Err(error) => match error.kind() {
             io::ErrorKind::WouldBlock
             | io::ErrorKind::NotConnected
@@ -167,7 +167,7 @@ pub(crate) fn has_input(fd: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
-/// How many bytes wait to be read, of what is no stream: FIONREAD of ioctl(2).
+/// Returns how many bytes a descriptor that is not a stream has to read: FIONREAD of ioctl(2).
 pub(crate) fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut count: libc::c_int = 0;
     // SAFETY: FIONREAD writes one int to the pointer it is given.
@@ -178,7 +178,7 @@ pub(crate) fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(count.max(0) as usize)
 }
 
-/// Whether `fd` is open for writing only: fcntl(2).
+/// Returns `true` if `fd` is open for writing only: fcntl(2).
 pub(crate) fn is_write_only(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: takes no pointers; the descriptor is open while borrowed.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };

@@ -1,13 +1,13 @@
 //! The system call instruction.
 //!
-//! glibc's `recv`, `send` and `epoll_wait` are cancellation points: in a process with threads
-//! each of them sets up and tears down that state, about a tenth of the user time of a small
-//! request. Nothing here is ever cancelled, so the calls of the request path go to the kernel
-//! directly. Where the instruction is not written down below, libc's `syscall` does the same.
+//! glibc's `recv`, `send` and `epoll_wait` are cancellation points: pthreads(7). In a process with
+//! threads each of them sets that state up and takes it down, which is about a tenth of the user
+//! time of a small request. No thread here is ever cancelled, so the request path calls the kernel
+//! directly. On architectures without an instruction below, libc's `syscall` does the same.
 
 use std::io;
 
-/// The kernel's answer: a count, or the error that it named.
+/// Converts the kernel's answer to a count or an error.
 #[inline(always)]
 pub(super) fn checked(answer: isize) -> io::Result<usize> {
     if answer < 0 {
@@ -16,7 +16,8 @@ pub(super) fn checked(answer: isize) -> io::Result<usize> {
     Ok(answer as usize)
 }
 
-/// Out of line: otherwise the error is prepared before it is known whether there is one.
+/// Converts a negated errno to an error. It is out of line because the compiler would otherwise
+/// prepare the error before it knows whether there is one.
 #[cold]
 #[inline(never)]
 fn failed(answer: isize) -> io::Error {

@@ -1,31 +1,33 @@
-//! Threads of this process, looked at from others: proc_pid_stat(5).
+//! Threads of this process, as other threads see them: proc_pid_stat(5).
 
 use std::fs;
 use std::str::SplitAsciiWhitespace;
 use std::time::Duration;
 
-/// The calling thread's number: gettid(2).
+/// Returns the calling thread's number: gettid(2).
 pub(crate) fn id() -> u32 {
     // SAFETY: it has no conditions, and always succeeds.
     let id = unsafe { libc::gettid() };
     id.unsigned_abs()
 }
 
-/// What a thread was seen doing.
+/// What a thread was doing when it was looked at.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
-    /// It has a processor, or waits for one.
+    /// `true` if it ran, or waited for a processor.
     pub(crate) is_runnable: bool,
-    /// The processor time that it has used, to a hundredth of a second or so.
+    /// The processor time that it had used, in steps of about a hundredth of a second.
     pub(crate) used: Duration,
 }
 
-/// Looks at a thread of this process. Returns `None` if it is gone, or the kernel doesn't say.
+/// Returns what a thread of this process is doing, or `None` if it has ended or the kernel does not
+/// say.
 pub(crate) fn sample(id: u32) -> Option<Sample> {
     let text = stat(&id.to_string())?;
     let mut fields = fields_after_the_name(&text)?;
     let state = fields.next()?;
-    // The third is the state; the 14th and 15th are the time used in user mode and in the kernel.
+    // proc_pid_stat(5): the state is field 3; fields 14 and 15 are the time used in user mode and
+    // in the kernel.
     let mut ticks = fields.skip(10).map_while(|field| field.parse::<u64>().ok());
     let used = ticks.next()? + ticks.next()?;
     Some(Sample {
@@ -34,8 +36,8 @@ pub(crate) fn sample(id: u32) -> Option<Sample> {
     })
 }
 
-/// Returns `true` if a thread of this process, other than the calling one, has a processor, or
-/// waits for a processor or for the disk; also if the kernel doesn't say.
+/// Returns `true` if a thread of this process other than the calling one runs, or waits for a
+/// processor or for the disk; also if the kernel does not say.
 pub(crate) fn others_are_active() -> bool {
     let own = id().to_string();
     let Ok(threads) = fs::read_dir("/proc/self/task") else { return true };
@@ -44,23 +46,24 @@ pub(crate) fn others_are_active() -> bool {
             let state = fields_after_the_name(&text)?.next()?;
             Some(matches!(state, "R" | "D"))
         };
-        // A thread that has ended meanwhile may have let go of something.
+        // A thread that has ended meanwhile counts: it may have released a lock.
         id != own && stat(&id).is_none_or(|text| goes_on(text).unwrap_or(true))
     })
 }
 
+/// Reads the stat file of a thread.
 fn stat(id: &str) -> Option<String> {
     fs::read_to_string(format!("/proc/self/task/{id}/stat")).ok()
 }
 
-/// The fields from the third on. The second one is the name, in parentheses; it may have some of its
-/// own.
+/// Returns the fields from the third on. The second one is the thread's name in parentheses. A name
+/// may contain parentheses, so the last one ends it.
 fn fields_after_the_name(text: &str) -> Option<SplitAsciiWhitespace<'_>> {
     let (_, rest) = text.rsplit_once(')')?;
     Some(rest.split_ascii_whitespace())
 }
 
-/// Clock ticks a second, as /proc counts them: sysconf(3).
+/// Returns the number of clock ticks in a second, as /proc counts them: sysconf(3).
 fn per_second() -> u64 {
     // SAFETY: it has no conditions.
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };

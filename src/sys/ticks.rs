@@ -1,13 +1,13 @@
 //! The cheapest clock there is: the processor's own counter.
 //!
-//! It measures how long things take where a reading of the monotonic clock would cost as much as
-//! what is measured. Nothing is scheduled by it.
+//! It measures how long things take where reading the monotonic clock would cost as much as what is
+//! measured. No timer depends on it.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// The counter, now. On the processors that Linux calls `constant_tsc` it counts at one speed on
-/// all cores; elsewhere what is measured by it is as good as the counter.
+/// Reads the counter. Processors with the flag `constant_tsc` count at one speed on all cores;
+/// elsewhere a measurement is as good as the counter.
 #[inline(always)]
 pub(crate) fn now() -> u64 {
     #[cfg(target_arch = "x86_64")]
@@ -24,13 +24,14 @@ pub(crate) fn now() -> u64 {
     return super::clock::now();
 }
 
-/// A point in time by both clocks: the counter's speed is measured from here on.
+/// Returns the point in time, by both clocks, from which the counter's speed is measured.
 fn origin() -> &'static (u64, Instant) {
     static ORIGIN: OnceLock<(u64, Instant)> = OnceLock::new();
     ORIGIN.get_or_init(reading)
 }
 
-/// The time by both clocks. The best of some tries: the thread may be interrupted between the two.
+/// Reads both clocks. It takes the closest of four pairs, as the thread may be interrupted between
+/// the two halves.
 fn reading() -> (u64, Instant) {
     let tries = (0..4).map(|_| {
         let (before, instant, after) = (now(), Instant::now(), now());
@@ -40,33 +41,33 @@ fn reading() -> (u64, Instant) {
     (best.1, best.2)
 }
 
-/// Begins to measure the counter's speed, if nobody has.
+/// Begins to measure the counter's speed, if that has not begun.
 pub(crate) fn calibrate() {
     origin();
 }
 
-/// What `ticks` are in time.
+/// Converts ticks to time.
 pub(crate) fn to_duration(ticks: u64) -> Duration {
     let (counted, passed) = speed();
     let nanoseconds = u128::from(ticks) * passed / u128::from(counted);
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }
 
-/// How many ticks `time` is, or as many as there are.
+/// Converts time to ticks, to [`u64::MAX`] if they are more.
 pub(crate) fn from_duration(time: Duration) -> u64 {
     let (counted, passed) = speed();
     let ticks = time.as_nanos().checked_mul(u128::from(counted)).map(|product| product / passed);
     ticks.and_then(|ticks| u64::try_from(ticks).ok()).unwrap_or(u64::MAX)
 }
 
-/// The counter's speed: the ticks that were counted in so many nanoseconds.
+/// Returns the counter's speed: how many ticks it has counted, and in how many nanoseconds.
 fn speed() -> (u64, u128) {
     let (first, start) = *origin();
     loop {
         let (ticks, instant) = reading();
         let (counted, passed) = (ticks.saturating_sub(first), instant.duration_since(start));
-        // The first poller of a process asks right after the origin: from here on the two readings
-        // are less than a hundredth apart.
+        // The first poller of a process asks right after the origin. It waits until the two
+        // readings of a pair lie less than a hundredth of the measured time apart.
         if passed >= SHORTEST_MEASUREMENT {
             return (counted.max(1), passed.as_nanos());
         }
@@ -74,7 +75,7 @@ fn speed() -> (u64, u128) {
     }
 }
 
-/// Long beside the time between two readings of different clocks.
+/// The shortest time over which the speed is measured: long beside the time between two readings.
 const SHORTEST_MEASUREMENT: Duration = Duration::from_micros(20);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A timer as a descriptor: see timerfd_create(2).
+//! A timer as a descriptor: timerfd_create(2).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -6,14 +6,15 @@ use std::time::Duration;
 
 /// A descriptor that becomes readable when a time has passed.
 ///
-/// Registered edge-triggered it is never read: setting it takes the old readiness away.
+/// It is registered edge-triggered and never read: setting it anew clears its readiness.
 #[derive(Debug)]
 pub(crate) struct TimerFd {
+    /// The timerfd.
     fd: OwnedFd,
 }
 
 impl TimerFd {
-    /// timerfd_create(2), non-blocking, on the monotonic clock. It is not set.
+    /// Creates a non-blocking timerfd on the monotonic clock. It is not armed.
     pub(crate) fn new() -> io::Result<TimerFd> {
         let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
         // SAFETY: takes no pointers.
@@ -21,13 +22,13 @@ impl TimerFd {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the kernel just gave us this descriptor, and nobody else knows of it.
+        // SAFETY: the kernel just gave us this descriptor, and no other code has it.
         Ok(TimerFd { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
     }
 
-    /// Becomes readable when `delay` has passed, once; never, without one.
+    /// Arms the timer: it becomes readable once, when `delay` has passed. `None` disarms it.
     pub(crate) fn set(&self, delay: Option<Duration>) -> io::Result<()> {
-        // Zero means never to the kernel.
+        // To the kernel a value of zero disarms the timer: timerfd_settime(2).
         let delay = delay.map(|delay| delay.max(Duration::from_nanos(1))).unwrap_or_default();
         let value = libc::timespec {
             tv_sec: libc::time_t::try_from(delay.as_secs()).unwrap_or(libc::time_t::MAX),

@@ -1,51 +1,54 @@
-//! What went through this thread's system calls: counted where it is known, whoever made the call.
+//! How much a thread's system calls have moved, whichever part of the crate made them.
 
 use std::cell::Cell;
 
-/// Counts of one thread since they were last taken.
+/// The counts of one thread since they were last taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Traffic {
-    /// Bytes that descriptors gave.
+    /// The bytes that were read.
     pub(crate) bytes_in: u64,
-    /// Bytes that descriptors took.
+    /// The bytes that were written.
     pub(crate) bytes_out: u64,
-    /// Connections accepted.
+    /// The connections that were accepted.
     pub(crate) accepts: u64,
-    /// Attempts to accept that failed, but for want of a connection.
+    /// The attempts to accept that failed, except those that found no connection.
     pub(crate) accept_errors: u64,
 }
 
 thread_local! {
-    /// Without a destructor: counting is one addition to memory.
+    /// The bytes read. A `const` cell without a destructor: to count is one addition to memory.
     static BYTES_IN: Cell<u64> = const { Cell::new(0) };
+    /// The bytes written.
     static BYTES_OUT: Cell<u64> = const { Cell::new(0) };
+    /// The connections accepted.
     static ACCEPTS: Cell<u64> = const { Cell::new(0) };
+    /// The failed attempts to accept.
     static ACCEPT_ERRORS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A descriptor has given `count` bytes.
+/// Counts `count` bytes that a descriptor has given.
 #[inline(always)]
 pub(crate) fn bytes_in(count: usize) {
     BYTES_IN.with(|it| it.set(it.get() + count as u64));
 }
 
-/// A descriptor has taken `count` bytes.
+/// Counts `count` bytes that a descriptor has taken.
 #[inline(always)]
 pub(crate) fn bytes_out(count: usize) {
     BYTES_OUT.with(|it| it.set(it.get() + count as u64));
 }
 
-/// A connection has been accepted.
+/// Counts an accepted connection.
 pub(crate) fn accepted() {
     ACCEPTS.with(|it| it.set(it.get() + 1));
 }
 
-/// An attempt to accept has failed.
+/// Counts a failed attempt to accept.
 pub(crate) fn accept_failed() {
     ACCEPT_ERRORS.with(|it| it.set(it.get() + 1));
 }
 
-/// Takes the counts of this thread.
+/// Takes the counts of this thread, which start again at zero.
 #[inline]
 pub(crate) fn take() -> Traffic {
     Traffic {

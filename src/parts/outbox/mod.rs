@@ -12,44 +12,47 @@ use crate::task::drop_ignoring_panic;
 
 pub(crate) use segment::Segment;
 
-/// Slices handed to one `sendmsg` as a rule.
+/// The number of slices that one `sendmsg` gets as a rule.
 pub(crate) const SLICES: usize = 64;
 
-/// The most slices that one `sendmsg` takes: UIO_MAXIOV. Small pieces that come after as many are
-/// copied together, so that their bookkeeping doesn't outweigh their bytes.
+/// The most slices that one `sendmsg` takes: UIO_MAXIOV. Small pieces behind that many are copied
+/// together, so that their bookkeeping does not outweigh their bytes.
 pub(crate) const MOST_SLICES: usize = 1024;
 
-/// Segments up to this size are copied together: fewer slices, fewer allocations.
+/// The size up to which copied bytes are added to the last segment: fewer slices and fewer
+/// allocations.
 const COALESCE: usize = 16 * 1024;
 
-/// Shared pieces of at least this size are worth a segment of their own, however many there are.
+/// The size from which shared bytes get a segment of their own, however many there are.
 const WORTH_SHARING: usize = 1024;
 
-/// An empty queue keeps room for so many segments.
+/// The number of segments that an empty queue keeps room for.
 const MOST_ROOM: usize = 2 * MOST_SLICES;
 
-/// Bytes and stretches of files, in the order in which they were written. A file is an `F`.
+/// A queue of bytes and pieces of files, in the order in which they were written. `F` is the type
+/// of a file.
 #[derive(Debug)]
 pub(crate) struct Outbox<F = File> {
+    /// What is to be sent, the first first.
     segments: VecDeque<Segment<F>>,
-    /// Bytes of the first segment that are in the kernel already.
+    /// The number of bytes of the first segment that the kernel has taken.
     sent: u64,
-    /// Bytes in all segments that are not.
+    /// The number of bytes in all segments that the kernel has not taken.
     pending: u64,
-    /// As many of these as are in memory.
+    /// How many of these are in memory.
     in_memory: usize,
-    /// How many segments are stretches of files.
+    /// The number of segments that are pieces of files.
     files: usize,
 }
 
 /// What is to be sent next.
 #[derive(Debug)]
 pub(crate) enum Next<'a, F> {
-    /// Nothing.
+    /// The outbox is empty.
     Nothing,
-    /// As many slices have been set.
+    /// This number of slices has been set.
     Slices(usize),
-    /// A stretch of a file, and whether it is to be read and sent.
+    /// A piece of a file. With `by_copy` it is to be read and sent.
     File { file: &'a F, offset: u64, length: u64, by_copy: bool },
 }
 
@@ -60,23 +63,23 @@ impl<F> Default for Outbox<F> {
 }
 
 impl<F> Outbox<F> {
-    /// Whether nothing waits.
+    /// Returns `true` if nothing is queued.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.pending == 0
     }
 
-    /// Bytes that wait, those of files too.
+    /// Returns the number of queued bytes, with those of files.
     pub(crate) fn pending(&self) -> usize {
         usize::try_from(self.pending).unwrap_or(usize::MAX)
     }
 
-    /// Bytes that wait in memory.
+    /// Returns the number of queued bytes in memory.
     pub(crate) fn in_memory(&self) -> usize {
         self.in_memory
     }
 
-    /// Stretches of files that wait.
+    /// Returns the number of queued pieces of files.
     pub(crate) fn files(&self) -> usize {
         self.files
     }
@@ -95,8 +98,8 @@ impl<F> Outbox<F> {
         }
     }
 
-    /// Puts `bytes` at the end without copying them, unless they are a small piece among many:
-    /// then they come back, to be dropped where that is allowed.
+    /// Adds `bytes` to the end without a copy. A small piece behind many others is copied all the
+    /// same and comes back, to be dropped where foreign code may run.
     #[inline]
     #[must_use = "dropping shared bytes runs foreign code: not inside another borrow"]
     pub(crate) fn push_shared(&mut self, bytes: Bytes) -> Option<Bytes> {
@@ -108,7 +111,7 @@ impl<F> Outbox<F> {
         None
     }
 
-    /// Puts `bytes` at the end, to be sent apart from all others: a datagram.
+    /// Adds `bytes` to the end as a segment of their own: a datagram.
     #[inline]
     pub(crate) fn push_apart(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
@@ -117,7 +120,7 @@ impl<F> Outbox<F> {
         }
     }
 
-    /// Puts `length` bytes of `file`, at least one, at the end.
+    /// Adds `length` bytes of `file`, at least one, to the end.
     pub(crate) fn push_file(&mut self, file: F, offset: u64, length: u64) {
         debug_assert!(length > 0, "an empty segment would never be sent");
         self.pending = self.pending.saturating_add(length);
@@ -127,7 +130,7 @@ impl<F> Outbox<F> {
 
     /// Counts `more` bytes that are kept in memory.
     fn count_in_memory(&mut self, more: usize) {
-        // Saturating: a caller may have named stretches of files of any length.
+        // Saturating: a caller may have named pieces of files of any length.
         self.pending = self.pending.saturating_add(more as u64);
         self.in_memory += more;
     }
@@ -136,7 +139,7 @@ impl<F> Outbox<F> {
     pub(crate) fn append(&mut self, other: &mut Outbox<F>) {
         debug_assert!(other.sent == 0, "its first bytes are in the kernel already");
         if self.segments.is_empty() {
-            // No copy; and the room of both goes on being used.
+            // No copy, and both go on with the room that they have.
             return std::mem::swap(self, other);
         }
         self.segments.append(&mut other.segments);
@@ -145,7 +148,7 @@ impl<F> Outbox<F> {
         self.files += std::mem::take(&mut other.files);
     }
 
-    /// Takes the only segment out, if it is a shared one.
+    /// Takes the only segment out, if it is a shared one of which nothing has been sent.
     #[inline]
     pub(crate) fn take_only_shared(&mut self) -> Option<Bytes> {
         if self.segments.len() != 1 || self.sent != 0 {
@@ -163,13 +166,13 @@ impl<F> Outbox<F> {
         }
     }
 
-    /// How many segments there are.
+    /// Returns the number of segments.
     pub(crate) fn segments(&self) -> usize {
         self.segments.len()
     }
 
-    /// What is to be sent next: the slices up to the next file, as many as there is room for in
-    /// `slices`, or a file.
+    /// Returns what is to be sent next: the bytes up to the next file, as many slices of them as
+    /// `slices` has room for, or a piece of a file.
     pub(crate) fn next<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> Next<'a, F> {
         if let Some(Segment::File { file, offset, length, by_copy }) = self.segments.front() {
             let (offset, length) = (offset + self.sent, length - self.sent);
@@ -185,8 +188,8 @@ impl<F> Outbox<F> {
         if count == 0 { Next::Nothing } else { Next::Slices(count) }
     }
 
-    /// The kernel has taken the first `count` bytes. What has been sent whole is then to be taken
-    /// out by [`Outbox::pop_sent`], before anything else.
+    /// Notes that the kernel has taken the first `count` bytes. The caller must then take out what
+    /// has been sent by [`Outbox::pop_sent`], before any other call.
     pub(crate) fn advance(&mut self, count: usize) {
         if !matches!(self.segments.front(), Some(Segment::File { .. })) {
             self.in_memory -= count;
@@ -195,15 +198,15 @@ impl<F> Outbox<F> {
         self.sent += count as u64;
     }
 
-    /// Gives up what is left of the first segment, as if it had been sent: so many bytes. None if it
-    /// is a file, of which more than one piece is made.
+    /// Gives up the rest of the first segment as if it had been sent, and returns its length.
+    /// Returns `None` if the segment is a file, as more than one message is made of it.
     pub(crate) fn lose_first(&mut self) -> Option<usize> {
         let count = self.segments.front()?.bytes()?.len() - self.sent as usize;
         self.advance(count);
         Some(count)
     }
 
-    /// Takes out a segment that has been sent whole; None when there are no more.
+    /// Takes out the first segment if it has been sent whole.
     #[must_use = "dropping a segment runs foreign code: not inside another borrow"]
     pub(crate) fn pop_sent(&mut self) -> Option<Segment<F>> {
         let length = self.segments.front()?.length();
@@ -223,6 +226,7 @@ impl<F> Outbox<F> {
         }
     }
 
+    /// Takes out the first segment, sent or not.
     fn pop(&mut self) -> Option<Segment<F>> {
         let segment = self.segments.pop_front();
         if let Some(Segment::File { .. }) = segment {
@@ -234,7 +238,8 @@ impl<F> Outbox<F> {
         segment
     }
 
-    /// The kernel can't send from the file that is first: from now on it is read and sent.
+    /// Marks the file that is first as one that the kernel can't send from, so that it is read and
+    /// sent.
     pub(crate) fn copy_first_file(&mut self) {
         if let Some(Segment::File { by_copy, .. }) = self.segments.front_mut() {
             *by_copy = true;

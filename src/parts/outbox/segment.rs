@@ -1,8 +1,8 @@
-//! What an outbox is a queue of.
+//! One piece of what an outbox holds.
 
 use bytes::Bytes;
 
-/// One piece of queued output, or one stretch of a file.
+/// One piece of queued output, or one piece of a file.
 ///
 /// It carries values of the user, so it must be dropped while nothing is borrowed.
 #[derive(Debug)]
@@ -11,13 +11,13 @@ pub(crate) enum Segment<F> {
     Copied(Vec<u8>),
     /// Bytes that other connections may be sending as well.
     Shared(Bytes),
-    /// A stretch of a file.
+    /// A piece of a file.
     File {
         /// The file, which stays open until it has been sent.
         file: F,
-        /// Where the stretch begins in the file.
+        /// Where the piece begins in the file.
         offset: u64,
-        /// The length of the stretch in bytes.
+        /// The length of the piece in bytes.
         length: u64,
         /// `true` if the kernel can't send from this file, so that it is read and sent instead.
         by_copy: bool,
@@ -34,7 +34,7 @@ impl<F> Segment<F> {
         }
     }
 
-    /// Returns the bytes in memory; `None` for a stretch of a file.
+    /// Returns the bytes in memory; `None` for a piece of a file.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match self {
             Segment::Copied(bytes) => Some(bytes),

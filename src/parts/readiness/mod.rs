@@ -1,135 +1,68 @@
-//! What a descriptor is ready for, and who waits for it.
+//! What a descriptor is ready for, and which tasks wait for it.
+
+mod ready_set;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
-use crate::base::interest::Interest;
-use crate::sys::epoll::Event;
 use crate::task::{WakerSlot, drop_ignoring_panic, ignore_panic};
 
-/// One of the two directions of a descriptor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Read,
-    Write,
-}
+pub(crate) use ready_set::{Direction, ReadySet};
+use ready_set::{GUESSED_BY, READ, WRITE};
 
-impl Direction {
-    /// The bit of a word that says that a call in this direction may succeed: as epoll has it.
-    #[inline]
-    const fn ready(self) -> u32 {
-        match self {
-            Direction::Read => Event::IN,
-            Direction::Write => Event::OUT,
-        }
-    }
-
-    /// The bit beside it, which says that somebody waits in the slot of this direction.
-    #[inline]
-    const fn waits(self) -> u32 {
-        self.ready() << 1
-    }
-
-    /// The bit that says that `ready` is a guess: no event has come yet.
-    #[inline]
-    const fn guessed(self) -> u32 {
-        self.ready() << GUESSED_BY
-    }
-}
-
-/// How far the bit of a guess stands from the one that is guessed.
-const GUESSED_BY: u32 = 6;
-
-/// ReadySet of readiness: of a direction or out of band, or several of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ReadySet(u32);
-
-impl ReadySet {
-    /// Both directions, and what is out of band.
-    pub(crate) const ALL: ReadySet = ReadySet(READ | WRITE | PRIORITY);
-
-    /// The kinds that are told by `true`.
-    pub(crate) const fn new(readable: bool, writable: bool, priority: bool) -> ReadySet {
-        let directions = (readable as u32 * READ) | (writable as u32 * WRITE);
-        ReadySet(directions | (priority as u32 * PRIORITY))
-    }
-
-    /// What `interest` asks for.
-    pub(crate) const fn from_interest(interest: Interest) -> ReadySet {
-        ReadySet::new(interest.is_readable(), interest.is_writable(), interest.is_priority())
-    }
-
-    #[inline]
-    const fn has(self, bits: u32) -> bool {
-        self.0 & bits != 0
-    }
-
-    /// Whether it is one kind, and no more.
-    pub(crate) const fn is_one(self) -> bool {
-        self.0.is_power_of_two()
-    }
-
-    /// The direction that has to wait: what is out of band is read.
-    pub(crate) fn direction(self) -> Direction {
-        if self.0 == WRITE { Direction::Write } else { Direction::Read }
-    }
-}
-
-impl From<Direction> for ReadySet {
-    #[inline]
-    fn from(direction: Direction) -> ReadySet {
-        ReadySet(direction.ready())
-    }
-}
-
-const READ: u32 = Direction::Read.ready();
-const WRITE: u32 = Direction::Write.ready();
-/// There is something out of band. A future that waits for it is in the list; it is never guessed.
-const PRIORITY: u32 = 1 << 13;
-/// The end of a stream or urgent data has been reported: a read that comes back short may have
-/// more behind it.
+/// The end of the stream or urgent data has been reported, so that a short read may have more
+/// behind it.
 const DISTRUST_SHORT: u32 = 1 << 4;
-/// Somebody may be waiting in the list.
+/// A task may be waiting in the list.
 const LISTED: u32 = 1 << 5;
-/// A hang-up or an error has been reported, and not been looked into since.
+/// A hang-up or an error has been reported and has not been examined since.
 const HUNG_UP: u32 = 1 << 12;
-/// What is said of either direction is a guess.
+/// The readiness of either direction is a guess.
 const GUESSED: u32 = Direction::Read.guessed() | Direction::Write.guessed();
 
-/// Readiness of one edge-triggered descriptor, for the tasks of its poller.
+/// The readiness of one edge-triggered descriptor, for the tasks of its poller.
 ///
-/// A new descriptor counts as ready for everything to whoever reads and writes: the first system
-/// call finds out. Who only waits isn't given a guess: the first event says how it is. Readiness
-/// goes off when a call would block, and on again with the next event.
+/// A new descriptor counts as ready, so that the first read or write makes its system call at once.
+/// That is a guess, which the first event confirms or the call disproves. A task that only waits
+/// for readiness gets no guess and waits for the event. A call that would block clears the
+/// readiness of its direction, and the next event sets it.
 ///
-/// Each direction has one slot for the future that reads or writes the stream, which the last
-/// one to poll has; and all share a list for futures that only wait, of which there may be many.
+/// Each direction has a slot for the task that reads or writes; it belongs to the last task that
+/// has polled. Tasks that only wait share a list, as there may be many.
 pub(crate) struct Readiness {
-    /// For each direction whether it is ready, whether that is a guess, and whether somebody waits in
-    /// its slot; and the bits above.
+    /// For each direction: whether it is ready, whether that is a guess, and whether a task waits
+    /// in its slot. Also the bits above.
     word: Cell<u32>,
+    /// The task that reads.
     reader: WakerSlot,
+    /// The task that writes.
     writer: WakerSlot,
-    /// Made when somebody first waits in it.
+    /// The list of tasks that only wait. It is allocated for the first of them.
     waiters: OnceCell<Box<RefCell<Waiters>>>,
 }
 
+/// The tasks that wait for readiness, without a read or a write.
 #[derive(Default)]
 struct Waiters {
-    /// The key of the next one.
+    /// The key of the task that came last. Keys are not reused.
     next_key: u64,
-    /// Who waits, in the order of their coming.
+    /// The tasks in the order in which they came.
     list: VecDeque<Waiter>,
 }
 
+/// A task that waits for readiness.
 struct Waiter {
+    /// The key by which its future finds it.
     key: u64,
+    /// What it waits for.
     kinds: ReadySet,
+    /// What wakes it.
     waker: Waker,
 }
 
 impl Readiness {
+    /// Returns the readiness of a new descriptor: a guess that it is ready.
     pub(crate) const fn new() -> Readiness {
         Readiness {
             word: Cell::new(Direction::Read.ready() | Direction::Write.ready() | GUESSED),
@@ -139,21 +72,25 @@ impl Readiness {
         }
     }
 
+    /// Returns `true` if one of the bits in `any` is set.
     #[inline]
     fn has(&self, any: u32) -> bool {
         self.word.get() & any != 0
     }
 
+    /// Sets `bits`.
     #[inline]
     fn turn_on(&self, bits: u32) {
         self.word.set(self.word.get() | bits);
     }
 
+    /// Clears `bits`.
     #[inline]
     fn turn_off(&self, bits: u32) {
         self.word.set(self.word.get() & !bits);
     }
 
+    /// Returns the slot of `direction`.
     #[inline]
     fn slot(&self, direction: Direction) -> &WakerSlot {
         match direction {
@@ -162,27 +99,28 @@ impl Readiness {
         }
     }
 
-    /// Whether a call of one of these kinds may succeed.
+    /// Returns `true` if a call of one of these kinds may succeed.
     #[inline]
     pub(crate) fn is_ready(&self, kinds: impl Into<ReadySet>) -> bool {
         self.has(kinds.into().0)
     }
 
-    /// As [`Readiness::is_ready`], and that is no guess.
+    /// Returns `true` if a call of one of these kinds may succeed, and an event has said so.
     fn is_known_ready(&self, kinds: ReadySet) -> bool {
         let word = self.word.get();
         word & !(word >> GUESSED_BY) & kinds.0 != 0
     }
 
-    /// A call of all of these kinds would have blocked.
+    /// Clears the readiness of these kinds, after a call that would block.
     #[inline]
     pub(crate) fn clear(&self, kinds: impl Into<ReadySet>) {
         let ReadySet(bits) = kinds.into();
         self.turn_off(bits | (bits << GUESSED_BY));
     }
 
-    /// A read came back short. Saves the next one, unless an end or urgent data has been reported:
-    /// then there may be more without another event.
+    /// Notes that a read came back short, which means that the socket is empty and saves the next
+    /// read. It means nothing once an end or urgent data has been reported: then there may be more,
+    /// without another event.
     #[inline]
     pub(crate) fn short_read(&self) {
         if !self.has(DISTRUST_SHORT) {
@@ -190,9 +128,11 @@ impl Readiness {
         }
     }
 
-    /// An event has come that tells of bytes or room and of nothing else: `ready`, as epoll has it.
-    /// Sets the bits and wakes who waits, if that runs nothing foreign. False: it would, and all is
-    /// still to be done.
+    /// Notes an event that reports bytes or room and nothing else: `ready`, as epoll has it. It
+    /// wakes the tasks in the slots if that runs no foreign code.
+    ///
+    /// Returns `false` if it would. Then the caller does all of it by [`Readiness::set`] and
+    /// [`Readiness::wake`].
     #[inline]
     pub(crate) fn mark(&self, ready: u32) -> bool {
         let word = self.word.get();
@@ -208,7 +148,7 @@ impl Readiness {
         true
     }
 
-    /// An event has come: sets the bits. Whoever waits is to be woken next.
+    /// Notes an event. The caller then wakes the tasks that wait.
     pub(crate) fn set(&self, ready: ReadySet, trust_short: bool) {
         self.turn_on(ready.0);
         self.turn_off((ready.0 & (READ | WRITE)) << GUESSED_BY);
@@ -217,30 +157,32 @@ impl Readiness {
         }
     }
 
-    /// From now on a short read says nothing of what is left.
+    /// Notes that from now on a short read does not mean that the socket is empty.
     pub(crate) fn distrust_short_reads(&self) {
         self.turn_on(DISTRUST_SHORT);
     }
 
-    /// Whether a short read says nothing of what is left.
+    /// Returns `true` if a short read does not mean that the socket is empty.
     pub(crate) fn distrusts_short_reads(&self) -> bool {
         self.has(DISTRUST_SHORT)
     }
 
-    /// A hang-up or an error has been reported.
+    /// Notes that a hang-up or an error has been reported.
     pub(crate) fn note_hang_up(&self) {
         self.turn_on(HUNG_UP);
     }
 
-    /// Whether a hang-up or an error has been reported since the last call.
+    /// Returns `true` if a hang-up or an error has been reported since the last call.
     pub(crate) fn take_hang_up(&self) -> bool {
         let has_come = self.has(HUNG_UP);
         self.turn_off(HUNG_UP);
         has_come
     }
 
-    /// Wakes who waits in the slots of the directions. Nothing of ours is borrowed meanwhile, and
-    /// a waker may panic: that of one direction does not cost the other one its wake-up.
+    /// Wakes the tasks in the slots of the directions in `ready`.
+    ///
+    /// Nothing is borrowed meanwhile. A waker may panic; the panic of one direction's waker does
+    /// not keep the other from being woken.
     pub(crate) fn wake(&self, ready: ReadySet) {
         for direction in [Direction::Write, Direction::Read] {
             if ready.has(direction.ready()) && self.has(direction.waits()) {
@@ -250,8 +192,9 @@ impl Readiness {
         }
     }
 
-    /// The first who waits in the list for something that is `ready`, to be woken. The caller asks
-    /// [`Readiness::waiting`] before, and not more often than that.
+    /// Takes out the first task in the list that waits for one of the kinds in `ready`. The caller
+    /// asks [`Readiness::waiting`] before and takes no more tasks than that, as a task may come
+    /// back while it is woken.
     pub(crate) fn next_waiter(&self, ready: ReadySet) -> Option<Waker> {
         let mut waiters = self.waiters.get()?.borrow_mut();
         let place = waiters.list.iter().position(|waiter| waiter.kinds.has(ready.0))?;
@@ -262,18 +205,18 @@ impl Readiness {
         waiter.map(|waiter| waiter.waker)
     }
 
-    /// Whether anybody may be waiting in the list.
+    /// Returns `true` if a task may be waiting in the list.
     #[inline]
     pub(crate) fn has_waiters(&self) -> bool {
         self.has(LISTED)
     }
 
-    /// How many wait in the list.
+    /// Returns the number of tasks in the list.
     pub(crate) fn waiting(&self) -> usize {
         self.waiters.get().map_or(0, |waiters| waiters.borrow().list.len())
     }
 
-    /// Waits in the slot of `direction`.
+    /// Polls for readiness. If there is none, the task waits in the slot of `direction`.
     #[inline]
     pub(crate) fn poll(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<()> {
         if self.is_ready(direction) {
@@ -283,7 +226,7 @@ impl Readiness {
         Poll::Pending
     }
 
-    /// As [`Readiness::poll`], but a guess doesn't count as ready.
+    /// Polls as [`Readiness::poll`] does, but a guess does not count as ready.
     pub(crate) fn poll_known(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<()> {
         if self.is_known_ready(direction.into()) {
             return Poll::Ready(());
@@ -292,18 +235,20 @@ impl Readiness {
         Poll::Pending
     }
 
-    /// Waits in the slot of `direction`, for the next event.
+    /// Makes the task wait in the slot of `direction` for the next event.
     #[inline]
     pub(crate) fn wait(&self, cx: &Context<'_>, direction: Direction) {
         let is_news = self.slot(direction).set(cx);
         self.turn_on(direction.waits());
         if is_news && self.is_ready(direction) {
-            // An event has come while the waker was cloned, and nobody was there to be woken.
+            // The waker's clone is foreign code, and an event may have come meanwhile, when there
+            // was no task to wake.
             self.wake(direction.into());
         }
     }
 
-    /// Waits in the list, until readiness is known; `key` is the future's place in it.
+    /// Polls for readiness that is no guess. If there is none, the task waits in the list; `key` is
+    /// its place there.
     pub(crate) fn poll_listed(
         &self,
         cx: &mut Context<'_>,
@@ -316,7 +261,7 @@ impl Readiness {
         let waker = cx.waker().clone();
         self.unlist(key);
         if self.is_known_ready(kinds) {
-            // An event has come meanwhile.
+            // An event has come while the waker was cloned.
             drop_ignoring_panic(waker);
             return Poll::Ready(());
         }
@@ -329,7 +274,7 @@ impl Readiness {
         Poll::Pending
     }
 
-    /// Leaves the list.
+    /// Takes a task out of the list, if it is still there.
     pub(crate) fn unlist(&self, key: &mut Option<u64>) {
         let (Some(key), Some(waiters)) = (key.take(), self.waiters.get()) else { return };
         let mut waiters = waiters.borrow_mut();
