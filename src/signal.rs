@@ -1,8 +1,23 @@
 //! Signals of the process, as futures. Needs the feature `signal`.
 //!
-//! The first use of a signal installs a handler for the life of the process: from then on the
-//! signal no longer does what the kernel has it do by default, even while nobody waits for it. What
-//! a second SIGTERM does is for the program to say:
+//! | to | use |
+//! |---|---|
+//! | wait for Ctrl-C once | [`ctrl_c`] |
+//! | wait for the SIGTERM of a service manager once | [`terminate`] |
+//! | wait for the first of several signals once | [`any`] |
+//! | receive signals in a loop, without losing one in between | [`Signal`] |
+//!
+//! A signal reaches every future and every [`Signal`] that waits for it, on whichever poller.
+//!
+//! # What a signal does from then on
+//!
+//! The first use of a signal installs a handler for the life of the process. From then on the signal
+//! no longer has its default action, even while no task waits for it. So a program that stops at the
+//! first SIGTERM must also decide what the second one does.
+//!
+//! # Examples
+//!
+//! A server that shuts down with a grace of 30 seconds, and ends at once if it is asked again:
 //!
 //! ```no_run
 //! use corepoll::{Reactor, signal};
@@ -11,14 +26,13 @@
 //! # fn main() -> std::io::Result<()> {
 //! let running = Reactor::new()?.start()?;
 //! let handle = running.handle();
-//! // Not a task of the reactor, whose shutdown waits for its tasks.
+//! // A thread and not a task of the reactor, as a shutdown waits for tasks.
 //! std::thread::spawn(move || -> std::io::Result<()> {
 //!     corepoll::block_on(async move {
-//!         let mut ends = signal::Signal::new([libc::SIGINT, libc::SIGTERM])?;
-//!         ends.recv().await?;
+//!         let mut requests = signal::Signal::new([libc::SIGINT, libc::SIGTERM])?;
+//!         requests.recv().await?;
 //!         handle.shutdown(Duration::from_secs(30));
-//!         // Again: somebody is in a hurry.
-//!         ends.recv().await?;
+//!         requests.recv().await?;
 //!         std::process::exit(1)
 //!     })
 //! });
@@ -26,8 +40,6 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! A signal reaches everybody who waits for it, on whichever poller.
 
 use std::future::Future;
 use std::io;
@@ -42,11 +54,15 @@ use crate::local::state::Local;
 use crate::parts::readiness::Direction;
 use crate::sys::signal::{PendingSignals, SIGINT, SIGTERM};
 
-/// Resolves at the next SIGINT: Ctrl-C in the terminal. It counts from this call on, not from the
-/// first poll.
+/// Waits for the next SIGINT, which Ctrl-C sends in a terminal. It counts from this call on, and
+/// not from the first poll.
 ///
-/// Cancel-safe in itself; but a signal that comes between one of these futures and the next is
-/// nobody's: a loop keeps a [`Signal`].
+/// # Cancel safety
+///
+/// Dropping the future loses nothing that it has returned. But a signal that comes between two of
+/// these futures is lost; a loop should keep a [`Signal`].
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{Reactor, signal};
@@ -64,13 +80,20 @@ use crate::sys::signal::{PendingSignals, SIGINT, SIGTERM};
 /// ```
 ///
 /// # Errors
-/// When it is awaited: sigaction(2)'s; there are no descriptors; it is awaited outside of a poller.
+/// When it is awaited, it returns the errors of sigaction(2) and eventfd(2), and an error if there
+/// is no poller on this thread.
 pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
     let next = any([SIGINT]);
     async move { next.await.map(drop) }
 }
 
-/// Resolves at the next SIGTERM, the polite request to end: see [`ctrl_c`].
+/// Waits for the next SIGTERM, by which a service manager asks a program to end: see [`ctrl_c`].
+///
+/// # Cancel safety
+///
+/// As of [`ctrl_c`].
+///
+/// # Examples
 ///
 /// ```
 /// # use corepoll::signal;
@@ -85,13 +108,20 @@ pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
 /// ```
 ///
 /// # Errors
-/// As [`ctrl_c`].
+/// Returns the errors of [`ctrl_c`].
 pub fn terminate() -> impl Future<Output = io::Result<()>> {
     let next = any([SIGTERM]);
     async move { next.await.map(drop) }
 }
 
-/// Resolves at the next one of `signals`, by their numbers, and says which it was: see [`ctrl_c`].
+/// Waits for the next one of `signals`, given by their numbers, and returns which it was: see
+/// [`ctrl_c`].
+///
+/// # Cancel safety
+///
+/// As of [`ctrl_c`].
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::signal;
@@ -110,16 +140,19 @@ pub fn terminate() -> impl Future<Output = io::Result<()>> {
 /// ```
 ///
 /// # Errors
-/// As [`ctrl_c`]; and `InvalidInput` if one of them cannot be waited for, like SIGKILL.
+/// Returns the errors of [`ctrl_c`], and `InvalidInput` if one of the signals cannot be caught, as
+/// SIGKILL.
 pub fn any(signals: impl IntoIterator<Item = i32>) -> impl Future<Output = io::Result<i32>> {
     let signal = Signal::new(signals);
     async move { signal?.recv().await }
 }
 
-/// Signals of the process, one after the other, as a stream or by [`Signal::recv`].
+/// A stream of signals of the process, which [`Signal::recv`] also returns one by one.
 ///
-/// None is lost while it lives, from [`Signal::new`] on; but one that comes again before it was
-/// received is received once, as always with signals.
+/// No signal is lost from [`Signal::new`] on while the value lives. A signal that comes again
+/// before it was received is received once, as always with signals.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::signal::Signal;
@@ -136,19 +169,23 @@ pub fn any(signals: impl IntoIterator<Item = i32>) -> impl Future<Output = io::R
 #[derive(Debug)]
 #[must_use = "it does nothing until it is polled"]
 pub struct Signal {
-    /// The registration with the poller that last polled it. Declared first, dropped first.
+    /// The registration with the poller that last polled it. It is declared first, so that it is
+    /// dropped before its descriptor.
     registration: Option<Registration>,
+    /// The signals that have come, and the descriptor that says so.
     pending: PendingSignals,
 }
 
 impl Signal {
-    /// Watches for `signals`, by their numbers, from now on. May be called outside of a poller.
+    /// Starts to receive `signals`, given by their numbers. May be called outside of a poller.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::signal::Signal;
     /// # fn main() -> std::io::Result<()> {
     /// let ends = Signal::new([libc::SIGINT, libc::SIGTERM])?;
-    /// // Nobody is told of SIGKILL.
+    /// // SIGKILL cannot be caught.
     /// assert!(Signal::new([libc::SIGKILL]).is_err());
     /// # drop(ends);
     /// # Ok(())
@@ -156,15 +193,19 @@ impl Signal {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput`: one of them cannot be waited for, like SIGKILL; sigaction(2)'s; there are no
-    /// descriptors.
+    /// Returns `InvalidInput` if one of the signals cannot be caught, as SIGKILL; and the errors of
+    /// sigaction(2) and eventfd(2).
     pub fn new(signals: impl IntoIterator<Item = i32>) -> io::Result<Signal> {
         Ok(Signal { registration: None, pending: PendingSignals::new(signals)? })
     }
 
-    /// The number of the next signal.
+    /// Waits for the next signal and returns its number.
     ///
-    /// Cancel-safe: dropping the future loses no signal.
+    /// # Cancel safety
+    ///
+    /// This method is cancel-safe: dropping its future loses no signal.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::signal::Signal;
@@ -177,11 +218,12 @@ impl Signal {
     /// ```
     ///
     /// # Errors
-    /// It is awaited outside of a poller, or the kernel refuses the registration.
+    /// Returns an error if there is no poller on this thread, and the errors of epoll_ctl(2).
     pub async fn recv(&mut self) -> io::Result<i32> {
         std::future::poll_fn(|cx| self.poll_recv(cx)).await
     }
 
+    /// Polls for the next signal, in the poller of this thread.
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<i32>> {
         let pending = &self.pending;
         let registration = match &mut self.registration {
@@ -198,7 +240,7 @@ impl Signal {
     }
 }
 
-/// Whether a registration is with the poller of this thread.
+/// Returns `true` if a registration is with the poller of this thread.
 fn is_here(registration: &Registration) -> bool {
     Local::current().is_some_and(|here| Rc::ptr_eq(&here, registration.local()))
 }
@@ -206,7 +248,7 @@ fn is_here(registration: &Registration) -> bool {
 impl Stream for Signal {
     type Item = io::Result<i32>;
 
-    /// Never ends; an error is that of [`Signal::recv`].
+    /// Polls for the next signal. The stream never ends; its errors are those of [`Signal::recv`].
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_recv(cx).map(Some)
     }

@@ -1,4 +1,4 @@
-//! How a reactor is set up.
+//! How a reactor is configured.
 
 use std::io;
 
@@ -6,16 +6,19 @@ use crate::parts::budget::Budget;
 use crate::poller::{PollerSeed, READ_BUFFER_SIZE};
 use crate::sys::affinity;
 
+use super::handle::ReactorHandle;
+use super::launch::Reactor;
 use super::stall::StallWatch;
-use super::{Reactor, ReactorHandle};
 
-/// Which processors the pollers' threads run on.
+/// Which processors the threads of a reactor's pollers run on.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{Placement, Reactor};
 ///
 /// # fn main() -> std::io::Result<()> {
-/// // A poller for each processor, and none of them moves.
+/// // A poller for each processor, where it stays.
 /// let reactor = Reactor::builder().placement(Placement::OnePerCore).build()?;
 /// assert!(!reactor.handle().pollers().is_empty());
 /// # Ok(())
@@ -27,13 +30,16 @@ pub enum Placement {
     /// The scheduler decides.
     #[default]
     None,
-    /// The n-th poller on the n-th of these; they begin anew when there are fewer of them.
+    /// The n-th poller runs on the n-th of these processors. If there are fewer of them than
+    /// pollers, they are used again from the first.
     Cores(Vec<usize>),
     /// One poller on each processor that this process may use.
     OnePerCore,
 }
 
-/// Sets a reactor up.
+/// Configures a reactor: see [`Reactor::builder`](crate::Reactor::builder).
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{Placement, Reactor};
@@ -52,19 +58,24 @@ pub enum Placement {
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder {
-    /// None: as many as the placement or the machine asks for.
+    /// The number of pollers; `None` for as many as the placement or the machine asks for.
     pollers: Option<usize>,
+    /// Which processors the threads run on.
     placement: Placement,
+    /// The size of a read buffer in bytes.
     read_buffer_size: usize,
+    /// The prefix of the threads' names.
     thread_name: String,
+    /// The limits of each poller.
     budget: Budget,
+    /// The watch over the pollers, if there is to be one.
     stall_watch: Option<StallWatch>,
 }
 
-/// More processors than Linux knows (8192), and few enough for lists of them.
+/// The largest number of pollers. Linux knows 8192 processors.
 const MOST_POLLERS: usize = 65_536;
 
-/// One read gives 2 GiB at most, and there may be some buffers of each poller.
+/// The largest read buffer. One read returns at most 2 GiB, and a poller may have several buffers.
 const LARGEST_READ_BUFFER: usize = 1 << 30;
 
 impl Default for Builder {
@@ -80,8 +91,50 @@ impl Default for Builder {
     }
 }
 
+impl Reactor {
+    /// Creates a reactor with one poller for each processor that this process may use. The affinity
+    /// mask and the quota of the control group are respected.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::new()?;
+    /// assert!(!reactor.handle().pollers().is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns the errors of epoll_create1(2) and eventfd(2), as when there are no descriptors
+    /// left.
+    pub fn new() -> io::Result<Reactor> {
+        Reactor::builder().build()
+    }
+
+    /// Returns a builder for a reactor with other settings than the defaults.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(2).thread_name("worker").build()?;
+    /// # drop(reactor);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
 impl Builder {
-    /// How many pollers, at least one. Default: one for each processor of the placement.
+    /// Sets the number of pollers, at least one. The default is one for each processor of the
+    /// placement.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Reactor;
@@ -96,7 +149,9 @@ impl Builder {
         self
     }
 
-    /// Which processors the threads run on. Default: the scheduler decides.
+    /// Sets which processors the threads run on. By default the scheduler decides.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Placement, Reactor};
@@ -114,8 +169,10 @@ impl Builder {
         self
     }
 
-    /// Bytes of the read buffer that all connections of a poller share, at least one and at most
-    /// 1 GiB. Default: 64 KiB.
+    /// Sets the size of the read buffer that all connections of a poller share: at least one byte
+    /// and at most 1 GiB. The default is 64 KiB.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Reactor;
@@ -130,8 +187,10 @@ impl Builder {
         self
     }
 
-    /// The threads are called `prefix-0`, `prefix-1`, ...; the kernel shows the first 15 bytes.
-    /// Default: `corepoll`.
+    /// Sets the prefix of the threads' names, which are `prefix-0`, `prefix-1` and so on. The
+    /// kernel shows their first 15 bytes. The default is `corepoll`.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Reactor, block_on};
@@ -152,7 +211,9 @@ impl Builder {
         self
     }
 
-    /// The limits of each poller.
+    /// Sets the limits of each poller.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Budget, Reactor};
@@ -169,8 +230,10 @@ impl Builder {
         self
     }
 
-    /// Has a thread report what holds a poller up: see [`StallWatch`]. Default: nobody watches, and
-    /// nothing is paid for it.
+    /// Adds a thread that reports what holds a poller up: see [`stall`](crate::stall). By default
+    /// there is none, at no cost.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::Reactor;
@@ -187,7 +250,9 @@ impl Builder {
         self
     }
 
-    /// Makes the reactor; its threads are not started yet.
+    /// Makes the reactor. It has descriptors and no threads yet.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Reactor;
@@ -200,9 +265,15 @@ impl Builder {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput`: no poller was asked for, or more than 65,536; the read buffer has more than
-    /// 1 GiB; the placement names a processor that this process may not use; the thread name has a NUL
-    /// in it. Others: the kernel gives no epoll instance or eventfd.
+    /// Returns `InvalidInput` if
+    ///
+    /// - no poller was asked for, or more than 65,536,
+    /// - the read buffer has more than 1 GiB,
+    /// - the placement names a processor that this process may not use,
+    /// - the thread name contains a NUL.
+    ///
+    /// Also returns the errors of epoll_create1(2) and eventfd(2), as when there are no descriptors
+    /// left.
     pub fn build(self) -> io::Result<Reactor> {
         if self.thread_name.contains('\0') {
             return Err(invalid("a thread name cannot contain a NUL"));
@@ -220,7 +291,7 @@ impl Builder {
         Ok(Reactor { seeds, handle, cores, thread_name, stall_watch })
     }
 
-    /// The processor of each poller.
+    /// Returns the processor of each poller, or `None` where the scheduler decides.
     fn cores(&self) -> io::Result<Vec<Option<usize>>> {
         if self.pollers == Some(0) {
             return Err(invalid("a reactor needs at least one poller"));
@@ -230,7 +301,8 @@ impl Builder {
         }
         let cores = match &self.placement {
             Placement::None => {
-                // Respects the affinity mask and the quota of the control group.
+                // `available_parallelism` respects the affinity mask and the quota of the control
+                // group.
                 let usable = || std::thread::available_parallelism().map_or(1, |n| n.get());
                 return Ok(vec![None; self.pollers.unwrap_or_else(usable)]);
             }
@@ -250,6 +322,7 @@ impl Builder {
     }
 }
 
+/// Returns an error about the configuration.
 fn invalid(message: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }

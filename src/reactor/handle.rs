@@ -1,4 +1,4 @@
-//! A reactor, as every thread sees it.
+//! A reactor as every thread sees it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,7 +14,10 @@ use crate::sys::clock;
 
 use super::termination::Termination;
 
-/// The way into a reactor, for any thread: cheap to clone, and harmless to keep after its end.
+/// A handle to a reactor, for any thread. It is cheap to clone, and does nothing once the reactor
+/// has ended.
+///
+/// # Examples
 ///
 /// ```
 /// # use corepoll::Reactor;
@@ -30,20 +33,24 @@ use super::termination::Termination;
 /// ```
 #[derive(Clone)]
 pub struct ReactorHandle {
+    /// What all handles of one reactor share.
     shared: Arc<Shared>,
 }
 
+/// The state of a reactor that all threads share.
 struct Shared {
+    /// Its pollers.
     pollers: Vec<PollerHandle>,
-    /// Held while a broadcast is posted: all pollers get broadcasts in one order.
+    /// Held while a broadcast is sent, so that all pollers get broadcasts in one order.
     broadcast: Mutex<()>,
-    /// A shutdown has been asked for.
+    /// `true` once a shutdown has been requested.
     shutting_down: AtomicBool,
-    /// By when its pollers are to end, and which have.
+    /// When its pollers are to end, and which have ended.
     termination: Termination,
 }
 
 impl ReactorHandle {
+    /// Makes a handle to the reactor of `pollers`, which then know it.
     pub(super) fn new(pollers: Vec<PollerHandle>) -> ReactorHandle {
         let shared = Shared {
             termination: Termination::new(&pollers),
@@ -56,14 +63,18 @@ impl ReactorHandle {
         handle
     }
 
-    /// Makes `poller` one that knows this reactor.
+    /// Makes `poller` a poller that knows this reactor.
     pub(super) fn adopt(&self, poller: &PollerHandle) {
         let shared: Weak<Shared> = Arc::downgrade(&self.shared);
         poller.belongs_to(shared);
     }
 
-    /// Returns the reactor that runs this code: inside callbacks, `on_connect_fail` included, and tasks
+    /// Returns the reactor that runs this code: in callbacks, `on_connect_fail` included, in tasks
     /// of its pollers, and in the future of [`Reactor::run_until`](crate::Reactor::run_until).
+    ///
+    /// A callback can also ask its context: [`EvContext::reactor`].
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::{Reactor, ReactorHandle, block_on};
@@ -80,14 +91,17 @@ impl ReactorHandle {
     /// ```
     ///
     /// # Panics
-    /// If there is no poller on this thread, or one that belongs to no reactor, as under
-    /// [`block_on`](crate::block_on): [`ReactorHandle::try_current`] doesn't.
+    /// Panics if there is no poller on this thread, or one that belongs to no reactor, as under
+    /// [`block_on`](crate::block_on). [`ReactorHandle::try_current`] returns an error instead.
     #[track_caller]
     pub fn current() -> ReactorHandle {
         ReactorHandle::try_current().unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// As [`ReactorHandle::current`], for code that may run elsewhere.
+    /// Returns the reactor that runs this code, for code that may also run elsewhere: see
+    /// [`ReactorHandle::current`].
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::{Reactor, ReactorHandle};
@@ -101,7 +115,7 @@ impl ReactorHandle {
     /// ```
     ///
     /// # Errors
-    /// There is no poller on this thread, or it belongs to no reactor.
+    /// Returns an error if there is no poller on this thread, or one that belongs to no reactor.
     pub fn try_current() -> io::Result<ReactorHandle> {
         let local = Local::expect_current("ReactorHandle::current")?;
         ReactorHandle::of(&local.handle).ok_or_else(|| {
@@ -116,7 +130,9 @@ impl ReactorHandle {
         Some(ReactorHandle { shared })
     }
 
-    /// Its pollers.
+    /// Returns the pollers of the reactor.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Reactor;
@@ -132,12 +148,15 @@ impl ReactorHandle {
         &self.shared.pollers
     }
 
-    /// Runs `f` once on every poller, on its thread. Two broadcasts run in the same order on
-    /// all pollers, whichever threads they come from. May be called from any thread; never waits for a
-    /// poller.
+    /// Runs `f` once on every poller, on the poller's thread.
     ///
-    /// There is no limit: what is sent to a poller that is stuck piles up in memory, one closure a
-    /// broadcast. [`PollerStats::mail_waiting`] counts those that wait.
+    /// Two broadcasts run in the same order on all pollers, whichever threads they come from. This
+    /// may be called from any thread, and never waits for a poller.
+    ///
+    /// There is no limit: a poller that is stuck keeps one closure for each broadcast in memory.
+    /// [`PollerStats::mail_waiting`] counts those that wait.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::{Reactor, block_on, with_local};
@@ -155,7 +174,8 @@ impl ReactorHandle {
     pub fn broadcast<F: Fn() + Send + Sync + 'static>(&self, f: F) {
         let f = Arc::new(f);
         let order = self.shared.broadcast.lock().unwrap_or_else(PoisonError::into_inner);
-        // What pollers that have ended give back is dropped when the lock is free again.
+        // Pollers that have ended give their closures back. These are dropped after the lock is
+        // released.
         let refused: Vec<_> = self
             .pollers()
             .iter()
@@ -168,9 +188,12 @@ impl ReactorHandle {
         drop(refused);
     }
 
-    /// What each poller has done so far, in the order of [`ReactorHandle::pollers`]. The pollers
-    /// aren't asked: they write their numbers down once a turn, as plain stores. May be called from any
-    /// thread.
+    /// Returns what each poller has done so far, in the order of [`ReactorHandle::pollers`].
+    ///
+    /// This may be called from any thread and does not disturb the pollers: they write their
+    /// numbers once a turn, as plain stores.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Reactor;
@@ -185,15 +208,21 @@ impl ReactorHandle {
         self.pollers().iter().map(PollerHandle::stats).collect()
     }
 
-    /// Stops accepting, tells handlers (`on_shutdown`) and tasks
-    /// ([`shutdown_requested`](crate::shutdown_requested)), gives connections and tasks `grace` to
-    /// end, and then drops each on its own thread. Returns at once; [`Running::join`] waits.
+    /// Shuts the reactor down within `grace`.
     ///
-    /// What destructors spawn then is dropped as well, without a poll. Only where they spawn their own
-    /// kind, over and over, it is forgotten in the end.
+    /// The pollers stop accepting and tell handlers
+    /// ([`EvHandler::on_shutdown`](crate::EvHandler::on_shutdown)) and tasks
+    /// ([`shutdown_requested`](crate::shutdown_requested)). Connections and tasks that have not
+    /// ended when the grace is over are dropped on their own threads. This method returns at once;
+    /// [`Running::join`] waits.
     ///
-    /// Asking again can only bring the end forward. May be called from any thread, a poller's too,
-    /// and before the reactor is started.
+    /// Tasks that destructors spawn then are dropped as well, without a poll. If destructors spawn
+    /// their own kind over and over, the last ones are leaked.
+    ///
+    /// A second request can only bring the end forward. This may be called from any thread, a
+    /// poller's too, and before the reactor is started.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Reactor, shutdown_requested};
@@ -214,10 +243,11 @@ impl ReactorHandle {
     /// [`Running::join`]: crate::Running::join
     pub fn shutdown(&self, grace: Duration) {
         self.shared.shutting_down.store(true, Ordering::Relaxed);
-        // By the kernel's clock: the caller's may be paused, and the pollers' are others.
+        // The kernel's clock: that of the caller may be paused, and each poller may have another
+        // one.
         let deadline = clock::after(clock::real(), grace);
         for poller in self.pollers() {
-            // A poller that has ended needs no telling.
+            // A poller that has ended need not be told.
             let _ = poller.run_on(move || {
                 if let Some(local) = Local::current() {
                     shutdown::begin(&local, clock::from_real(deadline));
@@ -227,11 +257,12 @@ impl ReactorHandle {
         self.shared.termination.request(deadline);
     }
 
-    /// By when its pollers are to end, and which have.
+    /// Returns when its pollers are to end, and which have ended.
     pub(super) fn termination(&self) -> &Termination {
         &self.shared.termination
     }
 
+    /// Returns `true` once a shutdown has been requested.
     pub(crate) fn is_shutting_down(&self) -> bool {
         self.shared.shutting_down.load(Ordering::Relaxed)
     }

@@ -1,7 +1,17 @@
-//! Floor 4: many pollers. Threads, where they run, and how they end.
+//! Floor 7: many pollers, their threads, and how they end.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `builder` | how a reactor is configured |
+//! | `handle` | a reactor as every thread sees it: broadcasts, numbers, shutdown |
+//! | `launch` | a reactor before it runs, and its start |
+//! | `running` | the threads, and the wait for their end |
+//! | `termination` | which pollers have ended, and which are stuck |
+//! | `stall`, `watchdog` | what holds a poller up: the settings, and the thread that looks |
 
 mod builder;
 mod handle;
+mod launch;
 mod running;
 pub mod stall;
 mod termination;
@@ -9,199 +19,5 @@ mod watchdog;
 
 pub use builder::{Builder, Placement};
 pub use handle::ReactorHandle;
+pub use launch::Reactor;
 pub use running::{Running, Shutdown};
-
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::Duration;
-
-use crate::local::handle::PollerHandle;
-use crate::poller::{self, PollerSeed, assert_outside};
-use stall::StallWatch;
-use watchdog::Watchdog;
-
-/// N pollers, one thread each.
-///
-/// A new reactor has no threads yet: its [`handle`](Reactor::handle) takes listeners,
-/// connections, tasks and closures already, and they begin when it is started.
-///
-/// ```
-/// use corepoll::Reactor;
-/// use futures::AsyncReadExt;
-///
-/// # fn main() -> std::io::Result<()> {
-/// let reactor = Reactor::builder().pollers(2).build()?;
-/// let listening = reactor.handle().serve("127.0.0.1:0", |stream, _peer| async move {
-///     let (reader, mut writer) = stream.split();
-///     futures::io::copy(reader, &mut writer).await
-/// })?;
-/// println!("listening on {}", listening.local_addr()?);
-/// let running = reactor.start()?;
-/// running.handle().shutdown(std::time::Duration::from_secs(1));
-/// running.join()?;
-/// # Ok(())
-/// # }
-/// ```
-#[must_use = "a reactor does nothing until it is started"]
-pub struct Reactor {
-    seeds: Vec<PollerSeed>,
-    handle: ReactorHandle,
-    /// The processor for each poller, if they have one.
-    cores: Vec<Option<usize>>,
-    thread_name: String,
-    stall_watch: Option<StallWatch>,
-}
-
-impl Reactor {
-    /// One poller for each processor that this process may use: the affinity mask and the quota
-    /// of its control group are respected.
-    ///
-    /// ```
-    /// # use corepoll::Reactor;
-    /// # fn main() -> std::io::Result<()> {
-    /// let reactor = Reactor::new()?;
-    /// assert!(!reactor.handle().pollers().is_empty());
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// The kernel gives no epoll instance or no eventfd, as when there are no descriptors left.
-    pub fn new() -> io::Result<Reactor> {
-        Reactor::builder().build()
-    }
-
-    /// Sets a reactor up with other than the defaults.
-    ///
-    /// ```
-    /// # use corepoll::Reactor;
-    /// # fn main() -> std::io::Result<()> {
-    /// let reactor = Reactor::builder().pollers(2).thread_name("worker").build()?;
-    /// # drop(reactor);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    /// The way in, for any thread.
-    ///
-    /// ```
-    /// # use corepoll::Reactor;
-    /// # fn main() -> std::io::Result<()> {
-    /// let reactor = Reactor::builder().pollers(1).build()?;
-    /// // Listens already; connections are accepted once the reactor is started.
-    /// let listening = reactor.handle().serve("127.0.0.1:0", |_stream, _peer| async {})?;
-    /// # drop(listening);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn handle(&self) -> ReactorHandle {
-        self.handle.clone()
-    }
-
-    /// Starts the threads and returns at once.
-    ///
-    /// ```
-    /// # use corepoll::Reactor;
-    /// # use std::time::Duration;
-    /// # fn main() -> std::io::Result<()> {
-    /// let running = Reactor::builder().pollers(1).build()?.start()?;
-    /// running.handle().shutdown(Duration::ZERO);
-    /// running.join()?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// A thread cannot be started; those that could are ended again.
-    pub fn start(self) -> io::Result<Running> {
-        let Reactor { mut seeds, handle, cores, thread_name, stall_watch } = self;
-        let watchdog = match stall_watch {
-            Some(watch) => Some(Watchdog::start(watch, &mut seeds, &thread_name)?),
-            None => None,
-        };
-        Running::start(seeds, handle, cores, &thread_name, watchdog)
-    }
-
-    /// Starts the threads and waits until the reactor is shut down.
-    ///
-    /// ```
-    /// # use corepoll::Reactor;
-    /// # use std::time::Duration;
-    /// # fn main() -> std::io::Result<()> {
-    /// let reactor = Reactor::builder().pollers(1).build()?;
-    /// let handle = reactor.handle();
-    /// handle.pollers()[0].run_on({
-    ///     let handle = handle.clone();
-    ///     move || handle.shutdown(Duration::ZERO)
-    /// }).ok().expect("it has not ended yet");
-    /// reactor.run()?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// Returns the errors of [`Reactor::start`] and [`Running::join`].
-    ///
-    /// # Panics
-    /// If this thread is inside a poller, which would stand still meanwhile.
-    #[track_caller]
-    pub fn run(self) -> io::Result<()> {
-        assert_outside("Reactor::run", "Start the reactor with Reactor::start instead");
-        self.start()?.join().map(drop)
-    }
-
-    /// Starts the threads, runs `future` on this one, under a poller of its own, and then shuts
-    /// down: at once, or within the grace that somebody has already asked a shutdown with.
-    ///
-    /// ```
-    /// use corepoll::Reactor;
-    ///
-    /// # fn main() -> std::io::Result<()> {
-    /// let reactor = Reactor::builder().pollers(1).build()?;
-    /// let handle = reactor.handle();
-    /// let sum = reactor.run_until(async move {
-    ///     handle.pollers()[0].spawn_on(|| async { 2 + 3 }).await.unwrap()
-    /// })?;
-    /// assert_eq!(sum, 5);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// Returns the errors of [`Reactor::start`] and [`Running::join`].
-    ///
-    /// # Panics
-    /// If this thread is inside a poller, which would stand still meanwhile; and with whatever
-    /// `future` panics with, after the shutdown.
-    #[track_caller]
-    pub fn run_until<F: Future>(self, future: F) -> io::Result<F::Output> {
-        let instead = "Start the reactor with Reactor::start, and spawn the future or await it";
-        assert_outside("Reactor::run_until", instead);
-        let running = self.start()?;
-        let handle = running.handle();
-        let adopted = async {
-            if let Ok(poller) = PollerHandle::try_current() {
-                handle.adopt(&poller);
-            }
-            future.await
-        };
-        let output = catch_unwind(AssertUnwindSafe(|| poller::block_on(adopted)));
-        if !handle.is_shutting_down() {
-            handle.shutdown(Duration::ZERO);
-        }
-        let joined = running.join();
-        let output = output.unwrap_or_else(|panic| resume_unwind(panic));
-        joined.map(|_| output)
-    }
-}
-
-impl fmt::Debug for Reactor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reactor").field("pollers", &self.seeds.len()).finish_non_exhaustive()
-    }
-}

@@ -1,4 +1,4 @@
-//! The threads of a reactor.
+//! The threads of a reactor, and the wait for their end.
 
 use std::io;
 use std::thread::{self, JoinHandle};
@@ -10,10 +10,12 @@ use crate::poller::shutdown::Drained;
 use crate::poller::{Poller, PollerSeed};
 use crate::sys::affinity;
 
-use super::ReactorHandle;
+use super::handle::ReactorHandle;
 use super::watchdog::Watchdog;
 
-/// A reactor whose threads run. Dropping it lets them run on.
+/// A reactor whose threads run. Dropping it leaves them running.
+///
+/// # Examples
 ///
 /// ```
 /// # use corepoll::{Reactor, Running};
@@ -31,14 +33,18 @@ use super::watchdog::Watchdog;
 #[derive(Debug)]
 #[must_use = "dropping it detaches the threads; `join` waits for their end"]
 pub struct Running {
+    /// The handle to the reactor.
     handle: ReactorHandle,
+    /// The pollers' threads.
     threads: Vec<JoinHandle<io::Result<Drained>>>,
-    /// Watches them, if that was asked for.
+    /// The thread of the stall watch, if there is one.
     watchdog: Option<Watchdog>,
 }
 
-/// What became of a reactor's connections and tasks: handlers' connections, and tasks, are counted
-/// alike.
+/// What has become of a reactor's connections and tasks. Handlers' connections and tasks are
+/// counted together.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::Reactor;
@@ -57,16 +63,17 @@ pub struct Running {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Shutdown {
-    /// Ended by themselves, from the request on.
+    /// How many have ended by themselves since the shutdown was requested.
     pub drained: usize,
-    /// Dropped when the grace was over.
+    /// How many were dropped when the grace was over.
     pub cancelled: usize,
-    /// Calls of `spawn_blocking`, look-ups of host names included, that a poller had begun and that
-    /// were not over when it ended. Nobody waits for them.
+    /// How many calls of `spawn_blocking`, look-ups of host names included, a poller had begun that
+    /// were not over when it ended. They run on, and nothing waits for them.
     pub leaked_blocking: usize,
 }
 
 impl Running {
+    /// Starts the threads.
     pub(super) fn start(
         seeds: Vec<PollerSeed>,
         handle: ReactorHandle,
@@ -96,7 +103,9 @@ impl Running {
         Ok(running)
     }
 
-    /// The way in, for any thread.
+    /// Returns a handle, for any thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Reactor;
@@ -113,13 +122,15 @@ impl Running {
         self.handle.clone()
     }
 
-    /// Waits until the reactor has been shut down: every destructor of what lived in it has run.
+    /// Waits until the reactor has been shut down and the destructors of everything in it have run.
     ///
     /// It returns right after the end of the grace, whatever tasks and handlers do. But a thread
-    /// cannot be taken away from code that keeps it: where a callback, a poll or a destructor blocks
-    /// or loops, `join` returns a tenth of a second later, with an error that names the stuck poller.
-    /// A poller that blocks while other threads of the process are busy is given two seconds: one of
+    /// cannot be taken from code that keeps it. If a callback, a poll or a destructor blocks or
+    /// loops, `join` returns a tenth of a second later with an error that names the stuck poller. A
+    /// poller that blocks while other threads of the process are busy gets two seconds, as one of
     /// them may hold the lock that it waits for.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Reactor;
@@ -134,10 +145,10 @@ impl Running {
     /// ```
     ///
     /// # Errors
-    /// A poller has failed: its `epoll_wait` did, or it could not be placed on its processor. The
-    /// others were shut down for it.
+    /// Returns an error if a poller has failed: its `epoll_wait` did, or it could not be placed on
+    /// its processor. The other pollers were shut down then.
     ///
-    /// `TimedOut`: a poller is stuck. The error names it, and its thread is left to itself.
+    /// Returns `TimedOut` if a poller is stuck. The error names it, and its thread is left running.
     ///
     /// ```
     /// use corepoll::Reactor;
@@ -160,7 +171,7 @@ impl Running {
     /// ```
     ///
     /// # Panics
-    /// On a thread of one of the reactor's own pollers, which would wait for itself.
+    /// Panics on a thread of one of the reactor's own pollers, which would wait for itself.
     #[track_caller]
     pub fn join(self) -> io::Result<Shutdown> {
         let is_own = |here: &Local| self.handle.pollers().iter().any(|it| it.is_same(&here.handle));
@@ -194,7 +205,7 @@ impl Running {
         result
     }
 
-    /// What `join` says of pollers that cannot be waited for.
+    /// Returns the error that names the pollers which are stuck.
     fn are_stuck(&self, stuck: &[usize]) -> io::Error {
         let list = |each: &dyn Fn(usize) -> String| {
             stuck.iter().map(|index| each(*index)).collect::<Vec<_>>().join(", ")
@@ -210,7 +221,7 @@ impl Running {
     }
 }
 
-/// The life of a poller's thread.
+/// Runs a poller on its thread until it ends.
 fn run(
     seed: PollerSeed,
     core: Option<usize>,
@@ -218,7 +229,7 @@ fn run(
     index: usize,
 ) -> io::Result<Drained> {
     let _ends = handle.termination().begin(index);
-    /// When one poller ends, for whatever reason, so do the others.
+    /// Ends the other pollers when one ends, for whatever reason.
     struct EndAll<'a>(&'a ReactorHandle);
     impl Drop for EndAll<'_> {
         fn drop(&mut self) {

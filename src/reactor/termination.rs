@@ -1,4 +1,4 @@
-//! The wait for the end of a reactor's pollers, and for which of them it is in vain.
+//! The wait for the end of a reactor's pollers, and which of them are stuck.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,45 +7,48 @@ use std::time::Duration;
 use crate::local::handle::PollerHandle;
 use crate::sys::{clock, thread};
 
-/// A poller that has not moved on for so long after the grace is stuck. A tenth of a second is
-/// promised: the rest is for the look itself.
+/// The time after which a poller that does not go on counts as stuck, from the end of the grace.
+/// [`Running::join`](crate::Running::join) promises a tenth of a second; the rest is for the look
+/// itself.
 const STUCK_AFTER: Duration = Duration::from_millis(60);
 
-/// A poller that sleeps while other threads of the process go on is given so long. One of them may
-/// hold a lock that the poller waits for, an allocator's for instance, and wait for a processor with
-/// it. That ends in much less time; the limit is for a program whose threads never rest.
+/// The same while other threads of the process are active. One of them may hold a lock that the
+/// poller waits for, an allocator's for instance, and wait for a processor itself. That ends much
+/// sooner; the limit is for programs whose threads never rest.
 const STUCK_BESIDE_OTHERS: Duration = Duration::from_secs(2);
 
 /// The time between two looks at pollers that are late.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
-/// By when the pollers of a reactor are to end, and which have.
+/// When the pollers of a reactor are to end, and which have ended.
 pub(super) struct Termination {
+    /// The deadline, and which pollers have ended.
     state: Mutex<State>,
-    /// The state has changed.
+    /// Notified when the state has changed.
     changed: Condvar,
     /// The numbers of the pollers' threads; 0 before they run.
     threads: Box<[AtomicU32]>,
 }
 
+/// What changes while the pollers run and end.
 struct State {
-    /// When the grace ends by the kernel's clock; NEVER while no shutdown has been asked for.
+    /// When the grace ends, by the kernel's clock; NEVER until a shutdown is requested.
     deadline: u64,
-    /// Whether a poller has ended, by its index.
+    /// For each poller, whether it has ended.
     ended: Box<[bool]>,
 }
 
 impl State {
-    /// Those of the first `count` pollers that have not ended.
+    /// Returns those of the first `count` pollers that have not ended.
     fn left(&self, count: usize) -> Vec<usize> {
         (0..count).filter(|index| !self.ended[*index]).collect()
     }
 }
 
-/// What is known of a poller that is late, since it was last seen to move on.
+/// What is known of a poller that is late, since it was last seen to go on.
 #[derive(Clone, Copy)]
 struct Late {
-    /// How far it had come.
+    /// Its progress by then.
     progress: u64,
     /// The processor time that its thread had used by then.
     used: Duration,
@@ -54,6 +57,7 @@ struct Late {
 }
 
 impl Termination {
+    /// Creates the state of pollers that have not been started.
     pub(super) fn new(pollers: &[PollerHandle]) -> Termination {
         let state =
             State { deadline: clock::NEVER, ended: pollers.iter().map(|_| false).collect() };
@@ -64,18 +68,20 @@ impl Termination {
         }
     }
 
+    /// Locks the state. No code panics while it is locked.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A shutdown has been asked for.
+    /// Notes that a shutdown was requested whose grace ends at `deadline`.
     pub(super) fn request(&self, deadline: u64) {
         let mut state = self.lock();
         state.deadline = state.deadline.min(deadline);
         self.changed.notify_all();
     }
 
-    /// The calling thread is that of a poller, until the guard is dropped.
+    /// Notes that the calling thread is that of the poller `index`. When the guard is dropped, the
+    /// poller has ended.
     pub(super) fn begin(&self, index: usize) -> impl Drop + '_ {
         struct Begun<'a>(&'a Termination, usize);
         impl Drop for Begun<'_> {
@@ -84,13 +90,13 @@ impl Termination {
                 self.0.changed.notify_all();
             }
         }
-        // Relaxed: it stands for itself.
+        // Relaxed: the number stands for itself.
         self.threads[index].store(thread::id(), Ordering::Relaxed);
         Begun(self, index)
     }
 
-    /// Waits until the first `count` pollers have ended; gives the indices of those of which that
-    /// cannot be expected any more.
+    /// Waits until the first `count` pollers have ended. Returns those that are stuck, if the
+    /// others have ended or are stuck as well.
     pub(super) fn wait(&self, pollers: &[PollerHandle], count: usize) -> Vec<usize> {
         let mut late = vec![None; count];
         self.wait_for_the_grace(count);
@@ -98,7 +104,7 @@ impl Termination {
             let left = self.wait_a_little(count);
             let is_stuck =
                 |index: &usize| self.is_stuck(*index, &pollers[*index], &mut late[*index]);
-            // All of them are looked at each time.
+            // No short-circuit: each late poller is looked at in each round.
             let stuck = left.iter().map(is_stuck).filter(|is_stuck| *is_stuck).count();
             let state = self.lock();
             if stuck == left.len() && left.iter().all(|index| !state.ended[*index]) {
@@ -107,7 +113,7 @@ impl Termination {
         }
     }
 
-    /// Waits until the first `count` pollers have ended, or the grace has.
+    /// Waits until the first `count` pollers have ended, or the grace is over.
     fn wait_for_the_grace(&self, count: usize) {
         let mut state = self.lock();
         loop {
@@ -121,16 +127,16 @@ impl Termination {
         }
     }
 
-    /// Gives those of the first `count` pollers that have not ended, after a while.
+    /// Waits for a moment and returns those of the first `count` pollers that have not ended.
     fn wait_a_little(&self, count: usize) -> Vec<usize> {
         let is_late = |state: &mut State| !state.left(count).is_empty();
         let waited = self.changed.wait_timeout_while(self.lock(), BETWEEN_LOOKS, is_late);
         waited.unwrap_or_else(PoisonError::into_inner).0.left(count)
     }
 
-    /// Whether a late poller has stood still for too long: its thread sleeps in the kernel, or goes
-    /// round in circles. One that waits for a processor is not stuck, nor is one that waits for a
-    /// thread that does.
+    /// Returns `true` if a late poller has stood still for too long: its thread sleeps in the
+    /// kernel, or runs in circles. A poller that waits for a processor is not stuck, nor is one
+    /// that waits for a thread which does.
     fn is_stuck(&self, index: usize, poller: &PollerHandle, late: &mut Option<Late>) -> bool {
         let id = self.threads[index].load(Ordering::Relaxed);
         if id == 0 {
@@ -141,7 +147,7 @@ impl Termination {
         let last = late.filter(|late| late.progress == progress);
         let late = late.insert(last.unwrap_or(Late { progress, used, asleep_since: None }));
         let now = clock::real();
-        // Where the kernel doesn't say, the clock alone decides: after the longer time.
+        // Where the kernel does not say, the clock alone decides, after the longer time.
         late.asleep_since = match look {
             Some(look) if look.is_runnable => None,
             _ => late.asleep_since.or(Some(now)),

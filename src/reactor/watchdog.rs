@@ -1,4 +1,4 @@
-//! The thread that watches pollers.
+//! The thread of a stall watch.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,20 +15,23 @@ use crate::task::ignore_panic;
 
 use super::stall::{Stall, StallWatch};
 
-/// Reports in any minute.
+/// The largest number of reports in any minute.
 const MOST_REPORTS: usize = 5;
+/// The time over which reports are counted.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The shortest time between two looks: it is a bystander.
+/// The shortest time between two looks, as the watch must not take the pollers' processors.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The thread, as its reactor has it.
 pub(super) struct Watchdog {
+    /// The thread itself.
     thread: JoinHandle<()>,
+    /// Keeps the thread running until `join`.
     guard: Arc<WatchdogGuard>,
 }
 
-/// Held by those whose threads are activity: when the last of them lets go, the watchdog ends.
+/// Held by each watched thread. When the last one is dropped, the watchdog ends.
 #[derive(Debug)]
 pub(super) struct WatchdogGuard(Arc<Parker>);
 
@@ -39,7 +42,7 @@ impl Drop for WatchdogGuard {
 }
 
 impl Watchdog {
-    /// Starts the thread. The pollers of `seeds` will tell it what they run.
+    /// Starts the thread. The pollers of `seeds` tell it from then on what they run.
     pub(super) fn start(
         watch: StallWatch,
         seeds: &mut [PollerSeed],
@@ -60,15 +63,15 @@ impl Watchdog {
         Ok(Watchdog { thread, guard: Arc::new(WatchdogGuard(parker)) })
     }
 
-    /// A share in its life, for a thread that it watches.
+    /// Returns a guard, for a thread that is watched.
     pub(super) fn guard(&self) -> Arc<WatchdogGuard> {
         self.guard.clone()
     }
 
-    /// Waits for its end, after that of the pollers' threads.
+    /// Waits for the end of the thread, after that of the pollers' threads.
     pub(super) fn join(self) {
         drop(self.guard);
-        // It only panics if the last drop of the user's closure does.
+        // The thread only panics if dropping the user's closure does.
         let _ = self.thread.join();
     }
 }
@@ -79,32 +82,37 @@ impl fmt::Debug for Watchdog {
     }
 }
 
-/// What the thread has.
+/// The state of the thread.
 struct WatchLoop {
     /// Each poller, and the call that it was last seen in.
     pollers: Vec<(Arc<Activity>, Option<Sighting>)>,
-    /// What runs for so long is a stall: nanoseconds.
+    /// The time from which a call is a stall, in nanoseconds.
     threshold: u64,
-    /// Between two looks.
+    /// The time between two looks.
     interval: Duration,
+    /// Where the thread waits while all pollers sleep.
     parker: Arc<Parker>,
+    /// Which stalls may be reported.
     limit: RateLimit,
-    /// Stalls that the limit has kept back since the last report.
+    /// The number of stalls since the last report that the limit has kept back.
     unreported: usize,
+    /// The user's closure.
     report: Arc<dyn Fn(&Stall) + Send + Sync>,
 }
 
 /// A call that a poller was seen in.
 #[derive(Clone, Copy)]
 struct Sighting {
+    /// The call's number.
     number: u64,
-    /// When it was first seen.
+    /// When the call was first seen.
     since: u64,
-    /// It was a stall already.
+    /// `true` if the call has counted as a stall already.
     has_stalled: bool,
 }
 
 impl WatchLoop {
+    /// Creates the state from the settings of the user.
     fn new(watch: StallWatch, pollers: Vec<Arc<Activity>>, parker: Arc<Parker>) -> WatchLoop {
         WatchLoop {
             pollers: pollers.into_iter().map(|activity| (activity, None)).collect(),
@@ -117,6 +125,7 @@ impl WatchLoop {
         }
     }
 
+    /// Looks at the pollers until it is told to end.
     fn run(&mut self) {
         while !self.parker.is_over() {
             if self.all_asleep() {
@@ -132,13 +141,15 @@ impl WatchLoop {
         }
     }
 
+    /// Returns `true` if no poller can stall now.
     fn all_asleep(&self) -> bool {
         self.pollers.iter().all(|(activity, _)| activity.is_asleep())
     }
 
-    /// Looks at a poller; says if there is something to report.
+    /// Looks at a poller and returns a stall that is to be reported.
     fn look(&mut self, poller: usize) -> Option<Stall> {
-        // Before the look, and of a new call after it: what is measured is no longer than what is.
+        // The time is read before the look, and for a new call after it. So the measured time is
+        // never longer than the real one.
         let now = clock::now();
         let (activity, sighting) = &mut self.pollers[poller];
         let call = activity.current_call.get();
@@ -167,14 +178,15 @@ impl WatchLoop {
     }
 }
 
-/// So many in any minute, and no more.
+/// A limit of [`MOST_REPORTS`] in any minute.
 #[derive(Default)]
 struct RateLimit {
-    /// When the last few came, the oldest first: nanoseconds.
+    /// When the last reports were made, the oldest first, in nanoseconds.
     times: VecDeque<u64>,
 }
 
 impl RateLimit {
+    /// Returns `true` if a report may be made at `now`, and counts it.
     fn admits(&mut self, now: u64) -> bool {
         if self.times.len() == MOST_REPORTS {
             if now - self.times[0] < MINUTE.as_nanos() as u64 {

@@ -7,8 +7,6 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::socket_file::in_use;
-
 /// How often a lock is tried whose file another process removes in the same moment.
 const TRIES: u32 = 8;
 
@@ -98,6 +96,11 @@ fn is_taken(path: &Path, file: Option<&File>) -> io::Error {
         None => "another process".to_owned(),
     };
     in_use(&format!("{by} is about to listen there, and has locked {}", path.display()))
+}
+
+/// Returns an error that says why an address is in use.
+pub(super) fn in_use(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::AddrInUse, format!("the address is in use: {why}"))
 }
 
 /// Returns the process that has locked the file with this inode number, if the kernel tells:

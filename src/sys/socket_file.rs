@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use socket2::SockAddr;
 
-use super::lock_file::LockFile;
+use super::lock_file::{LockFile, in_use};
 use super::socket::{self, Connect, Listen};
 
 /// The file of a listening socket of this process. Dropping it removes the file, if the path still
@@ -88,11 +88,6 @@ fn remove_stale(path: &Path, addr: &SockAddr) -> io::Result<()> {
         return Err(in_use("another process was faster"));
     }
     fs::remove_file(path)
-}
-
-/// Returns an error that says why an address is in use.
-pub(super) fn in_use(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::AddrInUse, format!("the address is in use: {why}"))
 }
 
 impl Drop for SocketFile {

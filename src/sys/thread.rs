@@ -81,7 +81,7 @@ mod tests {
         let (release, released) = mpsc::channel::<()>();
         let thread = std::thread::Builder::new().name("a) R 1 (b".into());
         let thread = thread.spawn(move || {
-            say.send(id()).expect("somebody listens");
+            say.send(id()).expect("the test listens");
             let _ = released.recv();
         });
         let other = said.recv().expect("it says so first");

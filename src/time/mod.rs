@@ -1,7 +1,68 @@
-//! Timers for tasks: sleeping, timeouts, intervals.
+//! Timers for tasks: sleeps, timeouts and intervals.
 //!
-//! Deadlines are nanoseconds of the monotonic clock, and nothing is ever early. Every future here
-//! works on the poller that polls it, and panics, saying so, when there is none.
+//! | to | use |
+//! |---|---|
+//! | wait for some time | [`sleep`] |
+//! | wait until a point in time | [`sleep_until`] |
+//! | limit how long a future may take | [`timeout`], [`timeout_at`] |
+//! | do something at a fixed period | [`interval`], [`interval_at`] |
+//! | read the clock that these go by | [`now`] |
+//! | end connections whose peers are silent | [`Deadlines`](crate::Deadlines), which cost less than a timeout for each read |
+//! | test without waiting | `pause`, `advance` and `resume`, with the feature `test-util` |
+//!
+//! Handlers have timers of their own: [`EvContext::set_timer`](crate::EvContext::set_timer) and
+//! [`EvContext::set_interval`](crate::EvContext::set_interval).
+//!
+//! # Precision
+//!
+//! Deadlines are nanoseconds of the monotonic clock, and no timer is early. Since Linux 5.11 the
+//! kernel also waits by nanoseconds; older kernels round a wait up to milliseconds. A timer fires
+//! when its poller gets to it, so a callback or a poll that runs for long makes all timers late.
+//!
+//! A timer never overtakes what came before it was due: if bytes arrived in time and the poller was
+//! held up, the task gets the bytes and not the timeout.
+//!
+//! # Where timers live
+//!
+//! Each future here can be made anywhere, and arms its timer in the poller that first polls it. On a
+//! thread without a poller a poll panics. Dropping the future removes the timer.
+//!
+//! # Examples
+//!
+//! A connection that is closed after 30 seconds without a byte, and a report every minute:
+//!
+//! ```
+//! use corepoll::net::TcpStream;
+//! use corepoll::{spawn_local, time};
+//! use futures::AsyncReadExt;
+//! use std::io;
+//! use std::time::Duration;
+//!
+//! async fn serve(mut stream: TcpStream) -> io::Result<()> {
+//!     let mut buffer = [0; 4096];
+//!     loop {
+//!         // The first `?` is for the time, the second for the read.
+//!         let read = stream.read(&mut buffer);
+//!         let count = time::timeout(Duration::from_secs(30), read).await??;
+//!         if count == 0 {
+//!             return Ok(());
+//!         }
+//!     }
+//! }
+//!
+//! async fn report() {
+//!     let mut minutes = time::interval(Duration::from_secs(60));
+//!     loop {
+//!         minutes.tick().await;
+//!         println!("still here");
+//!     }
+//! }
+//!
+//! # corepoll::block_on(async {
+//! spawn_local(report());
+//! # let _ = serve;
+//! # });
+//! ```
 
 mod interval;
 #[cfg(feature = "test-util")]
@@ -19,8 +80,12 @@ use std::time::Instant;
 
 use crate::sys::clock;
 
-/// The time by the clock that timers go by: [`Instant::now`], but where the feature `test-util` has
-/// paused or moved the clock of this thread.
+/// Returns the time by the clock that timers go by.
+///
+/// That is [`Instant::now`], unless the feature `test-util` has paused or moved the clock of this
+/// thread.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{block_on, time};

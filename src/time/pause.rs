@@ -1,4 +1,4 @@
-//! A clock that stands still until it is moved: feature `test-util`.
+//! A clock that tests pause and advance: feature `test-util`.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -9,18 +9,21 @@ use crate::local::deferred::TimerTarget;
 use crate::local::state::Local;
 use crate::sys::clock::{self, paused};
 
-/// Stops the clock of this thread's poller: from now on time passes only by [`advance`], and by
-/// itself when all tasks wait: then the clock moves to the next deadline at once. So a test of a
-/// day's timers takes milliseconds, and everything is due exactly when it should be.
+/// Pauses the clock of this thread's poller.
 ///
-/// It is the clock of [`now`](super::now), of every timer, timeout and deadline of this poller, and
-/// of `EvContext::now`. Not of [`std::time::Instant::now`], of other threads, or of the kernel: a
-/// peer outside of the poller may find that its answer comes too late. While calls of
-/// `spawn_blocking` are under way, look-ups of host names included, the clock doesn't move by itself;
-/// when the last of them is over it does. What other threads are going to send holds nothing up.
+/// Time then passes only by [`advance`], and by itself when all tasks wait: the clock moves to the
+/// next deadline at once. So a test of a day's timers takes milliseconds, and each is due at its
+/// exact time.
 ///
-/// If the clock stands already, nothing happens. It runs again after [`resume`], or when the poller
-/// ends.
+/// The paused clock is that of [`now`](super::now), of `EvContext::now`, and of all timers,
+/// timeouts and deadlines of this poller. It is not the clock of [`std::time::Instant::now`], of
+/// other threads or of the kernel, so a peer outside of the poller may find an answer late. The
+/// clock does not move by itself while calls of `spawn_blocking` run, look-ups of host names
+/// included. It does not wait for what other threads are going to send.
+///
+/// A second call does nothing. The clock runs again after [`resume`], or when the poller ends.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{block_on, time};
@@ -35,13 +38,15 @@ use crate::sys::clock::{self, paused};
 /// ```
 ///
 /// # Panics
-/// Outside of a poller.
+/// Panics outside of a poller.
 pub fn pause() {
     current("pause").has_paused.set(true);
     paused::pause();
 }
 
-/// Lets a paused clock run on from where it stands.
+/// Lets a paused clock run on from where it is.
+///
+/// # Examples
 ///
 /// ```
 /// # use corepoll::time;
@@ -58,7 +63,7 @@ pub fn pause() {
 /// ```
 ///
 /// # Panics
-/// Outside of a poller.
+/// Panics outside of a poller.
 pub fn resume() {
     let local = current("resume");
     paused::resume();
@@ -68,10 +73,15 @@ pub fn resume() {
 /// Moves a paused clock forward by `duration`, and waits until every timer that is due by then has
 /// fired and its task has been polled.
 ///
-/// The timers fire in the order of their deadlines, but all of them after the move: each task sees
-/// the new time. To see each at its own time, sleep instead: the clock moves by itself then.
+/// The timers fire in the order of their deadlines, but after the whole move, so each task sees the
+/// new time. To let each see its own time, sleep instead: then the clock moves by itself.
 ///
-/// Not cancel-safe: when it is dropped between two polls the clock has moved, or hasn't.
+/// # Cancel safety
+///
+/// This function is not cancel-safe: if its future is dropped between two polls, the clock has
+/// moved or not.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{block_on, spawn_local, time};
@@ -88,17 +98,17 @@ pub fn resume() {
 /// ```
 ///
 /// # Panics
-/// If the clock isn't paused; outside of a poller.
+/// Panics if the clock is not paused, and outside of a poller.
 pub async fn advance(duration: Duration) {
-    // Tasks that were spawned and not polled yet set their timers by the old time.
+    // Tasks that were spawned and not polled yet must arm their timers by the old time.
     crate::task::coop::yield_now().await;
     let local = current("advance");
     assert!(paused::is_paused(), "time::advance was called while the clock runs: see time::pause");
-    // What is due at NEVER isn't due: the clock stops short of that.
+    // A timer at NEVER is never due, so the clock stops short of it.
     let target = clock::after(clock::now(), duration).min(clock::NEVER - 1);
     paused::advance_to(target);
     local.forget_now();
-    // A timer that is due now, and the last to be set, fires after all the others.
+    // This timer is the last to be set for its deadline, so it fires after all others.
     let mut last = None;
     poll_fn(|cx| {
         let timer = *last.get_or_insert_with(|| {
@@ -110,6 +120,7 @@ pub async fn advance(duration: Duration) {
     .await;
 }
 
+/// Returns the poller of this thread, for the function `what`.
 fn current(what: &str) -> Rc<Local> {
     Local::current().unwrap_or_else(|| panic!("time::{what} was called outside of a poller"))
 }

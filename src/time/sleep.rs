@@ -13,11 +13,16 @@ use crate::task::{SharedRef, drop_ignoring_panic, ignore_panic};
 
 /// Waits until `duration` has passed from now.
 ///
-/// [`Duration::MAX`] is for ever. Cancel-safe: dropping it takes the timer away.
+/// [`Duration::MAX`] is for ever. To limit how long another future may take, use
+/// [`timeout`](super::timeout) and not a `select` with a sleep: after the poller was held up, both
+/// may be ready at the next poll, and a `select` takes the one that it polls first. A timeout
+/// prefers the output.
 ///
-/// Where a sleep is the limit of something else, [`timeout`](super::timeout) is the better choice: when
-/// the poller was held up, both may be ready at the next poll, and a `select` takes the one that it polls
-/// first.
+/// # Cancel safety
+///
+/// Dropping the future removes the timer and loses nothing.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{block_on, time};
@@ -31,9 +36,13 @@ pub fn sleep(duration: Duration) -> Sleep {
     Sleep { deadline: clock::after(clock::now(), duration), armed: None }
 }
 
-/// Waits until `deadline`.
+/// Waits until `deadline`. If that has passed, the future is ready at once.
 ///
-/// Cancel-safe: dropping it takes the timer away.
+/// # Cancel safety
+///
+/// Dropping the future removes the timer and loses nothing.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{block_on, time};
@@ -49,8 +58,10 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 
 /// The future of [`sleep`] and [`sleep_until`].
 ///
-/// Plain data until it is first polled, and `Send` and `Sync`: it is armed in the poller that
-/// polls it, and when it is polled by another one later it moves there.
+/// It is plain data, `Send` and `Sync`, until it is first polled: then it arms a timer in the
+/// poller of its task. If another poller polls it later, the timer moves there.
+///
+/// # Examples
 ///
 /// ```
 /// # use corepoll::time::{self, Sleep};
@@ -60,28 +71,31 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 ///     idle: Sleep,
 /// }
 ///
-/// // Made before there is anybody who waits for it.
+/// // Made before a task waits for it.
 /// let session = Session { idle: time::sleep(Duration::from_millis(1)) };
 /// session.idle.await;
 /// # });
 /// ```
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Sleep {
-    /// Nanoseconds of the monotonic clock.
+    /// When it is due, in nanoseconds of the monotonic clock.
     deadline: u64,
-    /// The timer that will wake the task.
+    /// The timer that wakes the task; `None` until the first poll.
     armed: Option<Armed>,
 }
 
-/// A timer in some poller.
+/// A timer in a poller.
 struct Armed {
-    /// Which poller.
+    /// The poller that has the timer.
     poller: SharedRef,
+    /// The timer's number there.
     timer: Token,
 }
 
 impl Sleep {
-    /// When it is due.
+    /// Returns when it is due.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::time;
@@ -93,8 +107,12 @@ impl Sleep {
         clock::to_instant(self.deadline)
     }
 
-    /// Returns whether that time has come. The next poll says the same, unless its task has done as
-    /// much as it may in one poll and yields first: see [`unconstrained`](crate::unconstrained).
+    /// Returns `true` if that time has come.
+    ///
+    /// The next poll then is ready, unless its task has used up the operations of one poll, and
+    /// yields first: see [`unconstrained`](crate::unconstrained).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::time;
@@ -106,11 +124,12 @@ impl Sleep {
         clock::now() >= self.deadline
     }
 
-    /// Makes it due at `deadline` instead; a store, when that is later. If that time has come already,
-    /// the next poll is ready.
+    /// Makes it due at `deadline` instead. That is one store if `deadline` is later than before.
     ///
-    /// A task that waits already goes on waiting, for the new deadline; also when it waits in
-    /// another poller than the one in which this is called.
+    /// If that time has passed, the next poll is ready. A task that waits already waits for the new
+    /// deadline, even in another poller than the one that this is called in.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::{block_on, time};
@@ -129,25 +148,29 @@ impl Sleep {
         self.get_mut().reset_ns(clock::to_ns(deadline));
     }
 
+    /// Returns when it is due, in nanoseconds of the monotonic clock.
     pub(super) fn deadline_ns(&self) -> u64 {
         self.deadline
     }
 
+    /// Makes it due at `deadline`, in nanoseconds of the monotonic clock.
     pub(super) fn reset_ns(&mut self, deadline: u64) {
         self.deadline = deadline;
         let Some(armed) = &self.armed else { return };
         let is_moved = armed.poller.is_current()
             && Local::with_current(|local| local.reset(armed.timer, deadline)) == Some(true);
         if !is_moved {
-            // It has fired, or waits in another poller, where the task is woken: the next poll arms
-            // it.
+            // The timer has fired, or is in another poller, where the task is woken. The next poll
+            // arms it again.
             self.disarm(wake);
         }
     }
 
-    /// Waits as the limit of something else, without taking from the task's allowance. While the
-    /// timer is armed it decides, and not the clock: it fires when everything that was ready before
-    /// has been told, so a poll by another's wake finds no time over whose bytes wait in a socket.
+    /// Polls as the limit of another future, without using an operation of the task.
+    ///
+    /// While the timer is armed, the timer decides and not the clock. It fires only after
+    /// everything that was ready before has been told; so a task that is woken for another reason
+    /// does not find its time over while bytes for it wait in a socket.
     pub(super) fn poll_missed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let local = Local::current().expect("a timer was polled outside of a poller");
         let is_told = self.deadline <= local.looked_at();
@@ -160,10 +183,11 @@ impl Sleep {
         self.poll_in(&local, cx)
     }
 
+    /// Polls in the poller `local`, and arms the timer if the time has not come.
     #[inline]
     fn poll_in(&mut self, local: &Local, cx: &mut Context<'_>) -> Poll<()> {
-        // The clock decides and not the timer, which fires when its turn comes: what `is_elapsed`
-        // has said is so.
+        // The clock decides and not the timer, which fires when its turn comes, so that a poll
+        // agrees with `is_elapsed`.
         if clock::now() >= self.deadline {
             self.disarm(drop_ignoring_panic);
             return Poll::Ready(());
@@ -172,7 +196,7 @@ impl Sleep {
             if armed.poller.is_current() && local.rewake(armed.timer, cx.waker()) {
                 return Poll::Pending;
             }
-            // It has fired before a reset, or waits in another poller.
+            // The timer has fired before a reset, or is in another poller.
             self.disarm(drop_ignoring_panic);
         }
         let timer = local.arm_task(self.deadline, cx.waker().clone());
@@ -180,20 +204,20 @@ impl Sleep {
         Poll::Pending
     }
 
-    /// Takes the timer away, in whichever poller it is; there `then` gets what it carried.
+    /// Removes the timer, in whichever poller it is. `then` gets its waker there.
     fn disarm(&mut self, then: fn(Option<Waker>)) {
         let Some(Armed { poller, timer }) = self.armed.take() else { return };
         let disarm = move || then(Local::with_current(|local| local.disarm_task(timer)).flatten());
         if poller.is_current() {
             disarm();
         } else {
-            // If that poller has ended, so has its timer.
+            // If that poller has ended, its timers have as well.
             let _ = poller.post(disarm);
         }
     }
 }
 
-/// Wakes the task of a timer that was taken away.
+/// Wakes the task of a timer that was removed.
 fn wake(taken: Option<Waker>) {
     if let Some(waker) = taken {
         ignore_panic(|| waker.wake());
@@ -207,7 +231,8 @@ impl Future for Sleep {
     /// Outside of a poller.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let local = Local::current().expect("a timer was polled outside of a poller");
-        // Waiting is free. If the allowance is used up, the next poll finds that the time has come.
+        // Waiting costs no operation of the task. If none is left, the next poll finds that the
+        // time has come.
         ready!(self.poll_in(&local, cx));
         local.allowance.poll_proceed(cx)
     }

@@ -11,9 +11,16 @@ use crate::task::coop;
 
 use super::sleep::{Sleep, sleep, sleep_until};
 
-/// Gives `future` the time `limit`, from now on.
+/// Limits `future` to the time `limit`, from now on.
 ///
-/// When both are ready in the same turn, the output wins. Cancel-safe if `future` is.
+/// If both the output and the deadline are ready in one turn, the output wins. The future is polled
+/// where it stands and dropped with the [`Timeout`].
+///
+/// # Cancel safety
+///
+/// Dropping the [`Timeout`] drops `future`: it is cancel-safe if `future` is.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{block_on, time};
@@ -29,7 +36,13 @@ pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
     Timeout { future, sleep: sleep(limit), has_waited: false }
 }
 
-/// Gives `future` time until `deadline`: see [`timeout`].
+/// Limits `future` to the time until `deadline`: see [`timeout`].
+///
+/// # Cancel safety
+///
+/// Dropping the [`Timeout`] drops `future`: it is cancel-safe if `future` is.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{block_on, time};
@@ -47,6 +60,8 @@ pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
 pin_project_lite::pin_project! {
     /// The future of [`timeout`] and [`timeout_at`].
     ///
+    /// # Examples
+    ///
     /// ```
     /// # use corepoll::time::{self, Timeout};
     /// # use std::future::{Ready, ready};
@@ -62,8 +77,8 @@ pin_project_lite::pin_project! {
         #[pin]
         future: F,
         sleep: Sleep,
-        // A poll has come to nothing. One that has elapsed in its first poll takes from the allowance of
-        // its task, so that a loop of such does not keep the poller.
+        // `true` after a poll that was pending. A timeout that has elapsed in its first poll uses
+        // an operation of its task, so that a loop of such timeouts does not keep the poller.
         has_waited: bool,
     }
 }
@@ -76,7 +91,8 @@ impl<F: Future> Future for Timeout<F> {
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        // Not by the task's allowance: a future that uses all of it up must not outlive its time.
+        // This uses no operation of the task: a future that uses up all of them must not outlive
+        // its time.
         let missed = this.sleep.poll_missed(cx);
         if !std::mem::replace(this.has_waited, true) && missed.is_ready() {
             ready!(coop::poll_proceed(cx));
@@ -85,7 +101,9 @@ impl<F: Future> Future for Timeout<F> {
     }
 }
 
-/// The deadline came first.
+/// The error of a future whose deadline came first.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{block_on, time};

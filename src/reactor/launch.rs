@@ -1,0 +1,181 @@
+//! A reactor before it runs, and how its threads are started.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
+
+use crate::local::handle::PollerHandle;
+use crate::poller::{self, PollerSeed, assert_outside};
+
+use super::handle::ReactorHandle;
+use super::running::Running;
+use super::stall::StallWatch;
+use super::watchdog::Watchdog;
+
+/// A set of pollers, each with a thread of its own.
+///
+/// A new reactor has no threads yet. Its [`handle`](Reactor::handle) takes listeners, connections,
+/// tasks and closures already, which begin when the reactor is started.
+///
+/// # Examples
+///
+/// ```
+/// use corepoll::Reactor;
+/// use futures::AsyncReadExt;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let reactor = Reactor::builder().pollers(2).build()?;
+/// let listening = reactor.handle().serve("127.0.0.1:0", |stream, _peer| async move {
+///     let (reader, mut writer) = stream.split();
+///     futures::io::copy(reader, &mut writer).await
+/// })?;
+/// println!("listening on {}", listening.local_addr()?);
+/// let running = reactor.start()?;
+/// running.handle().shutdown(std::time::Duration::from_secs(1));
+/// running.join()?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a reactor does nothing until it is started"]
+pub struct Reactor {
+    /// The pollers, which their threads are going to adopt.
+    pub(super) seeds: Vec<PollerSeed>,
+    /// The handle to the reactor.
+    pub(super) handle: ReactorHandle,
+    /// The processor of each poller, if it has one.
+    pub(super) cores: Vec<Option<usize>>,
+    /// The prefix of the threads' names.
+    pub(super) thread_name: String,
+    /// The watch over the pollers, if there is one.
+    pub(super) stall_watch: Option<StallWatch>,
+}
+
+impl Reactor {
+    /// Returns a handle, for any thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// // Listens already; connections are accepted once the reactor is started.
+    /// let listening = reactor.handle().serve("127.0.0.1:0", |_stream, _peer| async {})?;
+    /// # drop(listening);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn handle(&self) -> ReactorHandle {
+        self.handle.clone()
+    }
+
+    /// Starts the threads and returns at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # use std::time::Duration;
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// running.handle().shutdown(Duration::ZERO);
+    /// running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns an error if a thread cannot be started. Those that could be started are ended again.
+    pub fn start(self) -> io::Result<Running> {
+        let Reactor { mut seeds, handle, cores, thread_name, stall_watch } = self;
+        let watchdog = match stall_watch {
+            Some(watch) => Some(Watchdog::start(watch, &mut seeds, &thread_name)?),
+            None => None,
+        };
+        Running::start(seeds, handle, cores, &thread_name, watchdog)
+    }
+
+    /// Starts the threads and waits until the reactor is shut down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # use std::time::Duration;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let handle = reactor.handle();
+    /// handle.pollers()[0].run_on({
+    ///     let handle = handle.clone();
+    ///     move || handle.shutdown(Duration::ZERO)
+    /// }).ok().expect("it has not ended yet");
+    /// reactor.run()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns the errors of [`Reactor::start`] and [`Running::join`].
+    ///
+    /// # Panics
+    /// Panics if this thread is inside a poller, which would stand still meanwhile.
+    #[track_caller]
+    pub fn run(self) -> io::Result<()> {
+        assert_outside("Reactor::run", "Start the reactor with Reactor::start instead");
+        self.start()?.join().map(drop)
+    }
+
+    /// Starts the threads, runs `future` on this thread, under a poller of its own, and then shuts
+    /// down: at once, or within the grace of a shutdown that was requested meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corepoll::Reactor;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let handle = reactor.handle();
+    /// let sum = reactor.run_until(async move {
+    ///     handle.pollers()[0].spawn_on(|| async { 2 + 3 }).await.unwrap()
+    /// })?;
+    /// assert_eq!(sum, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns the errors of [`Reactor::start`] and [`Running::join`].
+    ///
+    /// # Panics
+    /// Panics if this thread is inside a poller, which would stand still meanwhile. If `future`
+    /// panics, the panic continues after the shutdown.
+    #[track_caller]
+    pub fn run_until<F: Future>(self, future: F) -> io::Result<F::Output> {
+        let instead = "Start the reactor with Reactor::start, and spawn the future or await it";
+        assert_outside("Reactor::run_until", instead);
+        let running = self.start()?;
+        let handle = running.handle();
+        let adopted = async {
+            if let Ok(poller) = PollerHandle::try_current() {
+                handle.adopt(&poller);
+            }
+            future.await
+        };
+        let output = catch_unwind(AssertUnwindSafe(|| poller::block_on(adopted)));
+        if !handle.is_shutting_down() {
+            handle.shutdown(Duration::ZERO);
+        }
+        let joined = running.join();
+        let output = output.unwrap_or_else(|panic| resume_unwind(panic));
+        joined.map(|_| output)
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor").field("pollers", &self.seeds.len()).finish_non_exhaustive()
+    }
+}
