@@ -25,7 +25,7 @@ pub enum Action {
     /// It goes on.
     Keep,
     /// It ends: nothing more is read, queued output is flushed for at most `Budget::close_linger`,
-    /// and then comes [`EvHandler::on_close`].
+    /// and then comes [`EvHandler::on_close`](crate::EvHandler::on_close).
     Close,
 }
 
@@ -53,7 +53,8 @@ pub enum Action {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// We wanted it: [`Action::Close`], [`EvContext::close`] or `Writer::close`.
+    /// We wanted it: [`Action::Close`], [`EvContext::close`](crate::EvContext::close) or
+    /// `Writer::close`.
     Requested,
     /// The peer hung up in both directions, and the handler kept the connection.
     PeerClosed,

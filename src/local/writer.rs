@@ -13,7 +13,8 @@ use crate::task::{Notification, SharedRef};
 
 /// Writes to one connection, from any thread. Clones write to the same one.
 ///
-/// Order is the order of the calls, from whichever thread, those of [`EvContext::write`] included:
+/// Order is the order of the calls, from whichever thread, those of
+/// [`EvContext::write`](crate::EvContext::write) included:
 /// what was accepted before another call began is sent before it. Bytes are handed over without a
 /// copy, so one payload goes to a thousand connections; a burst is handed over once and sent
 /// together.
@@ -165,7 +166,8 @@ impl Writer {
     ///   ([`io::ErrorKind::BrokenPipe`]), or its poller has ended
     ///   ([`io::ErrorKind::NotConnected`]);
     /// - more than `Budget::output_per_connection` bytes would be queued in memory
-    ///   ([`io::ErrorKind::OutOfMemory`]). As with [`EvContext::write`], the connection then ends
+    ///   ([`io::ErrorKind::OutOfMemory`]). As with
+    ///   [`EvContext::write`](crate::EvContext::write), the connection then ends
     ///   with [`CloseReason::Overflow`](crate::CloseReason::Overflow). Who writes faster than the
     ///   peer reads looks at [`Writer::pending`], or has watermarks.
     pub fn write(&self, bytes: impl Into<Bytes>) -> io::Result<()> {
@@ -178,7 +180,8 @@ impl Writer {
     }
 
     /// Bytes that were accepted for this connection, from this writer and its clones, from
-    /// [`EvContext::write`] and from [`EvContext::send_file`], and that are not in the kernel yet,
+    /// [`EvContext::write`](crate::EvContext::write) and from
+    /// [`EvContext::send_file`](crate::EvContext::send_file), and that are not in the kernel yet,
     /// whether they still wait for the poller or for room in the send buffer. 0 once the
     /// connection has ended.
     ///

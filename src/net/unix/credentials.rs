@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::sys::socket;
 
-/// Who is at the other end of a Unix socket: [`UnixStream::peer_cred`].
+/// Who is at the other end of a Unix socket: [`UnixStream::peer_cred`](crate::net::UnixStream::peer_cred).
 ///
 /// ```
 /// use corepoll::net::UnixStream;

@@ -1,4 +1,4 @@
-//! The halves of a [`UnixStream`], under the path that they have in tokio.
+//! The halves of a [`UnixStream`](crate::net::UnixStream), under the path that they have in tokio.
 
 pub(crate) mod credentials;
 pub(crate) mod datagram;
