@@ -4,23 +4,23 @@ use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::CALLS_PER_LAP;
 use crate::base::token::Token;
-use crate::connection::relay::pipes;
 use crate::connection::{
-    call, close, connect, deadlines, flush, linger, persistent, registration, request_close, timers,
+    call, close, connect, flush, linger, persistent, registration, request_close,
 };
-use crate::local::action::{CloseReason, TimerId};
-use crate::local::connection::{Connection, Extra, State};
-use crate::local::deferred::{Deferred, HandlerTimer, TimerTarget};
+use crate::local::action::CloseReason;
+use crate::local::connection::{Connection, State};
+use crate::local::deferred::Deferred;
 use crate::local::flags::Flags;
 use crate::local::state::Local;
 use crate::local::table::{Addressee, Entry};
 use crate::local::{calls, registry};
-use crate::source::{self, carryover, event};
+use crate::source::event;
 use crate::sys::epoll::{Event, RawEvent};
 use crate::sys::{socket, stream};
-use crate::task::ignore_panic;
+
+/// Callbacks between two looks at the clock: the shortest take less time than a look.
+const CALLS_PER_LAP: usize = 64;
 
 /// Hands events to what they are for, counting them in `done` as they go. Throws what a callback
 /// throws.
@@ -78,7 +78,7 @@ fn on_event(local: &Local, connection: &Connection, event: Event) {
 
 /// Acts on an event that the poller has asked for itself, outside of a batch: catches what a callback
 /// throws.
-fn catch_event(local: &Local, connection: &Connection, event: Option<Event>) {
+pub(super) fn catch_event(local: &Local, connection: &Connection, event: Option<Event>) {
     let Some(event) = event else { return };
     let done = catch_unwind(AssertUnwindSafe(|| on_event(local, connection, event)));
     if let Err(panic) = done {
@@ -272,102 +272,10 @@ pub(crate) fn finish_turn(local: &Local) {
     calls::lap(local);
 }
 
-fn with_connection(local: &Local, token: Token, act: impl FnOnce(&Local, &Connection)) {
+pub(super) fn with_connection(local: &Local, token: Token, act: impl FnOnce(&Local, &Connection)) {
     if let Some(connection) = registry::connection(local, token) {
         act(local, &connection);
     }
-}
-
-/// The patience with a closing connection is over.
-pub(crate) fn on_linger_timeout(local: &Local, token: Token) {
-    match registry::entry(local, token) {
-        Some(Entry::Handler(connection)) => match connection.state() {
-            State::Flushing => close::finish_flushing(local, &connection, None),
-            State::Lingering => linger::end(local, &connection),
-            State::Relaying => {
-                if let Some(relay) = connection.relay() {
-                    relay.fail(local, &connection, None);
-                }
-            }
-            _ => {}
-        },
-        Some(Entry::Readiness(source)) => carryover::close_detached(local, &source),
-        _ => {}
-    }
-}
-
-/// Fires what was due when the events were looked at, one at a time.
-pub(crate) fn fire_timers(local: &Local) {
-    if !local.has_timers() {
-        return;
-    }
-    let pass = local.timers.borrow_mut().begin(local.looked_at());
-    if calls::begin_phase(local, 1) == 0 {
-        return;
-    }
-    for fired in 1..=local.budget.timers_per_turn {
-        let Some(token) = ({ local.timers.borrow_mut().take_due(pass) }) else { return };
-        fire(local, token);
-        local.recorder.fired();
-        if calls::continue_phase(local, fired) == 0 {
-            return;
-        }
-    }
-}
-
-/// Whether a timer is due that the next pass would fire.
-#[cold]
-pub(crate) fn is_timer_due(local: &Local) -> bool {
-    local.next_deadline().is_some_and(|deadline| deadline <= local.looked_at())
-}
-
-/// Fires one timer, which is disarmed already.
-pub(crate) fn fire(local: &Local, token: Token) {
-    let mut timers = local.timers.borrow_mut();
-    if let Some(&TimerTarget::Handler(HandlerTimer { connection, place })) = timers.get(token) {
-        drop(timers);
-        return fire_handler(local, token, connection, place);
-    }
-    let expiry = timers.remove(token);
-    drop(timers);
-    match expiry {
-        Some(TimerTarget::Task(waker)) => ignore_panic(|| waker.wake()),
-        Some(TimerTarget::Linger(connection)) => on_linger_timeout(local, connection),
-        Some(TimerTarget::Reread(token)) => with_connection(local, token, |local, it| {
-            let event = persistent::reread(it);
-            catch_event(local, it, event);
-        }),
-        Some(TimerTarget::Pipes) => pipes::trim(local),
-        Some(TimerTarget::Deadline(token)) => on_deadline(local, token),
-        Some(TimerTarget::Connect(attempt)) => connect::on_timer(local, attempt),
-        Some(TimerTarget::Ours(ours)) => ignore_panic(|| ours.on_timer()),
-        _ => {}
-    }
-}
-
-pub(crate) fn fire_handler(local: &Local, token: Token, connection: Token, place: u32) {
-    let Some(connection) = registry::connection(local, connection) else { return };
-    let own = |extra: &mut Extra| extra.timers.get(place as usize).and_then(|own| own.period);
-    if let Some(period) = connection.with_present_extra(own).flatten() {
-        rearm(local, token, period);
-    }
-    call::if_open_or_relaying(local, &connection, |handler, cx| {
-        handler.on_timeout(cx, TimerId(token))
-    });
-    // A one-shot that its callback did not arm again is gone.
-    if !local.timers.borrow().is_armed(token) {
-        timers::remove(local, &connection, token);
-    }
-}
-
-/// Makes an interval due at its next beat after now.
-pub(crate) fn rearm(local: &Local, token: Token, period: u64) {
-    let mut timers = local.timers.borrow_mut();
-    let Some(deadline) = timers.deadline(token) else { return };
-    let missed = (local.now() - deadline.min(local.now())) / period.max(1);
-    let next = deadline.saturating_add(period.saturating_mul(missed.saturating_add(1)));
-    // Not before now, or a period of nothing would stay ahead of everybody else's timers.
-    timers.reset(token, next.max(local.now()));
 }
 
 pub(crate) fn write_high(local: &Local, connection: &Connection) {
@@ -379,15 +287,6 @@ pub(crate) fn write_high(local: &Local, connection: &Connection) {
 pub(crate) fn write_low(local: &Local, connection: &Connection) {
     if connection.state() == State::Open {
         call::handler(local, connection, |handler, cx| handler.on_write_low(cx));
-    }
-}
-
-/// The timer of some deadlines looks at them.
-pub(crate) fn on_deadline(local: &Local, token: Token) {
-    match registry::entry(local, token) {
-        Some(Entry::Handler(connection)) => deadlines::check(local, &connection),
-        Some(Entry::Readiness(source)) => source::deadlines::check(local, &source),
-        _ => {}
     }
 }
 

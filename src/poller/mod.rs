@@ -19,6 +19,7 @@ pub(crate) mod shutdown;
 mod sleep;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod timers;
 
 pub(crate) use block_on::{READ_BUFFER_SIZE, assert_outside};
 pub use block_on::{block_on, block_on_with};
@@ -49,9 +50,6 @@ use crate::task::{Bell, Executor, Grant, UnboundExecutor};
 
 /// The mailbox's token. Nothing is looked up for it: that the wait has ended is its message.
 const MAILBOX: Token = Token::new(u32::MAX, u32::MAX);
-
-/// Callbacks between two looks at the clock: the shortest take less time than a look.
-const CALLS_PER_LAP: usize = 64;
 
 /// Polls that a look with many events is good for, if each is shorter than a slice.
 const MOST_POLLS_PER_LOOK: usize = 64;
@@ -168,11 +166,11 @@ impl Poller {
         // Before the events: what was sent to us before a peer wrote is known when it is read.
         self.open_mail(budget.mail_per_turn);
         self.dispatch(events.first(count));
-        if count == budget.events_per_wait && dispatch::is_timer_due(local) {
+        if count == budget.events_per_wait && timers::is_due(local) {
             self.dispatch_the_rest(&mut events);
         }
         self.events.set(events);
-        dispatch::fire_timers(local);
+        timers::fire_due(local);
         dispatch::finish_turn(local);
         // Last: they have had more than their share.
         self.executor.wake_deferred();
@@ -279,25 +277,5 @@ impl Poller {
         }
         let _executor = self.executor.enter();
         Entered { _executor, before: Local::set_current(Some(self.local.clone())) }
-    }
-}
-
-impl Drop for Poller {
-    /// Ends everything that lives in the poller, on its thread.
-    fn drop(&mut self) {
-        let entered = self.enter();
-        self.local.refuse_new();
-        calls::nothing_runs(&self.local);
-        self.executor.cancel_tasks();
-        shutdown::close_all(&self.local);
-        // In here, and not when the executor is dropped: destructors of mail find the poller that it
-        // was for, and not one around it. What they have begun in it ends like all before.
-        self.executor.refuse_mail();
-        shutdown::close_all(&self.local);
-        calls::fall_asleep(&self.local);
-        self.report();
-        #[cfg(feature = "test-util")]
-        self.forget_the_pause();
-        drop(entered);
     }
 }

@@ -13,9 +13,9 @@ use crate::local::connection::{Connection, State};
 use crate::local::deferred::TimerTarget;
 use crate::local::errors::gone;
 use crate::local::flags::Flags;
-use crate::local::registry;
 use crate::local::state::Local;
 use crate::local::table::Entry;
+use crate::local::{calls, registry};
 use crate::poller::dispatch;
 use crate::source::wake;
 use crate::task::{drop_ignoring_panic, executor, ignore_panic};
@@ -192,5 +192,25 @@ struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         drop_ignoring_panic(self.local.shutdown.forget(&mut self.place));
+    }
+}
+
+impl Drop for Poller {
+    /// Ends everything that lives in the poller, on its thread.
+    fn drop(&mut self) {
+        let entered = self.enter();
+        self.local.refuse_new();
+        calls::nothing_runs(&self.local);
+        self.executor.cancel_tasks();
+        close_all(&self.local);
+        // In here, and not when the executor is dropped: destructors of mail find the poller that it
+        // was for, and not one around it. What they have begun in it ends like all before.
+        self.executor.refuse_mail();
+        close_all(&self.local);
+        calls::fall_asleep(&self.local);
+        self.report();
+        #[cfg(feature = "test-util")]
+        self.forget_the_pause();
+        drop(entered);
     }
 }
