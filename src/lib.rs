@@ -7,7 +7,7 @@
 //!
 //! # The map
 //!
-//! | to | take |
+//! | to | use |
 //! |---|---|
 //! | start pollers, and say how many, where and with which limits | [`Reactor`], [`Builder`], [`Budget`] |
 //! | serve connections by callbacks | [`EvHandler`], [`EvContext`], [`Acceptor::listen`] |
@@ -46,12 +46,12 @@
 //!     }
 //! }
 //!
-//! # fn main() -> io::Result<()> {
-//! let reactor = Reactor::new()?;
-//! # reactor.handle().shutdown(std::time::Duration::ZERO);
-//! Acceptor::new("127.0.0.1:0").listen(&reactor.handle(), || Echo)?;
-//! reactor.run()
-//! # }
+//! fn main() -> io::Result<()> {
+//!     let reactor = Reactor::new()?; // a poller for each processor
+//!     Acceptor::new("127.0.0.1:0").listen(&reactor.handle(), || Echo)?;
+//! #   reactor.handle().shutdown(std::time::Duration::ZERO);
+//!     reactor.run()
+//! }
 //! ```
 //!
 //! # Tasks
@@ -77,12 +77,12 @@
 //!     }
 //! }
 //!
-//! # fn main() -> io::Result<()> {
-//! let reactor = Reactor::new()?;
-//! # reactor.handle().shutdown(Duration::ZERO);
-//! reactor.handle().serve("127.0.0.1:0", |stream, _peer| echo(stream))?;
-//! reactor.run()
-//! # }
+//! fn main() -> io::Result<()> {
+//!     let reactor = Reactor::new()?;
+//!     reactor.handle().serve("127.0.0.1:0", |stream, _peer| echo(stream))?;
+//! #   reactor.handle().shutdown(Duration::ZERO);
+//!     reactor.run()
+//! }
 //! ```
 //!
 //! A connection changes sides at any byte: [`EvContext::take_stream`] makes a stream of it, and
