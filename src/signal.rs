@@ -57,6 +57,11 @@ use crate::sys::signal::{PendingSignals, SIGINT, SIGTERM};
 /// Waits for the next SIGINT, which Ctrl-C sends in a terminal. It counts from this call on, and
 /// not from the first poll.
 ///
+/// # Errors
+///
+/// When it is awaited, it returns the errors of sigaction(2) and eventfd(2), and an error if there
+/// is no poller on this thread.
+///
 /// # Cancel safety
 ///
 /// Dropping the future loses nothing that it has returned. But a signal that comes between two of
@@ -78,10 +83,6 @@ use crate::sys::signal::{PendingSignals, SIGINT, SIGTERM};
 /// # Ok(())
 /// # }
 /// ```
-///
-/// # Errors
-/// When it is awaited, it returns the errors of sigaction(2) and eventfd(2), and an error if there
-/// is no poller on this thread.
 pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
     let next = any([SIGINT]);
     async move { next.await.map(drop) }
@@ -89,9 +90,13 @@ pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
 
 /// Waits for the next SIGTERM, by which a service manager asks a program to end: see [`ctrl_c`].
 ///
+/// # Errors
+///
+/// Returns the errors of [`ctrl_c`].
+///
 /// # Cancel safety
 ///
-/// As of [`ctrl_c`].
+/// See [`ctrl_c`].
 ///
 /// # Examples
 ///
@@ -106,9 +111,6 @@ pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
 /// # Ok(())
 /// # }
 /// ```
-///
-/// # Errors
-/// Returns the errors of [`ctrl_c`].
 pub fn terminate() -> impl Future<Output = io::Result<()>> {
     let next = any([SIGTERM]);
     async move { next.await.map(drop) }
@@ -117,9 +119,14 @@ pub fn terminate() -> impl Future<Output = io::Result<()>> {
 /// Waits for the next one of `signals`, given by their numbers, and returns which it was: see
 /// [`ctrl_c`].
 ///
+/// # Errors
+///
+/// Returns the errors of [`ctrl_c`], and `InvalidInput` if one of the signals cannot be caught, as
+/// SIGKILL.
+///
 /// # Cancel safety
 ///
-/// As of [`ctrl_c`].
+/// See [`ctrl_c`].
 ///
 /// # Examples
 ///
@@ -138,10 +145,6 @@ pub fn terminate() -> impl Future<Output = io::Result<()>> {
 /// })
 /// # }
 /// ```
-///
-/// # Errors
-/// Returns the errors of [`ctrl_c`], and `InvalidInput` if one of the signals cannot be caught, as
-/// SIGKILL.
 pub fn any(signals: impl IntoIterator<Item = i32>) -> impl Future<Output = io::Result<i32>> {
     let signal = Signal::new(signals);
     async move { signal?.recv().await }
@@ -179,6 +182,11 @@ pub struct Signal {
 impl Signal {
     /// Starts to receive `signals`, given by their numbers. May be called outside of a poller.
     ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` if one of the signals cannot be caught, as SIGKILL; and the errors of
+    /// sigaction(2) and eventfd(2).
+    ///
     /// # Examples
     ///
     /// ```
@@ -191,15 +199,15 @@ impl Signal {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Returns `InvalidInput` if one of the signals cannot be caught, as SIGKILL; and the errors of
-    /// sigaction(2) and eventfd(2).
     pub fn new(signals: impl IntoIterator<Item = i32>) -> io::Result<Signal> {
         Ok(Signal { registration: None, pending: PendingSignals::new(signals)? })
     }
 
     /// Waits for the next signal and returns its number.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no poller on this thread, and the errors of epoll_ctl(2).
     ///
     /// # Cancel safety
     ///
@@ -216,9 +224,6 @@ impl Signal {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// Returns an error if there is no poller on this thread, and the errors of epoll_ctl(2).
     pub async fn recv(&mut self) -> io::Result<i32> {
         std::future::poll_fn(|cx| self.poll_recv(cx)).await
     }

@@ -40,6 +40,7 @@ impl<T> Pool<T> {
     /// Takes out the values that were not needed since the last trim.
     pub(crate) fn trim(&self) -> Vec<T> {
         let mut spare = self.spare.borrow_mut();
+        // They lie at the bottom, as the last one kept is taken first.
         let unneeded: Vec<T> = spare.drain(..self.fewest.get()).collect();
         self.fewest.set(spare.len());
         unneeded

@@ -107,8 +107,11 @@ impl<T> Timers<T> {
     #[inline]
     pub(crate) fn reset(&mut self, timer: Token, deadline: u64) -> bool {
         let Some(entry) = self.entries.get_mut(timer) else { return false };
+        // A later deadline is only stored: the heap keeps the earlier key, and `surface` corrects
+        // it.
         let postponed = deadline >= entry.deadline;
         entry.deadline = deadline;
+        // The heap has no entry for a timer that has fired.
         if !postponed || !self.heap.contains(timer.index()) {
             self.heap.remove(timer.index());
             self.heap.insert(timer.index(), deadline);

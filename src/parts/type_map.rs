@@ -17,7 +17,9 @@ impl TypeMap {
     ///
     /// # Panics
     ///
+    ///
     /// # Panics
+    ///
     /// Panics if `f` runs inside of another loan of the same type.
     pub(crate) fn with<T: Default + 'static, R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         let value = self.value::<T>();

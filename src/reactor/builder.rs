@@ -95,6 +95,11 @@ impl Reactor {
     /// Creates a reactor with one poller for each processor that this process may use. The affinity
     /// mask and the quota of the control group are respected.
     ///
+    /// # Errors
+    ///
+    /// Returns the errors of epoll_create1(2) and eventfd(2), as when there are no descriptors
+    /// left.
+    ///
     /// # Examples
     ///
     /// ```
@@ -105,10 +110,6 @@ impl Reactor {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Returns the errors of epoll_create1(2) and eventfd(2), as when there are no descriptors
-    /// left.
     pub fn new() -> io::Result<Reactor> {
         Reactor::builder().build()
     }
@@ -252,6 +253,18 @@ impl Builder {
 
     /// Makes the reactor. It has descriptors and no threads yet.
     ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` if
+    ///
+    /// - no poller was asked for, or more than 65,536,
+    /// - the read buffer has more than 1 GiB,
+    /// - the placement names a processor that this process may not use,
+    /// - the thread name contains a NUL.
+    ///
+    /// Also returns the errors of epoll_create1(2) and eventfd(2), as when there are no descriptors
+    /// left.
+    ///
     /// # Examples
     ///
     /// ```
@@ -263,17 +276,6 @@ impl Builder {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Returns `InvalidInput` if
-    ///
-    /// - no poller was asked for, or more than 65,536,
-    /// - the read buffer has more than 1 GiB,
-    /// - the placement names a processor that this process may not use,
-    /// - the thread name contains a NUL.
-    ///
-    /// Also returns the errors of epoll_create1(2) and eventfd(2), as when there are no descriptors
-    /// left.
     pub fn build(self) -> io::Result<Reactor> {
         if self.thread_name.contains('\0') {
             return Err(invalid("a thread name cannot contain a NUL"));
@@ -309,6 +311,7 @@ impl Builder {
             Placement::OnePerCore => affinity::allowed()?,
             Placement::Cores(cores) => cores.clone(),
         };
+        // Checked here, as an error of the thread itself would only be found by `Running::join`.
         let allowed = affinity::allowed()?;
         if let Some(core) = cores.iter().find(|core| !allowed.contains(core)) {
             let message = format!("processor {core} is not one that this process may use");

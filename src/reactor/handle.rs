@@ -74,6 +74,11 @@ impl ReactorHandle {
     ///
     /// A callback can also ask its context: [`EvContext::reactor`].
     ///
+    /// # Panics
+    ///
+    /// Panics if there is no poller on this thread, or one that belongs to no reactor, as under
+    /// [`block_on`](crate::block_on). [`ReactorHandle::try_current`] returns an error instead.
+    ///
     /// # Examples
     ///
     /// ```
@@ -89,10 +94,6 @@ impl ReactorHandle {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Panics
-    /// Panics if there is no poller on this thread, or one that belongs to no reactor, as under
-    /// [`block_on`](crate::block_on). [`ReactorHandle::try_current`] returns an error instead.
     #[track_caller]
     pub fn current() -> ReactorHandle {
         ReactorHandle::try_current().unwrap_or_else(|error| panic!("{error}"))
@@ -100,6 +101,10 @@ impl ReactorHandle {
 
     /// Returns the reactor that runs this code, for code that may also run elsewhere: see
     /// [`ReactorHandle::current`].
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no poller on this thread, or one that belongs to no reactor.
     ///
     /// # Examples
     ///
@@ -113,9 +118,6 @@ impl ReactorHandle {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Returns an error if there is no poller on this thread, or one that belongs to no reactor.
     pub fn try_current() -> io::Result<ReactorHandle> {
         let local = Local::expect_current("ReactorHandle::current")?;
         ReactorHandle::of(&local.handle).ok_or_else(|| {
@@ -242,6 +244,7 @@ impl ReactorHandle {
     ///
     /// [`Running::join`]: crate::Running::join
     pub fn shutdown(&self, grace: Duration) {
+        // Relaxed: what the pollers are to do comes to them by mail.
         self.shared.shutting_down.store(true, Ordering::Relaxed);
         // The kernel's clock: that of the caller may be paused, and each poller may have another
         // one.

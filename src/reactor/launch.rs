@@ -73,6 +73,10 @@ impl Reactor {
 
     /// Starts the threads and returns at once.
     ///
+    /// # Errors
+    ///
+    /// Returns an error if a thread cannot be started. Those that could be started are ended again.
+    ///
     /// # Examples
     ///
     /// ```
@@ -85,9 +89,6 @@ impl Reactor {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Returns an error if a thread cannot be started. Those that could be started are ended again.
     pub fn start(self) -> io::Result<Running> {
         let Reactor { mut seeds, handle, cores, thread_name, stall_watch } = self;
         let watchdog = match stall_watch {
@@ -98,6 +99,14 @@ impl Reactor {
     }
 
     /// Starts the threads and waits until the reactor is shut down.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Reactor::start`] and [`Running::join`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if this thread is inside a poller, which would stand still meanwhile.
     ///
     /// # Examples
     ///
@@ -115,12 +124,6 @@ impl Reactor {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Returns the errors of [`Reactor::start`] and [`Running::join`].
-    ///
-    /// # Panics
-    /// Panics if this thread is inside a poller, which would stand still meanwhile.
     #[track_caller]
     pub fn run(self) -> io::Result<()> {
         assert_outside("Reactor::run", "Start the reactor with Reactor::start instead");
@@ -129,6 +132,15 @@ impl Reactor {
 
     /// Starts the threads, runs `future` on this thread, under a poller of its own, and then shuts
     /// down: at once, or within the grace of a shutdown that was requested meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Reactor::start`] and [`Running::join`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if this thread is inside a poller, which would stand still meanwhile. If `future`
+    /// panics, the panic continues after the shutdown.
     ///
     /// # Examples
     ///
@@ -145,19 +157,13 @@ impl Reactor {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Returns the errors of [`Reactor::start`] and [`Running::join`].
-    ///
-    /// # Panics
-    /// Panics if this thread is inside a poller, which would stand still meanwhile. If `future`
-    /// panics, the panic continues after the shutdown.
     #[track_caller]
     pub fn run_until<F: Future>(self, future: F) -> io::Result<F::Output> {
         let instead = "Start the reactor with Reactor::start, and spawn the future or await it";
         assert_outside("Reactor::run_until", instead);
         let running = self.start()?;
         let handle = running.handle();
+        // `block_on` makes a poller without a reactor. It becomes one that knows this reactor.
         let adopted = async {
             if let Ok(poller) = PollerHandle::try_current() {
                 handle.adopt(&poller);
@@ -165,9 +171,12 @@ impl Reactor {
             future.await
         };
         let output = catch_unwind(AssertUnwindSafe(|| poller::block_on(adopted)));
+        // A shutdown that was requested by the future has a grace, which a second request would
+        // cut.
         if !handle.is_shutting_down() {
             handle.shutdown(Duration::ZERO);
         }
+        // The pollers are waited for even if the future has panicked.
         let joined = running.join();
         let output = output.unwrap_or_else(|panic| resume_unwind(panic));
         joined.map(|_| output)

@@ -73,7 +73,7 @@ pub struct Shutdown {
 }
 
 impl Running {
-    /// Starts the threads.
+    /// Starts the threads. If one cannot be started, the others are ended again.
     pub(super) fn start(
         seeds: Vec<PollerSeed>,
         handle: ReactorHandle,
@@ -130,21 +130,8 @@ impl Running {
     /// poller that blocks while other threads of the process are busy gets two seconds, as one of
     /// them may hold the lock that it waits for.
     ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use corepoll::Reactor;
-    /// # use std::time::Duration;
-    /// # fn main() -> std::io::Result<()> {
-    /// let running = Reactor::builder().pollers(1).build()?.start()?;
-    /// running.handle().shutdown(Duration::ZERO);
-    /// let shutdown = running.join()?;
-    /// assert_eq!((shutdown.drained, shutdown.cancelled), (0, 0));
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
     /// # Errors
+    ///
     /// Returns an error if a poller has failed: its `epoll_wait` did, or it could not be placed on
     /// its processor. The other pollers were shut down then.
     ///
@@ -171,7 +158,22 @@ impl Running {
     /// ```
     ///
     /// # Panics
+    ///
     /// Panics on a thread of one of the reactor's own pollers, which would wait for itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # use std::time::Duration;
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// running.handle().shutdown(Duration::ZERO);
+    /// let shutdown = running.join()?;
+    /// assert_eq!((shutdown.drained, shutdown.cancelled), (0, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn join(self) -> io::Result<Shutdown> {
         let is_own = |here: &Local| self.handle.pollers().iter().any(|it| it.is_same(&here.handle));
@@ -189,6 +191,7 @@ impl Running {
             let ended = thread
                 .join()
                 .unwrap_or_else(|_| Err(io::Error::other("a poller's thread panicked")));
+            // The first error is kept: the others are its consequences.
             match (&mut result, ended) {
                 (Ok(total), Ok(part)) => {
                     total.drained += part.drained;
@@ -228,6 +231,7 @@ fn run(
     handle: &ReactorHandle,
     index: usize,
 ) -> io::Result<Drained> {
+    // Drops run in reverse: the other pollers are told first, then this one counts as ended.
     let _ends = handle.termination().begin(index);
     /// Ends the other pollers when one ends, for whatever reason.
     struct EndAll<'a>(&'a ReactorHandle);

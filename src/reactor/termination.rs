@@ -139,6 +139,7 @@ impl Termination {
     /// that waits for a thread which does.
     fn is_stuck(&self, index: usize, poller: &PollerHandle, late: &mut Option<Late>) -> bool {
         let id = self.threads[index].load(Ordering::Relaxed);
+        // The thread has not begun, so it can't be told from one that waits for a processor.
         if id == 0 {
             return false;
         }

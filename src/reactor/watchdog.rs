@@ -131,6 +131,7 @@ impl WatchLoop {
             if self.all_asleep() {
                 self.parker.park_if(|| self.all_asleep() && !self.parker.is_over());
             } else {
+                // Parked and not asleep, so that its end comes at once.
                 thread::park_timeout(self.interval);
             }
             for poller in 0..self.pollers.len() {

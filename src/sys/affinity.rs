@@ -47,6 +47,7 @@ pub(crate) fn pin(cpu: usize) -> io::Result<()> {
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: `cpu` is below CPU_SETSIZE.
     unsafe { libc::CPU_SET(cpu, &mut set) };
+    // Only the first call's mask counts: a thread that a pinned one has spawned is pinned already.
     if let Ok(before) = mask() {
         UNPINNED.get_or_init(|| before);
     }

@@ -251,6 +251,7 @@ impl Epoll {
         let mut asked = libc::pollfd { fd: self.raw_fd, events: libc::POLLIN, revents: 0 };
         // SAFETY: `asked` is one valid pollfd.
         let answer = unsafe { libc::poll(&mut asked, 1, 0) };
+        // A negative answer is -1, with the reason in errno.
         match answer {
             0.. => Ok(answer > 0),
             // A signal came first. `true` costs at most one look that finds nothing.
@@ -288,6 +289,8 @@ impl Epoll {
     #[inline]
     pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
         match timeout {
+            // For these two the older call will do: it takes no timespec, which the kernel would
+            // have to copy.
             None => self.wait_ms(events, -1),
             Some(Duration::ZERO) => self.wait_ms(events, 0),
             Some(timeout) if NO_PWAIT2.load(Ordering::Relaxed) => {

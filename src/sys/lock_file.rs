@@ -31,6 +31,7 @@ impl LockFile {
     /// another process that starts in the same moment.
     ///
     /// # Errors
+    ///
     /// Returns `AddrInUse` if another process or thread has the lock.
     pub(super) fn beside(path: &Path) -> io::Result<Option<LockFile>> {
         let Some(name) = path.file_name() else { return Ok(None) };

@@ -115,6 +115,7 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)
             Ok((socket.into(), peer))
         }
         Err(error) => {
+            // An empty backlog is no failure.
             if error.kind() != io::ErrorKind::WouldBlock {
                 traffic::accept_failed();
             }

@@ -23,6 +23,7 @@ impl Pipe {
     /// Creates a pipe that holds `capacity` bytes, or as many as the system's default.
     ///
     /// # Errors
+    ///
     /// Returns the errors of pipe2(2); and `QuotaExceeded` if the user has so many pipes that the
     /// kernel makes new ones tiny (/proc/sys/fs/pipe-user-pages-soft), so that a copy is cheaper.
     pub(crate) fn new(capacity: usize) -> io::Result<Pipe> {
@@ -87,9 +88,11 @@ fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Result<u
     }
 }
 
-/// Whether splice(2) or sendfile(2) can't be had, here or at all, rather than that the connection has
-/// failed: the descriptors are no kind for it, the kernel or a container's profile has none of it,
-/// or there is no memory for it.
+/// Returns `true` if the kernel has refused splice(2) or sendfile(2), so that the bytes are to be
+/// copied; otherwise the connection has failed.
+///
+/// The descriptors may be of a kind that has no splice, the kernel or a container's profile may
+/// have no such call, or there may be no memory for it.
 pub(crate) fn is_refusal(error: &io::Error) -> bool {
     const REFUSALS: [i32; 6] =
         [libc::EINVAL, libc::ENOSYS, libc::EPERM, libc::EACCES, libc::EOPNOTSUPP, libc::ENOMEM];

@@ -153,6 +153,7 @@ pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 /// FIONREAD would say no while an urgent byte is next, whatever follows it.
 ///
 /// # Errors
+///
 /// Returns the connection's error. The kernel reports it only this once.
 pub(crate) fn has_input(fd: BorrowedFd<'_>) -> io::Result<bool> {
     match peek(fd, &mut [0]) {

@@ -27,6 +27,7 @@ fn failed(answer: isize) -> io::Error {
 /// Calls the kernel; the answer is a count or a negated errno.
 ///
 /// # Safety
+///
 /// The arguments are valid for the system call `number`, as its man page has them.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
@@ -55,6 +56,7 @@ pub(super) unsafe fn syscall(number: libc::c_long, arguments: [usize; 6]) -> isi
 /// Calls the kernel; the answer is a count or a negated errno.
 ///
 /// # Safety
+///
 /// The arguments are valid for the system call `number`, as its man page has them.
 #[cfg(all(target_arch = "aarch64", not(target_feature = "sve")))]
 #[inline(always)]
@@ -81,6 +83,7 @@ pub(super) unsafe fn syscall(number: libc::c_long, arguments: [usize; 6]) -> isi
 /// Calls the kernel; the answer is a count or a negated errno.
 ///
 /// # Safety
+///
 /// The arguments are valid for the system call `number`, as its man page has them.
 #[cfg(not(any(
     target_arch = "x86_64",

@@ -23,6 +23,10 @@ use crate::sys::clock::{self, paused};
 ///
 /// A second call does nothing. The clock runs again after [`resume`], or when the poller ends.
 ///
+/// # Panics
+///
+/// Panics outside of a poller.
+///
 /// # Examples
 ///
 /// ```
@@ -36,15 +40,16 @@ use crate::sys::clock::{self, paused};
 ///     assert_eq!(time::now() - start, Duration::from_secs(100 * 365 * 24 * 3600));
 /// });
 /// ```
-///
-/// # Panics
-/// Panics outside of a poller.
 pub fn pause() {
     current("pause").has_paused.set(true);
     paused::pause();
 }
 
 /// Lets a paused clock run on from where it is.
+///
+/// # Panics
+///
+/// Panics outside of a poller.
 ///
 /// # Examples
 ///
@@ -61,9 +66,6 @@ pub fn pause() {
 /// assert!(time::now() > later);
 /// # });
 /// ```
-///
-/// # Panics
-/// Panics outside of a poller.
 pub fn resume() {
     let local = current("resume");
     paused::resume();
@@ -75,6 +77,10 @@ pub fn resume() {
 ///
 /// The timers fire in the order of their deadlines, but after the whole move, so each task sees the
 /// new time. To let each see its own time, sleep instead: then the clock moves by itself.
+///
+/// # Panics
+///
+/// Panics if the clock is not paused, and outside of a poller.
 ///
 /// # Cancel safety
 ///
@@ -96,9 +102,6 @@ pub fn resume() {
 ///     assert!(task.is_finished());
 /// });
 /// ```
-///
-/// # Panics
-/// Panics if the clock is not paused, and outside of a poller.
 pub async fn advance(duration: Duration) {
     // Tasks that were spawned and not polled yet must arm their timers by the old time.
     crate::task::coop::yield_now().await;

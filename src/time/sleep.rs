@@ -13,7 +13,7 @@ use crate::task::{SharedRef, drop_ignoring_panic, ignore_panic};
 
 /// Waits until `duration` has passed from now.
 ///
-/// [`Duration::MAX`] is for ever. To limit how long another future may take, use
+/// A sleep of [`Duration::MAX`] never ends. To limit how long another future may take, use
 /// [`timeout`](super::timeout) and not a `select` with a sleep: after the poller was held up, both
 /// may be ready at the next poll, and a `select` takes the one that it polls first. A timeout
 /// prefers the output.
@@ -78,7 +78,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 /// ```
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Sleep {
-    /// When it is due, in nanoseconds of the monotonic clock.
+    /// The deadline, in nanoseconds of the monotonic clock.
     deadline: u64,
     /// The timer that wakes the task; `None` until the first poll.
     armed: Option<Armed>,
@@ -88,12 +88,12 @@ pub struct Sleep {
 struct Armed {
     /// The poller that has the timer.
     poller: SharedRef,
-    /// The timer's number there.
+    /// The token of the timer there.
     timer: Token,
 }
 
 impl Sleep {
-    /// Returns when it is due.
+    /// Returns the deadline.
     ///
     /// # Examples
     ///
@@ -107,10 +107,10 @@ impl Sleep {
         clock::to_instant(self.deadline)
     }
 
-    /// Returns `true` if that time has come.
+    /// Returns `true` if the deadline has passed.
     ///
-    /// The next poll then is ready, unless its task has used up the operations of one poll, and
-    /// yields first: see [`unconstrained`](crate::unconstrained).
+    /// Then the next poll is ready, unless its task has used up the operations of one poll, and yields
+    /// first: see [`unconstrained`](crate::unconstrained).
     ///
     /// # Examples
     ///
@@ -124,10 +124,10 @@ impl Sleep {
         clock::now() >= self.deadline
     }
 
-    /// Makes it due at `deadline` instead. That is one store if `deadline` is later than before.
+    /// Changes the deadline. That is one store if the new one is later.
     ///
-    /// If that time has passed, the next poll is ready. A task that waits already waits for the new
-    /// deadline, even in another poller than the one that this is called in.
+    /// If the deadline has passed, the next poll is ready. A task that waits already waits for the
+    /// new deadline, even if it waits in another poller than the one that this is called in.
     ///
     /// # Examples
     ///
@@ -148,12 +148,12 @@ impl Sleep {
         self.get_mut().reset_ns(clock::to_ns(deadline));
     }
 
-    /// Returns when it is due, in nanoseconds of the monotonic clock.
+    /// Returns the deadline in nanoseconds of the monotonic clock.
     pub(super) fn deadline_ns(&self) -> u64 {
         self.deadline
     }
 
-    /// Makes it due at `deadline`, in nanoseconds of the monotonic clock.
+    /// Changes the deadline, in nanoseconds of the monotonic clock.
     pub(super) fn reset_ns(&mut self, deadline: u64) {
         self.deadline = deadline;
         let Some(armed) = &self.armed else { return };
@@ -227,8 +227,10 @@ fn wake(taken: Option<Waker>) {
 impl Future for Sleep {
     type Output = ();
 
+    ///
     /// # Panics
-    /// Outside of a poller.
+    ///
+    /// Panics outside of a poller.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let local = Local::current().expect("a timer was polled outside of a poller");
         // Waiting costs no operation of the task. If none is left, the next poll finds that the

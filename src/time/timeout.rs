@@ -13,8 +13,7 @@ use super::sleep::{Sleep, sleep, sleep_until};
 
 /// Limits `future` to the time `limit`, from now on.
 ///
-/// If both the output and the deadline are ready in one turn, the output wins. The future is polled
-/// where it stands and dropped with the [`Timeout`].
+/// If both the output and the deadline are ready in one turn, the output wins.
 ///
 /// # Cancel safety
 ///

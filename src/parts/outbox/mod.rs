@@ -181,6 +181,7 @@ impl<F> Outbox<F> {
         let mut count = 0;
         for (slice, segment) in slices.iter_mut().zip(&self.segments) {
             let Some(bytes) = segment.bytes() else { break };
+            // Only the first segment may be sent in part.
             let skip = if count == 0 { self.sent as usize } else { 0 };
             *slice = IoSlice::new(&bytes[skip..]);
             count += 1;

@@ -136,8 +136,10 @@ impl Readiness {
     #[inline]
     pub(crate) fn mark(&self, ready: u32) -> bool {
         let word = self.word.get();
+        // The bit that says that a task waits stands beside the one that it waits for.
         let woken = word & (ready << 1);
         let wakes = |direction: Direction| woken & direction.waits() != 0;
+        // A guess has bits of its own to clear, and wakers in the list may be foreign code.
         if word & (LISTED | GUESSED) != 0
             || (wakes(Direction::Read) && !self.reader.wake_task())
             || (wakes(Direction::Write) && !self.writer.wake_task())
