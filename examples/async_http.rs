@@ -46,7 +46,7 @@ struct Options {
     #[arg(long, default_value = "4")]
     workers: NonZeroUsize,
     /// The milliseconds that a client may take for a request, and to read some of what it is sent
-    #[arg(long, default_value = "60000")]
+    #[arg(long, value_name = "MS", default_value = "60000")]
     patience: NonZeroU64,
 }
 

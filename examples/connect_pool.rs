@@ -47,7 +47,7 @@ struct Options {
     #[arg(long)]
     upstream: Option<SocketAddr>,
     /// The milliseconds that a client may take for a request, and to read some of what it is sent
-    #[arg(long, default_value = "60000")]
+    #[arg(long, value_name = "MS", default_value = "60000")]
     patience: NonZeroU64,
 }
 

@@ -50,7 +50,7 @@ struct Options {
     #[arg(long)]
     sendfile: bool,
     /// The milliseconds that a client may take to ask, and to read some of what it is sent
-    #[arg(long, default_value = "60000")]
+    #[arg(long, value_name = "MS", default_value = "60000")]
     patience: NonZeroU64,
 }
 

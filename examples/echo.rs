@@ -39,7 +39,7 @@ struct Options {
     #[arg(long, default_value = "handler")]
     api: Api,
     /// The milliseconds without a byte after which a connection is closed
-    #[arg(long, default_value = "60000")]
+    #[arg(long, value_name = "MS", default_value = "60000")]
     patience: NonZeroU64,
 }
 

@@ -1,69 +1,75 @@
-//! A corepoll poller inside of a tokio runtime, on one thread: tokio watches one descriptor, and
-//! gives the poller a turn whenever it is readable.
+//! A corepoll poller inside of a tokio runtime, on one thread: for a program that lives in tokio and
+//! wants some of its sockets here.
 //!
-//! The poller serves an echo; a task of tokio's is the client. Both end after a few requests.
-
-mod common;
+//! ```text
+//! cargo run --example embed_tokio
+//! ```
+//!
+//! A `LocalPoller` has no thread. Its descriptor is readable whenever it wants a turn, so tokio watches
+//! that one descriptor. Here the poller serves an echo and a task of tokio's is its client; both end
+//! after a few requests.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use common::{Arguments, Own};
-use corepoll::net::TcpListener;
-use corepoll::{LocalPoller, spawn_local, time};
-use futures::AsyncWriteExt;
+use clap::Parser;
+use corepoll::{LocalPoller, net, time};
 use futures::future::{Either, select};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
+use tokio::task::{LocalSet, spawn_local};
 
-/// How many requests there are unless told otherwise.
-const REQUESTS: u32 = 3;
-
-fn main() -> ExitCode {
-    let requests = Own {
-        name: "requests",
-        value: Some("N"),
-        help: "How many requests tokio's client makes before both end [default: 3]",
-    };
-    let about = "A corepoll poller inside of a tokio current-thread runtime, as an echo server.";
-    common::run_embedded("embed_tokio", about, &[requests], run)
+/// A corepoll poller inside of a tokio runtime, as an echo server
+#[derive(Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:0")]
+    addr: SocketAddr,
+    /// The number of requests that tokio's client makes before both end
+    #[arg(long, default_value = "3", allow_negative_numbers = true)]
+    requests: u32,
 }
 
-/// The runtime, until the client has what it wants or a signal comes.
-fn run(arguments: &Arguments) -> io::Result<()> {
-    let requests = arguments.number("requests")?.unwrap_or(REQUESTS);
-    let signal = Arc::new(Notify::new());
-    let notified = signal.clone();
-    common::on_signal(move || signal.notify_one())?;
+fn main() -> io::Result<()> {
+    let Options { addr, requests } = Options::parse();
+
+    let (stop, mut signals) = (Arc::new(Notify::new()), Signals::new([SIGINT, SIGTERM])?);
+    let stopped = stop.clone();
+    thread::spawn(move || {
+        signals.forever().next();
+        stop.notify_one();
+    });
+
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, async {
-        let program = pin!(serve_and_ask(arguments.address, requests));
-        match select(program, pin!(notified.notified())).await {
+    // The poller stays on this thread, and so do the tasks that use it: that is what a LocalSet is for.
+    LocalSet::new().block_on(&runtime, async {
+        match select(pin!(serve_and_ask(addr, requests)), pin!(stopped.notified())).await {
             Either::Left((outcome, _)) => outcome,
-            Either::Right(_) => Ok(()),
+            Either::Right(_) => Ok(()), // dropping the poller drops everything in it
         }
     })
 }
 
-/// Everything: a future of tokio's.
-async fn serve_and_ask(address: SocketAddr, requests: u32) -> io::Result<()> {
+/// A future of tokio's.
+async fn serve_and_ask(addr: SocketAddr, requests: u32) -> io::Result<()> {
+    let listener = std::net::TcpListener::bind(addr)?;
+    let addr = listener.local_addr()?;
+    println!("listening on {addr}");
+
     let poller = LocalPoller::new()?;
-    let (tell, hear) = tokio::sync::oneshot::channel();
-    let server = poller.spawn_local(serve(address, tell));
-    let driver = tokio::task::spawn_local(drive(poller));
-    if let Ok(address) = hear.await {
-        common::announce(address)?;
-        tokio::task::spawn_local(ask(address, requests)).await??;
-    }
-    // A corepoll task, awaited by a tokio task.
-    let answered = server.await??;
+    let server = poller.spawn_local(serve(listener));
+    let driver = spawn_local(drive(poller));
+    spawn_local(ask(addr, requests)).await??;
+    let answered = server.await??; // a task of corepoll's, awaited by a task of tokio's
+    println!("the poller has answered {answered} requests");
     driver.abort();
-    common::print(&format!("the poller has answered {answered} requests\n"))?;
     Ok(())
 }
 
@@ -73,63 +79,40 @@ async fn drive(poller: LocalPoller) -> io::Result<()> {
     let mut watched = AsyncFd::with_interest(poller, Interest::READABLE)?;
     loop {
         let mut ready = watched.readable_mut().await?;
-        ready.get_inner_mut().turn(Some(Duration::ZERO))?;
+        ready.get_inner_mut().turn(Some(Duration::ZERO))?; // never waits: tokio does that
         // A poller that has something left to do makes a new edge, which tokio sees after this.
         ready.clear_ready();
     }
 }
 
-/// The server, in the poller: one connection, with a corepoll timer at work beside it.
-async fn serve(
-    address: SocketAddr,
-    tell: tokio::sync::oneshot::Sender<SocketAddr>,
-) -> io::Result<u32> {
-    let listener = TcpListener::bind(address).await?;
-    let _ = tell.send(listener.local_addr()?);
-    let (stream, _) = listener.accept().await?;
-    let ticker = spawn_local(async {
-        let mut interval = time::interval(Duration::from_millis(1));
-        loop {
-            interval.tick().await;
-        }
-    });
+/// The server, a task of the poller's: one connection. Returns the number of its requests.
+async fn serve(listener: std::net::TcpListener) -> io::Result<u32> {
+    use futures::AsyncWriteExt;
+
+    let (stream, _peer) = net::TcpListener::from_std(listener)?.accept().await?;
     let mut answered = 0;
     loop {
         let chunk = stream.read_chunk().await?;
         if chunk.is_empty() {
-            ticker.abort();
             return Ok(answered);
         }
-        // Answers a little later, so that the poller's timers have their part in it.
-        time::sleep(Duration::from_millis(2)).await;
+        time::sleep(Duration::from_millis(2)).await; // the poller's timers have their part in it
         (&stream).write_all(&chunk).await?;
         answered += 1;
     }
 }
 
-/// The client, in tokio.
-async fn ask(address: SocketAddr, requests: u32) -> io::Result<()> {
-    let stream = tokio::net::TcpStream::connect(address).await?;
-    for n in 0..requests {
-        let request = format!("request {n}");
-        stream.writable().await?;
-        stream.try_write(request.as_bytes())?;
+/// The client, a task of tokio's.
+async fn ask(addr: SocketAddr, requests: u32) -> io::Result<()> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let mut stream = tokio::net::TcpStream::connect(addr).await?;
+    for number in 0..requests {
+        let request = format!("request {number}");
+        stream.write_all(request.as_bytes()).await?;
         let mut answer = vec![0; request.len()];
-        let mut length = 0;
-        while length < answer.len() {
-            stream.readable().await?;
-            match stream.try_read(&mut answer[length..]) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => length += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-        assert_eq!(answer, request.as_bytes(), "an echo says the same");
-        common::print(&format!(
-            "tokio asked, corepoll answered: {}\n",
-            String::from_utf8_lossy(&answer)
-        ))?;
+        stream.read_exact(&mut answer).await?;
+        println!("tokio asked, corepoll answered: {}", String::from_utf8_lossy(&answer));
     }
     Ok(())
 }

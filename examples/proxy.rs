@@ -43,10 +43,10 @@ struct Options {
     #[arg(long)]
     upstream: Option<SocketAddr>,
     /// The milliseconds that the upstream may take to accept a connection
-    #[arg(long, default_value = "5000", allow_negative_numbers = true)]
+    #[arg(long, value_name = "MS", default_value = "5000", allow_negative_numbers = true)]
     connect_timeout: u64,
     /// The milliseconds without a byte in either direction after which a connection is closed
-    #[arg(long, default_value = "300000", allow_negative_numbers = true)]
+    #[arg(long, value_name = "MS", default_value = "300000", allow_negative_numbers = true)]
     idle_timeout: u64,
     /// Copies through user space instead of splice(2)
     #[arg(long)]

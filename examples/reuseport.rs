@@ -39,7 +39,7 @@ struct Options {
     #[arg(long, default_value = "kernel")]
     balance: How,
     /// The milliseconds that a client may take to ask
-    #[arg(long, default_value = "60000")]
+    #[arg(long, value_name = "MS", default_value = "60000")]
     patience: NonZeroU64,
 }
 

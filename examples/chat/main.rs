@@ -52,7 +52,7 @@ struct Options {
     #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
     pollers: NonZeroUsize,
     /// The milliseconds that a peer may take for a message, to read one, and to answer a ping
-    #[arg(long, default_value = "60000")]
+    #[arg(long, value_name = "MS", default_value = "60000")]
     patience: NonZeroU64,
 }
 

@@ -44,7 +44,7 @@ struct Options {
     #[arg(long, default_value = "handler")]
     api: Api,
     /// The milliseconds that a client may take to have a request answered
-    #[arg(long, default_value = "60000")]
+    #[arg(long, value_name = "MS", default_value = "60000")]
     patience: NonZeroU64,
 }
 
