@@ -1,10 +1,15 @@
-//! Calls callbacks: the one place from which handlers are called, and what follows from an answer.
+//! Calls the callbacks of handlers, and does what their answers ask for.
+//!
+//! [`handler_uncaught`] is the one place from which a handler's callbacks are called. It lends the
+//! callback the handler and the descriptor, and borrows nothing else: so a callback reaches every
+//! connection of the poller, its own included.
 
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::base::token::Token;
+use crate::connection::deadlines::Transferred;
 use crate::connection::{deadlines, persistent, registration, request_close};
 use crate::local::action::{Action, CloseReason};
 use crate::local::connection::{Body, Connection, State};
@@ -15,27 +20,7 @@ use crate::local::state::Local;
 use crate::local::{calls, registry};
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
-/// Calls `on_shutdown`, unless the connection is one of ours.
-#[cold]
-pub(crate) fn on_shutdown(local: &Local, connection: &Connection) {
-    if !connection.has(Flags::INTERNAL) {
-        if_open_or_relaying(local, connection, |handler, cx| handler.on_shutdown(cx));
-    }
-}
-
-/// Calls `on_open`, unless the connection has been closed before it came to that. In the grace
-/// of a shutdown it hears of that right away.
-pub(crate) fn on_open(local: &Local, connection: &Connection) {
-    if connection.state() == State::Opening {
-        connection.advance(State::Open);
-        handler(local, connection, |handler, cx| handler.on_open(cx));
-        if local.shutdown.is_requested() {
-            on_shutdown(local, connection);
-        }
-    }
-}
-
-/// Calls a callback, and catches its panic. Not for a connection that a stream has taken.
+/// Calls a callback, and catches its panic. The connection must have its descriptor.
 pub(crate) fn handler<C>(local: &Local, connection: &Connection, callback: C)
 where
     C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
@@ -46,8 +31,10 @@ where
     }
 }
 
-/// Calls a callback: the one place from which all of them are called. Says whether it has read
-/// any bytes. The caller catches its panic; what was lent to the callback is back by then.
+/// Calls a callback, and returns `true` if it has read any bytes.
+///
+/// The caller catches a panic of the callback: one net spans a batch of events. Unwinding has given
+/// back what was lent to the callback by then.
 #[inline]
 pub(crate) fn handler_uncaught<C>(local: &Local, connection: &Connection, callback: C) -> bool
 where
@@ -59,9 +46,11 @@ where
     let mut cx = EvContext::new(local, connection, fd);
     let result = callback(&mut **handler, &mut cx);
     let read_left = cx.read_left;
+    // Given back before anything else happens: what follows may close the connection.
     drop(body);
     drop(running);
     let has_read = || read_left < local.budget.read_per_event as isize;
+    // One look at the word of flags tells a usual callback, after which nothing is to be done.
     if connection.has(Flags::DIRTY | Flags::HAS_DEADLINES | Flags::PERSISTENT_ERROR) {
         after_callback(local, connection, has_read());
     }
@@ -71,64 +60,8 @@ where
     has_read()
 }
 
-/// A callback has changed what epoll is to be told or given the connection away, or the
-/// connection has deadlines.
-#[inline(never)]
-fn after_callback(local: &Local, connection: &Connection, has_read: bool) {
-    if !connection.has_fd() {
-        // A stream has taken the connection over; it is not the handler's any more.
-        connection.turn_off(Flags::DIRTY | Flags::HAS_DEADLINES | Flags::PERSISTENT_ERROR);
-        return drop_ignoring_panic(connection.take_handler());
-    }
-    if connection.has(Flags::HAS_DEADLINES) {
-        deadlines::note(local, connection, has_read, local.has_written.get());
-    }
-    if connection.has(Flags::DIRTY) {
-        registration::refresh(local, connection);
-    }
-    persistent::recheck_later(local, connection);
-}
-
-/// A callback of `token` has thrown: its connection ends, and nothing else.
-#[cold]
-pub(crate) fn on_panic(local: &Local, token: Token, panic: Box<dyn Any + Send>) {
-    drop_ignoring_panic(panic);
-    if let Some(connection) = registry::connection(local, token) {
-        connection.turn_off(Flags::RELEASED);
-        request_close::connection(local, &connection, CloseReason::Panic);
-    }
-}
-
-/// Anything but Keep.
-#[cold]
-fn apply_result(local: &Local, connection: &Connection, result: io::Result<Action>) {
-    let reason = match result {
-        Ok(Action::Keep) => return,
-        Ok(Action::Close) => {
-            if local.has_written.get() || connection.has(Flags::HAS_OUTPUT) {
-                connection.turn_on(Flags::WROTE_BEFORE_CLOSE);
-            }
-            CloseReason::Requested
-        }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-        Err(error) => {
-            connection.turn_off(Flags::RELEASED);
-            CloseReason::Error(error)
-        }
-    };
-    request_close::connection(local, connection, reason);
-}
-
-/// Calls `on_connect_fail`: the handler's only call.
-pub(crate) fn on_connect_fail(local: &Local, mut handler: Box<dyn EvHandler>, error: io::Error) {
-    let running = calls::begin_callback(local, &*handler);
-    ignore_panic(|| handler.on_connect_fail(error));
-    drop(running);
-    drop_ignoring_panic(handler);
-}
-
-/// Calls a callback that has nothing to do with the bytes: it comes for a connection that
-/// relays as well, which must not be read meanwhile.
+/// Calls a callback that doesn't deal with bytes, if the connection is open or relays. While it
+/// relays the callback can't read: the bytes belong to the relay.
 pub(crate) fn if_open_or_relaying<C>(local: &Local, connection: &Connection, callback: C)
 where
     C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
@@ -141,4 +74,85 @@ where
         }),
         _ => {}
     }
+}
+
+/// Does what a callback has left to do: it has changed what epoll is to be told, it has given the
+/// connection away, or the connection has deadlines.
+#[inline(never)]
+fn after_callback(local: &Local, connection: &Connection, has_read: bool) {
+    if !connection.has_fd() {
+        // A stream has taken the descriptor, and with it everything that epoll knows.
+        connection.turn_off(Flags::DIRTY | Flags::HAS_DEADLINES | Flags::PERSISTENT_ERROR);
+        return drop_ignoring_panic(connection.take_handler());
+    }
+    if connection.has(Flags::HAS_DEADLINES) {
+        let transferred = Transferred { read: has_read, written: local.has_written.get() };
+        deadlines::note(local, connection, transferred);
+    }
+    if connection.has(Flags::DIRTY) {
+        registration::refresh(local, connection);
+    }
+    persistent::recheck_later(local, connection);
+}
+
+/// Does what a callback has answered, if that is anything but `Keep`.
+#[cold]
+fn apply_result(local: &Local, connection: &Connection, result: io::Result<Action>) {
+    let reason = match result {
+        Ok(Action::Keep) => return,
+        Ok(Action::Close) => {
+            if local.has_written.get() || connection.has(Flags::HAS_OUTPUT) {
+                connection.turn_on(Flags::WROTE_BEFORE_CLOSE);
+            }
+            CloseReason::Requested
+        }
+        // What `cx.read()?` returns when there is nothing to read now: no reason to close.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+        Err(error) => {
+            // A pool must not get back what its handler has failed with.
+            connection.turn_off(Flags::RELEASED);
+            CloseReason::Error(error)
+        }
+    };
+    request_close::connection(local, connection, reason);
+}
+
+/// Ends the connection of `token`, whose callback has panicked. Nothing else ends.
+#[cold]
+pub(crate) fn on_panic(local: &Local, token: Token, panic: Box<dyn Any + Send>) {
+    // Its destructor is foreign code, and may panic again.
+    drop_ignoring_panic(panic);
+    if let Some(connection) = registry::connection(local, token) {
+        connection.turn_off(Flags::RELEASED);
+        request_close::connection(local, &connection, CloseReason::Panic);
+    }
+}
+
+/// Calls `on_open`, unless the connection has been opened or closed already. If the shutdown has
+/// begun, `on_shutdown` follows right away.
+pub(crate) fn on_open(local: &Local, connection: &Connection) {
+    if connection.state() == State::Opening {
+        connection.advance(State::Open);
+        handler(local, connection, |handler, cx| handler.on_open(cx));
+        if local.shutdown.is_requested() {
+            on_shutdown(local, connection);
+        }
+    }
+}
+
+/// Calls `on_shutdown`, unless the connection belongs to the crate.
+#[cold]
+pub(crate) fn on_shutdown(local: &Local, connection: &Connection) {
+    if !connection.has(Flags::INTERNAL) {
+        if_open_or_relaying(local, connection, |handler, cx| handler.on_shutdown(cx));
+    }
+}
+
+/// Calls `on_connect_fail` of a handler that gets no connection, and drops it. No other callback of
+/// it is ever called.
+pub(crate) fn on_connect_fail(local: &Local, mut handler: Box<dyn EvHandler>, error: io::Error) {
+    let running = calls::begin_callback(local, &*handler);
+    ignore_panic(|| handler.on_connect_fail(error));
+    drop(running);
+    drop_ignoring_panic(handler);
 }

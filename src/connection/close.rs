@@ -1,6 +1,10 @@
-//! How a connection ends.
+//! Ends connections: flushes their output, calls `on_close`, and frees what they hold.
+//!
+//! [`begin`] comes at the end of the turn in which the end was requested. Output that the kernel
+//! doesn't take now has `Budget::close_linger`: the connection is in state `Flushing` until
+//! [`finish_flushing`]. [`finish`] is where all ways meet.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::connection::linger::Discarded;
 use crate::connection::{call, flush, linger, registration, timers};
@@ -15,7 +19,8 @@ use crate::sys::epoll::Event;
 use crate::sys::{clock, socket};
 use crate::task::drop_ignoring_panic;
 
-/// The close is due: a requested one waits for the output.
+/// Closes a connection whose end has been requested. A requested close waits for the output; one
+/// after a failure doesn't.
 pub(crate) fn begin(local: &Local, connection: &Connection, reason: CloseReason) {
     if connection.state() != State::Closing {
         return;
@@ -34,27 +39,30 @@ pub(crate) fn begin(local: &Local, connection: &Connection, reason: CloseReason)
         connection.turn_on(Flags::WROTE_BEFORE_CLOSE);
     }
     match if is_unsent { flush::queued(local, connection) } else { Ok(true) } {
-        // A poller that is ending waits for nobody any more.
+        // A poller that is ending waits for no event any more.
         Ok(false) if !local.is_gone() => keep_flushing(local, connection, reason),
         Ok(_) => finish(local, connection, reason),
         Err(error) => finish(local, connection, CloseReason::Error(error)),
     }
 }
 
-/// There is still more to send: that has `Budget::close_linger`.
+/// Leaves the connection open until its output is in the kernel, but for `Budget::close_linger` at
+/// most.
 fn keep_flushing(local: &Local, connection: &Connection, reason: CloseReason) {
     let deadline = clock::after(clock::now(), local.budget.close_linger);
-    let patience = local.arm(deadline, TimerTarget::Linger(connection.token));
-    // No callback comes for them any more.
+    let timer = local.arm(deadline, TimerTarget::Linger(connection.token));
+    // Neither `on_timeout` nor a deadline has anything to say any more.
     timers::remove_all(local, connection);
-    connection.with_extra(|extra| extra.ending = Some((reason, patience)));
+    connection.with_extra(|extra| extra.ending = Some((reason, timer)));
     connection.advance(State::Flushing);
     registration::refresh(local, connection);
 }
 
-/// An event for a closing connection: there is room for the rest of its output, or its peer
-/// sends on. A peer that won't read before it has said all would wait for us as we for it, so
-/// what it says is thrown away.
+/// Goes on after an event for a connection in state `Flushing`: sends more of its output, and
+/// discards what its peer has sent.
+///
+/// A peer that doesn't read before it has sent everything would wait for this side, as this side
+/// waits for it. So its input is emptied.
 pub(crate) fn continue_flushing(local: &Local, connection: &Connection, event: Event) {
     if event.is_readable() && connection.discards_input() {
         match linger::discard_input(local, connection) {
@@ -73,20 +81,23 @@ pub(crate) fn continue_flushing(local: &Local, connection: &Connection, event: E
     }
 }
 
+/// Ends a connection in state `Flushing`: its output has been sent, its time is over, or sending
+/// has failed.
 pub(crate) fn finish_flushing(
     local: &Local,
     connection: &Connection,
     failure: Option<CloseReason>,
 ) {
     let ending = connection.with_extra(|extra| extra.ending.take());
-    let Some((reason, patience)) = ending else { return };
-    drop(local.disarm(patience));
+    let Some((reason, timer)) = ending else { return };
+    drop(local.disarm(timer));
     finish(local, connection, failure.unwrap_or(reason));
 }
 
-/// `on_close`, and away with everything: timers, output, registration, handler, descriptor.
+/// Calls `on_close`, and frees everything that the connection holds: its timers, its output, its
+/// entry in the table, its handler and its descriptor.
 pub(crate) fn finish(local: &Local, connection: &Connection, reason: CloseReason) {
-    let is_in_peace =
+    let is_graceful =
         matches!(reason, CloseReason::Requested) && !connection.has(Flags::HAS_OUTPUT);
     connection.advance(State::Closed);
     timers::remove_all(local, connection);
@@ -101,11 +112,12 @@ pub(crate) fn finish(local: &Local, connection: &Connection, reason: CloseReason
         handler.on_close(cx, reason);
         Ok(Action::Keep)
     });
+    // `on_close` may have given the descriptor away: a pool takes it back there.
     let Some(fd) = connection.take_fd() else {
         return drop(registry::remove(local, connection.token));
     };
     let handler = connection.take_handler();
-    let lingers = is_in_peace && linger::is_needed(local, connection, fd.as_fd());
+    let lingers = is_graceful && linger::is_needed(local, connection, fd.as_fd());
     let closing = if lingers { linger::begin(local, connection, fd).err() } else { Some(fd) };
     if closing.is_some() {
         drop(registry::remove(local, connection.token));
@@ -114,11 +126,18 @@ pub(crate) fn finish(local: &Local, connection: &Connection, reason: CloseReason
     if connection.has(Flags::COUNTED) {
         local.handle.leave();
     }
-    let Some(fd) = closing else { return };
+    if let Some(fd) = closing {
+        close_fd(local, connection, fd);
+    }
+}
+
+/// Closes the descriptor, and tells listeners that have run out of descriptors.
+fn close_fd(local: &Local, connection: &Connection, fd: OwnedFd) {
     if connection.has(Flags::FD_EXPOSED) {
-        // Somebody may hold the same open file: closing ours would not end the registration.
+        // epoll(7): a registration ends with the last duplicate, and others may hold one. So the
+        // close alone would not end it.
         let _ = local.epoll.remove(fd.as_fd());
-        // Nor may its close wait, if whoever knew of it has asked for that.
+        // With SO_LINGER set, close(2) would block the poller.
         socket::never_linger(fd.as_raw_fd());
     }
     drop(fd);

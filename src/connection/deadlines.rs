@@ -1,4 +1,7 @@
-//! The deadlines of connections: one timer each, which looks at what was stored since.
+//! The deadlines of handlers' connections.
+//!
+//! Each connection that has deadlines has one timer. A byte that moves only stores its time: the
+//! timer looks at what was stored when it fires, and is armed anew for the rest.
 
 use std::io;
 
@@ -15,16 +18,43 @@ use crate::local::state::Local;
 use crate::parts::deadlines::Deadlines;
 use crate::sys::clock;
 
+/// Whether a connection has just read or written anything.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Transferred {
+    /// Bytes have come from the peer.
+    pub(crate) read: bool,
+    /// Bytes have gone into the kernel.
+    pub(crate) written: bool,
+}
+
+impl Transferred {
+    /// Neither: only what is waited for may have changed.
+    pub(crate) const NOTHING: Transferred = Transferred { read: false, written: false };
+    /// Output has gone into the kernel.
+    pub(crate) const OUTPUT: Transferred = Transferred { read: false, written: true };
+}
+
+/// What a connection waits for its peer to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Awaited {
+    /// To send something: the read deadline runs.
+    pub(crate) input: bool,
+    /// To take output: the write deadline runs.
+    pub(crate) room: bool,
+}
+
 impl EvContext<'_> {
     /// Gives this connection deadlines, from now on, in place of those that it had. When one is
-    /// missed the connection ends with [`CloseReason::Error`], of the kind
-    /// [`TimedOut`](io::ErrorKind::TimedOut), which says which one.
+    /// missed the connection ends with [`CloseReason::Error`]; the error is of the kind
+    /// [`TimedOut`](io::ErrorKind::TimedOut) and says which deadline it was.
     ///
-    /// The read deadline runs while the handler is interested in reading, and the end has not been
-    /// read; the write deadline, while output is queued. They end when it becomes a stream. When it
+    /// The read deadline runs while the handler is interested in reading and the end of the input
+    /// has not been read. The write deadline runs while output is queued. The deadlines end when a
+    /// stream takes the connection over ([`EvContext::take_stream`]). When it
     /// [relays](EvContext::relay) they go on: the read deadline until the peer's end, and the write
-    /// deadline while bytes are on their way to it.
+    /// deadline while bytes are on their way to the peer.
     ///
+    /// # Examples
     /// ```
     /// use corepoll::{Action, Deadlines, EvContext, EvHandler};
     /// use std::{io, time::Duration};
@@ -45,86 +75,87 @@ impl EvContext<'_> {
     /// ```
     ///
     /// # Errors
-    /// The connection is ending.
+    /// Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the connection is ending.
     pub fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()> {
         if !matches!(self.connection.state(), State::Open | State::Relaying) {
             return Err(ending());
         }
         remove(self.local, self.connection);
         if deadlines != Deadlines::default() {
-            let timing = Box::new(DeadlineTimer::new(deadlines));
-            self.connection.with_extra(|extra| extra.timing = Some(timing));
+            let timer = Box::new(DeadlineTimer::new(deadlines));
+            self.connection.with_extra(|extra| extra.deadlines = Some(timer));
+            // After the callback this has `note` find out what is waited for, and arm the timer.
             self.connection.turn_on(Flags::HAS_DEADLINES);
-            // What it waits for is seen after the callback.
         }
         Ok(())
     }
 }
 
-/// Sees to it that the timer looks in time at the deadlines that end after `after`. Nothing is done
-/// while it is set to look before.
-pub(crate) fn arm(local: &Local, token: Token, timing: &mut DeadlineTimer, after: u64) {
-    let Some(next) = timing.next_look(after) else { return };
-    let timer = match timing.timer {
+/// Arms the timer so that it fires no later than the next deadline that ends after `after`. A timer
+/// that fires earlier already is left as it is: it looks, and is armed anew.
+pub(crate) fn arm(local: &Local, token: Token, deadlines: &mut DeadlineTimer, after: u64) {
+    let Some(next) = deadlines.next_look(after) else { return };
+    let timer = match deadlines.timer {
         Some((timer, _)) => {
             local.reset(timer, next);
             timer
         }
         None => local.arm(next, TimerTarget::Deadline(token)),
     };
-    timing.timer = Some((timer, next));
+    deadlines.timer = Some((timer, next));
 }
 
-/// Something has been done with a connection that has deadlines.
+/// Notes what a connection with deadlines has transferred, and what it waits for now.
 #[cold]
-pub(crate) fn note(local: &Local, connection: &Connection, has_read: bool, has_written: bool) {
-    // A relay knows what it waits for, and notes it by itself.
-    let waits = (connection.state() != State::Relaying).then(|| {
-        let reads = connection.interest().is_readable() && !connection.has(Flags::READ_EOF);
-        (reads, connection.has(Flags::HAS_OUTPUT))
+pub(crate) fn note(local: &Local, connection: &Connection, transferred: Transferred) {
+    // What a relay waits for only the relay knows: it calls `note_awaited` itself.
+    let awaited = (connection.state() != State::Relaying).then(|| Awaited {
+        input: connection.interest().is_readable() && !connection.has(Flags::READ_EOF),
+        room: connection.has(Flags::HAS_OUTPUT),
     });
-    note_waits(local, connection, has_read, has_written, waits);
+    note_awaited(local, connection, transferred, awaited);
 }
 
-/// As [`note`]; `waits` says whether the connection waits to read, and whether to write.
-/// Without it, that is as it was.
-pub(crate) fn note_waits(
+/// Notes what a connection with deadlines has transferred, and what it waits for now. Without
+/// `awaited` it waits for the same as before.
+pub(crate) fn note_awaited(
     local: &Local,
     connection: &Connection,
-    has_read: bool,
-    has_written: bool,
-    waits: Option<(bool, bool)>,
+    transferred: Transferred,
+    awaited: Option<Awaited>,
 ) {
     let now = local.now();
     connection.with_present_extra(|extra| {
-        let Some(timing) = &mut extra.timing else { return };
-        let watch = &mut timing.tracker;
-        if has_read {
-            watch.has_read(now, waits.is_some_and(|(reads, _)| reads));
+        let Some(deadlines) = &mut extra.deadlines else { return };
+        let tracker = &mut deadlines.tracker;
+        if transferred.read {
+            tracker.has_read(now, awaited.is_some_and(|awaited| awaited.input));
         }
-        if has_written {
-            watch.has_written(now);
+        if transferred.written {
+            tracker.has_written(now);
         }
-        // A wait begins at a time of its own: the turn may be old by now.
-        if let Some((reads, writes)) = waits {
-            watch.waits_to_read(clock::now, reads);
-            watch.waits_to_write(clock::now, writes);
+        // A wait that begins is timed by the clock, not by the turn: the turn may have taken long.
+        if let Some(Awaited { input, room }) = awaited {
+            tracker.waits_to_read(clock::now, input);
+            tracker.waits_to_write(clock::now, room);
         }
-        // Also one that has ended in this very callback.
-        arm(local, connection.token, timing, 0);
+        // After 0, so that a deadline that ended during the callback counts as well.
+        arm(local, connection.token, deadlines, 0);
     });
 }
 
-/// Looks at the deadlines of a connection, whose timer has fired.
+/// Looks at the deadlines of a connection, whose timer has fired, and ends the connection if one was
+/// missed.
 pub(crate) fn check(local: &Local, connection: &Connection) {
-    // What came before a deadline has been told; what came since may not have been.
+    // What was ready before this time has been handled. A deadline that ended later is not missed
+    // yet: what came in time may not have been read.
     let now = local.looked_at();
     let missed = connection.with_present_extra(|extra| {
-        let timing = extra.timing.as_mut()?;
-        timing.timer = None;
-        let missed = timing.tracker.missed(now);
+        let deadlines = extra.deadlines.as_mut()?;
+        deadlines.timer = None;
+        let missed = deadlines.tracker.missed(now);
         if missed.is_none() {
-            arm(local, connection.token, timing, now);
+            arm(local, connection.token, deadlines, now);
         }
         missed
     });
@@ -142,12 +173,12 @@ pub(crate) fn check(local: &Local, connection: &Connection) {
     }
 }
 
-/// The connection has no deadlines any more.
+/// Takes the deadlines of a connection away.
 pub(crate) fn remove(local: &Local, connection: &Connection) {
     if connection.has(Flags::HAS_DEADLINES) {
         connection.turn_off(Flags::HAS_DEADLINES);
-        let timing = connection.with_present_extra(|extra| extra.timing.take()).flatten();
-        if let Some(timer) = timing.and_then(|mut timing| timing.take_timer()) {
+        let deadlines = connection.with_present_extra(|extra| extra.deadlines.take()).flatten();
+        if let Some(timer) = deadlines.and_then(|mut deadlines| deadlines.take_timer()) {
             drop(local.disarm(timer));
         }
     }

@@ -1,97 +1,102 @@
-//! Queued output on its way into the kernel.
+//! Sends queued output, as far as the kernel takes it and an event's budget allows.
+//!
+//! This is the one place that sends what is queued: for handlers' connections, and for output that a
+//! handler has left to a stream (`source/carryover.rs`). How one piece is sent is in
+//! [`sink`](crate::connection::sink).
 
-use std::fs::File;
-use std::io::{self, IoSlice};
+use std::io;
+use std::mem;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::connection::deadlines;
+use crate::connection::deadlines::{self, Transferred};
+use crate::connection::sink::{Sent, Sink, SinkKind};
 use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
 use crate::local::deferred::Deferred;
 use crate::local::flags::Flags;
 use crate::local::state::Local;
-use crate::parts::buffers::Buffers;
-use crate::parts::outbox::{MOST_SLICES, Next, Outbox, SLICES};
+use crate::parts::outbox::Outbox;
 use crate::parts::watermarks::Crossing;
-use crate::sys::splice::is_refusal;
-use crate::sys::{file, socket, stream};
+use crate::sys::socket;
 use crate::task::drop_ignoring_panic;
 
-/// What became of an attempt to send.
-enum Sent {
-    /// So many bytes went.
-    Some(usize),
-    /// So many bytes went, and there is no more room.
-    AllThatFits(usize),
-    /// The kernel can't send from this file.
-    NotFromThisFile,
-}
-
-/// How far an event's sending has come.
+/// How far sending has come in one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// Nothing is left.
+    /// Everything has been sent.
     Drained,
-    /// There is no more room: the kernel tells when there is some.
+    /// There is no more room: an event comes when there is some.
     Full,
     /// This event's budget is spent, and there may be room still.
     Spent,
 }
 
-/// Sends what is queued, as far as there is room and this event's budget allows, outside of
-/// callbacks; true: nothing is left.
+/// Sends the queued output of a connection, outside of callbacks. Returns `true` once nothing is
+/// left.
+///
+/// # Errors
+/// Returns the error of the connection or of a file. Ending the connection is up to the caller.
 pub(crate) fn queued(local: &Local, connection: &Connection) -> io::Result<bool> {
-    // Out of the connection: dropping what has been sent is foreign code.
+    // Taken out of the connection, as dropping what has been sent is foreign code: it may look for
+    // the descriptor, and must not find it borrowed.
     let Some(fd) = connection.take_fd() else { return Ok(true) };
     let result = queued_into(local, connection, fd.as_fd());
     connection.put_fd(fd);
     result
 }
 
-/// As [`queued`], for who has the descriptor.
+impl EvContext<'_> {
+    /// Sends the queued output, inside of a callback. Returns `true` once nothing is left. An error
+    /// ends the connection.
+    pub(crate) fn flush(&mut self) -> io::Result<bool> {
+        queued_into(self.local, self.connection, self.descriptor())
+            .map_err(|error| self.fail(error))
+    }
+}
+
+/// Sends the queued output of a connection to its descriptor, which the caller has.
 fn queued_into(local: &Local, connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<bool> {
-    // Out of the connection: dropping what has been sent is foreign code.
-    let mut outbox = connection.with_extra(|extra| std::mem::take(&mut extra.outbox));
-    let sink = if connection.has(Flags::DATAGRAMS) {
-        Kind::Datagrams
-    } else if connection.has(Flags::MESSAGES) {
-        Kind::Records
-    } else if connection.has(Flags::SOCKET) {
-        Kind::Stream
-    } else {
-        Kind::Other
-    };
+    // As above: dropping what has been sent is foreign code.
+    let mut outbox = connection.with_extra(|extra| mem::take(&mut extra.outbox));
     let before = outbox.pending();
-    let progress = send(local, &mut outbox, fd, sink);
+    let progress = send(local, &mut outbox, fd, sink_kind(connection));
     let has_sent = outbox.pending() < before;
     connection.with_extra(|extra| {
-        debug_assert!(extra.outbox.is_empty(), "only callbacks and mail write");
+        debug_assert!(extra.outbox.is_empty(), "only callbacks and the mailbox queue output");
         extra.outbox = outbox;
     });
     let progress = match progress {
-        Ok(Progress::Drained) => drained(local, connection, fd).map(|()| Progress::Drained),
+        Ok(Progress::Drained) => on_drained(connection, fd).map(|()| Progress::Drained),
         other => other,
     };
     let is_edge = connection.interest().is_edge() || connection.state() == State::Relaying;
     if matches!(progress, Ok(Progress::Spent)) && is_edge {
-        // Nobody will tell of the room that there is.
+        // The edge has been reported: no event comes for the room that is left.
         local.defer(Deferred::Flush(connection.token));
     }
     output_changed(local, connection);
     if has_sent && connection.has(Flags::HAS_DEADLINES) {
-        deadlines::note(local, connection, false, true);
+        deadlines::note(local, connection, Transferred::OUTPUT);
     }
     progress.map(|progress| progress == Progress::Drained)
 }
 
-/// What is queued is not sent any more. Nothing borrows it.
-pub(crate) fn discard(local: &Local, outbox: Outbox) {
-    local.recorder.dropped(outbox.pending());
-    outbox.discard();
+/// Returns what kind of descriptor a connection has.
+fn sink_kind(connection: &Connection) -> SinkKind {
+    if connection.has(Flags::DATAGRAMS) {
+        SinkKind::Datagrams
+    } else if connection.has(Flags::MESSAGES) {
+        SinkKind::Records
+    } else if connection.has(Flags::SOCKET) {
+        SinkKind::Stream
+    } else {
+        SinkKind::Other
+    }
 }
 
-fn drained(_local: &Local, connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<()> {
+/// Notes that nothing is queued any more, and shuts the write direction down if that was asked for.
+fn on_drained(connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<()> {
     connection.turn_off(Flags::HAS_OUTPUT);
     connection.turn_on(Flags::DIRTY);
     if connection.has(Flags::SHUTDOWN_AFTER_FLUSH) {
@@ -100,31 +105,34 @@ fn drained(_local: &Local, connection: &Connection, fd: BorrowedFd<'_>) -> io::R
     Ok(())
 }
 
-/// Sends what `outbox` holds, which nothing borrows: as far as the kernel takes it, and as this
-/// event's budget allows.
+/// Sends what `outbox` holds, as far as the kernel takes it and this event's budget allows. Nothing
+/// may borrow the outbox: dropping what has been sent is foreign code.
+///
+/// # Errors
+/// Returns the error of the descriptor or of a file. On a socket for datagrams an error loses one
+/// datagram, and the others are sent.
 pub(crate) fn send(
     local: &Local,
     outbox: &mut Outbox,
     fd: BorrowedFd<'_>,
-    kind: Kind,
+    kind: SinkKind,
 ) -> io::Result<Progress> {
-    // The poller's last event is for all that it keeps.
+    // A poller that ends has no later event: what it keeps in memory is sent now or never.
     let at_the_end = if local.is_gone() { outbox.in_memory() } else { 0 };
-    let most = local.budget.send_per_event.max(at_the_end);
-    let mut sink = Sink { fd, kind, most, buffers: &local.buffers };
+    let budget = local.budget.send_per_event.max(at_the_end);
+    let mut sink = Sink { fd, kind, budget, buffers: &local.buffers };
     while !outbox.is_empty() {
-        if sink.most == 0 {
+        if sink.budget == 0 {
             return Ok(Progress::Spent);
         }
-        let (count, has_room) = match sink.take_next(outbox) {
+        let (count, has_room) = match sink.send_next(outbox) {
             Ok(Sent::Some(count)) => (count, true),
             Ok(Sent::AllThatFits(count)) => (count, false),
             Ok(Sent::NotFromThisFile) => continue,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => (0, false),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
-                // The error of a datagram is its own: it is lost, and the others go on.
-                let lost = if kind == Kind::Datagrams { outbox.lose_first() } else { None };
+                let lost = if kind == SinkKind::Datagrams { outbox.lose_first() } else { None };
                 let count = lost.ok_or(error)?;
                 local.recorder.dropped(count);
                 (count, true)
@@ -136,23 +144,31 @@ pub(crate) fn send(
         if !has_room {
             return Ok(Progress::Full);
         }
-        sink.most = sink.most.saturating_sub(count);
+        sink.budget = sink.budget.saturating_sub(count);
     }
     Ok(Progress::Drained)
 }
 
-/// The queued output is more or less than it was: writers and watermarks look at it.
+/// Drops output that will not be sent. Nothing may borrow it.
+pub(crate) fn discard(local: &Local, outbox: Outbox) {
+    local.recorder.dropped(outbox.pending());
+    outbox.discard();
+}
+
+/// Tells writers, watermarks and deadlines that more or less output is queued than before. Each change
+/// of the outbox is followed by this.
 #[inline]
 pub(crate) fn output_changed(local: &Local, connection: &Connection) {
     if connection.has(Flags::HAS_WRITER | Flags::HAS_WATERMARKS | Flags::HAS_DEADLINES) {
-        tell_output(local, connection);
+        notify_output_changed(local, connection);
     }
 }
 
+/// Does the work of [`output_changed`], for a connection that has any of the three.
 #[cold]
-pub(crate) fn tell_output(local: &Local, connection: &Connection) {
+fn notify_output_changed(local: &Local, connection: &Connection) {
     if connection.has(Flags::HAS_DEADLINES) {
-        deadlines::note(local, connection, false, false);
+        deadlines::note(local, connection, Transferred::NOTHING);
     }
     let crossing = connection.with_present_extra(|extra| {
         if let Some(writer_end) = &extra.writer_end {
@@ -160,122 +176,10 @@ pub(crate) fn tell_output(local: &Local, connection: &Connection) {
         }
         extra.watermarks.as_mut()?.update(extra.outbox.pending())
     });
+    // Deferred, since this may be inside of a callback, and callbacks never nest.
     match crossing.flatten() {
         Some(Crossing::High) => local.defer(Deferred::WriteHigh(connection.token)),
         Some(Crossing::Low) => local.defer(Deferred::WriteLow(connection.token)),
         None => {}
-    }
-}
-
-/// What kind of descriptor output goes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A socket on which pieces may be sent together.
-    Stream,
-    /// A socket on which each piece is a record, and they come in order.
-    Records,
-    /// A socket on which each piece is a datagram.
-    Datagrams,
-    /// No socket.
-    Other,
-}
-
-/// Where output goes.
-struct Sink<'a> {
-    fd: BorrowedFd<'a>,
-    kind: Kind,
-    /// About so many bytes at once.
-    most: usize,
-    /// For files from which the kernel can't send.
-    buffers: &'a Buffers,
-}
-
-impl Sink<'_> {
-    /// Sends the first slices or some of a file.
-    fn take_next(&self, outbox: &mut Outbox) -> io::Result<Sent> {
-        let sent = if self.kind != Kind::Stream || outbox.segments() == 1 {
-            let mut slice = [IoSlice::new(&[])];
-            self.send(outbox.next(&mut slice), &slice)
-        } else if outbox.segments() <= SLICES {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            self.send(outbox.next(&mut slices), &slices)
-        } else {
-            self.take_many(outbox)
-        }?;
-        match sent {
-            Sent::Some(count) | Sent::AllThatFits(count) => outbox.advance(count),
-            Sent::NotFromThisFile => outbox.copy_first_file(),
-        }
-        Ok(sent)
-    }
-
-    /// As many slices as the kernel takes at once: they need 16 KiB of stack.
-    #[cold]
-    #[inline(never)]
-    fn take_many(&self, outbox: &Outbox) -> io::Result<Sent> {
-        let mut slices = [IoSlice::new(&[]); MOST_SLICES];
-        self.send(outbox.next(&mut slices), &slices)
-    }
-
-    fn send(&self, next: Next<'_, File>, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
-        match next {
-            Next::Nothing => Ok(Sent::AllThatFits(0)),
-            Next::Slices(1) => self.send_bytes(&slices[0]),
-            Next::Slices(count) => self.send_slices(&slices[..count]),
-            Next::File { file, offset, length, by_copy } => {
-                let most = usize::try_from(length).unwrap_or(usize::MAX).min(self.most);
-                if by_copy {
-                    self.copy_file(file, offset, most)
-                } else {
-                    self.send_file(file, offset, most)
-                }
-            }
-        }
-    }
-
-    fn send_bytes(&self, bytes: &[u8]) -> io::Result<Sent> {
-        let send = if self.kind == Kind::Other { stream::write } else { stream::send };
-        let sent = send(self.fd, bytes)?;
-        // What comes back short has filled the send buffer: another call would say so.
-        Ok(if sent < bytes.len() { Sent::AllThatFits(sent) } else { Sent::Some(sent) })
-    }
-
-    fn send_slices(&self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
-        let sent = stream::send_vectored(self.fd, slices)?;
-        let total: usize = slices.iter().map(|slice| slice.len()).sum();
-        Ok(if sent < total { Sent::AllThatFits(sent) } else { Sent::Some(sent) })
-    }
-
-    fn send_file(&self, file: &File, offset: u64, most: usize) -> io::Result<Sent> {
-        match file::send_file(self.fd, file.as_fd(), offset, most) {
-            // The file is too short, or the kernel can't read it this way: a read will tell.
-            Ok(0) => Ok(Sent::NotFromThisFile),
-            // Short as it may be: the page cache decides that as well as the send buffer.
-            Ok(sent) => Ok(Sent::Some(sent)),
-            Err(error) if is_refusal(&error) => Ok(Sent::NotFromThisFile),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// What isn't sent is not kept, but read again when there is room.
-    fn copy_file(&self, file: &File, offset: u64, most: usize) -> io::Result<Sent> {
-        let chunk = self.buffers.lend(|space| {
-            let most = most.min(space.len());
-            file::read_at(file.as_fd(), offset, &mut space[..most])
-        })?;
-        if chunk.is_empty() { Err(too_short(offset)) } else { self.send_bytes(&chunk) }
-    }
-}
-
-fn too_short(offset: u64) -> io::Error {
-    let message = format!("the file to be sent ends at {offset}, before what was promised of it");
-    io::Error::new(io::ErrorKind::UnexpectedEof, message)
-}
-
-impl EvContext<'_> {
-    /// Sends what is queued, as far as there is room. The connection's error ends it.
-    pub(crate) fn flush(&mut self) -> io::Result<bool> {
-        queued_into(self.local, self.connection, self.descriptor())
-            .map_err(|error| self.fail(error))
     }
 }

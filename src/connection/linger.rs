@@ -1,11 +1,13 @@
-//! The last look at a connection on which we have said our last word.
+//! Keeps a closed connection's socket until its peer has received the last bytes.
 //!
 //! A socket that is closed while its peer is still sending answers with a reset, at the latest when
-//! the next bytes come. The peer's next write fails for it, and on some systems the reset destroys
-//! what the peer has not read yet of our answer: RFC 9112, section 9.6. So the direction that is
-//! done is shut down, which the peer sees as the end, and what still comes is read and thrown away
-//! until the peer ends too, or `Budget::close_linger` has passed.
+//! the next bytes come. The peer's next write then fails, and on some systems the reset destroys
+//! what the peer has not yet read of the answer: RFC 9112, section 9.6. So the write direction is
+//! shut down, which the peer sees as the end, and what still comes is read and discarded until the
+//! peer ends too, or `Budget::close_linger` has passed.
 
+use std::io;
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::base::interest::Interest;
@@ -19,24 +21,25 @@ use crate::local::state::Local;
 use crate::local::table::Entry;
 use crate::sys::{clock, socket, stream};
 
-/// How many times the poller, when it ends, reads and forgets one event's budget of a peer that
-/// sends faster than that.
-const MOST_AT_THE_END: usize = 32;
+/// How many times a poller that ends reads one event's budget of a peer that sends faster than it
+/// reads.
+const MAX_FINAL_READS: usize = 32;
 
-/// What came of reading and forgetting.
+/// What came of reading and discarding.
 pub(crate) enum Discarded {
-    /// There may be more already.
+    /// The budget is spent: there may be more.
     MayHaveMore,
-    /// There is no more now.
+    /// There is nothing more to read now.
     AllForNow,
-    /// The peer has ended.
+    /// The peer has ended its direction.
     Eof,
     /// The connection has failed.
-    Failed(std::io::Error),
+    Failed(io::Error),
 }
 
-/// Whether the peer of a connection that ends in peace is still sending, or may be when our
-/// last words reach it. Not for a descriptor that others may have: for them it is open still.
+/// Returns `true` if the peer of a connection that ends gracefully is still sending, or may be when
+/// the last bytes reach it. For a descriptor that other code may hold it returns `false`: its close
+/// doesn't end the connection.
 pub(crate) fn is_needed(local: &Local, connection: &Connection, fd: BorrowedFd<'_>) -> bool {
     connection.discards_input()
         && (connection.has(Flags::WROTE_BEFORE_CLOSE) || stream::has_input(fd).unwrap_or(false))
@@ -44,59 +47,65 @@ pub(crate) fn is_needed(local: &Local, connection: &Connection, fd: BorrowedFd<'
         && !local.is_gone()
 }
 
-/// Shuts our direction down and listens on. Gives the descriptor back if that can't be done:
-/// the peer has gone.
+/// Shuts the write direction down, and waits for the peer's end.
+///
+/// # Errors
+/// Returns the descriptor if shutdown(2) fails: the peer has gone already.
 pub(crate) fn begin(local: &Local, connection: &Connection, fd: OwnedFd) -> Result<(), OwnedFd> {
-    if socket::shutdown(fd.as_fd(), std::net::Shutdown::Write).is_err() {
+    if socket::shutdown(fd.as_fd(), Shutdown::Write).is_err() {
         return Err(fd);
     }
     connection.put_fd(fd);
+    // It has no handler any more, and the shutdown doesn't wait for it.
     connection.turn_on(Flags::INTERNAL);
     arm(local, connection);
     registration::refresh(local, connection);
     Ok(())
 }
 
-/// As [`begin`], for a socket that no handler had; then its descriptor is closed.
+/// Shuts the write direction of a task's socket down, waits for the peer's end, and closes it.
 pub(crate) fn begin_without_handler(local: &Local, fd: OwnedFd) {
     let _ = local.epoll.remove(fd.as_fd());
-    let has_gone = socket::shutdown(fd.as_fd(), std::net::Shutdown::Write).is_err();
+    let has_gone = socket::shutdown(fd.as_fd(), Shutdown::Write).is_err();
     if has_gone || local.budget.close_linger.is_zero() {
         drop(fd);
         return local.fd_freed();
     }
     let flags = Flags::SOCKET | Flags::INTERNAL;
     let added = registry::add_connection(local, fd, Interest::READABLE, Box::new(NoHandler), flags);
-    // If that fails, the descriptor is closed: no worse than without the attempt.
+    // If it can't be registered, the descriptor has been closed: no worse than a plain close.
     if let Some(connection) = added.ok().and_then(|token| registry::connection(local, token)) {
         arm(local, &connection);
     }
 }
 
+/// Moves the connection to state `Lingering`, and arms the timer that ends it.
 fn arm(local: &Local, connection: &Connection) {
     connection.advance(State::Lingering);
     let deadline = clock::after(clock::now(), local.budget.close_linger);
-    let patience = local.arm(deadline, TimerTarget::Linger(connection.token));
-    connection.with_extra(|extra| extra.ending = Some((CloseReason::Requested, patience)));
+    let timer = local.arm(deadline, TimerTarget::Linger(connection.token));
+    connection.with_extra(|extra| extra.ending = Some((CloseReason::Requested, timer)));
     local.census.linger_began();
 }
 
-/// Something has come for a lingering connection.
+/// Handles an event of a lingering connection: discards what has come, and closes the connection
+/// when the peer has ended.
 pub(crate) fn on_event(local: &Local, connection: &Connection) {
-    if !matches!(discard_input(local, connection), Discarded::MayHaveMore | Discarded::AllForNow) {
-        end(local, connection);
+    match discard_input(local, connection) {
+        Discarded::MayHaveMore | Discarded::AllForNow => {}
+        Discarded::Eof | Discarded::Failed(_) => end(local, connection),
     }
 }
 
-/// Reads and forgets, for one event's budget.
+/// Reads and discards input, up to one event's budget.
 pub(crate) fn discard_input(local: &Local, connection: &Connection) -> Discarded {
     let mut left = local.budget.read_per_event;
-    let thrown = connection.with_fd(|fd| {
+    let discarded = connection.with_fd(|fd| {
         while left > 0 {
             match local.buffers.lend(|space| stream::recv(fd, space)) {
                 Ok(chunk) if chunk.is_empty() => return Discarded::Eof,
                 Ok(chunk) => left = left.saturating_sub(chunk.len()),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Discarded::AllForNow;
                 }
                 Err(error) => return Discarded::Failed(error),
@@ -104,13 +113,13 @@ pub(crate) fn discard_input(local: &Local, connection: &Connection) -> Discarded
         }
         Discarded::MayHaveMore
     });
-    thrown.unwrap_or(Discarded::Eof)
+    discarded.unwrap_or(Discarded::Eof)
 }
 
-/// Reads and forgets all that there is now: a close that leaves some of it unread is a reset,
-/// and takes along what is still on its way to the peer.
+/// Reads and discards the input that is there now. A close that left some of it unread would reset
+/// the connection, and destroy what is still on its way to the peer.
 pub(crate) fn discard_all_input(local: &Local, connection: &Connection) {
-    for _ in 0..MOST_AT_THE_END {
+    for _ in 0..MAX_FINAL_READS {
         if !matches!(discard_input(local, connection), Discarded::MayHaveMore) {
             return;
         }
@@ -120,8 +129,8 @@ pub(crate) fn discard_all_input(local: &Local, connection: &Connection) {
 /// Closes a lingering connection.
 pub(crate) fn end(local: &Local, connection: &Connection) {
     let ending = connection.with_extra(|extra| extra.ending.take());
-    if let Some((_, patience)) = ending {
-        drop(local.disarm(patience));
+    if let Some((_, timer)) = ending {
+        drop(local.disarm(timer));
     }
     drop(registry::remove(local, connection.token));
     if let Some(fd) = connection.take_fd() {
@@ -131,8 +140,8 @@ pub(crate) fn end(local: &Local, connection: &Connection) {
     }
 }
 
-/// Descriptors have run out: they are worth more than the last words of connections that are
-/// over.
+/// Closes all lingering connections of the poller. A listener has run out of descriptors, and a new
+/// connection is worth more than the last bytes of an old one.
 #[cold]
 pub(crate) fn end_all(local: &Local) {
     for token in registry::tokens(local) {

@@ -1,15 +1,16 @@
-//! Conditions that level-triggering would report for ever.
+//! Conditions that level-triggered epoll reports for as long as they hold.
 //!
-//! epoll reports EPOLLERR and EPOLLHUP whatever the mask says, in every wait for as long as they
-//! hold. Two of them may hold for long without being the end of a connection:
+//! epoll reports EPOLLERR and EPOLLHUP whatever the mask says: epoll_ctl(2). Two of these conditions
+//! may hold for long without being the end of a connection, and would wake the poller in every wait:
 //!
-//! - **A message in the socket's error queue**: a timestamp, the completion of a zero-copy send, what
-//!   IP_RECVERR collects. It is told by `on_read`, once. If the handler leaves it in the queue, the
-//!   registration becomes edge-triggered give_up_at the queue is empty, and after each event and each
-//!   callback the poller asks poll(2) what else holds. So bytes and room are told as before.
-//! - **A hang-up with unread bytes before it**, while the handler skips its `on_read`s. They come
-//!   again after pauses that grow, and for as long as `Budget::close_linger` without one byte
-//!   read. A handler that reads nothing in that time has given up.
+//! - **A message in the socket's error queue**: a timestamp, the completion of a zero-copy send, or
+//!   what IP_RECVERR collects. `on_read` is called for it once. If the handler leaves it in the
+//!   queue, the registration becomes edge-triggered until the queue is empty, and after each event
+//!   and each callback the poller asks poll(2) what else the descriptor is ready for. So bytes and
+//!   room are reported as before.
+//! - **A hang-up with unread bytes before it**, while the handler leaves them unread. Its `on_read` is
+//!   called again after pauses that grow. Once `Budget::close_linger` has passed without a single byte
+//!   read, the connection ends.
 
 use std::time::Duration;
 
@@ -23,19 +24,25 @@ use crate::local::state::Local;
 use crate::sys::epoll::{self, Event, Mask};
 use crate::sys::{clock, socket, stream};
 
-/// The pauses between two `on_read`s of a handler that skips them after a hang-up.
+/// The first pause before a handler that leaves bytes unread after a hang-up is called again.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+
+/// The longest of these pauses: each is twice as long as the one before.
 const LONGEST_PAUSE: Duration = Duration::from_millis(8);
 
-/// An error has been reported, and no hang-up; the handler has been told.
+// ---- a message in the error queue ----
+
+/// Decides, after an event with an error and without a hang-up that the handler has been called for,
+/// whether the connection ends.
 #[cold]
 pub(crate) fn on_error(local: &Local, connection: &Connection, event: Event) {
     let error = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
     let goes_on = match &error {
-        // It was one datagram's.
+        // On a socket for datagrams the error belongs to one datagram.
         Some(_) => connection.has(Flags::DATAGRAMS),
-        // The error queue. Of other descriptors, files of procfs and sysfs report a change so,
-        // and pipes without a reader.
+        // A socket without an error has a message in its error queue. Of other descriptors, files of
+        // procfs and sysfs report a change so, with EPOLLPRI; a pipe that has lost its reader
+        // reports EPOLLERR alone, and ends.
         None => connection.has(Flags::SOCKET) || event.is_urgent(),
     };
     if !goes_on {
@@ -44,7 +51,8 @@ pub(crate) fn on_error(local: &Local, connection: &Connection, event: Event) {
     }
 }
 
-/// After an event. If it tells of an error that still stands, no other event is to.
+/// Makes the registration edge-triggered if `event`, which has been handled, has reported an error
+/// that still holds.
 #[cold]
 pub(crate) fn after_event(local: &Local, connection: &Connection, event: Event) {
     if connection.has(Flags::PERSISTENT_ERROR) {
@@ -57,7 +65,14 @@ pub(crate) fn after_event(local: &Local, connection: &Connection, event: Event) 
     }
 }
 
-/// Edges tell of what begins; what holds already is looked for at the end of the turn.
+/// Returns `true` if poll(2) reports an error, and no hang-up.
+fn has_error(connection: &Connection) -> bool {
+    let none = Mask::of(Interest::NONE, false);
+    connection.with_fd(|fd| epoll::poll_now(fd, none)).is_some_and(Event::is_error_alone)
+}
+
+/// Has the end of this turn ask what the descriptor of a connection with a persistent error is ready
+/// for. An edge is reported when a condition begins; what holds already has to be asked for.
 pub(crate) fn recheck_later(local: &Local, connection: &Connection) {
     if connection.has(Flags::PERSISTENT_ERROR) && !connection.has(Flags::RECHECK_DUE) {
         connection.turn_on(Flags::RECHECK_DUE);
@@ -65,13 +80,14 @@ pub(crate) fn recheck_later(local: &Local, connection: &Connection) {
     }
 }
 
-/// Returns the event that would come without the error that stands, if there is one.
+/// Asks poll(2) what the descriptor is ready for, and returns the event without the persistent error.
+/// Once the error is gone the registration is level-triggered again, and epoll reports the rest.
 pub(crate) fn recheck(local: &Local, connection: &Connection) -> Option<Event> {
     connection.turn_off(Flags::RECHECK_DUE | Flags::PERSISTENT_ERROR);
     let wanted = connection.wanted_mask();
     let event = connection.with_fd(|fd| epoll::poll_now(fd, wanted))?;
     if wanted.is_edge() || !event.is_error_alone() {
-        // epoll tells of whatever holds, by the new mask.
+        // epoll_ctl(2) with the new mask reports whatever holds.
         registration::refresh(local, connection);
         return None;
     }
@@ -79,10 +95,10 @@ pub(crate) fn recheck(local: &Local, connection: &Connection) -> Option<Event> {
     event.without_error()
 }
 
-// ---- after a hang-up ----
+// ---- bytes that are left unread after a hang-up ----
 
-/// The peer has hung up, there is something to read, and the handler has not read it. Returns
-/// `false` if it has had its time.
+/// Arms the timer for another `on_read`, after a hang-up whose bytes the handler has left unread.
+/// Returns `false` if `Budget::close_linger` has passed without progress.
 #[cold]
 pub(crate) fn reread_later(local: &Local, connection: &Connection) -> bool {
     let now = clock::now();
@@ -92,35 +108,37 @@ pub(crate) fn reread_later(local: &Local, connection: &Connection) -> bool {
     let give_up_at = connection.with_extra(|extra| {
         let (give_up_at, pause) = (clock::after(now, local.budget.close_linger), SHORTEST_PAUSE);
         let new = UnreadHangUp { unread, give_up_at, pause, timer: None };
-        let unread_hang_up = extra.unread_hang_up.get_or_insert(new);
-        if unread_hang_up.unread != unread {
-            (unread_hang_up.unread, unread_hang_up.give_up_at) = (unread, give_up_at);
+        let hang_up = extra.unread_hang_up.get_or_insert(new);
+        if hang_up.unread != unread {
+            // The handler has read some: it has the whole time again.
+            (hang_up.unread, hang_up.give_up_at) = (unread, give_up_at);
         }
-        if unread_hang_up.timer.is_none() {
-            let due = clock::after(now, unread_hang_up.pause).min(unread_hang_up.give_up_at);
-            unread_hang_up.timer = Some(local.arm(due, TimerTarget::Reread(connection.token)));
-            unread_hang_up.pause = (2 * unread_hang_up.pause).min(LONGEST_PAUSE);
+        if hang_up.timer.is_none() {
+            let due = clock::after(now, hang_up.pause).min(hang_up.give_up_at);
+            hang_up.timer = Some(local.arm(due, TimerTarget::Reread(connection.token)));
+            hang_up.pause = (2 * hang_up.pause).min(LONGEST_PAUSE);
         }
-        unread_hang_up.give_up_at
+        hang_up.give_up_at
     });
     if !has_begun {
+        // From now on edge-triggered: the timer takes the place of the level.
         registration::refresh(local, connection);
     }
     now < give_up_at
 }
 
-/// Returns what holds for a connection whose pause is over.
-pub(crate) fn reread(connection: &Connection) -> Option<Event> {
+/// Returns what the descriptor is ready for, when the pause before another `on_read` is over.
+pub(crate) fn event_after_pause(connection: &Connection) -> Option<Event> {
     connection.with_present_extra(|extra| {
-        if let Some(unread_hang_up) = &mut extra.unread_hang_up {
-            unread_hang_up.timer = None;
+        if let Some(hang_up) = &mut extra.unread_hang_up {
+            hang_up.timer = None;
         }
     });
     let wanted = connection.wanted_mask();
     connection.with_fd(|fd| epoll::poll_now(fd, wanted))
 }
 
-/// A handler reads on after a hang-up.
+/// Makes the registration level-triggered again, as the handler has gone on reading after a hang-up.
 pub(crate) fn on_read_progress(local: &Local, connection: &Connection) {
     if connection.has(Flags::UNREAD_HANG_UP) {
         connection.turn_off(Flags::UNREAD_HANG_UP);
@@ -129,16 +147,10 @@ pub(crate) fn on_read_progress(local: &Local, connection: &Connection) {
     }
 }
 
-/// No look is to come any more.
+/// Disarms the timer for another `on_read`.
 pub(crate) fn stop_rereading(local: &Local, connection: &Connection) {
-    let unread_hang_up =
-        connection.with_present_extra(|extra| extra.unread_hang_up.take()).flatten();
-    if let Some(timer) = unread_hang_up.and_then(|unread_hang_up| unread_hang_up.timer) {
+    let hang_up = connection.with_present_extra(|extra| extra.unread_hang_up.take()).flatten();
+    if let Some(timer) = hang_up.and_then(|hang_up| hang_up.timer) {
         drop(local.disarm(timer));
     }
-}
-
-fn has_error(connection: &Connection) -> bool {
-    let none = Mask::of(Interest::NONE, false);
-    connection.with_fd(|fd| epoll::poll_now(fd, none)).is_some_and(Event::is_error_alone)
 }

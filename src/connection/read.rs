@@ -9,14 +9,19 @@ use crate::local::flags::Flags;
 use crate::parts::buffers::Chunk;
 use crate::sys::stream;
 
-/// What a read takes of an event's budget at the least: a system call takes its time, however few
-/// bytes it brings. A power of two, which is `or`ed: no more than it is added to what has come.
-const LEAST_READ: usize = 2048;
+/// What a read takes of an event's budget at the least, in bytes: a system call takes its time,
+/// however few bytes it brings. It is a power of two and `or`ed to the count: one instruction, and
+/// never more than both together.
+const MIN_READ_COST: usize = 2048;
 
 impl<'a> EvContext<'a> {
-    /// Reads what there is into the poller's buffer, and lends it. No copy, and no buffer of the
-    /// connection's own. An empty chunk is the end of the stream.
+    /// Reads what has come into the poller's buffer, and lends it to the caller. An empty chunk is
+    /// the end of the stream.
     ///
+    /// Nothing is copied, and the connection needs no buffer of its own. One call reads at most what
+    /// the buffer holds (`Builder::read_buffer_size`).
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -35,11 +40,12 @@ impl<'a> EvContext<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] when there is nothing to read now, or when this event's
-    /// budget (`Budget::read_per_event`) is spent: on_read comes again for the rest. Otherwise
-    /// the connection's error.
-    // Always: a chunk that stays in registers saves a tenth of the whole path. So the usual read
-    // comes to its own return, and no error is made on the way to it.
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing to read now, or if this
+    /// event's budget (`Budget::read_per_event`) is spent: `on_read` is called again for the rest. A
+    /// callback may pass this error on, and the connection stays open. Otherwise returns the
+    /// connection's error.
+    // Inlined always: a chunk that stays in registers saves a tenth of a whole request. The usual
+    // read therefore has a return of its own, and no error is made on the way to it.
     #[inline(always)]
     pub fn read(&mut self) -> io::Result<Chunk<'a>> {
         let buffers = &self.local.buffers;
@@ -49,10 +55,10 @@ impl<'a> EvContext<'a> {
                 match stream::recv_uncounted(fd.as_fd(), &mut buffer) {
                     Ok(count) if count > 0 => {
                         self.local.recorder.bytes_in(count);
-                        self.read_left -= (count | LEAST_READ) as isize;
+                        self.read_left -= (count | MIN_READ_COST) as isize;
                         return Ok(buffers.chunk(buffer, count));
                     }
-                    nothing => self.received_nothing(nothing.err()),
+                    nothing => self.note_empty_read(nothing.err()),
                 }
             }
             _ => match self.receive(&mut buffer) {
@@ -69,8 +75,10 @@ impl<'a> EvContext<'a> {
         }
     }
 
-    /// Reads what there is into `buf`; 0 is the end of the stream, if `buf` isn't empty.
+    /// Reads what has come into `buf`, and returns the number of bytes. Zero is the end of the
+    /// stream, unless `buf` is empty.
     ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -87,7 +95,7 @@ impl<'a> EvContext<'a> {
     /// ```
     ///
     /// # Errors
-    /// As [`EvContext::read`].
+    /// Returns the errors of [`EvContext::read`].
     pub fn read_into(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
@@ -95,11 +103,11 @@ impl<'a> EvContext<'a> {
         self.receive(buf)
     }
 
-    /// As in `read`, for any descriptor, and after a spent budget.
+    /// Reads into `space`, from any kind of descriptor, unless the budget is spent.
     #[inline(never)]
     fn receive(&mut self, space: &mut [u8]) -> io::Result<usize> {
         if self.read_left <= 0 {
-            return Err(self.spent());
+            return Err(self.budget_spent());
         }
         let fd = self.present()?;
         let received = if self.connection.has(Flags::SOCKET) {
@@ -108,32 +116,36 @@ impl<'a> EvContext<'a> {
             stream::read(fd, space)
         };
         let Ok(count @ 1..) = received else {
-            return self.received_nothing(received.err()).map_or(Ok(0), Err);
+            return self.note_empty_read(received.err()).map_or(Ok(0), Err);
         };
-        self.read_left -= (count | LEAST_READ) as isize;
+        self.read_left -= (count | MIN_READ_COST) as isize;
         Ok(count)
     }
 
-    /// No bytes: not yet, or never again. A failed socket has nothing more to read either, and a
-    /// handler that doesn't care must not be left with it for ever. Of other descriptors an error
-    /// may speak of this one read, as of a buffer that is too small for an eventfd.
+    /// Notes a read that has brought no bytes, and returns its error, if it had one.
+    ///
+    /// The end of the input and the failure of a socket are both the last thing to be read. epoll
+    /// would report them for ever to a handler that keeps the connection. The error of any other
+    /// descriptor may belong to this one read: a buffer that is too small for an eventfd, for example.
     #[cold]
-    fn received_nothing(&mut self, failure: Option<io::Error>) -> Option<io::Error> {
+    fn note_empty_read(&mut self, failure: Option<io::Error>) -> Option<io::Error> {
         let is_over = match &failure {
             None => true,
             Some(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Some(_) => self.connection.has(Flags::SOCKET),
         };
+        // An empty datagram is a datagram.
         if is_over && !self.connection.has(Flags::DATAGRAMS) {
             self.connection.turn_on(Flags::READ_EOF | Flags::DIRTY);
         }
         failure
     }
 
-    /// This event's budget is spent: the rest comes in the next turn.
+    /// Has the rest read in the next turn, and returns the error that says so.
     #[cold]
-    fn spent(&mut self) -> io::Error {
+    fn budget_spent(&mut self) -> io::Error {
         if self.connection.interest().is_edge() {
+            // The edge has been reported: no event comes for the bytes that are left.
             self.local.defer(Deferred::Reread(self.token()));
         }
         io::ErrorKind::WouldBlock.into()

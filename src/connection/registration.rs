@@ -1,4 +1,5 @@
-//! What a callback asks of registrations: of its own, for one more, and for the end of one.
+//! The registration of a connection with epoll, and what a callback may ask of registrations: to
+//! change its own, to add one, and to end one.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,27 +16,14 @@ use crate::local::handler::EvHandler;
 use crate::local::registry;
 use crate::local::state::Local;
 
-/// Tells epoll what the connection wants to hear of, if that has changed.
-pub(crate) fn refresh(local: &Local, connection: &Connection) {
-    connection.turn_off(Flags::DIRTY);
-    let wanted = connection.wanted_mask();
-    if connection.mask.get() == wanted || connection.state() == State::Closed {
-        return;
-    }
-    let told = connection.with_fd(|fd| local.epoll.modify(fd, connection.token, wanted));
-    match told {
-        Some(Err(error)) => {
-            request_close::connection(local, connection, CloseReason::Error(error));
-        }
-        _ => connection.mask.set(wanted),
-    }
-}
-
 impl EvContext<'_> {
-    /// Changes what the handler wants to hear of. Queued output is flushed in any case. An
-    /// edge-triggered interest that is set, also the same one again, tells anew of what holds
-    /// already: who has left bytes unread is called for them.
+    /// Changes what the handler wants to hear of, when the callback has returned. Queued output is
+    /// flushed whatever the interest is.
     ///
+    /// Setting an edge-triggered interest, even the same one again, reports anew what holds already:
+    /// a handler that has left bytes unread is called for them.
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -60,7 +48,8 @@ impl EvContext<'_> {
     /// ```
     ///
     /// # Errors
-    /// The connection is ending.
+    /// Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the connection is ending or relays. If
+    /// epoll_ctl(2) fails later, the connection ends with that error.
     pub fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
         if self.connection.state() != State::Open {
             return Err(ending());
@@ -69,10 +58,12 @@ impl EvContext<'_> {
         Ok(())
     }
 
-    /// Registers another descriptor with this poller: a pipe, an eventfd, a timerfd, any socket.
-    /// It is made non-blocking, and its `on_open` is called later in this turn. Since others may have
-    /// duplicates of it, its close is a plain one: see [`EvContext::fd`].
+    /// Registers another descriptor with this poller: a pipe, an eventfd, a timerfd, or any socket.
     ///
+    /// The descriptor is made non-blocking, and its `on_open` is called later in this turn. Other
+    /// code may hold duplicates of it, so its close is a plain one: see [`EvContext::fd`].
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -96,7 +87,9 @@ impl EvContext<'_> {
     /// ```
     ///
     /// # Errors
-    /// epoll_ctl(2)'s: a regular file cannot be registered (EPERM). The handler is dropped.
+    /// Returns the errors of epoll_ctl(2): `EPERM` for a regular file, for example. The handler is
+    /// dropped then, and the descriptor closed. Returns
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if the poller is ending.
     pub fn register<H: EvHandler>(
         &mut self,
         fd: OwnedFd,
@@ -107,9 +100,10 @@ impl EvContext<'_> {
             .map_err(|(error, _)| error)
     }
 
-    /// Ends a connection of this poller, this one too, as [`Action::Close`] would. False: it is
-    /// gone, or ending already.
+    /// Ends a connection of this poller, or an attempt to connect, as [`Action::Close`] would. It
+    /// may be this very connection. Returns `false` if it is gone or ending already.
     ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -132,5 +126,22 @@ impl EvContext<'_> {
             self.connection.turn_on(Flags::WROTE_BEFORE_CLOSE);
         }
         request_close::token(self.local, other)
+    }
+}
+
+/// Tells epoll what the connection wants to hear of, if that has changed. If epoll_ctl(2) fails, the
+/// connection ends with its error.
+pub(crate) fn refresh(local: &Local, connection: &Connection) {
+    connection.turn_off(Flags::DIRTY);
+    let wanted = connection.wanted_mask();
+    if connection.mask.get() == wanted || connection.state() == State::Closed {
+        return;
+    }
+    let modified = connection.with_fd(|fd| local.epoll.modify(fd, connection.token, wanted));
+    match modified {
+        Some(Err(error)) => {
+            request_close::connection(local, connection, CloseReason::Error(error));
+        }
+        _ => connection.mask.set(wanted),
     }
 }

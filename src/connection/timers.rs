@@ -1,25 +1,29 @@
-//! The timers of connections: each connection has a list of its own, so that they end with it.
+//! The timers of handlers. Each connection has a list of its own, so that they end with it.
+//!
+//! A timer stands in the poller's timers and in the list of its connection. Each of the two entries
+//! names the other, so both arming and cancelling take the same time however many there are.
 
-use crate::local::action::TimerId;
-use crate::local::connection::OwnTimer;
-use crate::local::deferred::HandlerTimer;
 use std::time::Duration;
 
 use crate::base::token::Token;
 use crate::connection::{deadlines, persistent};
-use crate::local::connection::{Connection, State};
+use crate::local::action::TimerId;
+use crate::local::connection::{Connection, OwnTimer, State};
 use crate::local::context::EvContext;
-use crate::local::deferred::TimerTarget;
+use crate::local::deferred::{HandlerTimer, TimerTarget};
 use crate::local::state::Local;
 use crate::sys::clock;
 
 impl EvContext<'_> {
-    /// Calls `on_timeout` once, when `delay` has passed: never early, by the monotonic clock.
+    /// Arms a timer that calls `on_timeout` once, when `delay` has passed: never early, by the
+    /// monotonic clock.
     ///
-    /// The delay begins now, not at [`EvContext::now`]. [`Duration::MAX`] is never. A timer ends
-    /// with its connection: in `on_close`, and after [`take_stream`](EvContext::take_stream), nothing
-    /// is armed, and the answer is [`TimerId::NONE`].
+    /// The delay begins now, not at [`EvContext::now`]. A delay of [`Duration::MAX`] never ends. A
+    /// timer ends with its connection: in `on_close`, and after
+    /// [`take_stream`](EvContext::take_stream), nothing is armed, and this returns
+    /// [`TimerId::NONE`].
     ///
+    /// # Examples
     /// ```
     /// use corepoll::{Action, EvContext, EvHandler, TimerId};
     /// use std::io;
@@ -55,13 +59,15 @@ impl EvContext<'_> {
         self.arm_timer(delay, None)
     }
 
-    /// Calls `on_timeout` every time that `every` has passed. Periods that went by during a busy
-    /// turn are made up by one call; the phase stays. With [`Duration::ZERO`] it is called once
-    /// a turn.
+    /// Arms a timer that calls `on_timeout` each time that `every` has passed.
     ///
-    /// In `on_close`, and after [`take_stream`](EvContext::take_stream), nothing is armed, and the
-    /// answer is [`TimerId::NONE`].
+    /// If several periods have passed during a busy turn, one call stands for all of them, and the
+    /// next ones keep the phase. With [`Duration::ZERO`] there is one call a turn.
     ///
+    /// In `on_close`, and after [`take_stream`](EvContext::take_stream), nothing is armed, and this
+    /// returns [`TimerId::NONE`].
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -87,15 +93,20 @@ impl EvContext<'_> {
         self.arm_timer(every, Some(u64::try_from(every.as_nanos()).unwrap_or(clock::NEVER)))
     }
 
+    /// Arms a timer of this connection. `period` is in nanoseconds.
     fn arm_timer(&mut self, delay: Duration, period: Option<u64>) -> TimerId {
+        // A fresh reading of the clock: a delay that began at the turn's time would end early by as
+        // long as the turn has taken.
         let deadline = clock::after(clock::now(), delay);
         TimerId(add(self.local, self.connection, deadline, period))
     }
 
-    /// Makes `timer` due when `delay` from now has passed; postponing is a store. A spent
-    /// one-shot, reset in its own callback, is armed again. False: it is spent, or not a timer
-    /// of this connection.
+    /// Makes `timer` due when `delay` from now has passed, and returns `true`. Postponing a timer
+    /// costs a store. A one-shot timer may be reset in its own callback, and is armed again then.
     ///
+    /// Returns `false` if the timer is spent or cancelled, or not a timer of this connection.
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -121,9 +132,12 @@ impl EvContext<'_> {
         }
     }
 
-    /// Takes `timer` back, even one that is due in this very turn. False: it is spent, or not a
-    /// timer of this connection.
+    /// Cancels `timer`, even one that is due in this very turn, and returns `true`.
     ///
+    /// Returns `false` if the timer is spent or cancelled already, or not a timer of this
+    /// connection.
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -144,14 +158,14 @@ impl EvContext<'_> {
     }
 }
 
-/// A new timer, the last in the connection's list.
+/// Arms a new timer, and puts it at the end of the connection's list.
 fn add(local: &Local, connection: &Connection, deadline: u64, period: Option<u64>) -> Token {
     if connection.state() == State::Closed {
-        // In `on_close` the timers are gone already: this one is as well.
+        // In `on_close` the timers are gone already: nothing would ever take this one away.
         return TimerId::NONE.0;
     }
     connection.with_extra(|extra| {
-        // Each has a slot of the poller's timers, and the numbers of slots have 32 bits.
+        // Every timer has a slot among the poller's, and their numbers have 32 bits: nothing is cut.
         let place = extra.timers.len() as u32;
         let entry = HandlerTimer { connection: connection.token, place };
         let timer = local.arm(deadline, TimerTarget::Handler(entry));
@@ -160,12 +174,14 @@ fn add(local: &Local, connection: &Connection, deadline: u64, period: Option<u64
     })
 }
 
+/// Takes an armed timer of this connection away. Returns `false` if there is no such timer.
 fn cancel(local: &Local, connection: &Connection, timer: TimerId) -> bool {
     let timers = local.timers.borrow_mut();
     match timers.get(timer.0) {
         Some(TimerTarget::Handler(entry)) if entry.connection == connection.token => {}
         _ => return false,
     }
+    // One that is firing is not armed: it goes when its callback returns.
     let was_armed = timers.is_armed(timer.0);
     if was_armed {
         drop(timers);
@@ -174,7 +190,7 @@ fn cancel(local: &Local, connection: &Connection, timer: TimerId) -> bool {
     was_armed
 }
 
-/// Takes a timer out of the table and of its connection's list.
+/// Takes a timer out of the poller's timers and out of its connection's list.
 pub(crate) fn remove(local: &Local, connection: &Connection, token: Token) {
     let mut timers = local.timers.borrow_mut();
     let Some(TimerTarget::Handler(HandlerTimer { place, .. })) = timers.remove(token) else {
@@ -182,7 +198,7 @@ pub(crate) fn remove(local: &Local, connection: &Connection, token: Token) {
     };
     connection.with_present_extra(|extra| {
         extra.timers.swap_remove(place as usize);
-        // The last one has its place now.
+        // The last of the list has moved to its place.
         let moved = extra.timers.get(place as usize).and_then(|own| timers.get_mut(own.timer));
         if let Some(TimerTarget::Handler(moved)) = moved {
             moved.place = place;
@@ -190,14 +206,14 @@ pub(crate) fn remove(local: &Local, connection: &Connection, token: Token) {
     });
 }
 
-/// The connection ends, and its timers with it.
+/// Takes all timers of a connection away, with those of its deadlines and of a hang-up: it ends.
 pub(crate) fn remove_all(local: &Local, connection: &Connection) {
     deadlines::remove(local, connection);
     persistent::stop_rereading(local, connection);
     let own = connection.with_present_extra(|extra| std::mem::take(&mut extra.timers));
     let mut timers = local.timers.borrow_mut();
     for OwnTimer { timer, .. } in own.unwrap_or_default() {
-        // What a handler's timer carries is plain.
+        // The entry of a handler's timer is two numbers: dropping it runs no foreign code.
         drop(timers.remove(timer));
     }
 }

@@ -1,4 +1,4 @@
-//! When a handler is to produce less, and when more.
+//! The watermarks of queued output: when a handler is to produce less, and when more.
 
 use crate::connection::flush;
 use crate::local::connection::State;
@@ -7,19 +7,21 @@ use crate::local::flags::Flags;
 use crate::parts::watermarks::Watermarks;
 
 impl EvContext<'_> {
-    /// Has [`on_write_high`] called when more than `high` bytes of output are queued, and then
-    /// [`on_write_low`] when `low` or fewer are left: once for each crossing, in turns, at the end
-    /// of the poller's turn in which it happened. Off until it is called; a `high` of
-    /// [`usize::MAX`] turns it off again.
+    /// Sets the watermarks of the queued output, in bytes: [`on_write_high`] is called when more
+    /// than `high` bytes are queued, and then [`on_write_low`] when `low` or fewer are left.
     ///
-    /// Queued is what [`EvContext::pending_output`] counts, whoever wrote it; what a [`Writer`]
-    /// brings counts when the poller takes it over, as far as it can't be sent at once. A `low`
-    /// above `high` means `high`. With (0, 0) the two calls tell of the first byte that is queued
-    /// and of the last one that is sent. Marks that are moved are looked at anew at once, with the
-    /// side on which the output was as it was.
+    /// The two calls alternate: there is one for each crossing, at the end of the poller's turn in
+    /// which it happened. A connection has no watermarks until this is called. A `high` of
+    /// [`usize::MAX`] turns them off again, and a `low` above `high` means `high`. With (0, 0) the
+    /// calls report the first byte that is queued and the last one that is sent.
     ///
-    /// On a connection that is ending it does nothing.
+    /// What counts is what [`EvContext::pending_output`] counts, whichever code wrote it. The bytes of
+    /// a [`Writer`] count from when the poller takes them over, unless it can send them at once.
     ///
+    /// Changing the watermarks takes effect immediately. Queued output keeps its current side until
+    /// it crosses a new mark. On a connection that is ending the call does nothing.
+    ///
+    /// # Examples
     /// ```
     /// use corepoll::{Action, EvContext, EvHandler, Interest};
     /// use std::io;
@@ -57,11 +59,12 @@ impl EvContext<'_> {
             return;
         }
         connection.with_extra(|extra| {
-            let marks =
+            let watermarks =
                 extra.watermarks.get_or_insert_with(|| Box::new(Watermarks::new(low, high)));
-            marks.set(low, high);
+            watermarks.set(low, high);
         });
         connection.turn_on(Flags::HAS_WATERMARKS);
+        // What is queued already may be above the new mark.
         flush::output_changed(self.local, connection);
     }
 }

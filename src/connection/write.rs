@@ -1,4 +1,4 @@
-//! What a callback writes: at once, and queued where the kernel doesn't take it.
+//! What a callback writes: it is sent at once, and queued where the kernel doesn't take it.
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
@@ -12,9 +12,13 @@ use crate::local::flags::Flags;
 use crate::sys::stream;
 
 impl EvContext<'_> {
-    /// Writes `bytes`: tries at once, and queues what the kernel does not take. Either all is
-    /// accepted, or the connection is ending.
+    /// Sends `bytes` at once, as far as the kernel takes them, and queues the rest. Either all of
+    /// them are accepted, or the connection ends.
     ///
+    /// Queued output is sent when the peer has made room, before anything that is written later. See
+    /// [`EvContext::set_watermarks`] for a handler that may write faster than its peer reads.
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -31,14 +35,18 @@ impl EvContext<'_> {
     /// ```
     ///
     /// # Errors
-    /// The connection's error, with which it then ends (whether or not the handler passes it on);
-    /// or more output would be queued than `Budget::output_per_connection`, and the connection
-    /// ends with [`CloseReason::Overflow`]. On a socket of datagrams an error is one datagram's:
-    /// the connection goes on, unless the handler passes it on.
+    /// Returns the connection's error. The connection then ends with it, whether or not the handler
+    /// passes it on. On a socket for datagrams the error belongs to one datagram, and the connection
+    /// goes on unless the handler passes it on.
+    ///
+    /// Returns [`OutOfMemory`](io::ErrorKind::OutOfMemory) if more than
+    /// `Budget::output_per_connection` bytes would be queued; the connection then ends with
+    /// [`CloseReason::Overflow`]. Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if it is ending
+    /// already.
     #[inline(always)]
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut sent = Ok(0);
-        // What nearly every write is, small enough to become part of its caller.
+        // What nearly every write is, and small enough to become a part of its caller.
         if let (Some(fd), true) = (&*self.fd, self.may_send_now()) {
             sent = stream::send_uncounted(fd.as_fd(), bytes);
             self.local.has_written.set(true);
@@ -47,27 +55,29 @@ impl EvContext<'_> {
                 return Ok(());
             }
         }
-        self.write_the_rest(bytes, sent)
+        self.write_rest(bytes, sent)
     }
 
-    /// Not everything was sent, or it could not even be tried.
+    /// Finishes a write that has not sent everything, or that could not be tried.
     #[cold]
-    fn write_the_rest(&mut self, bytes: &[u8], sent: io::Result<usize>) -> io::Result<()> {
+    fn write_rest(&mut self, bytes: &[u8], sent: io::Result<usize>) -> io::Result<()> {
         self.local.recorder.bytes_out(*sent.as_ref().unwrap_or(&0));
         let sent = match sent {
+            // Not tried, as the descriptor is no socket, or as writers may have gone first.
             Ok(0) if !bytes.is_empty() && self.may_write_now() => {
                 let is_socket = self.connection.has(Flags::SOCKET);
                 let write = if is_socket { stream::send } else { stream::write };
                 self.local.has_written.set(true);
-                self.sent(write(self.descriptor(), bytes))?
+                self.check_sent(write(self.descriptor(), bytes))?
             }
-            other => self.sent(other)?,
+            other => self.check_sent(other)?,
         };
         self.queue(&[IoSlice::new(&bytes[sent..])])
     }
 
-    /// Writes several slices as one: see [`EvContext::write`].
+    /// Sends several slices as if they were one. See [`EvContext::write`].
     ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -83,10 +93,11 @@ impl EvContext<'_> {
     /// ```
     ///
     /// # Errors
-    /// As [`EvContext::write`].
+    /// Returns the errors of [`EvContext::write`].
     pub fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<()> {
         if bufs.len() > stream::MOST_SLICES && self.connection.has(Flags::MESSAGES) {
-            // One system call would take some of them, and end the datagram or the record there.
+            // One system call takes a limited number of slices (IOV_MAX), and the datagram or record
+            // would end with them.
             let whole: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
             return self.write(&whole);
         }
@@ -94,12 +105,13 @@ impl EvContext<'_> {
         let mut sent = 0;
         if total > 0 && self.connection.has(Flags::SOCKET) && self.may_write_now() {
             self.local.has_written.set(true);
-            sent = self.sent(stream::send_vectored(self.descriptor(), bufs))?;
+            sent = self.check_sent(stream::send_vectored(self.descriptor(), bufs))?;
             if sent == total {
                 return Ok(());
             }
         }
-        let is_next = total > 0 && !self.connection.has(Flags::SOCKET) && self.may_write_now();
+        // Other descriptors are written by the flush alone, which knows how.
+        let flushes_now = total > 0 && !self.connection.has(Flags::SOCKET) && self.may_write_now();
         let mut rest = Vec::with_capacity(bufs.len());
         for buf in bufs {
             let skip = sent.min(buf.len());
@@ -107,28 +119,31 @@ impl EvContext<'_> {
             sent -= skip;
         }
         self.queue(&rest)?;
-        if is_next {
+        if flushes_now {
             self.local.has_written.set(true);
             self.flush()?;
         }
         Ok(())
     }
 
-    /// It is a socket, nothing is queued before it, nobody else writes, and the connection goes on.
+    /// Returns `true` if the descriptor is a socket to which bytes may go right now: nothing is
+    /// queued before them, there is no writer, and the connection is open.
     #[inline]
     fn may_send_now(&self) -> bool {
         self.connection
             .has_without(Flags::SOCKET | Flags::OPEN, Flags::HAS_OUTPUT | Flags::HAS_WRITER)
     }
 
-    /// As `may_send_now`, for any descriptor, and after what others have written.
+    /// Returns `true` if bytes may go to the descriptor right now, of whatever kind it is, after what
+    /// writers have brought.
     pub(crate) fn may_write_now(&mut self) -> bool {
-        (!self.connection.has(Flags::HAS_OUTPUT | Flags::HAS_WRITER) || self.let_writers_go_first())
-            && self.connection.state() == State::Open
+        let may_have_output = self.connection.has(Flags::HAS_OUTPUT | Flags::HAS_WRITER);
+        (!may_have_output || self.drain_writers_first()) && self.connection.state() == State::Open
     }
 
-    /// How much of an attempt to send came true.
-    fn sent(&mut self, attempt: io::Result<usize>) -> io::Result<usize> {
+    /// Returns how many bytes an attempt to send has sent. Its error ends the connection, unless it
+    /// belongs to one datagram.
+    fn check_sent(&mut self, attempt: io::Result<usize>) -> io::Result<usize> {
         match attempt {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             Err(error) if self.connection.has(Flags::DATAGRAMS) => Err(error),
@@ -137,6 +152,7 @@ impl EvContext<'_> {
         }
     }
 
+    /// Queues copies of `bufs`, within the limit of the connection.
     #[cold]
     fn queue(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<()> {
         if self.connection.state() != State::Open {
@@ -146,11 +162,12 @@ impl EvContext<'_> {
         if more == 0 {
             return Ok(());
         }
-        let most = self.local.budget.output_per_connection;
-        let is_apart = self.connection.has(Flags::MESSAGES);
-        let is_kept = self.connection.with_extra(|extra| {
-            let fits = extra.outbox.in_memory().saturating_add(more) <= most;
-            if fits && is_apart {
+        let limit = self.local.budget.output_per_connection;
+        let keeps_apart = self.connection.has(Flags::MESSAGES);
+        let is_queued = self.connection.with_extra(|extra| {
+            let fits = extra.outbox.in_memory().saturating_add(more) <= limit;
+            if fits && keeps_apart {
+                // All slices of one call are one datagram or record.
                 let whole: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
                 extra.outbox.push_apart(whole.into());
             } else if fits {
@@ -158,18 +175,19 @@ impl EvContext<'_> {
             }
             fits
         });
-        if !is_kept {
+        if !is_queued {
             request_close::connection(self.local, self.connection, CloseReason::Overflow);
-            return Err(too_much(most));
+            return Err(too_much(limit));
         }
         self.connection.turn_on(Flags::HAS_OUTPUT | Flags::DIRTY);
         flush::output_changed(self.local, self.connection);
         Ok(())
     }
 
-    /// Bytes that are queued and not in the kernel yet: those of [`EvContext::write`], of files,
-    /// and what a [`Writer`](crate::Writer) has brought.
+    /// Returns how many bytes are queued and not in the kernel yet: those of [`EvContext::write`], of
+    /// files, and of a [`Writer`](crate::Writer).
     ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -189,6 +207,7 @@ impl EvContext<'_> {
         if self.connection.has(Flags::HAS_OUTPUT | Flags::HAS_WRITER) { self.queued() } else { 0 }
     }
 
+    /// Counts the bytes of the connection's outbox and of its writers.
     #[cold]
     fn queued(&self) -> usize {
         let queued = self.connection.with_present_extra(|extra| extra.outbox.pending());

@@ -128,8 +128,8 @@ pub(crate) struct Extra {
     pub(crate) writer_end: Option<WriterEnd>,
     /// The watermarks.
     pub(crate) watermarks: Option<Box<Watermarks>>,
-    /// The deadlines.
-    pub(crate) timing: Option<Box<DeadlineTimer>>,
+    /// The deadlines, and the timer that looks at them.
+    pub(crate) deadlines: Option<Box<DeadlineTimer>>,
     /// After a hang-up: what is known of a handler that leaves bytes unread.
     pub(crate) unread_hang_up: Option<UnreadHangUp>,
 }

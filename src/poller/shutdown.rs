@@ -108,7 +108,7 @@ pub(crate) fn close_now(local: &Local, connection: &Connection) {
         request_close::connection(local, connection, CloseReason::Shutdown);
     }
     if connection.state() == State::Open {
-        request_close::close_writers(local, connection);
+        request_close::close_writers(connection);
         if connection.has(Flags::HAS_OUTPUT) {
             let _ = flush::queued(local, connection);
         }

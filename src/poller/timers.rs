@@ -51,7 +51,7 @@ fn fire(local: &Local, token: Token) {
         Some(TimerTarget::Task(waker)) => ignore_panic(|| waker.wake()),
         Some(TimerTarget::Linger(connection)) => on_linger_timeout(local, connection),
         Some(TimerTarget::Reread(token)) => dispatch::with_connection(local, token, |local, it| {
-            let event = persistent::reread(it);
+            let event = persistent::event_after_pause(it);
             dispatch::catch_event(local, it, event);
         }),
         Some(TimerTarget::Pipes) => pipes::trim(local),

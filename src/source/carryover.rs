@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::task::{Context, Poll};
 use std::{io, mem};
 
-use crate::connection::flush::{Kind, Progress};
+use crate::connection::flush::Progress;
+use crate::connection::sink::SinkKind;
 use crate::connection::{flush, linger};
 use crate::local::deferred::Deferred;
 use crate::local::registered::Registered;
@@ -100,7 +101,7 @@ pub(crate) fn flush(source: &Source) -> bool {
         source.set_carryover(carryover);
         return false;
     };
-    match flush::send(&local, &mut carryover.outbox, carryover.fd.as_fd(), Kind::Stream) {
+    match flush::send(&local, &mut carryover.outbox, carryover.fd.as_fd(), SinkKind::Stream) {
         Ok(Progress::Drained) => {}
         Ok(progress) => {
             if progress == Progress::Spent {

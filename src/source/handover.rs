@@ -62,7 +62,7 @@ impl EvContext<'_> {
 /// A stream has taken the descriptor of `connection`: what belongs to it goes along.
 fn detach(local: &Local, connection: &Connection, heir: &Registered, copy: Option<OwnedFd>) {
     if connection.has(Flags::HAS_WRITER) {
-        request_close::close_writers(local, connection);
+        request_close::close_writers(connection);
     }
     connection.advance(State::Closed);
     timers::remove_all(local, connection);

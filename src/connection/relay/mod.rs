@@ -15,6 +15,7 @@ use std::rc::Rc;
 use crate::base::error;
 use crate::base::interest::Interest;
 use crate::base::token::Token;
+use crate::connection::deadlines::{Awaited, Transferred};
 use crate::connection::relay::duplex::Duplex;
 use crate::connection::relay::pump::Step;
 use crate::connection::relay::side::{Ready, Side};
@@ -177,7 +178,7 @@ fn begin(local: &Local, one: Rc<Connection>, two: Rc<Connection>) {
         end.mask.set(Mask::of(Interest::NONE, false));
         if end.has(Flags::HAS_WRITER) {
             // What writers were told is accepted goes first, and then no more.
-            request_close::close_writers(local, end);
+            request_close::close_writers(end);
         }
     }
     // The first end's registration is changed when its callback has returned.
@@ -288,7 +289,9 @@ fn note_progress(
         // The source of a way that can't go on for its target is not waited for.
         let reads = steps[at] == Step::Waiting(Direction::Read);
         let writes = end.has(Flags::HAS_OUTPUT) || duplex.is_loaded_for(at);
-        deadlines::note_waits(local, end, has_read, has_written, Some((reads, writes)));
+        let transferred = Transferred { read: has_read, written: has_written };
+        let awaited = Awaited { input: reads, room: writes };
+        deadlines::note_awaited(local, end, transferred, Some(awaited));
     }
 }
 
