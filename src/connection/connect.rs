@@ -1,12 +1,12 @@
-//! Attempt for handlers and for code of ours: to one address, or to several (RFC 8305).
+//! Connects handlers and pools, to one address or to several (RFC 8305, Happy Eyeballs).
 //!
-//! Until the connection is made the attempt has an entry of its own kind in the table, so nothing that
-//! is done with connections has to know of it. What becomes of it is decided in one place, [`decide`],
-//! and once: the first call takes the recipient.
+//! Until the connection is made, the attempt has an entry of its own kind in the table, so nothing that
+//! is done with connections has to know of it. [`complete`] is the one place that decides its outcome,
+//! and it does so once: the first call takes the recipient out.
 //!
-//! Each socket that tries has an entry of its own besides, and epoll knows it by that one's token.
-//! So the connection can have the token that was given out at the beginning whichever of the
-//! sockets wins, and no event of another one, in the same batch, is taken for the connection's.
+//! Each socket that tries an address has an entry of its own as well, and epoll knows it by the token
+//! of that entry. So the connection has the token that was given out at the beginning, whichever
+//! socket wins, and no event of another socket in the same batch is taken for the connection's.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -37,22 +37,23 @@ use crate::sys::epoll::Mask;
 use crate::sys::{clock, socket};
 use crate::task::ignore_panic;
 
-/// How long the first wait for room in the backlog of a Unix socket is: it does not tell when
-/// there is some.
+/// The first pause before a Unix socket with a full backlog is tried again. No event tells when there
+/// is room.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
-/// And the last one.
+
+/// The longest of these pauses: each is twice as long as the one before.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Begins to connect. Whatever comes of it, also at once, is told later: never inside this
-/// call. The token is the connection's, should it be made.
+/// Begins to connect, and returns the token that the connection will have. The recipient is never
+/// called inside this call, even if the outcome is known at once.
 pub(crate) fn begin(local: &Local, target: Target, recipient: Recipient) -> Token {
     let deadline = target.limit.map_or(clock::NEVER, |limit| clock::after(clock::now(), limit));
     if matches!(recipient, Recipient::Handler(_)) {
-        // The shutdown waits for an attempt as it does for a connection.
+        // The shutdown waits for a handler's attempt as it does for a connection.
         local.census.opened();
     }
     let queue = match &target.place {
-        Place::Ip(addresses) => queue(addresses.clone(), &target),
+        Place::Ip(addresses) => in_order(addresses.clone(), &target),
         Place::Unix(address) => [address.clone()].into(),
         #[cfg(feature = "blocking")]
         Place::Host(..) => VecDeque::new(),
@@ -77,17 +78,17 @@ pub(crate) fn begin(local: &Local, target: Target, recipient: Recipient) -> Toke
         attempt.fail_later(local, gone());
     } else {
         match attempt.target.place {
-            // Until the addresses are known, only the deadline can come.
+            // Until the name has been looked up there is nothing to try: only the deadline is armed.
             #[cfg(feature = "blocking")]
             Place::Host(..) => arm(local, &attempt),
-            _ => begin_next(local, &attempt),
+            _ => try_next(local, &attempt),
         }
     }
     attempt.token
 }
 
-/// The addresses of a host name have been looked up, for the attempt of `token`, which may be
-/// over by now.
+/// Takes the result of looking a host name up, for the attempt of `token`. The attempt may be over by
+/// now: its deadline has passed, or it was closed.
 #[cfg(feature = "blocking")]
 pub(crate) fn addresses_found(local: &Local, token: Token, found: io::Result<Vec<SocketAddr>>) {
     let Some(Entry::Connecting(attempt)) = registry::entry(local, token) else { return };
@@ -96,8 +97,8 @@ pub(crate) fn addresses_found(local: &Local, token: Token, found: io::Result<Vec
     }
     match found {
         Ok(addresses) => {
-            attempt.queue.replace(queue(addresses, &attempt.target));
-            begin_next(local, &attempt);
+            attempt.queue.replace(in_order(addresses, &attempt.target));
+            try_next(local, &attempt);
         }
         Err(error) => {
             attempt.fail_later(local, during("looking the name up", error));
@@ -105,47 +106,49 @@ pub(crate) fn addresses_found(local: &Local, token: Token, found: io::Result<Vec
     }
 }
 
-/// A failure is due.
+/// Completes an attempt with a failure, at the end of the turn in which it failed.
 pub(crate) fn fail(local: &Local, token: Token, error: io::Error) {
     if let Some(Entry::Connecting(attempt)) = registry::entry(local, token) {
-        decide(local, &attempt, Err(error));
+        complete(local, &attempt, Err(error));
     }
 }
 
-/// The one place where it is decided what becomes of an attempt. Not to be called inside a
-/// callback.
-fn decide(local: &Local, attempt: &Attempt, result: io::Result<OwnedFd>) {
+/// Completes an attempt: closes the other sockets, and gives the recipient the connection or the error.
+/// It calls handlers, so it must not be called inside a callback.
+fn complete(local: &Local, attempt: &Attempt, result: io::Result<OwnedFd>) {
     let Some(recipient) = attempt.recipient.take() else { return };
     if let Some(timer) = attempt.timer.take() {
         drop(local.disarm(timer));
     }
     attempt.queue.take();
-    let others = attempt.tries.take();
-    let some_are_closed = !others.is_empty();
-    for other in others {
-        close_try(local, other);
+    let losers = attempt.tries.take();
+    let frees_fds = !losers.is_empty();
+    for loser in losers {
+        close_try(local, loser);
     }
-    if some_are_closed {
+    if frees_fds {
         local.fd_freed();
     }
     match (result, recipient) {
         (Ok(fd), Recipient::Handler(handler)) => open_connected(local, attempt, fd, handler),
         (Ok(fd), Recipient::Descriptor(receive)) => {
+            // The receiver registers the socket anew, with a poller of its choice.
             let _ = local.epoll.remove(fd.as_fd());
             drop(registry::remove(local, attempt.token));
             ignore_panic(|| receive(Ok(fd)));
         }
-        (Err(error), recipient) => give_up(local, attempt, recipient, error),
+        (Err(error), recipient) => report_failure(local, attempt, recipient, error),
     }
 }
 
-/// The attempt becomes a connection, under the same token.
+/// Turns an attempt into a handler's connection, under the same token, and calls `on_open`.
 fn open_connected(local: &Local, attempt: &Attempt, fd: OwnedFd, handler: Box<dyn EvHandler>) {
     let interest = Interest::READABLE;
-    let told = local.epoll.modify(fd.as_fd(), attempt.token, Mask::of(interest, false));
-    if let Err(error) = told {
+    // From the token of the try to that of the connection.
+    let modified = local.epoll.modify(fd.as_fd(), attempt.token, Mask::of(interest, false));
+    if let Err(error) = modified {
         drop(fd);
-        return give_up(local, attempt, Recipient::Handler(handler), error);
+        return report_failure(local, attempt, Recipient::Handler(handler), error);
     }
     let flags = Flags::SOCKET | Flags::COUNTED;
     let connection = Rc::new(Connection::new(attempt.token, handler, fd, interest, flags));
@@ -153,7 +156,8 @@ fn open_connected(local: &Local, attempt: &Attempt, fd: OwnedFd, handler: Box<dy
     call::on_open(local, &connection);
 }
 
-fn give_up(local: &Local, attempt: &Attempt, recipient: Recipient, error: io::Error) {
+/// Removes an attempt that has failed, and gives its recipient the error.
+fn report_failure(local: &Local, attempt: &Attempt, recipient: Recipient, error: io::Error) {
     drop(registry::remove(local, attempt.token));
     let error = failure(&attempt.target, error);
     match recipient {
@@ -166,8 +170,8 @@ fn give_up(local: &Local, attempt: &Attempt, recipient: Recipient, error: io::Er
     }
 }
 
-/// Tells a handler that it gets no connection: at the end of the turn. After the last turn,
-/// now.
+/// Calls `on_connect_fail` of a handler for which no attempt is made: at the end of the turn, or now if
+/// the poller has made its last turn.
 pub(crate) fn refuse(local: &Local, handler: Box<dyn EvHandler>, error: io::Error) {
     if local.is_gone() && !calls::is_in_callback(local) {
         return call::on_connect_fail(local, handler, error);
@@ -176,32 +180,34 @@ pub(crate) fn refuse(local: &Local, handler: Box<dyn EvHandler>, error: io::Erro
 }
 
 /// Returns the addresses of a target in the order in which they are tried.
-fn queue(addresses: Vec<SocketAddr>, target: &Target) -> VecDeque<SockAddr> {
+fn in_order(addresses: Vec<SocketAddr>, target: &Target) -> VecDeque<SockAddr> {
     attempt_order(addresses, target.settings.from).into_iter().map(SockAddr::from).collect()
 }
 
-/// What an attempt to begin comes to.
-enum Begun {
-    /// The socket is under way.
-    Try(Try),
-    /// The backlog of a Unix socket is full, and nothing is under way: unix(7).
-    NoRoom,
+/// What came of starting to connect a socket.
+enum Started {
+    /// The socket is connecting.
+    Connecting(Try),
+    /// The backlog of the Unix socket is full. The kernel answers EAGAIN and connects nothing:
+    /// connect(2).
+    BacklogFull,
 }
 
-/// Tries the next address, and those behind it if it fails at once. If that was the last one
-/// and nothing is under way, the attempt fails at the end of the turn.
-fn begin_next(local: &Local, attempt: &Rc<Attempt>) {
+/// Tries the next address, and the ones after it if it fails at once. If no address is left and no
+/// socket is connecting, the attempt fails at the end of the turn.
+fn try_next(local: &Local, attempt: &Rc<Attempt>) {
     attempt.next.set(clock::NEVER);
     while let Some(address) = { attempt.queue.borrow_mut().pop_front() } {
-        match begin_try(local, attempt, &address) {
-            Ok(Begun::Try(begun)) => {
-                attempt.tries.borrow_mut().push(begun);
+        match start_try(local, attempt, &address) {
+            Ok(Started::Connecting(socket)) => {
+                attempt.tries.borrow_mut().push(socket);
                 if !attempt.queue.borrow().is_empty() {
+                    // RFC 8305, section 5: the next address doesn't wait for the outcome.
                     attempt.next.set(clock::after(clock::now(), ATTEMPT_DELAY));
                 }
                 break;
             }
-            Ok(Begun::NoRoom) => {
+            Ok(Started::BacklogFull) => {
                 attempt.queue.borrow_mut().push_front(address);
                 let pause = attempt.pause.get();
                 attempt.pause.set((pause * 2).min(LONGEST_PAUSE));
@@ -218,22 +224,23 @@ fn begin_next(local: &Local, attempt: &Rc<Attempt>) {
     }
 }
 
-/// Makes the socket, and its entry.
-fn begin_try(local: &Local, attempt: &Rc<Attempt>, address: &SockAddr) -> io::Result<Begun> {
+/// Makes a socket, starts to connect it, and registers it with an entry of its own.
+fn start_try(local: &Local, attempt: &Rc<Attempt>, address: &SockAddr) -> io::Result<Started> {
     let fd = match socket::connect(address, &attempt.target.settings) {
         Ok(fd) => fd,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock && address.is_unix() => {
-            return Ok(Begun::NoRoom);
+            return Ok(Started::BacklogFull);
         }
         Err(error) => return Err(error),
     };
+    // A socket that is connecting becomes writable when the outcome is known: connect(2).
     let mask = Mask::of(Interest::WRITABLE, false);
     let entry = |_| Entry::Connecting(attempt.clone());
     let token = registry::register_borrowed(local, fd.as_fd(), mask, entry)?;
-    Ok(Begun::Try(Try { token, fd, address: address.clone() }))
+    Ok(Started::Connecting(Try { token, fd, address: address.clone() }))
 }
 
-/// Arms the timer of the attempt, for the next try or the deadline.
+/// Arms the timer of an attempt, for the next address or the deadline, whichever comes first.
 fn arm(local: &Local, attempt: &Attempt) {
     let at = attempt.next.get().min(attempt.deadline);
     match attempt.timer.get() {
@@ -245,13 +252,13 @@ fn arm(local: &Local, attempt: &Attempt) {
     }
 }
 
-/// Closes the socket of a try. Whether listeners wait for a descriptor is the caller's to see.
+/// Closes the socket of a try. The caller tells those that wait for a descriptor.
 fn close_try(local: &Local, ended: Try) {
     drop(registry::remove(local, ended.token));
     drop(ended.fd);
 }
 
-/// An event of the try with this token.
+/// Handles an event of the try with this token.
 #[cold]
 pub(crate) fn on_event(local: &Local, attempt: &Rc<Attempt>, token: Token) {
     if attempt.failing.get() {
@@ -260,17 +267,17 @@ pub(crate) fn on_event(local: &Local, attempt: &Rc<Attempt>, token: Token) {
     let of_token = |one: &Try| one.token == token;
     let Some(place) = attempt.tries.borrow().iter().position(of_token) else { return };
     let result = outcome(attempt.tries.borrow()[place].fd.as_fd());
-    // An event without an outcome: it would come again and again.
-    try_ended(local, attempt, place, result.unwrap_or_else(|| Err(not_connected())));
+    // An event without an outcome would come again in every wait: it counts as a failure.
+    finish_try(local, attempt, place, result.unwrap_or_else(|| Err(not_connected())));
 }
 
-/// The try at `place` is over.
-fn try_ended(local: &Local, attempt: &Rc<Attempt>, place: usize, result: io::Result<()>) {
+/// Takes the outcome of the try at `place`: completes the attempt, or goes on to the next address.
+fn finish_try(local: &Local, attempt: &Rc<Attempt>, place: usize, result: io::Result<()>) {
     let ended = attempt.tries.borrow_mut().remove(place);
     match result {
         Ok(()) => {
             drop(registry::remove(local, ended.token));
-            decide(local, attempt, Ok(ended.fd));
+            complete(local, attempt, Ok(ended.fd));
         }
         Err(error) => {
             attempt.note(&ended.address, error);
@@ -278,25 +285,26 @@ fn try_ended(local: &Local, attempt: &Rc<Attempt>, place: usize, result: io::Res
             local.fd_freed();
             let was_last = place == attempt.tries.borrow().len();
             if was_last && !attempt.queue.borrow().is_empty() {
-                // The one before has failed: the next one has nothing to wait for.
-                begin_next(local, attempt);
+                // The newest try has failed, so the next address need not wait for it. An older one
+                // that fails says nothing of the try that is under way.
+                try_next(local, attempt);
             } else if attempt.tries.borrow().is_empty() {
-                decide(local, attempt, Err(attempt.failure()));
+                complete(local, attempt, Err(attempt.failure()));
             }
         }
     }
 }
 
-/// The deadline, or the time of the next try.
+/// Handles the timer of an attempt: the deadline has come, or the time of the next address.
 pub(crate) fn on_timer(local: &Local, token: Token) {
     let Some(Entry::Connecting(attempt)) = registry::entry(local, token) else { return };
     attempt.timer.set(None);
     if attempt.failing.get() {
         return;
     }
-    // Decided in time, though its event has not been looked at yet.
+    // A socket may have connected in time though its event has not been looked at yet.
     while let Some((place, result)) = attempt.first_outcome() {
-        try_ended(local, &attempt, place, result);
+        finish_try(local, &attempt, place, result);
         if registry::entry(local, token).is_none_or(|entry| !matches!(entry, Entry::Connecting(_)))
         {
             return;
@@ -304,14 +312,15 @@ pub(crate) fn on_timer(local: &Local, token: Token) {
     }
     let now = clock::now();
     if now >= attempt.deadline {
-        decide(local, &attempt, Err(attempt.timed_out()));
+        complete(local, &attempt, Err(attempt.timed_out()));
     } else if now >= attempt.next.get() {
-        begin_next(local, &attempt);
+        try_next(local, &attempt);
     } else {
         arm(local, &attempt);
     }
 }
 
+/// Returns the error of a try that has reported an event and no outcome.
 fn not_connected() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }

@@ -1,4 +1,4 @@
-//! Files on their way to a peer, in order with the writes around them.
+//! Sends files, in order with the writes around them.
 
 use std::fs::File;
 use std::io;
@@ -11,23 +11,27 @@ use crate::local::errors::ending;
 use crate::local::flags::Flags;
 
 impl EvContext<'_> {
-    /// Sends `len` bytes of `file`, from `offset` on, after everything that was written before and
-    /// before everything that is written later. The bytes go from the page cache to the socket
-    /// without passing through this process: sendfile(2). Where the kernel can't do that, for some
-    /// file systems, they are read into the poller's buffer and sent.
+    /// Sends `len` bytes of `file`, from `offset` on: after everything that was written before, and
+    /// before everything that is written later.
     ///
-    /// Like [`EvContext::write`] it sends at once what there is room for, up to
-    /// `Budget::send_per_event`, and queues the rest; it takes the file and closes it when it has
-    /// been sent. The file's own position doesn't matter and doesn't change. Bytes of a file count
-    /// for [`EvContext::pending_output`] and the watermarks, and not for
-    /// `Budget::output_per_connection`, as they take no memory; the files themselves count for
+    /// The bytes go from the page cache to the socket without passing through this process:
+    /// sendfile(2). Where the kernel can't do that, as for some file systems, they are read into the
+    /// poller's buffer and sent from there. Reading a file that isn't in the page cache blocks the
+    /// poller for as long as the disk takes.
+    ///
+    /// Like [`EvContext::write`], this sends at once what there is room for, up to
+    /// `Budget::send_per_event` bytes, and queues the rest. The file is closed when it has been sent.
+    /// Its position is neither used nor changed. The bytes of a file count for
+    /// [`EvContext::pending_output`] and the watermarks, but not for
+    /// `Budget::output_per_connection`, since they take no memory. The files themselves count for
     /// `Budget::files_per_connection`.
     ///
-    /// The bytes are those that the file has when they are sent. If it has fewer than promised by
-    /// then, the connection ends with [`io::ErrorKind::UnexpectedEof`]: the peer never takes a part
-    /// for the whole. Reading a file that isn't in the page cache blocks the poller for as long as
-    /// the disk takes.
+    /// What is sent is what the file contains at that time. If it has become shorter than
+    /// `offset + len`, the connection ends with
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof), so that the peer never takes a part for the
+    /// whole.
     ///
+    /// # Examples
     /// ```
     /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
     /// use std::fs::File;
@@ -65,12 +69,16 @@ impl EvContext<'_> {
     /// ```
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] if no file is as long as `offset + len`, and then nothing
-    /// has happened. Otherwise as [`EvContext::write`]: the connection's error, or the file's, with
-    /// which the connection then ends. The file's error may as well come later, and then only to
-    /// `on_close`. [`io::ErrorKind::QuotaExceeded`] if `Budget::files_per_connection` files are
-    /// queued already, and the connection ends with [`CloseReason::Overflow`].
+    /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) if no file can be as long as
+    /// `offset + len`; nothing has changed then.
+    ///
+    /// Returns the error of the connection or of the file, with which the connection then ends. If
+    /// the file fails later, its error goes to `on_close` alone. Returns
+    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if `Budget::files_per_connection` files are
+    /// queued already; the connection then ends with [`CloseReason::Overflow`]. Returns
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if it is ending already.
     pub fn send_file(&mut self, file: File, offset: u64, len: u64) -> io::Result<()> {
+        // The kernel counts bytes of files in a signed number (off_t).
         if offset.checked_add(len).is_none_or(|end| i64::try_from(end).is_err()) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -85,9 +93,9 @@ impl EvContext<'_> {
         if len == 0 {
             return Ok(());
         }
-        let most = self.local.budget.files_per_connection;
+        let limit = self.local.budget.files_per_connection;
         let rejected = connection.with_extra(|extra| {
-            if extra.outbox.files() >= most {
+            if extra.outbox.files() >= limit {
                 return Some(file);
             }
             extra.outbox.push_file(file, offset, len);
@@ -95,7 +103,7 @@ impl EvContext<'_> {
         });
         if rejected.is_some() {
             request_close::connection(self.local, connection, CloseReason::Overflow);
-            return Err(too_many(most));
+            return Err(too_many_files(limit));
         }
         connection.turn_on(Flags::HAS_OUTPUT | Flags::DIRTY);
         self.local.has_written.set(true);
@@ -108,8 +116,8 @@ impl EvContext<'_> {
     }
 }
 
-/// What a callback is told that has sent more files than may be queued.
-fn too_many(most: usize) -> io::Error {
-    let message = format!("more than {most} stretches of files are queued");
+/// Returns the error of a callback that sends more files than may be queued.
+fn too_many_files(limit: usize) -> io::Error {
+    let message = format!("more than {limit} stretches of files are queued");
     io::Error::new(io::ErrorKind::QuotaExceeded, message)
 }

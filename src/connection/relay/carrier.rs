@@ -10,24 +10,27 @@ use crate::sys::sigpipe::NoSigpipe;
 use crate::sys::splice::{Pipe, is_refusal};
 use crate::sys::stream;
 
+/// The place of the bytes that have left the source and not reached the target.
 #[derive(Debug)]
 pub(crate) enum Carrier {
-    /// Splice.
+    /// A pipe: the bytes are spliced into it and out of it, and never copied.
     Pipe(Pipe),
-    /// A buffer, for what can't be spliced, and where the bytes begin in it.
+    /// A buffer, for descriptors that can't be spliced, and where the bytes begin in it.
     Buffer(Box<[u8]>, usize),
 }
 
 impl Carrier {
-    /// Gives some of the `count` bytes that it holds to the target.
-    pub(crate) fn give(
+    /// Writes some of the `count` bytes that it holds to the target, and returns how many.
+    pub(crate) fn write_to(
         &mut self,
         count: usize,
         to: &impl Endpoint,
-        quiet: &NoSigpipe,
+        no_sigpipe: &NoSigpipe,
     ) -> io::Result<usize> {
         match self {
-            Carrier::Pipe(pipe) => to.try_io(Direction::Write, |fd| pipe.drain(fd, count, quiet)),
+            Carrier::Pipe(pipe) => {
+                to.try_io(Direction::Write, |fd| pipe.drain(fd, count, no_sigpipe))
+            }
             Carrier::Buffer(buffer, start) => {
                 let bytes = &buffer[*start..*start + count];
                 let sent = to.try_io(Direction::Write, |fd| stream::send_uncounted(fd, bytes))?;
@@ -37,17 +40,17 @@ impl Carrier {
         }
     }
 
-    /// Whether that came to nothing because the kernel doesn't splice to this target.
-    pub(crate) fn is_refused(&self, given: &io::Result<usize>) -> bool {
+    /// Returns `true` if a write has come to nothing because the kernel doesn't splice to this target.
+    pub(crate) fn is_refused(&self, written: &io::Result<usize>) -> bool {
         matches!(self, Carrier::Pipe(_))
-            && match given {
-                // Its bytes are in the pipe, so this is no end.
+            && match written {
+                // The pipe holds bytes, so zero is no end: the kernel has declined.
                 Ok(count) => *count == 0,
                 Err(error) => is_refusal(error),
             }
     }
 
-    /// Copies the `count` bytes that it holds.
+    /// Returns a copy of the `count` bytes that it holds. A pipe is empty afterwards.
     pub(crate) fn copy_out(&self, count: usize) -> io::Result<Vec<u8>> {
         let pipe = match self {
             Carrier::Buffer(buffer, start) => return Ok(buffer[*start..*start + count].to_vec()),
@@ -64,11 +67,11 @@ impl Carrier {
         Ok(bytes)
     }
 
-    /// It holds nothing: others may have it.
+    /// Gives the pipe or the buffer back to the poller. It must be empty.
     pub(crate) fn give_back(self, local: &Local) {
         match self {
             Carrier::Pipe(pipe) => pipes::keep(local, pipe),
-            // What was poured out of a pipe has a buffer of its own.
+            // One that was spilled out of a pipe has another size, and is dropped.
             Carrier::Buffer(buffer, _) if buffer.len() == local.buffers.size() => {
                 local.buffers.take_back(buffer);
             }

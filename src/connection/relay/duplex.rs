@@ -10,133 +10,141 @@ use crate::parts::readiness::Direction;
 use crate::sys::sigpipe::NoSigpipe;
 use crate::sys::{socket, stream};
 
-/// The two ways between two ends.
+/// The two pumps between two endpoints.
 ///
-/// It ends when both ways have, or when one of its ends has failed: what a failed end had sent before
-/// is passed on, and nothing is read of the other one any more, since there is no end to take it.
+/// It ends when both pumps have, or when one of the endpoints has failed. What the failed endpoint had
+/// sent before is passed on; nothing more is read from the other one, since nothing can take it.
 #[derive(Debug)]
 pub(crate) struct Duplex {
-    /// From the first end to the second, and back.
-    ways: [Pump; 2],
-    /// The first thing that failed.
+    /// From the first endpoint to the second, and back. A pump reads from the endpoint of its own
+    /// number.
+    pumps: [Pump; 2],
+    /// The first failure, until it is taken.
     failure: Option<io::Error>,
+    /// An endpoint has failed.
     has_failed: bool,
 }
 
 impl Duplex {
+    /// Makes a relay that has moved nothing yet.
     pub(crate) const fn new() -> Duplex {
-        Duplex { ways: [Pump::new(), Pump::new()], failure: None, has_failed: false }
+        Duplex { pumps: [Pump::new(), Pump::new()], failure: None, has_failed: false }
     }
 
-    /// Moves what can be moved, both ways.
-    pub(crate) fn pump<E: Endpoint>(&mut self, ends: [&E; 2], local: &Local) -> [Step; 2] {
-        let quiet = NoSigpipe::new();
-        let mut steps = [0, 1].map(|way| self.pump_way(way, ends, local, &quiet));
-        for (at, end) in ends.into_iter().enumerate() {
-            if self.ways.iter().all(Pump::is_finished) {
-                // Both ends are done: what becomes of a connection now is not the relay's.
+    /// Moves what can be moved now, in both directions, and returns why each pump doesn't go on.
+    pub(crate) fn pump<E: Endpoint>(&mut self, endpoints: [&E; 2], local: &Local) -> [Step; 2] {
+        // SIGPIPE is held back once for everything that is moved here.
+        let no_sigpipe = NoSigpipe::new();
+        let mut steps = [0, 1].map(|from| self.run_pump(from, endpoints, local, &no_sigpipe));
+        for (at, endpoint) in endpoints.into_iter().enumerate() {
+            if self.pumps.iter().all(Pump::is_finished) {
+                // Both directions have ended: a failure from now on is not the relay's.
                 break;
             }
-            // A way that waits for its source writes nothing that would tell of its target.
-            if let Err(error) = end.check_for_failure(!self.ways[1 - at].is_finished()) {
+            // A pump that waits for its source writes nothing, and would not notice that its target
+            // has failed.
+            if let Err(error) = endpoint.check_for_failure(!self.pumps[1 - at].is_finished()) {
                 self.fail(at, error, local);
             }
         }
         if self.has_failed {
-            steps = [0, 1].map(|way| self.finish_way(way, ends, steps[way], local, &quiet));
+            steps = [0, 1]
+                .map(|from| self.finish_pump(from, endpoints, steps[from], local, &no_sigpipe));
         }
         steps
     }
 
-    fn pump_way<E: Endpoint>(
+    /// Runs the pump that reads from the endpoint `from`.
+    fn run_pump<E: Endpoint>(
         &mut self,
-        way: usize,
-        ends: [&E; 2],
+        from: usize,
+        endpoints: [&E; 2],
         local: &Local,
-        quiet: &NoSigpipe,
+        no_sigpipe: &NoSigpipe,
     ) -> Step {
-        match self.ways[way].pump(ends[way], ends[1 - way], local, quiet) {
+        match self.pumps[from].pump(endpoints[from], endpoints[1 - from], local, no_sigpipe) {
             Ok(step) => return step,
-            Err(Failure::Source(error)) => self.fail(way, error, local),
-            Err(Failure::Target(error)) => self.fail(1 - way, error, local),
+            Err(Failure::Source(error)) => self.fail(from, error, local),
+            Err(Failure::Target(error)) => self.fail(1 - from, error, local),
         }
         Step::Finished
     }
 
-    /// One end has failed: what it has sent before is read to the last byte, and nothing is waited
-    /// for.
+    /// Reads what a failed endpoint has sent before it failed to the last byte, and ends the pump. It
+    /// doesn't wait for more to come.
     #[cold]
-    fn finish_way<E: Endpoint>(
+    fn finish_pump<E: Endpoint>(
         &mut self,
-        way: usize,
-        ends: [&E; 2],
+        from: usize,
+        endpoints: [&E; 2],
         step: Step,
         local: &Local,
-        quiet: &NoSigpipe,
+        no_sigpipe: &NoSigpipe,
     ) -> Step {
         let waits_to_read = |step| step == Step::Waiting(Direction::Read);
-        if self.ways[way].is_finished() {
+        if self.pumps[from].is_finished() {
             return Step::Finished;
         }
         if !waits_to_read(step) {
             return step;
         }
-        // It came before what failed, and may be told of later.
-        ends[way].expect_input();
-        let step = self.pump_way(way, ends, local, quiet);
+        // These bytes came before the failure, though their event may be reported after it.
+        endpoints[from].expect_input();
+        let step = self.run_pump(from, endpoints, local, no_sigpipe);
         if !waits_to_read(step) {
             return step;
         }
-        self.ways[way].end(local);
+        self.pumps[from].end(local);
         Step::Finished
     }
 
-    /// The connection at the place `end` has failed: nothing goes there any more.
+    /// Notes that the endpoint at `at` has failed, and ends the pump that writes to it.
     #[cold]
-    pub(crate) fn fail(&mut self, end: usize, error: io::Error, local: &Local) {
+    pub(crate) fn fail(&mut self, at: usize, error: io::Error, local: &Local) {
         self.has_failed = true;
         self.failure.get_or_insert(error);
-        self.ways[1 - end].end(local);
+        self.pumps[1 - at].end(local);
     }
 
-    /// Whether one of the ends has failed.
+    /// Returns `true` if one of the endpoints has failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.has_failed
     }
 
-    /// Whether bytes wait for the connection at the place `end` to take them.
-    pub(crate) fn is_loaded_for(&self, end: usize) -> bool {
-        self.ways[1 - end].is_loaded()
+    /// Returns `true` if bytes wait for the endpoint at `at` to take them.
+    pub(crate) fn holds_bytes_for(&self, at: usize) -> bool {
+        self.pumps[1 - at].holds_bytes()
     }
 
-    /// How many bytes have left the source of each way, and how many have reached its target.
+    /// Returns, for each pump, how many bytes have left its source and how many have reached its target.
     pub(crate) fn counts(&self) -> [(u64, u64); 2] {
-        [0, 1].map(|way| self.ways[way].counts())
+        [0, 1].map(|from| self.pumps[from].counts())
     }
 
-    /// How many bytes have gone each way.
+    /// Returns how many bytes have reached the target of each pump.
     pub(crate) fn moved(&self) -> [u64; 2] {
         self.counts().map(|(_, arrived)| arrived)
     }
 
-    /// Whether every byte was spliced.
+    /// Returns `true` if every byte was spliced, and none copied.
     pub(crate) fn is_spliced(&self) -> bool {
-        self.ways.iter().all(Pump::is_spliced)
+        self.pumps.iter().all(Pump::is_spliced)
     }
 
-    /// What has failed.
+    /// Takes the first failure out.
     pub(crate) fn take_failure(&mut self) -> Option<io::Error> {
         self.failure.take()
     }
 
-    /// Ends both ways, and takes out what was on its way to the first end and to the second.
+    /// Ends both pumps, and returns what was on its way to the first endpoint and to the second.
     pub(crate) fn stop(&mut self, local: &Local) -> [Vec<u8>; 2] {
-        let [there, back] = &mut self.ways;
+        let [there, back] = &mut self.pumps;
         [back.stop(local), there.stop(local)]
     }
 }
 
-/// Looks whether the connection has failed; and if it is `is_target`, whether it takes bytes.
+/// Returns the pending error of a socket (SO_ERROR). If the relay still writes to it (`is_target`), it
+/// returns the error of writing as well.
 #[cold]
 pub(crate) fn check_socket(fd: BorrowedFd<'_>, is_target: bool) -> io::Result<()> {
     if let Some(error) = socket::take_error(fd)? {

@@ -1,17 +1,17 @@
-//! What a relay asks of each of its ends.
+//! What a relay asks of each of its two ends.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 
 use crate::parts::readiness::Direction;
 
-/// A connection at one end of a relay.
+/// A connection at one end of a relay: a handler's, or a stream of tasks.
 pub(crate) trait Endpoint {
-    /// Whether a call in `direction` may succeed.
+    /// Returns `true` if a call in `direction` may succeed.
     fn is_ready(&self, direction: Direction) -> bool;
 
-    /// Calls `operation` if it may succeed; `WouldBlock` otherwise. Once that has come, from
-    /// here or from the kernel, nothing succeeds before an event has.
+    /// Calls `operation` if it may succeed, and returns `WouldBlock` otherwise. Once that has been
+    /// returned, by this function or by the kernel, nothing succeeds before an event has come.
     fn try_io(
         &self,
         direction: Direction,
@@ -21,13 +21,15 @@ pub(crate) trait Endpoint {
     /// Shuts the write direction down, after everything that has been written.
     fn shutdown_write(&self) -> io::Result<()>;
 
-    /// Whether urgent data or an end has been reported: what comes may have a mark in it.
+    /// Returns `true` if urgent data or an end has been reported: there may be a mark among the bytes
+    /// that come, at which splice(2) stops.
     fn may_have_urgent_mark(&self) -> bool;
 
-    /// There may be something to read, whatever has been reported.
+    /// Has the next read tried, whatever has been reported.
     fn expect_input(&self);
 
-    /// If an event has reported a hang-up or an error since the last look, looks whether the
-    /// connection has failed. It has as well if it is `is_target` and takes no bytes any more.
+    /// Returns the connection's error, if a hang-up or an error has been reported since the last call.
+    /// If the relay still writes to this end (`is_target`), it has failed as well when it takes no more
+    /// bytes.
     fn check_for_failure(&self, is_target: bool) -> io::Result<()>;
 }

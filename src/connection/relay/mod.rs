@@ -1,15 +1,19 @@
-//! Two handlers' connections that relay: from the request on, the poller itself passes on what
-//! either of them sends to the other.
+//! Relays between two handlers' connections: the poller itself passes on what either sends to the other.
+//!
+//! [`Pump`](pump::Pump) moves one direction and [`Duplex`] both; they serve the relays of tasks as well
+//! (`io/relay.rs`). [`HandlerRelay`] is what the two connections share: it has their events, and ends
+//! both.
 
 pub(crate) mod carrier;
 pub(crate) mod duplex;
 pub(crate) mod endpoint;
+mod handler_endpoint;
 pub(crate) mod pipes;
 pub(crate) mod pump;
-mod side;
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::mem;
 use std::rc::Rc;
 
 use crate::base::error;
@@ -17,8 +21,8 @@ use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::connection::deadlines::{Awaited, Transferred};
 use crate::connection::relay::duplex::Duplex;
+use crate::connection::relay::handler_endpoint::{HandlerEndpoint, Readiness};
 use crate::connection::relay::pump::Step;
-use crate::connection::relay::side::{Ready, Side};
 use crate::connection::{deadlines, flush, registration, request_close};
 use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, Relay, State};
@@ -32,46 +36,29 @@ use crate::parts::readiness::Direction;
 use crate::sys::clock;
 use crate::sys::epoll::{Event, Mask};
 
-/// What two connections share that relay.
-pub(crate) struct Relaying {
-    ends: [Rc<Connection>; 2],
-    /// What epoll has told of each end, edge-triggered.
-    ready: [Ready; 2],
-    /// Borrowed only while it is being pumped, when nothing foreign runs.
-    duplex: RefCell<Duplex>,
-    /// One of the ends has failed: the timer of the linger with the other one, which takes what is
-    /// still on its way.
-    linger: Cell<Option<Token>>,
-}
-
-impl Relaying {
-    /// Which of the ends it is.
-    fn place_of(&self, connection: &Connection) -> usize {
-        usize::from(self.ends[1].token == connection.token)
-    }
-}
-
 impl EvContext<'_> {
     /// Passes on everything that this connection and `other`, which lives in the same poller, send
     /// to each other, until both have ended.
     ///
-    /// The bytes go by splice(2), as with [`io::relay`](crate::io::relay()): a slow side makes the
-    /// other one wait, and the end of one direction is passed on. What either handler had queued
-    /// goes first. From now on neither is called for reading or writing, and reading, writing
-    /// and changing the interest give errors; bytes of a `Writer` are refused. Timers keep running,
-    /// so `on_timeout` comes (cancel an idle timer that nothing will reset), and so does
-    /// `on_shutdown`. The [deadlines](EvContext::set_deadlines) of both go on, as they do in
-    /// [`io::relay`](crate::io::relay()): set those that suit a relay before it begins. Without any,
-    /// it waits for ever for a side that neither ends nor takes anything.
+    /// The bytes go by splice(2), as with [`io::relay`](crate::io::relay()). A slow side makes the
+    /// other one wait, and the end of one direction is passed on. What either handler had queued goes
+    /// first.
+    ///
+    /// From now on neither handler is called for reading or writing. Reading, writing and changing the
+    /// interest fail, and so do the writes of a `Writer`. Timers keep running, so `on_timeout` is
+    /// called (cancel an idle timer that nothing will reset), and so is `on_shutdown`. The
+    /// [deadlines](EvContext::set_deadlines) of both connections go on, as they do in
+    /// [`io::relay`](crate::io::relay()): set those that suit a relay before it begins. Without any, the
+    /// relay waits for ever for a side that neither ends nor takes anything.
     ///
     /// When both directions have ended, both connections are closed with
-    /// [`CloseReason::PeerClosed`]; when one of them fails or misses a deadline, both with
-    /// [`CloseReason::Error`]. What it had sent before it failed is passed on first, as far as the
-    /// other one takes it within `Budget::close_linger`.
-    /// Closing either of them (by [`EvContext::close`], or by what `on_timeout` or
-    /// `on_shutdown` returns) closes both: what is on its way is then still sent, as queued
-    /// output is.
+    /// [`CloseReason::PeerClosed`]. When one connection fails or misses a deadline, both are closed with
+    /// [`CloseReason::Error`]; what the failed one had sent before is passed on first, as far as the
+    /// other one takes it within `Budget::close_linger`. Closing one connection, by
+    /// [`EvContext::close`] or by what `on_timeout` or `on_shutdown` returns, closes both; what is on its
+    /// way is then still sent, as queued output is.
     ///
+    /// # Examples
     /// ```
     /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor, Token};
     /// use std::io::{self, Read, Write};
@@ -126,9 +113,11 @@ impl EvContext<'_> {
     /// ```
     ///
     /// # Errors
-    /// `other` is this connection itself, has not been opened yet, is ending or gone, or relays
-    /// already; so does this one; or one of them is no socket that carries a stream. Then nothing
-    /// has changed.
+    /// Nothing has changed if this fails. Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if this
+    /// connection is ending or relays already. Returns
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if `other` is this connection itself, has not been
+    /// opened yet, is ending or gone, or relays already; or if one of the two is not a socket that
+    /// carries a stream.
     pub fn relay(&mut self, other: Token) -> io::Result<()> {
         if self.connection.state() != State::Open {
             return Err(ending());
@@ -152,49 +141,70 @@ impl EvContext<'_> {
             return Err(unsuitable("or this one is no connection"));
         }
         begin(self.local, one, two);
-        // What this callback read now would be missing from the relay.
+        // Bytes that this callback reads from now on would be missing from the relay.
         self.refuse_to_read();
         Ok(())
     }
 }
 
+/// Returns the error of a connection that can't relay.
 fn unsuitable(why: &str) -> io::Error {
     let message = format!("relay: the other connection {why}");
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
-/// `one` is the connection whose callback runs.
-fn begin(local: &Local, one: Rc<Connection>, two: Rc<Connection>) {
-    let relaying = Rc::new(Relaying {
-        ends: [one, two],
-        ready: Default::default(),
-        duplex: RefCell::new(Duplex::new()),
-        linger: Cell::new(None),
-    });
-    for end in &relaying.ends {
-        end.with_extra(|extra| extra.relay = Some(relaying.clone()));
-        end.advance(State::Relaying);
-        // No mask is like this one: epoll is told, and tells anew of what holds.
-        end.mask.set(Mask::of(Interest::NONE, false));
-        if end.has(Flags::HAS_WRITER) {
-            // What writers were told is accepted goes first, and then no more.
-            request_close::close_writers(end);
-        }
-    }
-    // The first end's registration is changed when its callback has returned.
-    relaying.ends[0].turn_on(Flags::DIRTY);
-    registration::refresh(local, &relaying.ends[1]);
+/// What two connections that relay share.
+pub(crate) struct HandlerRelay {
+    /// The two connections.
+    connections: [Rc<Connection>; 2],
+    /// What epoll has reported of each, edge-triggered.
+    readiness: [Readiness; 2],
+    /// What moves the bytes. Borrowed only while they are moved, when no foreign code runs.
+    duplex: RefCell<Duplex>,
+    /// Once one connection has failed: the timer for the other one to take what is still on its way.
+    linger_timer: Cell<Option<Token>>,
 }
 
-impl Relay for Relaying {
+impl HandlerRelay {
+    /// Returns the place of a connection: 0 or 1.
+    fn place_of(&self, connection: &Connection) -> usize {
+        usize::from(self.connections[1].token == connection.token)
+    }
+}
+
+/// Begins to relay. `one` is the connection whose callback runs.
+fn begin(local: &Local, one: Rc<Connection>, two: Rc<Connection>) {
+    let relay = Rc::new(HandlerRelay {
+        connections: [one, two],
+        readiness: Default::default(),
+        duplex: RefCell::new(Duplex::new()),
+        linger_timer: Cell::new(None),
+    });
+    for connection in &relay.connections {
+        connection.with_extra(|extra| extra.relay = Some(relay.clone()));
+        connection.advance(State::Relaying);
+        // No edge-triggered mask equals this one, so epoll_ctl(2) is called in any case, and reports
+        // anew what holds already.
+        connection.mask.set(Mask::of(Interest::NONE, false));
+        if connection.has(Flags::HAS_WRITER) {
+            // What writers have brought goes first, and nothing after it.
+            request_close::close_writers(connection);
+        }
+    }
+    // The descriptor of the first is lent to its callback: its registration changes after that.
+    relay.connections[0].turn_on(Flags::DIRTY);
+    registration::refresh(local, &relay.connections[1]);
+}
+
+impl Relay for HandlerRelay {
     fn on_event(&self, local: &Local, connection: &Connection, event: Event) {
-        self.ready[self.place_of(connection)].note(event);
+        self.readiness[self.place_of(connection)].note(event);
         pump(local, self);
     }
 
     fn run_again(&self, local: &Local, connection: &Connection, has_room: bool) {
         if has_room {
-            self.ready[self.place_of(connection)].writable.set(true);
+            self.readiness[self.place_of(connection)].writable.set(true);
         }
         pump(local, self);
     }
@@ -205,128 +215,139 @@ impl Relay for Relaying {
                 let at = self.place_of(connection);
                 self.duplex.borrow_mut().fail(at, missed, local);
             }
-            None => self.linger.set(None),
+            // The linger timer has fired, so there is none to disarm.
+            None => self.linger_timer.set(None),
         }
         end(local, self);
     }
 
     #[cold]
     fn stop(&self, local: &Local, reason: &CloseReason) {
-        // The timer carries nothing foreign.
-        drop(self.linger.take().and_then(|timer| local.disarm(timer)));
+        // What this timer carries is a number: dropping it runs no foreign code.
+        drop(self.linger_timer.take().and_then(|timer| local.disarm(timer)));
         let held = self.duplex.borrow_mut().stop(local);
-        for (end, held) in self.ends.iter().zip(held) {
+        for (connection, held) in self.connections.iter().zip(held) {
             if !held.is_empty() {
-                drop(end.with_extra(|extra| extra.outbox.push_shared(held.into())));
-                end.turn_on(Flags::HAS_OUTPUT | Flags::DIRTY);
+                drop(connection.with_extra(|extra| extra.outbox.push_shared(held.into())));
+                connection.turn_on(Flags::HAS_OUTPUT | Flags::DIRTY);
             }
             let reason = match reason {
                 CloseReason::Shutdown => CloseReason::Shutdown,
                 _ => CloseReason::Requested,
             };
-            flush::output_changed(local, end);
-            // The one that is closing already stays as it is.
-            request_close::connection(local, end, reason);
+            flush::output_changed(local, connection);
+            // For the connection that is closing already this does nothing.
+            request_close::connection(local, connection, reason);
         }
     }
 }
 
 /// Passes on what can be passed on now.
-fn pump(local: &Local, relaying: &Relaying) {
-    if relaying.ends.iter().any(|end| end.state() != State::Relaying) {
-        // One of them is closing, and takes the other one along.
+fn pump(local: &Local, relay: &HandlerRelay) {
+    if relay.connections.iter().any(|connection| connection.state() != State::Relaying) {
+        // One of them is closing: `stop` comes at the end of this turn, and closes the other.
         return;
     }
-    flush_ends(local, relaying);
-    let mut duplex = relaying.duplex.borrow_mut();
+    flush_queued(local, relay);
+    let mut duplex = relay.duplex.borrow_mut();
     let before = duplex.counts();
-    let steps = with_sides(relaying, |sides| duplex.pump(sides, local));
+    let steps = with_endpoints(relay, |endpoints| duplex.pump(endpoints, local));
     let has_failed = duplex.has_failed();
-    note_progress(local, relaying, before, &duplex, steps);
+    note_progress(local, relay, before, &duplex, steps);
     drop(duplex);
     match steps {
-        None | Some([Step::Finished, Step::Finished]) => end(local, relaying),
+        None | Some([Step::Finished, Step::Finished]) => end(local, relay),
         Some(steps) if steps.contains(&Step::BudgetSpent) => {
-            local.defer(Deferred::Reread(relaying.ends[0].token));
+            // The edges have been reported: no event comes for the rest.
+            local.defer(Deferred::Reread(relay.connections[0].token));
         }
-        Some(_) if has_failed => be_patient(local, relaying),
+        Some(_) if has_failed => arm_linger_timer(local, relay),
         Some(_) => {}
     }
 }
 
-/// Sends what the ends had queued before they relayed.
-fn flush_ends(local: &Local, relaying: &Relaying) {
-    for (at, (end, ready)) in relaying.ends.iter().zip(&relaying.ready).enumerate() {
-        if !end.has(Flags::HAS_OUTPUT) || !ready.writable.get() {
+/// Sends what the connections had queued before they relayed.
+fn flush_queued(local: &Local, relay: &HandlerRelay) {
+    for (at, (connection, readiness)) in relay.connections.iter().zip(&relay.readiness).enumerate()
+    {
+        if !connection.has(Flags::HAS_OUTPUT) || !readiness.writable.get() {
             continue;
         }
-        match flush::queued(local, end) {
-            Ok(drained) => ready.writable.set(drained),
+        match flush::queued(local, connection) {
+            Ok(is_drained) => readiness.writable.set(is_drained),
             Err(error) => {
-                relaying.duplex.borrow_mut().fail(at, error, local);
-                end.turn_off(Flags::HAS_OUTPUT);
-                flush::discard(local, end.with_extra(|extra| std::mem::take(&mut extra.outbox)));
+                relay.duplex.borrow_mut().fail(at, error, local);
+                connection.turn_off(Flags::HAS_OUTPUT);
+                let lost = connection.with_extra(|extra| mem::take(&mut extra.outbox));
+                flush::discard(local, lost);
             }
         }
     }
 }
 
-/// Tells the deadlines of both what has moved since `before`, and what is waited for.
+/// Notes for the deadlines of both connections what has moved since `before`, and what is waited for.
 fn note_progress(
     local: &Local,
-    relaying: &Relaying,
+    relay: &HandlerRelay,
     before: [(u64, u64); 2],
     duplex: &Duplex,
     steps: Option<[Step; 2]>,
 ) {
     let (after, steps) = (duplex.counts(), steps.unwrap_or([Step::Finished; 2]));
-    for (at, end) in relaying.ends.iter().enumerate() {
-        if !end.has(Flags::HAS_DEADLINES) {
+    for (at, connection) in relay.connections.iter().enumerate() {
+        if !connection.has(Flags::HAS_DEADLINES) {
             continue;
         }
-        let has_read = after[at].0 > before[at].0;
-        let has_written = after[1 - at].1 > before[1 - at].1;
-        // The source of a way that can't go on for its target is not waited for.
-        let reads = steps[at] == Step::Waiting(Direction::Read);
-        let writes = end.has(Flags::HAS_OUTPUT) || duplex.is_loaded_for(at);
-        let transferred = Transferred { read: has_read, written: has_written };
-        let awaited = Awaited { input: reads, room: writes };
-        deadlines::note_awaited(local, end, transferred, Some(awaited));
+        let transferred = Transferred {
+            read: after[at].0 > before[at].0,
+            written: after[1 - at].1 > before[1 - at].1,
+        };
+        let awaited = Awaited {
+            // A pump that waits for its target doesn't wait for its source.
+            input: steps[at] == Step::Waiting(Direction::Read),
+            room: connection.has(Flags::HAS_OUTPUT) || duplex.holds_bytes_for(at),
+        };
+        deadlines::note_awaited(local, connection, transferred, Some(awaited));
     }
 }
 
-/// One end has failed, and the other one has not taken everything: it has
-/// `Budget::close_linger` for the rest.
+/// Arms the timer that ends the relay, once one connection has failed and the other has not taken
+/// everything: it has `Budget::close_linger` for the rest.
 #[cold]
-fn be_patient(local: &Local, relaying: &Relaying) {
-    if relaying.linger.get().is_none() {
+fn arm_linger_timer(local: &Local, relay: &HandlerRelay) {
+    if relay.linger_timer.get().is_none() {
         let deadline = clock::after(clock::now(), local.budget.close_linger);
-        let timer = local.arm(deadline, TimerTarget::Linger(relaying.ends[0].token));
-        relaying.linger.set(Some(timer));
+        let timer = local.arm(deadline, TimerTarget::Linger(relay.connections[0].token));
+        relay.linger_timer.set(Some(timer));
     }
 }
 
-/// Lends both descriptors. Nothing foreign runs meanwhile.
-fn with_sides<R>(relaying: &Relaying, look: impl FnOnce([&Side<'_>; 2]) -> R) -> Option<R> {
-    let [one, two] = &relaying.ends;
-    let [ready_one, ready_two] = &relaying.ready;
+/// Lends both descriptors to `act`, in which no foreign code may run. Returns `None` if one of them is
+/// gone.
+fn with_endpoints<R>(
+    relay: &HandlerRelay,
+    act: impl FnOnce([&HandlerEndpoint<'_>; 2]) -> R,
+) -> Option<R> {
+    let [one, two] = &relay.connections;
+    let [readiness_one, readiness_two] = &relay.readiness;
     one.with_fd(|fd_one| {
         two.with_fd(|fd_two| {
-            let side_one = Side { fd: fd_one, ready: ready_one, connection: one };
-            let side_two = Side { fd: fd_two, ready: ready_two, connection: two };
-            look([&side_one, &side_two])
+            let first = HandlerEndpoint { fd: fd_one, readiness: readiness_one, connection: one };
+            let second = HandlerEndpoint { fd: fd_two, readiness: readiness_two, connection: two };
+            act([&first, &second])
         })
     })
     .flatten()
 }
 
-fn end(local: &Local, relaying: &Relaying) {
-    let failure = relaying.duplex.borrow_mut().take_failure();
-    for end in &relaying.ends {
+/// Ends both connections: with the first failure, or as both directions have ended.
+fn end(local: &Local, relay: &HandlerRelay) {
+    let failure = relay.duplex.borrow_mut().take_failure();
+    for connection in &relay.connections {
         let reason = match &failure {
             Some(error) => CloseReason::Error(error::copy(error)),
             None => CloseReason::PeerClosed,
         };
-        request_close::connection(local, end, reason);
+        request_close::connection(local, connection, reason);
     }
 }

@@ -1,4 +1,8 @@
-//! One direction of a relay: an engine that knows neither tasks nor handlers.
+//! One direction of a relay.
+//!
+//! A pump moves bytes from a source to a target by splice(2), through a pipe, and copies them through a
+//! buffer where the kernel refuses to splice. It knows its ends only as [`Endpoint`]s, so that tasks and
+//! handlers use the same one.
 
 use std::os::fd::BorrowedFd;
 use std::{io, mem};
@@ -14,131 +18,119 @@ use crate::sys::sigpipe::NoSigpipe;
 use crate::sys::splice::{Pipe, is_refusal};
 use crate::sys::stream;
 
-/// Where a way is in its life. It only moves down this list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Bytes may come.
-    Flowing,
-    /// The source has ended. The target is told when it has taken everything.
-    Ended,
-    /// Nothing happens any more.
-    Over,
-}
+/// How many bytes are taken at once in the beginning, and from a source whose target is slow.
+const MIN_BATCH: usize = 64 * 1024;
 
-/// Why a way does not go on.
+/// How many times `Budget::read_per_event` each direction may move in a turn. No code looks at these
+/// bytes, so they cost less than those that a callback reads.
+const EVENTS_PER_TURN: usize = 4;
+
+/// Where a pump is in its life. It only moves down this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// The source has nothing, or the target takes nothing.
-    Waiting(Direction),
-    /// It has had its share of the turn.
-    BudgetSpent,
-    /// For ever.
+enum State {
+    /// The source may send more.
+    Flowing,
+    /// The source has ended. The target is shut down when it has taken everything.
+    SourceEnded,
+    /// Nothing is moved any more.
     Finished,
 }
 
-/// Where a mark of urgent data may be that came before the relay, and of which no event tells if its
-/// byte has been taken.
+/// Why a pump doesn't go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OldMarks {
-    /// Among the bytes that had come.
-    MayCome,
-    /// All of these have been read, so it can only be right here.
-    MayBeHere,
-    /// Splice has gone on from there: nowhere.
-    Past,
+pub(crate) enum Step {
+    /// The source has nothing to read (`Read`), or the target takes nothing (`Write`).
+    Waiting(Direction),
+    /// Its budget for this turn is spent.
+    BudgetSpent,
+    /// It has ended, for ever.
+    Finished,
 }
 
-/// What failed, and how.
+/// Where a mark of urgent data may be that came before the relay began. If its byte has been taken
+/// already, no event tells of the mark, but splice(2) stops at it all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EarlierMark {
+    /// Among the bytes that had come before.
+    Ahead,
+    /// Exactly here, if anywhere: all bytes that had come have been read.
+    Here,
+    /// Nowhere: splice has gone on from there.
+    Passed,
+}
+
+/// Which endpoint has failed, and how.
 #[derive(Debug)]
 pub(crate) enum Failure {
+    /// Reading has failed.
     Source(io::Error),
+    /// Writing, or shutting the write direction down, has failed.
     Target(io::Error),
 }
 
-/// What is taken at once in the beginning, in bytes, and from a source whose target is slow.
-const LEAST_SHARE: usize = 64 * 1024;
-
-/// How many times `Budget::read_per_event` goes each way in a turn: nobody looks at these bytes, so
-/// they cost less than what a callback reads.
-const EVENTS_A_TURN: usize = 4;
-
-/// One direction of a relay: everything that its source sends goes to its target, in order. What
-/// is on its way when it is dropped is lost.
+/// One direction of a relay: everything that its source sends goes to its target, in order. Bytes
+/// that are on their way when it is dropped are lost.
 #[derive(Debug)]
 pub(crate) struct Pump {
-    /// What holds the bytes that have left the source and not reached the target. None while there
+    /// What holds the bytes that have left the source and not reached the target. `None` while there
     /// are none, so that an idle relay holds no pipe and no buffer.
     carrier: Option<Carrier>,
-    /// How many these are.
+    /// How many bytes the carrier holds.
     held: usize,
-    /// How many have reached the target.
+    /// How many bytes have reached the target.
     moved: u64,
-    /// How many are taken at once. It grows while the target takes all of them, so that a firehose
-    /// costs little; and shrinks when it doesn't, so that little is held for a slow one.
-    share: usize,
+    /// How many bytes are taken at once. It grows while the target takes all of them, so that a fast
+    /// transfer needs few system calls. It shrinks when the target doesn't, so that little is held for
+    /// a slow one.
+    batch: usize,
     /// The kernel doesn't splice here: from now on all bytes go through a buffer.
     copies: bool,
     /// Some bytes have gone through a buffer.
     has_copied: bool,
-    old_marks: OldMarks,
-    /// What splice has said of the source although bytes followed: its end is this failure.
+    /// Where a mark of urgent data from before the relay may be.
+    earlier_mark: EarlierMark,
+    /// An error of the source that splice has returned although bytes followed. It is returned when
+    /// they have been read.
     failure: Option<io::Error>,
-    stage: Stage,
+    /// Where the pump is in its life.
+    state: State,
 }
 
 impl Pump {
+    /// Makes a pump that has moved nothing yet.
     pub(crate) const fn new() -> Pump {
         Pump {
             carrier: None,
             held: 0,
             moved: 0,
-            share: LEAST_SHARE,
+            batch: MIN_BATCH,
             copies: false,
             has_copied: false,
-            old_marks: OldMarks::MayCome,
+            earlier_mark: EarlierMark::Ahead,
             failure: None,
-            stage: Stage::Flowing,
+            state: State::Flowing,
         }
     }
 
-    /// Whether nothing happens any more.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.stage == Stage::Over
-    }
-
-    /// Whether bytes wait for the target to take them.
-    pub(crate) fn is_loaded(&self) -> bool {
-        self.held > 0
-    }
-
-    /// How many bytes have left the source, and how many have reached the target.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.moved + self.held as u64, self.moved)
-    }
-
-    /// Whether every byte was spliced.
-    pub(crate) fn is_spliced(&self) -> bool {
-        !self.copies && !self.has_copied
-    }
-
-    /// Moves what can be moved, up to a few times `Budget::read_per_event`.
+    /// Moves what can be moved, up to a few times `Budget::read_per_event`, and returns why it doesn't go
+    /// on.
     pub(crate) fn pump(
         &mut self,
         from: &impl Endpoint,
         to: &impl Endpoint,
         local: &Local,
-        quiet: &NoSigpipe,
+        no_sigpipe: &NoSigpipe,
     ) -> Result<Step, Failure> {
-        if self.stage == Stage::Over {
+        if self.state == State::Finished {
             return Ok(Step::Finished);
         }
         let (moved, held) = (self.moved, self.held);
-        let step = self.go_on(from, to, local, quiet);
+        let step = self.run(from, to, local, no_sigpipe);
         let sent = (self.moved - moved) as usize;
         local.recorder.bytes_out(sent);
         local.recorder.bytes_in(self.held + sent - held);
         if step.is_err() {
-            self.stage = Stage::Over;
+            self.state = State::Finished;
         }
         if self.held == 0 {
             self.give_back(local);
@@ -146,81 +138,83 @@ impl Pump {
         step
     }
 
-    fn go_on(
+    /// Reads and writes in turns, until one of the two blocks or the budget is spent.
+    fn run(
         &mut self,
         from: &impl Endpoint,
         to: &impl Endpoint,
         local: &Local,
-        quiet: &NoSigpipe,
+        no_sigpipe: &NoSigpipe,
     ) -> Result<Step, Failure> {
-        let mut left = local.budget.read_per_event.saturating_mul(EVENTS_A_TURN);
+        let mut left = local.budget.read_per_event.saturating_mul(EVENTS_PER_TURN);
         loop {
-            let unloaded = self.unload(to, local, quiet);
-            if let Some(step) = unless_blocked(unloaded, Direction::Write, Failure::Target)? {
-                self.share = LEAST_SHARE;
+            let written = self.write_batch(to, local, no_sigpipe);
+            if let Some(step) = unless_blocked(written, Direction::Write, Failure::Target)? {
+                self.batch = MIN_BATCH;
                 return Ok(step);
             }
-            match self.stage {
-                Stage::Flowing if left == 0 => return Ok(Step::BudgetSpent),
-                Stage::Flowing => {}
-                Stage::Ended => return self.pass_end_on(to),
-                Stage::Over => return Ok(Step::Finished),
+            match self.state {
+                State::Flowing if left == 0 => return Ok(Step::BudgetSpent),
+                State::Flowing => {}
+                State::SourceEnded => return self.pass_end_on(to),
+                State::Finished => return Ok(Step::Finished),
             }
-            let loaded = self.load(from, left.min(self.share), local);
-            if let Some(step) = unless_blocked(loaded, Direction::Read, Failure::Source)? {
+            let read = self.read_batch(from, left.min(self.batch), local);
+            if let Some(step) = unless_blocked(read, Direction::Read, Failure::Source)? {
                 return Ok(step);
             }
             left = left.saturating_sub(self.held);
-            if self.held == self.share {
-                self.share = (2 * self.share).min(PIPE_CAPACITY);
+            if self.held == self.batch {
+                self.batch = (2 * self.batch).min(PIPE_CAPACITY);
             }
         }
     }
 
+    /// Shuts the write direction of the target down, as the source has ended.
     fn pass_end_on(&mut self, to: &impl Endpoint) -> Result<Step, Failure> {
         let ended = to.shutdown_write();
         if let Some(step) = unless_blocked(ended, Direction::Write, Failure::Target)? {
             return Ok(step);
         }
-        self.stage = Stage::Over;
+        self.state = State::Finished;
         Ok(Step::Finished)
     }
 
-    /// Takes up to `most` bytes from the source. Nothing is held before, so that whatever blocks is
-    /// the source.
-    fn load(&mut self, from: &impl Endpoint, most: usize, local: &Local) -> io::Result<()> {
+    /// Takes up to `most` bytes from the source. It is called while nothing is held, so that
+    /// `WouldBlock` means an empty source and never a full pipe.
+    fn read_batch(&mut self, from: &impl Endpoint, most: usize, local: &Local) -> io::Result<()> {
         if !from.is_ready(Direction::Read) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let is_marked = from.may_have_urgent_mark()
-            || self.old_marks != OldMarks::Past
+        let may_have_mark = from.may_have_urgent_mark()
+            || self.earlier_mark != EarlierMark::Passed
             || self.failure.is_some();
         let pipe = self.take_pipe(local);
         self.held = from.try_io(Direction::Read, |fd| {
-            let Some(pipe) = pipe else { return self.load_buffer(fd, most, local) };
-            let loaded = pipe.fill(fd, most);
-            let is_believed = match &loaded {
+            let Some(pipe) = pipe else { return self.read_into_buffer(fd, most, local) };
+            let filled = pipe.fill(fd, most);
+            let is_believed = match &filled {
                 Ok(count) => *count > 0,
-                Err(error) => !is_marked && error.kind() == io::ErrorKind::WouldBlock,
+                Err(error) => !may_have_mark && error.kind() == io::ErrorKind::WouldBlock,
             };
             if is_believed {
-                return self.loaded(pipe, loaded);
+                return self.keep_pipe(pipe, filled);
             }
-            self.look_again(fd, most, local, pipe, loaded.err())
+            self.read_past_mark(fd, most, local, pipe, filled.err())
         })?;
         if self.held == 0 {
-            self.stage = Stage::Ended;
+            self.state = State::SourceEnded;
         }
         Ok(())
     }
 
-    /// Splice has brought no bytes: recv says whether there are any.
+    /// Asks recv(2) whether there are bytes, after splice(2) has brought none, and reads them.
     ///
-    /// At a mark of urgent data splice says that the socket is empty; or, when an end or an error
-    /// has come, that it has ended or failed, although bytes follow. recv reads past the mark as any
-    /// program does that never asked for urgent data.
+    /// At a mark of urgent data splice says that the socket is empty; or that it has ended or failed,
+    /// once an end or an error has come; although bytes follow. recv reads past the mark, as it does
+    /// for any program that never asks for urgent data.
     #[cold]
-    fn look_again(
+    fn read_past_mark(
         &mut self,
         fd: BorrowedFd<'_>,
         most: usize,
@@ -230,7 +224,7 @@ impl Pump {
     ) -> io::Result<usize> {
         match hint {
             Some(error) if is_refusal(&error) => self.copies = true,
-            // The kernel tells of it only once.
+            // The kernel returns a pending error once, so it has to be kept.
             Some(error) if error.kind() != io::ErrorKind::WouldBlock => {
                 self.failure.get_or_insert(error);
             }
@@ -238,35 +232,35 @@ impl Pump {
         }
         let seen = stream::peek(fd, &mut [0]);
         if matches!(seen, Ok(1..)) {
-            // They are at a mark, or have come just now.
+            // They follow a mark, or have come just now. In the second case they can be spliced.
             let again = if self.copies { Ok(0) } else { pipe.fill(fd, most) };
             if matches!(again, Ok(1..)) {
-                return self.loaded(pipe, again);
+                return self.keep_pipe(pipe, again);
             }
         }
         Carrier::Pipe(pipe).give_back(local);
         if matches!(seen, Ok(1..)) {
-            return self.load_buffer(fd, most, local);
+            return self.read_into_buffer(fd, most, local);
         }
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        if self.old_marks == OldMarks::MayCome {
-            self.old_marks = OldMarks::MayBeHere;
+        if self.earlier_mark == EarlierMark::Ahead {
+            self.earlier_mark = EarlierMark::Here;
         }
         seen
     }
 
-    /// The pipe has the bytes of the source, if there were any.
-    fn loaded(&mut self, pipe: Pipe, count: io::Result<usize>) -> io::Result<usize> {
+    /// Keeps a pipe that splice has filled with `filled` bytes.
+    fn keep_pipe(&mut self, pipe: Pipe, filled: io::Result<usize>) -> io::Result<usize> {
         self.carrier = Some(Carrier::Pipe(pipe));
-        if self.old_marks == OldMarks::MayBeHere && matches!(count, Ok(1..)) {
-            self.old_marks = OldMarks::Past;
+        if self.earlier_mark == EarlierMark::Here && matches!(filled, Ok(1..)) {
+            self.earlier_mark = EarlierMark::Passed;
         }
-        count
+        filled
     }
 
-    /// An empty pipe; none if the bytes are to be copied.
+    /// Returns an empty pipe, or `None` if the bytes are to be copied.
     fn take_pipe(&mut self, local: &Local) -> Option<Pipe> {
         match self.carrier.take() {
             Some(Carrier::Pipe(pipe)) if !self.copies => return Some(pipe),
@@ -281,7 +275,13 @@ impl Pump {
         pipe
     }
 
-    fn load_buffer(&mut self, fd: BorrowedFd<'_>, most: usize, local: &Local) -> io::Result<usize> {
+    /// Copies up to `most` bytes of the source into a buffer.
+    fn read_into_buffer(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        most: usize,
+        local: &Local,
+    ) -> io::Result<usize> {
         let buffers = &local.buffers;
         let mut buffer = buffers.take().unwrap_or_else(|| buffers.another());
         let space = most.min(buffer.len());
@@ -291,27 +291,32 @@ impl Pump {
         received
     }
 
-    /// Gives what is held to the target.
-    fn unload(&mut self, to: &impl Endpoint, local: &Local, quiet: &NoSigpipe) -> io::Result<()> {
+    /// Writes what is held to the target, until nothing is left or the target blocks.
+    fn write_batch(
+        &mut self,
+        to: &impl Endpoint,
+        local: &Local,
+        no_sigpipe: &NoSigpipe,
+    ) -> io::Result<()> {
         while self.held > 0 {
             let Some(carrier) = &mut self.carrier else {
-                unreachable!("what is held is held by something")
+                unreachable!("bytes that are held are in a carrier")
             };
-            let given = carrier.give(self.held, to, quiet);
-            if carrier.is_refused(&given) {
-                self.pour(local)?;
+            let written = carrier.write_to(self.held, to, no_sigpipe);
+            if carrier.is_refused(&written) {
+                self.spill(local)?;
                 continue;
             }
-            let given = given?;
-            self.held -= given;
-            self.moved += given as u64;
+            let written = written?;
+            self.held -= written;
+            self.moved += written as u64;
         }
         Ok(())
     }
 
-    /// The target can't be spliced to: what is in the pipe goes into a buffer.
+    /// Moves what is in the pipe into a buffer, since the kernel doesn't splice to the target.
     #[cold]
-    fn pour(&mut self, local: &Local) -> io::Result<()> {
+    fn spill(&mut self, local: &Local) -> io::Result<()> {
         self.copies = true;
         let Some(pipe) = self.carrier.take() else { return Ok(()) };
         let bytes = pipe.copy_out(self.held)?;
@@ -320,21 +325,41 @@ impl Pump {
         Ok(())
     }
 
-    /// Nothing is held: others may have what held it.
+    /// Gives the empty carrier back to the poller.
     fn give_back(&mut self, local: &Local) {
         if let Some(carrier) = self.carrier.take() {
             carrier.give_back(local);
         }
     }
 
-    /// Ends it. What is held is lost.
+    /// Returns `true` once nothing is moved any more.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.state == State::Finished
+    }
+
+    /// Returns `true` if bytes wait for the target to take them.
+    pub(crate) fn holds_bytes(&self) -> bool {
+        self.held > 0
+    }
+
+    /// Returns how many bytes have left the source, and how many have reached the target.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.moved + self.held as u64, self.moved)
+    }
+
+    /// Returns `true` if every byte was spliced, and none copied.
+    pub(crate) fn is_spliced(&self) -> bool {
+        !self.copies && !self.has_copied
+    }
+
+    /// Ends the pump. Bytes that are held are lost.
     pub(crate) fn end(&mut self, local: &Local) {
-        self.stage = Stage::Over;
-        let is_held = mem::take(&mut self.held) > 0;
+        self.state = State::Finished;
+        let is_loaded = mem::take(&mut self.held) > 0;
         match self.carrier.take() {
-            Some(pipe @ Carrier::Pipe(_)) if is_held => {
+            Some(pipe @ Carrier::Pipe(_)) if is_loaded => {
                 drop(pipe);
-                // Not now: the relay is borrowed, and a listener that is told may be foreign.
+                // Not now: the relay is borrowed, and what waits for a descriptor may run foreign code.
                 local.defer(Deferred::Closed);
             }
             Some(carrier) => carrier.give_back(local),
@@ -342,9 +367,9 @@ impl Pump {
         }
     }
 
-    /// Ends it, and takes what is held out of it.
+    /// Ends the pump, and returns the bytes that are held.
     pub(crate) fn stop(&mut self, local: &Local) -> Vec<u8> {
-        self.stage = Stage::Over;
+        self.state = State::Finished;
         let held = mem::take(&mut self.held);
         let Some(carrier) = self.carrier.take() else { return Vec::new() };
         let Ok(bytes) = carrier.copy_out(held) else { return Vec::new() };
@@ -353,7 +378,8 @@ impl Pump {
     }
 }
 
-/// `Waits` if `result` is `WouldBlock`, and the failure if it is one.
+/// Returns `Waiting` if `result` is `WouldBlock`, the failure if it is any other error, and `None` if the
+/// pump goes on.
 fn unless_blocked(
     result: io::Result<()>,
     direction: Direction,

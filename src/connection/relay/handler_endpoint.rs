@@ -13,48 +13,52 @@ use crate::parts::readiness::Direction;
 use crate::sys::epoll::Event;
 use crate::sys::socket;
 
-/// The readiness of one end.
+/// What epoll has reported of one end, edge-triggered.
 #[derive(Default)]
-pub(crate) struct Ready {
+pub(crate) struct Readiness {
+    /// A read may succeed.
     pub(crate) readable: Cell<bool>,
+    /// A write may succeed.
     pub(crate) writable: Cell<bool>,
     /// Urgent data or an end has been reported.
     may_have_urgent_mark: Cell<bool>,
-    /// A hang-up or an error has been reported, and not been looked into since.
+    /// A hang-up or an error has been reported since the last look for a failure.
     hung_up: Cell<bool>,
 }
 
-impl Ready {
-    /// An event has come.
+impl Readiness {
+    /// Adds what an event reports.
     pub(crate) fn note(&self, event: Event) {
         self.readable.set(self.readable.get() || event.is_readable());
         self.writable.set(self.writable.get() || event.is_writable());
         self.may_have_urgent_mark.set(self.may_have_urgent_mark.get() || event.may_hide_more());
         self.hung_up.set(self.hung_up.get() || event.is_hung_up());
     }
-}
 
-/// One end of a relay, while it is being pumped.
-pub(crate) struct Side<'a> {
-    pub(crate) fd: BorrowedFd<'a>,
-    pub(crate) ready: &'a Ready,
-    pub(crate) connection: &'a Connection,
-}
-
-impl Side<'_> {
-    fn bit(&self, direction: Direction) -> &Cell<bool> {
+    /// Returns the bit of a direction.
+    fn of(&self, direction: Direction) -> &Cell<bool> {
         match direction {
-            Direction::Read => &self.ready.readable,
-            Direction::Write => &self.ready.writable,
+            Direction::Read => &self.readable,
+            Direction::Write => &self.writable,
         }
     }
 }
 
-impl Endpoint for Side<'_> {
+/// One end of a handlers' relay, while bytes are moved.
+pub(crate) struct HandlerEndpoint<'a> {
+    /// The descriptor, which is lent by the connection.
+    pub(crate) fd: BorrowedFd<'a>,
+    /// What has been reported of it.
+    pub(crate) readiness: &'a Readiness,
+    /// The connection: its queued output goes before the bytes of the relay.
+    pub(crate) connection: &'a Connection,
+}
+
+impl Endpoint for HandlerEndpoint<'_> {
     fn is_ready(&self, direction: Direction) -> bool {
-        // Queued output goes first.
+        // Output that was queued before the relay began goes first.
         let is_free = direction == Direction::Read || !self.connection.has(Flags::HAS_OUTPUT);
-        is_free && self.bit(direction).get()
+        is_free && self.readiness.of(direction).get()
     }
 
     fn try_io(
@@ -67,7 +71,7 @@ impl Endpoint for Side<'_> {
         }
         let result = operation(self.fd);
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            self.bit(direction).set(false);
+            self.readiness.of(direction).set(false);
         }
         result
     }
@@ -80,14 +84,14 @@ impl Endpoint for Side<'_> {
     }
 
     fn may_have_urgent_mark(&self) -> bool {
-        self.ready.may_have_urgent_mark.get()
+        self.readiness.may_have_urgent_mark.get()
     }
 
     fn expect_input(&self) {
-        self.ready.readable.set(true);
+        self.readiness.readable.set(true);
     }
 
     fn check_for_failure(&self, is_target: bool) -> io::Result<()> {
-        if self.ready.hung_up.take() { check_socket(self.fd, is_target) } else { Ok(()) }
+        if self.readiness.hung_up.take() { check_socket(self.fd, is_target) } else { Ok(()) }
     }
 }
