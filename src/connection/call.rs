@@ -20,7 +20,8 @@ use crate::local::state::Local;
 use crate::local::{calls, registry};
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
-/// Calls a callback, and catches its panic. The connection must have its descriptor.
+/// Calls a callback, and catches its panic. Not to be called for a connection that a stream has
+/// taken over.
 pub(crate) fn handler<C>(local: &Local, connection: &Connection, callback: C)
 where
     C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
@@ -50,7 +51,8 @@ where
     drop(body);
     drop(running);
     let has_read = || read_left < local.budget.read_per_event as isize;
-    // One look at the word of flags tells a usual callback, after which nothing is to be done.
+    // After a usual callback none of these is set: one look at the word tells that nothing is left
+    // to do.
     if connection.has(Flags::DIRTY | Flags::HAS_DEADLINES | Flags::PERSISTENT_ERROR) {
         after_callback(local, connection, has_read());
     }

@@ -1,12 +1,13 @@
 //! Connects handlers and pools, to one address or to several (RFC 8305, Happy Eyeballs).
 //!
-//! Until the connection is made, the attempt has an entry of its own kind in the table, so nothing that
-//! is done with connections has to know of it. [`complete`] is the one place that decides its outcome,
-//! and it does so once: the first call takes the recipient out.
+//! Until the connection is made, the attempt has an entry of its own kind in the table, so nothing
+//! that is done with connections has to know of it. [`complete`] is the one place that decides its
+//! outcome, and it does so once: the first call takes the recipient out.
 //!
-//! Each socket that tries an address has an entry of its own as well, and epoll knows it by the token
-//! of that entry. So the connection has the token that was given out at the beginning, whichever
-//! socket wins, and no event of another socket in the same batch is taken for the connection's.
+//! Each socket that tries an address has an entry of its own as well, and epoll knows it by the
+//! token of that entry. So the connection has the token that was given out at the beginning,
+//! whichever socket wins, and no event of another socket in the same batch is taken for the
+//! connection's.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -37,8 +38,8 @@ use crate::sys::epoll::Mask;
 use crate::sys::{clock, socket};
 use crate::task::ignore_panic;
 
-/// The first pause before a Unix socket with a full backlog is tried again. No event tells when there
-/// is room.
+/// The first pause before a Unix socket with a full backlog is tried again. No event tells when
+/// there is room.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
 /// The longest of these pauses: each is twice as long as the one before.
@@ -78,7 +79,8 @@ pub(crate) fn begin(local: &Local, target: Target, recipient: Recipient) -> Toke
         attempt.fail_later(local, gone());
     } else {
         match attempt.target.place {
-            // Until the name has been looked up there is nothing to try: only the deadline is armed.
+            // Until the name has been looked up there is nothing to try: only the deadline is
+            // armed.
             #[cfg(feature = "blocking")]
             Place::Host(..) => arm(local, &attempt),
             _ => try_next(local, &attempt),
@@ -87,8 +89,8 @@ pub(crate) fn begin(local: &Local, target: Target, recipient: Recipient) -> Toke
     attempt.token
 }
 
-/// Takes the result of looking a host name up, for the attempt of `token`. The attempt may be over by
-/// now: its deadline has passed, or it was closed.
+/// Takes the result of looking a host name up, for the attempt of `token`. The attempt may be over
+/// by now: its deadline has passed, or it was closed.
 #[cfg(feature = "blocking")]
 pub(crate) fn addresses_found(local: &Local, token: Token, found: io::Result<Vec<SocketAddr>>) {
     let Some(Entry::Connecting(attempt)) = registry::entry(local, token) else { return };
@@ -113,8 +115,8 @@ pub(crate) fn fail(local: &Local, token: Token, error: io::Error) {
     }
 }
 
-/// Completes an attempt: closes the other sockets, and gives the recipient the connection or the error.
-/// It calls handlers, so it must not be called inside a callback.
+/// Completes an attempt: closes the other sockets, and gives the recipient the connection or the
+/// error. It calls handlers, so it must not be called inside a callback.
 fn complete(local: &Local, attempt: &Attempt, result: io::Result<OwnedFd>) {
     let Some(recipient) = attempt.recipient.take() else { return };
     if let Some(timer) = attempt.timer.take() {
@@ -170,8 +172,8 @@ fn report_failure(local: &Local, attempt: &Attempt, recipient: Recipient, error:
     }
 }
 
-/// Calls `on_connect_fail` of a handler for which no attempt is made: at the end of the turn, or now if
-/// the poller has made its last turn.
+/// Calls `on_connect_fail` of a handler for which no attempt is made: at the end of the turn, or
+/// now if the poller has made its last turn.
 pub(crate) fn refuse(local: &Local, handler: Box<dyn EvHandler>, error: io::Error) {
     if local.is_gone() && !calls::is_in_callback(local) {
         return call::on_connect_fail(local, handler, error);

@@ -12,7 +12,7 @@ use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
 use crate::local::deadline_timer::DeadlineTimer;
 use crate::local::deferred::TimerTarget;
-use crate::local::errors::ending;
+use crate::local::errors::closing_error;
 use crate::local::flags::Flags;
 use crate::local::state::Local;
 use crate::parts::deadlines::Deadlines;
@@ -78,7 +78,7 @@ impl EvContext<'_> {
     /// Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the connection is ending.
     pub fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()> {
         if !matches!(self.connection.state(), State::Open | State::Relaying) {
-            return Err(ending());
+            return Err(closing_error());
         }
         remove(self.local, self.connection);
         if deadlines != Deadlines::default() {
@@ -144,8 +144,8 @@ pub(crate) fn note_awaited(
     });
 }
 
-/// Looks at the deadlines of a connection, whose timer has fired, and ends the connection if one was
-/// missed.
+/// Looks at the deadlines of a connection, whose timer has fired, and ends the connection if one
+/// was missed.
 pub(crate) fn check(local: &Local, connection: &Connection) {
     // What was ready before this time has been handled. A deadline that ended later is not missed
     // yet: what came in time may not have been read.

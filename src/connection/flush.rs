@@ -1,7 +1,7 @@
 //! Sends queued output, as far as the kernel takes it and an event's budget allows.
 //!
-//! This is the one place that sends what is queued: for handlers' connections, and for output that a
-//! handler has left to a stream (`source/carryover.rs`). How one piece is sent is in
+//! This is the one place that sends what is queued: for handlers' connections, and for output that
+//! a handler has left to a stream (`source/carryover.rs`). How one piece is sent is in
 //! [`sink`](crate::connection::sink).
 
 use std::io;
@@ -155,8 +155,8 @@ pub(crate) fn discard(local: &Local, outbox: Outbox) {
     outbox.discard();
 }
 
-/// Tells writers, watermarks and deadlines that more or less output is queued than before. Each change
-/// of the outbox is followed by this.
+/// Tells writers, watermarks and deadlines that more or less output is queued than before. Each
+/// change of the outbox is followed by this.
 #[inline]
 pub(crate) fn output_changed(local: &Local, connection: &Connection) {
     if connection.has(Flags::HAS_WRITER | Flags::HAS_WATERMARKS | Flags::HAS_DEADLINES) {

@@ -1,16 +1,17 @@
 //! Conditions that level-triggered epoll reports for as long as they hold.
 //!
-//! epoll reports EPOLLERR and EPOLLHUP whatever the mask says: epoll_ctl(2). Two of these conditions
-//! may hold for long without being the end of a connection, and would wake the poller in every wait:
+//! epoll reports EPOLLERR and EPOLLHUP whatever the mask says: epoll_ctl(2). Two of these
+//! conditions may hold for long without being the end of a connection, and would wake the poller in
+//! every wait:
 //!
 //! - **A message in the socket's error queue**: a timestamp, the completion of a zero-copy send, or
-//!   what IP_RECVERR collects. `on_read` is called for it once. If the handler leaves it in the
-//!   queue, the registration becomes edge-triggered until the queue is empty, and after each event
-//!   and each callback the poller asks poll(2) what else the descriptor is ready for. So bytes and
-//!   room are reported as before.
-//! - **A hang-up with unread bytes before it**, while the handler leaves them unread. Its `on_read` is
-//!   called again after pauses that grow. Once `Budget::close_linger` has passed without a single byte
-//!   read, the connection ends.
+//! what IP_RECVERR collects. `on_read` is called for it once. If the handler leaves it in the
+//! queue, the registration becomes edge-triggered until the queue is empty, and after each event
+//! and each callback the poller asks poll(2) what else the descriptor is ready for. So bytes and
+//! room are reported as before.
+//! - **A hang-up with unread bytes before it**, while the handler leaves them unread. Its `on_read`
+//!   is called again after pauses that grow. Once `Budget::close_linger` has passed without a
+//!   single byte read, the connection ends.
 
 use std::time::Duration;
 
@@ -32,16 +33,16 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(8);
 
 // ---- a message in the error queue ----
 
-/// Decides, after an event with an error and without a hang-up that the handler has been called for,
-/// whether the connection ends.
+/// Decides, after an event with an error and without a hang-up that the handler has been called
+/// for, whether the connection ends.
 #[cold]
 pub(crate) fn on_error(local: &Local, connection: &Connection, event: Event) {
     let error = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
     let goes_on = match &error {
         // On a socket for datagrams the error belongs to one datagram.
         Some(_) => connection.has(Flags::DATAGRAMS),
-        // A socket without an error has a message in its error queue. Of other descriptors, files of
-        // procfs and sysfs report a change so, with EPOLLPRI; a pipe that has lost its reader
+        // A socket without an error has a message in its error queue. Of other descriptors, files
+        // of procfs and sysfs report a change so, with EPOLLPRI; a pipe that has lost its reader
         // reports EPOLLERR alone, and ends.
         None => connection.has(Flags::SOCKET) || event.is_urgent(),
     };
@@ -71,8 +72,8 @@ fn has_error(connection: &Connection) -> bool {
     connection.with_fd(|fd| epoll::poll_now(fd, none)).is_some_and(Event::is_error_alone)
 }
 
-/// Has the end of this turn ask what the descriptor of a connection with a persistent error is ready
-/// for. An edge is reported when a condition begins; what holds already has to be asked for.
+/// Has the end of this turn ask what the descriptor of a connection with a persistent error is
+/// ready for. An edge is reported when a condition begins; what holds already has to be asked for.
 pub(crate) fn recheck_later(local: &Local, connection: &Connection) {
     if connection.has(Flags::PERSISTENT_ERROR) && !connection.has(Flags::RECHECK_DUE) {
         connection.turn_on(Flags::RECHECK_DUE);
@@ -80,8 +81,9 @@ pub(crate) fn recheck_later(local: &Local, connection: &Connection) {
     }
 }
 
-/// Asks poll(2) what the descriptor is ready for, and returns the event without the persistent error.
-/// Once the error is gone the registration is level-triggered again, and epoll reports the rest.
+/// Asks poll(2) what the descriptor is ready for, and returns the event without the persistent
+/// error. Once the error is gone the registration is level-triggered again, and epoll reports the
+/// rest.
 pub(crate) fn recheck(local: &Local, connection: &Connection) -> Option<Event> {
     connection.turn_off(Flags::RECHECK_DUE | Flags::PERSISTENT_ERROR);
     let wanted = connection.wanted_mask();
@@ -138,7 +140,8 @@ pub(crate) fn event_after_pause(connection: &Connection) -> Option<Event> {
     connection.with_fd(|fd| epoll::poll_now(fd, wanted))
 }
 
-/// Makes the registration level-triggered again, as the handler has gone on reading after a hang-up.
+/// Makes the registration level-triggered again, as the handler has gone on reading after a
+/// hang-up.
 pub(crate) fn on_read_progress(local: &Local, connection: &Connection) {
     if connection.has(Flags::UNREAD_HANG_UP) {
         connection.turn_off(Flags::UNREAD_HANG_UP);

@@ -18,8 +18,8 @@ impl<'a> EvContext<'a> {
     /// Reads what has come into the poller's buffer, and lends it to the caller. An empty chunk is
     /// the end of the stream.
     ///
-    /// Nothing is copied, and the connection needs no buffer of its own. One call reads at most what
-    /// the buffer holds (`Builder::read_buffer_size`).
+    /// Nothing is copied, and the connection needs no buffer of its own. One call reads at most
+    /// what the buffer holds ([`Builder::read_buffer_size`](crate::Builder::read_buffer_size)).
     ///
     /// # Examples
     /// ```
@@ -40,10 +40,12 @@ impl<'a> EvContext<'a> {
     /// ```
     ///
     /// # Errors
-    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing to read now, or if this
-    /// event's budget (`Budget::read_per_event`) is spent: `on_read` is called again for the rest. A
-    /// callback may pass this error on, and the connection stays open. Otherwise returns the
-    /// connection's error.
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing to read now, or if the
+    /// budget of this event, [`Budget::read_per_event`], is spent: `on_read` is called again for
+    /// the rest. A callback may pass this error on, and the connection stays open. Otherwise
+    /// returns the connection's error.
+    ///
+    /// [`Budget::read_per_event`]: crate::Budget::read_per_event
     // Inlined always: a chunk that stays in registers saves a tenth of a whole request. The usual
     // read therefore has a return of its own, and no error is made on the way to it.
     #[inline(always)]
@@ -126,7 +128,8 @@ impl<'a> EvContext<'a> {
     ///
     /// The end of the input and the failure of a socket are both the last thing to be read. epoll
     /// would report them for ever to a handler that keeps the connection. The error of any other
-    /// descriptor may belong to this one read: a buffer that is too small for an eventfd, for example.
+    /// descriptor may belong to this one read: a buffer that is too small for an eventfd, for
+    /// example.
     #[cold]
     fn note_empty_read(&mut self, failure: Option<io::Error>) -> Option<io::Error> {
         let is_over = match &failure {

@@ -10,7 +10,7 @@ use crate::connection::request_close;
 use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
-use crate::local::errors::ending;
+use crate::local::errors::closing_error;
 use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::registry;
@@ -20,8 +20,8 @@ impl EvContext<'_> {
     /// Changes what the handler wants to hear of, when the callback has returned. Queued output is
     /// flushed whatever the interest is.
     ///
-    /// Setting an edge-triggered interest, even the same one again, reports anew what holds already:
-    /// a handler that has left bytes unread is called for them.
+    /// Setting an edge-triggered interest, even the same one again, reports anew what holds
+    /// already: a handler that has left bytes unread is called for them.
     ///
     /// # Examples
     /// ```
@@ -52,7 +52,7 @@ impl EvContext<'_> {
     /// epoll_ctl(2) fails later, the connection ends with that error.
     pub fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
         if self.connection.state() != State::Open {
-            return Err(ending());
+            return Err(closing_error());
         }
         self.connection.set_interest(interest);
         Ok(())
@@ -129,8 +129,8 @@ impl EvContext<'_> {
     }
 }
 
-/// Tells epoll what the connection wants to hear of, if that has changed. If epoll_ctl(2) fails, the
-/// connection ends with its error.
+/// Tells epoll what the connection wants to hear of, if that has changed. If epoll_ctl(2) fails,
+/// the connection ends with its error.
 pub(crate) fn refresh(local: &Local, connection: &Connection) {
     connection.turn_off(Flags::DIRTY);
     let wanted = connection.wanted_mask();

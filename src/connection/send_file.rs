@@ -7,7 +7,7 @@ use crate::connection::{flush, request_close};
 use crate::local::action::CloseReason;
 use crate::local::connection::State;
 use crate::local::context::EvContext;
-use crate::local::errors::ending;
+use crate::local::errors::closing_error;
 use crate::local::flags::Flags;
 
 impl EvContext<'_> {
@@ -15,16 +15,16 @@ impl EvContext<'_> {
     /// before everything that is written later.
     ///
     /// The bytes go from the page cache to the socket without passing through this process:
-    /// sendfile(2). Where the kernel can't do that, as for some file systems, they are read into the
-    /// poller's buffer and sent from there. Reading a file that isn't in the page cache blocks the
-    /// poller for as long as the disk takes.
+    /// sendfile(2). Where the kernel can't do that, as for some file systems, they are read into
+    /// the poller's buffer and sent from there. Reading a file that isn't in the page cache blocks
+    /// the poller for as long as the disk takes.
     ///
     /// Like [`EvContext::write`], this sends at once what there is room for, up to
-    /// `Budget::send_per_event` bytes, and queues the rest. The file is closed when it has been sent.
-    /// Its position is neither used nor changed. The bytes of a file count for
+    /// [`Budget::send_per_event`] bytes, and queues the rest. The file is closed when it has been
+    /// sent. Its position is neither used nor changed. The bytes of a file count for
     /// [`EvContext::pending_output`] and the watermarks, but not for
-    /// `Budget::output_per_connection`, since they take no memory. The files themselves count for
-    /// `Budget::files_per_connection`.
+    /// [`Budget::output_per_connection`], since they take no memory. The files themselves count for
+    /// [`Budget::files_per_connection`].
     ///
     /// What is sent is what the file contains at that time. If it has become shorter than
     /// `offset + len`, the connection ends with
@@ -74,9 +74,13 @@ impl EvContext<'_> {
     ///
     /// Returns the error of the connection or of the file, with which the connection then ends. If
     /// the file fails later, its error goes to `on_close` alone. Returns
-    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if `Budget::files_per_connection` files are
-    /// queued already; the connection then ends with [`CloseReason::Overflow`]. Returns
+    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if [`Budget::files_per_connection`] files
+    /// are queued already; the connection then ends with [`CloseReason::Overflow`]. Returns
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if it is ending already.
+    ///
+    /// [`Budget::send_per_event`]: crate::Budget::send_per_event
+    /// [`Budget::output_per_connection`]: crate::Budget::output_per_connection
+    /// [`Budget::files_per_connection`]: crate::Budget::files_per_connection
     pub fn send_file(&mut self, file: File, offset: u64, len: u64) -> io::Result<()> {
         // The kernel counts bytes of files in a signed number (off_t).
         if offset.checked_add(len).is_none_or(|end| i64::try_from(end).is_err()) {
@@ -88,7 +92,7 @@ impl EvContext<'_> {
         let has_room = self.may_write_now();
         let connection = self.connection;
         if connection.state() != State::Open {
-            return Err(ending());
+            return Err(closing_error());
         }
         if len == 0 {
             return Ok(());

@@ -45,8 +45,8 @@ pub(crate) struct Sink<'a> {
 }
 
 impl Sink<'_> {
-    /// Sends the first pieces of `outbox`, or some of the file that is first, and takes what was sent
-    /// out of it.
+    /// Sends the first pieces of `outbox`, or some of the file that is first, and takes what was
+    /// sent out of it.
     pub(crate) fn send_next(&self, outbox: &mut Outbox) -> io::Result<Sent> {
         // Pieces of a stream go together; each record and each datagram goes alone.
         let sent = if self.kind != SinkKind::Stream || outbox.segments() == 1 {
@@ -65,8 +65,8 @@ impl Sink<'_> {
         Ok(sent)
     }
 
-    /// Sends as many pieces as the kernel takes in one call. A function of its own, since the slices
-    /// need 16 KiB of stack.
+    /// Sends as many pieces as the kernel takes in one call. A function of its own, since the
+    /// slices need 16 KiB of stack.
     #[cold]
     #[inline(never)]
     fn send_many(&self, outbox: &Outbox) -> io::Result<Sent> {

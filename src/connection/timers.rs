@@ -165,7 +165,8 @@ fn add(local: &Local, connection: &Connection, deadline: u64, period: Option<u64
         return TimerId::NONE.0;
     }
     connection.with_extra(|extra| {
-        // Every timer has a slot among the poller's, and their numbers have 32 bits: nothing is cut.
+        // Every timer has a slot among the poller's, and their numbers have 32 bits: nothing is
+        // cut.
         let place = extra.timers.len() as u32;
         let entry = HandlerTimer { connection: connection.token, place };
         let timer = local.arm(deadline, TimerTarget::Handler(entry));

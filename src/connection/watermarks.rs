@@ -15,8 +15,8 @@ impl EvContext<'_> {
     /// [`usize::MAX`] turns them off again, and a `low` above `high` means `high`. With (0, 0) the
     /// calls report the first byte that is queued and the last one that is sent.
     ///
-    /// What counts is what [`EvContext::pending_output`] counts, whichever code wrote it. The bytes of
-    /// a [`Writer`] count from when the poller takes them over, unless it can send them at once.
+    /// What counts is what [`EvContext::pending_output`] counts, whichever code wrote it. The bytes
+    /// of a [`Writer`] count from when the poller takes them over, unless it can send them at once.
     ///
     /// Changing the watermarks takes effect immediately. Queued output keeps its current side until
     /// it crosses a new mark. On a connection that is ending the call does nothing.

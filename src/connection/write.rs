@@ -7,7 +7,7 @@ use crate::connection::{flush, request_close};
 use crate::local::action::CloseReason;
 use crate::local::connection::State;
 use crate::local::context::EvContext;
-use crate::local::errors::{ending, too_much};
+use crate::local::errors::{closing_error, too_much};
 use crate::local::flags::Flags;
 use crate::sys::stream;
 
@@ -15,8 +15,8 @@ impl EvContext<'_> {
     /// Sends `bytes` at once, as far as the kernel takes them, and queues the rest. Either all of
     /// them are accepted, or the connection ends.
     ///
-    /// Queued output is sent when the peer has made room, before anything that is written later. See
-    /// [`EvContext::set_watermarks`] for a handler that may write faster than its peer reads.
+    /// Queued output is sent when the peer has made room, before anything that is written later.
+    /// See [`EvContext::set_watermarks`] for a handler that may write faster than its peer reads.
     ///
     /// # Examples
     /// ```
@@ -36,13 +36,15 @@ impl EvContext<'_> {
     ///
     /// # Errors
     /// Returns the connection's error. The connection then ends with it, whether or not the handler
-    /// passes it on. On a socket for datagrams the error belongs to one datagram, and the connection
-    /// goes on unless the handler passes it on.
+    /// passes it on. On a socket for datagrams the error belongs to one datagram, and the
+    /// connection goes on unless the handler passes it on.
     ///
     /// Returns [`OutOfMemory`](io::ErrorKind::OutOfMemory) if more than
-    /// `Budget::output_per_connection` bytes would be queued; the connection then ends with
+    /// [`Budget::output_per_connection`] bytes would be queued; the connection then ends with
     /// [`CloseReason::Overflow`]. Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if it is ending
     /// already.
+    ///
+    /// [`Budget::output_per_connection`]: crate::Budget::output_per_connection
     #[inline(always)]
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut sent = Ok(0);
@@ -96,8 +98,8 @@ impl EvContext<'_> {
     /// Returns the errors of [`EvContext::write`].
     pub fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<()> {
         if bufs.len() > stream::MOST_SLICES && self.connection.has(Flags::MESSAGES) {
-            // One system call takes a limited number of slices (IOV_MAX), and the datagram or record
-            // would end with them.
+            // One system call takes a limited number of slices (IOV_MAX), and the datagram or
+            // record would end with them.
             let whole: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
             return self.write(&whole);
         }
@@ -134,8 +136,8 @@ impl EvContext<'_> {
             .has_without(Flags::SOCKET | Flags::OPEN, Flags::HAS_OUTPUT | Flags::HAS_WRITER)
     }
 
-    /// Returns `true` if bytes may go to the descriptor right now, of whatever kind it is, after what
-    /// writers have brought.
+    /// Returns `true` if bytes may go to the descriptor right now, of whatever kind it is, after
+    /// what writers have brought.
     pub(crate) fn may_write_now(&mut self) -> bool {
         let may_have_output = self.connection.has(Flags::HAS_OUTPUT | Flags::HAS_WRITER);
         (!may_have_output || self.drain_writers_first()) && self.connection.state() == State::Open
@@ -156,7 +158,7 @@ impl EvContext<'_> {
     #[cold]
     fn queue(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<()> {
         if self.connection.state() != State::Open {
-            return Err(ending());
+            return Err(closing_error());
         }
         let more: usize = bufs.iter().map(|buf| buf.len()).sum();
         if more == 0 {
@@ -184,8 +186,8 @@ impl EvContext<'_> {
         Ok(())
     }
 
-    /// Returns how many bytes are queued and not in the kernel yet: those of [`EvContext::write`], of
-    /// files, and of a [`Writer`](crate::Writer).
+    /// Returns how many bytes are queued and not in the kernel yet: those of [`EvContext::write`],
+    /// of files, and of a [`Writer`](crate::Writer).
     ///
     /// # Examples
     /// ```

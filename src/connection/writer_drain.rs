@@ -1,8 +1,8 @@
 //! Moves what writers have brought into the output of their connection, and sends it.
 //!
-//! Other threads push into a [`WriterQueue`] and post its notification to the poller's mailbox. Here
-//! the poller is notified: it looks the connection up by its token, so that bytes never reach another
-//! one. A callback that writes drains the queue first, to keep the order of the calls.
+//! Other threads push into a [`WriterQueue`] and post its notification to the poller's mailbox.
+//! Here the poller is notified: it looks the connection up by its token, so that bytes never reach
+//! another one. A callback that writes drains the queue first, to keep the order of the calls.
 
 use std::io;
 
@@ -21,8 +21,8 @@ use crate::sys::stream;
 use crate::task::{OnNotify, drop_ignoring_panic};
 
 impl EvContext<'_> {
-    /// Returns a [`Writer`], which writes to this connection from any thread. On a connection that is
-    /// ending, every write of it fails.
+    /// Returns a [`Writer`], which writes to this connection from any thread. On a connection that
+    /// is ending, every write of it fails.
     ///
     /// # Examples
     /// ```
@@ -64,8 +64,8 @@ impl EvContext<'_> {
         Writer::new(self.local.handle.executor(), self.connection.token, most, keeps_apart, stage)
     }
 
-    /// Sends what writers have brought, before the callback writes: they were told that it goes first.
-    /// Returns `true` if nothing is queued now.
+    /// Sends what writers have brought, before the callback writes: they were told that it goes
+    /// first. Returns `true` if nothing is queued now.
     #[cold]
     pub(crate) fn drain_writers_first(&mut self) -> bool {
         let connection = self.connection;

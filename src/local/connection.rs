@@ -1,4 +1,7 @@
-//! One registration with a handler.
+//! A handler's connection: one registration with epoll, its handler, and its state.
+//!
+//! The type and its own methods are here, and nothing that calls a handler: that is done by the
+//! functions of `connection/`.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,25 +27,26 @@ use crate::task::drop_ignoring_panic;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub(crate) enum State {
-    /// Registered; `on_open` has not been called yet.
+    /// Registered, and `on_open` has not been called yet.
     Opening,
-    /// Callbacks come.
+    /// The usual state: callbacks are called.
     Open,
-    /// The poller passes on what this connection and another one send to each other. No callback
-    /// comes but `on_timeout` and `on_shutdown`.
+    /// The poller passes on what this connection and another one send to each other. No callback is
+    /// called but `on_timeout` and `on_shutdown`.
     Relaying,
-    /// The end is decided, and due at the end of the turn. No callback but `on_close` comes.
+    /// The end has been requested, and is due at the end of the turn. No callback is called any
+    /// more but `on_close`.
     Closing,
-    /// As Closing, while queued output is still on its way.
+    /// The end is due, and waits until the queued output has been sent.
     Flushing,
     /// `on_close` has been called, or a stream has taken the descriptor.
     Closed,
-    /// After Closed: the handler is gone, and what the peer still sends is thrown away.
+    /// The handler is gone, and what the peer still sends is read and discarded.
     Lingering,
 }
 
 impl State {
-    /// The inverse of `as u32`.
+    /// Returns the state that a number stands for: the inverse of `as u32`.
     #[inline]
     fn of(number: u32) -> State {
         match number {
@@ -59,13 +63,13 @@ impl State {
 
 /// What is lent to a callback while it runs: the handler and the descriptor.
 pub(crate) struct Body {
-    /// `NoHandler`, once it has been taken out.
+    /// The handler; `NoHandler` once it has been taken out.
     pub(crate) handler: Box<dyn EvHandler>,
-    /// None once a stream has taken it, or it has been closed.
+    /// The descriptor; `None` once a stream has taken it, or it has been closed.
     pub(crate) fd: Option<OwnedFd>,
 }
 
-/// Stands where a handler was. It takes no memory.
+/// A handler that stands where another one was taken out. Boxing it allocates nothing.
 pub(crate) struct NoHandler;
 
 impl EvHandler for NoHandler {
@@ -74,11 +78,11 @@ impl EvHandler for NoHandler {
     }
 }
 
-/// A timer of a connection, as the connection has it.
+/// A timer of a handler, as its connection knows it.
 pub(crate) struct OwnTimer {
-    /// Its name.
+    /// Its token in the poller's timers.
     pub(crate) timer: Token,
-    /// Nanoseconds, if it comes again and again.
+    /// The period of an interval, in nanoseconds.
     pub(crate) period: Option<u64>,
 }
 
@@ -95,38 +99,40 @@ pub(crate) struct UnreadHangUp {
     pub(crate) timer: Option<Token>,
 }
 
-/// The relay that a connection is part of, as the connection sees it: its events go there.
+/// The relay that a connection is part of, as the connection sees it. While it relays, its events
+/// go there.
 pub(crate) trait Relay {
-    /// Passes on what can be passed on, after an event for `connection`, one of the two.
+    /// Passes on what can be passed on, after an event of `connection`, one of the two.
     fn on_event(&self, local: &Local, connection: &Connection, event: Event);
 
-    /// Passes on the next share, after one that used up its budget. `has_room` says that queued output of
+    /// Goes on after a turn in which the budget was spent. With `has_room`, queued output of
     /// `connection` may be sent.
     fn run_again(&self, local: &Local, connection: &Connection, has_room: bool);
 
-    /// Ends both connections: `connection` has missed a deadline, or the time for the last bytes of one
-    /// that failed is over.
+    /// Ends both connections, as `connection` has missed a deadline; or without one, as the time
+    /// for the last bytes after a failure is over.
     fn fail(&self, local: &Local, connection: &Connection, missed: Option<io::Error>);
 
-    /// Stops relaying, since one of the two is closing for `reason`: what is on its way becomes queued
-    /// output, and the other one is closed as well.
+    /// Stops relaying, as one of the two is closing for `reason`. What is on its way becomes queued
+    /// output, and the other connection is closed as well.
     fn stop(&self, local: &Local, reason: &CloseReason);
 }
 
-/// What many connections never need.
+/// The parts of a connection that many connections never need.
 #[derive(Default)]
 pub(crate) struct Extra {
     /// Queued output.
     pub(crate) outbox: Outbox,
-    /// Its timers, in no order: each knows its place.
+    /// The timers of its handler, in no order: each entry of the poller's timers knows its place
+    /// here.
     pub(crate) timers: Vec<OwnTimer>,
-    /// While Relaying: what it shares with the other connection.
+    /// While it relays: what it shares with the other connection.
     pub(crate) relay: Option<Rc<dyn Relay>>,
-    /// While Flushing and Lingering: why it ends, and the timer of its patience.
+    /// While it flushes or lingers: why it ends, and the timer that ends it at the latest.
     pub(crate) ending: Option<(CloseReason, Token)>,
-    /// Where `Writer`s put their output.
+    /// The poller's end of the queue in which `Writer`s put their output.
     pub(crate) writer_end: Option<WriterEnd>,
-    /// The watermarks.
+    /// The watermarks of the queued output.
     pub(crate) watermarks: Option<Box<Watermarks>>,
     /// The deadlines, and the timer that looks at them.
     pub(crate) deadlines: Option<Box<DeadlineTimer>>,
@@ -134,22 +140,23 @@ pub(crate) struct Extra {
     pub(crate) unread_hang_up: Option<UnreadHangUp>,
 }
 
-/// A registration with a handler. Everything in it is the poller's thread's own.
+/// A registration with a handler. Only the poller's thread reaches it.
 pub(crate) struct Connection {
     /// The handler and the descriptor. Borrowed by the callback that runs, and by system calls
-    /// between callbacks; what else is foreign never runs meanwhile.
+    /// between callbacks. No other foreign code runs while it is.
     body: RefCell<Body>,
-    /// Made when it is first needed.
+    /// The parts that are rarely needed, made when they first are.
     extra: Cell<Option<Box<Extra>>>,
-    /// Its name.
+    /// Its key in the table, which epoll hands back with each event.
     pub(crate) token: Token,
     /// The facts, the interest and the state in one word, laid out as [`Flags`] says.
     word: Cell<u32>,
-    /// What epoll has been told.
+    /// The mask that epoll has been told last.
     pub(crate) mask: Cell<Mask>,
 }
 
 impl Connection {
+    /// Makes a connection in state `Opening`.
     pub(crate) fn new(
         token: Token,
         handler: Box<dyn EvHandler>,
@@ -229,48 +236,51 @@ impl Connection {
         }
     }
 
-    /// The handler and the descriptor, for a callback.
+    /// Borrows the handler and the descriptor, for a callback.
     ///
     /// # Panics
-    /// If they are lent already: callbacks never nest.
+    /// Panics if they are lent already: callbacks never nest.
     #[inline]
     pub(crate) fn body(&self) -> RefMut<'_, Body> {
         self.body.borrow_mut()
     }
 
-    /// Takes the handler out, at the end.
+    /// Takes the handler out, at the end of the connection.
     pub(crate) fn take_handler(&self) -> Box<dyn EvHandler> {
         mem::replace(&mut self.body.borrow_mut().handler, Box::new(NoHandler))
     }
 
-    /// Whether the descriptor is here, outside of callbacks.
+    /// Returns `true` if the descriptor is here. To be called outside of callbacks.
     pub(crate) fn has_fd(&self) -> bool {
         self.body.borrow().fd.is_some()
     }
 
-    /// Takes the descriptor out, outside of callbacks; None if a stream has taken it.
+    /// Takes the descriptor out; `None` if a stream has taken it. To be called outside of
+    /// callbacks.
     pub(crate) fn take_fd(&self) -> Option<OwnedFd> {
         self.body.borrow_mut().fd.take()
     }
 
-    /// As [`Connection::take_fd`]; None in a callback of the connection, too.
+    /// Takes the descriptor out; `None` if a stream has taken it, or in a callback of the
+    /// connection.
     pub(crate) fn try_take_fd(&self) -> Option<OwnedFd> {
         self.body.try_borrow_mut().ok()?.fd.take()
     }
 
-    /// The inverse of [`Connection::take_fd`].
+    /// Puts back what [`Connection::take_fd`] has taken out.
     pub(crate) fn put_fd(&self, fd: OwnedFd) {
         self.body.borrow_mut().fd = Some(fd);
     }
 
-    /// Looks at the descriptor, outside of callbacks. None if a stream has taken it. Nothing
-    /// foreign runs in `look`.
+    /// Lends the descriptor to `look`, in which no foreign code may run. Returns `None` if a stream
+    /// has taken it, or in a callback of the connection.
     pub(crate) fn with_fd<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
         let body = self.body.try_borrow().ok()?;
         Some(look(body.fd.as_ref()?.as_fd()))
     }
 
-    /// Changes what is rarely there. Nothing foreign runs in `change`.
+    /// Lends the parts that are rarely needed to `change`, and makes them if they are not there
+    /// yet. No foreign code may run in `change`, nor may it reach the same parts again.
     pub(crate) fn with_extra<R>(&self, change: impl FnOnce(&mut Extra) -> R) -> R {
         let mut extra = self.extra.take().unwrap_or_default();
         let result = change(&mut extra);
@@ -278,7 +288,7 @@ impl Connection {
         result
     }
 
-    /// Changes what is rarely there, if it is.
+    /// Lends the parts that are rarely needed to `change`, if they are there.
     pub(crate) fn with_present_extra<R>(&self, change: impl FnOnce(&mut Extra) -> R) -> Option<R> {
         let mut extra = self.extra.take()?;
         let result = change(&mut extra);
@@ -286,26 +296,27 @@ impl Connection {
         Some(result)
     }
 
-    /// Returns the relay that it is part of.
+    /// Returns the relay that the connection is part of.
     pub(crate) fn relay(&self) -> Option<Rc<dyn Relay>> {
         self.with_present_extra(|extra| extra.relay.clone()).flatten()
     }
 
-    /// Moves what writers have brought to the end of the connection's output.
+    /// Moves what writers have brought to the end of the output, and returns what else they have
+    /// asked for. With `last` their queue accepts nothing any more.
     pub(crate) fn collect_writers(&self, last: bool) -> Stage {
         let collected = self.with_present_extra(|extra| {
-            let line = extra.writer_end.as_ref()?.line();
-            let asked = line.collect_into(&mut extra.outbox, last);
-            Some((asked, !extra.outbox.is_empty()))
+            let queue = extra.writer_end.as_ref()?.line();
+            let stage = queue.collect_into(&mut extra.outbox, last);
+            Some((stage, !extra.outbox.is_empty()))
         });
-        let Some((asked, has_output)) = collected.flatten() else { return Stage::Closed };
+        let Some((stage, has_output)) = collected.flatten() else { return Stage::Closed };
         if has_output {
             self.turn_on(Flags::HAS_OUTPUT | Flags::DIRTY);
         }
-        asked
+        stage
     }
 
-    /// Takes what is rarely there away, at the end.
+    /// Takes the parts that are rarely needed out, at the end of the connection.
     pub(crate) fn take_extra(&self) -> Option<Box<Extra>> {
         self.extra.take()
     }
@@ -316,7 +327,7 @@ impl Connection {
         self.has_without(Flags::SOCKET, Flags::READ_EOF | Flags::FD_EXPOSED | Flags::LISTENER)
     }
 
-    /// The mask that its state and interest ask for.
+    /// Returns the mask that its state, its interest and its facts ask for.
     pub(crate) fn wanted_mask(&self) -> Mask {
         let flush = self.has(Flags::HAS_OUTPUT);
         let mask = match self.state() {
@@ -326,7 +337,8 @@ impl Connection {
             }
             State::Flushing | State::Lingering => Mask::of(Interest::NONE, flush),
             _ if self.has(Flags::UNREAD_HANG_UP) && !self.interest().is_readable() => Mask::QUIET,
-            // After the end there is nothing to read: level-triggering would tell for ever.
+            // After the end of the input there is nothing to read, and level-triggered epoll would
+            // report that in every wait.
             _ if self.has(Flags::READ_EOF) => Mask::of(self.interest().not_readable(), flush),
             _ => Mask::of(self.interest(), flush),
         };
@@ -340,5 +352,5 @@ impl Drop for Connection {
     }
 }
 
-/// 72 bytes with the counts of its `Rc`: what an idle connection takes, beside its handler.
+/// With the two counts of its `Rc`, 72 bytes are what an idle connection takes beside its handler.
 const _: () = assert!(size_of::<Connection>() <= 56);

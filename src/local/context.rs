@@ -8,7 +8,7 @@ use std::{fmt, io};
 
 use crate::base::token::Token;
 use crate::local::connection::Connection;
-use crate::local::errors::ending;
+use crate::local::errors::closing_error;
 use crate::local::flags::Flags;
 use crate::local::state::Local;
 use crate::sys::{clock, socket};
@@ -241,7 +241,7 @@ impl<'a> EvContext<'a> {
     /// # Errors
     /// It is not a TCP socket, or a stream has taken the connection over.
     pub fn set_nodelay(&mut self, on: bool) -> io::Result<()> {
-        let fd = self.fd.as_ref().ok_or_else(ending)?;
+        let fd = self.fd.as_ref().ok_or_else(closing_error)?;
         socket::set_nodelay(fd.as_fd(), on)
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 
 /// What a callback on a connection that is ending is told.
-pub(crate) fn ending() -> io::Error {
+pub(crate) fn closing_error() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the connection is ending: nothing more is written")
 }
 

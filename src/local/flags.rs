@@ -41,8 +41,8 @@ impl Flags {
     pub(crate) const HAS_WATERMARKS: Flags = Flags(1 << 11);
     /// The connection has deadlines.
     pub(crate) const HAS_DEADLINES: Flags = Flags(1 << 12);
-    /// The descriptor is a socket for datagrams: an empty one is no end, and an error belongs to one
-    /// datagram.
+    /// The descriptor is a socket for datagrams: an empty one is no end, and an error belongs to
+    /// one datagram.
     pub(crate) const DATAGRAMS: Flags = Flags(1 << 13);
     /// The connection was closed before `on_open` had been called.
     pub(crate) const CLOSED_UNOPENED: Flags = Flags(1 << 14);
@@ -50,8 +50,8 @@ impl Flags {
     pub(crate) const WROTE_BEFORE_CLOSE: Flags = Flags(1 << 15);
     /// The descriptor is a socket that keeps writes apart, as datagrams or as records.
     pub(crate) const MESSAGES: Flags = Flags(1 << 16);
-    /// A message waits in the socket's error queue, which level-triggered epoll would report in every
-    /// wait: see `connection::persistent`.
+    /// A message waits in the socket's error queue, which level-triggered epoll would report in
+    /// every wait: see `connection::persistent`.
     pub(crate) const PERSISTENT_ERROR: Flags = Flags(1 << 17);
     /// With `PERSISTENT_ERROR`: the end of this turn asks what else the descriptor is ready for.
     pub(crate) const RECHECK_DUE: Flags = Flags(1 << 18);

@@ -7,7 +7,7 @@ use std::{fmt, io};
 use bytes::Bytes;
 
 use crate::base::token::Token;
-use crate::local::errors::{ending, gone, too_much};
+use crate::local::errors::{closing_error, gone, too_much};
 use crate::parts::outbox::Outbox;
 use crate::task::{Notification, SharedRef};
 
@@ -254,7 +254,7 @@ impl WriterQueue {
     fn push(&self, bytes: Bytes) -> (Option<Bytes>, io::Result<()>) {
         let mut queue = self.lock();
         if queue.stage != Stage::Open {
-            return (Some(bytes), Err(ending()));
+            return (Some(bytes), Err(closing_error()));
         }
         let kept = queue.outbox.in_memory() + self.unsent_in_memory.load(Ordering::Relaxed);
         // Release: who sees it by `has_something` finds it behind the lock.

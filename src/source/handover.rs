@@ -11,7 +11,7 @@ use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
 use crate::local::deferred::Deferred;
-use crate::local::errors::ending;
+use crate::local::errors::closing_error;
 use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::registered::Registered;
@@ -30,10 +30,10 @@ impl EvContext<'_> {
     /// changed.
     pub(crate) fn take_registered(&mut self) -> io::Result<Registered> {
         if self.connection.state() != State::Open {
-            return Err(ending());
+            return Err(closing_error());
         }
         let local = Local::expect_current("take_stream")?;
-        let Some(fd) = self.fd.take() else { return Err(ending()) };
+        let Some(fd) = self.fd.take() else { return Err(closing_error()) };
         if !socket::is_tcp_connection(fd.as_fd()) {
             *self.fd = Some(fd);
             let message = "take_stream: the descriptor is not a TCP connection";

@@ -7,7 +7,7 @@ use crate::connection::request_close;
 use crate::local::action::CloseReason;
 use crate::local::connection::State;
 use crate::local::context::EvContext;
-use crate::local::errors::ending;
+use crate::local::errors::closing_error;
 use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::registered::Registered;
@@ -112,7 +112,7 @@ impl EvContext<'_> {
     pub fn release(&mut self) -> io::Result<()> {
         let connection = self.connection;
         if connection.state() != State::Open {
-            return Err(ending());
+            return Err(closing_error());
         }
         if !connection.has(Flags::POOLED) {
             let message = "release: the connection is not from a pool";

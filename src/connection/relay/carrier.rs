@@ -40,7 +40,8 @@ impl Carrier {
         }
     }
 
-    /// Returns `true` if a write has come to nothing because the kernel doesn't splice to this target.
+    /// Returns `true` if a write has come to nothing because the kernel doesn't splice to this
+    /// target.
     pub(crate) fn is_refused(&self, written: &io::Result<usize>) -> bool {
         matches!(self, Carrier::Pipe(_))
             && match written {

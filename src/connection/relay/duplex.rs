@@ -12,8 +12,9 @@ use crate::sys::{socket, stream};
 
 /// The two pumps between two endpoints.
 ///
-/// It ends when both pumps have, or when one of the endpoints has failed. What the failed endpoint had
-/// sent before is passed on; nothing more is read from the other one, since nothing can take it.
+/// It ends when both pumps have, or when one of the endpoints has failed. What the failed endpoint
+/// had sent before is passed on; nothing more is read from the other one, since nothing can take
+/// it.
 #[derive(Debug)]
 pub(crate) struct Duplex {
     /// From the first endpoint to the second, and back. A pump reads from the endpoint of its own
@@ -70,8 +71,8 @@ impl Duplex {
         Step::Finished
     }
 
-    /// Reads what a failed endpoint has sent before it failed to the last byte, and ends the pump. It
-    /// doesn't wait for more to come.
+    /// Reads what a failed endpoint has sent before it failed to the last byte, and ends the pump.
+    /// It doesn't wait for more to come.
     #[cold]
     fn finish_pump<E: Endpoint>(
         &mut self,
@@ -116,7 +117,8 @@ impl Duplex {
         self.pumps[1 - at].holds_bytes()
     }
 
-    /// Returns, for each pump, how many bytes have left its source and how many have reached its target.
+    /// Returns, for each pump, how many bytes have left its source and how many have reached its
+    /// target.
     pub(crate) fn counts(&self) -> [(u64, u64); 2] {
         [0, 1].map(|from| self.pumps[from].counts())
     }
@@ -143,8 +145,8 @@ impl Duplex {
     }
 }
 
-/// Returns the pending error of a socket (SO_ERROR). If the relay still writes to it (`is_target`), it
-/// returns the error of writing as well.
+/// Returns the pending error of a socket (SO_ERROR). If the relay still writes to it (`is_target`),
+/// it returns the error of writing as well.
 #[cold]
 pub(crate) fn check_socket(fd: BorrowedFd<'_>, is_target: bool) -> io::Result<()> {
     if let Some(error) = socket::take_error(fd)? {

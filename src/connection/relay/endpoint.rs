@@ -21,15 +21,15 @@ pub(crate) trait Endpoint {
     /// Shuts the write direction down, after everything that has been written.
     fn shutdown_write(&self) -> io::Result<()>;
 
-    /// Returns `true` if urgent data or an end has been reported: there may be a mark among the bytes
-    /// that come, at which splice(2) stops.
+    /// Returns `true` if urgent data or an end has been reported: there may be a mark among the
+    /// bytes that come, at which splice(2) stops.
     fn may_have_urgent_mark(&self) -> bool;
 
     /// Has the next read tried, whatever has been reported.
     fn expect_input(&self);
 
-    /// Returns the connection's error, if a hang-up or an error has been reported since the last call.
-    /// If the relay still writes to this end (`is_target`), it has failed as well when it takes no more
-    /// bytes.
+    /// Returns the connection's error, if a hang-up or an error has been reported since the last
+    /// call. If the relay still writes to this end (`is_target`), it has failed as well when it
+    /// takes no more bytes.
     fn check_for_failure(&self, is_target: bool) -> io::Result<()>;
 }

@@ -1,8 +1,9 @@
-//! Relays between two handlers' connections: the poller itself passes on what either sends to the other.
+//! Relays between two handlers' connections: the poller itself passes on what either sends to the
+//! other.
 //!
-//! [`Pump`](pump::Pump) moves one direction and [`Duplex`] both; they serve the relays of tasks as well
-//! (`io/relay.rs`). [`HandlerRelay`] is what the two connections share: it has their events, and ends
-//! both.
+//! [`Pump`](pump::Pump) moves one direction and [`Duplex`] both; they serve the relays of tasks as
+//! well (`io/relay.rs`). [`HandlerRelay`] is what the two connections share: it has their events,
+//! and ends both.
 
 pub(crate) mod carrier;
 pub(crate) mod duplex;
@@ -28,7 +29,7 @@ use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, Relay, State};
 use crate::local::context::EvContext;
 use crate::local::deferred::{Deferred, TimerTarget};
-use crate::local::errors::ending;
+use crate::local::errors::closing_error;
 use crate::local::flags::Flags;
 use crate::local::registry;
 use crate::local::state::Local;
@@ -41,22 +42,22 @@ impl EvContext<'_> {
     /// to each other, until both have ended.
     ///
     /// The bytes go by splice(2), as with [`io::relay`](crate::io::relay()). A slow side makes the
-    /// other one wait, and the end of one direction is passed on. What either handler had queued goes
-    /// first.
+    /// other one wait, and the end of one direction is passed on. What either handler had queued
+    /// goes first.
     ///
-    /// From now on neither handler is called for reading or writing. Reading, writing and changing the
-    /// interest fail, and so do the writes of a `Writer`. Timers keep running, so `on_timeout` is
-    /// called (cancel an idle timer that nothing will reset), and so is `on_shutdown`. The
+    /// From now on neither handler is called for reading or writing. Reading, writing and changing
+    /// the interest fail, and so do the writes of a `Writer`. Timers keep running, so `on_timeout`
+    /// is called (cancel an idle timer that nothing will reset), and so is `on_shutdown`. The
     /// [deadlines](EvContext::set_deadlines) of both connections go on, as they do in
-    /// [`io::relay`](crate::io::relay()): set those that suit a relay before it begins. Without any, the
-    /// relay waits for ever for a side that neither ends nor takes anything.
+    /// [`io::relay`](crate::io::relay()): set those that suit a relay before it begins. Without
+    /// any, the relay waits for ever for a side that neither ends nor takes anything.
     ///
     /// When both directions have ended, both connections are closed with
-    /// [`CloseReason::PeerClosed`]. When one connection fails or misses a deadline, both are closed with
-    /// [`CloseReason::Error`]; what the failed one had sent before is passed on first, as far as the
-    /// other one takes it within `Budget::close_linger`. Closing one connection, by
-    /// [`EvContext::close`] or by what `on_timeout` or `on_shutdown` returns, closes both; what is on its
-    /// way is then still sent, as queued output is.
+    /// [`CloseReason::PeerClosed`]. When one connection fails or misses a deadline, both are closed
+    /// with [`CloseReason::Error`]; what the failed one had sent before is passed on first, as far
+    /// as the other one takes it within [`Budget::close_linger`]. Closing one connection, by
+    /// [`EvContext::close`] or by what `on_timeout` or `on_shutdown` returns, closes both; what is
+    /// on its way is then still sent, as queued output is.
     ///
     /// # Examples
     /// ```
@@ -115,12 +116,14 @@ impl EvContext<'_> {
     /// # Errors
     /// Nothing has changed if this fails. Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if this
     /// connection is ending or relays already. Returns
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if `other` is this connection itself, has not been
-    /// opened yet, is ending or gone, or relays already; or if one of the two is not a socket that
-    /// carries a stream.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if `other` is this connection itself, has not
+    /// been opened yet, is ending or gone, or relays already; or if one of the two is not a socket
+    /// that carries a stream.
+    ///
+    /// [`Budget::close_linger`]: crate::Budget::close_linger
     pub fn relay(&mut self, other: Token) -> io::Result<()> {
         if self.connection.state() != State::Open {
-            return Err(ending());
+            return Err(closing_error());
         }
         let (Some(one), Some(two)) = (
             registry::connection(self.local, self.token()),
@@ -161,7 +164,8 @@ pub(crate) struct HandlerRelay {
     readiness: [Readiness; 2],
     /// What moves the bytes. Borrowed only while they are moved, when no foreign code runs.
     duplex: RefCell<Duplex>,
-    /// Once one connection has failed: the timer for the other one to take what is still on its way.
+    /// Once one connection has failed: the timer for the other one to take what is still on its
+    /// way.
     linger_timer: Cell<Option<Token>>,
 }
 
@@ -183,8 +187,8 @@ fn begin(local: &Local, one: Rc<Connection>, two: Rc<Connection>) {
     for connection in &relay.connections {
         connection.with_extra(|extra| extra.relay = Some(relay.clone()));
         connection.advance(State::Relaying);
-        // No edge-triggered mask equals this one, so epoll_ctl(2) is called in any case, and reports
-        // anew what holds already.
+        // No edge-triggered mask equals this one, so epoll_ctl(2) is called in any case, and
+        // reports anew what holds already.
         connection.mask.set(Mask::of(Interest::NONE, false));
         if connection.has(Flags::HAS_WRITER) {
             // What writers have brought goes first, and nothing after it.
@@ -285,7 +289,8 @@ fn flush_queued(local: &Local, relay: &HandlerRelay) {
     }
 }
 
-/// Notes for the deadlines of both connections what has moved since `before`, and what is waited for.
+/// Notes for the deadlines of both connections what has moved since `before`, and what is waited
+/// for.
 fn note_progress(
     local: &Local,
     relay: &HandlerRelay,
@@ -322,8 +327,8 @@ fn arm_linger_timer(local: &Local, relay: &HandlerRelay) {
     }
 }
 
-/// Lends both descriptors to `act`, in which no foreign code may run. Returns `None` if one of them is
-/// gone.
+/// Lends both descriptors to `act`, in which no foreign code may run. Returns `None` if one of them
+/// is gone.
 fn with_endpoints<R>(
     relay: &HandlerRelay,
     act: impl FnOnce([&HandlerEndpoint<'_>; 2]) -> R,

@@ -9,12 +9,13 @@ use crate::sys::clock;
 use crate::sys::splice::Pipe;
 
 /// How many bytes a pipe holds: the most that an unprivileged process gets
-/// (/proc/sys/fs/pipe-max-size), in the worst case of one page for each packet. A busy relay takes half
-/// the CPU time that it takes with the default of 64 KiB, mostly because its peers are woken less
-/// often.
+/// (/proc/sys/fs/pipe-max-size), in the worst case of one page for each packet. A busy relay takes
+/// half the CPU time that it takes with the default of 64 KiB, mostly because its peers are woken
+/// less often.
 pub(crate) const PIPE_CAPACITY: usize = 1024 * 1024;
 
-/// How long a spare pipe that no relay needs is kept at the least. It is kept twice that at the most.
+/// How long a spare pipe that no relay needs is kept at the least. It is kept twice that at the
+/// most.
 const KEEP_SPARE: Duration = Duration::from_millis(250);
 
 /// Returns an empty pipe: a spare one if there is one.
@@ -32,8 +33,8 @@ pub(crate) fn take(local: &Local) -> io::Result<Pipe> {
 pub(crate) fn keep(local: &Local, pipe: Pipe) {
     if let Some(unwanted) = local.pipes.spare.keep(pipe) {
         drop(unwanted);
-        // Not now: the relay that gave the pipe back is borrowed, and what waits for a descriptor may
-        // run foreign code.
+        // Not now: the relay that gave the pipe back is borrowed, and what waits for a descriptor
+        // may run foreign code.
         local.defer(Deferred::Closed);
     }
     if !local.pipes.is_trim_armed.replace(true) {

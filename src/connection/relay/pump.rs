@@ -1,8 +1,8 @@
 //! One direction of a relay.
 //!
-//! A pump moves bytes from a source to a target by splice(2), through a pipe, and copies them through a
-//! buffer where the kernel refuses to splice. It knows its ends only as [`Endpoint`]s, so that tasks and
-//! handlers use the same one.
+//! A pump moves bytes from a source to a target by splice(2), through a pipe, and copies them
+//! through a buffer where the kernel refuses to splice. It knows its ends only as [`Endpoint`]s, so
+//! that tasks and handlers use the same one.
 
 use std::os::fd::BorrowedFd;
 use std::{io, mem};
@@ -21,8 +21,8 @@ use crate::sys::stream;
 /// How many bytes are taken at once in the beginning, and from a source whose target is slow.
 const MIN_BATCH: usize = 64 * 1024;
 
-/// How many times `Budget::read_per_event` each direction may move in a turn. No code looks at these
-/// bytes, so they cost less than those that a callback reads.
+/// How many times `Budget::read_per_event` each direction may move in a turn. No code looks at
+/// these bytes, so they cost less than those that a callback reads.
 const EVENTS_PER_TURN: usize = 4;
 
 /// Where a pump is in its life. It only moves down this list.
@@ -72,16 +72,16 @@ pub(crate) enum Failure {
 /// that are on their way when it is dropped are lost.
 #[derive(Debug)]
 pub(crate) struct Pump {
-    /// What holds the bytes that have left the source and not reached the target. `None` while there
-    /// are none, so that an idle relay holds no pipe and no buffer.
+    /// What holds the bytes that have left the source and not reached the target. `None` while
+    /// there are none, so that an idle relay holds no pipe and no buffer.
     carrier: Option<Carrier>,
     /// How many bytes the carrier holds.
     held: usize,
     /// How many bytes have reached the target.
     moved: u64,
-    /// How many bytes are taken at once. It grows while the target takes all of them, so that a fast
-    /// transfer needs few system calls. It shrinks when the target doesn't, so that little is held for
-    /// a slow one.
+    /// How many bytes are taken at once. It grows while the target takes all of them, so that a
+    /// fast transfer needs few system calls. It shrinks when the target doesn't, so that little is
+    /// held for a slow one.
     batch: usize,
     /// The kernel doesn't splice here: from now on all bytes go through a buffer.
     copies: bool,
@@ -112,8 +112,8 @@ impl Pump {
         }
     }
 
-    /// Moves what can be moved, up to a few times `Budget::read_per_event`, and returns why it doesn't go
-    /// on.
+    /// Moves what can be moved, up to a few times `Budget::read_per_event`, and returns why it
+    /// doesn't go on.
     pub(crate) fn pump(
         &mut self,
         from: &impl Endpoint,
@@ -210,9 +210,9 @@ impl Pump {
 
     /// Asks recv(2) whether there are bytes, after splice(2) has brought none, and reads them.
     ///
-    /// At a mark of urgent data splice says that the socket is empty; or that it has ended or failed,
-    /// once an end or an error has come; although bytes follow. recv reads past the mark, as it does
-    /// for any program that never asks for urgent data.
+    /// At a mark of urgent data splice says that the socket is empty; or that it has ended or
+    /// failed, once an end or an error has come; although bytes follow. recv reads past the mark,
+    /// as it does for any program that never asks for urgent data.
     #[cold]
     fn read_past_mark(
         &mut self,
@@ -359,7 +359,8 @@ impl Pump {
         match self.carrier.take() {
             Some(pipe @ Carrier::Pipe(_)) if is_loaded => {
                 drop(pipe);
-                // Not now: the relay is borrowed, and what waits for a descriptor may run foreign code.
+                // Not now: the relay is borrowed, and what waits for a descriptor may run foreign
+                // code.
                 local.defer(Deferred::Closed);
             }
             Some(carrier) => carrier.give_back(local),
@@ -378,8 +379,8 @@ impl Pump {
     }
 }
 
-/// Returns `Waiting` if `result` is `WouldBlock`, the failure if it is any other error, and `None` if the
-/// pump goes on.
+/// Returns `Waiting` if `result` is `WouldBlock`, the failure if it is any other error, and `None`
+/// if the pump goes on.
 fn unless_blocked(
     result: io::Result<()>,
     direction: Direction,
