@@ -54,6 +54,9 @@ impl EvContext<'_> {
     /// [relays](EvContext::relay) they go on: the read deadline until the peer's end, and the write
     /// deadline while bytes are on their way to the peer.
     ///
+    /// # Errors
+    /// Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the connection is ending.
+    ///
     /// # Examples
     /// ```
     /// use corepoll::{Action, Deadlines, EvContext, EvHandler};
@@ -73,9 +76,6 @@ impl EvContext<'_> {
     ///     }
     /// }
     /// ```
-    ///
-    /// # Errors
-    /// Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the connection is ending.
     pub fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()> {
         if !matches!(self.connection.state(), State::Open | State::Relaying) {
             return Err(closing_error());

@@ -113,6 +113,7 @@ pub(crate) fn discard_input(local: &Local, connection: &Connection) -> Discarded
         }
         Discarded::MayHaveMore
     });
+    // Without a descriptor there is nothing to wait for.
     discarded.unwrap_or(Discarded::Eof)
 }
 

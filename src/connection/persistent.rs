@@ -5,10 +5,10 @@
 //! every wait:
 //!
 //! - **A message in the socket's error queue**: a timestamp, the completion of a zero-copy send, or
-//! what IP_RECVERR collects. `on_read` is called for it once. If the handler leaves it in the
-//! queue, the registration becomes edge-triggered until the queue is empty, and after each event
-//! and each callback the poller asks poll(2) what else the descriptor is ready for. So bytes and
-//! room are reported as before.
+//!   what IP_RECVERR collects. `on_read` is called for it once. If the handler leaves it in the
+//!   queue, the registration becomes edge-triggered until the queue is empty, and after each event
+//!   and each callback the poller asks poll(2) what else the descriptor is ready for. So bytes and
+//!   room are reported as before.
 //! - **A hang-up with unread bytes before it**, while the handler leaves them unread. Its `on_read`
 //!   is called again after pauses that grow. Once `Budget::close_linger` has passed without a
 //!   single byte read, the connection ends.

@@ -21,6 +21,12 @@ impl<'a> EvContext<'a> {
     /// Nothing is copied, and the connection needs no buffer of its own. One call reads at most
     /// what the buffer holds ([`Builder::read_buffer_size`](crate::Builder::read_buffer_size)).
     ///
+    /// # Errors
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing to read now, or if the
+    /// budget of this event, [`Budget::read_per_event`], is spent: `on_read` is called again for
+    /// the rest. A callback may pass this error on, and the connection stays open. Otherwise
+    /// returns the connection's error.
+    ///
     /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
@@ -38,12 +44,6 @@ impl<'a> EvContext<'a> {
     /// # }
     /// # assert_eq!(ask(Session, "hello"), "5 bytes");
     /// ```
-    ///
-    /// # Errors
-    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing to read now, or if the
-    /// budget of this event, [`Budget::read_per_event`], is spent: `on_read` is called again for
-    /// the rest. A callback may pass this error on, and the connection stays open. Otherwise
-    /// returns the connection's error.
     ///
     /// [`Budget::read_per_event`]: crate::Budget::read_per_event
     // Inlined always: a chunk that stays in registers saves a tenth of a whole request. The usual
@@ -80,6 +80,9 @@ impl<'a> EvContext<'a> {
     /// Reads what has come into `buf`, and returns the number of bytes. Zero is the end of the
     /// stream, unless `buf` is empty.
     ///
+    /// # Errors
+    /// Returns the errors of [`EvContext::read`].
+    ///
     /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
@@ -95,9 +98,6 @@ impl<'a> EvContext<'a> {
     /// # }
     /// # assert_eq!(ask(Session, "hello"), "hell");
     /// ```
-    ///
-    /// # Errors
-    /// Returns the errors of [`EvContext::read`].
     pub fn read_into(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);

@@ -23,6 +23,10 @@ impl EvContext<'_> {
     /// Setting an edge-triggered interest, even the same one again, reports anew what holds
     /// already: a handler that has left bytes unread is called for them.
     ///
+    /// # Errors
+    /// Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the connection is ending or relays. If
+    /// epoll_ctl(2) fails later, the connection ends with that error.
+    ///
     /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
@@ -46,10 +50,6 @@ impl EvContext<'_> {
     /// # }
     /// # assert_eq!(ask(Session, "hello"), "wait");
     /// ```
-    ///
-    /// # Errors
-    /// Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the connection is ending or relays. If
-    /// epoll_ctl(2) fails later, the connection ends with that error.
     pub fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
         if self.connection.state() != State::Open {
             return Err(closing_error());
@@ -62,6 +62,11 @@ impl EvContext<'_> {
     ///
     /// The descriptor is made non-blocking, and its `on_open` is called later in this turn. Other
     /// code may hold duplicates of it, so its close is a plain one: see [`EvContext::fd`].
+    ///
+    /// # Errors
+    /// Returns the errors of epoll_ctl(2): `EPERM` for a regular file, for example. The handler is
+    /// dropped then, and the descriptor closed. Returns
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if the poller is ending.
     ///
     /// # Examples
     /// ```
@@ -85,11 +90,6 @@ impl EvContext<'_> {
     /// # }
     /// # assert_eq!(ask(Session, "hello"), "registered");
     /// ```
-    ///
-    /// # Errors
-    /// Returns the errors of epoll_ctl(2): `EPERM` for a regular file, for example. The handler is
-    /// dropped then, and the descriptor closed. Returns
-    /// [`NotConnected`](io::ErrorKind::NotConnected) if the poller is ending.
     pub fn register<H: EvHandler>(
         &mut self,
         fd: OwnedFd,
@@ -134,6 +134,7 @@ impl EvContext<'_> {
 pub(crate) fn refresh(local: &Local, connection: &Connection) {
     connection.turn_off(Flags::DIRTY);
     let wanted = connection.wanted_mask();
+    // The registration of a closed connection ends with its descriptor.
     if connection.mask.get() == wanted || connection.state() == State::Closed {
         return;
     }

@@ -31,6 +31,16 @@ impl EvContext<'_> {
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof), so that the peer never takes a part for the
     /// whole.
     ///
+    /// # Errors
+    /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) if no file can be as long as
+    /// `offset + len`; nothing has changed then.
+    ///
+    /// Returns the error of the connection or of the file, with which the connection then ends. If
+    /// the file fails later, its error goes to `on_close` alone. Returns
+    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if [`Budget::files_per_connection`] files
+    /// are queued already; the connection then ends with [`CloseReason::Overflow`]. Returns
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if it is ending already.
+    ///
     /// # Examples
     /// ```
     /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
@@ -67,16 +77,6 @@ impl EvContext<'_> {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) if no file can be as long as
-    /// `offset + len`; nothing has changed then.
-    ///
-    /// Returns the error of the connection or of the file, with which the connection then ends. If
-    /// the file fails later, its error goes to `on_close` alone. Returns
-    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if [`Budget::files_per_connection`] files
-    /// are queued already; the connection then ends with [`CloseReason::Overflow`]. Returns
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if it is ending already.
     ///
     /// [`Budget::send_per_event`]: crate::Budget::send_per_event
     /// [`Budget::output_per_connection`]: crate::Budget::output_per_connection

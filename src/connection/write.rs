@@ -18,6 +18,16 @@ impl EvContext<'_> {
     /// Queued output is sent when the peer has made room, before anything that is written later.
     /// See [`EvContext::set_watermarks`] for a handler that may write faster than its peer reads.
     ///
+    /// # Errors
+    /// Returns the connection's error. The connection then ends with it, whether or not the handler
+    /// passes it on. On a socket for datagrams the error belongs to one datagram, and the
+    /// connection goes on unless the handler passes it on.
+    ///
+    /// Returns [`OutOfMemory`](io::ErrorKind::OutOfMemory) if more than
+    /// [`Budget::output_per_connection`] bytes would be queued; the connection then ends with
+    /// [`CloseReason::Overflow`]. Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if it is ending
+    /// already.
+    ///
     /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
@@ -33,16 +43,6 @@ impl EvContext<'_> {
     /// # }
     /// # assert_eq!(ask(Session, "hello"), "good day");
     /// ```
-    ///
-    /// # Errors
-    /// Returns the connection's error. The connection then ends with it, whether or not the handler
-    /// passes it on. On a socket for datagrams the error belongs to one datagram, and the
-    /// connection goes on unless the handler passes it on.
-    ///
-    /// Returns [`OutOfMemory`](io::ErrorKind::OutOfMemory) if more than
-    /// [`Budget::output_per_connection`] bytes would be queued; the connection then ends with
-    /// [`CloseReason::Overflow`]. Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if it is ending
-    /// already.
     ///
     /// [`Budget::output_per_connection`]: crate::Budget::output_per_connection
     #[inline(always)]
@@ -79,6 +79,9 @@ impl EvContext<'_> {
 
     /// Sends several slices as if they were one. See [`EvContext::write`].
     ///
+    /// # Errors
+    /// Returns the errors of [`EvContext::write`].
+    ///
     /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
@@ -93,9 +96,6 @@ impl EvContext<'_> {
     /// # }
     /// # assert_eq!(ask(Session, "hello"), "you said hello");
     /// ```
-    ///
-    /// # Errors
-    /// Returns the errors of [`EvContext::write`].
     pub fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<()> {
         if bufs.len() > stream::MOST_SLICES && self.connection.has(Flags::MESSAGES) {
             // One system call takes a limited number of slices (IOV_MAX), and the datagram or

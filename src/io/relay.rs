@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::connection::relay::duplex::{Duplex, check_socket};
 use crate::connection::relay::endpoint::Endpoint;
-use crate::connection::relay::pump::Step;
+use crate::connection::relay::step::Step;
 use crate::local::registered::Registered;
 use crate::local::registration::Registration;
 use crate::net::TcpStream;

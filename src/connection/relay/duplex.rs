@@ -4,7 +4,8 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use crate::connection::relay::endpoint::Endpoint;
-use crate::connection::relay::pump::{Failure, Pump, Step};
+use crate::connection::relay::pump::Pump;
+use crate::connection::relay::step::{Failure, Step};
 use crate::local::state::Local;
 use crate::parts::readiness::Direction;
 use crate::sys::sigpipe::NoSigpipe;

@@ -11,6 +11,7 @@ pub(crate) mod endpoint;
 mod handler_endpoint;
 pub(crate) mod pipes;
 pub(crate) mod pump;
+pub(crate) mod step;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -23,7 +24,7 @@ use crate::base::token::Token;
 use crate::connection::deadlines::{Awaited, Transferred};
 use crate::connection::relay::duplex::Duplex;
 use crate::connection::relay::handler_endpoint::{HandlerEndpoint, Readiness};
-use crate::connection::relay::pump::Step;
+use crate::connection::relay::step::Step;
 use crate::connection::{deadlines, flush, registration, request_close};
 use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, Relay, State};
@@ -58,6 +59,13 @@ impl EvContext<'_> {
     /// as the other one takes it within [`Budget::close_linger`]. Closing one connection, by
     /// [`EvContext::close`] or by what `on_timeout` or `on_shutdown` returns, closes both; what is
     /// on its way is then still sent, as queued output is.
+    ///
+    /// # Errors
+    /// Nothing has changed if this fails. Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if this
+    /// connection is ending or relays already. Returns
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if `other` is this connection itself, has not
+    /// been opened yet, is ending or gone, or relays already; or if one of the two is not a socket
+    /// that carries a stream.
     ///
     /// # Examples
     /// ```
@@ -112,13 +120,6 @@ impl EvContext<'_> {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Nothing has changed if this fails. Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if this
-    /// connection is ending or relays already. Returns
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if `other` is this connection itself, has not
-    /// been opened yet, is ending or gone, or relays already; or if one of the two is not a socket
-    /// that carries a stream.
     ///
     /// [`Budget::close_linger`]: crate::Budget::close_linger
     pub fn relay(&mut self, other: Token) -> io::Result<()> {

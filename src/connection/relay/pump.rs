@@ -11,6 +11,7 @@ use crate::connection::relay::carrier::Carrier;
 use crate::connection::relay::endpoint::Endpoint;
 use crate::connection::relay::pipes;
 use crate::connection::relay::pipes::PIPE_CAPACITY;
+use crate::connection::relay::step::{Failure, Step, unless_blocked};
 use crate::local::deferred::Deferred;
 use crate::local::state::Local;
 use crate::parts::readiness::Direction;
@@ -36,17 +37,6 @@ enum State {
     Finished,
 }
 
-/// Why a pump doesn't go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// The source has nothing to read (`Read`), or the target takes nothing (`Write`).
-    Waiting(Direction),
-    /// Its budget for this turn is spent.
-    BudgetSpent,
-    /// It has ended, for ever.
-    Finished,
-}
-
 /// Where a mark of urgent data may be that came before the relay began. If its byte has been taken
 /// already, no event tells of the mark, but splice(2) stops at it all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,15 +47,6 @@ enum EarlierMark {
     Here,
     /// Nowhere: splice has gone on from there.
     Passed,
-}
-
-/// Which endpoint has failed, and how.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// Reading has failed.
-    Source(io::Error),
-    /// Writing, or shutting the write direction down, has failed.
-    Target(io::Error),
 }
 
 /// One direction of a relay: everything that its source sends goes to its target, in order. Bytes
@@ -150,6 +131,7 @@ impl Pump {
         loop {
             let written = self.write_batch(to, local, no_sigpipe);
             if let Some(step) = unless_blocked(written, Direction::Write, Failure::Target)? {
+                // The target is slow: from now on little is taken for it at once.
                 self.batch = MIN_BATCH;
                 return Ok(step);
             }
@@ -165,6 +147,7 @@ impl Pump {
             }
             left = left.saturating_sub(self.held);
             if self.held == self.batch {
+                // The source has brought all that was asked for: it may have more.
                 self.batch = (2 * self.batch).min(PIPE_CAPACITY);
             }
         }
@@ -193,6 +176,8 @@ impl Pump {
         self.held = from.try_io(Direction::Read, |fd| {
             let Some(pipe) = pipe else { return self.read_into_buffer(fd, most, local) };
             let filled = pipe.fill(fd, most);
+            // An empty source is believed, unless there may be a mark: to ask recv(2) as well would
+            // cost a system call each time that the source has been emptied.
             let is_believed = match &filled {
                 Ok(count) => *count > 0,
                 Err(error) => !may_have_mark && error.kind() == io::ErrorKind::WouldBlock,
@@ -270,6 +255,7 @@ impl Pump {
         if self.copies {
             return None;
         }
+        // Without descriptors or memory for a pipe, the bytes are copied: that needs neither.
         let pipe = pipes::take(local).ok();
         self.copies = pipe.is_none();
         pipe
@@ -376,21 +362,5 @@ impl Pump {
         let Ok(bytes) = carrier.copy_out(held) else { return Vec::new() };
         carrier.give_back(local);
         bytes
-    }
-}
-
-/// Returns `Waiting` if `result` is `WouldBlock`, the failure if it is any other error, and `None`
-/// if the pump goes on.
-fn unless_blocked(
-    result: io::Result<()>,
-    direction: Direction,
-    failure: impl FnOnce(io::Error) -> Failure,
-) -> Result<Option<Step>, Failure> {
-    match result {
-        Ok(()) => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Ok(Some(Step::Waiting(direction)))
-        }
-        Err(error) => Err(failure(error)),
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::connection::relay::duplex::Duplex;
 use crate::connection::relay::endpoint::Endpoint;
 use crate::connection::relay::pipes;
-use crate::connection::relay::pump::Step;
+use crate::connection::relay::step::Step;
 use crate::parts::budget::Budget;
 use crate::parts::readiness::Direction;
 use crate::poller::Poller;
