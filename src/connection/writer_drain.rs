@@ -166,8 +166,8 @@ fn queue_rest(local: &Local, connection: &Connection, bytes: Bytes, sent: io::Re
 
 /// Ends the connection if a writer has asked for that, or if more is queued than the limit allows.
 fn apply_stage(local: &Local, connection: &Connection, stage: Stage) {
-    // Writers check the limit by counts that the poller has given them before, and this connection's
-    // own callbacks may have written since. So the sum is checked again.
+    // Writers check the limit by counts that the poller has given them before, and this
+    // connection's own callbacks may have written since. So the sum is checked again.
     let in_memory = connection.with_present_extra(|extra| extra.outbox.in_memory());
     if stage == Stage::Overflown || in_memory > Some(local.budget.output_per_connection) {
         request_close::connection(local, connection, CloseReason::Overflow);
