@@ -78,7 +78,7 @@ fn main() -> io::Result<()> {
         thread::Builder::new().name(format!("worker {number}")).spawn(work)?;
     }
 
-    let listening = Acceptor::new(&addr.to_string()).listen(&handle, move || Session {
+    let listening = Acceptor::new(addr.to_string()).listen(&handle, move || Session {
         queue: queue.clone(),
         client: None,
         patience,

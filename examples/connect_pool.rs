@@ -70,7 +70,7 @@ fn main() -> io::Result<()> {
     };
     // A broadcast runs once on every poller, before that poller serves anything.
     handle.broadcast(move || {
-        let pool = ConnectPool::builder(&upstream.to_string())
+        let pool = ConnectPool::builder(upstream.to_string())
             .min_idle(2)
             .max_live(8) // a request that needs one more waits for its turn
             .connect_timeout(Duration::from_secs(2))

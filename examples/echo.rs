@@ -64,7 +64,7 @@ fn main() -> io::Result<()> {
 
     let idle = Some(Duration::from_millis(patience.get()));
     let deadlines = Deadlines { idle, ..Deadlines::default() };
-    let acceptor = Acceptor::new(&addr.to_string());
+    let acceptor = Acceptor::new(addr.to_string());
     let listening = match api {
         Api::Handler => acceptor.listen(&handle, move || Echo(deadlines))?,
         Api::Async => acceptor.serve(&handle, move |stream, _peer| echo(stream, deadlines))?,

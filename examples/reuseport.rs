@@ -74,7 +74,7 @@ fn main() -> io::Result<()> {
         with_local(|facts: &mut Facts| facts.number = number);
     });
 
-    let listening = Acceptor::new(&addr.to_string())
+    let listening = Acceptor::new(addr.to_string())
         .reuse_port(true)
         .balance(match balance {
             How::Kernel => Balance::Local,

@@ -71,7 +71,7 @@ fn main() -> io::Result<()> {
     // A task on each poller keeps its Date field fresh. It ends by itself at the shutdown.
     handle.broadcast(|| drop(spawn_local(poller_cache::keep_date_fresh())));
 
-    let acceptor = Acceptor::new(&addr.to_string());
+    let acceptor = Acceptor::new(addr.to_string());
     let listening = match api {
         Api::Handler => acceptor.listen(&handle, move || HttpHandler::new(patience))?,
         Api::Async => {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use crate::base::slab::Slab;
 use crate::base::token::Token;
 use crate::sys::clock;
-use crate::task::drop_ignoring_panic;
+use crate::task::{drop_ignoring_panic, ignore_panic};
 
 /// Where a poller is in its shutdown.
 #[derive(Default)]
@@ -16,7 +16,7 @@ pub(crate) struct ShutdownState {
     /// Connections and tasks that had ended when it was asked for.
     pub(crate) ended_before: Cell<u64>,
     /// Who waits to hear of it: `shutdown_requested`. Each future knows its place.
-    pub(crate) waiters: RefCell<Slab<Waker>>,
+    waiters: RefCell<Slab<Waker>>,
 }
 
 impl ShutdownState {
@@ -45,8 +45,16 @@ impl ShutdownState {
         Poll::Pending
     }
 
-    pub(crate) fn will_wake(&self, place: Token, waker: &Waker) -> bool {
+    fn will_wake(&self, place: Token, waker: &Waker) -> bool {
         self.waiters.borrow().get(place).is_some_and(|present| present.will_wake(waker))
+    }
+
+    /// Wakes every future that waits.
+    pub(crate) fn wake_all(&self) {
+        for waker in self.waiters.take().into_values() {
+            // One that panics must not cost the others their wake-up.
+            ignore_panic(|| waker.wake());
+        }
     }
 
     /// Takes a future's waker out, to be dropped after this: that is foreign code.

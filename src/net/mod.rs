@@ -48,6 +48,7 @@ pub use socket2::TcpKeepalive;
 
 pub use addr::lookup::lookup_host;
 pub use addr::to_socket_addrs::ToSocketAddrs;
+pub use addr::to_stream_addr::ToStreamAddr;
 pub use async_fd::AsyncFd;
 pub use connect::options::ConnectOptions;
 pub use listen::incoming::Incoming;

@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::Poller;
 use crate::base::token::Token;
@@ -18,7 +19,7 @@ use crate::local::table::Entry;
 use crate::local::{calls, registry};
 use crate::poller::dispatch;
 use crate::source::wake;
-use crate::task::{drop_ignoring_panic, executor, ignore_panic};
+use crate::task::{drop_ignoring_panic, executor};
 
 /// What became of the connections and tasks of one poller.
 #[derive(Debug, Default, Clone, Copy)]
@@ -58,10 +59,7 @@ pub(crate) fn begin(local: &Local, deadline: u64) {
         }
         local.recorder.step();
     }
-    for waker in local.shutdown.waiters.take().into_values() {
-        // One that panics must not cost the others their wake-up.
-        ignore_panic(|| waker.wake());
-    }
+    local.shutdown.wake_all();
 }
 
 /// How many blocking calls of this poller are not over.
@@ -92,6 +90,8 @@ pub(crate) fn close_all(local: &Local) {
     while local.has_due() {
         dispatch::finish_turn(local);
     }
+    // Tasks of another poller on this thread may wait for the shutdown of this one.
+    local.shutdown.wake_all();
     local.clear();
 }
 
@@ -149,10 +149,19 @@ impl Poller {
     }
 }
 
-/// Resolves when the reactor of this poller is asked to shut down; at once if it was already.
-/// Never under [`block_on`](crate::block_on) alone, which has no reactor.
+/// Waits until the reactor of this poller is asked to shut down, or the poller ends. Returns at once
+/// if that has happened. A poller that has no reactor, as that of [`block_on`](crate::block_on), is
+/// never asked.
 ///
-/// Cancel-safe: dropping it loses nothing.
+/// # Panics
+///
+/// Panics if it is first polled outside of a poller.
+///
+/// # Cancel safety
+///
+/// Dropping the future loses nothing.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{Reactor, block_on, shutdown_requested};
@@ -170,14 +179,15 @@ impl Poller {
 /// # Ok(())
 /// # }
 /// ```
-///
-/// # Panics
-/// If it is polled outside of a poller.
 pub async fn shutdown_requested() {
     let local = Local::current().expect("shutdown_requested was awaited outside of a poller");
     let mut waiting = Waiting { local, place: None };
     poll_fn(|cx| {
         let Waiting { local, place } = &mut waiting;
+        // Nothing asks a poller that has ended.
+        if local.is_gone() {
+            return Poll::Ready(());
+        }
         local.shutdown.poll(cx, place)
     })
     .await;

@@ -88,7 +88,7 @@ impl EvContext<'_> {
     /// # corepoll::block_on(async {
     /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
     /// # let addr = listener.local_addr()?;
-    /// # let pool = ConnectPool::new(&addr.to_string());
+    /// # let pool = ConnectPool::new(addr.to_string());
     /// # let stream = TcpStream::connect(addr).await?;
     /// # let _asker = listener.accept().await?;
     /// # stream.into_handler(Asks(pool.clone()))?;

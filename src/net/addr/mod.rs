@@ -1,8 +1,8 @@
 //! Addresses: what users give, what the kernel takes, and how one becomes the other.
 
 pub(crate) mod lookup;
-pub(crate) mod stream_addr;
 pub(crate) mod to_socket_addrs;
+pub(crate) mod to_stream_addr;
 pub(crate) mod unix;
 
 use std::io;

@@ -30,7 +30,7 @@ pub trait ToSocketAddrs: sealed::Sealed {}
 impl<T: sealed::Sealed + ?Sized> ToSocketAddrs for T {}
 
 /// What an address turns out to be.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Addresses {
     /// One, known already.
     One(SocketAddr),

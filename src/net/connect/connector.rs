@@ -1,29 +1,29 @@
-//! Attempt, with a handler for the connection.
+//! Connecting from any thread, with a handler for the connection.
 
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::base::token::Token;
 use crate::local::attempt::{Recipient, Target, failure};
-use crate::local::context::EvContext;
 use crate::local::errors::gone;
 use crate::local::handle::PollerHandle;
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
-use crate::net::addr::to_socket_addrs::ToSocketAddrs;
+use crate::net::addr::to_stream_addr::ToStreamAddr;
 use crate::net::connect::options::ConnectOptions;
-use crate::net::connect::target::{begin, target};
+use crate::net::connect::target;
 use crate::net::listen::balance::{Balance, Balancer};
 use crate::reactor::ReactorHandle;
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
-/// Connects, from any thread, and gives each connection a handler on one of a reactor's pollers:
-/// on the one that holds the fewest connections.
+/// Connects from any thread, and gives each connection a handler on the poller of a reactor that has
+/// the fewest connections.
 ///
-/// From inside a callback there is [`EvContext::connect`], which stays on its poller; for tasks
-/// there is [`TcpStream::connect`](crate::net::TcpStream::connect).
+/// Inside a callback, [`EvContext::connect`](crate::EvContext::connect) connects on the same poller;
+/// in a task, [`TcpStream::connect`](crate::net::TcpStream::connect) does.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{Action, Connector, EvContext, EvHandler, Reactor};
@@ -50,7 +50,7 @@ use crate::task::{drop_ignoring_panic, ignore_panic};
 /// let running = Reactor::builder().pollers(1).build()?.start()?;
 /// Connector::new(&running.handle())
 ///     .timeout(Duration::from_secs(1))
-///     .connect(&server.local_addr()?.to_string(), || Hello)?;
+///     .connect(server.local_addr()?, || Hello)?;
 ///
 /// let mut greeting = String::new();
 /// server.accept()?.0.read_to_string(&mut greeting)?;
@@ -63,10 +63,10 @@ use crate::task::{drop_ignoring_panic, ignore_panic};
 ///
 /// # A client that reconnects
 ///
-/// A handler that gets no connection, or has lost it, can have another one made after a pause, from
-/// [`on_connect_fail`](EvHandler::on_connect_fail) too: [`ReactorHandle::current`] is the way to its
-/// reactor. The pause grows with the failures, so that a server which comes up again is not overrun;
-/// a shutdown cuts it short.
+/// A handler that gets no connection, or has lost it, can connect again after a pause, also from
+/// [`on_connect_fail`](EvHandler::on_connect_fail): [`ReactorHandle::current`] returns its reactor.
+/// The pause grows with the failures, so that a server that comes up again is not overrun. A shutdown
+/// cuts it short.
 ///
 /// ```
 /// use corepoll::{Action, CloseReason, Connector, EvContext, EvHandler, Reactor, ReactorHandle};
@@ -76,7 +76,7 @@ use crate::task::{drop_ignoring_panic, ignore_panic};
 /// #[derive(Clone)]
 /// struct Client {
 ///     server: SocketAddr,
-///     /// How many attempts have failed since the last connection.
+///     /// The number of attempts that have failed since the last connection.
 ///     failures: u32,
 /// }
 ///
@@ -137,14 +137,16 @@ use crate::task::{drop_ignoring_panic, ignore_panic};
 #[derive(Debug, Clone)]
 #[must_use = "a connector does nothing until `connect` is called"]
 pub struct Connector {
-    /// Chooses the poller.
+    /// Chooses the poller of each connection.
     balancer: Balancer,
-    /// What the sockets are made with, and how long it may take.
+    /// What the sockets are made with, and the time limit.
     options: ConnectOptions,
 }
 
 impl Connector {
-    /// Will connect on the pollers of `on`.
+    /// Returns a connector for the pollers of `on`.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Connector, Reactor};
@@ -160,7 +162,9 @@ impl Connector {
         Connector { balancer, options: ConnectOptions::new() }
     }
 
-    /// Takes over all options at once, in place of those that were set before.
+    /// Sets all options at once, in place of those that were set before.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Connector, Reactor, net::ConnectOptions};
@@ -177,9 +181,11 @@ impl Connector {
         self
     }
 
-    /// How long an attempt may take, from when its poller begins it: for all addresses together, the
-    /// look-up of a host name included. Default: as long as the kernel tries, which is about two
-    /// minutes (tcp_syn_retries in tcp(7)).
+    /// Limits how long an attempt may take, from when its poller begins it: for all addresses
+    /// together, with the look-up of a host name. Default: as long as the kernel tries, which is about
+    /// two minutes (`tcp_syn_retries` in tcp(7)).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Connector, Reactor};
@@ -196,9 +202,11 @@ impl Connector {
         self
     }
 
-    /// Connects from this local address. With port 0 the kernel chooses the port when it knows the
-    /// target, so that one local port may serve many targets (IP_BIND_ADDRESS_NO_PORT in ip(7)).
-    /// Of several addresses, those of the same family are tried. Not for Unix sockets.
+    /// Connects from the local address `from`. With port 0 the kernel chooses the port when it knows
+    /// the target, so that one local port can serve many targets (`IP_BIND_ADDRESS_NO_PORT` in ip(7)).
+    /// Of several targets, those of the same address family are tried. A Unix socket ignores it.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Connector, Reactor};
@@ -215,8 +223,10 @@ impl Connector {
         self
     }
 
-    /// SO_RCVBUF in bytes, set before the connect, since the window scale is told with the first
-    /// segment: see [`ConnectOptions::recv_buffer_size`]. Default: the system's.
+    /// Sets the size of the receive buffer in bytes (`SO_RCVBUF` in socket(7)), before connecting: see
+    /// [`ConnectOptions::recv_buffer_size`]. Default: the system's.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Connector, Reactor};
@@ -232,7 +242,9 @@ impl Connector {
         self
     }
 
-    /// SO_SNDBUF in bytes. Default: the system's.
+    /// Sets the size of the send buffer in bytes (`SO_SNDBUF` in socket(7)). Default: the system's.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Connector, Reactor};
@@ -248,24 +260,33 @@ impl Connector {
         self
     }
 
-    /// Connects to `addr`: `"127.0.0.1:80"`, `"[::1]:80"`, `"unix:/path"`, `"unix:@abstract"`, or one
-    /// or several `SocketAddr`s; with the feature `blocking` also a host name, `"example.org:80"`,
-    /// which is looked up on another thread. The handler that `factory` makes on the poller's thread
-    /// is registered for [`Interest::READABLE`](crate::Interest::READABLE). Returns at once; may be
-    /// called from any thread, and before the reactor is started.
+    /// Connects to `addr`: `"127.0.0.1:80"`, `"unix:/path"`, one or several `SocketAddr`s, a `Path`, or
+    /// another address of [`ToStreamAddr`]. With the feature `blocking` it may be a host name,
+    /// `"example.org:80"`, which is looked up on another thread. The handler that `factory` makes on
+    /// the poller's thread is registered for [`Interest::READABLE`](crate::Interest::READABLE).
+    /// Returns at once; may be called from any thread, and before the reactor is started.
     ///
     /// Several addresses are tried by RFC 8305 ("Happy Eyeballs"): IPv6 and IPv4 take turns, beginning
-    /// with the first address, and the next one is tried when the one before has failed, or has not
-    /// answered for 250 ms. The first connection wins, and the others are closed.
+    /// with the family of the first address. The next one is tried when the one before has failed, or
+    /// has not answered for 250 ms. The first connection wins, and the others are closed.
     ///
-    /// Exactly one of two calls comes. [`EvHandler::on_open`], when the connection is made; and
-    /// [`EvHandler::on_connect_fail`], with the operation and the address in the error, when it
-    /// is refused or unreachable, when the time is over (`TimedOut`), when there are no
-    /// descriptors, or when the poller ends before (`NotConnected`). A connection that meets
-    /// itself, which TCP allows for one's own ephemeral ports, counts as refused. If `factory`
-    /// panics, there is no connection and no call.
+    /// The handler gets exactly one of two calls:
     ///
-    /// During a shutdown an attempt goes on within the grace, as a connection does.
+    /// - [`EvHandler::on_open`] when the connection is made;
+    /// - [`EvHandler::on_connect_fail`] with an error that names the operation and the address: the
+    ///   peer refuses the connection or is unreachable, the time is over (`TimedOut`), there are no
+    ///   descriptors, or the poller ends before (`NotConnected`). A TCP connection to itself, which the
+    ///   kernel can make between ephemeral ports, counts as refused.
+    ///
+    /// If `factory` panics, there is no connection and no call. During a shutdown an attempt goes on
+    /// within the grace, as a connection does.
+    ///
+    /// # Errors
+    ///
+    /// The address is malformed, there is none, it is a host name and the feature `blocking` is off,
+    /// or the reactor has ended (`NotConnected`). Then `factory` is not called.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Action, Connector, EvContext, EvHandler, Reactor};
@@ -284,7 +305,7 @@ impl Connector {
     ///     }
     /// }
     ///
-    /// // Nobody listens there.
+    /// // Nothing listens there.
     /// let (sender, receiver) = mpsc::channel();
     /// Connector::new(&running.handle()).connect(&addr, || Report(sender))?;
     /// assert_eq!(receiver.recv().unwrap(), io::ErrorKind::ConnectionRefused);
@@ -293,82 +314,34 @@ impl Connector {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// The address is malformed, there is none, or it is a host name and the feature `blocking` is
-    /// off; or the reactor has ended. Then `factory` is not called.
     pub fn connect<H: EvHandler>(
         &self,
-        addr: impl ToSocketAddrs,
+        addr: impl ToStreamAddr,
         factory: impl FnOnce() -> H + Send + 'static,
     ) -> io::Result<()> {
-        let target = target(&addr, &self.options)?;
+        let target = target::parse(&addr.requested(), &self.options)?;
         let here = Local::current();
         let poller = self.balancer.least_loaded(here.as_deref().map(|local| &local.handle));
         let pending = PendingConnect { poller: poller.clone(), work: Some((target, factory)) };
         poller.run_on(move || pending.begin()).map_err(|refused| {
-            // There, `begin` finds that its poller is not this one or has ended, and lets everything go.
+            // Called here, `begin` finds that its poller is another one or has ended, and drops what it
+            // holds.
             refused();
             gone()
         })
     }
 }
 
-impl EvContext<'_> {
-    /// Connects to `addr` on this poller: what a proxy needs. Addresses and calls are those of
-    /// [`Connector::connect`]; there is no time limit but the kernel's, and [`EvContext::close`]
-    /// with the token ends the attempt: `on_connect_fail` with `ConnectionAborted`.
-    ///
-    /// No call comes inside this one: an attempt that fails at once has its `on_connect_fail`
-    /// later in this turn. Its token is gone after that; otherwise it is the connection's.
-    ///
-    /// ```
-    /// use corepoll::{Action, EvContext, EvHandler};
-    /// use std::io;
-    ///
-    /// struct Upstream;
-    /// # impl EvHandler for Upstream {
-    /// #     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
-    /// #         Ok(Action::Close)
-    /// #     }
-    /// # }
-    ///
-    /// struct Proxy;
-    ///
-    /// impl EvHandler for Proxy {
-    ///     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-    ///         cx.connect("127.0.0.1:8080", Upstream)?;
-    ///         Ok(Action::Keep)
-    ///     }
-    /// #   fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
-    /// #       Ok(Action::Close)
-    /// #   }
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    /// The address is malformed, there is none, or it is a host name and the feature `blocking` is
-    /// off: the handler is dropped.
-    pub fn connect<H: EvHandler>(
-        &mut self,
-        addr: impl ToSocketAddrs,
-        handler: H,
-    ) -> io::Result<Token> {
-        let target = target(&addr, &ConnectOptions::new())?;
-        self.local.handle.join();
-        Ok(begin(self.local, target, Recipient::Handler(Box::new(handler))))
-    }
-}
-
-/// An attempt on its way to its poller, which may end before it comes to it.
+/// An attempt to connect, on its way to its poller, which may end before it arrives.
 struct PendingConnect<H: EvHandler, F: FnOnce() -> H> {
-    /// Where it goes. It is counted there.
+    /// The poller that the attempt goes to, which counts it already.
     poller: PollerHandle,
-    /// None once it has been begun, or taken back.
+    /// What to connect to, and what makes the handler; `None` once it has been begun.
     work: Option<(Target, F)>,
 }
 
 impl<H: EvHandler, F: FnOnce() -> H> PendingConnect<H, F> {
+    /// Begins the attempt, on the thread of its poller.
     fn begin(mut self) {
         let work = self.work.take();
         let local =
@@ -378,7 +351,7 @@ impl<H: EvHandler, F: FnOnce() -> H> PendingConnect<H, F> {
         };
         match catch_unwind(AssertUnwindSafe(factory)) {
             Ok(handler) => {
-                begin(&local, target, Recipient::Handler(Box::new(handler)));
+                target::connect(&local, target, Recipient::Handler(Box::new(handler)));
             }
             Err(panic) => {
                 self.poller.leave();
@@ -389,7 +362,7 @@ impl<H: EvHandler, F: FnOnce() -> H> PendingConnect<H, F> {
 }
 
 impl<H: EvHandler, F: FnOnce() -> H> Drop for PendingConnect<H, F> {
-    /// The poller has ended without opening this piece of mail. The handler is told all the same.
+    /// Tells the handler if the poller has ended without opening this piece of mail.
     fn drop(&mut self) {
         let Some((target, factory)) = self.work.take() else { return };
         self.poller.leave();

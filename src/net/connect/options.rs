@@ -1,11 +1,16 @@
-//! What a connecting socket is made with.
+//! The options of a socket that connects.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::sys::socket;
 
-/// What a connecting socket is made with, and how long connecting may take.
+/// The options of a socket that connects, and how long connecting may take.
+///
+/// What can be changed later, as keep-alive or the type of service, is set on the stream; an option
+/// that has no method here too, by `socket2::SockRef`.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::net::{ConnectOptions, TcpListener, TcpStream};
@@ -24,12 +29,16 @@ use crate::sys::socket;
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct ConnectOptions {
+    /// What the socket is made with.
     pub(crate) settings: socket::Connect,
+    /// The time limit; `None` leaves it to the kernel.
     pub(crate) timeout: Option<Duration>,
 }
 
 impl ConnectOptions {
-    /// Returns the defaults: what the kernel has, and no limit but the kernel's.
+    /// Returns the defaults: those of the kernel, its time limit included.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::net::{ConnectOptions, TcpListener, TcpStream};
@@ -45,9 +54,11 @@ impl ConnectOptions {
         ConnectOptions::default()
     }
 
-    /// Limits how long connecting may take: for all addresses together, the look-up of a host name
-    /// included. Default: as long as the kernel tries, which is about two minutes (tcp_syn_retries
-    /// in tcp(7)).
+    /// Limits how long connecting may take: for all addresses together, with the look-up of a host
+    /// name. Default: as long as the kernel tries, which is about two minutes (`tcp_syn_retries` in
+    /// tcp(7)).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::net::ConnectOptions;
@@ -60,9 +71,11 @@ impl ConnectOptions {
         self
     }
 
-    /// Connects from this local address. With port 0 the kernel chooses the port when it knows the
-    /// target, so that one local port may serve many targets (IP_BIND_ADDRESS_NO_PORT in ip(7)).
-    /// Of several addresses, those of the same family are tried.
+    /// Connects from the local address `from`. With port 0 the kernel chooses the port when it knows
+    /// the target, so that one local port can serve many targets (`IP_BIND_ADDRESS_NO_PORT` in ip(7)).
+    /// Of several targets, those of the same address family are tried.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::net::{ConnectOptions, TcpListener, TcpStream};
@@ -79,9 +92,12 @@ impl ConnectOptions {
         self
     }
 
-    /// SO_RCVBUF in bytes, set before the connect: the window scale, which limits how much the peer
-    /// may ever have under way, is told with the first segment. The kernel doubles the value, and
-    /// stops adjusting the buffer by itself. See socket(7) and tcp(7).
+    /// Sets the size of the receive buffer in bytes (`SO_RCVBUF`). It is set before connecting: the
+    /// window scale, which limits how much the peer may ever have under way, is sent with the first
+    /// segment. The kernel doubles the value, and no longer adjusts the buffer by itself. See socket(7)
+    /// and tcp(7).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::net::{ConnectOptions, TcpListener, TcpStream};
@@ -98,7 +114,10 @@ impl ConnectOptions {
         self
     }
 
-    /// SO_SNDBUF in bytes. The kernel doubles the value, and stops adjusting the buffer by itself.
+    /// Sets the size of the send buffer in bytes (`SO_SNDBUF`). The kernel doubles the value, and no
+    /// longer adjusts the buffer by itself. See socket(7).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::net::{ConnectOptions, TcpListener, TcpStream};
@@ -115,7 +134,9 @@ impl ConnectOptions {
         self
     }
 
-    /// TCP_NODELAY: whether small segments are sent at once. Default: off. See tcp(7).
+    /// Sets `TCP_NODELAY`: small segments are sent at once. Default: off. See tcp(7).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::net::{ConnectOptions, TcpListener, TcpStream};

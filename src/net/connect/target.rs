@@ -1,4 +1,4 @@
-//! What an address names, where a connection for a handler or a pool is to be made.
+//! From an address that the caller gave to an attempt to connect, for a handler or for a pool.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -7,45 +7,36 @@ use crate::base::token::Token;
 use crate::connection::connect;
 use crate::local::attempt::{Place, Recipient, Target};
 use crate::local::state::Local;
-use crate::net::addr::stream_addr::StreamAddr;
-use crate::net::addr::to_socket_addrs::{Addresses, sealed::Sealed};
-use crate::net::addr::unix::to_kernel;
+use crate::net::addr::to_stream_addr::{Requested, StreamAddr, any_address};
+use crate::net::addr::unix;
 use crate::net::connect::options::ConnectOptions;
 
-/// What `addr` names, and how to connect to it.
-pub(crate) fn target(
-    addr: &(impl Sealed + ?Sized),
-    options: &ConnectOptions,
-) -> io::Result<Target> {
-    let other = addr.text().map(StreamAddr::parse_other).transpose()?.flatten();
-    let (name, place) = match (addr.text(), other) {
-        (Some(text), Some(StreamAddr::Unix(address))) => {
-            (text.into(), Place::Unix(to_kernel(&address)?))
+#[cfg(feature = "blocking")]
+use crate::net::addr::to_socket_addrs::Addresses;
+
+/// Returns what `addr` names, and how to connect to it.
+///
+/// # Errors
+///
+/// The address is malformed, the list of addresses is empty, or it is a host name and the feature
+/// `blocking` is off.
+pub(crate) fn parse(addr: &Requested, options: &ConnectOptions) -> io::Result<Target> {
+    let place = match addr.parse()? {
+        StreamAddr::Unix(address) => Place::Unix(unix::to_kernel(&address)?),
+        // This machine. Both are tried: the listener may be one for IPv4 alone.
+        StreamAddr::Port(port) => {
+            Place::Ip(vec![any_address(port), (Ipv4Addr::UNSPECIFIED, port).into()])
         }
-        // This machine, by whichever family it is that listens.
-        (Some(text), Some(StreamAddr::Ip(address))) => {
-            let other = (Ipv4Addr::UNSPECIFIED, address.port()).into();
-            (text.into(), Place::Ip(vec![address, other]))
-        }
-        (text, _) => {
-            let addresses = addr.addresses()?;
-            let name = text.map_or_else(|| addresses.to_string().into(), Box::from);
-            (name, place(addresses)?)
-        }
+        #[cfg(feature = "blocking")]
+        StreamAddr::Ip(Addresses::Name(host, port)) => Place::Host(host, port),
+        StreamAddr::Ip(addresses) => Place::Ip(addresses.known()?),
     };
+    let name = addr.to_string().into();
     Ok(Target { name, place, settings: options.settings.clone(), limit: options.timeout })
 }
 
-fn place(addresses: Addresses) -> io::Result<Place> {
-    match addresses {
-        #[cfg(feature = "blocking")]
-        Addresses::Name(host, port) => Ok(Place::Host(host, port)),
-        known => known.known().map(Place::Ip),
-    }
-}
-
-/// Begins to connect, with the look-up of the name if the target has one.
-pub(crate) fn begin(local: &Local, target: Target, recipient: Recipient) -> Token {
+/// Begins to connect. If the target is a host name, it is looked up first, on another thread.
+pub(crate) fn connect(local: &Local, target: Target, recipient: Recipient) -> Token {
     #[cfg(feature = "blocking")]
     if let Place::Host(host, port) = &target.place {
         let (host, port) = (host.clone(), *port);

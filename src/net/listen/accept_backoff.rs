@@ -1,4 +1,4 @@
-//! How accepting goes on after an error.
+//! When accepting goes on after an error of accept(2).
 
 use std::io;
 use std::time::Duration;
@@ -7,60 +7,63 @@ use crate::base::error::errno;
 
 /// The first pause.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
-/// And the longest. Each is twice as long as the one before.
+
+/// The longest pause. Each one is twice as long as the one before.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
-/// Errors of single connections that are passed over without a pause. If there are more of them in
-/// a row, something else is wrong: as when a firewall answers EPERM to all.
+
+/// The number of errors of single connections that are passed over without a pause. If more of them
+/// come in a row, the cause is another one: a firewall may answer EPERM to every call.
 const MOST_IN_A_ROW: u32 = 8;
 
-/// How accepting goes on after an error: no error ends it, and none makes it spin.
+/// When accepting goes on after an error. No error ends it, and none makes it spin.
 #[derive(Debug, Default)]
 pub(crate) struct AcceptBackoff {
-    /// Errors since the last success.
+    /// The number of errors since a connection was accepted.
     in_a_row: u32,
-    /// Pauses since the last success.
+    /// The number of pauses since a connection was accepted.
     pauses: u32,
 }
 
-/// What is done about an error of accept(2).
+/// When accept(2) is called again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retry {
-    /// There is no connection: the next event announces one.
+    /// When the socket is readable: no connection waits.
     WhenReadable,
-    /// The error belongs to one connection: the next one is tried without a pause.
+    /// At once: the error was that of one connection.
     AtOnce,
-    /// Nothing is accepted for this long.
+    /// After a pause.
     After(Duration),
-    /// There are no free descriptors, or there is no memory. The pause ends early if a descriptor is
-    /// closed.
+    /// After a pause, or when a descriptor is closed: there are no free descriptors, or there is no
+    /// memory.
     AfterOrFdFreed(Duration),
 }
 
 impl AcceptBackoff {
-    /// A connection has been accepted.
+    /// Begins anew, since a connection has been accepted.
     pub(crate) fn reset(&mut self) {
         *self = AcceptBackoff::default();
     }
 
-    /// What is done about `error`.
+    /// Returns when to accept again after `error`.
     pub(crate) fn on_error(&mut self, error: &io::Error) -> Retry {
         if error.kind() == io::ErrorKind::WouldBlock {
             return Retry::WhenReadable;
         }
         self.in_a_row = self.in_a_row.saturating_add(1);
         let code = errno(error).unwrap_or(0);
-        if self.in_a_row <= MOST_IN_A_ROW && is_of_one(code) {
+        if self.in_a_row <= MOST_IN_A_ROW && is_of_one_connection(code) {
             return Retry::AtOnce;
         }
+        // The limit of the shift only keeps it from overflowing: the longest pause comes earlier.
         let pause = (SHORTEST_PAUSE * (1 << self.pauses.min(10))).min(LONGEST_PAUSE);
         self.pauses = self.pauses.saturating_add(1);
         if is_exhausted(code) { Retry::AfterOrFdFreed(pause) } else { Retry::After(pause) }
     }
 }
 
-/// Whether it is the error of the connection that would have been next: accept(2) passes that on,
-/// and names these.
-fn is_of_one(code: i32) -> bool {
+/// Returns `true` for the errors of the connection that would have been accepted next. accept(2)
+/// passes them on, and lists them.
+fn is_of_one_connection(code: i32) -> bool {
     matches!(
         code,
         libc::ECONNABORTED
@@ -77,14 +80,13 @@ fn is_of_one(code: i32) -> bool {
     )
 }
 
-/// Whether the process or the system has no descriptors or no memory. ENOSPC is what epoll_ctl(2)
-/// answers when the user watches as many descriptors as are allowed.
+/// Returns `true` if the process or the system has run out of descriptors or of memory. ENOSPC is the
+/// error of epoll_ctl(2) when the user watches as many descriptors as are allowed.
 fn is_exhausted(code: i32) -> bool {
     matches!(code, libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC)
 }
 
-/// Whether the descriptor is not one that can be accepted from, now or later: a mistake in the
-/// program.
+/// Returns `true` if the descriptor does not listen, and never will: a mistake in the program.
 pub(crate) fn is_no_listener(error: &io::Error) -> bool {
     let code = errno(error);
     matches!(code, Some(libc::EBADF | libc::EINVAL | libc::ENOTSOCK | libc::EFAULT))
@@ -113,7 +115,7 @@ mod tests {
         assert_eq!(after(&mut backoff, libc::EIO), Retry::After(SHORTEST_PAUSE));
     }
 
-    /// Whatever the number, there is an answer, and only that there is nothing is none.
+    /// Every error number leads to a pause, apart from the one that says that no connection waits.
     #[test]
     fn no_error_makes_it_spin() {
         for code in (1..4096).filter(|code| *code != libc::EAGAIN) {

@@ -1,17 +1,21 @@
-//! Listening, with a handler for each connection.
+//! The options of a listener whose connections are spread over pollers.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::net::addr::to_stream_addr::{Requested, ToStreamAddr};
 use crate::reactor::ReactorHandle;
 use crate::sys::socket;
 
-use crate::net::listen::balance::Balance;
-use crate::net::listen::error_reporter::ErrorCallback;
-use crate::net::listen::options::BACKLOG;
+use super::balance::{Balance, Balancer};
+use super::error_reporter::{ErrorCallback, ErrorReporter};
+use super::options::BACKLOG;
 
 /// Listens, and gives each connection a handler ([`Acceptor::listen`]) or a task
 /// ([`Acceptor::serve`]).
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{Acceptor, Action, Balance, EvContext, EvHandler, Reactor};
@@ -42,28 +46,36 @@ use crate::net::listen::options::BACKLOG;
 #[derive(Debug, Clone)]
 #[must_use = "an acceptor does nothing until `listen` is called"]
 pub struct Acceptor {
-    pub(crate) address: String,
+    /// Where it will listen.
+    pub(crate) address: Requested,
+    /// What the sockets are made with.
     pub(crate) listen: socket::Listen,
-    /// A connection goes to the listener of the processor that it came in on.
+    /// A connection goes to the listener of the processor that handled its first packet.
     pub(crate) steer_by_cpu: bool,
+    /// How connections are spread.
     pub(crate) balance: Balance,
-    /// None: the reactor that listens.
+    /// The reactor that gets the connections; `None` is the one that listens.
     pub(crate) target: Option<ReactorHandle>,
-    /// What hears of errors.
+    /// What is called with errors.
     pub(crate) on_error: ErrorCallback,
 }
 
 impl Acceptor {
-    /// Will listen at `addr`: `"0.0.0.0:80"`, `"[::]:80"`, `":80"` (every address of this
-    /// machine, IPv4 and IPv6), `"unix:/path"`, `"unix:@abstract"`. Port 0 lets the kernel choose.
+    /// Returns an acceptor that will listen at `addr`, with the default options. The address may be
+    /// `"0.0.0.0:80"`, `"[::]:80"`, `":80"` (every address of this machine, IPv4 and IPv6),
+    /// `"unix:/path"`, `"unix:@abstract"`, a `SocketAddr`, a `Path`, or another address of
+    /// [`ToStreamAddr`]. With port 0 the kernel chooses the port. An invalid address is an error of
+    /// [`Acceptor::listen`].
     ///
-    /// `":80"` and `"[::]:80"` are one socket for both families, whatever net.ipv6.bindv6only says
+    /// `":80"` and `"[::]:80"` are one socket for both families, whatever `net.ipv6.bindv6only` says
     /// (ipv6(7)); if the port of one family is taken, listening fails with `AddrInUse`. On a host
-    /// without IPv6 `":80"` is `"0.0.0.0:80"`.
+    /// without IPv6, `":80"` is `"0.0.0.0:80"`.
     ///
-    /// At a path, the file of a Unix socket on which nobody listens any more is replaced; any
-    /// other file, a symbolic link too, is an error and left alone. The file is removed when the
-    /// listener ends. See unix(7).
+    /// At a path, the file of a Unix socket on which nothing listens any more is replaced. Any other
+    /// file, also a symbolic link, is an error and left alone. The file is removed when the listener
+    /// ends. See unix(7).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
@@ -81,9 +93,9 @@ impl Acceptor {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn new(addr: &str) -> Acceptor {
+    pub fn new(addr: impl ToStreamAddr) -> Acceptor {
         Acceptor {
-            address: addr.to_owned(),
+            address: addr.requested(),
             listen: socket::Listen::new(BACKLOG),
             steer_by_cpu: false,
             balance: Balance::default(),
@@ -92,9 +104,11 @@ impl Acceptor {
         }
     }
 
-    /// With SO_REUSEPORT every poller has a listener of its own, and the kernel brings each
-    /// connection to one of them; without, the first poller listens. Default: without. Where a
-    /// connection goes from there is [`Acceptor::balance`]'s.
+    /// Gives every poller a listener of its own (`SO_REUSEPORT` in socket(7)): the kernel brings each
+    /// connection to one of them. Otherwise only the first poller listens. [`Acceptor::balance`] says
+    /// where a connection goes from there. Default: off.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Acceptor;
@@ -106,8 +120,10 @@ impl Acceptor {
         self
     }
 
-    /// How many connections may wait to be accepted; the kernel cuts it at net.core.somaxconn.
-    /// Default: 4096.
+    /// Sets the number of connections that may wait to be accepted. The kernel limits it to
+    /// `net.core.somaxconn`: see listen(2). Default: 4096.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Acceptor;
@@ -119,7 +135,10 @@ impl Acceptor {
         self
     }
 
-    /// SO_RCVBUF in bytes, which accepted connections inherit. Default: the system's.
+    /// Sets the size of the receive buffer in bytes (`SO_RCVBUF`), which accepted connections inherit.
+    /// The kernel doubles the value: see socket(7). Default: the system's.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Acceptor;
@@ -131,7 +150,10 @@ impl Acceptor {
         self
     }
 
-    /// SO_SNDBUF in bytes, which accepted connections inherit. Default: the system's.
+    /// Sets the size of the send buffer in bytes (`SO_SNDBUF`), which accepted connections inherit. The
+    /// kernel doubles the value: see socket(7). Default: the system's.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Acceptor;
@@ -143,8 +165,26 @@ impl Acceptor {
         self
     }
 
-    /// TCP_NODELAY of the connections: whether small segments are sent at once. They inherit it from
-    /// the listener, so it costs no system call for each. Default: off. See tcp(7).
+    /// Keeps a listener at `[::]` from accepting IPv4 (`IPV6_V6ONLY` in ipv6(7)). Default: it accepts
+    /// both, whatever `net.ipv6.bindv6only` says.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::Acceptor;
+    /// // Another acceptor may listen at "0.0.0.0:8080".
+    /// let acceptor = Acceptor::new("[::]:8080").only_v6(true);
+    /// # drop(acceptor);
+    /// ```
+    pub fn only_v6(mut self, on: bool) -> Acceptor {
+        self.listen.only_v6 = on;
+        self
+    }
+
+    /// Sets `TCP_NODELAY` on the connections: small segments are sent at once. They inherit it from the
+    /// listener, so that it costs no system call for each. Default: off. See tcp(7).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Acceptor;
@@ -156,10 +196,12 @@ impl Acceptor {
         self
     }
 
-    /// TCP_DEFER_ACCEPT: a connection is accepted when its first bytes have come, or after `limit`,
-    /// which the kernel rounds up to some seconds. Saves the wake-up in which there is nothing to
-    /// read; not for protocols in which the server speaks first. Nothing for Unix sockets. See
-    /// tcp(7). Default: off.
+    /// Accepts a connection when its first bytes have come, or after `limit`, which the kernel rounds
+    /// up to some seconds (`TCP_DEFER_ACCEPT` in tcp(7)). This saves the wake-up in which there is
+    /// nothing to read. It does not suit protocols in which the server speaks first, and has no effect
+    /// on Unix sockets. Default: off.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Acceptor;
@@ -172,14 +214,15 @@ impl Acceptor {
         self
     }
 
-    /// With [`Acceptor::reuse_port`]: the kernel brings each connection to the poller whose index
-    /// is the number of the processor that the connection's first packet was handled on, modulo the
-    /// number of pollers; and not to one chosen by a hash. So where the pollers are placed on the
-    /// processors 0, 1, 2, ..., a packet stays on its processor all the way
-    /// (SO_ATTACH_REUSEPORT_CBPF of socket(7)).
+    /// Has the kernel choose the poller by processor, and not by a hash: a connection goes to the
+    /// poller whose index is the number of the processor that handled its first packet, modulo the
+    /// number of pollers (`SO_ATTACH_REUSEPORT_CBPF` in socket(7)). Where the pollers run on the
+    /// processors 0, 1, 2, ..., a packet stays on its processor all the way.
     ///
-    /// With [`Balance::Local`] connections stay there; the default hands over those that are too
-    /// many for a poller. Default: off.
+    /// This needs [`Acceptor::reuse_port`]. With [`Balance::Local`] connections stay where they are
+    /// accepted; the default moves some of them to pollers that have fewer. Default: off.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Acceptor, Balance};
@@ -194,7 +237,9 @@ impl Acceptor {
         self
     }
 
-    /// How connections are spread over the pollers. Default: [`Balance::LeastLoaded`].
+    /// Sets how connections are spread over the pollers. Default: [`Balance::LeastLoaded`].
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Acceptor, Balance};
@@ -206,14 +251,16 @@ impl Acceptor {
         self
     }
 
-    /// Gives the connections to the pollers of another reactor. Default: the one that listens. When
-    /// the other one has ended, each connection is closed, and that is told to
-    /// [`Acceptor::on_error`].
+    /// Gives the connections to the pollers of another reactor. When that has ended, each connection is
+    /// closed, and the error goes to the callback of [`Acceptor::on_error`]. Default: the reactor that
+    /// listens.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Acceptor, Reactor};
     /// # fn main() -> std::io::Result<()> {
-    /// // One poller accepts, and two others have the connections.
+    /// // One poller accepts, and two others serve.
     /// let front = Reactor::builder().pollers(1).build()?;
     /// let workers = Reactor::builder().pollers(2).build()?;
     /// let acceptor = Acceptor::new("127.0.0.1:0").deliver_to(&workers.handle());
@@ -225,20 +272,33 @@ impl Acceptor {
         self.target = Some(reactor.clone());
         self
     }
-    /// Calls `hear` with each error: of accepting, of giving a connection to its handler or task, of
-    /// tasks of [`Acceptor::try_serve`], and with the one that ends a listener, if one does. It is
-    /// called on the pollers' threads, and should not block. Default: errors of accepting are only
-    /// counted, in [`PollerStats::accept_errors`](crate::PollerStats).
+
+    /// Calls `callback` with each error: of accepting, of delivering a connection to its handler or
+    /// task, of the tasks of [`Acceptor::try_serve`], and with the one that ends a listener, if one
+    /// does. The callback runs on the pollers' threads and should not block. Default: errors of
+    /// accepting are only counted, in [`PollerStats::accept_errors`](crate::PollerStats).
     ///
     /// No error of accept(2) ends a listener: see [`Listening`](crate::Listening).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Acceptor;
     /// let acceptor = Acceptor::new("0.0.0.0:8080").on_error(|error| eprintln!("{error}"));
     /// # drop(acceptor);
     /// ```
-    pub fn on_error(mut self, hear: impl Fn(io::Error) + Send + Sync + 'static) -> Acceptor {
-        self.on_error = ErrorCallback::new(hear);
+    pub fn on_error(mut self, callback: impl Fn(io::Error) + Send + Sync + 'static) -> Acceptor {
+        self.on_error = ErrorCallback::new(callback);
         self
+    }
+
+    /// Returns what reports the errors of this address.
+    pub(crate) fn error_reporter(&self) -> Arc<ErrorReporter> {
+        Arc::new(ErrorReporter::new(self.address.to_string(), self.on_error.clone()))
+    }
+
+    /// Returns what spreads the connections if `on` listens.
+    pub(crate) fn balancer(&self, on: &ReactorHandle) -> Balancer {
+        Balancer::new(self.target.clone().unwrap_or_else(|| on.clone()), self.balance)
     }
 }

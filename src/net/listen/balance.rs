@@ -1,51 +1,57 @@
-//! Which poller a new connection goes to. It stays there: work never moves.
+//! Which poller a new connection goes to. The connection stays there: work never moves.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::local::errors::gone;
 use crate::local::handle::PollerHandle;
 use crate::reactor::ReactorHandle;
 
 /// How new connections are spread over the pollers of a reactor.
 ///
+/// # Examples
+///
 /// ```
 /// use corepoll::{Acceptor, Balance};
 ///
-/// // A listener of its own for each poller, and no connection leaves the one that accepted it.
+/// // Each poller has a listener of its own, and keeps the connections that it accepts.
 /// let acceptor = Acceptor::new(":8080").reuse_port(true).balance(Balance::Local);
 /// # drop(acceptor);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Balance {
-    /// On the poller that accepted it, unless another one holds fewer connections. At any time no
-    /// poller has been given more than one connection more than any other.
+    /// A connection stays on the poller that accepted it, unless another one has fewer connections.
+    /// While connections only come, no poller gets ahead of another by more than one.
     #[default]
     LeastLoaded,
-    /// In turn.
+    /// The pollers take turns.
     RoundRobin,
-    /// On the poller that accepted it. Together with REUSEPORT that is what the kernel's hash
-    /// makes of it: with few connections, some pollers get several and others none.
+    /// A connection stays on the poller that accepted it. With
+    /// [`Acceptor::reuse_port`](crate::Acceptor::reuse_port) the kernel chooses the poller by a hash:
+    /// with few connections, some pollers get several and others none.
     Local,
 }
 
-/// Spreads the connections of one listener.
+/// Chooses the poller of each connection of one address.
 #[derive(Debug, Clone)]
 pub(crate) struct Balancer {
-    /// Whose pollers they go to.
+    /// The reactor that gets the connections.
     target: ReactorHandle,
     balance: Balance,
-    /// Whose turn it is. Shared by all listeners of one address.
+    /// The number of connections so far, for [`Balance::RoundRobin`]. All listeners of the address
+    /// share it.
     turn: Arc<AtomicUsize>,
 }
 
 impl Balancer {
+    /// Returns a balancer for the pollers of `target`.
     pub(crate) fn new(target: ReactorHandle, balance: Balance) -> Balancer {
         Balancer { target, balance, turn: Arc::default() }
     }
 
-    /// The poller of the next connection, which was accepted by `here`; it is counted there.
+    /// Returns the poller for a connection that `here` has accepted, and counts it there.
     pub(crate) fn choose(&self, here: &PollerHandle) -> PollerHandle {
         let pollers = self.target.pollers();
         match self.balance {
@@ -59,36 +65,39 @@ impl Balancer {
         }
     }
 
-    /// Counts a connection at a poller only while that has the least: whoever else counts one at
-    /// the same moment makes the attempt fail, and the choice is made again. So however many
-    /// accept at a time, no poller gets ahead by more than one.
-    ///
-    /// `here` is preferred to others that have as few.
+    /// Returns the poller that has the fewest connections, and counts one more there. `here` is
+    /// preferred to others that have as few.
     pub(crate) fn least_loaded(&self, here: Option<&PollerHandle>) -> PollerHandle {
         let here = here.filter(|here| self.is_ours(here));
         loop {
             let loads = self.target.pollers().iter().map(|poller| (poller.load(), poller));
             let (least, other) = loads.min_by_key(|(load, _)| *load).expect("at least one poller");
+            // A connection that stays here saves a message to another poller.
             let chosen = here.filter(|here| here.load() <= least).unwrap_or(other);
+            // This fails if another thread has counted a connection there in the meantime; then the
+            // choice is made again. So however many accept at a time, no poller gets ahead of another
+            // by more than one.
             if chosen.join_if(least) {
                 return chosen.clone();
             }
         }
     }
 
-    /// A connection that was to go to `poller` is closed instead: that has ended.
+    /// Takes back the count of a connection that was to go to `poller`. Returns the error: the poller
+    /// has ended.
     #[cold]
     pub(crate) fn undelivered(&self, poller: &PollerHandle) -> io::Error {
         poller.leave();
-        let message = "the reactor that it was for has ended";
-        io::Error::new(io::ErrorKind::NotConnected, message)
+        gone()
     }
 
+    /// Returns `true` if `here` is a poller of the target.
     fn is_ours(&self, here: &PollerHandle) -> bool {
         self.target.pollers().get(here.index()).is_some_and(|poller| poller.is_same(here))
     }
 }
 
+/// Counts a connection at a poller. Returns the poller.
 fn counted(poller: &PollerHandle) -> PollerHandle {
     poller.join();
     poller.clone()
@@ -106,7 +115,7 @@ mod tests {
         let handle = reactor.handle();
         let balancer = Balancer::new(handle.clone(), Balance::LeastLoaded);
         for (index, here) in handle.pollers().iter().enumerate().rev() {
-            // All have as few, or those before this one have fewer.
+            // None has fewer than this one.
             let chosen = balancer.choose(here);
             assert_eq!(chosen.index(), index);
             assert!(chosen.is_same(here));

@@ -1,112 +1,125 @@
-//! How an acceptor comes to listen: all of its sockets, or none.
+//! The sockets of an acceptor: all that are needed, or none.
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::sync::Arc;
 
-use crate::base::error::during;
+use crate::base::error::{all_of, during};
+use crate::net::addr::to_socket_addrs::with_address;
+use crate::net::addr::to_stream_addr::{StreamAddr, any_address};
+use crate::net::addr::unix;
 use crate::reactor::ReactorHandle;
 use crate::sys::{socket, socket_file, steering};
 
-use crate::net::addr::stream_addr::StreamAddr;
-use crate::net::listen::acceptor::Acceptor;
-use crate::net::listen::balance::Balancer;
-use crate::net::listen::error_reporter::ErrorReporter;
-use crate::net::listen::listener_handler::Deliver;
-use crate::net::listen::listening::Listening;
-use crate::net::listen::listening_socket::BoundSocket;
+use super::acceptor::Acceptor;
+use super::error_reporter::ErrorReporter;
+use super::listener_handler::Deliver;
+use super::listening::{Listening, LocalAddr};
+use super::listening_socket::BoundSocket;
 
-impl Acceptor {
-    /// What is to hear of errors.
-    pub(crate) fn error_reporter(&self) -> Arc<ErrorReporter> {
-        Arc::new(ErrorReporter::new(&self.address, self.on_error.clone()))
+/// Sockets that listen, and where they do.
+type Listened = (Vec<BoundSocket>, LocalAddr);
+
+/// What errors say that was being done.
+const DOING: &str = "listening on";
+
+/// Listens on the pollers that should, each with a `Deliver` that `make` makes.
+///
+/// Each socket is bound, listens and is in its poller's epoll instance before the first one is
+/// sent to its poller. So the caller gets every error, and nothing listens by half.
+pub(crate) fn listen<D: Deliver + Send>(
+    acceptor: &Acceptor,
+    on: &ReactorHandle,
+    errors: &Arc<ErrorReporter>,
+    make: impl Fn() -> D,
+) -> io::Result<Listening> {
+    let address = acceptor.address.parse()?;
+    if acceptor.steer_by_cpu && !acceptor.listen.reuse_port {
+        let message = "steer_by_cpu chooses among the listeners that reuse_port(true) makes";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
-
-    /// How the connections of a listener of `on` are spread.
-    pub(crate) fn balancer(&self, on: &ReactorHandle) -> Balancer {
-        Balancer::new(self.target.clone().unwrap_or_else(|| on.clone()), self.balance)
+    let describe = |error: io::Error| errors.describe(DOING, error);
+    let pollers = match &address {
+        // Of several Unix sockets at one path only the last one would be found.
+        StreamAddr::Unix(_) => &on.pollers()[..1],
+        _ if acceptor.listen.reuse_port => on.pollers(),
+        _ => &on.pollers()[..1],
+    };
+    let count = pollers.len();
+    let (sockets, address) = match address {
+        StreamAddr::Unix(address) => bind_unix(acceptor, address).map_err(describe)?,
+        StreamAddr::Port(port) => bind_port(acceptor, port, count).map_err(describe)?,
+        StreamAddr::Ip(addresses) => bind_first(acceptor, addresses.known()?, count)?,
+    };
+    for (socket, poller) in sockets.iter().zip(pollers) {
+        poller.watch(socket.fd.as_fd()).map_err(describe)?;
     }
+    // All of them now: they may be clones of the user's values, and cloning may panic.
+    let delivers = pollers.iter().map(|_| make()).collect();
+    Listening::begin(address, sockets, pollers, errors, delivers).map_err(describe)
+}
 
-    /// Listens on the pollers that should, each with a `Deliver` that `make` makes.
-    ///
-    /// Each socket is bound, listens and is in its poller's epoll instance before the first one is
-    /// given away: so what goes wrong is the caller's error, and nothing listens by half.
-    pub(crate) fn listen_with<D: Deliver + Send>(
-        &self,
-        on: &ReactorHandle,
-        errors: &Arc<ErrorReporter>,
-        make: impl Fn() -> D,
-    ) -> io::Result<Listening> {
-        let endpoint = StreamAddr::parse(&self.address)?;
-        if self.steer_by_cpu && !self.listen.reuse_port {
-            let message = "steer_by_cpu chooses among the listeners that reuse_port(true) makes";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+/// Makes the listener of a Unix socket.
+fn bind_unix(acceptor: &Acceptor, address: UnixAddr) -> io::Result<Listened> {
+    let kernel = unix::to_kernel(&address)?;
+    let socket = match address.as_pathname() {
+        Some(path) => {
+            let (fd, file) = socket_file::listen(path, &kernel, &acceptor.listen)?;
+            BoundSocket { file: Some(file), fd }
         }
-        let pollers = match (&endpoint, self.listen.reuse_port) {
-            (StreamAddr::Ip(_), true) => on.pollers(),
-            _ => &on.pollers()[..1],
-        };
-        let describe = |error: io::Error| errors.describe("listening on", error);
-        let (sockets, bound) = self.bind_all(endpoint, pollers.len()).map_err(describe)?;
-        for (socket, poller) in sockets.iter().zip(pollers) {
-            poller.watch(socket.fd.as_fd()).map_err(describe)?;
-        }
-        let address = match bound {
-            StreamAddr::Ip(address) => Some(address),
-            StreamAddr::Unix(_) => None,
-        };
-        // All of them now: they may be clones of the user's values, which may panic.
-        let delivers = pollers.iter().map(|_| make()).collect();
-        Listening::begin(address, sockets, pollers, errors, delivers).map_err(describe)
-    }
+        None => BoundSocket { file: None, fd: socket::listen(&kernel, &acceptor.listen)? },
+    };
+    Ok((vec![socket], LocalAddr::Unix(address)))
+}
 
-    /// As many sockets that listen, and where they do.
-    fn bind_all(
-        &self,
-        endpoint: StreamAddr,
-        count: usize,
-    ) -> io::Result<(Vec<BoundSocket>, StreamAddr)> {
-        let (first, endpoint) = self.bind(endpoint)?;
-        let mut sockets = vec![first];
-        // The others listen at the port that the kernel chose for the first.
-        while sockets.len() < count {
-            sockets.push(self.bind(endpoint.clone())?.0);
+/// Makes `count` listeners at a port of every address of this machine.
+fn bind_port(acceptor: &Acceptor, port: u16, count: usize) -> io::Result<Listened> {
+    match bind_ip(acceptor, any_address(port), count) {
+        Err(error) if is_without_ipv6(&error) => {
+            bind_ip(acceptor, (Ipv4Addr::UNSPECIFIED, port).into(), count)
         }
-        if self.steer_by_cpu && count > 1 {
-            // The sockets are numbered in the order in which they began to listen.
-            steering::by_cpu(sockets[0].fd.as_fd(), count)
-                .map_err(|error| during("SO_ATTACH_REUSEPORT_CBPF", error))?;
-        }
-        Ok((sockets, endpoint))
-    }
-
-    /// A socket that listens, and where it does.
-    fn bind(&self, endpoint: StreamAddr) -> io::Result<(BoundSocket, StreamAddr)> {
-        if let Some(path) = endpoint.path() {
-            let listened = socket_file::listen(path, &endpoint.to_sock_addr()?, &self.listen);
-            let (fd, file) = listened?;
-            return Ok((BoundSocket { file: Some(file), fd }, endpoint));
-        }
-        let mut endpoint = endpoint;
-        let mut listened = socket::listen(&endpoint.to_sock_addr()?, &self.listen);
-        if let (StreamAddr::Ip(address), Err(error)) = (&endpoint, &listened)
-            && self.address.starts_with(':')
-            && is_without_ipv6(error)
-        {
-            endpoint = StreamAddr::Ip((Ipv4Addr::UNSPECIFIED, address.port()).into());
-            listened = socket::listen(&endpoint.to_sock_addr()?, &self.listen);
-        }
-        let fd = listened?;
-        if let StreamAddr::Ip(address) = &mut endpoint {
-            *address = socket::local_addr(fd.as_fd())?;
-        }
-        Ok((BoundSocket { file: None, fd }, endpoint))
+        bound => bound,
     }
 }
 
-/// Whether the host has no IPv6. Any other error is one of the address: another family would only
-/// hide it.
+/// Makes `count` listeners at the first of the addresses where that works.
+fn bind_first(
+    acceptor: &Acceptor,
+    addresses: Vec<SocketAddr>,
+    count: usize,
+) -> io::Result<Listened> {
+    let mut failures = Vec::new();
+    for address in addresses {
+        match bind_ip(acceptor, address, count) {
+            Ok(bound) => return Ok(bound),
+            Err(error) => failures.push(with_address(DOING, address, error)),
+        }
+    }
+    Err(all_of(failures).expect("there is at least one address"))
+}
+
+/// Makes `count` listeners at an IP address.
+fn bind_ip(acceptor: &Acceptor, mut address: SocketAddr, count: usize) -> io::Result<Listened> {
+    let mut sockets = Vec::new();
+    while sockets.len() < count {
+        let fd = socket::listen(&address.into(), &acceptor.listen)?;
+        // The others listen at the port that the kernel has chosen for the first.
+        address = socket::local_addr(fd.as_fd())?;
+        sockets.push(BoundSocket { file: None, fd });
+    }
+    if acceptor.steer_by_cpu && count > 1 {
+        // The kernel numbers the sockets in the order in which they began to listen.
+        steering::by_cpu(sockets[0].fd.as_fd(), count)
+            .map_err(|error| during("SO_ATTACH_REUSEPORT_CBPF", error))?;
+    }
+    Ok((sockets, LocalAddr::Ip(address)))
+}
+
+/// Returns `true` if the host has no IPv6. Any other error is one of the address, which another family
+/// would only hide.
 fn is_without_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }

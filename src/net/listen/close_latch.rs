@@ -1,6 +1,8 @@
-//! Whether the sockets of one address have ended, and why.
+//! How the end of all sockets of one address is awaited.
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -9,24 +11,26 @@ use crate::base::slab::Slab;
 use crate::base::token::Token;
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
-/// Whether the sockets of one address have ended, and why.
+/// Counts the sockets of one address that are open, and releases those that wait when the last one is
+/// closed.
 pub(crate) struct CloseLatch {
     state: Mutex<State>,
-    /// The last socket has ended.
+    /// Wakes the threads that block in [`CloseLatch::wait`].
     released: Condvar,
 }
 
+/// What the latch knows, under its lock.
 struct State {
-    /// Sockets that have not ended.
+    /// The number of sockets that are open.
     open: usize,
-    /// What ended the first of those that were not asked to end.
+    /// What ended the first socket that was not asked to end.
     failure: Option<io::Error>,
-    /// Tasks that wait for the end of all.
+    /// The tasks that wait for the end of all.
     waiting: Slab<Waker>,
 }
 
 impl CloseLatch {
-    /// Of `open` sockets, none of which has ended.
+    /// Returns the latch of `open` sockets.
     pub(crate) fn new(open: usize) -> CloseLatch {
         let state = State { open, failure: None, waiting: Slab::new() };
         CloseLatch { state: Mutex::new(state), released: Condvar::new() }
@@ -36,7 +40,7 @@ impl CloseLatch {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One socket is closed; `failure` is why, unless that was asked for.
+    /// Counts a socket that has been closed; `failure` is what ended it, unless its end was asked for.
     pub(crate) fn socket_closed(&self, failure: Option<io::Error>) {
         let mut state = self.lock();
         state.open -= 1;
@@ -46,6 +50,7 @@ impl CloseLatch {
         if state.open > 0 {
             return;
         }
+        // Wakers are foreign code: they are called after the lock is released.
         let woken = std::mem::take(&mut state.waiting);
         drop(state);
         self.released.notify_all();
@@ -55,35 +60,47 @@ impl CloseLatch {
         }
     }
 
-    /// Whether all sockets have ended.
+    /// Returns `true` if all sockets are closed.
     pub(crate) fn is_released(&self) -> bool {
         self.lock().open == 0
     }
 
-    /// Blocks the thread until all sockets have ended.
+    /// Blocks the thread until all sockets are closed.
     pub(crate) fn wait(&self) {
         let waited = self.released.wait_while(self.lock(), |state| state.open > 0);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// What ended the first socket that was not asked to end.
+    /// Waits in a task until all sockets are closed.
+    pub(crate) fn released(&self) -> Released<'_> {
+        Released { latch: self, place: None }
+    }
+
+    /// Returns what ended the first socket that was not asked to end.
     pub(crate) fn failure(&self) -> Option<io::Error> {
         self.lock().failure.as_ref().map(error::copy)
     }
 }
 
-/// A future's place among those that wait for the end of all sockets, given up on drop.
-pub(crate) struct LatchWaiter<'a> {
+/// The future of [`CloseLatch::released`].
+pub(crate) struct Released<'a> {
     latch: &'a CloseLatch,
+    /// Where its waker is among those that wait. It is given up on drop.
     place: Option<Token>,
 }
 
-impl<'a> LatchWaiter<'a> {
-    pub(crate) fn new(latch: &'a CloseLatch) -> LatchWaiter<'a> {
-        LatchWaiter { latch, place: None }
+impl Released<'_> {
+    /// Takes the waker out of those that wait.
+    fn leave(&mut self) {
+        let waker = self.place.take().and_then(|place| self.latch.lock().waiting.remove(place));
+        drop_ignoring_panic(waker);
     }
+}
 
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+impl Future for Released<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.latch.is_released() {
             return Poll::Ready(());
         }
@@ -91,22 +108,20 @@ impl<'a> LatchWaiter<'a> {
         let waker = cx.waker().clone();
         self.leave();
         let mut state = self.latch.lock();
+        // The last socket may have been closed since, and nothing would wake this task any more.
         if state.open == 0 {
             drop(state);
             drop_ignoring_panic(waker);
             return Poll::Ready(());
         }
-        self.place = Some(state.waiting.insert_with(|_| waker));
+        let place = state.waiting.insert_with(|_| waker);
+        drop(state);
+        self.place = Some(place);
         Poll::Pending
-    }
-
-    fn leave(&mut self) {
-        let waker = self.place.take().and_then(|place| self.latch.lock().waiting.remove(place));
-        drop_ignoring_panic(waker);
     }
 }
 
-impl Drop for LatchWaiter<'_> {
+impl Drop for Released<'_> {
     fn drop(&mut self) {
         self.leave();
     }

@@ -1,4 +1,4 @@
-//! A handler for each connection.
+//! A connection goes to its poller, and gets a handler there.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,16 +16,28 @@ use crate::local::state::Local;
 use crate::reactor::ReactorHandle;
 use crate::task::drop_ignoring_panic;
 
-use crate::net::listen::acceptor::Acceptor;
-use crate::net::listen::balance::Balancer;
-use crate::net::listen::error_reporter::{ErrorReporter, panic_error};
-use crate::net::listen::listener_handler::Deliver;
-use crate::net::listen::listening::Listening;
+use super::acceptor::Acceptor;
+use super::balance::Balancer;
+use super::bind;
+use super::error_reporter::{ErrorReporter, panic_error};
+use super::listener_handler::Deliver;
+use super::listening::Listening;
 
 impl Acceptor {
-    /// Listens from now on; each connection gets the handler that `factory` makes on the poller
-    /// that it goes to, registered for [`Interest::READABLE`]. A panic in `factory` costs that
+    /// Listens from now on. Each connection gets a handler that `factory` makes on the poller that the
+    /// connection goes to, and is registered for [`Interest::READABLE`]. A panic in `factory` costs that
     /// connection. May be called from any thread, and before the reactor is started.
+    ///
+    /// # Errors
+    ///
+    /// If there is an error, nothing listens on any poller:
+    ///
+    /// - the address is malformed, or it can't be listened at;
+    /// - the kernel refuses an option that was asked for;
+    /// - [`Acceptor::steer_by_cpu`] is set without [`Acceptor::reuse_port`];
+    /// - the reactor has ended (`NotConnected`).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
@@ -44,32 +56,29 @@ impl Acceptor {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// The address is malformed or cannot be listened at, the kernel refuses an option that was asked
-    /// for, [`Acceptor::steer_by_cpu`] has nothing to choose from, or the reactor has ended. Nothing
-    /// listens then, on any poller.
     pub fn listen<H: EvHandler>(
         self,
         on: &ReactorHandle,
         factory: impl Fn() -> H + Send + Sync + 'static,
     ) -> io::Result<Listening> {
         let (balancer, errors) = (self.balancer(on), self.error_reporter());
-        let factory = Arc::new(HandlerFactory { factory, errors: errors.clone() });
+        let factory = Arc::new(HandlerFactory { make: factory, errors: errors.clone() });
         let make = || DeliverToHandler { balancer: balancer.clone(), factory: factory.clone() };
-        self.listen_with(on, &errors, make)
+        bind::listen(&self, on, &errors, make)
     }
 }
 
-/// Gives a connection a handler.
+/// Delivers connections to handlers.
 struct DeliverToHandler<F> {
+    /// Chooses the poller.
     balancer: Balancer,
+    /// Makes the handler there.
     factory: Arc<HandlerFactory<F>>,
 }
 
-/// What makes handlers, and what hears of those that couldn't be made.
+/// The user's factory, and what reports that it has failed.
 struct HandlerFactory<F> {
-    factory: F,
+    make: F,
     errors: Arc<ErrorReporter>,
 }
 
@@ -81,6 +90,8 @@ impl<H: EvHandler, F: Fn() -> H + Send + Sync + 'static> Deliver for DeliverToHa
         if poller.is_same(here) {
             return factory.open(cx.local, fd);
         }
+        // The message owns the connection: if the poller ends before it opens its mail, the connection
+        // is closed with it.
         let opened = poller.run_on(move || {
             if let Some(local) = Local::current() {
                 factory.open(&local, fd);
@@ -95,9 +106,9 @@ impl<H: EvHandler, F: Fn() -> H + Send + Sync + 'static> Deliver for DeliverToHa
 }
 
 impl<H: EvHandler, F: Fn() -> H> HandlerFactory<F> {
-    /// Registers a connection, which is counted already, with a handler.
+    /// Registers a connection with a new handler. The balancer has counted it at this poller.
     fn open(&self, local: &Local, fd: OwnedFd) {
-        let handler = match catch_unwind(AssertUnwindSafe(&self.factory)) {
+        let handler = match catch_unwind(AssertUnwindSafe(&self.make)) {
             Ok(handler) => handler,
             Err(panic) => {
                 local.handle.leave();

@@ -1,4 +1,4 @@
-//! A task for each connection.
+//! A connection goes to its poller, and gets a task there.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,52 +10,57 @@ use socket2::SockAddr;
 
 use crate::local::context::EvContext;
 use crate::local::state::Local;
+use crate::net::addr::Address;
+use crate::net::addr::to_stream_addr::StreamAddr;
+use crate::net::tcp::stream::TcpStream;
 use crate::reactor::ReactorHandle;
 use crate::task;
 
-use crate::net::addr::Address;
-use crate::net::addr::stream_addr::StreamAddr;
-use crate::net::listen::acceptor::Acceptor;
-use crate::net::listen::balance::Balancer;
-use crate::net::listen::error_reporter::{ErrorReporter, panic_error};
-use crate::net::listen::listener_handler::Deliver;
-use crate::net::listen::listening::Listening;
-use crate::net::tcp::stream::TcpStream;
+use super::acceptor::Acceptor;
+use super::balance::Balancer;
+use super::bind;
+use super::error_reporter::{ErrorReporter, panic_error};
+use super::listener_handler::Deliver;
+use super::listening::Listening;
 
-impl Acceptor {
-    /// Listens, and spawns a task of `service` for each connection.
-    pub(crate) fn spawn_each<F, Fut>(
-        &self,
-        on: &ReactorHandle,
-        errors: &Arc<ErrorReporter>,
-        service: F,
-    ) -> io::Result<Listening>
-    where
-        F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
-        Fut: Future + 'static,
-    {
-        if let StreamAddr::Unix(_) = StreamAddr::parse(&self.address)? {
-            let message = format!("serving {}: a service is for TCP connections", self.address);
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
-        let balancer = self.balancer(on);
-        let make = || {
-            let (balancer, errors) = (balancer.clone(), errors.clone());
-            DeliverToTask { balancer, server: Server { service: service.clone(), errors } }
-        };
-        self.listen_with(on, errors, make)
+/// Listens, and spawns a task of `service` for each connection.
+///
+/// # Errors
+///
+/// Returns the errors of [`Acceptor::listen`]; `InvalidInput` for a Unix socket.
+pub(crate) fn listen<F, Fut>(
+    acceptor: &Acceptor,
+    on: &ReactorHandle,
+    errors: &Arc<ErrorReporter>,
+    service: F,
+) -> io::Result<Listening>
+where
+    F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
+    Fut: Future + 'static,
+{
+    if let StreamAddr::Unix(_) = acceptor.address.parse()? {
+        let message = format!("serving {}: a service is for TCP connections", acceptor.address);
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
+    let balancer = acceptor.balancer(on);
+    let make = || {
+        let (balancer, errors) = (balancer.clone(), errors.clone());
+        DeliverToTask { balancer, spawner: Spawner { service: service.clone(), errors } }
+    };
+    bind::listen(acceptor, on, errors, make)
 }
 
-/// Gives a connection a task.
+/// Delivers connections to tasks.
 struct DeliverToTask<F> {
+    /// Chooses the poller.
     balancer: Balancer,
-    server: Server<F>,
+    /// Spawns the task there.
+    spawner: Spawner<F>,
 }
 
-/// What makes tasks, and what hears of those that couldn't be made.
+/// The user's service, and what reports that it has failed.
 #[derive(Clone)]
-struct Server<F> {
+struct Spawner<F> {
     service: F,
     errors: Arc<ErrorReporter>,
 }
@@ -69,35 +74,36 @@ where
         let here = &cx.local.handle;
         let poller = self.balancer.choose(here);
         if poller.is_same(here) {
-            return self.server.begin(cx.local, fd, &peer);
+            return self.spawner.spawn(cx.local, fd, &peer);
         }
-        let server = match catch_unwind(AssertUnwindSafe(|| self.server.clone())) {
-            Ok(server) => server,
+        // A clone of the user's service is foreign code: it may panic.
+        let spawner = match catch_unwind(AssertUnwindSafe(|| self.spawner.clone())) {
+            Ok(spawner) => spawner,
             Err(panic) => {
                 poller.leave();
-                return self.server.tell_panic(panic);
+                return self.spawner.report_panic(panic);
             }
         };
-        let begun = poller.run_on(move || {
+        let sent = poller.run_on(move || {
             if let Some(local) = Local::current() {
-                server.begin(&local, fd, &peer);
+                spawner.spawn(&local, fd, &peer);
             }
         });
-        if begun.is_err() {
-            self.server
+        if sent.is_err() {
+            self.spawner
                 .errors
                 .report("delivering a connection of", self.balancer.undelivered(&poller));
         }
     }
 }
 
-impl<F, Fut> Server<F>
+impl<F, Fut> Spawner<F>
 where
     F: Fn(TcpStream, SocketAddr) -> Fut,
     Fut: Future + 'static,
 {
-    /// Spawns the task of a connection, which is counted already.
-    fn begin(&self, local: &Local, fd: OwnedFd, peer: &SockAddr) {
+    /// Spawns the task of a connection. The balancer has counted it at this poller.
+    fn spawn(&self, local: &Local, fd: OwnedFd, peer: &SockAddr) {
         let opened = TcpStream::from_fd(fd, "serve")
             .and_then(|stream| Ok((stream, SocketAddr::from_kernel(peer)?)));
         let (stream, peer) = match opened {
@@ -110,13 +116,14 @@ where
         stream.registered().count();
         match catch_unwind(AssertUnwindSafe(|| (self.service)(stream, peer))) {
             Ok(future) => drop(task::spawn(future)),
-            Err(panic) => self.tell_panic(panic),
+            Err(panic) => self.report_panic(panic),
         }
     }
 }
 
-impl<F> Server<F> {
-    fn tell_panic(&self, panic: Box<dyn std::any::Any + Send>) {
+impl<F> Spawner<F> {
+    /// Reports a panic of the user's service.
+    fn report_panic(&self, panic: Box<dyn std::any::Any + Send>) {
         self.errors.report("calling the service of", panic_error(panic));
     }
 }

@@ -1,80 +1,88 @@
-//! What hears of the errors of a listener.
+//! How the errors of a listener reach the user.
 
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::task::{drop_ignoring_panic, ignore_panic, join_error};
 
 use crate::net::addr::to_socket_addrs::with_address;
 
-/// What hears of the errors of a listener, if anything does.
+/// What the user wants to be called with each error of a listener, if anything.
 #[derive(Clone, Default)]
 pub(crate) struct ErrorCallback {
-    hear: Option<Arc<dyn Fn(io::Error) + Send + Sync>>,
+    callback: Option<Arc<dyn Fn(io::Error) + Send + Sync>>,
 }
 
 impl ErrorCallback {
-    pub(crate) fn new(hear: impl Fn(io::Error) + Send + Sync + 'static) -> ErrorCallback {
-        ErrorCallback { hear: Some(Arc::new(hear)) }
+    /// Returns a callback that calls `callback`; the default does nothing.
+    pub(crate) fn new(callback: impl Fn(io::Error) + Send + Sync + 'static) -> ErrorCallback {
+        ErrorCallback { callback: Some(Arc::new(callback)) }
     }
 
-    /// Tells of `error`. A panic of what hears it goes no further.
+    /// Calls it with `error`. Its panic goes no further.
     pub(crate) fn call(&self, error: io::Error) {
-        if let Some(hear) = &self.hear {
-            ignore_panic(|| hear(error));
+        if let Some(callback) = &self.callback {
+            ignore_panic(|| callback(error));
         }
     }
 }
 
 impl fmt::Debug for ErrorCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ErrorCallback").field("is_set", &self.hear.is_some()).finish()
+        f.debug_struct("ErrorCallback").field("is_set", &self.callback.is_some()).finish()
     }
 }
 
-/// The [`ErrorCallback`] of an address that is listened at, for all of its sockets and tasks: it can be
-/// changed while they are there.
+/// Reports the errors of one address that is listened at. All sockets and tasks of the address share
+/// it, and the callback can be changed while they run.
 #[derive(Debug)]
 pub(crate) struct ErrorReporter {
+    /// The address, as errors name it.
     address: String,
-    now: Mutex<ErrorCallback>,
+    callback: Mutex<ErrorCallback>,
 }
 
 impl ErrorReporter {
-    pub(crate) fn new(address: &str, first: ErrorCallback) -> ErrorReporter {
-        ErrorReporter { address: address.to_owned(), now: Mutex::new(first) }
+    /// Returns a reporter for `address` that begins with `callback`.
+    pub(crate) fn new(address: String, callback: ErrorCallback) -> ErrorReporter {
+        ErrorReporter { address, callback: Mutex::new(callback) }
     }
 
-    pub(crate) fn set(&self, new: ErrorCallback) {
-        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *now, new);
-        drop(now);
+    fn lock(&self) -> MutexGuard<'_, ErrorCallback> {
+        self.callback.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets another callback.
+    pub(crate) fn set(&self, callback: ErrorCallback) {
+        let before = std::mem::replace(&mut *self.lock(), callback);
+        // The lock is released: the drop of a closure is foreign code.
         drop_ignoring_panic(before);
     }
 
-    /// An error of this address: what was done there, and what came of it.
+    /// Returns `error` with what was being done at this address.
     pub(crate) fn describe(&self, doing: &str, error: io::Error) -> io::Error {
         with_address(doing, &self.address, error)
     }
 
-    /// Tells of an error of this address.
+    /// Reports an error of what was being done at this address.
     pub(crate) fn report(&self, doing: &str, error: io::Error) {
         self.report_as_is(self.describe(doing, error));
     }
 
-    /// Tells of an error that says what it is about. Nothing is locked meanwhile.
+    /// Reports an error that says by itself what it is about. Nothing is locked while the callback
+    /// runs.
     pub(crate) fn report_as_is(&self, error: io::Error) {
-        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        now.call(error);
-        drop_ignoring_panic(now);
+        let callback = self.lock().clone();
+        callback.call(error);
+        drop_ignoring_panic(callback);
     }
 }
 
-/// The panic of a user's code, as an error.
+/// Returns the panic of a user's code as an error.
 pub(crate) fn panic_error(panic: Box<dyn Any + Send>) -> io::Error {
     let error = match join_error::message(&*panic) {
         Some(message) => io::Error::other(format!("panicked: {message}")),
@@ -84,10 +92,12 @@ pub(crate) fn panic_error(panic: Box<dyn Any + Send>) -> io::Error {
     error
 }
 
-/// What a service gave back as its error, and for which peer.
+/// The error of a service's task.
 #[derive(Debug)]
 struct ServiceError {
+    /// The peer that was served.
     peer: SocketAddr,
+    /// What the task has returned.
     source: Box<dyn Error + Send + Sync>,
 }
 
@@ -103,7 +113,7 @@ impl Error for ServiceError {
     }
 }
 
-/// The error of a service's task, as an `io::Error`: of the same kind, if it is one.
+/// Returns the error of a service's task as an `io::Error`, of the same kind if it is one.
 pub(crate) fn service_error(
     peer: SocketAddr,
     error: impl Into<Box<dyn Error + Send + Sync>>,

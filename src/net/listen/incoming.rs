@@ -1,4 +1,4 @@
-//! Accepting for tasks: what TCP and Unix listeners share.
+//! Accepting in a task, for TCP and Unix listeners.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -13,20 +13,24 @@ use socket2::SockAddr;
 
 use crate::base::error::errno;
 use crate::local::fd_waiters::FdWaiter;
+use crate::net::socket::Socket;
+use crate::net::tcp::stream::TcpStream;
 use crate::parts::readiness::Direction;
 use crate::sys::socket;
 use crate::time;
 
-use crate::net::listen::accept_backoff::{AcceptBackoff, Retry, is_no_listener};
-use crate::net::listen::error_reporter::ErrorCallback;
-use crate::net::socket::Socket;
-use crate::net::tcp::stream::TcpStream;
+use super::accept_backoff::{AcceptBackoff, Retry, is_no_listener};
+use super::error_reporter::ErrorCallback;
 
 impl Socket {
-    /// Waits for the next connection of a listening socket that `make` can make a stream of.
+    /// Waits for a connection of a listening socket of which `make` can make a stream.
     ///
-    /// An error of accept(2), or one of registering the stream, doesn't end the wait: accepting goes on
-    /// as [`AcceptBackoff`] says, and `on_error` is told.
+    /// An error of accept(2), or of registering the stream, doesn't end the wait: it is reported to
+    /// `on_error`, and accepting goes on when [`AcceptBackoff`] says so.
+    ///
+    /// # Errors
+    ///
+    /// The socket does not listen, or its poller has ended.
     pub(crate) async fn accept<S>(
         &self,
         on_error: &ErrorCallback,
@@ -45,7 +49,7 @@ impl Socket {
                 self.readable().await?;
                 continue;
             }
-            // Without a number it isn't the kernel's: as when the poller has ended.
+            // An error without a number is not the kernel's: the poller has ended.
             if is_no_listener(&error) || errno(&error).is_none() {
                 return Err(error);
             }
@@ -58,7 +62,7 @@ impl Socket {
         }
     }
 
-    /// Waits until a descriptor of this poller has been closed, or for `pause`.
+    /// Waits until a descriptor of this poller is closed, for `pause` at most.
     async fn wait_for_descriptors(&self, pause: Duration) {
         let mut asked = false;
         let closed = poll_fn(|cx| {
@@ -68,15 +72,19 @@ impl Socket {
             self.registered.local().wait_for_fd(FdWaiter::Task(cx.waker().clone()));
             Poll::Pending
         });
-        // Whichever comes first; the timer's own wake-up ends the other future as well.
+        // The inner future takes any second poll for a wake-up. The timer's ends it as well, and that
+        // is what it should do.
         let _ = time::timeout(pause, closed).await;
     }
 }
 
+/// An accept that is under way.
 type Accept<'a, S> = Pin<Box<dyn Future<Output = io::Result<S>> + 'a>>;
 
-/// The connections of a listener: the stream of [`TcpListener::incoming`] and of
-/// [`UnixListener::incoming`].
+/// The stream of a listener's connections: see [`TcpListener::incoming`] and
+/// [`UnixListener::incoming`]. It never ends.
+///
+/// # Examples
 ///
 /// ```
 /// # use corepoll::net::{Incoming, TcpListener, TcpStream};
@@ -97,13 +105,14 @@ type Accept<'a, S> = Pin<Box<dyn Future<Output = io::Result<S>> + 'a>>;
 /// [`UnixListener::incoming`]: crate::net::UnixListener::incoming
 #[must_use = "a stream does nothing until it is polled"]
 pub struct Incoming<'a, S = TcpStream> {
-    /// Begins to accept.
+    /// Returns a new accept.
     begin: Box<dyn Fn() -> Accept<'a, S> + 'a>,
     /// The accept that is under way.
     accept: Option<Accept<'a, S>>,
 }
 
 impl<'a, S> Incoming<'a, S> {
+    /// Returns the stream of what `accept` returns each time.
     pub(crate) fn new<F>(accept: impl Fn() -> F + 'a) -> Incoming<'a, S>
     where
         F: Future<Output = io::Result<S>> + 'a,

@@ -1,6 +1,7 @@
-//! Accepting with a handler: the listener's own, for `Acceptor` and for `serve`.
+//! The handler of a listening socket: it accepts connections, and has each one delivered.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,51 +16,50 @@ use crate::local::fd_waiters::FdWaiter;
 use crate::local::handler::EvHandler;
 use crate::sys::socket;
 
-use crate::net::listen::accept_backoff::{AcceptBackoff, Retry};
-use crate::net::listen::error_reporter::{ErrorReporter, panic_error};
-use crate::net::listen::listening_socket::ListeningSocket;
+use super::accept_backoff::{AcceptBackoff, Retry};
+use super::error_reporter::{ErrorReporter, panic_error};
+use super::listening_socket::ListeningSocket;
 
-/// What is done with a new connection, on the accepting poller's thread.
+/// What is done with a new connection.
 pub(crate) trait Deliver: 'static {
+    /// Takes a connection, with the address of its peer, on the thread of the poller that has
+    /// accepted it.
     fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, peer: SockAddr);
 }
 
 /// The handler of a listening socket.
 pub(crate) struct ListenerHandler<D> {
+    /// What takes the connections.
     deliver: D,
-    /// How it goes on after an error.
+    /// When accepting goes on after an error.
     backoff: AcceptBackoff,
     /// The end of the pause that is under way.
-    waiting: Option<TimerId>,
-    /// What other threads reach of it.
+    pause: Option<TimerId>,
+    /// The socket, as other threads reach it.
     socket: Arc<ListeningSocket>,
     errors: Arc<ErrorReporter>,
 }
 
 impl<D: Deliver> ListenerHandler<D> {
+    /// Returns a handler that accepts at once.
     pub(crate) fn new(
         deliver: D,
         socket: Arc<ListeningSocket>,
         errors: Arc<ErrorReporter>,
     ) -> ListenerHandler<D> {
-        ListenerHandler {
-            deliver,
-            backoff: AcceptBackoff::default(),
-            waiting: None,
-            socket,
-            errors,
-        }
+        ListenerHandler { deliver, backoff: AcceptBackoff::default(), pause: None, socket, errors }
     }
 
-    /// Stops listening to the listener, which would tell of the same connection for ever, until the
-    /// pause is over.
+    /// Accepts nothing for `time`.
     fn pause(&mut self, cx: &mut EvContext<'_>, time: Duration) -> io::Result<()> {
+        // The listener is level-triggered: with an interest, each wait would report the same
+        // connection.
         cx.set_interest(Interest::NONE)?;
-        self.waiting = Some(cx.set_timer(time));
+        self.pause = Some(cx.set_timer(time));
         Ok(())
     }
 
-    /// Gives a connection away. A panic in there costs that one, and not the listener.
+    /// Has a connection delivered. A panic in there costs this connection, and not the listener.
     fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, peer: SockAddr) {
         let deliver = AssertUnwindSafe(|| self.deliver.deliver(cx, fd, peer));
         if let Err(panic) = catch_unwind(deliver) {
@@ -67,31 +67,35 @@ impl<D: Deliver> ListenerHandler<D> {
         }
     }
 
-    /// What is done about an error of accept(2). Returns `false` if nothing is accepted for now.
+    /// Reports an error of accept(2), and arranges when to accept again. Breaks if that is not now.
     #[cold]
-    fn goes_on(&mut self, cx: &mut EvContext<'_>, error: io::Error) -> io::Result<bool> {
+    fn accept_failed(
+        &mut self,
+        cx: &mut EvContext<'_>,
+        error: io::Error,
+    ) -> io::Result<ControlFlow<()>> {
         let retry = self.backoff.on_error(&error);
-        if retry == Retry::WhenReadable {
-            return Ok(false);
+        if retry != Retry::WhenReadable {
+            self.errors.report("accepting at", error);
         }
-        self.errors.report("accepting at", error);
         match retry {
-            Retry::AtOnce => return Ok(true),
+            Retry::AtOnce => return Ok(ControlFlow::Continue(())),
+            Retry::WhenReadable => {}
             Retry::After(time) => self.pause(cx, time)?,
             Retry::AfterOrFdFreed(time) => {
                 self.pause(cx, time)?;
                 cx.local.wait_for_fd(FdWaiter::Listener(cx.token()));
             }
-            Retry::WhenReadable => {}
         }
-        Ok(false)
+        Ok(ControlFlow::Break(()))
     }
 }
 
 impl<D: Deliver> EvHandler for ListenerHandler<D> {
-    /// There are connections; or a descriptor has been closed.
+    /// Accepts what waits, up to the budget. Called for an event, at the end of a pause, and when a
+    /// descriptor has been closed.
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        if let Some(timer) = self.waiting.take() {
+        if let Some(timer) = self.pause.take() {
             cx.cancel_timer(timer);
             cx.set_interest(Interest::READABLE)?;
         }
@@ -102,7 +106,7 @@ impl<D: Deliver> EvHandler for ListenerHandler<D> {
                     self.deliver(cx, fd, peer);
                 }
                 Err(error) => {
-                    if !self.goes_on(cx, error)? {
+                    if self.accept_failed(cx, error)?.is_break() {
                         break;
                     }
                 }
@@ -111,13 +115,14 @@ impl<D: Deliver> EvHandler for ListenerHandler<D> {
         Ok(Action::Keep)
     }
 
-    /// The pause is over.
+    /// Goes on at the end of a pause.
     fn on_timeout(&mut self, cx: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
         self.on_read(cx)
     }
 
     fn on_close(&mut self, cx: &mut EvContext<'_>, reason: CloseReason) {
-        self.socket.finish(cx.take_descriptor(), reason);
+        self.socket.connection_ended(cx.take_descriptor(), reason);
+        // Another listener may be waiting for a descriptor.
         cx.local.fd_freed();
     }
 }

@@ -1,26 +1,29 @@
-//! An address that is listened at.
+//! What the user has of an address that is listened at.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::SocketAddr as UnixAddr;
 use std::sync::Arc;
 
 use crate::local::handle::PollerHandle;
 use crate::local::state::Local;
 
-use crate::net::listen::close_latch::{CloseLatch, LatchWaiter};
-use crate::net::listen::error_reporter::{ErrorCallback, ErrorReporter};
-use crate::net::listen::listener_handler::Deliver;
-use crate::net::listen::listening_socket::{BoundSocket, ListeningSocket};
+use super::close_latch::CloseLatch;
+use super::error_reporter::{ErrorCallback, ErrorReporter};
+use super::listener_handler::Deliver;
+use super::listening_socket::{BoundSocket, ListeningSocket};
+use super::register;
 
 /// An address that is listened at. Dropping it keeps listening.
 ///
 /// It listens until it is closed, or its reactor is shut down. No error of accept(2) ends it: such an
-/// error is counted in [`PollerStats::accept_errors`](crate::PollerStats), told to
-/// [`Listening::on_error`], and accepting goes on after a pause of 5 ms, which doubles up to 200 ms
-/// until a connection comes. Should the listener end all the same, as when other code shuts its
-/// socket down, [`Listening::closed`] tells why.
+/// error is counted in [`PollerStats::accept_errors`](crate::PollerStats) and reported to
+/// [`Listening::on_error`], and accepting goes on after a pause. The pause is 5 ms at first, and doubles
+/// up to 200 ms until a connection comes. If the listener ends nevertheless, as when other code shuts
+/// its socket down, [`Listening::closed`] returns why.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{Reactor, net::TcpStream};
@@ -32,43 +35,52 @@ use crate::net::listen::listening_socket::{BoundSocket, ListeningSocket};
 /// reactor.run_until(async {
 ///     let addr = listening.local_addr()?;
 ///     TcpStream::connect(addr).await?;
-///     // No new connections from here on; and when this is over, the address is free.
+///     // No new connections from here on. At the end of the wait the address is free.
 ///     listening.close();
 ///     listening.closed().await
 /// })?
 /// # }
 /// ```
 pub struct Listening {
-    /// None for a Unix socket.
-    address: Option<SocketAddr>,
+    /// Where it listens.
+    address: LocalAddr,
     /// The listening sockets.
     sockets: Vec<Arc<ListeningSocket>>,
-    /// Which of them have ended.
+    /// Released when all of them are closed.
     latch: Arc<CloseLatch>,
-    /// What hears of errors.
     errors: Arc<ErrorReporter>,
 }
 
+/// Where an address is listened at, with the port that the kernel has chosen.
+#[derive(Debug, Clone)]
+pub(crate) enum LocalAddr {
+    /// At an IP address.
+    Ip(SocketAddr),
+    /// At a Unix socket.
+    Unix(UnixAddr),
+}
+
 impl Listening {
-    /// Gives sockets to their pollers, whose epoll instances watch them already.
+    /// Sends the sockets to their pollers, whose epoll instances watch them already.
     ///
     /// # Errors
-    /// A poller has ended. Nothing is listened to then.
+    ///
+    /// A poller has ended. Then all sockets are closed.
     pub(crate) fn begin<D: Deliver + Send>(
-        address: Option<SocketAddr>,
-        sockets: Vec<BoundSocket>,
+        address: LocalAddr,
+        bound: Vec<BoundSocket>,
         pollers: &[PollerHandle],
         errors: &Arc<ErrorReporter>,
         delivers: Vec<D>,
     ) -> io::Result<Listening> {
-        let latch = Arc::new(CloseLatch::new(sockets.len()));
-        let mut listening =
-            Listening { address, sockets: Vec::new(), latch, errors: errors.clone() };
-        for ((bound, deliver), poller) in sockets.into_iter().zip(delivers).zip(pollers) {
-            let (latch, errors) = (listening.latch.clone(), errors.clone());
-            let (socket, sent) = ListeningSocket::send(bound, poller, latch, errors, deliver);
-            listening.sockets.push(socket);
-            if let Err(error) = sent {
+        let latch = Arc::new(CloseLatch::new(bound.len()));
+        let sockets = bound.into_iter().zip(pollers).map(|(bound, poller)| {
+            ListeningSocket::new(bound, poller.clone(), latch.clone(), errors.clone())
+        });
+        let sockets = sockets.collect();
+        let listening = Listening { address, sockets, latch, errors: errors.clone() };
+        for (socket, deliver) in listening.sockets.iter().zip(delivers) {
+            if let Err(error) = register::send(socket, deliver) {
                 listening.close();
                 return Err(error);
             }
@@ -76,7 +88,13 @@ impl Listening {
         Ok(listening)
     }
 
-    /// Where it listens.
+    /// Returns the IP address and the port that it listens at.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` if it listens at a Unix socket.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Reactor;
@@ -87,21 +105,73 @@ impl Listening {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// It listens at a Unix socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.address.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::Unsupported, "a Unix socket has no IP address")
-        })
+        match &self.address {
+            LocalAddr::Ip(address) => Ok(*address),
+            LocalAddr::Unix(_) => {
+                let message = "a Unix socket has no IP address";
+                Err(io::Error::new(io::ErrorKind::Unsupported, message))
+            }
+        }
     }
 
-    /// Calls `hear` with each error from now on: of accepting, of giving a connection to its handler
-    /// or task, of tasks of [`Acceptor::try_serve`], and with the one that ends the listener, if one
-    /// does. What was set before is replaced. It is called on the pollers' threads, and should not
-    /// block.
+    /// Returns the address of the Unix socket that it listens at; `None` if it listens at an IP
+    /// address.
     ///
-    /// An error that comes before this call is not told; [`Acceptor::on_error`] misses none.
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
+    /// use std::os::linux::net::SocketAddrExt;
+    ///
+    /// # struct Drain;
+    /// # impl EvHandler for Drain {
+    /// #     fn on_read(&mut self, cx: &mut EvContext<'_>) -> std::io::Result<Action> {
+    /// #         Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
+    /// #     }
+    /// # }
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let name = format!("corepoll-doc-unix-addr-{}", std::process::id());
+    /// let acceptor = Acceptor::new(format!("unix:@{name}"));
+    /// let listening = acceptor.listen(&reactor.handle(), || Drain)?;
+    /// let addr = listening.unix_addr().unwrap();
+    /// assert_eq!(addr.as_abstract_name(), Some(name.as_bytes()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn unix_addr(&self) -> Option<&UnixAddr> {
+        match &self.address {
+            LocalAddr::Ip(_) => None,
+            LocalAddr::Unix(address) => Some(address),
+        }
+    }
+
+    /// Returns `true` if nothing listens any more: all sockets are closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::Reactor;
+    /// # fn main() -> std::io::Result<()> {
+    /// let reactor = Reactor::builder().pollers(1).build()?;
+    /// let listening = reactor.handle().serve("127.0.0.1:0", |_stream, _peer| async {})?;
+    /// assert!(!listening.is_closed());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn is_closed(&self) -> bool {
+        self.latch.is_released()
+    }
+
+    /// Calls `callback` with each error from now on, in place of the callback before. Errors are those
+    /// of accepting, of delivering a connection to its handler or task, of the tasks of
+    /// [`Acceptor::try_serve`], and the one that ends the listener, if one does. The callback runs on
+    /// the pollers' threads and should not block.
+    ///
+    /// It misses errors that came before this call; [`Acceptor::on_error`] misses none.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Reactor;
@@ -115,17 +185,19 @@ impl Listening {
     ///
     /// [`Acceptor::on_error`]: crate::Acceptor::on_error
     /// [`Acceptor::try_serve`]: crate::Acceptor::try_serve
-    pub fn on_error(&self, hear: impl Fn(io::Error) + Send + Sync + 'static) {
-        self.errors.set(ErrorCallback::new(hear));
+    pub fn on_error(&self, callback: impl Fn(io::Error) + Send + Sync + 'static) {
+        self.errors.set(ErrorCallback::new(callback));
     }
 
-    /// Stops listening. Connections that were accepted go on; those that still wait to be accepted
-    /// are reset by the kernel. May be called from any thread, and never blocks.
+    /// Stops listening. Connections that were accepted go on; the kernel resets those that still wait
+    /// to be accepted. May be called from any thread, and never blocks.
     ///
-    /// On the thread of its poller the socket is closed when this returns, so that the address can
-    /// be listened at anew; from one of its own factories or services, at the end of the turn. Where
-    /// several pollers listen or another thread calls this, [`Listening::closed`] and
-    /// [`Listening::close_and_wait`] tell when all is closed.
+    /// On the thread of its poller the socket is closed when this returns, so that the address can be
+    /// used again. Called in a factory or service of the listener itself, it is closed at the end of
+    /// the turn. If several pollers listen, or another thread calls this, [`Listening::closed`] and
+    /// [`Listening::close_and_wait`] wait until all sockets are closed.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Reactor;
@@ -134,7 +206,7 @@ impl Listening {
     /// let running = Reactor::builder().pollers(1).build()?.start()?;
     /// let listening = running.handle().serve("127.0.0.1:0", |_stream, _peer| async {})?;
     /// listening.close();
-    /// // It can be asked for still.
+    /// // The address is still known.
     /// assert!(listening.local_addr()?.ip().is_loopback());
     /// # running.handle().shutdown(Duration::ZERO);
     /// # running.join()?;
@@ -146,8 +218,15 @@ impl Listening {
     }
 
     /// Stops listening, as [`Listening::close`] does, and blocks the thread until the last socket is
-    /// closed: then the address is free. It waits for pollers to hear of it, and so for callbacks
-    /// that are running there.
+    /// closed and the address is free. It waits until the pollers open their mail, and so for the
+    /// callbacks that are running there.
+    ///
+    /// # Panics
+    ///
+    /// On a poller's thread, unless all sockets can be closed at once: waiting would stop that poller.
+    /// Await [`Listening::closed`] there.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Reactor;
@@ -164,10 +243,6 @@ impl Listening {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Panics
-    /// On a poller's thread, if not all sockets can be closed at once: a wait would stop that poller.
-    /// Await [`Listening::closed`] there.
     pub fn close_and_wait(&self) {
         self.close();
         if self.latch.is_released() {
@@ -175,17 +250,26 @@ impl Listening {
         }
         assert!(
             Local::current().is_none(),
-            "close_and_wait was called inside a poller, which would stand still: other pollers \
-             listen, too, or a callback of the listener itself is running. Call close and await \
+            "Listening::close_and_wait would block the poller that it was called on: other pollers \
+             listen as well, or a callback of the listener itself is running. Call close and await \
              closed instead"
         );
         self.latch.wait();
     }
 
-    /// Waits until nothing listens any more. It doesn't ask for that: see [`Listening::close`]. May be
-    /// awaited on any thread, by several at a time, and any number of times.
+    /// Waits until all sockets are closed. This doesn't close them: see [`Listening::close`]. May be
+    /// awaited on any thread, by several tasks at a time, and any number of times.
     ///
-    /// Cancel-safe: dropping it loses nothing.
+    /// # Errors
+    ///
+    /// Returns what ended the first socket that was not asked to end. An end by [`Listening::close`],
+    /// or with the reactor, is `Ok`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Reactor, block_on};
@@ -200,13 +284,8 @@ impl Listening {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// A socket ended without having been asked to: the first one's error. An end by
-    /// [`Listening::close`], or with the reactor, is `Ok`.
     pub async fn closed(&self) -> io::Result<()> {
-        let mut waiting = LatchWaiter::new(&self.latch);
-        poll_fn(|cx| waiting.poll(cx)).await;
+        self.latch.released().await;
         match self.latch.failure() {
             Some(error) => Err(self.errors.describe("listening on", error)),
             None => Ok(()),

@@ -1,16 +1,51 @@
-//! Listening: sockets that accept, for handlers and for tasks.
+//! Listening: sockets that accept connections, for handlers and for tasks.
+//!
+//! There are two ways in. [`Acceptor`](acceptor::Acceptor) and `serve` listen from any thread and
+//! spread the connections over the pollers of a reactor; this folder is mostly theirs. The listeners
+//! of tasks, [`TcpListener`](crate::net::TcpListener) and [`UnixListener`](crate::net::UnixListener),
+//! are in `net/tcp` and `net/unix`, and share `incoming`, `options` and `accept_backoff`.
+//!
+//! An acceptor becomes a service in these steps:
+//!
+//! 1. `bind` makes all sockets that are needed, or none.
+//! 2. `register` sends each to its poller, where a `listener_handler` accepts.
+//! 3. `balance` chooses the poller of each connection, and `deliver_to_handler` or `deliver_to_task`
+//!    takes it there.
+//! 4. After an error of accept(2) `accept_backoff` says when to go on, and `error_reporter` tells the
+//!    user.
+//! 5. [`Listening`](listening::Listening) closes the sockets, and waits until that is done.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `serve` | `serve` and `try_serve`: a task for each connection |
+//! | `deliver_to_task`, `deliver_to_handler` | a connection goes to its poller, and gets its task or handler there |
+//! | `bind` | the sockets of an acceptor |
+//! | `acceptor` | [`Acceptor`](acceptor::Acceptor): the options |
+//! | `listening` | [`Listening`](listening::Listening): what the user has of a service that runs |
+//! | `register` | a socket on its way to its poller |
+//! | `listener_handler` | the handler of a listening socket: it accepts |
+//! | `incoming` | accepting in a task |
+//! | `options` | [`ListenOptions`](options::ListenOptions): the options of tasks' listeners |
+//! | `listening_socket` | one listening socket, as every thread reaches it |
+//! | `close_latch` | how the end of all sockets is awaited |
+//! | `error_reporter` | how errors reach the user |
+//! | `balance` | [`Balance`](balance::Balance): which poller a connection goes to |
+//! | `accept_backoff` | when accepting goes on after an error |
+//!
+//! Each file calls only files below it in this table.
 
 pub(crate) mod accept_backoff;
 pub(crate) mod acceptor;
 pub(crate) mod balance;
-pub(crate) mod bind;
-pub(crate) mod close_latch;
-pub(crate) mod deliver_to_handler;
-pub(crate) mod deliver_to_task;
+mod bind;
+mod close_latch;
+mod deliver_to_handler;
+mod deliver_to_task;
 pub(crate) mod error_reporter;
 pub(crate) mod incoming;
-pub(crate) mod listener_handler;
+mod listener_handler;
 pub(crate) mod listening;
-pub(crate) mod listening_socket;
+mod listening_socket;
 pub(crate) mod options;
-pub(crate) mod serve;
+mod register;
+mod serve;

@@ -1,20 +1,22 @@
-//! What a listening socket is made with.
+//! The options of listeners for tasks.
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use crate::net::addr::to_socket_addrs::first_of;
 use crate::sys::socket;
 
-use crate::net::addr::to_socket_addrs::first_of;
-use crate::net::listen::error_reporter::ErrorCallback;
+use super::error_reporter::ErrorCallback;
 
-/// How connections wait until they are accepted, when nobody says otherwise: as many as the kernel
-/// allows in its default setting.
+/// The default backlog: as many connections as the kernel allows by default (`net.core.somaxconn`).
 pub(crate) const BACKLOG: u32 = 4096;
 
-/// What a listening socket is made with.
+/// The options of a [`TcpListener`](crate::net::TcpListener) or
+/// [`UnixListener`](crate::net::UnixListener).
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::net::{ListenOptions, TcpListener};
@@ -31,8 +33,9 @@ pub(crate) const BACKLOG: u32 = 4096;
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ListenOptions {
+    /// What the socket is made with.
     pub(crate) listen: socket::Listen,
-    /// What hears of errors of accepting.
+    /// What is called with errors of accepting.
     pub(crate) on_error: ErrorCallback,
 }
 
@@ -43,7 +46,9 @@ impl Default for ListenOptions {
 }
 
 impl ListenOptions {
-    /// The defaults: SO_REUSEADDR on, SO_REUSEPORT off, a backlog of 4096.
+    /// Returns the defaults: `SO_REUSEADDR` on, `SO_REUSEPORT` off, a backlog of 4096.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::net::{ListenOptions, TcpListener};
@@ -57,8 +62,10 @@ impl ListenOptions {
         ListenOptions { listen: socket::Listen::new(BACKLOG), on_error: ErrorCallback::default() }
     }
 
-    /// SO_REUSEPORT: several sockets may listen at one address, and the kernel spreads
-    /// connections over them by a hash. See socket(7).
+    /// Lets several sockets listen at one address (`SO_REUSEPORT`): the kernel spreads connections over
+    /// them by a hash. Default: off. See socket(7).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::net::{ListenOptions, TcpListener};
@@ -75,8 +82,10 @@ impl ListenOptions {
         self
     }
 
-    /// How many connections may wait to be accepted. The kernel cuts it at net.core.somaxconn:
-    /// see listen(2).
+    /// Sets the number of connections that may wait to be accepted. The kernel limits it to
+    /// `net.core.somaxconn`: see listen(2). Default: 4096.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::net::{ListenOptions, TcpListener};
@@ -92,7 +101,10 @@ impl ListenOptions {
         self
     }
 
-    /// SO_RCVBUF in bytes, which accepted connections inherit. The kernel doubles it: socket(7).
+    /// Sets the size of the receive buffer in bytes (`SO_RCVBUF`), which accepted connections inherit.
+    /// The kernel doubles the value: see socket(7). Default: the system's.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::net::{ListenOptions, TcpListener};
@@ -108,7 +120,10 @@ impl ListenOptions {
         self
     }
 
-    /// SO_SNDBUF in bytes, which accepted connections inherit. The kernel doubles it: socket(7).
+    /// Sets the size of the send buffer in bytes (`SO_SNDBUF`), which accepted connections inherit. The
+    /// kernel doubles the value: see socket(7). Default: the system's.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::net::{ListenOptions, TcpListener, TcpStream};
@@ -127,8 +142,10 @@ impl ListenOptions {
         self
     }
 
-    /// IPV6_V6ONLY: whether a listener at `[::]` leaves IPv4 alone. Default: it doesn't, whatever
-    /// net.ipv6.bindv6only says. See ipv6(7).
+    /// Keeps a listener at `[::]` from accepting IPv4 (`IPV6_V6ONLY` in ipv6(7)). Default: it accepts
+    /// both, whatever `net.ipv6.bindv6only` says.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::net::ListenOptions;
@@ -141,8 +158,10 @@ impl ListenOptions {
         self
     }
 
-    /// TCP_NODELAY of the connections: whether small segments are sent at once. They inherit it from
-    /// the listener, so it costs no system call for each. Default: off. See tcp(7).
+    /// Sets `TCP_NODELAY` on the connections: small segments are sent at once. They inherit it from the
+    /// listener, so that it costs no system call for each. Default: off. See tcp(7).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::net::{ListenOptions, TcpListener, TcpStream};
@@ -160,9 +179,11 @@ impl ListenOptions {
         self
     }
 
-    /// TCP_DEFER_ACCEPT: a connection is accepted when its first bytes have come, or after `limit`,
-    /// which the kernel rounds up to some seconds. Saves the wake-up in which there is nothing to
-    /// read; not for protocols in which the server speaks first. See tcp(7).
+    /// Accepts a connection when its first bytes have come, or after `limit`, which the kernel rounds
+    /// up to some seconds (`TCP_DEFER_ACCEPT` in tcp(7)). This saves the wake-up in which there is
+    /// nothing to read. It does not suit protocols in which the server speaks first. Default: off.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::net::{ListenOptions, TcpListener, TcpStream};
@@ -182,9 +203,11 @@ impl ListenOptions {
         self
     }
 
-    /// Calls `hear` with each error of accepting, on the poller's thread. Such an error doesn't end
+    /// Calls `callback` with each error of accepting, on the poller's thread. Such an error doesn't end
     /// [`TcpListener::accept`](crate::net::TcpListener::accept), which goes on after a pause. Default:
     /// errors are only counted, in [`PollerStats::accept_errors`](crate::PollerStats).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::net::{ListenOptions, TcpListener};
@@ -195,12 +218,19 @@ impl ListenOptions {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    pub fn on_error(mut self, hear: impl Fn(io::Error) + Send + Sync + 'static) -> ListenOptions {
-        self.on_error = ErrorCallback::new(hear);
+    pub fn on_error(
+        mut self,
+        callback: impl Fn(io::Error) + Send + Sync + 'static,
+    ) -> ListenOptions {
+        self.on_error = ErrorCallback::new(callback);
         self
     }
 
-    /// A socket that listens at the first of the addresses where that works.
+    /// Returns a socket that listens at the first of the addresses where that works.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of all addresses as one.
     pub(crate) fn listen(&self, addresses: &[SocketAddr]) -> io::Result<OwnedFd> {
         first_of(addresses, "listening on", |address| socket::listen(address, &self.listen))
     }

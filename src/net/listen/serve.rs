@@ -1,24 +1,33 @@
-//! One async service on every poller.
+//! Services: a task for each connection, on every poller.
 
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
 use crate::base::error::all_of;
+use crate::net::addr::to_socket_addrs::{ToSocketAddrs, no_address, sealed::Sealed};
+use crate::net::tcp::stream::TcpStream;
 use crate::poller::assert_outside;
 use crate::reactor::{Reactor, ReactorHandle};
 use crate::sys::socket;
 
-use crate::net::addr::to_socket_addrs::{ToSocketAddrs, no_address, sealed::Sealed};
-use crate::net::listen::acceptor::Acceptor;
-use crate::net::listen::error_reporter::service_error;
-use crate::net::listen::listening::Listening;
-use crate::net::tcp::stream::TcpStream;
+use super::acceptor::Acceptor;
+use super::deliver_to_task;
+use super::error_reporter::service_error;
+use super::listening::Listening;
 
 impl Acceptor {
     /// Listens from now on, and spawns `service(stream, peer)` as a task for each connection, on the
-    /// poller that it goes to. What the task gives back is dropped: where it can fail, there is
-    /// [`Acceptor::try_serve`]. May be called from any thread, and before the reactor is started.
+    /// poller that the connection goes to. The output of the task is dropped: [`Acceptor::try_serve`]
+    /// is for a service that can fail. May be called from any thread, and before the reactor is
+    /// started.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Acceptor::listen`], and `InvalidInput` for a Unix socket, whose
+    /// connections are no `TcpStream`s.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::{Acceptor, Reactor};
@@ -37,22 +46,25 @@ impl Acceptor {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Those of [`Acceptor::listen`]; and `InvalidInput` for a Unix socket, whose connections are no
-    /// `TcpStream`s.
     pub fn serve<F, Fut>(self, on: &ReactorHandle, service: F) -> io::Result<Listening>
     where
         F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
         Fut: Future + 'static,
     {
         let errors = self.error_reporter();
-        self.spawn_each(on, &errors, service)
+        deliver_to_task::listen(&self, on, &errors, service)
     }
 
-    /// As [`Acceptor::serve`], with a service that can fail: each error that a task gives back is told
-    /// to [`Acceptor::on_error`] or [`Listening::on_error`]. The error there names the peer, has the
-    /// service's error as its `source()`, and is of the same kind, if that is an [`io::Error`].
+    /// Serves as [`Acceptor::serve`] does, with a service that can fail: each error that a task returns
+    /// goes to the callback of [`Acceptor::on_error`] or [`Listening::on_error`]. The error there names
+    /// the peer, has the service's error as its `source()`, and is of the same kind if that is an
+    /// [`io::Error`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Acceptor::serve`].
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::{Acceptor, Reactor};
@@ -77,9 +89,6 @@ impl Acceptor {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Those of [`Acceptor::serve`].
     pub fn try_serve<F, Fut, T, E>(self, on: &ReactorHandle, service: F) -> io::Result<Listening>
     where
         F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
@@ -89,7 +98,7 @@ impl Acceptor {
     {
         let errors = self.error_reporter();
         let reporter = errors.clone();
-        self.spawn_each(on, &errors, move |stream, peer| {
+        deliver_to_task::listen(&self, on, &errors, move |stream, peer| {
             let (serving, errors) = (service(stream, peer), reporter.clone());
             async move {
                 if let Err(error) = serving.await {
@@ -102,15 +111,21 @@ impl Acceptor {
 
 impl ReactorHandle {
     /// Listens at `addr` on every poller, and spawns `service(stream, peer)` as a task for each
-    /// connection. What the task gives back is dropped: where it can fail, there is
-    /// [`ReactorHandle::try_serve`].
+    /// connection. The output of the task is dropped: [`ReactorHandle::try_serve`] is for a service
+    /// that can fail. Of several addresses, the first that can be listened at is used.
     ///
-    /// Each poller has a listener with SO_REUSEPORT, and a connection stays where the kernel
-    /// brings it, unless another poller holds fewer: [`Balance::LeastLoaded`]. For other ways
-    /// there is [`Acceptor::serve`], and [`TcpListener`](crate::net::TcpListener). May be called from
-    /// any thread, and before the reactor is started.
+    /// Each poller has a listener with `SO_REUSEPORT` (socket(7)), and a connection stays where the
+    /// kernel brings it, unless another poller has fewer: [`Balance::LeastLoaded`]. [`Acceptor::serve`]
+    /// has options for that, and a [`TcpListener`](crate::net::TcpListener) leaves everything to its
+    /// user. May be called from any thread, and before the reactor is started.
     ///
     /// [`Balance::LeastLoaded`]: crate::Balance::LeastLoaded
+    ///
+    /// # Errors
+    ///
+    /// None of the addresses can be listened at, or the reactor has ended (`NotConnected`).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::Reactor;
@@ -129,19 +144,22 @@ impl ReactorHandle {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// None of the addresses can be listened at, or the reactor has ended.
     pub fn serve<F, Fut>(&self, addr: impl ToSocketAddrs, service: F) -> io::Result<Listening>
     where
         F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
         Fut: Future + 'static,
     {
-        self.at_the_first(addr, |acceptor| acceptor.serve(self, service.clone()))
+        self.listen_at_first(addr, |acceptor| acceptor.serve(self, service.clone()))
     }
 
-    /// As [`ReactorHandle::serve`], with a service that can fail: each error that a task gives back is
-    /// told to [`Listening::on_error`], as [`Acceptor::try_serve`] says.
+    /// Serves as [`ReactorHandle::serve`] does, with a service that can fail: each error that a task
+    /// returns goes to the callback of [`Listening::on_error`], as [`Acceptor::try_serve`] says.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`ReactorHandle::serve`].
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Reactor;
@@ -155,9 +173,6 @@ impl ReactorHandle {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Those of [`ReactorHandle::serve`].
     pub fn try_serve<F, Fut, T, E>(
         &self,
         addr: impl ToSocketAddrs,
@@ -169,11 +184,11 @@ impl ReactorHandle {
         T: 'static,
         E: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
-        self.at_the_first(addr, |acceptor| acceptor.try_serve(self, service.clone()))
+        self.listen_at_first(addr, |acceptor| acceptor.try_serve(self, service.clone()))
     }
 
-    /// Listens at the first of the addresses where that works.
-    fn at_the_first(
+    /// Calls `listen` with an acceptor for each address, until one can be listened at.
+    fn listen_at_first(
         &self,
         addr: impl ToSocketAddrs,
         listen: impl Fn(Acceptor) -> io::Result<Listening>,
@@ -181,8 +196,8 @@ impl ReactorHandle {
         let mut failures = Vec::new();
         for address in Sealed::addresses(&addr)?.known()? {
             // Where the kernel has no SO_REUSEPORT, the first poller accepts for all.
-            let shares = socket::can_share(&address.into());
-            match listen(Acceptor::new(&address.to_string()).reuse_port(shares)) {
+            let can_share = socket::can_share(&address.into());
+            match listen(Acceptor::new(address).reuse_port(can_share)) {
                 Ok(listening) => return Ok(listening),
                 Err(error) => failures.push(error),
             }
@@ -192,8 +207,18 @@ impl ReactorHandle {
 }
 
 impl Reactor {
-    /// One async service on every poller, until the reactor is shut down: see
-    /// [`ReactorHandle::serve`] and [`Reactor::run`].
+    /// Serves on every poller until the reactor is shut down: see [`ReactorHandle::serve`] and
+    /// [`Reactor::run`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`ReactorHandle::serve`] and [`Reactor::run`].
+    ///
+    /// # Panics
+    ///
+    /// Panics inside a poller, whose thread this would block.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::Reactor;
@@ -207,12 +232,6 @@ impl Reactor {
     /// })
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Returns the errors of [`ReactorHandle::serve`] and [`Reactor::run`].
-    ///
-    /// # Panics
-    /// If this thread is inside a poller, which would stand still meanwhile.
     #[track_caller]
     pub fn serve<F, Fut>(self, addr: impl ToSocketAddrs, service: F) -> io::Result<()>
     where

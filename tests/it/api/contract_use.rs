@@ -316,7 +316,7 @@ mod signatures {
 
     #[test]
     fn listening_and_connecting() {
-        let _: fn(&str) -> Acceptor = Acceptor::new;
+        let _: fn(&'static str) -> Acceptor = Acceptor::new;
         let _: fn(Acceptor, bool) -> Acceptor = Acceptor::reuse_port;
         let _: fn(Acceptor, u32) -> Acceptor = Acceptor::backlog;
         let _: fn(Acceptor, usize) -> Acceptor = Acceptor::recv_buffer_size;
@@ -326,7 +326,7 @@ mod signatures {
         let _: fn(&ReactorHandle) -> Connector = Connector::new;
         let _: fn(Connector, Duration) -> Connector = Connector::timeout;
         let _: fn(Connector, SocketAddr) -> Connector = Connector::bind_local;
-        let _: fn(&str) -> ConnectPool = ConnectPool::new;
+        let _: fn(&'static str) -> ConnectPool = ConnectPool::new;
         let _ = |pool: &ConnectPool| [pool.idle(), pool.live(), pool.waiting()];
         let _ = |pool: &ConnectPool, cx: &mut EvContext<'_>| pool.get_with(cx, ECHO);
         let _ = async |pool: &ConnectPool| -> io::Result<()> {
@@ -335,7 +335,7 @@ mod signatures {
             pooled.release();
             Ok(())
         };
-        let _: fn(&str) -> PoolBuilder = ConnectPool::builder;
+        let _: fn(&'static str) -> PoolBuilder = ConnectPool::builder;
         let _ = |builder: PoolBuilder| -> ConnectPool {
             let builder = builder.min_idle(1).max_live(2).grow_by(3);
             builder.connect_timeout(Duration::ZERO).idle_timeout(Duration::ZERO).build()

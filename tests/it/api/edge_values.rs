@@ -472,19 +472,19 @@ fn attempts_to_connect_take_any_time() {
             decided(limit, told.recv_timeout(PATIENCE).unwrap());
             block_on(async {
                 decided(limit, TcpStream::connect_timeout(addr, limit).await.map(drop));
-                let pool = ConnectPool::builder(&addr.to_string());
+                let pool = ConnectPool::builder(addr.to_string());
                 let pool = pool.connect_timeout(limit).idle_timeout(limit).build();
                 decided(limit, pool.get().await.map(|pooled| pooled.release()));
             });
         }
         for n in NUMBERS {
             block_on(async {
-                let pool = ConnectPool::builder(&addr.to_string()).grow_by(n).max_live(n).build();
+                let pool = ConnectPool::builder(addr.to_string()).grow_by(n).max_live(n).build();
                 pool.get().await.unwrap().release();
                 // As many as there is room for, and no more.
                 let most = n.clamp(1, 4);
                 let pool =
-                    ConnectPool::builder(&addr.to_string()).max_live(most).min_idle(n).build();
+                    ConnectPool::builder(addr.to_string()).max_live(most).min_idle(n).build();
                 pool.get().await.unwrap().release();
                 assert!(pool.live() <= most);
             });

@@ -2,6 +2,8 @@
 
 /// futures-util, TLS, WebSocket and hyper take our streams.
 mod adapters;
+/// The callback API takes an address in whichever type the caller has it.
+mod addresses;
 /// The signatures are those of the contract, and programs written against it run.
 mod contract_use;
 /// Numbers, durations and instants may be nothing, one, or the greatest there is.

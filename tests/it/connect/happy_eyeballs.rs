@@ -421,7 +421,7 @@ fn a_pool_may_be_to_a_host_name() {
     let (listener, addr) = good("127.0.0.1");
     within_patience(move || {
         block_on(async {
-            let pool = corepoll::ConnectPool::new(&format!("localhost:{}", addr.port()));
+            let pool = corepoll::ConnectPool::new(format!("localhost:{}", addr.port()));
             let stream = pool.get().await.expect("it connects");
             assert_eq!(stream.peer_addr().expect("it is connected"), addr);
         });
@@ -487,7 +487,7 @@ fn buffers_are_set_before_the_connect() {
     assert_eq!(take.recv_timeout(PATIENCE).expect("it opens"), small_stream);
     let options = ConnectOptions::new().recv_buffer_size(16 * 1024).send_buffer_size(20 * 1024);
     let pooled = block_on(async move {
-        let pool = corepoll::ConnectPool::builder(&addr.to_string()).connect_options(options);
+        let pool = corepoll::ConnectPool::builder(addr.to_string()).connect_options(options);
         let stream = pool.build().get().await.expect("it connects");
         (window_scale(&*stream), sizes(&*stream))
     });

@@ -299,7 +299,7 @@ fn an_attempt_that_takes_too_long_is_given_up() {
         let listener: TcpListener = socket.into();
         let addr = listener.local_addr().expect("it is bound");
         let _fills_the_backlog = common::connect(addr);
-        let pool = ConnectPool::builder(&addr.to_string())
+        let pool = ConnectPool::builder(addr.to_string())
             .connect_timeout(Duration::from_millis(30))
             .build();
         let error = pool.get().await.expect_err("no answer comes");
@@ -448,7 +448,7 @@ fn unix_sockets_can_be_pooled() {
         let path = std::env::temp_dir().join(format!("corepoll-pool-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let listener = std::os::unix::net::UnixListener::bind(&path).expect("a free path");
-        let pool = ConnectPool::new(&format!("unix:{}", path.display()));
+        let pool = ConnectPool::new(format!("unix:{}", path.display()));
         for _ in 0..2 {
             let mut stream = pool.get().await.expect("it listens");
             stream.write_all(b"x").await.expect("it is connected");

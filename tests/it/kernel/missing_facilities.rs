@@ -179,7 +179,7 @@ fn a_unix_path_is_listened_at_without_flock_and_statx() {
         let path = std::env::temp_dir().join(format!("corepoll-bare-{}", std::process::id()));
         drop(UnixListener::bind(&path).expect("a free path"));
         let server = Server::start(1);
-        let acceptor = Acceptor::new(&format!("unix:{}", path.display()));
+        let acceptor = Acceptor::new(format!("unix:{}", path.display()));
         let listening = acceptor.listen(server.handle(), || Echo).expect("a stale socket");
         let mut client = UnixStream::connect(&path).expect("it listens");
         client.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -248,7 +248,7 @@ fn what_a_poller_refuses_is_the_callers_error() {
         let addr = own_addr();
         for handle in [server.handle(), &unstarted.handle()] {
             for place in 0..4 {
-                let acceptor = || Acceptor::new(&addr.to_string()).reuse_port(true);
+                let acceptor = || Acceptor::new(addr.to_string()).reuse_port(true);
                 let refused = |listening: io::Result<Listening>| {
                     let error = listening.expect_err("one poller has refused it");
                     assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
@@ -291,8 +291,8 @@ fn a_port_that_one_family_has_is_in_use() {
         let error = listening.expect_err("another socket has the port in IPv6");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{error}");
     };
-    refused(Acceptor::new(&format!(":{port}")).listen(server.handle(), || Echo));
-    refused(Acceptor::new(&format!("[::]:{port}")).listen(server.handle(), || Echo));
+    refused(Acceptor::new(format!(":{port}")).listen(server.handle(), || Echo));
+    refused(Acceptor::new(format!("[::]:{port}")).listen(server.handle(), || Echo));
     refused(server.handle().serve(SocketAddr::from(([0u16; 8], port)), hello));
 }
 
@@ -300,7 +300,7 @@ fn a_port_that_one_family_has_is_in_use() {
 
 /// Listens at `addr` by one socket, which shares it with none.
 fn listen_at(addr: SocketAddr, server: &corepoll::ReactorHandle) -> Listening {
-    Acceptor::new(&addr.to_string()).listen(server, || Hello).expect("the address is free")
+    Acceptor::new(addr.to_string()).listen(server, || Hello).expect("the address is free")
 }
 
 #[test]
@@ -600,7 +600,7 @@ fn a_unix_acceptor_goes_on_after_an_error() {
         let server = Server::start(1);
         let (hook, heard) = hook();
         let path = std::env::temp_dir().join(format!("corepoll-errors-{}", std::process::id()));
-        let acceptor = Acceptor::new(&format!("unix:{}", path.display())).on_error(hook);
+        let acceptor = Acceptor::new(format!("unix:{}", path.display())).on_error(hook);
         acceptor.listen(server.handle(), || Hello).unwrap();
         answers.lock().unwrap().push_back(libc::ETIMEDOUT);
         let mut client = UnixStream::connect(&path).unwrap();

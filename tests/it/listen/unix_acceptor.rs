@@ -36,7 +36,7 @@ impl Drop for Directory {
 }
 
 fn listen(server: &Server, path: &Path) -> io::Result<Listening> {
-    Acceptor::new(&format!("unix:{}", path.display())).listen(server.handle(), || Echo)
+    Acceptor::new(format!("unix:{}", path.display())).listen(server.handle(), || Echo)
 }
 
 #[track_caller]
@@ -71,7 +71,7 @@ fn listens_at_an_abstract_name() {
     for (mark, rest) in [("@", "plain"), ("\0", "nul"), ("@", "nuls\0inside\0")] {
         let server = Server::start(1);
         let name = format!("corepoll-acceptor-{}-{rest}", std::process::id());
-        let acceptor = Acceptor::new(&format!("unix:{mark}{name}"));
+        let acceptor = Acceptor::new(format!("unix:{mark}{name}"));
         acceptor.clone().listen(server.handle(), || Echo).expect("a free name");
         let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("a name");
         echoes(UnixStream::connect_addr(&address).expect("it listens"));
@@ -173,7 +173,7 @@ fn a_reactor_that_was_never_started_removes_its_file() {
     let directory = Directory::new("unstarted");
     let path = directory.path();
     let reactor = Reactor::builder().pollers(1).build().expect("a reactor");
-    let acceptor = Acceptor::new(&format!("unix:{}", path.display()));
+    let acceptor = Acceptor::new(format!("unix:{}", path.display()));
     acceptor.listen(&reactor.handle(), || Echo).expect("a free path");
     assert!(path.exists());
     drop(reactor);
@@ -227,7 +227,7 @@ fn take(file: &fs::File) {
 fn listen_on_poller(server: &Server, path: &Path) -> io::Result<Listening> {
     let (handle, path) = (server.handle().clone(), path.to_owned());
     server.on_poller(move || {
-        Acceptor::new(&format!("unix:{}", path.display())).listen(&handle, || Echo)
+        Acceptor::new(format!("unix:{}", path.display())).listen(&handle, || Echo)
     })
 }
 

@@ -249,7 +249,7 @@ fn pool(stage: &mut Stage) -> Counts {
     let (full, filler, busy) = full_listener();
     stage.spawn(move || async move {
         let pool = ConnectPool::builder(&addr).max_live(2).min_idle(1).build();
-        let unanswered = ConnectPool::builder(&busy.to_string());
+        let unanswered = ConnectPool::builder(busy.to_string());
         let unanswered = unanswered.connect_timeout(PATIENCE).build();
         let held = pool.get().await.unwrap();
         let also_held = pool.get().await.unwrap();

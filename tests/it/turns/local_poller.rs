@@ -15,7 +15,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use corepoll::net::{TcpListener, TcpStream};
-use corepoll::{Interest, LocalPoller, PollerBound, block_on, spawn_local, time, yield_now};
+use corepoll::{
+    ConnectPool, Interest, LocalPoller, PollerBound, block_on, shutdown_requested, spawn_local,
+    time, yield_now,
+};
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use tokio::io::unix::AsyncFd;
 
@@ -547,4 +550,53 @@ fn what_is_asked_of_an_ended_poller_fails_in_the_same_way() {
         let error = stream.readable().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotConnected);
     });
+}
+
+/// Polls `wait` once in a poller, awaits it in another one, and ends the first. Returns how it ended.
+fn after_the_end_of_its_first_poller(mut owner: LocalPoller, mut wait: Wait) -> io::Result<()> {
+    let mut other = LocalPoller::new().unwrap();
+    let wait = made_in(&mut owner, async move {
+        assert!(poll_once(&mut wait).await.is_pending());
+        Ok(wait)
+    });
+    let task = other.spawn_local(wait);
+    settle(&mut other);
+    assert!(!task.is_finished(), "it waits");
+    drop(owner);
+    turn_until(&mut other, || task.is_finished());
+    task.now_or_never().expect("it is finished").unwrap()
+}
+
+/// The only connection of the pool is in use, so that no attempt to connect can fail.
+#[test]
+fn a_wait_for_a_pool_fails_when_the_pollers_end_has_come() {
+    let listener = std::net::TcpListener::bind(common::ANY).unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let pool = ConnectPool::builder(&addr).max_live(1).build();
+    let mut owner = LocalPoller::new().unwrap();
+    let held = made_in(&mut owner, {
+        let pool = pool.clone();
+        async move { pool.get().await }
+    });
+    let wait = Box::pin({
+        let pool = pool.clone();
+        async move { pool.get().await.map(drop) }
+    });
+    let error = after_the_end_of_its_first_poller(owner, wait).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotConnected);
+    assert!(error.to_string().contains("the poller has ended"), "{error}");
+    assert_eq!(pool.waiting(), 0);
+    drop(held);
+    assert_eq!(pool.live(), 0);
+    // In the next poller it is as new.
+    block_on(async { pool.get().await.map(drop) }).unwrap();
+}
+
+#[test]
+fn shutdown_requested_ends_with_its_poller() {
+    let wait = Box::pin(async {
+        shutdown_requested().await;
+        Ok(())
+    });
+    after_the_end_of_its_first_poller(LocalPoller::new().unwrap(), wait).unwrap();
 }

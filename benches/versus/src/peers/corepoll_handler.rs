@@ -13,7 +13,7 @@ use crate::sys;
 pub(super) fn run<P: Protocol>(options: &Options) -> io::Result<()> {
     let reactor =
         Reactor::builder().pollers(options.threads).read_buffer_size(READ_BUFFER).build()?;
-    let listening = Acceptor::new(&options.addr.to_string())
+    let listening = Acceptor::new(options.addr.to_string())
         .backlog(BACKLOG as u32)
         .listen(&reactor.handle(), Answering::<P>::default)?;
     announce(listening.local_addr()?)?;

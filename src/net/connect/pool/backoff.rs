@@ -1,41 +1,42 @@
-//! Pauses that grow with failures.
+//! Pauses between attempts to connect, which grow with the failures.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use crate::sys::clock;
 
-/// How long nothing is begun after a first failure.
+/// The pause after the first failure.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
-/// And after many.
+
+/// The longest pause. Each one is twice as long as the one before.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// When nothing is to be begun, because it has failed.
+/// How long a pool begins no attempt, because the last ones have failed.
 #[derive(Default)]
 pub(crate) struct Backoff {
-    /// How long the present pause is. Zero: the last attempt was good.
+    /// The length of the last pause; zero after an attempt that succeeded.
     pause: Cell<Duration>,
-    /// When it is over; 0 if there is none.
+    /// When the pause ends, in nanoseconds of the poller's clock; 0 if there was none.
     until: Cell<u64>,
-    /// How many pauses there have been.
+    /// The number of pauses so far.
     round: Cell<u64>,
 }
 
 impl Backoff {
-    /// When the pause ends, if there is one now.
+    /// Returns when the pause ends, if there is one now.
     pub(crate) fn pause_ends(&self) -> Option<u64> {
         let until = self.until.get();
         (until != 0 && until > clock::now()).then_some(until)
     }
 
-    /// The round in which an attempt is begun.
+    /// Returns the round in which an attempt is begun: [`Backoff::failed`] asks for it.
     pub(crate) fn round(&self) -> u64 {
         self.round.get()
     }
 
-    /// An attempt of `round` has failed: begins a pause, twice as long as the last one. Of
-    /// attempts that were begun together, one failure counts.
-    pub(crate) fn begin(&self, round: u64) {
+    /// Begins a pause, since an attempt that was begun in `round` has failed.
+    pub(crate) fn failed(&self, round: u64) {
+        // Attempts that were begun together fail together, and count as one failure.
         if round != self.round.get() {
             return;
         }
@@ -45,8 +46,8 @@ impl Backoff {
         self.round.set(round + 1);
     }
 
-    /// An attempt was good.
-    pub(crate) fn end(&self) {
+    /// Ends the pause, since an attempt has succeeded.
+    pub(crate) fn reset(&self) {
         self.pause.set(Duration::ZERO);
         self.until.set(0);
     }

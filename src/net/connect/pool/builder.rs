@@ -1,33 +1,32 @@
 //! The settings of a pool.
 
-use std::rc::Rc;
 use std::time::Duration;
 
+use crate::net::addr::to_stream_addr::{Requested, ToStreamAddr};
 use crate::net::connect::options::ConnectOptions;
 
-use super::ConnectPool;
+use super::connect_pool::ConnectPool;
+use super::settings::Settings;
 use super::shared::Shared;
 
-/// The most connections that are begun at a time. A peer's backlog holds no more than a few
-/// thousand (`net.core.somaxconn`), and a number without a limit would keep the poller from
+/// The most attempts that are begun at a time. A peer's backlog holds no more than a few thousand
+/// connections (`net.core.somaxconn`), and a number without a limit would keep the poller from
 /// everything else.
 const MOST_AT_A_TIME: usize = 1024;
 
-/// How long an attempt may take, unless the builder says otherwise.
+/// The default of [`PoolBuilder::connect_timeout`].
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a builder sets.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    pub(crate) min_idle: usize,
-    pub(crate) max_live: usize,
-    pub(crate) grow_by: usize,
-    /// The time limit of an attempt included.
-    pub(crate) connect: ConnectOptions,
-    pub(crate) idle_timeout: Duration,
-}
+/// The default of [`PoolBuilder::idle_timeout`].
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Makes a [`ConnectPool`] with settings of its own: [`ConnectPool::builder`].
+/// The default of [`PoolBuilder::max_live`]: far more than one poller needs, and few enough for the
+/// descriptors of a process.
+const MAX_LIVE: usize = 1024;
+
+/// A builder of a [`ConnectPool`]: see [`ConnectPool::builder`].
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{ConnectPool, PoolBuilder};
@@ -36,31 +35,65 @@ pub(crate) struct Settings {
 /// let builder: PoolBuilder = ConnectPool::builder("127.0.0.1:5432")
 ///     .max_live(16)
 ///     .connect_timeout(Duration::from_secs(1));
-/// // One builder may make many pools: each of them is a pool of its own.
+/// // A builder may make several pools: each has connections of its own.
 /// let (reads, writes) = (builder.clone().build(), builder.max_live(1).build());
 /// assert_eq!(reads.live() + writes.live(), 0);
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct PoolBuilder {
-    addr: Box<str>,
+    /// What the pool connects to.
+    addr: Requested,
     settings: Settings,
 }
 
-impl PoolBuilder {
-    pub(crate) fn new(addr: &str) -> PoolBuilder {
-        let settings = Settings {
-            min_idle: 0,
-            max_live: 1024,
-            grow_by: 1,
-            connect: ConnectOptions::new().timeout(CONNECT_TIMEOUT),
-            idle_timeout: Duration::from_secs(60),
-        };
-        PoolBuilder { addr: addr.into(), settings }
+impl ConnectPool {
+    /// Returns a pool of connections to `addr` with the default settings: see
+    /// [`ConnectPool::builder`] for others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::ConnectPool;
+    /// let pool = ConnectPool::new("127.0.0.1:5432");
+    /// // Nothing has been connected yet.
+    /// assert_eq!(pool.live(), 0);
+    /// ```
+    pub fn new(addr: impl ToStreamAddr) -> ConnectPool {
+        ConnectPool::builder(addr).build()
     }
 
-    /// Sets how many connections are kept idle, from the first use on. If there are fewer, more are
-    /// made, one step of [`PoolBuilder::grow_by`] after the other. These don't expire. Default: 0.
+    /// Returns a builder of a pool of connections to `addr`: `"127.0.0.1:80"`, `"unix:/path"`, a
+    /// `SocketAddr`, a `Path`, or another address of [`ToStreamAddr`]. If the address is invalid,
+    /// every request fails with that error.
+    ///
+    /// The streams of a Unix socket have no IP addresses; everything else works.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::ConnectPool;
+    /// let pool = ConnectPool::builder("127.0.0.1:5432").min_idle(2).max_live(16).build();
+    /// assert_eq!(pool.live(), 0);
+    /// ```
+    pub fn builder(addr: impl ToStreamAddr) -> PoolBuilder {
+        let settings = Settings {
+            min_idle: 0,
+            max_live: MAX_LIVE,
+            grow_by: 1,
+            connect: ConnectOptions::new().timeout(CONNECT_TIMEOUT),
+            idle_timeout: IDLE_TIMEOUT,
+        };
+        PoolBuilder { addr: addr.requested(), settings }
+    }
+}
+
+impl PoolBuilder {
+    /// Sets the number of connections that are kept idle, from the first use on. If there are fewer,
+    /// more are made, one step of [`PoolBuilder::grow_by`] after the other. These don't expire.
+    /// Default: 0.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::ConnectPool;
@@ -72,8 +105,10 @@ impl PoolBuilder {
         self
     }
 
-    /// Sets how many connections there may be at a time: idle, in use and on their way. At least
-    /// one. Default: 1024.
+    /// Sets the largest number of connections at a time: idle, in use and on their way. 0 is taken
+    /// for 1. Default: 1024.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::ConnectPool;
@@ -85,9 +120,11 @@ impl PoolBuilder {
         self
     }
 
-    /// Sets how many connections are begun at a time when one is missing, from 1 to 1024; other
-    /// numbers are taken for the nearest of these. Connections for which no user waits become idle.
-    /// Default: 1.
+    /// Sets the number of connections that are begun together when one is missing, from 1 to 1024;
+    /// another number is taken for the nearest of these. Connections for which no user waits become
+    /// idle. Default: 1.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::ConnectPool;
@@ -99,7 +136,9 @@ impl PoolBuilder {
         self
     }
 
-    /// Sets how long an attempt to connect may take. Default: 5 s.
+    /// Limits how long an attempt to connect may take. Default: 5 s.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::ConnectPool;
@@ -113,8 +152,10 @@ impl PoolBuilder {
         self
     }
 
-    /// Sets what the sockets are made with: buffers, TCP_NODELAY, the local address. If the options
-    /// have a time limit, it is set as by [`PoolBuilder::connect_timeout`].
+    /// Sets the options of the sockets: buffers, TCP_NODELAY, the local address. If the options have
+    /// a time limit, it replaces that of [`PoolBuilder::connect_timeout`].
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{ConnectPool, net::ConnectOptions};
@@ -128,8 +169,11 @@ impl PoolBuilder {
         self
     }
 
-    /// Sets how long a connection may be idle before it is closed, except for the last
-    /// [`PoolBuilder::min_idle`]. With [`Duration::MAX`] none expires. Default: 60 s.
+    /// Limits how long a connection may be idle before it is closed. The last
+    /// [`PoolBuilder::min_idle`] connections are kept. With [`Duration::MAX`] none expires. Default:
+    /// 60 s.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::ConnectPool;
@@ -142,8 +186,10 @@ impl PoolBuilder {
         self
     }
 
-    /// Returns the pool. It need not be called on a poller: nothing is connected until a connection
-    /// is asked for.
+    /// Returns the pool. This may be called outside of a poller: nothing is connected until a
+    /// connection is asked for.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::ConnectPool;
@@ -151,8 +197,6 @@ impl PoolBuilder {
     /// assert_eq!((pool.idle(), pool.live(), pool.waiting()), (0, 0, 0));
     /// ```
     pub fn build(self) -> ConnectPool {
-        let shared = Rc::new(Shared::new(self.addr, self.settings));
-        shared.add_handle();
-        ConnectPool { shared }
+        ConnectPool::from_shared(Shared::new(self.addr, self.settings))
     }
 }

@@ -1,28 +1,56 @@
-//! A task that waits for a connection.
+//! The future of a task that waits for a connection.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use crate::base::token::Token;
+use crate::net::tcp::stream::TcpStream;
 use crate::task::coop;
 
+use super::maintenance;
 use super::pooled::Pooled;
 use super::queue::Position;
+use super::recycle;
 use super::shared::Shared;
 
 /// The future of [`ConnectPool::get`](super::ConnectPool::get).
 pub(crate) struct Get<'a> {
     pool: &'a Rc<Shared>,
-    /// Its place in the queue, once it has one.
+    /// The task's place in the queue, once it has one.
     place: Option<Token>,
 }
 
+/// What a task gets when it asks for a connection.
+enum Acquired {
+    /// A connection that was idle.
+    Stream(TcpStream),
+    /// A place in the queue.
+    Queued(Token),
+}
+
 impl<'a> Get<'a> {
+    /// Returns a future that asks `pool` for a connection when it is first polled.
     pub(crate) fn new(pool: &'a Rc<Shared>) -> Get<'a> {
         Get { pool, place: None }
+    }
+
+    /// Takes an idle connection, or joins the queue at `position`.
+    fn acquire(&self, waker: &Waker, position: Position) -> io::Result<Acquired> {
+        let pool = self.pool;
+        let poller = pool.enter()?;
+        if let Some(stream) = pool.take_idle() {
+            // One more may be missing from those that are kept idle.
+            maintenance::grow(pool);
+            return Ok(Acquired::Stream(stream));
+        }
+        pool.check_address()?;
+        let place = pool.enqueue_task(waker.clone(), position);
+        maintenance::watch(pool, &poller);
+        maintenance::grow(pool);
+        Ok(Acquired::Queued(place))
     }
 }
 
@@ -31,34 +59,37 @@ impl Future for Get<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Pooled>> {
         ready!(coop::poll_proceed(cx));
-        let pool = self.pool;
         let acquired = match self.place {
-            None => pool.take_or_wait(cx.waker(), Position::Back)?,
+            None => self.acquire(cx.waker(), Position::Back)?,
             Some(place) => {
-                let result = ready!(pool.poll_waiter(place, cx.waker()));
+                let result = ready!(self.pool.poll_waiter(place, cx.waker()));
                 self.place = None;
                 match result? {
-                    Some(stream) => Ok(stream),
-                    // It was given one, which has gone bad since.
-                    None => pool.take_or_wait(cx.waker(), Position::Front)?,
+                    Some(stream) => Acquired::Stream(stream),
+                    // It was given a connection that has gone bad since. The task has waited its
+                    // time, so that it is the first in the queue again.
+                    None => self.acquire(cx.waker(), Position::Front)?,
                 }
             }
         };
-        let stream = match acquired {
-            Ok(stream) => stream,
-            Err(place) => {
+        match acquired {
+            Acquired::Stream(stream) => Poll::Ready(Ok(Pooled::new(stream, self.pool.clone()))),
+            Acquired::Queued(place) => {
                 self.place = Some(place);
-                return Poll::Pending;
+                Poll::Pending
             }
-        };
-        Poll::Ready(Ok(Pooled::new(stream, pool.clone())))
+        }
     }
 }
 
 impl Drop for Get<'_> {
+    /// Leaves the queue. A connection that the task has been given and has not fetched goes to the
+    /// next user.
     fn drop(&mut self) {
-        if let Some(place) = self.place {
-            self.pool.leave(place);
+        if let Some(place) = self.place
+            && let Some(handoff) = self.pool.dequeue_task(place)
+        {
+            recycle::recycle(self.pool, handoff.stream);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A connection in a task's hands.
+//! A connection that a task uses.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -12,6 +12,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use crate::base::token::Token;
 use crate::net::tcp::stream::TcpStream;
 
+use super::recycle;
 use super::shared::Shared;
 
 /// A connection of a [`ConnectPool`](crate::ConnectPool), lent to a task. It derefs to
@@ -19,7 +20,9 @@ use super::shared::Shared;
 ///
 /// [`Pooled::release`] gives it back, and nothing else does. Dropping it closes the connection: only
 /// its user knows whether an answer is still outstanding, and a task that is cancelled, times out or
-/// panics can't say so any more.
+/// panics can no longer say so.
+///
+/// # Examples
 ///
 /// ```
 /// # use corepoll::{ConnectPool, Pooled, net::TcpListener};
@@ -32,7 +35,7 @@ use super::shared::Shared;
 /// }
 ///
 /// let listener = TcpListener::bind("127.0.0.1:0").await?;
-/// let pool = ConnectPool::new(&listener.local_addr()?.to_string());
+/// let pool = ConnectPool::new(listener.local_addr()?.to_string());
 /// greet(pool.get().await?).await?;
 /// // It is back.
 /// assert_eq!((pool.idle(), pool.live()), (1, 1));
@@ -44,14 +47,16 @@ use super::shared::Shared;
 /// ```
 #[must_use = "dropping it closes the connection; `release` gives it back"]
 pub struct Pooled {
-    /// None once it has been released or dropped.
+    /// The connection; `None` once it has been released or dropped.
     stream: Option<TcpStream>,
+    /// The pool that counts it.
     pool: Rc<Shared>,
-    /// The name of the stream that was lent: another one may be put in its place through `DerefMut`.
+    /// The token of the stream that was lent. Through `DerefMut` another one may take its place.
     lent: Token,
 }
 
 impl Pooled {
+    /// Lends `stream`, which `pool` counts already.
     pub(crate) fn new(stream: TcpStream, pool: Rc<Shared>) -> Pooled {
         let lent = stream.registered().token();
         Pooled { stream: Some(stream), pool, lent }
@@ -60,9 +65,11 @@ impl Pooled {
     /// Gives the connection back to its pool, for the next user. Call it when the whole answer has
     /// been read, and nothing of the question is left to be written.
     ///
-    /// The pool looks at it: a connection that has ended or failed, that has been shut down, that has
-    /// missed one of its [`Deadlines`](crate::Deadlines), or on which bytes wait to be read, is closed
-    /// instead. Deadlines end here; other options that were set stay as they are.
+    /// The pool closes the connection instead if it has ended or failed, has been shut down, has
+    /// missed one of its [`Deadlines`](crate::Deadlines), or has bytes that wait to be read. Its
+    /// deadlines are cleared; other options that were set stay as they are.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::{ConnectPool, net::TcpListener};
@@ -70,12 +77,12 @@ impl Pooled {
     ///
     /// # corepoll::block_on(async {
     /// let listener = TcpListener::bind("127.0.0.1:0").await?;
-    /// let pool = ConnectPool::new(&listener.local_addr()?.to_string());
+    /// let pool = ConnectPool::new(listener.local_addr()?.to_string());
     /// let mut upstream = pool.get().await?;
     /// let (mut server, _) = listener.accept().await?;
     /// server.write_all(b"pong, and more").await?;
     /// upstream.read_exact(&mut [0; 4]).await?;
-    /// // There is something left to read: the next user must not get that.
+    /// // Something is left to read, which the next user must not get.
     /// upstream.release();
     /// assert_eq!((pool.idle(), pool.live()), (0, 0));
     /// # std::io::Result::Ok(())
@@ -83,17 +90,22 @@ impl Pooled {
     /// ```
     pub fn release(mut self) {
         if let Some(stream) = self.stream.take() {
-            let is_the_same = stream.registered().token() == self.lent;
-            self.pool.recycle(stream, is_the_same);
+            if stream.registered().token() == self.lent {
+                recycle::recycle(&self.pool, stream);
+            } else {
+                // The user has put another stream in its place, which the pool knows nothing of.
+                recycle::close(&self.pool, stream);
+            }
         }
     }
 
+    /// Returns the stream, pinned as this is: both are `Unpin`.
     fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
         Pin::new(&mut **self.get_mut())
     }
 }
 
-/// Only what consumes a `Pooled` takes its stream.
+/// Why there is a stream in a [`Pooled`]: only what consumes it takes the stream out.
 const TAKEN: &str = "a connection that was released is not used any more";
 
 impl Deref for Pooled {
@@ -113,7 +125,7 @@ impl DerefMut for Pooled {
 impl Drop for Pooled {
     fn drop(&mut self) {
         if let Some(stream) = self.stream.take() {
-            self.pool.close(stream);
+            recycle::close(&self.pool, stream);
         }
     }
 }

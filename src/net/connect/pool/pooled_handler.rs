@@ -1,35 +1,80 @@
-//! A connection in a handler's hands.
+//! A handler that uses a connection of a pool.
 
 use std::io;
 use std::rc::Rc;
 
-use super::shared::Shared;
+use crate::connection::connect;
 use crate::local::action::{Action, CloseReason, TimerId};
 use crate::local::context::EvContext;
 use crate::local::handler::{EvHandler, Ours};
+use crate::local::state::Local;
 use crate::net::tcp::stream::TcpStream;
 use crate::task::TypeName;
 
-/// A handler with a connection of a pool, which gets it back at the end if the handler has
-/// released it.
-pub(crate) struct PooledHandler {
-    handler: Box<dyn EvHandler>,
-    live: LiveGuard,
+use super::maintenance;
+use super::recycle;
+use super::shared::Shared;
+
+/// Gives a handler an idle connection, or puts it into the queue.
+pub(crate) fn get_with(pool: &Rc<Shared>, cx: &mut EvContext<'_>, handler: Box<dyn EvHandler>) {
+    let poller = match pool.enter() {
+        Ok(poller) => poller,
+        Err(error) => return connect::refuse(cx.local, handler, error),
+    };
+    if let Some(stream) = pool.take_idle() {
+        open(pool, &poller, stream, handler);
+    } else if let Err(error) = pool.check_address() {
+        connect::refuse(&poller, handler, error);
+    } else {
+        enqueue(pool, &poller, handler);
+    }
+    maintenance::grow(pool);
 }
 
-/// The pool's count of one connection. Dropping it says that the connection is gone.
-struct LiveGuard(Option<Rc<Shared>>);
+/// Puts a handler into the queue.
+fn enqueue(pool: &Rc<Shared>, poller: &Rc<Local>, handler: Box<dyn EvHandler>) {
+    // A shutdown waits for a handler that waits as it does for a connection.
+    poller.census.opened();
+    let (waiting, local) = (pool.clone(), poller.clone());
+    pool.enqueue_handler(Box::new(move |result| match result {
+        Ok(handoff) => {
+            // From here on the connection counts, and not the wait.
+            local.census.given_away();
+            open(&waiting, &local, handoff.stream, handler);
+        }
+        Err(error) => {
+            local.census.ended();
+            connect::refuse(&local, handler, error);
+        }
+    }));
+    maintenance::watch(pool, poller);
+}
 
-impl PooledHandler {
-    pub(crate) fn new(handler: Box<dyn EvHandler>, pool: Rc<Shared>) -> PooledHandler {
-        PooledHandler { handler, live: LiveGuard(Some(pool)) }
+/// Gives a connection to a handler.
+fn open(pool: &Rc<Shared>, local: &Local, stream: TcpStream, handler: Box<dyn EvHandler>) {
+    local.handle.join();
+    stream.registered().count();
+    let handler = Box::new(PooledHandler { handler, lease: Lease(Some(pool.clone())) });
+    if let Err((error, handler)) = stream.into_registered().into_pooled_connection(handler) {
+        connect::refuse(local, handler, error);
     }
 }
 
-impl Drop for LiveGuard {
+/// A handler with a connection of a pool. At the end the pool gets the connection back if the handler
+/// has released it.
+struct PooledHandler {
+    /// The user's handler, which gets every call.
+    handler: Box<dyn EvHandler>,
+    lease: Lease,
+}
+
+/// The pool's count of a connection that a handler has. When it is dropped, the connection is gone.
+struct Lease(Option<Rc<Shared>>);
+
+impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(pool) = self.0.take() {
-            pool.connection_closed();
+            recycle::closed(&pool);
         }
     }
 }
@@ -71,13 +116,14 @@ impl EvHandler for PooledHandler {
         self.handler.type_name(ours)
     }
 
-    /// What the handler has released, and has not failed with after that, can be used again.
+    /// Gives the connection back if the handler has released it, and has not failed since.
     fn on_close(&mut self, cx: &mut EvContext<'_>, reason: CloseReason) {
         self.handler.on_close(cx, reason);
+        // `None` unless it was released: then the lease counts it as closed.
         if let Some(registered) = cx.reclaim()
-            && let Some(pool) = self.live.0.take()
+            && let Some(pool) = self.lease.0.take()
         {
-            pool.recycle(TcpStream::from_registered(registered), true);
+            recycle::recycle(&pool, TcpStream::from_registered(registered));
         }
     }
 }

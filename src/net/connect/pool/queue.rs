@@ -1,52 +1,62 @@
-//! Who waits, in the order of their coming; anyone may leave from anywhere.
+//! The users that wait, in the order in which they came. Each may leave from anywhere.
 
 use crate::base::slab::Slab;
 use crate::base::token::Token;
 
-/// A list linked through the slots of a slab: every operation takes the same time, however many
-/// wait, and once it has been as long as it gets it allocates nothing.
+/// A queue that is a list linked through the slots of a slab.
+///
+/// Every operation takes the same time, however long the queue is. Once it has been as long as it
+/// gets, it allocates nothing.
 pub(crate) struct Queue<T> {
+    /// The values in the queue, and those that have been unlinked and not removed.
     entries: Slab<Entry<T>>,
+    /// The entry at the front.
     first: Option<Token>,
+    /// The entry at the back.
     last: Option<Token>,
-    /// How many are in the line.
+    /// The number of entries in the queue.
     waiting: usize,
 }
 
+/// A value and its neighbours.
 struct Entry<T> {
     value: T,
+    /// The entry before this one.
     previous: Option<Token>,
+    /// The entry behind this one.
     next: Option<Token>,
-    /// Still in the line; otherwise it has been called, and its value is still to be fetched.
-    waits: bool,
+    /// The entry is in the queue. Otherwise its value waits to be removed.
+    is_linked: bool,
 }
 
-/// Where a waiter joins the queue.
+/// Where a value joins a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Position {
     /// At the end.
     Back,
-    /// At the front: it has waited its time already.
+    /// Before all others: it has waited before.
     Front,
 }
 
 impl<T> Queue<T> {
+    /// Returns an empty queue.
     pub(crate) fn new() -> Queue<T> {
         Queue { entries: Slab::new(), first: None, last: None, waiting: 0 }
     }
 
-    /// How many are in the line.
+    /// Returns the number of values in the queue.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Joins the line.
+    /// Puts a value into the queue. Returns its name.
     pub(crate) fn push(&mut self, value: T, position: Position) -> Token {
         let (previous, next) = match position {
             Position::Back => (self.last, None),
             Position::Front => (None, self.first),
         };
-        let token = self.entries.insert_with(|_| Entry { value, previous, next, waits: true });
+        let entry = Entry { value, previous, next, is_linked: true };
+        let token = self.entries.insert_with(|_| entry);
         match previous.and_then(|previous| self.entries.get_mut(previous)) {
             Some(previous) => previous.next = Some(token),
             None => self.first = Some(token),
@@ -59,26 +69,29 @@ impl<T> Queue<T> {
         token
     }
 
-    /// Calls the first in the line. Its value stays until it is removed.
-    pub(crate) fn notify_first(&mut self) -> Option<Token> {
+    /// Takes the first value out of the queue, and keeps it until it is removed by its name, which is
+    /// returned.
+    pub(crate) fn unlink_first(&mut self) -> Option<Token> {
         let token = self.first?;
         self.unlink(token);
         Some(token)
     }
 
+    /// Returns the value with this name, in the queue or unlinked.
     pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
         self.entries.get_mut(token).map(|entry| &mut entry.value)
     }
 
-    /// Takes the value out, and leaves the line if it is still in it.
+    /// Takes the value with this name out, in the queue or unlinked.
     pub(crate) fn remove(&mut self, token: Token) -> Option<T> {
         self.unlink(token);
         self.entries.remove(token).map(|entry| entry.value)
     }
 
+    /// Takes an entry out of the list, unless it is out already.
     fn unlink(&mut self, token: Token) {
         let Some(entry) = self.entries.get_mut(token) else { return };
-        if !std::mem::take(&mut entry.waits) {
+        if !std::mem::take(&mut entry.is_linked) {
             return;
         }
         let (previous, next) = (entry.previous.take(), entry.next.take());
@@ -101,7 +114,7 @@ mod tests {
     use std::collections::VecDeque;
 
     proptest! {
-        /// Held against a deque.
+        /// The model is a deque.
         #[test]
         fn agrees_with_a_deque(steps in prop::collection::vec((0u8..4, any::<u16>()), 1..200)) {
             let mut queue = Queue::new();
@@ -119,7 +132,7 @@ mod tests {
                     }
                     1 => {
                         let first = model.pop_front();
-                        prop_assert_eq!(queue.notify_first(), first.map(|first| first.0));
+                        prop_assert_eq!(queue.unlink_first(), first.map(|first| first.0));
                         called.extend(first);
                     }
                     _ if pick % 2 == 0 && !model.is_empty() => {

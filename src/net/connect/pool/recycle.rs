@@ -1,54 +1,42 @@
-//! A connection comes back from its user: to go on, or to be closed.
+//! What is done with a connection that its user gives back, or that has ended in its hands.
 
-use std::io;
 use std::rc::Rc;
 
 use crate::net::tcp::stream::TcpStream;
-use crate::sys::stream;
 use crate::task::drop_ignoring_panic;
 
+use super::health::{is_quiet, is_writable};
+use super::maintenance;
 use super::shared::{Handoff, Shared};
 
-impl Shared {
-    /// A user is done with a connection, which goes to the next one if it is fit for that. It isn't
-    /// if it `is_ours` no more: the user has put another one in its place.
-    pub(crate) fn recycle(self: &Rc<Self>, stream: TcpStream, is_ours: bool) {
-        let registered = stream.registered();
-        let is_here = self
-            .poller()
-            .is_some_and(|poller| !poller.is_gone() && Rc::ptr_eq(&poller, registered.local()));
-        let is_fit = is_ours && is_here && !registered.has_missed_deadline();
-        if is_fit && is_idle(&stream) && is_writable(&stream) {
-            registered.forget_deadlines();
-            self.offer(Handoff { stream, is_reused: true });
-        } else {
-            self.close(stream);
-        }
+/// Gives a connection that its user has released to the next one, or closes it if it is not fit
+/// for that.
+pub(crate) fn recycle(pool: &Rc<Shared>, stream: TcpStream) {
+    if !is_reusable(pool, &stream) {
+        return close(pool, stream);
     }
-
-    /// Closes a connection that was in use.
-    pub(crate) fn close(self: &Rc<Self>, stream: TcpStream) {
-        drop_ignoring_panic(stream);
-        self.connection_closed();
-    }
-
-    /// A connection that was in use is gone.
-    pub(crate) fn connection_closed(self: &Rc<Self>) {
-        self.live.set(self.live.get() - 1);
-        self.grow();
-    }
+    stream.registered().forget_deadlines();
+    maintenance::offer(pool, Handoff { stream, is_reused: true });
 }
 
-/// Whether nothing has come on a connection: no byte, no end, no error. Only a read says so; and
-/// none of those tells of an urgent byte, which lies beside the others.
-pub(crate) fn is_idle(stream: &TcpStream) -> bool {
-    let fd = stream.registered().fd();
-    let seen = stream::peek(fd, &mut [0]);
-    matches!(seen, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-        && !stream::has_urgent(fd)
+/// Closes a connection that was in use.
+pub(crate) fn close(pool: &Rc<Shared>, stream: TcpStream) {
+    drop_ignoring_panic(stream);
+    closed(pool);
 }
 
-/// Whether the write direction is open: sending nothing is an error if it isn't.
-fn is_writable(stream: &TcpStream) -> bool {
-    stream::send(stream.registered().fd(), &[]).is_ok()
+/// Counts a connection that was in use and is closed. Another one may be made in its place.
+pub(crate) fn closed(pool: &Rc<Shared>) {
+    pool.live.set(pool.live.get() - 1);
+    maintenance::grow(pool);
+}
+
+/// Returns `true` if a connection can go to another user: it lives in the pool's poller, has missed
+/// no deadline, is open in both directions, and nothing waits to be read.
+fn is_reusable(pool: &Shared, stream: &TcpStream) -> bool {
+    let registered = stream.registered();
+    let is_here = pool
+        .poller()
+        .is_some_and(|poller| !poller.is_gone() && Rc::ptr_eq(&poller, registered.local()));
+    is_here && !registered.has_missed_deadline() && is_quiet(stream) && is_writable(stream)
 }

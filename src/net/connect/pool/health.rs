@@ -1,0 +1,25 @@
+//! Whether a connection can be used again, as far as the kernel can tell.
+
+use std::io;
+
+use crate::net::tcp::stream::TcpStream;
+use crate::sys::stream;
+
+/// Returns `true` if nothing has come on a connection: no byte, no end, no error.
+///
+/// A pooled connection on which something has come unasked is of no use: the next user would take it
+/// for the answer to its own question.
+pub(crate) fn is_quiet(stream: &TcpStream) -> bool {
+    let fd = stream.registered().fd();
+    // Only a read tells of all three. Urgent data lies beside the others (tcp(7)), where a read does
+    // not see it.
+    let seen = stream::peek(fd, &mut [0]);
+    matches!(seen, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        && !stream::has_urgent(fd)
+}
+
+/// Returns `true` if the write direction is open: where it has been shut down, sending no bytes is
+/// an error.
+pub(crate) fn is_writable(stream: &TcpStream) -> bool {
+    stream::send(stream.registered().fd(), &[]).is_ok()
+}

@@ -1,0 +1,183 @@
+//! What a pool does by itself: it makes connections, hands them out, and closes those that have been
+//! idle for too long.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use crate::base::error;
+use crate::local::attempt::{Recipient, Target};
+use crate::local::deferred::{OnTimer, TimerTarget};
+use crate::local::errors::gone;
+use crate::local::state::Local;
+use crate::net::connect::target;
+use crate::net::tcp::stream::TcpStream;
+use crate::sys::clock;
+
+use super::shared::{Handoff, Shared};
+
+// ---- new connections ----
+
+/// Begins as many attempts to connect as connections are missing, unless the backoff forbids it.
+pub(crate) fn grow(pool: &Rc<Shared>) {
+    if !is_short(pool) {
+        return;
+    }
+    let Some(poller) = pool.poller() else { return };
+    if poller.is_gone() {
+        return fail_all(pool, &gone());
+    }
+    if let Some(until) = pool.backoff.pause_ends() {
+        return arm(pool, &poller, until);
+    }
+    while is_short(pool) {
+        let room = pool.settings.max_live - pool.live.get();
+        for _ in 0..pool.settings.grow_by.min(room) {
+            // If the address is invalid, each request has failed with that error.
+            let Ok(target) = pool.target() else { return };
+            begin_attempt(pool, &poller, target);
+        }
+    }
+}
+
+/// Returns `true` if connections are missing and may be made.
+fn is_short(pool: &Shared) -> bool {
+    if pool.live.get() >= pool.settings.max_live {
+        return false;
+    }
+    let (waiting, connecting) = (pool.waiting(), pool.connecting.get());
+    if connecting != waiting || pool.handles.get() == 0 {
+        // If more are on their way than users wait, a step of `grow_by` is under way.
+        return connecting < waiting;
+    }
+    pool.idle() < pool.settings.min_idle
+}
+
+fn begin_attempt(pool: &Rc<Shared>, poller: &Local, target: Target) {
+    pool.live.set(pool.live.get() + 1);
+    pool.connecting.set(pool.connecting.get() + 1);
+    let (pool, round) = (pool.clone(), pool.backoff.round());
+    let receive = move |result| attempt_ended(&pool, round, result);
+    target::connect(poller, target, Recipient::Descriptor(Box::new(receive)));
+}
+
+/// Hands out the connection that an attempt has made, or passes its failure on. The attempt was begun
+/// in `round` of the backoff.
+fn attempt_ended(pool: &Rc<Shared>, round: u64, result: io::Result<OwnedFd>) {
+    pool.connecting.set(pool.connecting.get() - 1);
+    match result.and_then(|fd| TcpStream::from_fd(fd, "ConnectPool")) {
+        Ok(stream) => {
+            pool.backoff.reset();
+            offer(pool, Handoff { stream, is_reused: false });
+        }
+        Err(error) => {
+            pool.live.set(pool.live.get() - 1);
+            pool.backoff.failed(round);
+            fail_waiters(pool, &error);
+        }
+    }
+    grow(pool);
+}
+
+/// Passes `error` to the first user in the queue if no attempt is under way for it, and to all of
+/// them if no connection is left.
+fn fail_waiters(pool: &Shared, error: &io::Error) {
+    if pool.waiting() > pool.connecting.get() {
+        drop(pool.serve(Err(error::copy(error))));
+    }
+    if pool.live.get() == 0 {
+        fail_all(pool, error);
+    }
+}
+
+/// Passes `error` to all users in the queue. Those that join meanwhile wait for the next attempt.
+fn fail_all(pool: &Shared, error: &io::Error) {
+    for _ in 0..pool.waiting() {
+        drop(pool.serve(Err(error::copy(error))));
+    }
+}
+
+// ---- connections that are free ----
+
+/// Gives a connection to the first user in the queue, or keeps it idle.
+pub(crate) fn offer(pool: &Rc<Shared>, handoff: Handoff) {
+    if pool.is_unix {
+        // A read of a Unix socket ends where a descriptor was sent along, whatever comes behind it:
+        // unix(7). So a short read doesn't mean that the socket is empty.
+        handoff.stream.registered().distrust_short_reads();
+    }
+    let Some(returned) = pool.serve(Ok(handoff)) else { return };
+    let (Ok(Handoff { stream, .. }), Some(poller)) = (returned, pool.poller()) else { return };
+    if pool.handles.get() == 0 {
+        return pool.discard(stream);
+    }
+    let since = clock::now();
+    pool.push_idle(stream, since);
+    arm(pool, &poller, clock::after(since, pool.settings.idle_timeout));
+}
+
+/// Closes the connections that have been idle for too long.
+fn expire(pool: &Rc<Shared>, poller: &Local) {
+    let limit = pool.settings.idle_timeout;
+    while pool.idle() > pool.settings.min_idle {
+        let Some(since) = pool.oldest_idle() else { return };
+        let end = clock::after(since, limit);
+        if end > clock::now() {
+            return arm(pool, poller, end);
+        }
+        pool.discard_oldest_idle();
+    }
+}
+
+// ---- the timer ----
+
+/// A pool has at most one timer. It is due at the end of a pause, or of a connection's idle time.
+impl OnTimer for Shared {
+    fn on_timer(self: Rc<Self>) {
+        self.timer.set(None);
+        let Some(poller) = self.poller() else { return };
+        expire(&self, &poller);
+        grow(&self);
+        if self.waiting() > 0 {
+            watch(&self, &poller);
+        }
+    }
+
+    /// Tells the users in the queue that the poller has ended: nothing else knows of them.
+    fn on_end(self: Rc<Self>) {
+        // In the meantime the pool may have moved to another poller, with a timer there.
+        if self.poller().is_some_and(|poller| poller.is_gone()) {
+            self.timer.set(None);
+            fail_all(&self, &gone());
+        }
+    }
+}
+
+/// Has the timer fire at `at` at the latest: in nanoseconds of the poller's clock, or
+/// [`clock::NEVER`].
+fn arm(pool: &Rc<Shared>, poller: &Local, at: u64) {
+    match pool.timer.get() {
+        Some((_, due)) if due <= at => {}
+        Some((timer, _)) => {
+            poller.reset(timer, at);
+            pool.timer.set(Some((timer, at)));
+        }
+        None if at == clock::NEVER => {}
+        None => start_timer(pool, poller, at),
+    }
+}
+
+/// Has the users in the queue told when the poller ends.
+///
+/// They may be tasks of another poller on this thread, which outlive this one. Only a timer that is
+/// armed hears of the end, so that one is armed that is never due.
+pub(crate) fn watch(pool: &Rc<Shared>, poller: &Local) {
+    if pool.timer.get().is_none() {
+        start_timer(pool, poller, clock::NEVER);
+    }
+}
+
+fn start_timer(pool: &Rc<Shared>, poller: &Local, at: u64) {
+    let timer = poller.arm(at, TimerTarget::Ours(pool.clone()));
+    pool.timer.set(Some((timer, at)));
+}
