@@ -55,11 +55,15 @@ pub(crate) enum Missed {
 impl fmt::Display for Missed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Missed::Read(limit) => write!(f, "the read deadline: nothing came for {limit:?}"),
-            Missed::Write(limit) => {
-                write!(f, "the write deadline: nothing was taken for {limit:?}")
+            Missed::Read(limit) => {
+                write!(f, "the read deadline has passed: the peer has sent nothing for {limit:?}")
             }
-            Missed::Idle(limit) => write!(f, "the idle deadline: nothing moved for {limit:?}"),
+            Missed::Write(limit) => {
+                write!(f, "the write deadline has passed: the peer has taken nothing for {limit:?}")
+            }
+            Missed::Idle(limit) => {
+                write!(f, "the idle deadline has passed: no byte has moved for {limit:?}")
+            }
         }
     }
 }

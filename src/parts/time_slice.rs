@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::sys::ticks;
 
-/// The number of calls between two readings of the clock while calls are short. A reading takes as long as
-/// the shortest call, so that one for each would double what a yield costs.
+/// The number of calls between two readings of the clock while calls are short. A reading takes as
+/// long as the shortest call, so one for each call would double the cost of a yield.
 const CALLS_PER_READING: usize = 8;
 
 /// The number of readings in a row that must find short calls before they become rare. So tasks

@@ -35,6 +35,7 @@ impl Watermarks {
     }
 
     /// Returns the mark that the output has crossed, if any, now that `pending` bytes are queued.
+    #[inline]
     pub(crate) fn update(&mut self, pending: usize) -> Option<Crossing> {
         if !self.is_above && pending > self.high {
             self.is_above = true;

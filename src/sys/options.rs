@@ -51,7 +51,7 @@ pub(crate) fn set_busy_poll(fd: BorrowedFd<'_>, time: Duration) -> io::Result<()
 /// numbers of hops; they are errors here.
 pub(crate) fn set_ttl(fd: BorrowedFd<'_>, is_v6: bool, ttl: u32) -> io::Result<()> {
     if !(1..=255).contains(&ttl) {
-        let message = format!("a time to live is 1 to 255 hops, and not {ttl}");
+        let message = format!("a time to live is 1 to 255 hops, not {ttl}");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     if is_v6 {

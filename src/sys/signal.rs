@@ -52,7 +52,7 @@ impl PendingSignals {
     /// Adds one signal to the set.
     fn add(&mut self, signal: libc::c_int) -> io::Result<()> {
         if !(1..=HIGHEST).contains(&signal) || FORBIDDEN.contains(&signal) {
-            let message = format!("signal {signal} cannot be waited for: signal(7)");
+            let message = format!("signal {signal} cannot be caught: signal(7)");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let shared = self.shared.clone();

@@ -216,7 +216,10 @@ pub(crate) fn is_self_connected(fd: BorrowedFd<'_>) -> bool {
 
 /// Returns the error of a connect that has reached its own socket.
 pub(crate) fn self_connect_error() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionRefused, "nothing listens there: the socket met itself")
+    io::Error::new(
+        io::ErrorKind::ConnectionRefused,
+        "nothing listens there: the socket was connected to itself",
+    )
 }
 
 /// Returns `true` if a socket has a peer: getpeername(2).

@@ -68,7 +68,8 @@ pub(crate) fn listen(
         }
         other => other?,
     };
-    let identity = Identity::of_socket(&path)?.ok_or_else(|| in_use("it was replaced"))?;
+    let identity = Identity::of_socket(&path)?
+        .ok_or_else(|| in_use("another process has replaced the socket's file"))?;
     drop(lock);
     Ok((fd, SocketFile { path, identity }))
 }
@@ -80,12 +81,14 @@ fn remove_stale(path: &Path, addr: &SockAddr) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?.ok_or_else(|| in_use("there is a file that is not a socket"))?,
     };
+    // A socket that no process listens on refuses connections: unix(7).
     match socket::connect(addr, &Connect::default()) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
         _ => return Err(in_use("a process listens there")),
     }
+    // Processes that do not use the lock may have replaced the file since it was looked at.
     if Identity::of_socket(path)? != Some(found) {
-        return Err(in_use("another process was faster"));
+        return Err(in_use("another process has just created a socket there"));
     }
     fs::remove_file(path)
 }

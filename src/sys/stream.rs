@@ -32,6 +32,7 @@ pub(crate) fn has_urgent(fd: BorrowedFd<'_>) -> bool {
     let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK | libc::MSG_OOB;
     match recv_flags(fd, &mut [0], flags) {
         Ok(_) => true,
+        // Announced, and still on its way: tcp(7).
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,
     }
 }
