@@ -20,7 +20,7 @@
 //! | reach a poller from another thread | [`Writer`], [`PollerHandle`], [`ReactorHandle::broadcast`] |
 //! | keep a value on each poller | [`with_local`] |
 //! | shut down | [`ReactorHandle::shutdown`], [`shutdown_requested`], [`Running::join`] |
-//! | see what each poller does, and what holds it up | [`ReactorHandle::stats`], [`Builder::stall_watch`] |
+//! | see what each poller does, and what holds it up | [`ReactorHandle::stats`], [`Builder::stall_watch`], [`stall`] |
 //! | run a poller inside of another event loop | [`LocalPoller`] |
 //! | find the counterpart of a name of tokio or goev | [`docs::from_tokio`], [`docs::from_goev`] |
 //!
