@@ -112,24 +112,36 @@
 //! - `signal`: the signals of the process as futures.
 //! - `test-util`: a clock that tests pause and advance.
 
+// The layers from the lowest up, one a paragraph: a file imports only from layers below its own.
+// ARCHITECTURE.md says what lives in each.
 mod base;
-#[cfg(feature = "blocking")]
-mod blocking;
-mod connection;
-pub mod docs;
-pub mod io;
-mod local;
-pub mod net;
-mod parts;
-mod poller;
-mod reactor;
-#[cfg(feature = "signal")]
-pub mod signal;
-mod source;
-mod spawn;
+
 mod sys;
 mod task;
+
+mod parts;
+
+mod local;
+
+mod connection;
+
+mod source;
+
+mod poller;
+
+#[cfg(feature = "blocking")]
+mod blocking;
+mod reactor;
+mod spawn;
 pub mod time;
+
+pub mod net;
+#[cfg(feature = "signal")]
+pub mod signal;
+
+pub mod io;
+
+pub mod docs;
 
 pub use base::interest::Interest;
 pub use base::token::Token;
