@@ -16,7 +16,8 @@ use crate::local::context::EvContext;
 use crate::local::flags::Flags;
 use crate::local::registry;
 use crate::local::state::Local;
-use crate::local::writer::{Stage, Writer, WriterEnd, WriterQueue};
+use crate::local::writer::{Writer, WriterEnd};
+use crate::local::writer_queue::{Stage, WriterQueue};
 use crate::sys::stream;
 use crate::task::{OnNotify, drop_ignoring_panic};
 
@@ -70,7 +71,7 @@ impl EvContext<'_> {
     pub(crate) fn drain_writers_first(&mut self) -> bool {
         let connection = self.connection;
         let something = connection
-            .with_present_extra(|extra| extra.writer_end.as_ref()?.line().has_something().into());
+            .with_present_extra(|extra| extra.writer_end.as_ref()?.queue().has_something().into());
         if something.flatten() == Some(true) {
             let had_room = !connection.has(Flags::HAS_OUTPUT);
             let stage = connection.collect_writers(false);
@@ -87,7 +88,7 @@ impl EvContext<'_> {
     pub(crate) fn uncollected(&self) -> usize {
         let count = self
             .connection
-            .with_present_extra(|extra| Some(extra.writer_end.as_ref()?.line().uncollected()));
+            .with_present_extra(|extra| Some(extra.writer_end.as_ref()?.queue().uncollected()));
         count.flatten().unwrap_or(0)
     }
 }
@@ -169,9 +170,9 @@ fn apply_stage(local: &Local, connection: &Connection, stage: Stage) {
     // Writers check the limit by counts that the poller has given them before, and this
     // connection's own callbacks may have written since. So the sum is checked again.
     let in_memory = connection.with_present_extra(|extra| extra.outbox.in_memory());
-    if stage == Stage::Overflown || in_memory > Some(local.budget.output_per_connection) {
+    if stage == Stage::Overflowed || in_memory > Some(local.budget.output_per_connection) {
         request_close::connection(local, connection, CloseReason::Overflow);
-    } else if stage == Stage::CloseAsked {
+    } else if stage == Stage::CloseRequested {
         request_close::connection(local, connection, CloseReason::Requested);
     }
     flush::output_changed(local, connection);

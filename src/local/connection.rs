@@ -17,7 +17,8 @@ use crate::local::deadline_timer::DeadlineTimer;
 use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
-use crate::local::writer::{Stage, WriterEnd};
+use crate::local::writer::WriterEnd;
+use crate::local::writer_queue::Stage;
 use crate::parts::outbox::Outbox;
 use crate::parts::watermarks::Watermarks;
 use crate::sys::epoll::{Event, Mask};
@@ -305,7 +306,7 @@ impl Connection {
     /// asked for. With `last` their queue accepts nothing any more.
     pub(crate) fn collect_writers(&self, last: bool) -> Stage {
         let collected = self.with_present_extra(|extra| {
-            let queue = extra.writer_end.as_ref()?.line();
+            let queue = extra.writer_end.as_ref()?.queue();
             let stage = queue.collect_into(&mut extra.outbox, last);
             Some((stage, !extra.outbox.is_empty()))
         });

@@ -22,3 +22,4 @@ pub(crate) mod source;
 pub(crate) mod state;
 pub(crate) mod table;
 pub(crate) mod writer;
+pub(crate) mod writer_queue;

@@ -1,37 +1,39 @@
-//! Output from any thread.
+//! `Writer`: output from any thread.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{fmt, io};
 
 use bytes::Bytes;
 
 use crate::base::token::Token;
-use crate::local::errors::{closing_error, gone, too_much};
+use crate::local::errors::gone;
+use crate::local::writer_queue::{Stage, WriterQueue};
 use crate::parts::outbox::Outbox;
 use crate::task::{Notification, SharedRef};
 
 /// Writes to one connection, from any thread. Clones write to the same one.
 ///
-/// Order is the order of the calls, from whichever thread, those of
-/// [`EvContext::write`](crate::EvContext::write) included:
-/// what was accepted before another call began is sent before it. Bytes are handed over without a
-/// copy, so one payload goes to a thousand connections; a burst is handed over once and sent
-/// together.
+/// The order of the bytes is the order of the calls, on whatever threads they are made, and those
+/// of [`EvContext::write`](crate::EvContext::write) count as well: bytes that were accepted before
+/// another call began are sent before its bytes. Bytes are handed over without a copy, so that one
+/// payload can go to a thousand connections. Several writes in a row cost one notification of the
+/// poller, and are sent together.
 ///
-/// What is queued has a limit, `Budget::output_per_connection`. It counts the bytes that are to be
-/// sent, and not the memory behind them: a [`Bytes`] is a slice of a buffer, and keeps the whole
-/// buffer alive until it has been sent. A thousand slices of ten bytes, each of another buffer of a
-/// megabyte, count for ten kilobytes and keep a gigabyte. Where slices are small parts of large
-/// buffers, as those that are cut out of what another peer has sent, hand over a copy:
-/// `Bytes::copy_from_slice(&slice)`. The same buffer queued for many connections is kept once, and
+/// The limit of what is queued is [`Budget::output_per_connection`]. It counts the bytes that are
+/// to be sent, and not the memory behind them. A [`Bytes`] is a slice of a buffer, and keeps the
+/// whole buffer alive until it has been sent: a thousand slices of ten bytes, each of another
+/// buffer of a megabyte, count for ten kilobytes and keep a gigabyte. If slices are small parts of
+/// large buffers, as when they are cut out of what another peer has sent, hand over copies:
+/// `Bytes::copy_from_slice(&slice)`. A buffer that is queued for many connections exists once, and
 /// counts for each of them.
 ///
-/// A writer belongs to its connection, not to the descriptor: once the connection is ending every
-/// write is an error, and bytes never reach another connection. What was accepted before that is
-/// sent if the connection ends in peace, as after [`Action::Close`], and lost with it otherwise, as
-/// with every socket. A writer does not keep its connection open.
+/// A writer belongs to its connection, and not to the descriptor: once the connection is ending,
+/// every write fails, and bytes never reach another connection. Bytes that were accepted before are
+/// sent if the connection ends gracefully, as after [`Action::Close`]; otherwise they are lost with
+/// it, as on every socket. A writer does not keep its connection open.
 ///
+/// [`Budget::output_per_connection`]: crate::Budget::output_per_connection
+///
+/// # Examples
 /// ```
 /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
 /// use std::io::{self, Read};
@@ -73,53 +75,18 @@ use crate::task::{Notification, SharedRef};
 /// [`Action::Close`]: crate::Action::Close
 #[derive(Clone)]
 pub struct Writer {
-    line: Notification<WriterQueue>,
+    /// The queue, with the notification that calls the poller to it.
+    queue: Notification<WriterQueue>,
 }
 
-/// What the writers of a connection and its poller share.
-pub(crate) struct WriterQueue {
-    /// Whose it is: the connection is looked up on arrival, and by no other name.
-    pub(crate) token: Token,
-    /// `Budget::output_per_connection`.
-    most: usize,
-    /// Each write is one datagram or record.
-    keeps_apart: bool,
-    /// Held for a push or a swap, never while foreign code runs.
-    queue: Mutex<Queue>,
-    /// Whether the poller has something to collect. Written under the lock.
-    is_waiting: AtomicBool,
-    /// Bytes that the poller has, and the kernel hasn't. Written on the poller's thread.
-    unsent: AtomicUsize,
-    /// As many of these as are in memory.
-    unsent_in_memory: AtomicUsize,
-}
-
-struct Queue {
-    /// What the poller hasn't collected.
-    outbox: Outbox,
-    stage: Stage,
-}
-
-/// Where a line is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Bytes are accepted.
-    Open,
-    /// [`Writer::close`] was called, and the poller hasn't seen it.
-    CloseAsked,
-    /// Somebody wrote more than may be queued, and the poller hasn't seen it.
-    Overflown,
-    /// The connection is ending.
-    Closed,
-}
-
-/// The poller's end of a line. When it is dropped, the line is closed and what is in it is lost.
+/// The poller's end of a queue. When it is dropped, the queue is closed and what is in it is lost.
 pub(crate) struct WriterEnd {
+    /// The writer of which all others are clones.
     writer: Writer,
 }
 
 impl Writer {
-    /// Makes the first writer of a connection; `most` bytes may be queued in memory.
+    /// Makes the first writer of a connection. `most` bytes may be queued in memory.
     pub(crate) fn new(
         home: &SharedRef,
         token: Token,
@@ -127,21 +94,27 @@ impl Writer {
         keeps_apart: bool,
         stage: Stage,
     ) -> Writer {
-        let line = WriterQueue {
-            token,
-            most,
-            keeps_apart,
-            queue: Mutex::new(Queue { outbox: Outbox::default(), stage }),
-            is_waiting: AtomicBool::new(false),
-            unsent: AtomicUsize::new(0),
-            unsent_in_memory: AtomicUsize::new(0),
-        };
-        Writer { line: Notification::new(home.clone(), line) }
+        let queue = WriterQueue::new(token, most, keeps_apart, stage);
+        Writer { queue: Notification::new(home.clone(), queue) }
     }
 
-    /// Sends `bytes` after everything that was accepted before. Never blocks; an empty `bytes`
+    /// Sends `bytes` after everything that was accepted before. It never blocks. An empty `bytes`
     /// sends nothing.
     ///
+    /// # Errors
+    /// Nothing of `bytes` is sent if this fails.
+    ///
+    /// Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the connection is ending, if a stream
+    /// has taken it, or if [`Writer::close`] has been called. Returns
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if its poller has ended.
+    ///
+    /// Returns [`OutOfMemory`](io::ErrorKind::OutOfMemory) if more than
+    /// [`Budget::output_per_connection`] bytes would be queued in memory. As with
+    /// [`EvContext::write`](crate::EvContext::write), the connection then ends with
+    /// [`CloseReason::Overflow`](crate::CloseReason::Overflow). A thread that may write faster than
+    /// the peer reads looks at [`Writer::pending`], or the handler sets watermarks.
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -160,33 +133,26 @@ impl Writer {
     /// # assert_eq!(ask(Session, "hello"), "hello");
     /// ```
     ///
-    /// # Errors
-    /// Nothing of `bytes` is sent if
-    /// - the connection is ending, a stream has taken it, or [`Writer::close`] has been called
-    ///   ([`io::ErrorKind::BrokenPipe`]), or its poller has ended
-    ///   ([`io::ErrorKind::NotConnected`]);
-    /// - more than `Budget::output_per_connection` bytes would be queued in memory
-    ///   ([`io::ErrorKind::OutOfMemory`]). As with
-    ///   [`EvContext::write`](crate::EvContext::write), the connection then ends
-    ///   with [`CloseReason::Overflow`](crate::CloseReason::Overflow). Who writes faster than the
-    ///   peer reads looks at [`Writer::pending`], or has watermarks.
+    /// [`Budget::output_per_connection`]: crate::Budget::output_per_connection
     pub fn write(&self, bytes: impl Into<Bytes>) -> io::Result<()> {
-        // Dropping what is left over is foreign code: at the end, without the lock.
-        let (_left_over, result) = self.line.push(bytes.into());
+        // Dropping bytes that were not accepted is foreign code. It happens at the end of this
+        // function, without the lock.
+        let (_left_over, result) = self.queue.push(bytes.into());
         match result {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(error),
-            result => self.call_poller().and(result),
+            result => self.notify_poller().and(result),
         }
     }
 
-    /// Bytes that were accepted for this connection, from this writer and its clones, from
-    /// [`EvContext::write`](crate::EvContext::write) and from
-    /// [`EvContext::send_file`](crate::EvContext::send_file), and that are not in the kernel yet,
-    /// whether they still wait for the poller or for room in the send buffer. 0 once the
-    /// connection has ended.
+    /// Returns how many bytes were accepted for this connection and are not in the kernel yet.
     ///
-    /// Every thread may ask. Between two calls other threads write and the poller sends.
+    /// They count whether they wait for the poller or for room in the send buffer, and whether this
+    /// writer, one of its clones, [`EvContext::write`](crate::EvContext::write) or
+    /// [`EvContext::send_file`](crate::EvContext::send_file) has brought them. Once the connection
+    /// has ended it is 0. Other threads may write and the poller may send at any time, so the
+    /// number may be old when it is returned.
     ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -202,16 +168,16 @@ impl Writer {
     /// # assert_eq!(ask(Session, "hello"), "sent");
     /// ```
     pub fn pending(&self) -> usize {
-        let queue = self.line.lock();
-        // Under the lock, as bytes pass from the one to the other under it.
-        queue.outbox.pending().saturating_add(self.line.unsent.load(Ordering::Relaxed))
+        self.queue.pending()
     }
 
-    /// Ends the connection when everything that was accepted before is sent, as
-    /// [`Action::Close`](crate::Action::Close) would: with
-    /// [`CloseReason::Requested`](crate::CloseReason::Requested). What is written after this, by
-    /// whomever, is an error. On a connection that is ending already it does nothing.
+    /// Ends the connection when everything that was accepted before has been sent.
     ///
+    /// It does what [`Action::Close`](crate::Action::Close) does: the connection ends with
+    /// [`CloseReason::Requested`](crate::CloseReason::Requested). Writes after this fail, from
+    /// whatever writer of the connection. On a connection that is ending already it does nothing.
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -229,122 +195,27 @@ impl Writer {
     /// # assert_eq!(ask(Session, "hello"), "bye");
     /// ```
     pub fn close(&self) {
-        if self.line.ask_for_close() {
-            // A poller that has ended has closed it.
-            let _ = self.call_poller();
+        if self.queue.request_close() {
+            // If the poller has ended, the connection has ended with it.
+            let _ = self.notify_poller();
         }
     }
 
-    /// Calls the poller to the line.
-    fn call_poller(&self) -> io::Result<()> {
-        if self.line.post() {
+    /// Notifies the poller. One that has ended will never collect anything: the queue is closed
+    /// then.
+    fn notify_poller(&self) -> io::Result<()> {
+        if self.queue.post() {
             return Ok(());
         }
-        self.line.shut();
+        self.queue.close();
         Err(gone())
     }
 }
 
-impl WriterQueue {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts `bytes` at the end; or gives them back, to be dropped without the lock.
-    fn push(&self, bytes: Bytes) -> (Option<Bytes>, io::Result<()>) {
-        let mut queue = self.lock();
-        if queue.stage != Stage::Open {
-            return (Some(bytes), Err(closing_error()));
-        }
-        let kept = queue.outbox.in_memory() + self.unsent_in_memory.load(Ordering::Relaxed);
-        // Release: who sees it by `has_something` finds it behind the lock.
-        self.is_waiting.store(true, Ordering::Release);
-        if kept.saturating_add(bytes.len()) > self.most {
-            queue.stage = Stage::Overflown;
-            return (Some(bytes), Err(too_much(self.most)));
-        }
-        if self.keeps_apart {
-            queue.outbox.push_apart(bytes);
-            return (None, Ok(()));
-        }
-        (queue.outbox.push_shared(bytes), Ok(()))
-    }
-
-    /// True: the poller is to be told.
-    fn ask_for_close(&self) -> bool {
-        let mut queue = self.lock();
-        if queue.stage != Stage::Open {
-            return false;
-        }
-        queue.stage = Stage::CloseAsked;
-        self.is_waiting.store(true, Ordering::Release);
-        true
-    }
-
-    /// Whether there is something to collect: bytes, or the wish that it end. Acquire: a write
-    /// that has returned before this is seen.
-    pub(crate) fn has_something(&self) -> bool {
-        self.is_waiting.load(Ordering::Acquire)
-    }
-
-    /// Moves everything to the end of `outbox`, and says what else was asked for. Accepts nothing
-    /// any more if this is the `last` time.
-    pub(crate) fn collect_into(&self, outbox: &mut Outbox, last: bool) -> Stage {
-        let mut queue = self.lock();
-        self.is_waiting.store(false, Ordering::Relaxed);
-        outbox.append(&mut queue.outbox);
-        self.tell(outbox);
-        let asked = queue.stage;
-        if last {
-            queue.stage = Stage::Closed;
-        }
-        asked
-    }
-
-    /// Takes out what writers have brought, if it is one piece and nothing else was asked for. Until
-    /// they are told otherwise it is unsent.
-    pub(crate) fn take_only(&self) -> Option<Bytes> {
-        let mut queue = self.lock();
-        if queue.stage != Stage::Open {
-            return None;
-        }
-        let bytes = queue.outbox.take_only_shared()?;
-        self.is_waiting.store(false, Ordering::Relaxed);
-        self.tell_counts(bytes.len(), bytes.len());
-        Some(bytes)
-    }
-
-    /// Lets the writers know what is queued.
-    fn tell(&self, outbox: &Outbox) {
-        self.tell_counts(outbox.pending(), outbox.in_memory());
-    }
-
-    pub(crate) fn tell_counts(&self, unsent: usize, in_memory: usize) {
-        self.unsent.store(unsent, Ordering::Relaxed);
-        self.unsent_in_memory.store(in_memory, Ordering::Relaxed);
-    }
-
-    /// Bytes that the poller hasn't collected.
-    pub(crate) fn uncollected(&self) -> usize {
-        self.lock().outbox.pending()
-    }
-
-    /// Accepts nothing any more, and loses what is in it.
-    fn shut(&self) {
-        let lost = {
-            let mut queue = self.lock();
-            queue.stage = Stage::Closed;
-            self.unsent.store(0, Ordering::Relaxed);
-            std::mem::take(&mut queue.outbox)
-        };
-        lost.discard();
-    }
-}
-
 impl WriterEnd {
-    /// Makes the poller's end of the line of `writer`, whose connection has `queued` output.
+    /// Makes the poller's end of the queue of `writer`, whose connection has `queued` output.
     pub(crate) fn new(writer: Writer, queued: &Outbox) -> WriterEnd {
-        writer.line.tell(queued);
+        writer.queue.tell(queued);
         WriterEnd { writer }
     }
 
@@ -353,29 +224,29 @@ impl WriterEnd {
         self.writer.clone()
     }
 
-    pub(crate) fn line(&self) -> &WriterQueue {
-        &self.writer.line
+    /// Returns the queue.
+    pub(crate) fn queue(&self) -> &WriterQueue {
+        &self.writer.queue
     }
 
-    /// Lets the writers know what is queued.
+    /// Tells the writers how much is queued on the poller's side.
     pub(crate) fn tell(&self, outbox: &Outbox) {
-        self.writer.line.tell(outbox);
+        self.writer.queue.tell(outbox);
     }
 }
 
 impl Drop for WriterEnd {
     fn drop(&mut self) {
-        self.writer.line.shut();
+        self.writer.queue.close();
     }
 }
 
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_open = self.line.lock().stage == Stage::Open;
         f.debug_struct("Writer")
-            .field("token", &self.line.token)
+            .field("token", &self.queue.token)
             .field("pending", &self.pending())
-            .field("is_open", &is_open)
+            .field("is_open", &self.queue.is_open())
             .finish()
     }
 }
