@@ -53,7 +53,7 @@ pub(crate) fn begin(local: &Local, target: Target, recipient: Recipient) -> Toke
         // The shutdown waits for a handler's attempt as it does for a connection.
         local.census.opened();
     }
-    let queue = match &target.place {
+    let untried = match &target.place {
         Place::Ip(addresses) => in_order(addresses.clone(), &target),
         Place::Unix(address) => [address.clone()].into(),
         #[cfg(feature = "blocking")]
@@ -64,14 +64,14 @@ pub(crate) fn begin(local: &Local, target: Target, recipient: Recipient) -> Toke
             token,
             target,
             deadline,
-            queue: RefCell::new(queue),
+            untried: RefCell::new(untried),
             tries: RefCell::default(),
             failures: RefCell::default(),
-            next: Cell::new(clock::NEVER),
+            next_try_at: Cell::new(clock::NEVER),
             recipient: Cell::new(Some(recipient)),
             timer: Cell::new(None),
-            pause: Cell::new(SHORTEST_PAUSE),
-            failing: Cell::new(false),
+            backlog_pause: Cell::new(SHORTEST_PAUSE),
+            is_failing: Cell::new(false),
         });
         (Entry::Connecting(attempt.clone()), attempt)
     });
@@ -89,23 +89,164 @@ pub(crate) fn begin(local: &Local, target: Target, recipient: Recipient) -> Toke
     attempt.token
 }
 
+/// Returns the addresses of a target in the order in which they are tried.
+fn in_order(addresses: Vec<SocketAddr>, target: &Target) -> VecDeque<SockAddr> {
+    attempt_order(addresses, target.settings.from).into_iter().map(SockAddr::from).collect()
+}
+
 /// Takes the result of looking a host name up, for the attempt of `token`. The attempt may be over
 /// by now: its deadline has passed, or it was closed.
 #[cfg(feature = "blocking")]
 pub(crate) fn addresses_found(local: &Local, token: Token, found: io::Result<Vec<SocketAddr>>) {
     let Some(Entry::Connecting(attempt)) = registry::entry(local, token) else { return };
-    if attempt.failing.get() {
+    if attempt.is_failing.get() {
         return;
     }
     match found {
         Ok(addresses) => {
-            attempt.queue.replace(in_order(addresses, &attempt.target));
+            attempt.untried.replace(in_order(addresses, &attempt.target));
             try_next(local, &attempt);
         }
         Err(error) => {
             attempt.fail_later(local, during("looking the name up", error));
         }
     }
+}
+
+/// What came of starting to connect a socket.
+enum Started {
+    /// The socket is connecting.
+    Connecting(Try),
+    /// The backlog of the Unix socket is full. The kernel answers EAGAIN and connects nothing:
+    /// connect(2).
+    BacklogFull,
+}
+
+/// Tries the next address, and the ones after it if it fails at once. If no address is left and no
+/// socket is connecting, the attempt fails at the end of the turn.
+fn try_next(local: &Local, attempt: &Rc<Attempt>) {
+    attempt.next_try_at.set(clock::NEVER);
+    while let Some(address) = { attempt.untried.borrow_mut().pop_front() } {
+        match start_try(local, attempt, &address) {
+            Ok(Started::Connecting(socket)) => {
+                attempt.tries.borrow_mut().push(socket);
+                if !attempt.untried.borrow().is_empty() {
+                    // RFC 8305, section 5: the next address doesn't wait for the outcome.
+                    attempt.next_try_at.set(clock::after(clock::now(), ATTEMPT_DELAY));
+                }
+                break;
+            }
+            Ok(Started::BacklogFull) => {
+                attempt.untried.borrow_mut().push_front(address);
+                let pause = attempt.backlog_pause.get();
+                attempt.backlog_pause.set((pause * 2).min(LONGEST_PAUSE));
+                attempt.next_try_at.set(clock::after(clock::now(), pause));
+                break;
+            }
+            Err(error) => attempt.add_failure(&address, error),
+        }
+    }
+    if attempt.tries.borrow().is_empty() && attempt.untried.borrow().is_empty() {
+        attempt.fail_later(local, attempt.failure());
+    } else {
+        arm(local, attempt);
+    }
+}
+
+/// Makes a socket, starts to connect it, and registers it with an entry of its own.
+fn start_try(local: &Local, attempt: &Rc<Attempt>, address: &SockAddr) -> io::Result<Started> {
+    let fd = match socket::connect(address, &attempt.target.settings) {
+        Ok(fd) => fd,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && address.is_unix() => {
+            return Ok(Started::BacklogFull);
+        }
+        Err(error) => return Err(error),
+    };
+    // A socket that is connecting becomes writable when the outcome is known: connect(2).
+    let mask = Mask::of(Interest::WRITABLE, false);
+    let entry = |_| Entry::Connecting(attempt.clone());
+    let token = registry::register_borrowed(local, fd.as_fd(), mask, entry)?;
+    Ok(Started::Connecting(Try { token, fd, address: address.clone() }))
+}
+
+/// Arms the timer of an attempt, for the next address or the deadline, whichever comes first.
+fn arm(local: &Local, attempt: &Attempt) {
+    let at = attempt.next_try_at.get().min(attempt.deadline);
+    match attempt.timer.get() {
+        Some(timer) => {
+            local.reset(timer, at);
+        }
+        None if at == clock::NEVER => {}
+        None => attempt.timer.set(Some(local.arm(at, TimerTarget::Connect(attempt.token)))),
+    }
+}
+
+/// Handles an event of the try with this token.
+#[cold]
+pub(crate) fn on_event(local: &Local, attempt: &Rc<Attempt>, token: Token) {
+    if attempt.is_failing.get() {
+        return;
+    }
+    let of_token = |one: &Try| one.token == token;
+    let Some(place) = attempt.tries.borrow().iter().position(of_token) else { return };
+    let result = outcome(attempt.tries.borrow()[place].fd.as_fd());
+    // An event without an outcome would come again in every wait: it counts as a failure.
+    finish_try(local, attempt, place, result.unwrap_or_else(|| Err(not_connected())));
+}
+
+/// Handles the timer of an attempt: the deadline has come, or the time of the next address.
+pub(crate) fn on_timer(local: &Local, token: Token) {
+    let Some(Entry::Connecting(attempt)) = registry::entry(local, token) else { return };
+    attempt.timer.set(None);
+    if attempt.is_failing.get() {
+        return;
+    }
+    // A socket may have connected in time though its event has not been looked at yet.
+    while let Some((place, result)) = attempt.first_outcome() {
+        finish_try(local, &attempt, place, result);
+        if registry::entry(local, token).is_none_or(|entry| !matches!(entry, Entry::Connecting(_)))
+        {
+            return;
+        }
+    }
+    let now = clock::now();
+    if now >= attempt.deadline {
+        complete(local, &attempt, Err(attempt.timed_out()));
+    } else if now >= attempt.next_try_at.get() {
+        try_next(local, &attempt);
+    } else {
+        arm(local, &attempt);
+    }
+}
+
+/// Takes the outcome of the try at `place`: completes the attempt, or goes on to the next address.
+fn finish_try(local: &Local, attempt: &Rc<Attempt>, place: usize, result: io::Result<()>) {
+    let ended = attempt.tries.borrow_mut().remove(place);
+    match result {
+        Ok(()) => {
+            drop(registry::remove(local, ended.token));
+            complete(local, attempt, Ok(ended.fd));
+        }
+        Err(error) => {
+            attempt.add_failure(&ended.address, error);
+            close_try(local, ended);
+            local.fd_freed();
+            let was_last = place == attempt.tries.borrow().len();
+            if was_last && !attempt.untried.borrow().is_empty() {
+                // The newest try has failed, so the next address need not wait for it. An older one
+                // that fails says nothing of the try that is under way.
+                try_next(local, attempt);
+            } else if attempt.tries.borrow().is_empty() {
+                complete(local, attempt, Err(attempt.failure()));
+            }
+        }
+    }
+}
+
+/// Closes the socket of a try. The caller tells those that wait for a descriptor.
+fn close_try(local: &Local, ended: Try) {
+    drop(registry::remove(local, ended.token));
+    drop(ended.fd);
 }
 
 /// Completes an attempt with a failure, at the end of the turn in which it failed.
@@ -122,7 +263,7 @@ fn complete(local: &Local, attempt: &Attempt, result: io::Result<OwnedFd>) {
     if let Some(timer) = attempt.timer.take() {
         drop(local.disarm(timer));
     }
-    attempt.queue.take();
+    attempt.untried.take();
     let losers = attempt.tries.take();
     let frees_fds = !losers.is_empty();
     for loser in losers {
@@ -179,147 +320,6 @@ pub(crate) fn refuse(local: &Local, handler: Box<dyn EvHandler>, error: io::Erro
         return call::on_connect_fail(local, handler, error);
     }
     local.defer(Deferred::Refuse(handler, error));
-}
-
-/// Returns the addresses of a target in the order in which they are tried.
-fn in_order(addresses: Vec<SocketAddr>, target: &Target) -> VecDeque<SockAddr> {
-    attempt_order(addresses, target.settings.from).into_iter().map(SockAddr::from).collect()
-}
-
-/// What came of starting to connect a socket.
-enum Started {
-    /// The socket is connecting.
-    Connecting(Try),
-    /// The backlog of the Unix socket is full. The kernel answers EAGAIN and connects nothing:
-    /// connect(2).
-    BacklogFull,
-}
-
-/// Tries the next address, and the ones after it if it fails at once. If no address is left and no
-/// socket is connecting, the attempt fails at the end of the turn.
-fn try_next(local: &Local, attempt: &Rc<Attempt>) {
-    attempt.next.set(clock::NEVER);
-    while let Some(address) = { attempt.queue.borrow_mut().pop_front() } {
-        match start_try(local, attempt, &address) {
-            Ok(Started::Connecting(socket)) => {
-                attempt.tries.borrow_mut().push(socket);
-                if !attempt.queue.borrow().is_empty() {
-                    // RFC 8305, section 5: the next address doesn't wait for the outcome.
-                    attempt.next.set(clock::after(clock::now(), ATTEMPT_DELAY));
-                }
-                break;
-            }
-            Ok(Started::BacklogFull) => {
-                attempt.queue.borrow_mut().push_front(address);
-                let pause = attempt.pause.get();
-                attempt.pause.set((pause * 2).min(LONGEST_PAUSE));
-                attempt.next.set(clock::after(clock::now(), pause));
-                break;
-            }
-            Err(error) => attempt.note(&address, error),
-        }
-    }
-    if attempt.tries.borrow().is_empty() && attempt.queue.borrow().is_empty() {
-        attempt.fail_later(local, attempt.failure());
-    } else {
-        arm(local, attempt);
-    }
-}
-
-/// Makes a socket, starts to connect it, and registers it with an entry of its own.
-fn start_try(local: &Local, attempt: &Rc<Attempt>, address: &SockAddr) -> io::Result<Started> {
-    let fd = match socket::connect(address, &attempt.target.settings) {
-        Ok(fd) => fd,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock && address.is_unix() => {
-            return Ok(Started::BacklogFull);
-        }
-        Err(error) => return Err(error),
-    };
-    // A socket that is connecting becomes writable when the outcome is known: connect(2).
-    let mask = Mask::of(Interest::WRITABLE, false);
-    let entry = |_| Entry::Connecting(attempt.clone());
-    let token = registry::register_borrowed(local, fd.as_fd(), mask, entry)?;
-    Ok(Started::Connecting(Try { token, fd, address: address.clone() }))
-}
-
-/// Arms the timer of an attempt, for the next address or the deadline, whichever comes first.
-fn arm(local: &Local, attempt: &Attempt) {
-    let at = attempt.next.get().min(attempt.deadline);
-    match attempt.timer.get() {
-        Some(timer) => {
-            local.reset(timer, at);
-        }
-        None if at == clock::NEVER => {}
-        None => attempt.timer.set(Some(local.arm(at, TimerTarget::Connect(attempt.token)))),
-    }
-}
-
-/// Closes the socket of a try. The caller tells those that wait for a descriptor.
-fn close_try(local: &Local, ended: Try) {
-    drop(registry::remove(local, ended.token));
-    drop(ended.fd);
-}
-
-/// Handles an event of the try with this token.
-#[cold]
-pub(crate) fn on_event(local: &Local, attempt: &Rc<Attempt>, token: Token) {
-    if attempt.failing.get() {
-        return;
-    }
-    let of_token = |one: &Try| one.token == token;
-    let Some(place) = attempt.tries.borrow().iter().position(of_token) else { return };
-    let result = outcome(attempt.tries.borrow()[place].fd.as_fd());
-    // An event without an outcome would come again in every wait: it counts as a failure.
-    finish_try(local, attempt, place, result.unwrap_or_else(|| Err(not_connected())));
-}
-
-/// Takes the outcome of the try at `place`: completes the attempt, or goes on to the next address.
-fn finish_try(local: &Local, attempt: &Rc<Attempt>, place: usize, result: io::Result<()>) {
-    let ended = attempt.tries.borrow_mut().remove(place);
-    match result {
-        Ok(()) => {
-            drop(registry::remove(local, ended.token));
-            complete(local, attempt, Ok(ended.fd));
-        }
-        Err(error) => {
-            attempt.note(&ended.address, error);
-            close_try(local, ended);
-            local.fd_freed();
-            let was_last = place == attempt.tries.borrow().len();
-            if was_last && !attempt.queue.borrow().is_empty() {
-                // The newest try has failed, so the next address need not wait for it. An older one
-                // that fails says nothing of the try that is under way.
-                try_next(local, attempt);
-            } else if attempt.tries.borrow().is_empty() {
-                complete(local, attempt, Err(attempt.failure()));
-            }
-        }
-    }
-}
-
-/// Handles the timer of an attempt: the deadline has come, or the time of the next address.
-pub(crate) fn on_timer(local: &Local, token: Token) {
-    let Some(Entry::Connecting(attempt)) = registry::entry(local, token) else { return };
-    attempt.timer.set(None);
-    if attempt.failing.get() {
-        return;
-    }
-    // A socket may have connected in time though its event has not been looked at yet.
-    while let Some((place, result)) = attempt.first_outcome() {
-        finish_try(local, &attempt, place, result);
-        if registry::entry(local, token).is_none_or(|entry| !matches!(entry, Entry::Connecting(_)))
-        {
-            return;
-        }
-    }
-    let now = clock::now();
-    if now >= attempt.deadline {
-        complete(local, &attempt, Err(attempt.timed_out()));
-    } else if now >= attempt.next.get() {
-        try_next(local, &attempt);
-    } else {
-        arm(local, &attempt);
-    }
 }
 
 /// Returns the error of a try that has reported an event and no outcome.

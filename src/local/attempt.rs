@@ -1,4 +1,4 @@
-//! An attempt to connect, and the sockets that try.
+//! An attempt to connect, to one address or to several, and the sockets that try.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -21,77 +21,80 @@ use crate::sys::socket;
 pub(crate) struct Target {
     /// The address as the caller wrote it: errors name it.
     pub(crate) name: Box<str>,
-    /// Where that is.
+    /// Where to connect to.
     pub(crate) place: Place,
-    /// What the sockets are made with.
+    /// The options with which the sockets are made.
     pub(crate) settings: socket::Connect,
-    /// How long all of it may take; without, as long as the kernel tries.
+    /// How long the whole attempt may take. Without a limit it lasts as long as the kernel tries.
     pub(crate) limit: Option<Duration>,
 }
 
 /// Where a target is.
 #[derive(Debug)]
 pub(crate) enum Place {
-    /// At the first of these that answers: in the order of preference.
+    /// These addresses, in the order of preference: the first one that answers.
     Ip(Vec<SocketAddr>),
-    /// At a Unix socket.
+    /// A Unix socket.
     Unix(SockAddr),
-    /// Where a host name leads: the caller looks it up, and tells [`addresses_found`].
+    /// A host name and a port. The caller looks the name up, and calls `connect::addresses_found`.
     #[cfg(feature = "blocking")]
     Host(String, u16),
 }
 
-/// Who gets the connection, or the error: exactly once.
+/// What gets the connection or the error, exactly once.
 pub(crate) enum Recipient {
-    /// A handler: `on_open` or `on_connect_fail`. The caller has counted it for the load of the
-    /// poller.
+    /// A handler: `on_open` or `on_connect_fail` is called. The caller has counted it for the load
+    /// of the poller.
     Handler(Box<dyn EvHandler>),
-    /// Code of ours that wants the socket, which is not registered any more. Such an attempt
+    /// Code of the crate that takes the socket, which is not registered any more. Such an attempt
     /// doesn't hold up a shutdown.
     Descriptor(Box<dyn FnOnce(io::Result<OwnedFd>)>),
 }
 
 /// An attempt to connect, to one address or to several.
 pub(crate) struct Attempt {
-    /// Its name, and then the connection's.
+    /// Its key in the table, and later that of the connection.
     pub(crate) token: Token,
+    /// What to connect to.
     pub(crate) target: Target,
-    /// When it fails at the latest.
+    /// When it fails at the latest, in nanoseconds of the clock.
     pub(crate) deadline: u64,
     /// The addresses that have not been tried yet, in order.
-    pub(crate) queue: RefCell<VecDeque<SockAddr>>,
-    /// The sockets that try, in the order in which they began.
+    pub(crate) untried: RefCell<VecDeque<SockAddr>>,
+    /// The sockets that are connecting, in the order in which they began.
     pub(crate) tries: RefCell<Vec<Try>>,
-    /// What has become of the others.
+    /// The errors of the addresses that have failed.
     pub(crate) failures: RefCell<Vec<io::Error>>,
     /// When the next address is tried, whatever becomes of those before it.
-    pub(crate) next: Cell<u64>,
-    /// None once it is decided.
+    pub(crate) next_try_at: Cell<u64>,
+    /// What gets the outcome; `None` once it has got it.
     pub(crate) recipient: Cell<Option<Recipient>>,
     /// The timer of the deadline or of the next try.
     pub(crate) timer: Cell<Option<Token>>,
-    /// The next wait for room in the backlog of a Unix socket.
-    pub(crate) pause: Cell<Duration>,
-    /// It has failed, and that is told at the end of the turn: calls wait for their phase.
-    pub(crate) failing: Cell<bool>,
+    /// The next pause before a Unix socket with a full backlog is tried again.
+    pub(crate) backlog_pause: Cell<Duration>,
+    /// It has failed, and its recipient hears of that at the end of the turn: a callback may be
+    /// running now.
+    pub(crate) is_failing: Cell<bool>,
 }
 
 /// A socket that tries one address.
 pub(crate) struct Try {
-    /// What epoll knows it by.
+    /// The token by which epoll knows it.
     pub(crate) token: Token,
-    /// Registered for WRITABLE.
+    /// The socket, registered for writing: it becomes writable when the outcome is known.
     pub(crate) fd: OwnedFd,
+    /// The address that it tries.
     pub(crate) address: SockAddr,
 }
 
 impl Attempt {
-    /// Returns the failure of everything that was tried.
+    /// Returns the error of an attempt whose addresses have all failed.
     pub(crate) fn failure(&self) -> io::Error {
         all_of(self.failures.take()).unwrap_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Returns what is said when the time is over.
+    /// Returns the error of an attempt whose deadline has passed.
     pub(crate) fn timed_out(&self) -> io::Error {
         let limit = self.target.limit.unwrap_or_default();
         let mut message = format!("there was no answer within {limit:?}");
@@ -101,8 +104,8 @@ impl Attempt {
         io::Error::new(io::ErrorKind::TimedOut, message)
     }
 
-    /// Keeps the failure of one address. It is named where the attempt's own name isn't the same.
-    pub(crate) fn note(&self, address: &SockAddr, error: io::Error) {
+    /// Adds the error of one address. It names the address, unless the target has the same name.
+    pub(crate) fn add_failure(&self, address: &SockAddr, error: io::Error) {
         let address = address.as_socket().map(|address| address.to_string());
         let error = match address {
             Some(address) if *address != *self.target.name => during(address, error),
@@ -111,23 +114,22 @@ impl Attempt {
         self.failures.borrow_mut().push(error);
     }
 
-    /// Returns the first of the tries that is over, and how it went.
+    /// Returns the place and the outcome of the first try that has one.
     pub(crate) fn first_outcome(&self) -> Option<(usize, io::Result<()>)> {
         let tries = self.tries.borrow();
         let mut outcomes = tries.iter().map(|one| outcome(one.fd.as_fd())).enumerate();
         outcomes.find_map(|(place, result)| Some((place, result?)))
     }
 
-    /// Ends the attempt: its failure is told at the end of the turn. Returns `false` if it has failed
-    /// already.
+    /// Ends the attempt, as its caller has closed it. Returns `false` if it has failed already.
     pub(crate) fn abort(&self, local: &Local) -> bool {
         let message = "it was closed before it was made";
         self.fail_later(local, io::Error::new(io::ErrorKind::ConnectionAborted, message))
     }
 
-    /// Decides that the attempt has failed. False: that is decided already.
+    /// Fails the attempt at the end of this turn. Returns `false` if it has failed already.
     pub(crate) fn fail_later(&self, local: &Local, error: io::Error) -> bool {
-        if self.failing.replace(true) {
+        if self.is_failing.replace(true) {
             return false;
         }
         local.defer(Deferred::ConnectFail(self.token, error));
@@ -135,7 +137,8 @@ impl Attempt {
     }
 }
 
-/// How the connect went, if that is known yet. SO_ERROR is asked in any case.
+/// Returns the outcome of connecting a socket, if it is known yet. SO_ERROR is read in any case, as
+/// it is cleared by that: socket(7).
 pub(crate) fn outcome(fd: BorrowedFd<'_>) -> Option<io::Result<()>> {
     match socket::take_error(fd) {
         Ok(None) => {}
@@ -147,7 +150,7 @@ pub(crate) fn outcome(fd: BorrowedFd<'_>) -> Option<io::Result<()>> {
     socket::is_connected(fd).then_some(Ok(()))
 }
 
-/// `error`, with the operation and the address.
+/// Returns `error` with the operation and the address.
 pub(crate) fn failure(target: &Target, error: io::Error) -> io::Error {
     let name = &target.name;
     match target.settings.from {
