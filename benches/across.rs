@@ -1,5 +1,5 @@
-//! How long does a round trip between two pollers take, by wakers: while both are busy, and while
-//! both are parked? Beside the second stands the same by hand: two threads, epoll and eventfd.
+//! How long does a round trip between two pollers take, by wakers? Measured while both are busy, and
+//! while both are parked. The second is compared with two hand-written threads on epoll and eventfd.
 
 #![allow(missing_docs)] // criterion_group makes a function without any
 
@@ -33,7 +33,7 @@ async fn play(court: Arc<Court>, me: u64, rounds: u64) {
                 return Poll::Pending;
             }
             court.hits.store(due + 1, Ordering::SeqCst);
-            // Who isn't there yet looks for itself when it comes.
+            // A side that is not waiting yet reads the value when it comes.
             if let Some(other) = court.players[1 - me as usize].get() {
                 other.wake_by_ref();
             }

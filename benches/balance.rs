@@ -1,7 +1,7 @@
 #![allow(missing_docs)] // criterion_group makes a function without any
 
-//! What is it worth to balance connections when they are accepted? Two clients ask two pollers: by the
-//! kernel's hash alone both land on one of them half of the time.
+//! What does it gain to balance connections when they are accepted? Two clients ask two pollers. With
+//! the kernel's hash alone, both connections are on one poller half of the time.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

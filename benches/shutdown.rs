@@ -1,8 +1,8 @@
-//! How long after the end of the grace does `join` return? With a thousand connections and a thousand
-//! tasks that don't care, whatever they do. A tenth of a second is promised.
+//! How long after the end of the grace does `join` return, with a thousand connections and a thousand
+//! tasks that ignore the shutdown? The promise is a tenth of a second.
 //!
-//! `cargo bench --bench shutdown` prints, for each kind of load, the median and the worst of some
-//! rounds. In the last line a thread is kept: there `join` gives up and names the poller.
+//! `cargo bench --bench shutdown` prints the median and the worst of some rounds for each kind of load.
+//! In the last line a callback blocks its thread, so `join` gives up and names the poller.
 
 use std::cell::Cell;
 use std::future::{Future, pending};
@@ -112,7 +112,7 @@ fn on_poller(poller: &PollerHandle, f: impl FnOnce() + Send + 'static) {
     let (say, said) = mpsc::channel();
     let sent = poller.run_on(move || {
         f();
-        say.send(()).expect("somebody waits");
+        say.send(()).expect("the main thread waits");
     });
     assert!(sent.is_ok(), "the poller is there");
     said.recv().expect("it has run");

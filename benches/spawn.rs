@@ -1,4 +1,4 @@
-//! What does a task cost from spawn to join? A thousand at a time, and one after the other.
+//! What does a task cost from spawn to join? Measured for a thousand at a time, and one by one.
 
 #![allow(missing_docs)] // criterion_group makes a function without any
 

@@ -1,5 +1,5 @@
 //! What does it cost to arm, postpone and cancel a timer while 100,000 others are pending, for tasks
-//! and for handlers? A reading of the clock stands beside them, to be taken off where there is one.
+//! and for handlers? A reading of the clock is measured too: subtract it where an operation has one.
 
 #![allow(missing_docs)] // criterion_group makes a function without any
 
@@ -84,7 +84,7 @@ impl EvHandler for Handler {
             cx.set_timer(HOUR + Duration::from_micros(n * 7919 % 1_000_003));
         }
         let sum = (0..self.rounds).map(|_| (self.step)(cx)).sum();
-        self.done.send(sum).expect("somebody waits");
+        self.done.send(sum).expect("the main thread waits");
         Ok(Action::Close)
     }
 

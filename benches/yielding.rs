@@ -1,4 +1,4 @@
-//! What does a yield cost? With one task, and with a thousand that take turns.
+//! What does a yield cost? Measured with one task, and with a thousand that take turns.
 
 #![allow(missing_docs)] // criterion_group makes a function without any
 

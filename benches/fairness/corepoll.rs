@@ -1,4 +1,4 @@
-//! The three questions, asked of corepoll.
+//! The three measurements, of corepoll.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};

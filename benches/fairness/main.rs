@@ -1,11 +1,11 @@
-//! How long does a busy neighbour keep the others waiting? corepoll's poller beside tokio's
-//! current-thread runtime, in turn, in one run.
+//! How long does a busy task delay its neighbours? corepoll's poller and tokio's current-thread
+//! runtime are measured in turn, in one run.
 //!
 //! ```sh
 //! cargo bench --bench fairness
 //! ```
 //!
-//! Absolute times say little on a shared machine: read the two columns beside each other.
+//! Absolute times say little on a shared machine: compare the two columns.
 
 mod corepoll;
 mod tokio;

@@ -1,4 +1,4 @@
-//! The three questions, asked of tokio's current-thread runtime.
+//! The three measurements, of tokio's current-thread runtime.
 
 use std::future::Future;
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! What the three programs share in reading their command lines.
+//! Command lines: what the three programs share in reading them.
 
 use std::io;
 use std::process::ExitCode;

@@ -38,7 +38,7 @@ const fn repeated_answer() -> [u8; ANSWER.len() * MOST_ANSWERS] {
     bytes
 }
 
-/// The server's side of one connection, whoever moves its bytes.
+/// The server's side of one connection, the same for all peers.
 pub trait Protocol: Default + Send + 'static {
     /// What to send after this read; empty as long as a request is incomplete.
     ///

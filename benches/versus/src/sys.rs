@@ -30,7 +30,7 @@ impl Epoll {
     pub fn new() -> io::Result<Epoll> {
         // SAFETY: takes no pointers.
         let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+        // SAFETY: the kernel has just made this descriptor, and nothing else knows it.
         Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
@@ -85,7 +85,7 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let fd = check(unsafe {
         libc::accept4(listener.as_raw_fd(), ptr::null_mut(), ptr::null_mut(), flags)
     })?;
-    // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+    // SAFETY: the kernel has just made this descriptor, and nothing else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -152,7 +152,7 @@ pub fn bind_address_without_port(socket: BorrowedFd<'_>) -> io::Result<()> {
 static STOPPING_END: AtomicI32 = AtomicI32::new(-1);
 
 /// A socket that becomes readable, and remains so, when SIGINT or SIGTERM asks the process to end.
-/// Nobody reads it: so every thread that watches it sees it.
+/// It is never read, so every thread that watches it sees it.
 pub fn stop_signal() -> io::Result<&'static UnixStream> {
     let (watched, stopping) = UnixStream::pair()?;
     watched.set_nonblocking(true)?;

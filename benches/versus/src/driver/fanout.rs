@@ -1,9 +1,8 @@
-//! CPU time of a message to one of many: the room's process says a message to all its listeners,
-//! and says the next one when all have it. The rooms stand side by side and have their turns
-//! A B C A B C.
+//! CPU time of a message to many, for each of them: the server sends a message to all its listeners,
+//! and the next one when all have it. The servers run side by side and take turns: A B C A B C.
 //!
-//! The time is the kernel's account of the whole process, of the thread that says the message and
-//! of the loop that sends it. Most of it is the send itself, which is the same for all: what a
+//! The time is the kernel's account of the whole process, of the thread that hands the message over
+//! and of the loop that sends it. Most of it is the send itself, which is the same for all: what a
 //! peer adds is its distance to `bare`, which hands nothing over.
 
 use std::io::{BufRead, BufReader, Read, Write};

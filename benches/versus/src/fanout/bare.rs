@@ -1,5 +1,5 @@
-//! By hand: who has a message sends it, with one send for each listener. No loop, no hand-over, and
-//! no answer to the question of what to do with a listener that doesn't read.
+//! By hand: the thread that has a message sends it itself, with one send for each listener. There is
+//! no loop and no hand-over, and a listener that doesn't read is not provided for.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

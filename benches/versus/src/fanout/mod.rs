@@ -1,8 +1,7 @@
-//! The program that says one message to all: a room of listeners, by one of the peers.
+//! The program that sends one message to many connections, by one of the peers.
 //!
-//! A thread that is nobody's loop says each message, and the peer's loop sends it: the messages of
-//! a chat, a ticker or a pool of workers come that way. All share one buffer a message, and copy
-//! nothing.
+//! A thread beside the peer's loop hands each message over, and the loop sends it, as in a chat, a
+//! ticker or a pool of workers. All connections share one buffer for each message: nothing is copied.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;

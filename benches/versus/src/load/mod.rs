@@ -22,7 +22,7 @@ use exchange::Exchange;
 
 const HELP: &str = "\
 load --addr ADDR --requests N [options]
-  --addr ADDR       whom to ask
+  --addr ADDR       the server to ask
   --requests N      exactly how many requests to measure
   --warmup N        requests before those; default 0
   --connections N   default 64
@@ -116,7 +116,7 @@ fn say(line: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Waits for a line; the end of the input counts as one, so that nobody waits for a driver that died.
+/// Waits for a line; the end of the input counts as one, so that this program ends with its driver.
 fn wait_for_line() -> io::Result<()> {
     io::stdin().lock().read_line(&mut String::new())?;
     Ok(())

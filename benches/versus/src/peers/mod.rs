@@ -36,7 +36,7 @@ pub enum Peer {
     BareThreaded,
     /// tokio with a buffer for each connection, as its tutorial has it.
     Tokio,
-    /// tokio with a buffer for each thread, lent to whoever has bytes to read.
+    /// tokio with a buffer for each thread, used by the connection that has bytes to read.
     TokioShared,
     /// corepoll by callbacks.
     #[cfg(feature = "corepoll")]
@@ -122,8 +122,8 @@ fn run_with<P: Protocol>(peer: Peer, options: &Options) -> io::Result<()> {
     }
 }
 
-/// Prints the two lines that whoever started the server waits for: by one write, since one who
-/// wants only the first may be gone before a second.
+/// Prints the two lines that a program which starts the server waits for. One write for both: a
+/// program that needs only the first may have closed the pipe before a second.
 pub(crate) fn announce(addr: SocketAddr) -> io::Result<()> {
     let lines = format!("{addr}\n{}\n", std::process::id());
     let mut out = io::stdout().lock();
