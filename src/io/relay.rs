@@ -1,4 +1,4 @@
-//! Two streams that become one.
+//! A relay between two streams of tasks. How bytes move in each direction is in `connection/relay`.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -17,8 +17,9 @@ use crate::net::TcpStream;
 use crate::parts::readiness::Direction;
 use crate::time::{self, Sleep};
 
-/// What a relay has done.
+/// What [`relay`] has done.
 ///
+/// # Examples
 /// ```
 /// # use corepoll::io::{Relayed, relay};
 /// # use corepoll::net::{TcpListener, TcpStream};
@@ -42,30 +43,37 @@ pub struct Relayed {
     pub a_to_b: u64,
     /// Bytes that went from the second stream to the first.
     pub b_to_a: u64,
-    /// Every byte went by splice(2), without a copy. Otherwise some went through the poller's read
-    /// buffer: the kernel doesn't splice these descriptors, there was none left for a pipe, or
-    /// urgent data had come.
+    /// Whether every byte went by splice(2), without a copy. Otherwise some went through the
+    /// poller's read buffer: the kernel doesn't splice these descriptors, there was no descriptor
+    /// left for a pipe, or urgent data had come.
     pub spliced: bool,
 }
 
-/// Passes on everything that either stream sends to the other one, until both have ended, and
-/// closes both.
+/// Passes on what either stream sends to the other one, until both have ended, and closes both.
 ///
-/// The bytes go by splice(2) through pipes of the poller, a pipe for each direction in which there
-/// are bytes on their way; an idle relay holds none. A side that reads slowly makes the other one
-/// wait. The end of one direction is passed on (a half-close), and the other one goes on. SIGPIPE
-/// is never raised. A relay that is always busy yields to other tasks. An urgent byte (MSG_OOB) is
-/// left out unless SO_OOBINLINE is set on its socket, as in any program that reads and never asks
-/// for urgent data.
+/// The bytes go by splice(2) through pipes of the poller. There is a pipe for each direction in
+/// which bytes are on their way; an idle relay holds none. A side that reads slowly makes the other
+/// one wait. When one direction ends, its end is passed on (a half-close), and the other direction
+/// goes on. SIGPIPE is never raised. A relay that is always busy yields to other tasks. An urgent
+/// byte (MSG_OOB) is left out unless SO_OOBINLINE is set on its socket, as in any program that
+/// reads and never asks for urgent data.
 ///
-/// The [deadlines](TcpStream::set_deadlines) of both streams hold, and one that is missed ends the
+/// The [deadlines](TcpStream::set_deadlines) of both streams hold, and one that passes ends the
 /// relay. Without them a relay waits for ever: for a side that has ended neither its direction nor
-/// the connection, or that takes nothing. `idle` is the one that suits most relays: nothing has
-/// moved there, in either direction. `read` runs whenever the stream is waited for to send
-/// something, even while it is only sent to; it ends with the stream's direction.
+/// the connection, or that takes nothing. `idle` suits most relays: it runs while nothing moves on
+/// its stream, in either direction. `read` runs while the stream is waited for to send something,
+/// even if bytes are sent to it meanwhile; it ends with the stream's direction.
 ///
-/// Not cancel-safe: dropping the future closes both connections, and what was on its way is lost.
+/// # Errors
+/// Returns the first error of either connection, also of one that has ended its direction already,
+/// or [`TimedOut`](io::ErrorKind::TimedOut) if a deadline has passed. What a connection had sent
+/// before it failed is passed on first, as far as the other one takes it within
+/// `Budget::close_linger`. Both are closed.
 ///
+/// # Cancel safety
+/// Not cancel-safe: dropping the future closes both connections, and bytes on their way are lost.
+///
+/// # Examples
 /// ```
 /// use corepoll::io::relay;
 /// use corepoll::net::{TcpListener, TcpStream};
@@ -97,45 +105,42 @@ pub struct Relayed {
 /// })
 /// # }
 /// ```
-///
-/// # Errors
-/// Returns the first error of either connection, also of one that has ended its direction already,
-/// or [`TimedOut`](io::ErrorKind::TimedOut) when a deadline was missed. What a connection had sent
-/// before it failed has been passed on, as far as the other one took it within
-/// `Budget::close_linger`; both are closed.
 pub async fn relay(a: TcpStream, b: TcpStream) -> io::Result<Relayed> {
     let mut relay = Relay { duplex: Duplex::new(), linger: None };
     let waited = poll_fn(|cx| relay.poll([&a, &b], cx)).await;
     let mut duplex = relay.duplex;
-    // What failed first is why the rest came too late.
+    // If the other side then took too long for the rest, the cause is still the first failure.
     duplex.take_failure().map_or(waited, Err)?;
     let [a_to_b, b_to_a] = duplex.moved();
     Ok(Relayed { a_to_b, b_to_a, spliced: duplex.is_spliced() })
 }
 
+/// A relay that is under way.
 struct Relay {
+    /// What moves the bytes, in both directions.
     duplex: Duplex,
-    /// One side has failed: how long the other one may take for what is on its way to it.
+    /// Once one side has failed: ends when the other one has had its time for what is on its way to
+    /// it.
     linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl Relay {
     /// Moves what can be moved, and waits for what comes next.
     fn poll(&mut self, streams: [&TcpStream; 2], cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let ends = streams.map(TcpStream::registered);
-        let local = ends[0].local();
+        let sides = streams.map(TcpStream::registered);
+        let local = sides[0].local();
         loop {
             ready!(local.allowance.poll_proceed(cx));
-            let steps = self.duplex.pump(ends, local);
+            let steps = self.duplex.pump(sides, local);
             if steps == [Step::Finished; 2] {
                 return Poll::Ready(Ok(()));
             }
             if steps.contains(&Step::BudgetSpent) {
-                // A budget of one event: now it is the others' turn.
+                // As much as one event may move: other tasks come first now.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if !poll_ends(steps, ends, cx)? {
+            if !poll_sides(steps, sides, cx)? {
                 local.allowance.give_back();
                 if self.duplex.has_failed() {
                     return self.poll_linger(cx, local.budget.close_linger);
@@ -145,7 +150,7 @@ impl Relay {
         }
     }
 
-    /// Ready when the other side has had `limit`.
+    /// Waits until the other side has had `limit`.
     #[cold]
     fn poll_linger(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<io::Result<()>> {
         let linger = self.linger.get_or_insert_with(|| Box::pin(time::sleep(limit)));
@@ -153,24 +158,25 @@ impl Relay {
     }
 }
 
-/// Waits for what the steps wait for, and in any case for both ends: one that fails is heard of
-/// whatever the relay is at. Returns whether something is there already.
-fn poll_ends(steps: [Step; 2], ends: [&Registered; 2], cx: &mut Context<'_>) -> io::Result<bool> {
+/// Waits for what the steps wait for, and for the failure of either side, whatever its step. Returns
+/// whether a step can go on at once.
+fn poll_sides(steps: [Step; 2], sides: [&Registered; 2], cx: &mut Context<'_>) -> io::Result<bool> {
     let mut is_ready = false;
-    for (way, step) in steps.into_iter().enumerate() {
+    for (index, step) in steps.into_iter().enumerate() {
+        // Step 0 reads from side 0 and writes to side 1, and step 1 the other way round.
         if step == Step::Waiting(Direction::Write) {
-            // A way reads from the end of its own number, and writes to the other.
-            is_ready |= is_ready_now(ends[1 - way].poll_ready(cx, Direction::Write))?;
+            is_ready |= is_ready_now(sides[1 - index].poll_ready(cx, Direction::Write))?;
         }
         if step == Step::Waiting(Direction::Read) {
-            is_ready |= is_ready_now(ends[way].poll_ready(cx, Direction::Read))?;
-        } else if let Poll::Ready(error) = ends[way].poll_end(cx) {
+            is_ready |= is_ready_now(sides[index].poll_ready(cx, Direction::Read))?;
+        } else if let Poll::Ready(error) = sides[index].poll_end(cx) {
             return Err(error);
         }
     }
     Ok(is_ready)
 }
 
+/// Returns whether a poll is ready, or its error.
 fn is_ready_now(ready: Poll<io::Result<()>>) -> io::Result<bool> {
     match ready {
         Poll::Ready(ready) => ready.map(|()| true),
@@ -178,6 +184,7 @@ fn is_ready_now(ready: Poll<io::Result<()>>) -> io::Result<bool> {
     }
 }
 
+/// A stream of a task, as one side of a relay.
 impl Endpoint for Registered {
     fn is_ready(&self, direction: Direction) -> bool {
         Registration::is_ready(self, direction)
@@ -207,7 +214,8 @@ impl Endpoint for Registered {
         if !self.take_hang_up() {
             return Ok(());
         }
-        // Output that a handler had left may have met with the connection's error.
+        // The kernel reports an error once, and sending the output that a handler had left may have
+        // taken the report.
         self.earlier_failure().map_or_else(|| check_socket(self.fd(), is_target), Err)
     }
 }

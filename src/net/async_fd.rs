@@ -1,8 +1,9 @@
-//! Any descriptor that epoll takes, for tasks.
+//! Any descriptor that epoll accepts, for tasks.
 
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::task::{Context, Poll};
 
 use crate::base::error::during;
 use crate::base::interest::Interest;
@@ -11,18 +12,19 @@ use crate::local::state::Local;
 use crate::parts::readiness::{Direction, ReadySet};
 use crate::sys::socket;
 
-/// A descriptor of somebody else's making, for tasks of this thread's poller: a pipe, an eventfd, a
-/// timerfd, an inotify instance, a socket of another library.
+/// A descriptor that another library or the system has made, for tasks of this thread's poller: a
+/// pipe, an eventfd, a timerfd, an inotify instance, a socket.
 ///
-/// It is the descriptor of the `T` itself that is registered, edge-triggered, for both directions;
-/// it is made non-blocking. It is deregistered before the `T` is dropped or given back. Nobody else
-/// may register the same descriptor with this poller meanwhile, and [`AsFd::as_fd`] must go on to
-/// give the same one.
+/// The descriptor of the `T` itself is registered, edge-triggered, for both directions, and made
+/// non-blocking. It is deregistered before the `T` is dropped or given back. Meanwhile the same
+/// descriptor may not be registered with this poller again, and [`AsFd::as_fd`] must always return
+/// the same one.
 ///
-/// Readiness is remembered from the event that brought it until an operation in
-/// [`AsyncFd::try_io`] or [`AsyncFd::async_io`] says `WouldBlock`. So do all reading and writing
-/// through these two: who calls `read` besides them takes bytes whose event nobody hears of again.
+/// Readiness is remembered from the event that brought it until an operation in [`AsyncFd::try_io`]
+/// or [`AsyncFd::async_io`] returns `WouldBlock`. So all reads and writes go through these two: a
+/// `read` beside them may take the bytes whose event another task waits for.
 ///
+/// # Examples
 /// ```
 /// use corepoll::Interest;
 /// use corepoll::net::AsyncFd;
@@ -47,14 +49,23 @@ use crate::sys::socket;
 /// # }
 /// ```
 pub struct AsyncFd<T: AsFd> {
-    /// Declared first, dropped first: while the descriptor is open.
+    /// Ends before the descriptor is closed: fields are dropped in this order.
     registration: Registration,
+    /// What has the descriptor.
     inner: T,
 }
 
 impl<T: AsFd> AsyncFd<T> {
-    /// Makes the descriptor non-blocking, and registers it with the poller of this thread.
+    /// Makes the descriptor of `inner` non-blocking, and registers it with the poller of this
+    /// thread.
     ///
+    /// # Errors
+    /// Returns an error if this thread has no poller; `AlreadyExists` if the descriptor is
+    /// registered with this poller; `PermissionDenied` if epoll doesn't accept descriptors of its
+    /// kind, such as a regular file; and the other errors of epoll_ctl(2) and fcntl(2). Then
+    /// `inner` is dropped.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # corepoll::block_on(async {
@@ -67,28 +78,29 @@ impl<T: AsFd> AsyncFd<T> {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// There is no poller on this thread; `AlreadyExists`: this descriptor is registered with this
-    /// poller; `PermissionDenied`: epoll doesn't take descriptors of its kind, like a regular file;
-    /// and others of epoll_ctl(2) and fcntl(2). `inner` is dropped then.
     pub fn new(inner: T) -> io::Result<AsyncFd<T>> {
         let local = Local::expect_current("AsyncFd::new")?;
-        // Asked for once: what is registered is one descriptor, even if `T` has several to give.
+        // Called once: one descriptor is registered, even if `T` returns several.
         let fd = inner.as_fd();
         socket::set_nonblocking(fd)?;
         let registration = Registration::new(fd, local).map_err(why)?;
-        // An event tells what it is ready for by now: `readable` isn't to guess.
+        // Epoll reports at once what the descriptor is ready for, so nothing has to be guessed.
         registration.forget_readiness();
         Ok(AsyncFd { registration, inner })
     }
 
     /// Waits until the descriptor is readable: there are bytes, an end or an error.
     ///
-    /// It stays readable until [`AsyncFd::try_io`] finds that it isn't any more; when others read
-    /// from the same file, an operation may find so at once. Cancel-safe. Any number of tasks may
-    /// wait.
+    /// It stays readable until [`AsyncFd::try_io`] finds that it isn't. If other code reads from
+    /// the same file, an operation may find so at once.
     ///
+    /// # Errors
+    /// Returns `NotConnected` if the poller has ended.
+    ///
+    /// # Cancel safety
+    /// This method is cancel-safe. Any number of tasks may wait in it.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # use corepoll::Interest;
@@ -103,17 +115,19 @@ impl<T: AsFd> AsyncFd<T> {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// The poller has ended (`NotConnected`).
     pub async fn readable(&self) -> io::Result<()> {
         self.registration.ready(Direction::Read).await
     }
 
-    /// Waits until the descriptor is writable: see [`AsyncFd::readable`].
+    /// Waits until the descriptor is writable, as [`AsyncFd::readable`] does for reading.
     ///
-    /// Cancel-safe. Any number of tasks may wait.
+    /// # Errors
+    /// Returns `NotConnected` if the poller has ended.
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe. Any number of tasks may wait in it.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # use corepoll::Interest;
@@ -127,21 +141,78 @@ impl<T: AsFd> AsyncFd<T> {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// The poller has ended (`NotConnected`).
     pub async fn writable(&self) -> io::Result<()> {
         self.registration.ready(Direction::Write).await
     }
 
-    /// Waits until something is out of band: an urgent byte of TCP, which MSG_OOB of recv(2) takes; a
-    /// change of a file of procfs or sysfs; or a message in the socket's error queue, which
-    /// MSG_ERRQUEUE takes.
+    /// Polls whether the descriptor is readable: [`AsyncFd::readable`] as a poll function, tokio's
+    /// `poll_read_ready`.
     ///
-    /// As with [`AsyncFd::readable`], it stays so until [`AsyncFd::try_io`] of
-    /// [`Interest::PRIORITY`] finds that it isn't any more. Reading a file of procfs never says that:
-    /// after it, [`AsyncFd::clear_ready`] does. Cancel-safe. Any number of tasks may wait.
+    /// If not, the waker of `cx` is registered in the read direction, in place of the last one.
     ///
+    /// # Errors
+    /// Returns the errors of [`AsyncFd::readable`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use corepoll::net::AsyncFd;
+    /// # use corepoll::Interest;
+    /// # use std::io::{Read, Write};
+    /// # corepoll::block_on(async {
+    /// let (reader, mut writer) = std::io::pipe()?;
+    /// let reader = AsyncFd::new(reader)?;
+    /// writer.write_all(b"hello")?;
+    /// std::future::poll_fn(|cx| reader.poll_readable(cx)).await?;
+    /// let count = reader.try_io(Interest::READABLE, |mut pipe| pipe.read(&mut [0; 16]))?;
+    /// assert_eq!(count, 5);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.registration.poll_known_ready(cx, Direction::Read)
+    }
+
+    /// Polls whether the descriptor is writable: [`AsyncFd::writable`] as a poll function, tokio's
+    /// `poll_write_ready`.
+    ///
+    /// If not, the waker of `cx` is registered in the write direction, in place of the last one.
+    ///
+    /// # Errors
+    /// Returns the errors of [`AsyncFd::writable`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use corepoll::net::AsyncFd;
+    /// # use corepoll::Interest;
+    /// # use std::io::Write;
+    /// # corepoll::block_on(async {
+    /// let (reader, writer) = std::io::pipe()?;
+    /// let writer = AsyncFd::new(writer)?;
+    /// std::future::poll_fn(|cx| writer.poll_writable(cx)).await?;
+    /// writer.try_io(Interest::WRITABLE, |mut pipe| pipe.write(b"hello"))?;
+    /// # drop(reader);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.registration.poll_known_ready(cx, Direction::Write)
+    }
+
+    /// Waits until there is something out of band: an urgent byte of TCP, which MSG_OOB of recv(2)
+    /// reads; a change of a file in procfs or sysfs; or a message in the socket's error queue,
+    /// which MSG_ERRQUEUE reads.
+    ///
+    /// As with [`AsyncFd::readable`], it stays so until [`AsyncFd::try_io`] with
+    /// [`Interest::PRIORITY`] finds that it isn't. Reading a file of procfs never finds that: call
+    /// [`AsyncFd::clear_ready`] after it.
+    ///
+    /// # Errors
+    /// Returns `NotConnected` if the poller has ended.
+    ///
+    /// # Cancel safety
+    /// This method is cancel-safe. Any number of tasks may wait in it.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # use corepoll::Interest;
@@ -162,18 +233,16 @@ impl<T: AsFd> AsyncFd<T> {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// The poller has ended (`NotConnected`).
     pub async fn priority(&self) -> io::Result<()> {
         self.registration.ready(ReadySet::from_interest(Interest::PRIORITY)).await
     }
 
     /// Counts the descriptor as not ready for any of `interest` until the next event.
     ///
-    /// [`AsyncFd::try_io`] does this by itself when its operation says `WouldBlock`. It is for
-    /// operations that never say so, or that know by other means that nothing is left.
+    /// [`AsyncFd::try_io`] does this by itself when its operation returns `WouldBlock`. It is for
+    /// operations that never do, or that know by other means that nothing is left.
     ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # use corepoll::Interest;
@@ -195,13 +264,17 @@ impl<T: AsFd> AsyncFd<T> {
         self.registration.clear(ReadySet::from_interest(interest));
     }
 
-    /// Calls `operation`, if the descriptor may be ready for one of the directions of `interest`.
-    /// When it says `WouldBlock`, the descriptor counts as not ready for these directions until the
-    /// next event.
+    /// Calls `operation` if the descriptor may be ready for one of the directions of `interest`.
     ///
-    /// So `interest` names what `operation` does, and `operation` says `WouldBlock` only when the
-    /// system call did.
+    /// When the operation returns `WouldBlock`, the descriptor counts as not ready for these
+    /// directions until the next event. So `interest` names what the operation does, and the
+    /// operation returns `WouldBlock` only if the system call did.
     ///
+    /// # Errors
+    /// Returns the operation's errors; and `WouldBlock`, without calling it, if the descriptor
+    /// isn't ready.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # use corepoll::Interest;
@@ -215,9 +288,6 @@ impl<T: AsFd> AsyncFd<T> {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// The operation's; `WouldBlock` without a call when the descriptor isn't ready.
     pub fn try_io<R>(
         &self,
         interest: Interest,
@@ -226,11 +296,18 @@ impl<T: AsFd> AsyncFd<T> {
         self.registration.try_io_for(ReadySet::from_interest(interest), || operation(&self.inner))
     }
 
-    /// Calls `operation` until it doesn't say `WouldBlock`, and waits for `interest` in between.
-    /// `interest` is one direction, the one in which `operation` works, or [`Interest::PRIORITY`].
+    /// Calls `operation` until it returns something other than `WouldBlock`, and waits for
+    /// `interest` in between. `interest` is one direction, the one in which the operation works, or
+    /// [`Interest::PRIORITY`].
     ///
-    /// Cancel-safe: what an operation has done is told at once.
+    /// # Errors
+    /// Returns the operation's errors; `NotConnected` if the poller has ended; and `InvalidInput`
+    /// if `interest` is not one direction.
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: it returns as soon as an operation has done something.
+    ///
+    /// # Examples
     /// ```
     /// use corepoll::Interest;
     /// use corepoll::net::AsyncFd;
@@ -247,9 +324,6 @@ impl<T: AsFd> AsyncFd<T> {
     /// })
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// The operation's, or the poller has ended (`NotConnected`). `InvalidInput` if `interest` is not one direction.
     pub async fn async_io<R>(
         &self,
         interest: Interest,
@@ -271,8 +345,9 @@ impl<T: AsFd> AsyncFd<T> {
         }
     }
 
-    /// What was given to [`AsyncFd::new`].
+    /// Returns what was given to [`AsyncFd::new`].
     ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # corepoll::block_on(async {
@@ -285,9 +360,10 @@ impl<T: AsFd> AsyncFd<T> {
         &self.inner
     }
 
-    /// Ends the registration, and gives back what was given to [`AsyncFd::new`]. Its descriptor
-    /// stays non-blocking.
+    /// Ends the registration, and returns what was given to [`AsyncFd::new`]. Its descriptor stays
+    /// non-blocking.
     ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # corepoll::block_on(async {
@@ -304,7 +380,7 @@ impl<T: AsFd> AsyncFd<T> {
     }
 }
 
-/// The kernel's refusals, in words that fit.
+/// Adds a reason to the kernel's refusals whose own text doesn't tell.
 fn why(error: io::Error) -> io::Error {
     let reason = match error.raw_os_error() {
         Some(libc::EEXIST) => "this descriptor is registered with this poller already",

@@ -1,14 +1,66 @@
-//! Sockets: for tasks (futures-io), and for handlers.
+//! Sockets: what a task reads and writes, and what connects and listens for tasks and handlers.
 //!
-//! None of these types is `Send`: a socket lives in the poller that it was made in, and on its
-//! thread. Making one where there is no poller is an error that says so; [`Acceptor`] and
-//! [`Connector`], which make connections for handlers, may be used on any thread.
+//! # What is here
+//!
+//! | type | what it is |
+//! |---|---|
+//! | [`TcpStream`], [`TcpListener`] | a TCP connection, and a socket that accepts them |
+//! | [`UdpSocket`] | datagrams over IP |
+//! | [`UnixStream`], [`UnixListener`], [`UnixDatagram`] | the same between processes of one machine |
+//! | [`ReadHalf`], [`WriteHalf`], [`OwnedReadHalf`], [`OwnedWriteHalf`] | the directions of a TCP stream, borrowed or owned; those of a Unix stream are in [`unix`] |
+//! | [`AsyncFd`] | any other descriptor that epoll accepts: pipes, eventfds, sockets of other libraries |
+//! | [`ListenOptions`], [`ConnectOptions`], [`TcpKeepalive`] | what sockets are made with |
+//! | [`lookup_host`], [`ToSocketAddrs`] | addresses and host names |
+//!
+//! # Which to take
+//!
+//! - A server for TCP: [`ReactorHandle::serve`](crate::ReactorHandle::serve) runs a task for each
+//!   connection and spreads them over the pollers. [`Acceptor`] does so for handlers. A [`TcpListener`]
+//!   accepts on its own poller only.
+//! - A client: [`TcpStream::connect`] in a task, [`Connector`] or
+//!   [`EvContext::connect`](crate::EvContext::connect) for a handler, and
+//!   [`ConnectPool`](crate::ConnectPool) for many requests to one server.
+//! - Reading: [`TcpStream::read_chunk`] needs no buffer and copies nothing. `AsyncReadExt` of the crate
+//!   futures has `read_exact`, `read_to_end` and the like. `try_read` with `readable` suits code that
+//!   has its own buffer and its own loop; the poll functions suit code that is a future itself.
+//! - Reading and writing at a time: [`TcpStream::split`] within one task,
+//!   [`TcpStream::into_split`] for two.
+//! - Passing everything on to another stream: [`io::relay`](crate::io::relay()).
+//!
+//! None of the types for tasks is `Send`: a socket lives on the poller that it was made on, and on its
+//! thread. Where there is no poller, making one is an error that says so. [`Acceptor`] and
+//! [`Connector`] may be used on any thread.
+//!
+//! # Examples
+//!
+//! ```
+//! use corepoll::net::{TcpListener, TcpStream};
+//! use corepoll::{block_on, spawn_local};
+//! use futures::AsyncWriteExt;
+//!
+//! # fn main() -> std::io::Result<()> {
+//! block_on(async {
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     let addr = listener.local_addr()?;
+//!     let echo = spawn_local(async move {
+//!         let (mut stream, _peer) = listener.accept().await?;
+//!         let chunk = stream.read_chunk().await?.to_vec();
+//!         stream.write_all(&chunk).await
+//!     });
+//!
+//!     let mut client = TcpStream::connect(addr).await?;
+//!     client.write_all(b"hello").await?;
+//!     assert_eq!(&*client.read_chunk().await?, b"hello");
+//!     echo.await.unwrap()
+//! })
+//! # }
+//! ```
 //!
 //! # Errors
 //!
-//! Where connecting, binding, listening or a look-up fails, the text says what was being done and to
-//! which address, the kind is that of the system's error, and that error is the `source()`, so that
-//! its errno can be read:
+//! If connecting, binding, listening or a look-up fails, the text says what was being done, and with
+//! which address. The kind is that of the system's error, and that error is the `source()`, so that its
+//! errno can be read:
 //!
 //! ```
 //! use corepoll::net::TcpStream;

@@ -1,4 +1,4 @@
-//! Host names.
+//! Looking up host names.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,11 +15,20 @@ use crate::local::state::Local;
 #[cfg(feature = "blocking")]
 use crate::task::join_error::JoinError;
 
-/// The addresses that `addr` stands for, in the order of preference. A host name is looked up by
-/// getaddrinfo(3), on a thread of its own, and never on the poller's.
+/// Returns the addresses that `addr` stands for, in the order of preference.
 ///
-/// Cancel-safe: dropping it leaves the look-up to itself. A shutdown doesn't wait for it.
+/// A host name is looked up by getaddrinfo(3), on a thread for blocking calls and never on the
+/// poller's. A shutdown doesn't wait for it.
 ///
+/// # Errors
+/// Returns an error if there is no such name, or if the look-up fails. Without the feature
+/// `blocking`, every host name is an error of kind `Unsupported`.
+///
+/// # Cancel safety
+/// This function is cancel-safe: dropping the future leaves the look-up to its thread, and nothing
+/// waits for it.
+///
+/// # Examples
 /// ```
 /// use corepoll::net::{TcpStream, lookup_host};
 ///
@@ -33,21 +42,17 @@ use crate::task::join_error::JoinError;
 /// })
 /// # }
 /// ```
-///
-/// # Errors
-/// There is no such name, or the look-up fails. Without the feature `blocking` every host name is
-/// an error, of the kind `Unsupported`.
 pub async fn lookup_host(addr: impl ToSocketAddrs) -> io::Result<std::vec::IntoIter<SocketAddr>> {
     coop::proceed().await;
     Ok(resolve(&addr).await?.into_iter())
 }
 
-/// The addresses that `addr` stands for, at least one.
+/// Returns the addresses that `addr` stands for, at least one.
 pub(crate) async fn resolve(addr: &impl Sealed) -> io::Result<Vec<SocketAddr>> {
     resolve_known(addr.addresses()?).await
 }
 
-/// As [`resolve`], for what an address has turned out to be.
+/// Returns the addresses, at least one, looking a host name up.
 pub(crate) async fn resolve_known(addresses: Addresses) -> io::Result<Vec<SocketAddr>> {
     match addresses {
         Addresses::Name(host, port) => look_up(host, port).await,
@@ -55,7 +60,7 @@ pub(crate) async fn resolve_known(addresses: Addresses) -> io::Result<Vec<Socket
     }
 }
 
-/// The first of the addresses that `addr` stands for.
+/// Returns the first of the addresses that `addr` stands for.
 pub(crate) async fn resolve_first(addr: &impl Sealed) -> io::Result<SocketAddr> {
     match addr.addresses()? {
         Addresses::One(address) => Ok(address),
@@ -64,7 +69,7 @@ pub(crate) async fn resolve_first(addr: &impl Sealed) -> io::Result<SocketAddr> 
     }
 }
 
-/// Looks a name up: at least one address, or an error.
+/// Looks a host name up, and returns at least one address.
 #[cfg(feature = "blocking")]
 async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     let name = format!("{host}:{port}");
@@ -75,7 +80,7 @@ async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
         .map_err(|error| crate::net::addr::to_socket_addrs::with_address("looking up", name, error))
 }
 
-/// Looks a name up on this thread, which waits.
+/// Looks a host name up on this thread, which waits.
 #[cfg(feature = "blocking")]
 fn look_up_now(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     use std::net::ToSocketAddrs;
@@ -87,13 +92,13 @@ fn look_up_now(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
-/// Looks a name up for the attempt to connect that has this token: that is told.
+/// Looks a host name up for a connect of `local` that has this token, and tells it the result.
 #[cfg(feature = "blocking")]
 pub(crate) fn look_up_for(local: &Local, token: Token, host: String, port: u16) {
     let poller = local.handle.clone();
     let tell = move |found: Result<io::Result<Vec<SocketAddr>>, JoinError>| {
         let found = found.map_err(io::Error::from).and_then(|found| found);
-        // A poller that has ended has told its attempts so.
+        // It fails if the poller has ended: its connects have been told so already.
         let _ = poller.run_on(move || {
             if let Some(local) = Local::current() {
                 connect::addresses_found(&local, token, found);
@@ -103,7 +108,7 @@ pub(crate) fn look_up_for(local: &Local, token: Token, host: String, port: u16) 
     drop(crate::blocking::begin(move || look_up_now(&host, port), tell));
 }
 
-/// Says what is missing.
+/// Returns an error: there are no threads for blocking calls without the feature `blocking`.
 #[cfg(not(feature = "blocking"))]
 async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     let message = format!(

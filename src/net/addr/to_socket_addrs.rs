@@ -1,4 +1,4 @@
-//! What stands for one or more socket addresses.
+//! What tasks give as the address of a TCP or UDP socket, and what it turns out to be.
 
 use std::fmt;
 use std::io;
@@ -8,12 +8,13 @@ use socket2::SockAddr;
 
 use crate::base::error::{all_of, during};
 
-/// What can be given where addresses are asked for: a `SocketAddr`, an `(IpAddr, port)`, several
-/// addresses (each is tried), or text like `"127.0.0.1:80"`, `"[::1]:80"` or `("127.0.0.1", 80)`.
+/// What can be given as an address: a `SocketAddr`, an `(IpAddr, port)`, several addresses, each of
+/// which is tried, or text like `"127.0.0.1:80"`, `"[::1]:80"` or `("127.0.0.1", 80)`.
 ///
-/// A host name in text needs the feature `blocking`, since looking it up blocks; without
-/// the feature it is an error that says so.
+/// A host name in text needs the feature `blocking`, since looking it up blocks; without the
+/// feature it is an error that says so. The trait is implemented for these types only.
 ///
+/// # Examples
 /// ```
 /// use corepoll::net::lookup_host;
 ///
@@ -29,14 +30,14 @@ pub trait ToSocketAddrs: sealed::Sealed {}
 
 impl<T: sealed::Sealed + ?Sized> ToSocketAddrs for T {}
 
-/// What an address turns out to be.
+/// What a value of [`ToSocketAddrs`] turns out to be.
 #[derive(Debug, Clone)]
 pub enum Addresses {
-    /// One, known already.
+    /// One address, which is known.
     One(SocketAddr),
-    /// Several, known already.
+    /// Several addresses, which are known.
     Known(Vec<SocketAddr>),
-    /// A host name and a port.
+    /// A host name, which has to be looked up, and a port.
     Name(String, u16),
 }
 
@@ -54,7 +55,10 @@ impl fmt::Display for Addresses {
 }
 
 impl Addresses {
-    /// The addresses, for a call that doesn't look names up, since it must not block.
+    /// Returns the addresses, at least one, for a call that must not block.
+    ///
+    /// # Errors
+    /// Returns `Unsupported` for a host name, and `InvalidInput` if there is no address.
     pub(crate) fn known(self) -> io::Result<Vec<SocketAddr>> {
         let addresses = match self {
             Addresses::One(address) => vec![address],
@@ -75,24 +79,25 @@ impl Addresses {
     }
 }
 
-/// What is said to an empty list of addresses.
+/// Returns the error of an empty list of addresses.
 pub(crate) fn no_address() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "no address was given")
 }
 
+/// Returns the error of text that is no address.
 fn malformed(text: &str) -> io::Error {
     let message = format!("{text:?} is not an address: host:port is expected");
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
 pub(crate) mod sealed {
-    /// The one method of [`ToSocketAddrs`](super::ToSocketAddrs).
+    /// The methods of [`ToSocketAddrs`](super::ToSocketAddrs), which are not for users.
     pub trait Sealed {
-        /// What the address turns out to be.
+        /// Returns what the value turns out to be.
         fn addresses(&self) -> std::io::Result<super::Addresses>;
 
-        /// The address itself, if it is text: where a connection for a handler is to be made, that
-        /// may name a Unix socket, too.
+        /// Returns the value itself if it is text: where a connection for a handler is made, it may
+        /// name a Unix socket as well.
         fn text(&self) -> Option<&str> {
             None
         }
@@ -101,7 +106,7 @@ pub(crate) mod sealed {
 
 use sealed::Sealed;
 
-/// One address, known already.
+/// Returns one address.
 fn one(address: impl Into<SocketAddr>) -> io::Result<Addresses> {
     Ok(Addresses::One(address.into()))
 }
@@ -167,6 +172,7 @@ impl Sealed for str {
         }
         let (host, port) = self.rsplit_once(':').ok_or_else(|| malformed(self))?;
         let port = port.parse().map_err(|_| malformed(self))?;
+        // An IPv6 address without brackets: which colon ends it can't be told.
         if host.contains(':') {
             return Err(malformed(self));
         }
@@ -217,7 +223,7 @@ impl<T: Sealed + ?Sized> Sealed for &T {
     }
 }
 
-/// Wraps the error of an operation on an address: what was done, and to what.
+/// Adds to an error what was being done, and with which address.
 pub(crate) fn with_address(
     operation: &str,
     address: impl std::fmt::Display,
@@ -226,8 +232,10 @@ pub(crate) fn with_address(
     during(format_args!("{operation} {address}"), error)
 }
 
-/// What `operation` comes to at the first of the addresses where it succeeds; an error tells of
-/// every one.
+/// Returns the result of `operation` for the first of the addresses where it succeeds.
+///
+/// # Errors
+/// If it succeeds for none, the error names each address with its reason.
 pub(crate) fn first_of<R>(
     addresses: &[SocketAddr],
     doing: &str,

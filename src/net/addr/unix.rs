@@ -1,4 +1,4 @@
-//! Addresses of Unix sockets, between std's form and the kernel's.
+//! Addresses of Unix sockets: std's form, the kernel's form, and words.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,7 +12,7 @@ use socket2::SockAddr;
 use crate::net::addr::Address;
 use crate::net::addr::to_socket_addrs::with_address;
 
-/// The form that the kernel takes. A socket without a name has no such form.
+/// Returns the address in the kernel's form. A socket without a name has no such form.
 pub(crate) fn to_kernel(address: &SocketAddr) -> io::Result<SockAddr> {
     match (address.as_pathname(), address.as_abstract_name()) {
         (Some(path), _) => SockAddr::unix(path),
@@ -26,8 +26,9 @@ pub(crate) fn to_kernel(address: &SocketAddr) -> io::Result<SockAddr> {
 }
 
 impl Address for SocketAddr {
-    /// A path, an abstract name, or none. A path of 108 bytes, which the kernel takes and std doesn't,
-    /// comes out as none: how a peer names itself must not be an error of ours.
+    /// Returns a path, an abstract name, or an unnamed address. A path of 108 bytes, which the
+    /// kernel takes and std doesn't, becomes unnamed: the name that a peer has chosen must not be
+    /// an error here.
     fn from_kernel(address: &SockAddr) -> io::Result<SocketAddr> {
         let known = match (address.as_pathname(), address.as_abstract_namespace()) {
             (Some(path), _) => SocketAddr::from_pathname(path),
@@ -38,13 +39,14 @@ impl Address for SocketAddr {
     }
 }
 
+/// Returns the address of a socket without a name.
 fn unnamed() -> io::Result<SocketAddr> {
-    // The empty path is no name.
+    // std takes the empty path for no name.
     SocketAddr::from_pathname("")
 }
 
 /// Returns the address that `path` names: a file, or, after a leading NUL, an abstract name, which
-/// may have more NULs in it.
+/// may contain further NULs.
 pub(crate) fn of_path(path: &Path) -> io::Result<SocketAddr> {
     match path.as_os_str().as_bytes().strip_prefix(b"\0") {
         Some(name) => SocketAddr::from_abstract_name(name),
@@ -52,8 +54,8 @@ pub(crate) fn of_path(path: &Path) -> io::Result<SocketAddr> {
     }
 }
 
-/// Returns what `operation` does with the socket at `path`. An error tells what was being done, and
-/// to what.
+/// Returns the result of `operation` for the socket at `path`. An error says what was being done,
+/// and names the path.
 pub(crate) fn at_path<R>(
     doing: &str,
     path: &Path,
@@ -64,7 +66,8 @@ pub(crate) fn at_path<R>(
         .map_err(|error| with_address(doing, shown(path), error))
 }
 
-/// As [`at_path`], for an address.
+/// Returns the result of `operation` for the socket at `address`. An error says what was being
+/// done, and names the address.
 pub(crate) fn at_address<R>(
     doing: &str,
     address: &SocketAddr,
@@ -84,7 +87,7 @@ pub(crate) fn name(address: &SocketAddr) -> String {
     }
 }
 
-/// Returns a path in words: a leading NUL is `@`, as in ss(8), and others are written out.
+/// Returns a path in words: a leading NUL is shown as `@`, as in ss(8), and others as `\0`.
 pub(crate) fn shown(path: &Path) -> String {
     let path = path.as_os_str().as_bytes();
     let (mark, rest) = match path.strip_prefix(b"\0") {

@@ -1,7 +1,9 @@
-//! How datagrams go in and out of a socket: one at a call, whole or cut. Any number of tasks may
-//! be in here.
+//! How datagrams go in and out of a socket: one a call, whole or cut at the end of the buffer. Any
+//! number of tasks may wait in the futures.
 
 use std::io;
+use std::os::fd::BorrowedFd;
+use std::task::{Context, Poll};
 
 use socket2::SockAddr;
 
@@ -29,14 +31,35 @@ impl Socket {
         self.registered.io(Direction::Read, |fd| self.charged(stream::recv(fd, buf))).await
     }
 
-    /// Receives one, and where it came from.
+    /// Receives one, and returns the address of its sender.
     pub(crate) async fn recv_from<A: Address>(&self, buf: &mut [u8]) -> io::Result<(usize, A)> {
         self.registered.io(Direction::Read, |fd| self.received(datagram::recv_from(fd, buf))).await
     }
 
-    /// As [`Socket::recv_from`], but the datagram stays.
+    /// Copies the next one into `buf` and leaves it there, and returns the address of its sender.
     pub(crate) async fn peek_from<A: Address>(&self, buf: &mut [u8]) -> io::Result<(usize, A)> {
         self.registered.io(Direction::Read, |fd| self.received(datagram::peek_from(fd, buf))).await
+    }
+
+    /// Polls for one, and receives it with the address of its sender.
+    pub(crate) fn poll_recv_from<A: Address>(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, A)>> {
+        let receive = |fd: BorrowedFd<'_>| self.received(datagram::recv_from(fd, buf));
+        self.registered.poll_io(cx, Direction::Read, receive)
+    }
+
+    /// Polls for room, and sends one to `target`.
+    pub(crate) fn poll_send_to(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        target: &SockAddr,
+    ) -> Poll<io::Result<usize>> {
+        let send = |fd: BorrowedFd<'_>| self.charged(datagram::send_to(fd, buf, target));
+        self.registered.poll_io(cx, Direction::Write, send)
     }
 
     /// Takes what so many bytes cost from the task's allowance.
@@ -44,7 +67,7 @@ impl Socket {
         moved.inspect(|count| self.registered.local().allowance.charge(*count))
     }
 
-    /// A received datagram's source in std's form.
+    /// Returns the length and the sender of a received datagram, the sender in std's form.
     fn received<A: Address>(
         &self,
         received: io::Result<(usize, SockAddr)>,
@@ -54,23 +77,23 @@ impl Socket {
         Ok((count, A::from_kernel(&from)?))
     }
 
-    /// [`Socket::send`] without waiting.
+    /// Sends one to the connected address without waiting.
     pub(crate) fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
         self.registered.try_io(Direction::Write, |fd| self.charged(stream::send(fd, buf)))
     }
 
-    /// [`Socket::send_to`] without waiting.
+    /// Sends one to `target` without waiting.
     pub(crate) fn try_send_to(&self, buf: &[u8], target: &SockAddr) -> io::Result<usize> {
         self.registered
             .try_io(Direction::Write, |fd| self.charged(datagram::send_to(fd, buf, target)))
     }
 
-    /// [`Socket::recv`] without waiting.
+    /// Receives one without waiting.
     pub(crate) fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.registered.try_io(Direction::Read, |fd| self.charged(stream::recv(fd, buf)))
     }
 
-    /// [`Socket::recv_from`] without waiting.
+    /// Receives one without waiting, and returns the address of its sender.
     pub(crate) fn try_recv_from<A: Address>(&self, buf: &mut [u8]) -> io::Result<(usize, A)> {
         self.registered.try_io(Direction::Read, |fd| self.received(datagram::recv_from(fd, buf)))
     }

@@ -13,13 +13,21 @@ use crate::task::coop;
 use crate::time;
 
 impl TcpStream {
-    /// Connects to the first of the addresses that answers, by RFC 8305 ("Happy Eyeballs"): IPv6 and
-    /// IPv4 take turns, beginning with the first address, and the next one is tried when the one
-    /// before has failed, or has not answered for 250 ms. The first connection wins, and the others
-    /// are closed.
+    /// Connects to the first of the addresses that answers, by RFC 8305 ("Happy Eyeballs").
     ///
-    /// Cancel-safe: dropping it closes what was begun.
+    /// IPv6 and IPv4 addresses take turns, beginning with the first address. The next one is tried
+    /// when the one before has failed, or has not answered within 250 ms. The first connection
+    /// wins, and the other attempts are closed.
     ///
+    /// # Errors
+    /// If none answers, the error names each address with its reason, and has the kind of the last
+    /// one, such as `ConnectionRefused`. A host name needs the feature `blocking`; without it, it
+    /// is an error of kind `Unsupported`.
+    ///
+    /// # Cancel safety
+    /// This method is cancel-safe: dropping the future closes the attempts.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -30,18 +38,19 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// None answered: the error tells of every address. `ConnectionRefused` and the like are its
-    /// kind, by the last of them. A host name needs the feature `blocking`.
     pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
         TcpStream::connect_with(addr, ConnectOptions::new()).await
     }
 
-    /// [`TcpStream::connect`] that takes `limit` at the longest, for all addresses together.
+    /// Connects as [`TcpStream::connect`] does, within `limit` for all addresses together.
     ///
-    /// Cancel-safe: dropping it closes what was begun.
+    /// # Errors
+    /// Returns the errors of [`TcpStream::connect`], and `TimedOut` when the limit has passed.
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: dropping the future closes the attempts.
+    ///
+    /// # Examples
     /// ```
     /// use corepoll::net::{TcpListener, TcpStream};
     /// use std::time::Duration;
@@ -55,9 +64,6 @@ impl TcpStream {
     /// })
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// As [`TcpStream::connect`], and `TimedOut`.
     pub async fn connect_timeout(
         addr: impl ToSocketAddrs,
         limit: Duration,
@@ -65,8 +71,16 @@ impl TcpStream {
         TcpStream::connect_with(addr, ConnectOptions::new().timeout(limit)).await
     }
 
-    /// [`TcpStream::connect`] with other options than the defaults. Cancel-safe as that is.
+    /// Connects as [`TcpStream::connect`] does, with options.
     ///
+    /// # Errors
+    /// Returns the errors of [`TcpStream::connect`] and of the options, and `TimedOut` when their
+    /// time limit has passed.
+    ///
+    /// # Cancel safety
+    /// This method is cancel-safe: dropping the future closes the attempts.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{ConnectOptions, TcpListener, TcpStream};
     /// # use std::time::Duration;
@@ -80,9 +94,6 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As [`TcpStream::connect`], and `TimedOut` if there is a limit.
     pub async fn connect_with(
         addr: impl ToSocketAddrs,
         options: ConnectOptions,
@@ -104,6 +115,8 @@ impl TcpStream {
         Err(io::Error::new(io::ErrorKind::TimedOut, message))
     }
 
+    /// Connects to the first of `addresses` that answers. The reasons of those that fail are left
+    /// in `failures`, also if the future is dropped.
     async fn connect_to(
         addresses: Addresses,
         options: &ConnectOptions,

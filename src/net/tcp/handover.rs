@@ -1,4 +1,4 @@
-//! A TCP connection goes from a handler to a task, or the other way.
+//! A TCP connection goes from a handler to a task, or from a task to a handler.
 
 use std::io;
 
@@ -12,14 +12,22 @@ use crate::net::tcp::stream::TcpStream;
 impl EvContext<'_> {
     /// Takes the connection away from its handler, as a stream for a task of this poller.
     ///
-    /// What is left to read is the stream's to read, and queued output goes along: it is sent
+    /// Bytes that are left to read are the stream's to read. Queued output goes along, and is sent
     /// before anything that is written to the stream, whether or not a task waits for it. The
-    /// handler's timers end. None of its callbacks is called any more, `on_close` neither; it is
-    /// dropped when this one has returned, and what it returns means nothing.
+    /// handler's timers end. None of its callbacks is called any more, not even `on_close`; it is
+    /// dropped when the current one has returned, and what that returns is ignored.
     ///
-    /// After this the context has no connection: reading, writing, addresses and the like give
-    /// errors, and [`EvContext::fd`] panics.
+    /// After this the context has no connection: reading, writing, addresses and the like return
+    /// errors.
     ///
+    /// # Errors
+    /// Returns an error if the connection is ending (as in `on_close`) or is no TCP connection, and
+    /// the errors of epoll_ctl(2). Then nothing has changed: the handler keeps the connection.
+    ///
+    /// # Cancel safety
+    /// [`EvContext::fd`] panics after this.
+    ///
+    /// # Examples
     /// ```
     /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
     /// use futures::AsyncWriteExt;
@@ -61,23 +69,24 @@ impl EvContext<'_> {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// The connection is ending (as in `on_close`), or it is no TCP connection, or epoll_ctl(2)'s.
-    /// Then nothing has changed: the handler keeps it.
     pub fn take_stream(&mut self) -> io::Result<TcpStream> {
         Ok(TcpStream::from_registered(self.take_registered()?))
     }
 }
 
 impl TcpStream {
-    /// Gives the connection to a handler on the same poller, for which it is registered for
-    /// [`Interest::READABLE`](crate::Interest::READABLE). `on_open` is called later in this turn,
-    /// and then `on_read` for what is left to read.
+    /// Gives the connection to a handler on the same poller, registered for
+    /// [`Interest::READABLE`](crate::Interest::READABLE).
     ///
-    /// Output that [`EvContext::take_stream`] brought along and that has not been sent yet goes
-    /// along again.
+    /// `on_open` is called later in this turn, and then `on_read` for what is left to read. Output
+    /// that [`EvContext::take_stream`] brought along and that has not been sent yet goes along
+    /// again.
     ///
+    /// # Errors
+    /// Returns an error if the poller has ended, and the errors of epoll_ctl(2). Then the
+    /// connection is closed, and none of the handler's callbacks is called.
+    ///
+    /// # Examples
     /// ```
     /// use corepoll::net::{TcpListener, TcpStream};
     /// use corepoll::{Action, EvContext, EvHandler};
@@ -111,10 +120,6 @@ impl TcpStream {
     /// })
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// The poller has ended, or epoll_ctl(2)'s: then the connection is closed, and none of the
-    /// handler's callbacks is called.
     pub fn into_handler<H: EvHandler>(self, handler: H) -> io::Result<Token> {
         let given = self.into_registered().into_connection(Box::new(handler));
         given.map_err(|(error, handler)| {

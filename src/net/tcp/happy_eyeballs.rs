@@ -1,5 +1,5 @@
-//! Several addresses, one connection, for tasks: RFC 8305. Handlers' connections are made by the
-//! same rules, in `connection/connect`.
+//! One connection to one of several addresses, for tasks: RFC 8305. The connections of handlers are
+//! made by the same rules, in `connection/connect`.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -15,8 +15,8 @@ use crate::time::{Sleep, sleep};
 use crate::net::addr::to_socket_addrs::with_address;
 use crate::net::tcp::stream::TcpStream;
 
-/// Connects to the first of `addresses` that answers. Each failure is noted in `failures`, also if
-/// the future is dropped before its end.
+/// Connects to the first of `addresses` that answers. Returns `None` if none does. Each failure is
+/// added to `failures`, also if the future is dropped before its end.
 pub(crate) async fn connect_first(
     addresses: Vec<SocketAddr>,
     settings: &socket::Connect,
@@ -31,47 +31,55 @@ pub(crate) async fn connect_first(
     poll_fn(|cx| race.poll(cx)).await
 }
 
-/// Connects to one address. An error is the kernel's.
+/// Connects to one address. Errors are the kernel's, without the address.
 async fn connect_one(address: SocketAddr, settings: &socket::Connect) -> io::Result<TcpStream> {
     let stream = TcpStream::from_fd(socket::connect(&address.into(), settings)?, "connect")?;
-    // A socket that is connecting isn't writable, so the first event is the answer.
+    // connect(2) has only begun: the socket becomes writable when it has succeeded or failed, and
+    // SO_ERROR tells which.
     stream.registered().forget_readiness();
     stream.writable().await?;
     if let Some(error) = socket::take_error(stream.registered().fd())? {
         return Err(error);
     }
+    // A port of this machine may be chosen as the local one, and then TCP connects it to itself.
     if socket::is_self_connected(stream.registered().fd()) {
         return Err(socket::self_connect_error());
     }
     Ok(stream)
 }
 
+/// Adds the address to the error of an attempt.
 fn failure(address: SocketAddr, error: io::Error) -> io::Error {
     with_address("connecting to", address, error)
 }
 
-/// The attempts of one connection. Dropping it closes those that are under way.
+/// The attempts of one connection. Dropping them closes those that are under way.
 struct Race<'a> {
     /// The addresses that have not been tried yet, in order.
     waiting: VecDeque<SocketAddr>,
-    /// Those that are being tried, in the order in which they began.
+    /// The attempts that are under way, in the order in which they began.
     running: Vec<Attempt<'a>>,
-    /// When the next one begins, whatever becomes of those before it.
+    /// Ends when the next attempt begins, whatever becomes of those before it.
     pause: Option<Pin<Box<Sleep>>>,
+    /// The options of each socket.
     settings: &'a socket::Connect,
+    /// Why attempts have failed.
     failures: &'a mut Vec<io::Error>,
 }
 
+/// An attempt to connect to one address.
 struct Attempt<'a> {
+    /// The address that is tried.
     address: SocketAddr,
+    /// Makes the connection.
     connect: Pin<Box<dyn Future<Output = io::Result<TcpStream>> + 'a>>,
 }
 
 impl Race<'_> {
-    /// The connection; `None` if there is none to be had.
+    /// Goes on with all attempts. Returns the connection, or `None` once every address has failed.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<TcpStream>> {
         loop {
-            // Of two that are made at a time, the one that began first is preferred.
+            // In order: of two that succeed in one poll, the one that began first is preferred.
             let mut newest_is_running = false;
             let mut place = 0;
             while let Some(attempt) = self.running.get_mut(place) {
@@ -88,6 +96,8 @@ impl Race<'_> {
                     }
                 }
             }
+            // Only the failure of the newest attempt starts the next one early (RFC 8305, 5): an
+            // older one says nothing of the address that is being tried.
             let must_wait = newest_is_running && self.is_pausing(cx);
             let next = if must_wait { None } else { self.waiting.pop_front() };
             match next {
@@ -98,7 +108,7 @@ impl Race<'_> {
         }
     }
 
-    /// Whether the newest attempt is still to be waited for, before the next one begins.
+    /// Returns whether the newest attempt still has time before the next one begins.
     fn is_pausing(&mut self, cx: &mut Context<'_>) -> bool {
         if self.waiting.is_empty() {
             return true;
@@ -106,6 +116,7 @@ impl Race<'_> {
         self.pause.as_mut().is_some_and(|pause| pause.as_mut().poll(cx).is_pending())
     }
 
+    /// Begins to connect to `address`, and starts the pause before the next one.
     fn begin(&mut self, address: SocketAddr) {
         let connect = Box::pin(connect_one(address, self.settings));
         self.running.push(Attempt { address, connect });

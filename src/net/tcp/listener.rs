@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
 
 use crate::task::coop;
 
@@ -17,12 +18,13 @@ use crate::net::socket::Socket;
 use crate::net::socket::std_types::{into_owned_fd, std_types};
 use crate::net::tcp::stream::TcpStream;
 
-/// A socket that listens, for tasks of this thread's poller.
+/// A TCP socket that listens, for tasks of this thread's poller.
 ///
-/// It accepts for its own poller, and only for that: to spread connections over the pollers of
-/// a reactor use [`ReactorHandle::serve`](crate::ReactorHandle::serve) or
-/// [`Acceptor`](crate::Acceptor). Several tasks may accept from one listener.
+/// It accepts connections for its own poller. To spread connections over the pollers of a reactor,
+/// use [`ReactorHandle::serve`](crate::ReactorHandle::serve) or [`Acceptor`](crate::Acceptor).
+/// Several tasks may accept from one listener.
 ///
+/// # Examples
 /// ```
 /// use corepoll::net::{TcpListener, TcpStream};
 ///
@@ -38,15 +40,25 @@ use crate::net::tcp::stream::TcpStream;
 /// # }
 /// ```
 pub struct TcpListener {
+    /// The socket and its registration.
     socket: Socket,
+    /// What hears of the errors of accept(2).
     on_error: ErrorCallback,
 }
 
 impl TcpListener {
-    /// Listens at the first of the addresses where that works. Port 0 lets the kernel choose.
+    /// Listens at the first of the addresses that can be listened at. Port 0 lets the kernel choose
+    /// a port.
     ///
-    /// Cancel-safe: it waits for the look-up of a host name only, and nothing listens before.
+    /// # Errors
+    /// If none can, the error names each of them with its reason. A host name needs the feature
+    /// `blocking`; without it, it is an error of kind `Unsupported`.
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: it waits only for the look-up of a host name, and nothing
+    /// listens before.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::TcpListener;
     /// # corepoll::block_on(async {
@@ -56,15 +68,19 @@ impl TcpListener {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// None works: the error tells of every address. A host name needs the feature `blocking`.
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
         TcpListener::bind_with(addr, ListenOptions::new()).await
     }
 
-    /// [`TcpListener::bind`] with other options than the defaults. Cancel-safe as that is.
+    /// Listens as [`TcpListener::bind`] does, with options.
     ///
+    /// # Errors
+    /// Returns the errors of [`TcpListener::bind`], and those of the options.
+    ///
+    /// # Cancel safety
+    /// This method is cancel-safe, as [`TcpListener::bind`] is.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{ListenOptions, TcpListener};
     /// # corepoll::block_on(async {
@@ -75,9 +91,6 @@ impl TcpListener {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As [`TcpListener::bind`].
     pub async fn bind_with(
         addr: impl ToSocketAddrs,
         options: ListenOptions,
@@ -88,8 +101,12 @@ impl TcpListener {
         Ok(TcpListener { socket, on_error: options.on_error })
     }
 
-    /// Takes a listener of std's over, blocking or not.
+    /// Takes over a listener of std, blocking or not.
     ///
+    /// # Errors
+    /// Returns an error if this thread has no poller, or if the kernel refuses the registration.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::TcpListener;
     /// # corepoll::block_on(async {
@@ -99,16 +116,17 @@ impl TcpListener {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
         let socket = Socket::from_std(listener, "TcpListener::from_std")?;
         Ok(TcpListener { socket, on_error: ErrorCallback::default() })
     }
 
-    /// Gives the listener to std. It stays non-blocking.
+    /// Ends the registration, and returns the listener as std's type. It stays non-blocking.
     ///
+    /// # Errors
+    /// It doesn't fail: it returns a `Result` because the conversions of the other sockets do.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::TcpListener;
     /// # corepoll::block_on(async {
@@ -117,21 +135,26 @@ impl TcpListener {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// None today.
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
         self.socket.into_std()
     }
 
-    /// Waits for the next connection. A connection that has failed before it was accepted is left
-    /// out; when descriptors or memory run out, it waits until some come free. After any other error
-    /// of accept(2) it goes on after a pause, of 5 ms at first and 200 ms at last. Such errors are
-    /// counted in [`PollerStats::accept_errors`](crate::PollerStats), and told to
+    /// Waits for the next connection, and returns it with the address of its peer.
+    ///
+    /// Errors of accept(2) don't end the wait. A connection that failed before it was accepted is
+    /// passed over. When descriptors or memory run out, the wait goes on until some are freed.
+    /// After any other error it goes on after a pause, 5 ms at first and up to 200 ms. These errors
+    /// are counted in [`PollerStats::accept_errors`](crate::PollerStats), and passed to
     /// [`ListenOptions::on_error`].
     ///
-    /// Cancel-safe: a connection that was not given is still in the backlog.
+    /// # Errors
+    /// Returns an error if the socket doesn't listen (EINVAL, EBADF or ENOTSOCK of accept(2)), or
+    /// if its poller has ended.
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: a connection that was not returned is still in the backlog.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -143,17 +166,15 @@ impl TcpListener {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// It is not a socket that listens (EINVAL, EBADF, ENOTSOCK of accept(2)), or its poller has ended.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let make =
             |fd, peer: &_| Ok((TcpStream::from_fd(fd, "accept")?, SocketAddr::from_kernel(peer)?));
         self.socket.accept(&self.on_error, make).await
     }
 
-    /// The connections, as a stream that never ends.
+    /// Returns the connections as a stream that never ends, of futures' `Stream`.
     ///
+    /// # Examples
     /// ```
     /// use corepoll::net::{TcpListener, TcpStream};
     /// use futures::StreamExt;
@@ -174,8 +195,43 @@ impl TcpListener {
         Incoming::new(move || async move { Ok(self.accept().await?.0) })
     }
 
-    /// Where it listens.
+    /// Returns the connections as a stream that owns the listener, and so can be returned or stored.
     ///
+    /// # Examples
+    /// ```
+    /// use corepoll::net::{Incoming, TcpListener, TcpStream};
+    /// use futures::StreamExt;
+    ///
+    /// async fn listen() -> std::io::Result<(Incoming<'static>, std::net::SocketAddr)> {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let addr = listener.local_addr()?;
+    ///     Ok((listener.into_incoming(), addr))
+    /// }
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// corepoll::block_on(async {
+    ///     let (mut incoming, addr) = listen().await?;
+    ///     let client = TcpStream::connect(addr).await?;
+    ///     let server = incoming.next().await.expect("the stream never ends")?;
+    ///     assert_eq!(server.peer_addr()?, client.local_addr()?);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn into_incoming(self) -> Incoming<'static> {
+        let listener = Rc::new(self);
+        Incoming::new(move || {
+            let listener = listener.clone();
+            async move { Ok(listener.accept().await?.0) }
+        })
+    }
+
+    /// Returns the address that the socket listens at.
+    ///
+    /// # Errors
+    /// Returns the errors of getsockname(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::TcpListener;
     /// # corepoll::block_on(async {
@@ -184,9 +240,6 @@ impl TcpListener {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }

@@ -1,4 +1,4 @@
-//! The options of a TCP connection, beyond those that nearly everybody sets.
+//! The options of a TCP connection.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -11,10 +11,15 @@ use crate::sys::options;
 use crate::net::socket::byte_stream::HasSocket;
 use crate::net::tcp::stream::TcpStream;
 
-/// Others are set through `socket2::SockRef::from(&stream)`.
+/// Socket options. Others can be set through `socket2::SockRef::from(&stream)`.
 impl TcpStream {
-    /// TCP_NODELAY: whether small segments are sent at once. See tcp(7).
+    /// Sets TCP_NODELAY: whether small segments are sent at once, and don't wait for the peer to
+    /// acknowledge earlier ones. See tcp(7).
     ///
+    /// # Errors
+    /// Returns the errors of setsockopt(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -27,15 +32,16 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// setsockopt(2).
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
         self.socket().options().set_tcp_nodelay(on)
     }
 
-    /// Whether TCP_NODELAY is on.
+    /// Returns whether TCP_NODELAY is on.
     ///
+    /// # Errors
+    /// Returns the errors of getsockopt(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -48,21 +54,25 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// getsockopt(2).
     pub fn nodelay(&self) -> io::Result<bool> {
         self.socket().options().tcp_nodelay()
     }
 
-    /// SO_LINGER: with a time of zero, closing resets the connection, and what has not been sent
-    /// yet is lost. See socket(7). Rounded up to whole seconds, at most 49 days.
+    /// Sets SO_LINGER: what closing does with bytes that have not been sent yet. See socket(7).
+    /// `None` is the default: they are sent in the background.
     ///
-    /// Any other time means that close waits as long for what has not been sent yet: Linux blocks
-    /// the closing thread then. That would be the poller, so dropping a stream takes such a time
-    /// away first: the same bytes are sent, without the wait. What
-    /// [`into_std`](TcpStream::into_std) gives keeps it. Default: None.
+    /// A time of zero makes closing reset the connection, and the bytes are lost. With any other
+    /// time, Linux blocks the thread that closes until they are sent or the time is over, even if
+    /// the socket is non-blocking. That thread would be the poller's; so dropping a stream takes
+    /// such a time away first, and the bytes are sent in the background. A socket that
+    /// [`into_std`](TcpStream::into_std) returns keeps the time.
     ///
+    /// The time is rounded up to whole seconds, and is at most 49 days.
+    ///
+    /// # Errors
+    /// Returns the errors of setsockopt(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # use std::time::Duration;
@@ -77,16 +87,17 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// setsockopt(2).
     pub fn set_linger(&self, time: Option<Duration>) -> io::Result<()> {
-        // Through AsFd, which notes that the close has to look for it.
+        // By AsFd, which notes that the descriptor was exposed: then the close looks for the option.
         options::set_linger(self.as_fd(), time)
     }
 
-    /// The time of SO_LINGER, in whole seconds.
+    /// Returns the time of SO_LINGER, in whole seconds.
     ///
+    /// # Errors
+    /// Returns the errors of getsockopt(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # use std::time::Duration;
@@ -101,17 +112,19 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// getsockopt(2).
     pub fn linger(&self) -> io::Result<Option<Duration>> {
         self.socket().options().linger()
     }
 
-    /// SO_KEEPALIVE: whether a peer that has been silent for a while is asked if it is still there,
-    /// and when, how often and for how long. See tcp(7). None turns it off. Times are cut to whole
+    /// Sets SO_KEEPALIVE, and when, how often and how long a peer that has been silent is asked
+    /// whether it is still there. See tcp(7). `None` turns it off. Times are rounded down to whole
     /// seconds.
     ///
+    /// # Errors
+    /// Returns `InvalidInput` if a time is below a second or longer than the kernel takes (32767
+    /// seconds), and the other errors of setsockopt(2).
+    ///
+    /// # Examples
     /// ```
     /// use corepoll::net::{TcpKeepalive, TcpListener, TcpStream};
     /// use std::time::Duration;
@@ -129,10 +142,6 @@ impl TcpStream {
     /// })
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// `InvalidInput`: a time is below a second, or longer than the kernel takes (32767 seconds); and
-    /// others of setsockopt(2).
     pub fn set_keepalive<'a>(
         &self,
         keepalive: impl Into<Option<&'a TcpKeepalive>>,
@@ -143,8 +152,12 @@ impl TcpStream {
         }
     }
 
-    /// Whether SO_KEEPALIVE is on.
+    /// Returns whether SO_KEEPALIVE is on.
     ///
+    /// # Errors
+    /// Returns the errors of getsockopt(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -156,17 +169,20 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// getsockopt(2).
     pub fn keepalive(&self) -> io::Result<bool> {
         self.socket().options().keepalive()
     }
 
-    /// TCP_USER_TIMEOUT: how long bytes may stay unacknowledged before the connection is given up,
-    /// to the millisecond: rounded up, and at least one. None is the system's default: some 15 minutes.
-    /// See tcp(7).
+    /// Sets TCP_USER_TIMEOUT: how long bytes may stay unacknowledged before the kernel ends the
+    /// connection. See tcp(7).
     ///
+    /// The time is rounded up to whole milliseconds, and is at least one. `None` is the system's
+    /// default: about 15 minutes.
+    ///
+    /// # Errors
+    /// Returns the errors of setsockopt(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # use std::time::Duration;
@@ -181,15 +197,16 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// setsockopt(2).
     pub fn set_user_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
         options::set_user_timeout(self.socket().fd(), limit)
     }
 
-    /// The time of TCP_USER_TIMEOUT.
+    /// Returns the time of TCP_USER_TIMEOUT.
     ///
+    /// # Errors
+    /// Returns the errors of getsockopt(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -201,15 +218,16 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// getsockopt(2).
     pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
         self.socket().options().tcp_user_timeout()
     }
 
-    /// IP_TTL, or IPV6_UNICAST_HOPS: how many routers may pass the packets on.
+    /// Sets IP_TTL, or IPV6_UNICAST_HOPS: how many routers may forward the packets.
     ///
+    /// # Errors
+    /// Returns `InvalidInput` if it is not 1 to 255, and the other errors of setsockopt(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -222,15 +240,16 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// `InvalidInput`: it is not 1 to 255; and others of setsockopt(2).
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         options::set_ttl(self.socket().fd(), self.local_addr()?.is_ipv6(), ttl)
     }
 
-    /// How many routers may pass the packets on.
+    /// Returns how many routers may forward the packets.
     ///
+    /// # Errors
+    /// Returns the errors of getsockopt(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -242,9 +261,6 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// getsockopt(2).
     pub fn ttl(&self) -> io::Result<u32> {
         if self.local_addr()?.is_ipv6() {
             return self.socket().options().unicast_hops_v6();
@@ -252,9 +268,14 @@ impl TcpStream {
         self.socket().options().ttl_v4()
     }
 
-    /// SO_BUSY_POLL: how long a read that finds nothing asks the network device itself, in
-    /// microseconds, rounded up. Zero is never. See socket(7).
+    /// Sets SO_BUSY_POLL: how long a read that finds nothing polls the network device itself before
+    /// it gives up. See socket(7). The time is rounded up to whole microseconds; zero turns it off.
     ///
+    /// # Errors
+    /// Returns `PermissionDenied` if the time is longer than net.core.busy_read and the process has
+    /// no CAP_NET_ADMIN, and the other errors of setsockopt(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # use std::io::ErrorKind;
@@ -271,16 +292,16 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// `PermissionDenied`: it is longer than net.core.busy_read, and the process has no
-    /// CAP_NET_ADMIN; and others of setsockopt(2).
     pub fn set_busy_poll(&self, time: Duration) -> io::Result<()> {
         options::set_busy_poll(self.socket().fd(), time)
     }
 
-    /// The time of SO_BUSY_POLL.
+    /// Returns the time of SO_BUSY_POLL.
     ///
+    /// # Errors
+    /// Returns the errors of getsockopt(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -292,9 +313,6 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// getsockopt(2).
     pub fn busy_poll(&self) -> io::Result<Duration> {
         Ok(Duration::from_micros(self.socket().options().busy_poll()?.into()))
     }

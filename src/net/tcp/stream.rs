@@ -1,4 +1,4 @@
-//! A TCP connection, for tasks.
+//! A TCP connection, for tasks: what it is, where it comes from, and its addresses.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -17,13 +17,16 @@ use crate::net::socket::std_types::std_types;
 /// A TCP connection of this thread's poller.
 ///
 /// It reads and writes by futures-io's `AsyncRead` and `AsyncWrite`, also through `&TcpStream`, so
-/// that one task may read while another writes. Each direction has one waker: when two tasks
-/// wait in the same direction through the poll functions or [`TcpStream::read_chunk`], the last one
-/// is woken. Any number may wait in [`TcpStream::peek`], [`TcpStream::readable`] and
-/// [`TcpStream::writable`].
+/// that one task can read while another one writes. [`TcpStream::read_chunk`] reads without a
+/// buffer of its own.
 ///
-/// Dropping it closes the connection. A stream that outlives its poller gives errors.
+/// Each direction has one waker for the poll functions and for [`TcpStream::read_chunk`]: if two
+/// tasks wait there in the same direction, the last one is woken. Any number may wait in
+/// [`TcpStream::peek`], [`TcpStream::readable`] and [`TcpStream::writable`].
 ///
+/// Dropping the stream closes the connection. A stream that outlives its poller returns errors.
+///
+/// # Examples
 /// ```
 /// use corepoll::net::{TcpListener, TcpStream};
 /// use futures::{AsyncReadExt, AsyncWriteExt};
@@ -43,17 +46,23 @@ use crate::net::socket::std_types::std_types;
 /// # }
 /// ```
 pub struct TcpStream {
+    /// The socket and its registration.
     socket: Socket,
 }
 
 impl TcpStream {
-    /// Wraps a non-blocking socket that is ours alone.
+    /// Registers a non-blocking socket that nothing else has a descriptor of. Errors name the
+    /// operation `what`.
     pub(crate) fn from_fd(fd: OwnedFd, what: &str) -> io::Result<TcpStream> {
         Ok(TcpStream { socket: Socket::new(fd, what)?.of_a_stream() })
     }
 
-    /// Takes a socket of std's over, blocking or not.
+    /// Takes over a socket of std, blocking or not.
     ///
+    /// # Errors
+    /// Returns an error if this thread has no poller, or if the kernel refuses the registration.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::TcpStream;
     /// # corepoll::block_on(async {
@@ -64,25 +73,30 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
         let socket = Socket::from_std(stream, "TcpStream::from_std")?;
         Ok(TcpStream { socket: socket.of_a_stream() })
     }
 
-    /// A stream of a registration that exists.
+    /// Makes a stream of a registration that exists.
     pub(crate) fn from_registered(registered: Registered) -> TcpStream {
         TcpStream { socket: Socket { registered }.of_a_stream() }
     }
 
+    /// Returns the registration that the stream is made of.
     pub(crate) fn into_registered(self) -> Registered {
         self.socket.registered
     }
 
-    /// Gives the socket to std. It stays non-blocking.
+    /// Ends the registration, and returns the socket as std's type. It stays non-blocking.
     ///
+    /// # Errors
+    /// Returns `WouldBlock` if the stream carries output that
+    /// [`EvContext::take_stream`](crate::EvContext::take_stream) brought along and that the kernel
+    /// doesn't take whole now: flush first. Returns the connection's error if sending that output
+    /// has failed. The connection is closed in either case, after what it still has to send.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # use std::io::Write;
@@ -96,17 +110,16 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// [`EvContext::take_stream`](crate::EvContext::take_stream) brought output along, and the
-    /// kernel doesn't take all of it now (`WouldBlock`: flush first; the connection is closed when
-    /// it has been sent), or sending it has failed.
     pub fn into_std(self) -> io::Result<std::net::TcpStream> {
         self.socket.into_std()
     }
 
-    /// The peer's address.
+    /// Returns the address of the peer: getpeername(2).
     ///
+    /// # Errors
+    /// Returns an error if the connection has ended.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -117,15 +130,16 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// The connection has ended: getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.peer_addr()
     }
 
-    /// Our address.
+    /// Returns the address of this side: getsockname(2).
     ///
+    /// # Errors
+    /// Returns the errors of getsockname(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -136,23 +150,23 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Gives the stream deadlines, from now on, in place of those that it had. When one is missed,
-    /// what waits fails with an error of the kind [`TimedOut`](io::ErrorKind::TimedOut), which says
-    /// which one; the deadline begins anew then, and the stream can be used further.
+    /// Sets the deadlines of the stream, from now on, in place of those that it had.
     ///
-    /// The read deadline runs from when a read has to wait until bytes come, the write deadline from
-    /// when a write has to wait until some are taken. They are the stream's and not a future's:
-    /// when one that waits is dropped, as in a `select`, and another one takes its place, the time
-    /// goes on. Shared by all who use the stream, a [`relay`](crate::io::relay()) as well; gone when
-    /// it becomes a handler's.
+    /// The read deadline runs from the moment when a read has to wait until bytes come, the write
+    /// deadline from the moment when a write has to wait until some are taken. When one passes,
+    /// what waits fails with an error of kind [`TimedOut`](io::ErrorKind::TimedOut) that names the
+    /// deadline. The deadline starts anew then, and the stream can still be used.
     ///
+    /// Deadlines belong to the stream and not to a future: when a future that waits is dropped, as
+    /// in a `select`, and another one takes its place, the time goes on. All users of the stream
+    /// share them, a [`relay`](crate::io::relay()) as well. They end when the stream is given to a
+    /// handler.
+    ///
+    /// # Examples
     /// ```
     /// use corepoll::net::{TcpListener, TcpStream};
     /// use corepoll::{Deadlines, block_on};
@@ -174,9 +188,15 @@ impl TcpStream {
         self.socket.registered.set_deadlines(deadlines);
     }
 
-    /// Ends one direction or both: shutdown(2). It is no error if the connection has ended. Output
-    /// that [`EvContext::take_stream`](crate::EvContext::take_stream) brought along is sent first.
+    /// Shuts down one direction or both: shutdown(2). It is no error if the connection has ended.
     ///
+    /// Output that [`EvContext::take_stream`](crate::EvContext::take_stream) brought along is sent
+    /// before the write direction ends.
+    ///
+    /// # Errors
+    /// Returns the errors of shutdown(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # use std::net::Shutdown;
@@ -192,14 +212,11 @@ impl TcpStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.socket.shutdown(how)
     }
 
-    /// The registration, for those who count it or hand it over.
+    /// Returns the registration, for code that counts the stream or hands it over.
     pub(crate) fn registered(&self) -> &Registered {
         &self.socket.registered
     }

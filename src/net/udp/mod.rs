@@ -1,4 +1,4 @@
-//! A UDP socket, for tasks.
+//! A UDP socket, for tasks: what it is, how it begins, and its addresses.
 
 mod readiness;
 mod transfer;
@@ -18,12 +18,14 @@ use crate::net::socket::std_types::{into_owned_fd, std_types};
 
 /// A UDP socket of this thread's poller.
 ///
-/// Each call sends or receives one datagram. One that is longer than the buffer is cut, and the
-/// rest of it is lost; one of zero bytes is a datagram like others, and not an end. Any number of
-/// tasks may send and receive through one socket at a time: each datagram goes to one of them.
+/// Each call sends or receives one datagram. If it is longer than the buffer it is cut, and the
+/// rest is lost. An empty datagram is received as zero bytes, and is no end. Any number of tasks
+/// may send and receive through one socket at a time; each datagram goes to one of them.
 ///
-/// Other options, such as the groups of multicast, are set through `socket2::SockRef::from(&socket)`.
+/// Options that have no method here, such as multicast groups, are set through
+/// `socket2::SockRef::from(&socket)`.
 ///
+/// # Examples
 /// ```
 /// use corepoll::net::UdpSocket;
 ///
@@ -44,14 +46,23 @@ use crate::net::socket::std_types::{into_owned_fd, std_types};
 /// # }
 /// ```
 pub struct UdpSocket {
-    pub(crate) socket: Socket,
+    /// The socket and its registration.
+    socket: Socket,
 }
 
 impl UdpSocket {
-    /// A socket at the first of the addresses that can be had. Port 0 lets the kernel choose.
+    /// Returns a socket that is bound to the first of the addresses that can be bound. Port 0 lets
+    /// the kernel choose a port.
     ///
-    /// Cancel-safe: it waits for the look-up of a host name only, and nothing is bound before.
+    /// # Errors
+    /// If no address can be bound, the error names each of them with its reason. A host name needs
+    /// the feature `blocking`; without it, it is an error of kind `Unsupported`.
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: it waits only for the look-up of a host name, and binds nothing
+    /// before.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -60,18 +71,18 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// None can be had: the error tells of every address. A host name needs the feature
-    /// `blocking`.
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
         coop::proceed().await;
         let fd = first_of(&resolve(&addr).await?, "binding", datagram::bind)?;
         Ok(UdpSocket { socket: Socket::new(fd, "UdpSocket::bind")? })
     }
 
-    /// Takes a socket of std's over, blocking or not.
+    /// Takes over a socket of std, blocking or not.
     ///
+    /// # Errors
+    /// Returns an error if this thread has no poller, or if the kernel refuses the registration.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -81,15 +92,16 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
         Ok(UdpSocket { socket: Socket::from_std(socket, "UdpSocket::from_std")? })
     }
 
-    /// Gives the socket to std. It stays non-blocking.
+    /// Ends the registration, and returns the socket as std's type. It stays non-blocking.
     ///
+    /// # Errors
+    /// It doesn't fail: it returns a `Result` because the conversions of the other sockets do.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -99,18 +111,22 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// None today.
     pub fn into_std(self) -> io::Result<std::net::UdpSocket> {
         self.socket.into_std()
     }
 
-    /// Makes the first of the addresses that can be reached the one that [`UdpSocket::send`] means,
-    /// and the only one that is heard. See udp(7).
+    /// Connects the socket to the first of the addresses that can be reached: [`UdpSocket::send`]
+    /// sends to it, and only its datagrams are received. See udp(7).
     ///
-    /// Cancel-safe: it waits for the look-up of a host name only; the socket is as it was before.
+    /// # Errors
+    /// If no address can be reached, the error names each of them with its reason. A host name
+    /// needs the feature `blocking`; without it, it is an error of kind `Unsupported`.
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: it waits only for the look-up of a host name. If it is dropped
+    /// there, the socket is unchanged.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -121,16 +137,17 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// None can be: the error tells of every address. A host name needs the feature `blocking`.
     pub async fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
         let addresses = resolve(&addr).await?;
         first_of(&addresses, "connecting to", |addr| datagram::connect(self.socket.fd(), addr))
     }
 
-    /// Our address.
+    /// Returns the address that the socket is bound to: getsockname(2).
     ///
+    /// # Errors
+    /// Returns the errors of getsockname(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -139,15 +156,16 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// The address of [`UdpSocket::connect`].
+    /// Returns the address that the socket is connected to: getpeername(2).
     ///
+    /// # Errors
+    /// Returns an error if [`UdpSocket::connect`] has not been called.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -158,15 +176,17 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// It isn't connected: getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.peer_addr()
     }
 
-    /// SO_BROADCAST: whether it may send to broadcast addresses. Off at first. See socket(7).
+    /// Sets SO_BROADCAST: whether the socket may send to broadcast addresses. See socket(7). It is
+    /// off at first.
     ///
+    /// # Errors
+    /// Returns the errors of setsockopt(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -176,15 +196,16 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// setsockopt(2).
     pub fn set_broadcast(&self, on: bool) -> io::Result<()> {
         self.socket.options().set_broadcast(on)
     }
 
-    /// Whether SO_BROADCAST is on.
+    /// Returns whether SO_BROADCAST is on.
     ///
+    /// # Errors
+    /// Returns the errors of getsockopt(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -193,9 +214,6 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// getsockopt(2).
     pub fn broadcast(&self) -> io::Result<bool> {
         self.socket.options().broadcast()
     }

@@ -2,16 +2,24 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 
 use crate::net::addr::lookup::resolve_first;
 use crate::net::addr::to_socket_addrs::ToSocketAddrs;
 use crate::net::udp::UdpSocket;
 
 impl UdpSocket {
-    /// Sends one datagram to the address of [`UdpSocket::connect`].
+    /// Sends one datagram to the address that the socket is connected to, and returns its length in
+    /// bytes.
     ///
-    /// Cancel-safe: it has been sent whole, or not at all.
+    /// # Errors
+    /// Returns the errors of send(2): the datagram is too long, or the socket isn't connected.
+    /// `ConnectionRefused` says that nothing received an earlier datagram.
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: the datagram has been sent whole, or not at all.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -22,18 +30,20 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// send(2)'s: the datagram is too long, the socket isn't connected; and `ConnectionRefused`,
-    /// when an earlier one found nobody.
     pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.socket.send(buf).await
     }
 
-    /// Sends one datagram to the first address of `target`.
+    /// Sends one datagram to the first address of `target`, and returns its length in bytes.
     ///
-    /// Cancel-safe: it has been sent whole, or not at all.
+    /// # Errors
+    /// Returns the errors of sendto(2). A host name needs the feature `blocking`; without it, it is
+    /// an error of kind `Unsupported`.
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: the datagram has been sent whole, or not at all.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -43,17 +53,22 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// sendto(2)'s. A host name needs the feature `blocking`.
     pub async fn send_to(&self, buf: &[u8], target: impl ToSocketAddrs) -> io::Result<usize> {
         self.socket.send_to(buf, &resolve_first(&target).await?.into()).await
     }
 
-    /// Receives one datagram: how many bytes of it are in `buf` now. Zero is an empty datagram.
+    /// Receives one datagram into `buf`, and returns how many of its bytes are there. Zero is an
+    /// empty datagram.
     ///
-    /// Cancel-safe: dropping the future never loses a datagram.
+    /// # Errors
+    /// Returns the errors of recv(2). `ConnectionRefused` says that nothing received a datagram
+    /// that was sent to the connected address.
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: dropping the future never loses a datagram. Any number of tasks
+    /// may wait in it.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -66,17 +81,21 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// recv(2)'s; `ConnectionRefused`, when one that was sent to a connected address found nobody.
     pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.recv(buf).await
     }
 
-    /// Receives one datagram: how many bytes of it are in `buf` now, and where it came from.
+    /// Receives one datagram into `buf`. Returns how many of its bytes are there, and the address
+    /// of its sender.
     ///
-    /// Cancel-safe: dropping the future never loses a datagram.
+    /// # Errors
+    /// Returns the errors of [`UdpSocket::recv`].
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: dropping the future never loses a datagram. Any number of tasks
+    /// may wait in it.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -88,15 +107,20 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As [`UdpSocket::recv`].
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.socket.recv_from(buf).await
     }
 
-    /// As [`UdpSocket::recv`], but the datagram stays. Cancel-safe.
+    /// Copies the next datagram into `buf` and leaves it to be received: MSG_PEEK of recv(2).
+    /// Returns how many of its bytes are there.
     ///
+    /// # Errors
+    /// Returns the errors of [`UdpSocket::recv`].
+    ///
+    /// # Cancel safety
+    /// This method is cancel-safe. Any number of tasks may wait in it.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -108,15 +132,20 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As [`UdpSocket::recv`].
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.peek(buf).await
     }
 
-    /// As [`UdpSocket::recv_from`], but the datagram stays. Cancel-safe.
+    /// Copies the next datagram into `buf` and leaves it to be received. Returns how many of its
+    /// bytes are there, and the address of its sender.
     ///
+    /// # Errors
+    /// Returns the errors of [`UdpSocket::recv`].
+    ///
+    /// # Cancel safety
+    /// This method is cancel-safe. Any number of tasks may wait in it.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -129,15 +158,76 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As [`UdpSocket::recv`].
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.socket.peek_from(buf).await
     }
 
-    /// [`UdpSocket::send`] without waiting.
+    /// Polls for a datagram, and receives it into `buf`: [`UdpSocket::recv_from`] as a poll function.
+    /// Returns how many of its bytes are there, and the address of its sender.
     ///
+    /// If none has come, the waker of `cx` is registered in the read direction, in place of that of
+    /// any other poll function. tokio's function of this name takes a `ReadBuf`.
+    ///
+    /// # Errors
+    /// Returns the errors of [`UdpSocket::recv`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// let addr = socket.local_addr()?;
+    /// socket.send_to(b"ping", addr).await?;
+    /// let mut bytes = [0; 16];
+    /// let received = std::future::poll_fn(|cx| socket.poll_recv_from(cx, &mut bytes)).await?;
+    /// assert_eq!(received, (4, addr));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn poll_recv_from(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        self.socket.poll_recv_from(cx, buf)
+    }
+
+    /// Polls for room, and sends one datagram to `target`: [`UdpSocket::send_to`] as a poll function,
+    /// of tokio's name. Returns the length of the datagram in bytes.
+    ///
+    /// If the socket has no room, the waker of `cx` is registered in the write direction, in place of
+    /// that of any other poll function.
+    ///
+    /// # Errors
+    /// Returns the errors of sendto(2).
+    ///
+    /// # Examples
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # corepoll::block_on(async {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    /// let addr = socket.local_addr()?;
+    /// assert_eq!(std::future::poll_fn(|cx| socket.poll_send_to(cx, b"ping", addr)).await?, 4);
+    /// assert_eq!(socket.recv(&mut [0; 16]).await?, 4);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn poll_send_to(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        target: SocketAddr,
+    ) -> Poll<io::Result<usize>> {
+        self.socket.poll_send_to(cx, buf, &target.into())
+    }
+
+    /// Sends one datagram to the connected address without waiting, and returns its length in
+    /// bytes.
+    ///
+    /// # Errors
+    /// Returns the errors of [`UdpSocket::send`], and `WouldBlock` if the socket has no room.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -147,15 +237,16 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no room.
     pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
         self.socket.try_send(buf)
     }
 
-    /// [`UdpSocket::send_to`] without waiting.
+    /// Sends one datagram to `target` without waiting, and returns its length in bytes.
     ///
+    /// # Errors
+    /// Returns the errors of sendto(2), and `WouldBlock` if the socket has no room.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -164,15 +255,17 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no room.
     pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
         self.socket.try_send_to(buf, &target.into())
     }
 
-    /// [`UdpSocket::recv`] without waiting.
+    /// Receives one datagram into `buf` without waiting, and returns how many of its bytes are
+    /// there.
     ///
+    /// # Errors
+    /// Returns the errors of [`UdpSocket::recv`], and `WouldBlock` if no datagram has come.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -182,15 +275,17 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no datagram.
     pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.try_recv(buf)
     }
 
-    /// [`UdpSocket::recv_from`] without waiting.
+    /// Receives one datagram into `buf` without waiting. Returns how many of its bytes are there,
+    /// and the address of its sender.
     ///
+    /// # Errors
+    /// Returns the errors of [`UdpSocket::recv`], and `WouldBlock` if no datagram has come.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -201,9 +296,6 @@ impl UdpSocket {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no datagram.
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.socket.try_recv_from(buf)
     }

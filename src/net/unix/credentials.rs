@@ -5,8 +5,10 @@ use std::os::fd::BorrowedFd;
 
 use crate::sys::socket;
 
-/// Who is at the other end of a Unix socket: [`UnixStream::peer_cred`](crate::net::UnixStream::peer_cred).
+/// The process, user and group at the other end of a Unix socket: returned by
+/// [`UnixStream::peer_cred`](crate::net::UnixStream::peer_cred).
 ///
+/// # Examples
 /// ```
 /// use corepoll::net::UnixStream;
 ///
@@ -22,9 +24,11 @@ use crate::sys::socket;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PeerCredentials {
-    /// The process; None if it is not to be seen from here (in another PID namespace).
+    /// The process. `None` if it isn't visible here, being in another PID namespace.
     pid: Option<i32>,
+    /// The effective user.
     uid: u32,
+    /// The effective group.
     gid: u32,
 }
 
@@ -35,8 +39,9 @@ impl PeerCredentials {
         Ok(PeerCredentials { pid, uid, gid })
     }
 
-    /// The process; None if it can't be seen from here, in another PID namespace.
+    /// Returns the process. `None` says that it isn't visible here, being in another PID namespace.
     ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -49,8 +54,9 @@ impl PeerCredentials {
         self.pid
     }
 
-    /// The effective user.
+    /// Returns the effective user.
     ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -64,8 +70,9 @@ impl PeerCredentials {
         self.uid
     }
 
-    /// The effective group.
+    /// Returns the effective group.
     ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {

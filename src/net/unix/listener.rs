@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
+use std::rc::Rc;
 
 use socket2::SockAddr;
 
@@ -19,11 +20,13 @@ use crate::net::socket::Socket;
 use crate::net::socket::std_types::{into_owned_fd, std_types};
 use crate::net::unix::stream::UnixStream;
 
-/// A Unix socket that listens, for tasks of this thread's poller. Several tasks may accept from
-/// one listener. See unix(7).
+/// A Unix socket that listens, for tasks of this thread's poller. See unix(7). Several tasks may
+/// accept from one listener.
 ///
-/// Its file stays when it is dropped: whoever made the path removes it.
+/// Dropping the listener leaves its file: the program that binds a path removes the file.
+/// [`Acceptor`](crate::Acceptor) on a path replaces a stale file by itself.
 ///
+/// # Examples
 /// ```
 /// use corepoll::net::{UnixListener, UnixStream};
 /// use futures::{AsyncReadExt, AsyncWriteExt};
@@ -47,13 +50,19 @@ use crate::net::unix::stream::UnixStream;
 /// # }
 /// ```
 pub struct UnixListener {
+    /// The socket and its registration.
     socket: Socket,
 }
 
 impl UnixListener {
-    /// Listens at `path`, where there is nothing yet. A path that begins with a NUL is a name of
-    /// the abstract namespace.
+    /// Listens at `path`, where no file may be yet. A path that begins with a NUL is a name of the
+    /// abstract namespace.
     ///
+    /// # Errors
+    /// Returns `AddrInUse` if there is a file, even one at which nothing listens any more, and the
+    /// other errors of bind(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{UnixListener, UnixStream};
     /// # corepoll::block_on(async {
@@ -61,21 +70,22 @@ impl UnixListener {
     /// let listener = UnixListener::bind(&path)?;
     /// let client = UnixStream::connect(&path).await?;
     /// assert_eq!(client.peer_addr()?.as_pathname(), Some(&*path));
-    /// // Whoever made the file removes it.
+    /// // The file stays until the program removes it.
     /// std::fs::remove_file(&path)?;
     /// # drop(listener);
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// `AddrInUse`: there is a file, even if nobody listens any more; and others of bind(2).
     pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
         at_path("listening on", path.as_ref(), UnixListener::listen)
     }
 
-    /// Listens at `address`, which may be one of the abstract namespace.
+    /// Listens at `address`, which may be a name of the abstract namespace.
     ///
+    /// # Errors
+    /// Returns the errors of bind(2).
+    ///
+    /// # Examples
     /// ```
     /// use corepoll::net::{UnixListener, UnixStream};
     /// use std::os::linux::net::SocketAddrExt;
@@ -94,20 +104,22 @@ impl UnixListener {
     /// })
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// bind(2)'s.
     pub fn bind_addr(address: &SocketAddr) -> io::Result<UnixListener> {
         at_address("listening on", address, UnixListener::listen)
     }
 
+    /// Listens at an address of the kernel's form.
     fn listen(address: &SockAddr) -> io::Result<UnixListener> {
         let fd = socket::listen(address, &ListenOptions::new().listen)?;
         Ok(UnixListener { socket: Socket::new(fd, "UnixListener::bind")? })
     }
 
-    /// Takes a listener of std's over, blocking or not.
+    /// Takes over a listener of std, blocking or not.
     ///
+    /// # Errors
+    /// Returns an error if this thread has no poller, or if the kernel refuses the registration.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixListener;
     /// # corepoll::block_on(async {
@@ -119,15 +131,16 @@ impl UnixListener {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
         Ok(UnixListener { socket: Socket::from_std(listener, "UnixListener::from_std")? })
     }
 
-    /// Gives the listener to std. It stays non-blocking.
+    /// Ends the registration, and returns the listener as std's type. It stays non-blocking.
     ///
+    /// # Errors
+    /// It doesn't fail: it returns a `Result` because the conversions of the other sockets do.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixListener;
     /// # corepoll::block_on(async {
@@ -138,19 +151,22 @@ impl UnixListener {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// None today.
     pub fn into_std(self) -> io::Result<std::os::unix::net::UnixListener> {
         self.socket.into_std()
     }
 
-    /// Waits for the next connection, and for descriptors when they have run out. After any other
-    /// error of accept(2) it goes on after a pause, as
-    /// [`TcpListener::accept`](crate::net::TcpListener::accept) does.
+    /// Waits for the next connection, and returns it with the address of its peer, which is often
+    /// unnamed. Errors of accept(2) don't end the wait: see
+    /// [`TcpListener::accept`](crate::net::TcpListener::accept).
     ///
-    /// Cancel-safe: a connection that was not given is still in the backlog.
+    /// # Errors
+    /// Returns an error if the socket doesn't listen (EINVAL, EBADF or ENOTSOCK of accept(2)), or
+    /// if its poller has ended.
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: a connection that was not returned is still in the backlog.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{UnixListener, UnixStream};
     /// # corepoll::block_on(async {
@@ -164,17 +180,15 @@ impl UnixListener {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// It is not a socket that listens (EINVAL, EBADF, ENOTSOCK of accept(2)), or its poller has ended.
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let make =
             |fd, peer: &_| Ok((UnixStream::from_fd(fd, "accept")?, SocketAddr::from_kernel(peer)?));
         self.socket.accept(&ErrorCallback::default(), make).await
     }
 
-    /// The connections, as a stream that never ends.
+    /// Returns the connections as a stream that never ends, of futures' `Stream`.
     ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{UnixListener, UnixStream};
     /// # use futures::StreamExt;
@@ -193,8 +207,39 @@ impl UnixListener {
         Incoming::new(move || async move { Ok(self.accept().await?.0) })
     }
 
-    /// Where it listens.
+    /// Returns the connections as a stream that owns the listener, and so can be returned or stored.
     ///
+    /// # Examples
+    /// ```
+    /// # use corepoll::net::{UnixListener, UnixStream};
+    /// # use futures::StreamExt;
+    /// # use std::os::linux::net::SocketAddrExt;
+    /// # use std::os::unix::net::SocketAddr;
+    /// # corepoll::block_on(async {
+    /// # let name = format!("corepoll-doc-into-incoming-{}", std::process::id());
+    /// let address = SocketAddr::from_abstract_name(name)?;
+    /// let mut incoming = UnixListener::bind_addr(&address)?.into_incoming();
+    /// let client = UnixStream::connect_addr(&address).await?;
+    /// client.try_write(b"hello")?;
+    /// let server = incoming.next().await.expect("the stream never ends")?;
+    /// assert_eq!(&*server.read_chunk().await?, b"hello");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn into_incoming(self) -> Incoming<'static, UnixStream> {
+        let listener = Rc::new(self);
+        Incoming::new(move || {
+            let listener = listener.clone();
+            async move { Ok(listener.accept().await?.0) }
+        })
+    }
+
+    /// Returns the address that the socket listens at.
+    ///
+    /// # Errors
+    /// Returns the errors of getsockname(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixListener;
     /// # corepoll::block_on(async {
@@ -205,9 +250,6 @@ impl UnixListener {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }

@@ -6,9 +6,11 @@ use std::mem::MaybeUninit;
 use std::pin::pin;
 
 use crate::common::{ANY, within_patience};
-use corepoll::net::{TcpListener, TcpStream, UnixStream};
+use corepoll::net::{
+    AsyncFd, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream,
+};
 use corepoll::{Interest, block_on};
-use futures::{FutureExt, poll};
+use futures::{FutureExt, StreamExt, poll};
 use socket2::SockRef;
 
 async fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
@@ -131,3 +133,95 @@ macro_rules! of_streams {
 
 of_streams!(tcp, tcp_pair().await?);
 of_streams!(unix, UnixStream::pair()?);
+
+#[test]
+fn datagrams_are_polled_for() {
+    in_a_poller(|| async {
+        let (one, other) = (UdpSocket::bind(ANY).await?, UdpSocket::bind(ANY).await?);
+        let (from, to) = (one.local_addr()?, other.local_addr()?);
+        let mut bytes = [0; 16];
+        let mut receive = pin!(poll_fn(|cx| other.poll_recv_from(cx, &mut bytes)));
+        assert!(poll!(&mut receive).is_pending(), "nothing has come");
+        assert_eq!(poll_fn(|cx| one.poll_send_to(cx, b"ping", to)).await?, 4);
+        assert_eq!(receive.await?, (4, from));
+        assert_eq!(&bytes[..4], b"ping");
+
+        let mut readable = pin!(poll_fn(|cx| other.poll_readable(cx)));
+        assert!(other.try_recv(&mut [0]).is_err() && poll!(&mut readable).is_pending());
+        poll_fn(|cx| one.poll_writable(cx)).await?;
+        // An empty datagram is one, too.
+        assert_eq!(poll_fn(|cx| one.poll_send_to(cx, b"", to)).await?, 0);
+        readable.await?;
+        let mut space = [MaybeUninit::uninit(); 4];
+        let recv = || SockRef::from(&other).recv(&mut space);
+        assert_eq!(other.try_io(Interest::READABLE, recv)?, 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_unix_datagram_waits_for_its_receivers_queue() {
+    use std::os::linux::net::SocketAddrExt;
+    in_a_poller(|| async {
+        let name = format!("\0corepoll-test-poll-forms-{}", std::process::id());
+        let receiver = UnixDatagram::bind(&name)?;
+        assert!(receiver.local_addr()?.as_abstract_name().is_some());
+        let sender = UnixDatagram::unbound()?;
+        poll_fn(|cx| sender.poll_writable(cx)).await?;
+        let mut sent = 0;
+        while sender.try_send_to(b"ping", &name).is_ok() {
+            sent += 1;
+        }
+        // Its own buffer has room, but it has just been refused: it pauses.
+        assert!(poll_fn(|cx| sender.poll_writable(cx)).now_or_never().is_none());
+        poll_fn(|cx| sender.poll_writable(cx)).await?;
+        for _ in 0..sent {
+            poll_fn(|cx| receiver.poll_readable(cx)).await?;
+            assert_eq!(receiver.try_recv(&mut [0; 16])?, 4);
+        }
+        assert_eq!(sender.try_send_to(b"ping", &name)?, 4);
+        let recv = || SockRef::from(&receiver).recv(&mut [MaybeUninit::uninit(); 16]);
+        receiver.readable().await?;
+        assert_eq!(receiver.try_io(Interest::READABLE, recv)?, 4);
+        Ok(())
+    });
+}
+
+#[test]
+fn any_descriptor_is_polled() {
+    use std::io::{Read, Write};
+    in_a_poller(|| async {
+        let (reader, writer) = io::pipe()?;
+        let (reader, writer) = (AsyncFd::new(reader)?, AsyncFd::new(writer)?);
+        let mut readable = pin!(poll_fn(|cx| reader.poll_readable(cx)));
+        assert!(poll!(&mut readable).is_pending(), "nothing has come");
+        poll_fn(|cx| writer.poll_writable(cx)).await?;
+        writer.try_io(Interest::WRITABLE, |mut pipe| pipe.write(b"hello"))?;
+        readable.await?;
+        assert_eq!(reader.try_io(Interest::READABLE, |mut pipe| pipe.read(&mut [0; 16]))?, 5);
+        Ok(())
+    });
+}
+
+/// Not a poll function, but what code without a borrow needs as well.
+#[test]
+fn connections_come_from_a_stream_that_owns_its_listener() {
+    in_a_poller(|| async {
+        let listener = TcpListener::bind(ANY).await?;
+        let addr = listener.local_addr()?;
+        let mut incoming = listener.into_incoming();
+        let client = TcpStream::connect(addr).await?;
+        let server = incoming.next().await.unwrap()?;
+        assert_eq!(server.peer_addr()?, client.local_addr()?);
+        drop(incoming);
+        assert!(TcpStream::connect(addr).await.is_err(), "the listener went with the stream");
+
+        let name = format!("\0corepoll-test-into-incoming-{}", std::process::id());
+        let mut incoming = UnixListener::bind(&name)?.into_incoming();
+        let client = UnixStream::connect(&name).await?;
+        client.try_write(b"hello")?;
+        let server = incoming.next().await.unwrap()?;
+        assert_eq!(&*server.read_chunk().await?, b"hello");
+        Ok(())
+    });
+}

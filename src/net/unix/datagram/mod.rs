@@ -1,4 +1,4 @@
-//! A Unix socket for datagrams, for tasks.
+//! A Unix socket for datagrams, for tasks: what it is, how it begins, and its addresses.
 
 pub(crate) mod full_queue;
 mod readiness;
@@ -22,12 +22,13 @@ use crate::net::unix::datagram::full_queue::FullQueue;
 
 /// A Unix socket for datagrams, of this thread's poller. See unix(7).
 ///
-/// Each call sends or receives one datagram, reliably and in order. One that is longer than the
-/// buffer is cut, and the rest of it is lost; one of zero bytes is a datagram like others. Any
+/// Each call sends or receives one datagram, reliably and in order. If it is longer than the buffer
+/// it is cut, and the rest is lost. An empty datagram is received as zero bytes, and is no end. Any
 /// number of tasks may send and receive through one socket at a time.
 ///
-/// Its file stays when it is dropped: whoever made the path removes it.
+/// Dropping the socket leaves its file: the program that binds a path removes the file.
 ///
+/// # Examples
 /// ```
 /// use corepoll::net::UnixDatagram;
 ///
@@ -43,23 +44,30 @@ use crate::net::unix::datagram::full_queue::FullQueue;
 /// # }
 /// ```
 pub struct UnixDatagram {
-    pub(crate) socket: Socket,
-    /// What is known of the queues of receivers that the socket isn't connected to.
-    pub(crate) full: FullQueue,
+    /// The socket and its registration.
+    socket: Socket,
+    /// Whether a receiver that the socket isn't connected to has had a full queue.
+    full: FullQueue,
 }
 
 impl UnixDatagram {
+    /// Makes the socket of its registration.
     fn of(socket: Socket) -> UnixDatagram {
         UnixDatagram { socket, full: FullQueue::default() }
     }
 
+    /// Registers a non-blocking socket that nothing else has a descriptor of.
     fn from_fd(fd: OwnedFd, what: &str) -> io::Result<UnixDatagram> {
         Ok(UnixDatagram::of(Socket::new(fd, what)?))
     }
 
-    /// A socket at `path`, where there is nothing yet. A path that begins with a NUL is a name of
-    /// the abstract namespace, here and in all other calls.
+    /// Returns a socket that is bound to `path`, where no file may be yet. A path that begins with
+    /// a NUL is a name of the abstract namespace, here and in all other calls.
     ///
+    /// # Errors
+    /// Returns `AddrInUse` if there is a file, and the other errors of bind(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -70,15 +78,16 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// `AddrInUse`: there is a file; and others of bind(2).
     pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixDatagram> {
         at_path("binding", path.as_ref(), UnixDatagram::bind_at)
     }
 
-    /// A socket at `address`, which may be one of the abstract namespace.
+    /// Returns a socket that is bound to `address`, which may be a name of the abstract namespace.
     ///
+    /// # Errors
+    /// Returns the errors of bind(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # use std::os::linux::net::SocketAddrExt;
@@ -92,19 +101,21 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// bind(2)'s.
     pub fn bind_addr(address: &SocketAddr) -> io::Result<UnixDatagram> {
         at_address("binding", address, UnixDatagram::bind_at)
     }
 
+    /// Binds a new socket to an address of the kernel's form.
     fn bind_at(address: &SockAddr) -> io::Result<UnixDatagram> {
         UnixDatagram::from_fd(datagram::bind(address)?, "UnixDatagram::bind")
     }
 
-    /// A socket without an address, which nobody can answer.
+    /// Returns a socket without an address. Its receivers cannot answer.
     ///
+    /// # Errors
+    /// Returns an error if this thread has no poller, or if descriptors have run out.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -113,15 +124,16 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// There is no poller on this thread, or there are no descriptors.
     pub fn unbound() -> io::Result<UnixDatagram> {
         UnixDatagram::from_fd(datagram::unbound(Domain::UNIX)?, "UnixDatagram::unbound")
     }
 
-    /// Two sockets that are connected to each other: socketpair(2).
+    /// Returns two sockets that are connected to each other: socketpair(2).
     ///
+    /// # Errors
+    /// Returns an error if this thread has no poller, or if descriptors have run out.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -131,17 +143,18 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// There is no poller on this thread, or there are no descriptors.
     pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
         let made = std::os::unix::net::UnixDatagram::pair()?;
         let (one, other) = Socket::pair(made, "UnixDatagram::pair")?;
         Ok((UnixDatagram::of(one), UnixDatagram::of(other)))
     }
 
-    /// Takes a socket of std's over, blocking or not.
+    /// Takes over a socket of std, blocking or not.
     ///
+    /// # Errors
+    /// Returns an error if this thread has no poller, or if the kernel refuses the registration.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -152,15 +165,16 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(socket: std::os::unix::net::UnixDatagram) -> io::Result<UnixDatagram> {
         Ok(UnixDatagram::of(Socket::from_std(socket, "UnixDatagram::from_std")?))
     }
 
-    /// Gives the socket to std. It stays non-blocking.
+    /// Ends the registration, and returns the socket as std's type. It stays non-blocking.
     ///
+    /// # Errors
+    /// It doesn't fail: it returns a `Result` because the conversions of the other sockets do.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -171,15 +185,16 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// None today.
     pub fn into_std(self) -> io::Result<std::os::unix::net::UnixDatagram> {
         self.socket.into_std()
     }
 
-    /// Makes the socket at `path` the one that [`UnixDatagram::send`] means.
+    /// Connects the socket to the one at `path`, to which [`UnixDatagram::send`] sends from now on.
     ///
+    /// # Errors
+    /// Returns the errors of connect(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -193,16 +208,18 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// connect(2)'s.
     pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let connect = |address: &_| datagram::connect(self.socket.fd(), address);
         at_path("connecting to", path.as_ref(), connect)
     }
 
-    /// Makes the socket at `address` the one that [`UnixDatagram::send`] means.
+    /// Connects the socket to the one at `address`, to which [`UnixDatagram::send`] sends from now
+    /// on.
     ///
+    /// # Errors
+    /// Returns the errors of connect(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # use std::os::linux::net::SocketAddrExt;
@@ -218,16 +235,17 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// connect(2)'s.
     pub fn connect_addr(&self, address: &SocketAddr) -> io::Result<()> {
         let connect = |address: &_| datagram::connect(self.socket.fd(), address);
         at_address("connecting to", address, connect)
     }
 
-    /// Our address, if we have one.
+    /// Returns the address of the socket, which may be unnamed: getsockname(2).
     ///
+    /// # Errors
+    /// Returns the errors of getsockname(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -236,15 +254,16 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// The address of [`UnixDatagram::connect`].
+    /// Returns the address that the socket is connected to: getpeername(2).
     ///
+    /// # Errors
+    /// Returns an error if the socket isn't connected.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -254,16 +273,19 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// It isn't connected: getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.peer_addr()
     }
 
-    /// Ends one direction or both: shutdown(2). It is no error if there is no peer any more. Sending
-    /// in that direction is an error then, from either side; a receive that waits goes on to wait.
+    /// Shuts down one direction or both: shutdown(2). It is no error if the peer has gone.
     ///
+    /// Sending in that direction is an error from then on, from either side. A receive that waits
+    /// goes on waiting.
+    ///
+    /// # Errors
+    /// Returns the errors of shutdown(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -274,9 +296,6 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.socket.shutdown(how)
     }

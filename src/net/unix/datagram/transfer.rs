@@ -11,31 +11,41 @@ use crate::net::unix::datagram::UnixDatagram;
 use crate::net::unix::datagram::full_queue::FullQueue;
 
 impl UnixDatagram {
-    /// Sends one datagram to the connected socket; waits while its queue is full.
+    /// Sends one datagram to the connected socket, and returns its length in bytes. It waits while
+    /// the receiver's queue is full.
     ///
-    /// Cancel-safe: it has been sent whole, or not at all.
+    /// # Errors
+    /// Returns the errors of send(2): the datagram is too long, the socket isn't connected, or the
+    /// peer has gone.
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: the datagram has been sent whole, or not at all.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
     /// let (one, other) = UnixDatagram::pair()?;
     /// assert_eq!(one.send(b"hello").await?, 5);
     /// drop(other);
-    /// assert!(one.send(b"is anybody there?").await.is_err());
+    /// assert!(one.send(b"are you there?").await.is_err());
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// send(2)'s: the datagram is too long, the socket isn't connected, nobody is there any more.
     pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.socket.send(buf).await
     }
 
-    /// Sends one datagram to the socket at `path`; waits while its queue is full.
+    /// Sends one datagram to the socket at `path`, and returns its length in bytes. It waits while
+    /// the receiver's queue is full.
     ///
-    /// Cancel-safe: it has been sent whole, or not at all.
+    /// # Errors
+    /// Returns the errors of sendto(2).
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: the datagram has been sent whole, or not at all.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -47,17 +57,20 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// sendto(2)'s.
     pub async fn send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         self.send_to_addr(buf, &of_path(path.as_ref())?).await
     }
 
-    /// Sends one datagram to the socket at `address`; waits while its queue is full.
+    /// Sends one datagram to the socket at `address`, and returns its length in bytes. It waits
+    /// while the receiver's queue is full.
     ///
-    /// Cancel-safe: it has been sent whole, or not at all.
+    /// # Errors
+    /// Returns the errors of sendto(2).
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: the datagram has been sent whole, or not at all.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # use std::os::linux::net::SocketAddrExt;
@@ -71,11 +84,9 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// sendto(2)'s.
     pub async fn send_to_addr(&self, buf: &[u8], address: &SocketAddr) -> io::Result<usize> {
         let address = to_kernel(address)?;
+        // Of this call alone: another one may send to an address whose queue has room.
         let full = FullQueue::default();
         loop {
             self.socket.registered.local().allowance.proceed().await;
@@ -86,12 +97,20 @@ impl UnixDatagram {
         }
     }
 
-    /// Receives one datagram: how many bytes of it are in `buf` now. Zero is an empty datagram.
-    /// There is no end: that the peer has vanished, or that a direction has been shut down, is told
-    /// to who sends, not to who receives.
+    /// Receives one datagram into `buf`, and returns how many of its bytes are there. Zero is an
+    /// empty datagram.
     ///
-    /// Cancel-safe: dropping the future never loses a datagram.
+    /// There is no end of a datagram socket: that the peer has gone, or that a direction was shut
+    /// down, is an error of sending and not of receiving.
     ///
+    /// # Errors
+    /// Returns the errors of recv(2).
+    ///
+    /// # Cancel safety
+    /// This method is cancel-safe: dropping the future never loses a datagram. Any number of tasks
+    /// may wait in it.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -104,17 +123,21 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// recv(2)'s.
     pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.recv(buf).await
     }
 
-    /// Receives one datagram: how many bytes of it are in `buf` now, and where it came from.
+    /// Receives one datagram into `buf`. Returns how many of its bytes are there, and the address
+    /// of its sender.
     ///
-    /// Cancel-safe: dropping the future never loses a datagram.
+    /// # Errors
+    /// Returns the errors of [`UnixDatagram::recv`].
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: dropping the future never loses a datagram. Any number of tasks
+    /// may wait in it.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -125,15 +148,20 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As [`UnixDatagram::recv`].
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.socket.recv_from(buf).await
     }
 
-    /// As [`UnixDatagram::recv_from`], but the datagram stays. Cancel-safe.
+    /// Copies the next datagram into `buf` and leaves it to be received: MSG_PEEK of recv(2).
+    /// Returns how many of its bytes are there, and the address of its sender.
     ///
+    /// # Errors
+    /// Returns the errors of [`UnixDatagram::recv`].
+    ///
+    /// # Cancel safety
+    /// This method is cancel-safe. Any number of tasks may wait in it.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -144,15 +172,17 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As [`UnixDatagram::recv`].
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.socket.peek_from(buf).await
     }
 
-    /// [`UnixDatagram::send`] without waiting.
+    /// Sends one datagram to the connected socket without waiting, and returns its length in bytes.
     ///
+    /// # Errors
+    /// Returns the errors of [`UnixDatagram::send`], and `WouldBlock` if the receiver's queue is
+    /// full.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -162,15 +192,17 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no room.
     pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
         self.socket.try_send(buf)
     }
 
-    /// [`UnixDatagram::send_to`] without waiting.
+    /// Sends one datagram to the socket at `path` without waiting, and returns its length in bytes.
     ///
+    /// # Errors
+    /// Returns the errors of [`UnixDatagram::send_to`], and `WouldBlock` if the receiver's queue is
+    /// full.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -182,17 +214,19 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no room.
     pub fn try_send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let address = to_kernel(&of_path(path.as_ref())?)?;
-        // Not by the socket's readiness: whether there is room is the receiver's matter.
+        // The socket's own readiness says nothing here: the room is in the receiver's queue.
         self.full.note(datagram::send_to(self.socket.fd(), buf, &address))
     }
 
-    /// [`UnixDatagram::recv`] without waiting.
+    /// Receives one datagram into `buf` without waiting, and returns how many of its bytes are
+    /// there.
     ///
+    /// # Errors
+    /// Returns the errors of [`UnixDatagram::recv`], and `WouldBlock` if no datagram has come.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -202,15 +236,17 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no datagram.
     pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.try_recv(buf)
     }
 
-    /// [`UnixDatagram::recv_from`] without waiting.
+    /// Receives one datagram into `buf` without waiting. Returns how many of its bytes are there,
+    /// and the address of its sender.
     ///
+    /// # Errors
+    /// Returns the errors of [`UnixDatagram::recv`], and `WouldBlock` if no datagram has come.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -221,9 +257,6 @@ impl UnixDatagram {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// As there; `WouldBlock` when there is no datagram.
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.socket.try_recv_from(buf)
     }

@@ -13,18 +13,24 @@ use crate::sys::socket;
 use crate::task::coop;
 use crate::time;
 
-/// How long it is until a connect is tried again when the listener's backlog is full, at first:
-/// the kernel doesn't tell when it has room again.
+/// How long a connect waits at first before it tries again while the listener's backlog is full.
+/// The kernel doesn't tell when the backlog has room.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
-/// And after a while.
+/// How long that wait may become: each one is twice as long as the one before.
 const LONGEST_PAUSE: Duration = Duration::from_millis(64);
 
 impl UnixStream {
-    /// Connects to the socket at `path`; one that begins with a NUL is a name of the abstract
-    /// namespace. While the listener's backlog is full, it waits.
+    /// Connects to the socket at `path`. A path that begins with a NUL is a name of the abstract
+    /// namespace. It waits while the listener's backlog is full.
     ///
-    /// Cancel-safe: dropping it closes what was begun.
+    /// # Errors
+    /// Returns `NotFound` if there is no file, `ConnectionRefused` if nothing listens, and the
+    /// other errors of connect(2). They name the path.
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: dropping the future closes the attempt.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{UnixListener, UnixStream};
     /// # corepoll::block_on(async {
@@ -37,9 +43,6 @@ impl UnixStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// `NotFound`: there is no file; `ConnectionRefused`: nobody listens; and others of connect(2).
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
         let path = path.as_ref();
         let address =
@@ -47,11 +50,16 @@ impl UnixStream {
         UnixStream::connect_addr(&address).await
     }
 
-    /// Connects to `address`, which may be one of the abstract namespace. While the listener's
-    /// backlog is full, it waits.
+    /// Connects to `address`, which may be a name of the abstract namespace. It waits while the
+    /// listener's backlog is full.
     ///
-    /// Cancel-safe: dropping it closes what was begun.
+    /// # Errors
+    /// Returns the errors of connect(2). They name the address.
     ///
+    /// # Cancel safety
+    /// This method is cancel-safe: dropping the future closes the attempt.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::{UnixListener, UnixStream};
     /// # use std::os::linux::net::SocketAddrExt;
@@ -65,14 +73,12 @@ impl UnixStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// connect(2)'s.
     pub async fn connect_addr(address: &SocketAddr) -> io::Result<UnixStream> {
         let connected = UnixStream::connect_at(address).await;
         connected.map_err(|error| with_address("connecting to", name(address), error))
     }
 
+    /// Connects to `address`. Errors are the kernel's, without the address.
     async fn connect_at(address: &SocketAddr) -> io::Result<UnixStream> {
         coop::proceed().await;
         let address = to_kernel(address)?;
@@ -80,6 +86,8 @@ impl UnixStream {
         loop {
             match socket::connect(&address, &socket::Connect::default()) {
                 Ok(fd) => return UnixStream::from_fd(fd, "UnixStream::connect"),
+                // EAGAIN: the backlog is full (unix(7)). Nothing is pending on this socket, so no
+                // event will come.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     Local::expect_current("UnixStream::connect")?;
                     time::sleep(pause).await;

@@ -1,4 +1,4 @@
-//! A connection of Unix sockets, for tasks.
+//! A connection of Unix sockets, for tasks: what it is, where it comes from, and its addresses.
 
 mod connect;
 mod readiness;
@@ -22,11 +22,14 @@ use crate::net::unix::credentials::PeerCredentials;
 
 /// A connection of Unix sockets, of this thread's poller. See unix(7).
 ///
-/// It reads and writes like a [`TcpStream`](crate::net::TcpStream): by futures-io's `AsyncRead`
-/// and `AsyncWrite`, also through `&UnixStream`, and each direction has one waker for these. Any
-/// number of tasks may wait in [`UnixStream::peek`], [`UnixStream::readable`] and
-/// [`UnixStream::writable`].
+/// It reads and writes like a [`TcpStream`](crate::net::TcpStream): by futures-io's `AsyncRead` and
+/// `AsyncWrite`, also through `&UnixStream`. Each direction has one waker for the poll functions
+/// and for [`UnixStream::read_chunk`]. Any number of tasks may wait in [`UnixStream::peek`],
+/// [`UnixStream::readable`] and [`UnixStream::writable`].
 ///
+/// Dropping the stream closes the connection. A stream that outlives its poller returns errors.
+///
+/// # Examples
 /// ```
 /// use corepoll::net::UnixStream;
 /// use futures::{AsyncReadExt, AsyncWriteExt};
@@ -44,23 +47,31 @@ use crate::net::unix::credentials::PeerCredentials;
 /// # }
 /// ```
 pub struct UnixStream {
+    /// The socket and its registration.
     socket: Socket,
 }
 
 impl UnixStream {
+    /// Makes a stream of its socket.
     fn of(socket: Socket) -> UnixStream {
-        // A read ends where a descriptor was sent along, whatever comes behind it.
+        // A read stops where a descriptor was sent along (unix(7)), although bytes may follow. So a
+        // short read doesn't say that the socket is empty.
         socket.registered.distrust_short_reads();
         UnixStream { socket: socket.of_a_stream() }
     }
 
-    /// Wraps a non-blocking socket that is ours alone.
+    /// Registers a non-blocking socket that nothing else has a descriptor of. Errors name the
+    /// operation `what`.
     pub(crate) fn from_fd(fd: OwnedFd, what: &str) -> io::Result<UnixStream> {
         Ok(UnixStream::of(Socket::new(fd, what)?))
     }
 
-    /// Two sockets that are connected to each other: socketpair(2).
+    /// Returns two streams that are connected to each other: socketpair(2).
     ///
+    /// # Errors
+    /// Returns an error if this thread has no poller, or if descriptors have run out.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -70,17 +81,18 @@ impl UnixStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// There is no poller on this thread, or there are no descriptors.
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
         let made = std::os::unix::net::UnixStream::pair()?;
         let (one, other) = Socket::pair(made, "UnixStream::pair")?;
         Ok((UnixStream::of(one), UnixStream::of(other)))
     }
 
-    /// Takes a socket of std's over, blocking or not.
+    /// Takes over a socket of std, blocking or not.
     ///
+    /// # Errors
+    /// Returns an error if this thread has no poller, or if the kernel refuses the registration.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # use std::io::Write;
@@ -92,16 +104,17 @@ impl UnixStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// There is no poller on this thread, or the kernel refuses the registration.
     pub fn from_std(stream: std::os::unix::net::UnixStream) -> io::Result<UnixStream> {
         let socket = Socket::from_std(stream, "UnixStream::from_std")?;
         Ok(UnixStream::of(socket))
     }
 
-    /// Gives the socket to std. It stays non-blocking.
+    /// Ends the registration, and returns the socket as std's type. It stays non-blocking.
     ///
+    /// # Errors
+    /// It doesn't fail: it returns a `Result` because the conversions of the other sockets do.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # use std::io::Write;
@@ -113,15 +126,16 @@ impl UnixStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// None today.
     pub fn into_std(self) -> io::Result<std::os::unix::net::UnixStream> {
         self.socket.into_std()
     }
 
-    /// The peer's address; most have none.
+    /// Returns the address of the peer, which is mostly unnamed: getpeername(2).
     ///
+    /// # Errors
+    /// Returns the errors of getpeername(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -130,15 +144,16 @@ impl UnixStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// getpeername(2).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.socket.peer_addr()
     }
 
-    /// Our address, if we have one.
+    /// Returns the address of this side, which may be unnamed: getsockname(2).
     ///
+    /// # Errors
+    /// Returns the errors of getsockname(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -147,15 +162,17 @@ impl UnixStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Who the peer was when it connected or listened: SO_PEERCRED of unix(7).
+    /// Returns the process, user and group of the peer, as of the moment when it connected or
+    /// listened: SO_PEERCRED of unix(7).
     ///
+    /// # Errors
+    /// Returns the errors of getsockopt(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -164,22 +181,22 @@ impl UnixStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// getsockopt(2).
     pub fn peer_cred(&self) -> io::Result<PeerCredentials> {
         PeerCredentials::of(self.socket.fd())
     }
 
-    /// Gives the stream deadlines, from now on, in place of those that it had. When one is missed,
-    /// what waits fails with an error of the kind [`TimedOut`](io::ErrorKind::TimedOut), which says
-    /// which one; the deadline begins anew then, and the stream can be used further.
+    /// Sets the deadlines of the stream, from now on, in place of those that it had.
     ///
-    /// The read deadline runs from when a read has to wait until bytes come, the write deadline from
-    /// when a write has to wait until some are taken. They are the stream's and not a future's:
-    /// when one that waits is dropped, as in a `select`, and another one takes its place, the time
-    /// goes on. Shared by all who use the stream; gone when it becomes a handler's.
+    /// The read deadline runs from the moment when a read has to wait until bytes come, the write
+    /// deadline from the moment when a write has to wait until some are taken. When one passes,
+    /// what waits fails with an error of kind [`TimedOut`](io::ErrorKind::TimedOut) that names the
+    /// deadline. The deadline starts anew then, and the stream can still be used.
     ///
+    /// Deadlines belong to the stream and not to a future: when a future that waits is dropped, as
+    /// in a `select`, and another one takes its place, the time goes on. All users of the stream
+    /// share them.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::{Deadlines, net::UnixStream};
     /// # use std::{io::ErrorKind, time::Duration};
@@ -196,8 +213,12 @@ impl UnixStream {
         self.socket.registered.set_deadlines(deadlines);
     }
 
-    /// Ends one direction or both: shutdown(2). It is no error if the connection has ended.
+    /// Shuts down one direction or both: shutdown(2). It is no error if the connection has ended.
     ///
+    /// # Errors
+    /// Returns the errors of shutdown(2).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # use std::net::Shutdown;
@@ -208,9 +229,6 @@ impl UnixStream {
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    /// shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.socket.shutdown(how)
     }
