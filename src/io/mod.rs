@@ -14,7 +14,7 @@
 //! futures has `copy`, `BufReader` and the like for them.
 //!
 //! # Examples
-//! A proxy that ends a connection which has been idle for a minute:
+//! A proxy that ends a connection after a minute in which nothing has moved:
 //!
 //! ```
 //! use corepoll::io::relay;
@@ -25,7 +25,8 @@
 //!
 //! async fn proxy(client: TcpStream, server: SocketAddr) -> std::io::Result<u64> {
 //!     let server = TcpStream::connect(server).await?;
-//!     client.set_deadlines(Deadlines { idle: Some(Duration::from_secs(60)), ..Deadlines::default() });
+//!     let idle = Some(Duration::from_secs(60));
+//!     client.set_deadlines(Deadlines { idle, ..Deadlines::default() });
 //!     let relayed = relay(client, server).await?;
 //!     Ok(relayed.a_to_b + relayed.b_to_a)
 //! }

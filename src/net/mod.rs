@@ -23,7 +23,7 @@
 //! - Reading: [`TcpStream::read_chunk`] needs no buffer and copies nothing. `AsyncReadExt` of the crate
 //!   futures has `read_exact`, `read_to_end` and the like. `try_read` with `readable` suits code that
 //!   has its own buffer and its own loop; the poll functions suit code that is a future itself.
-//! - Reading and writing at a time: [`TcpStream::split`] within one task,
+//! - Reading and writing at the same time: [`TcpStream::split`] within one task,
 //!   [`TcpStream::into_split`] for two.
 //! - Passing everything on to another stream: [`io::relay`](crate::io::relay()).
 //!
@@ -68,7 +68,8 @@
 //! use std::io;
 //!
 //! fn errno(error: &io::Error) -> Option<i32> {
-//!     error.raw_os_error().or_else(|| error.source()?.downcast_ref::<io::Error>()?.raw_os_error())
+//!     let source = || error.source()?.downcast_ref::<io::Error>();
+//!     error.raw_os_error().or_else(|| source()?.raw_os_error())
 //! }
 //!
 //! # fn main() -> io::Result<()> {

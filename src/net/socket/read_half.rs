@@ -13,14 +13,14 @@ macro_rules! read_half {
             /// Waits until a read may succeed: bytes have come, the peer has ended its direction, or
             /// the connection has failed.
             ///
-            #[doc = concat!("This is [`", stringify!($stream), "::readable`].")]
-            ///
-            /// # Cancel safety
-            /// This method is cancel-safe. Any number of tasks may wait in it.
+            #[doc = concat!("See [`", stringify!($stream), "::readable`].")]
             ///
             /// # Errors
             /// Returns `NotConnected` if the poller has ended, and `TimedOut` if the stream's read
             /// deadline has passed.
+            ///
+            /// # Cancel safety
+            /// This method is cancel-safe. Any number of tasks may wait in it.
             ///
             /// # Examples
             /// ```
@@ -38,11 +38,11 @@ macro_rules! read_half {
 
             /// Polls whether a read may succeed, and registers the waker of `cx` if not.
             ///
-            #[doc = concat!("This is [`", stringify!($stream), "::poll_readable`].")]
+            #[doc = concat!("See [`", stringify!($stream), "::poll_readable`].")]
             /// The waker takes the place of that of any other poll function of this direction.
             ///
             /// # Errors
-            /// Returns the errors of [`Self::readable`].
+            /// Returns the errors of [`readable`](Self::readable).
             ///
             /// # Examples
             /// ```
@@ -84,7 +84,7 @@ macro_rules! read_half {
             /// readv(2). At most 1024 buffers are filled.
             ///
             /// # Errors
-            /// Returns the errors of [`Self::try_read`].
+            /// Returns the errors of [`try_read`](Self::try_read).
             ///
             /// # Examples
             /// ```
@@ -104,10 +104,10 @@ macro_rules! read_half {
                 self.stream.socket().try_read_vectored(bufs)
             }
 
-            /// Reads what has come into memory that need not be initialized, and returns the number
-            /// of bytes: the first so many bytes of `buf` are initialized then.
+            /// Polls for bytes, and reads them into memory that need not be initialized. Returns the
+            /// number of bytes, `n`: `buf[..n]` is initialized then.
             ///
-            #[doc = concat!("This is [`", stringify!($stream), "::poll_read_uninit`].")]
+            #[doc = concat!("See [`", stringify!($stream), "::poll_read_uninit`].")]
             ///
             /// # Errors
             /// Returns the connection's error, after every byte that came before it.
@@ -120,7 +120,7 @@ macro_rules! read_half {
             /// other.try_write(b"hello")?;
             /// let mut buf = [MaybeUninit::uninit(); 16];
             /// let count = std::future::poll_fn(|cx| reader.poll_read_uninit(cx, &mut buf)).await?;
-            /// // SAFETY: so many bytes are initialized.
+            /// // SAFETY: `poll_read_uninit` has initialized that many bytes.
             /// let bytes: Vec<u8> = buf[..count].iter().map(|byte| unsafe { byte.assume_init() }).collect();
             /// assert_eq!(bytes, b"hello");
             /// # std::io::Result::Ok(())
@@ -138,13 +138,13 @@ macro_rules! read_half {
             /// Reads what has come into a buffer of the poller, and lends it. An empty chunk is the
             /// end of the stream.
             ///
-            #[doc = concat!("This is [`", stringify!($stream), "::read_chunk`].")]
-            ///
-            /// # Cancel safety
-            /// This method is cancel-safe: dropping the future never loses a byte.
+            #[doc = concat!("See [`", stringify!($stream), "::read_chunk`].")]
             ///
             /// # Errors
             /// Returns the connection's error, after every byte that came before it.
+            ///
+            /// # Cancel safety
+            /// This method is cancel-safe: dropping the future never loses a byte.
             ///
             /// # Examples
             /// ```
@@ -163,11 +163,11 @@ macro_rules! read_half {
             /// Copies what has come into `buf` and leaves it there to be read: MSG_PEEK of recv(2).
             /// Returns the number of bytes; zero is the end of the stream, unless `buf` is empty.
             ///
-            /// # Cancel safety
-            /// This method is cancel-safe. Any number of tasks may wait in it.
-            ///
             /// # Errors
             /// Returns the connection's error, after every byte that came before it.
+            ///
+            /// # Cancel safety
+            /// This method is cancel-safe. Any number of tasks may wait in it.
             ///
             /// # Examples
             /// ```
@@ -185,11 +185,11 @@ macro_rules! read_half {
                 self.stream.socket().peek_bytes(buf).await
             }
 
-            /// Polls for bytes to look at: [`Self::peek`] as a poll function. The waker takes the
+            /// Polls for bytes to look at: [`peek`](Self::peek) as a poll function. The waker takes the
             /// place of that of any other poll function of this direction.
             ///
             /// # Errors
-            /// Returns the errors of [`Self::peek`].
+            /// Returns the errors of [`peek`](Self::peek).
             ///
             /// # Examples
             /// ```

@@ -9,14 +9,14 @@ macro_rules! write_half {
         impl $half {
             /// Waits until a write may succeed: the socket has room, or the connection has failed.
             ///
-            #[doc = concat!("This is [`", stringify!($stream), "::writable`].")]
-            ///
-            /// # Cancel safety
-            /// This method is cancel-safe. Any number of tasks may wait in it.
+            #[doc = concat!("See [`", stringify!($stream), "::writable`].")]
             ///
             /// # Errors
             /// Returns `NotConnected` if the poller has ended, and `TimedOut` if the stream's write
             /// deadline has passed.
+            ///
+            /// # Cancel safety
+            /// This method is cancel-safe. Any number of tasks may wait in it.
             ///
             /// # Examples
             /// ```
@@ -34,11 +34,11 @@ macro_rules! write_half {
 
             /// Polls whether a write may succeed, and registers the waker of `cx` if not.
             ///
-            #[doc = concat!("This is [`", stringify!($stream), "::poll_writable`].")]
+            #[doc = concat!("See [`", stringify!($stream), "::poll_writable`].")]
             /// The waker takes the place of that of any other poll function of this direction.
             ///
             /// # Errors
-            /// Returns the errors of [`Self::writable`].
+            /// Returns the errors of [`writable`](Self::writable).
             ///
             /// # Examples
             /// ```
@@ -78,7 +78,7 @@ macro_rules! write_half {
             /// waiting: see writev(2). At most 1024 buffers are looked at.
             ///
             /// # Errors
-            /// Returns the errors of [`Self::try_write`].
+            /// Returns the errors of [`try_write`](Self::try_write).
             ///
             /// # Examples
             /// ```

@@ -1,4 +1,4 @@
-//! Attempt by TCP, for tasks.
+//! Connecting by TCP, for tasks.
 
 use std::io;
 use std::time::Duration;

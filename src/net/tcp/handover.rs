@@ -18,14 +18,11 @@ impl EvContext<'_> {
     /// dropped when the current one has returned, and what that returns is ignored.
     ///
     /// After this the context has no connection: reading, writing, addresses and the like return
-    /// errors.
+    /// errors, and [`EvContext::fd`] panics.
     ///
     /// # Errors
     /// Returns an error if the connection is ending (as in `on_close`) or is no TCP connection, and
     /// the errors of epoll_ctl(2). Then nothing has changed: the handler keeps the connection.
-    ///
-    /// # Cancel safety
-    /// [`EvContext::fd`] panics after this.
     ///
     /// # Examples
     /// ```

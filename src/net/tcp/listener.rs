@@ -124,7 +124,7 @@ impl TcpListener {
     /// Ends the registration, and returns the listener as std's type. It stays non-blocking.
     ///
     /// # Errors
-    /// It doesn't fail: it returns a `Result` because the conversions of the other sockets do.
+    /// Returns no error today: only [`TcpStream::into_std`](crate::net::TcpStream::into_std) can fail.
     ///
     /// # Examples
     /// ```
@@ -172,7 +172,7 @@ impl TcpListener {
         self.socket.accept(&self.on_error, make).await
     }
 
-    /// Returns the connections as a stream that never ends, of futures' `Stream`.
+    /// Returns the connections as a futures `Stream` that never ends.
     ///
     /// # Examples
     /// ```

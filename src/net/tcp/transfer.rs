@@ -99,9 +99,9 @@ impl TcpStream {
 
     /// Polls for bytes, and reads them into memory that need not be initialized.
     ///
-    /// Returns the number of bytes: the first so many bytes of `buf` are initialized then. Zero is the
-    /// end of the stream, unless `buf` is empty. It is what adapters to other I/O traits need, such as
-    /// tokio's `ReadBuf`, which so don't fill a buffer with zeros first.
+    /// Returns the number of bytes, `n`: `buf[..n]` is initialized then. Zero is the end of the stream,
+    /// unless `buf` is empty. Adapters to other I/O traits, such as tokio's with their `ReadBuf`, save
+    /// the filling of a buffer with zeros by this.
     ///
     /// If nothing has come, the waker of `cx` is registered in the read direction, in place of that of
     /// any other poll function.
@@ -121,7 +121,7 @@ impl TcpStream {
     /// let mut bytes: Vec<u8> = Vec::with_capacity(16);
     /// let spare = bytes.spare_capacity_mut();
     /// let count = std::future::poll_fn(|cx| other.poll_read_uninit(cx, spare)).await?;
-    /// // SAFETY: so many bytes are initialized.
+    /// // SAFETY: `poll_read_uninit` has initialized that many bytes.
     /// unsafe { bytes.set_len(count) };
     /// assert_eq!(bytes, b"hello");
     /// # std::io::Result::Ok(())

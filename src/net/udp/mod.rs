@@ -1,5 +1,6 @@
-//! A UDP socket, for tasks: what it is, how it begins, and its addresses.
+//! A UDP socket, for tasks: what it is, its addresses and its options.
 
+mod bind;
 mod readiness;
 mod transfer;
 
@@ -8,11 +9,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use crate::sys::datagram;
-use crate::task::coop;
-
-use crate::net::addr::lookup::resolve;
-use crate::net::addr::to_socket_addrs::{ToSocketAddrs, first_of};
 use crate::net::socket::Socket;
 use crate::net::socket::std_types::{into_owned_fd, std_types};
 
@@ -20,7 +16,7 @@ use crate::net::socket::std_types::{into_owned_fd, std_types};
 ///
 /// Each call sends or receives one datagram. If it is longer than the buffer it is cut, and the
 /// rest is lost. An empty datagram is received as zero bytes, and is no end. Any number of tasks
-/// may send and receive through one socket at a time; each datagram goes to one of them.
+/// may send and receive through one socket at the same time; each datagram goes to one of them.
 ///
 /// Options that have no method here, such as multicast groups, are set through
 /// `socket2::SockRef::from(&socket)`.
@@ -51,97 +47,6 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Returns a socket that is bound to the first of the addresses that can be bound. Port 0 lets
-    /// the kernel choose a port.
-    ///
-    /// # Errors
-    /// If no address can be bound, the error names each of them with its reason. A host name needs
-    /// the feature `blocking`; without it, it is an error of kind `Unsupported`.
-    ///
-    /// # Cancel safety
-    /// This method is cancel-safe: it waits only for the look-up of a host name, and binds nothing
-    /// before.
-    ///
-    /// # Examples
-    /// ```
-    /// # use corepoll::net::UdpSocket;
-    /// # corepoll::block_on(async {
-    /// let socket = UdpSocket::bind(("127.0.0.1", 0)).await?;
-    /// assert_ne!(socket.local_addr()?.port(), 0);
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
-        coop::proceed().await;
-        let fd = first_of(&resolve(&addr).await?, "binding", datagram::bind)?;
-        Ok(UdpSocket { socket: Socket::new(fd, "UdpSocket::bind")? })
-    }
-
-    /// Takes over a socket of std, blocking or not.
-    ///
-    /// # Errors
-    /// Returns an error if this thread has no poller, or if the kernel refuses the registration.
-    ///
-    /// # Examples
-    /// ```
-    /// # use corepoll::net::UdpSocket;
-    /// # corepoll::block_on(async {
-    /// let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    /// let socket = UdpSocket::from_std(socket)?;
-    /// socket.send_to(b"to myself", socket.local_addr()?).await?;
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    pub fn from_std(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
-        Ok(UdpSocket { socket: Socket::from_std(socket, "UdpSocket::from_std")? })
-    }
-
-    /// Ends the registration, and returns the socket as std's type. It stays non-blocking.
-    ///
-    /// # Errors
-    /// It doesn't fail: it returns a `Result` because the conversions of the other sockets do.
-    ///
-    /// # Examples
-    /// ```
-    /// # use corepoll::net::UdpSocket;
-    /// # corepoll::block_on(async {
-    /// let socket = UdpSocket::bind("127.0.0.1:0").await?.into_std()?;
-    /// let error = socket.recv(&mut [0]).unwrap_err();
-    /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    pub fn into_std(self) -> io::Result<std::net::UdpSocket> {
-        self.socket.into_std()
-    }
-
-    /// Connects the socket to the first of the addresses that can be reached: [`UdpSocket::send`]
-    /// sends to it, and only its datagrams are received. See udp(7).
-    ///
-    /// # Errors
-    /// If no address can be reached, the error names each of them with its reason. A host name
-    /// needs the feature `blocking`; without it, it is an error of kind `Unsupported`.
-    ///
-    /// # Cancel safety
-    /// This method is cancel-safe: it waits only for the look-up of a host name. If it is dropped
-    /// there, the socket is unchanged.
-    ///
-    /// # Examples
-    /// ```
-    /// # use corepoll::net::UdpSocket;
-    /// # corepoll::block_on(async {
-    /// let server = UdpSocket::bind("127.0.0.1:0").await?;
-    /// let client = UdpSocket::bind("127.0.0.1:0").await?;
-    /// client.connect(server.local_addr()?).await?;
-    /// assert_eq!(client.peer_addr()?, server.local_addr()?);
-    /// # std::io::Result::Ok(())
-    /// # }).unwrap();
-    /// ```
-    pub async fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
-        let addresses = resolve(&addr).await?;
-        first_of(&addresses, "connecting to", |addr| datagram::connect(self.socket.fd(), addr))
-    }
-
     /// Returns the address that the socket is bound to: getsockname(2).
     ///
     /// # Errors

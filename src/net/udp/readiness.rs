@@ -25,7 +25,8 @@ impl UdpSocket {
     /// # use corepoll::net::UdpSocket;
     /// # use std::io::ErrorKind;
     /// # corepoll::block_on(async {
-    /// let (one, other) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    /// let one = UdpSocket::bind("127.0.0.1:0").await?;
+    /// let other = UdpSocket::bind("127.0.0.1:0").await?;
     /// one.connect(other.local_addr()?).await?;
     /// one.send(b"ping").await?;
     /// let mut bytes = [0; 16];
@@ -56,7 +57,8 @@ impl UdpSocket {
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
-    /// let (one, other) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    /// let one = UdpSocket::bind("127.0.0.1:0").await?;
+    /// let other = UdpSocket::bind("127.0.0.1:0").await?;
     /// one.connect(other.local_addr()?).await?;
     /// one.writable().await?;
     /// assert_eq!(one.try_send(b"ping")?, 4);
@@ -81,7 +83,8 @@ impl UdpSocket {
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
-    /// let (one, other) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    /// let one = UdpSocket::bind("127.0.0.1:0").await?;
+    /// let other = UdpSocket::bind("127.0.0.1:0").await?;
     /// one.connect(other.local_addr()?).await?;
     /// one.send(b"ping").await?;
     /// std::future::poll_fn(|cx| other.poll_readable(cx)).await?;
@@ -106,7 +109,8 @@ impl UdpSocket {
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
-    /// let (one, other) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    /// let one = UdpSocket::bind("127.0.0.1:0").await?;
+    /// let other = UdpSocket::bind("127.0.0.1:0").await?;
     /// one.connect(other.local_addr()?).await?;
     /// std::future::poll_fn(|cx| one.poll_writable(cx)).await?;
     /// assert_eq!(one.try_send(b"ping")?, 4);
@@ -135,7 +139,8 @@ impl UdpSocket {
     /// # use socket2::SockRef;
     /// # use std::mem::MaybeUninit;
     /// # corepoll::block_on(async {
-    /// let (one, other) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    /// let one = UdpSocket::bind("127.0.0.1:0").await?;
+    /// let other = UdpSocket::bind("127.0.0.1:0").await?;
     /// one.connect(other.local_addr()?).await?;
     /// one.send(b"ping").await?;
     /// other.readable().await?;

@@ -138,7 +138,7 @@ impl UnixListener {
     /// Ends the registration, and returns the listener as std's type. It stays non-blocking.
     ///
     /// # Errors
-    /// It doesn't fail: it returns a `Result` because the conversions of the other sockets do.
+    /// Returns no error today: only [`TcpStream::into_std`](crate::net::TcpStream::into_std) can fail.
     ///
     /// # Examples
     /// ```
@@ -186,7 +186,7 @@ impl UnixListener {
         self.socket.accept(&ErrorCallback::default(), make).await
     }
 
-    /// Returns the connections as a stream that never ends, of futures' `Stream`.
+    /// Returns the connections as a futures `Stream` that never ends.
     ///
     /// # Examples
     /// ```

@@ -112,7 +112,7 @@ impl UnixStream {
     /// Ends the registration, and returns the socket as std's type. It stays non-blocking.
     ///
     /// # Errors
-    /// It doesn't fail: it returns a `Result` because the conversions of the other sockets do.
+    /// Returns no error today: only [`TcpStream::into_std`](crate::net::TcpStream::into_std) can fail.
     ///
     /// # Examples
     /// ```
