@@ -1,8 +1,8 @@
 //! What is done with whole streams: relays.
 //!
-//! [`relay`] passes on what either of two TCP streams sends to the other one, until both have ended: a
-//! proxy, once it knows where a connection goes. The bytes go by splice(2) from socket to socket, and
-//! are not copied through the process. [`Relayed`] says how many went each way.
+//! [`relay`] passes on what either of two TCP streams sends to the other one, until both have
+//! ended: a proxy, once it knows where a connection goes. The bytes go by splice(2) from socket to
+//! socket, and are not copied through the process. [`Relayed`] says how many went each way.
 //!
 //! - A proxy of tasks accepts with [`ReactorHandle::serve`](crate::ReactorHandle::serve), connects with
 //!   [`TcpStream::connect`](crate::net::TcpStream::connect), and awaits [`relay`].
@@ -10,10 +10,11 @@
 //! - If the bytes have to be seen or changed on their way, read and write them:
 //!   [`TcpStream::into_split`](crate::net::TcpStream::into_split), with a task for each direction.
 //!
-//! The traits `AsyncRead` and `AsyncWrite` that streams implement are those of futures-io; the crate
-//! futures has `copy`, `BufReader` and the like for them.
+//! The traits `AsyncRead` and `AsyncWrite` that streams implement are those of futures-io; the
+//! crate futures has `copy`, `BufReader` and the like for them.
 //!
 //! # Examples
+//!
 //! A proxy that ends a connection after a minute in which nothing has moved:
 //!
 //! ```

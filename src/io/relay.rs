@@ -20,6 +20,7 @@ use crate::time::{self, Sleep};
 /// What [`relay`] has done.
 ///
 /// # Examples
+///
 /// ```
 /// # use corepoll::io::{Relayed, relay};
 /// # use corepoll::net::{TcpListener, TcpStream};
@@ -65,15 +66,18 @@ pub struct Relayed {
 /// even if bytes are sent to it meanwhile; it ends with the stream's direction.
 ///
 /// # Errors
+///
 /// Returns the first error of either connection, also of one that has ended its direction already,
 /// or [`TimedOut`](io::ErrorKind::TimedOut) if a deadline has passed. What a connection had sent
 /// before it failed is passed on first, as far as the other one takes it within
 /// `Budget::close_linger`. Both are closed.
 ///
 /// # Cancel safety
+///
 /// Not cancel-safe: dropping the future closes both connections, and bytes on their way are lost.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::io::relay;
 /// use corepoll::net::{TcpListener, TcpStream};
@@ -141,6 +145,7 @@ impl Relay {
                 return Poll::Pending;
             }
             if !poll_sides(steps, sides, cx)? {
+                // The task has to wait, and waiting takes nothing from its allowance.
                 local.allowance.give_back();
                 if self.duplex.has_failed() {
                     return self.poll_linger(cx, local.budget.close_linger);
@@ -158,8 +163,8 @@ impl Relay {
     }
 }
 
-/// Waits for what the steps wait for, and for the failure of either side, whatever its step. Returns
-/// whether a step can go on at once.
+/// Waits for what the steps wait for, and for the failure of either side, whatever its step.
+/// Returns whether a step can go on at once.
 fn poll_sides(steps: [Step; 2], sides: [&Registered; 2], cx: &mut Context<'_>) -> io::Result<bool> {
     let mut is_ready = false;
     for (index, step) in steps.into_iter().enumerate() {
@@ -187,6 +192,7 @@ fn is_ready_now(ready: Poll<io::Result<()>>) -> io::Result<bool> {
 /// A stream of a task, as one side of a relay.
 impl Endpoint for Registered {
     fn is_ready(&self, direction: Direction) -> bool {
+        // The inherent method of the same name, as in the functions below.
         Registration::is_ready(self, direction)
     }
 

@@ -10,7 +10,8 @@
 //! | [`ReadHalf`], [`WriteHalf`], [`OwnedReadHalf`], [`OwnedWriteHalf`] | the directions of a TCP stream, borrowed or owned; those of a Unix stream are in [`unix`] |
 //! | [`AsyncFd`] | any other descriptor that epoll accepts: pipes, eventfds, sockets of other libraries |
 //! | [`ListenOptions`], [`ConnectOptions`], [`TcpKeepalive`] | what sockets are made with |
-//! | [`lookup_host`], [`ToSocketAddrs`] | addresses and host names |
+//! | [`ToSocketAddrs`], [`ToStreamAddr`] | what tasks and what handlers take as an address |
+//! | [`lookup_host`] | host names |
 //!
 //! # Which to take
 //!
@@ -27,8 +28,8 @@
 //!   [`TcpStream::into_split`] for two.
 //! - Passing everything on to another stream: [`io::relay`](crate::io::relay()).
 //!
-//! None of the types for tasks is `Send`: a socket lives on the poller that it was made on, and on its
-//! thread. Where there is no poller, making one is an error that says so. [`Acceptor`] and
+//! None of the types for tasks is `Send`: a socket lives on the poller that it was made on, and on
+//! its thread. Where there is no poller, making one is an error that says so. [`Acceptor`] and
 //! [`Connector`] may be used on any thread.
 //!
 //! # Examples
@@ -58,9 +59,9 @@
 //!
 //! # Errors
 //!
-//! If connecting, binding, listening or a look-up fails, the text says what was being done, and with
-//! which address. The kind is that of the system's error, and that error is the `source()`, so that its
-//! errno can be read:
+//! If connecting, binding, listening or a look-up fails, the text says what was being done, and
+//! with which address. The kind is that of the system's error, and that error is the `source()`, so
+//! that its errno can be read:
 //!
 //! ```
 //! use corepoll::net::TcpStream;
@@ -82,6 +83,7 @@
 //! // libc::ECONNREFUSED on this architecture.
 //! assert_eq!(errno(&error), Some(111));
 //! # Ok(())
+//!
 //! # }
 //! ```
 //!

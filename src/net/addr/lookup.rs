@@ -21,14 +21,17 @@ use crate::task::join_error::JoinError;
 /// poller's. A shutdown doesn't wait for it.
 ///
 /// # Errors
+///
 /// Returns an error if there is no such name, or if the look-up fails. Without the feature
 /// `blocking`, every host name is an error of kind `Unsupported`.
 ///
 /// # Cancel safety
+///
 /// This function is cancel-safe: dropping the future leaves the look-up to its thread, and nothing
 /// waits for it.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::{TcpStream, lookup_host};
 ///
@@ -43,6 +46,7 @@ use crate::task::join_error::JoinError;
 /// # }
 /// ```
 pub async fn lookup_host(addr: impl ToSocketAddrs) -> io::Result<std::vec::IntoIter<SocketAddr>> {
+    // An address that is known is resolved at once: a loop of such calls yields here.
     coop::proceed().await;
     Ok(resolve(&addr).await?.into_iter())
 }
@@ -87,7 +91,7 @@ fn look_up_now(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
     if addresses.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the host name has no address"));
     }
     Ok(addresses)
 }
@@ -105,6 +109,7 @@ pub(crate) fn look_up_for(local: &Local, token: Token, host: String, port: u16) 
             }
         });
     };
+    // The result goes to the connect by the poller's mail, not by the handle of the call.
     drop(crate::blocking::begin(move || look_up_now(&host, port), tell));
 }
 

@@ -15,6 +15,7 @@ use crate::base::error::{all_of, during};
 /// feature it is an error that says so. The trait is implemented for these types only.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::lookup_host;
 ///
@@ -58,6 +59,7 @@ impl Addresses {
     /// Returns the addresses, at least one, for a call that must not block.
     ///
     /// # Errors
+    ///
     /// Returns `Unsupported` for a host name, and `InvalidInput` if there is no address.
     pub(crate) fn known(self) -> io::Result<Vec<SocketAddr>> {
         let addresses = match self {
@@ -170,6 +172,8 @@ impl Sealed for str {
         if let Ok(address) = self.parse::<SocketAddr>() {
             return Ok(Addresses::One(address));
         }
+        // What has brackets was an IPv6 address, and has been parsed. The last colon is before the
+        // port.
         let (host, port) = self.rsplit_once(':').ok_or_else(|| malformed(self))?;
         let port = port.parse().map_err(|_| malformed(self))?;
         // An IPv6 address without brackets: which colon ends it can't be told.
@@ -235,6 +239,7 @@ pub(crate) fn with_address(
 /// Returns the result of `operation` for the first of the addresses where it succeeds.
 ///
 /// # Errors
+///
 /// If it succeeds for none, the error names each address with its reason.
 pub(crate) fn first_of<R>(
     addresses: &[SocketAddr],

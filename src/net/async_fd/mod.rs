@@ -26,6 +26,7 @@ use crate::sys::socket;
 /// `read` beside them may take the bytes whose event another task waits for.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::Interest;
 /// use corepoll::net::AsyncFd;
@@ -61,12 +62,14 @@ impl<T: AsFd> AsyncFd<T> {
     /// thread.
     ///
     /// # Errors
+    ///
     /// Returns an error if this thread has no poller; `AlreadyExists` if the descriptor is
     /// registered with this poller; `PermissionDenied` if epoll doesn't accept descriptors of its
     /// kind, such as a regular file; and the other errors of epoll_ctl(2) and fcntl(2). Then
     /// `inner` is dropped.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # corepoll::block_on(async {
@@ -97,10 +100,12 @@ impl<T: AsFd> AsyncFd<T> {
     /// operation returns `WouldBlock` only if the system call did.
     ///
     /// # Errors
+    ///
     /// Returns the operation's errors; and `WouldBlock`, without calling it, if the descriptor
     /// isn't ready.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # use corepoll::Interest;
@@ -127,13 +132,16 @@ impl<T: AsFd> AsyncFd<T> {
     /// [`Interest::PRIORITY`].
     ///
     /// # Errors
+    ///
     /// Returns the operation's errors; `NotConnected` if the poller has ended; and `InvalidInput`
     /// if `interest` is not one direction.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: it returns as soon as an operation has done something.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::Interest;
     /// use corepoll::net::AsyncFd;
@@ -161,6 +169,8 @@ impl<T: AsFd> AsyncFd<T> {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         loop {
+            // Each call counts as an operation of the task: a descriptor that is always ready
+            // doesn't keep the poller from the others.
             self.registration.local().allowance.proceed().await;
             match self.try_io(interest, &mut operation) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -174,6 +184,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// Returns what was given to [`AsyncFd::new`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # corepoll::block_on(async {
@@ -190,6 +201,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// non-blocking.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # corepoll::block_on(async {
@@ -201,6 +213,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// ```
     pub fn into_inner(self) -> T {
         let AsyncFd { registration, inner } = self;
+        // The caller may close the descriptor, and epoll_ctl(2) needs it open.
         drop(registration);
         inner
     }

@@ -16,12 +16,15 @@ impl<T: AsFd> AsyncFd<T> {
     /// the same file, an operation may find so at once.
     ///
     /// # Errors
+    ///
     /// Returns `NotConnected` if the poller has ended.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe. Any number of tasks may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # use corepoll::Interest;
@@ -43,12 +46,15 @@ impl<T: AsFd> AsyncFd<T> {
     /// Waits until the descriptor is writable, as [`AsyncFd::readable`] does for reading.
     ///
     /// # Errors
+    ///
     /// Returns `NotConnected` if the poller has ended.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe. Any number of tasks may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # use corepoll::Interest;
@@ -75,12 +81,15 @@ impl<T: AsFd> AsyncFd<T> {
     /// [`AsyncFd::clear_ready`] after it.
     ///
     /// # Errors
+    ///
     /// Returns `NotConnected` if the poller has ended.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe. Any number of tasks may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # use corepoll::Interest;
@@ -111,9 +120,11 @@ impl<T: AsFd> AsyncFd<T> {
     /// If not, the waker of `cx` is registered in the read direction, in place of the last one.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`AsyncFd::readable`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # use corepoll::Interest;
@@ -138,9 +149,11 @@ impl<T: AsFd> AsyncFd<T> {
     /// If not, the waker of `cx` is registered in the write direction, in place of the last one.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`AsyncFd::writable`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # use corepoll::Interest;
@@ -164,6 +177,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// operations that never do, or that know by other means that nothing is left.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::AsyncFd;
     /// # use corepoll::Interest;

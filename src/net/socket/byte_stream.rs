@@ -48,14 +48,14 @@ macro_rules! byte_stream {
                 self.socket().poll_write_vectored(cx, bufs)
             }
 
-            /// What has been written is in the kernel already, but for what a handler had queued
-            /// before the stream was taken.
+            /// Waits until the output that a handler had queued before the stream was taken is in the
+            /// kernel. What the stream has written is there already.
             fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 self.socket().poll_flush(cx)
             }
 
-            /// Flushes, then shuts the write direction down: the peer reads the end. May be called
-            /// twice.
+            /// Flushes, then shuts the write direction down, so that the peer reads the end of the
+            /// stream. A second call changes nothing.
             fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 self.socket().poll_close(cx)
             }

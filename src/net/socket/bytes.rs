@@ -1,7 +1,7 @@
 //! How bytes go in and out of a socket: what TCP streams and Unix streams share.
 //!
-//! A call with an empty buffer returns `Ok(0)` at once and asks the kernel nothing: it needs neither
-//! bytes nor room, and an error of the connection is left to the call that moves bytes.
+//! A call with an empty buffer returns `Ok(0)` at once and asks the kernel nothing: it needs
+//! neither bytes nor room, and an error of the connection is left to the call that moves bytes.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -77,8 +77,8 @@ impl Socket {
         self.registered.poll_io(cx, Direction::Write, |fd| self.write_vectored(fd, bufs))
     }
 
-    /// Polls until the output that a handler had queued is in the kernel. What the stream itself has
-    /// written is there already.
+    /// Polls until the output that a handler had queued is in the kernel. What the stream itself
+    /// has written is there already.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.registered.poll_flushed(cx)
     }
@@ -86,6 +86,8 @@ impl Socket {
     /// Flushes, then shuts the write direction down, whether or not flushing has failed.
     pub(crate) fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = ready!(self.poll_flush(cx));
+        // SHUT_WR queues a FIN behind what is in the send buffer, and waits for nothing. The peer
+        // gets its end even if flushing has failed.
         Poll::Ready(flushed.and(self.shutdown(Shutdown::Write)))
     }
 
@@ -94,7 +96,8 @@ impl Socket {
         self.registered.shut_down(how)
     }
 
-    /// Waits for bytes, and copies them into `buf` without taking them. Any number of tasks may wait.
+    /// Waits for bytes, and copies them into `buf` without taking them. Any number of tasks may
+    /// wait.
     pub(crate) async fn peek_bytes(&self, buf: &mut [u8]) -> io::Result<usize> {
         // Unlike a datagram, a stream has nothing to say to an empty buffer.
         if buf.is_empty() {
@@ -161,8 +164,8 @@ impl Socket {
         let local = self.registered.local();
         local.recorder.bytes_in(count);
         if count < room {
-            // The socket is empty now: the next read has to wait, and costs the task its turn anyway.
-            // So this one isn't charged by its bytes.
+            // The socket is empty now: the next read has to wait, and costs the task its turn
+            // anyway. So this one isn't charged by its bytes.
             self.registered.short_read();
         } else {
             local.allowance.charge(count);
@@ -188,6 +191,7 @@ impl Socket {
             return self.received_nothing(Ok(0));
         }
         if count < room {
+            // All buffers together were longer than what was there.
             self.registered.short_read();
         }
         self.registered.local().allowance.charge(count);
@@ -220,6 +224,8 @@ impl Socket {
         if error.kind() == io::ErrorKind::WouldBlock {
             return error;
         }
+        // EPIPE and ECONNRESET only say that the connection is over. The reason may have been told
+        // to the sending of a handler's output before.
         self.registered.earlier_failure().unwrap_or(error)
     }
 }

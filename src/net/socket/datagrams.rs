@@ -64,6 +64,7 @@ impl Socket {
 
     /// Takes what so many bytes cost from the task's allowance.
     pub(crate) fn charged(&self, moved: io::Result<usize>) -> io::Result<usize> {
+        // The call itself is counted where it waits; this is for the bytes that were copied.
         moved.inspect(|count| self.registered.local().allowance.charge(*count))
     }
 
@@ -73,6 +74,8 @@ impl Socket {
         received: io::Result<(usize, SockAddr)>,
     ) -> io::Result<(usize, A)> {
         let (count, from) = received?;
+        // Before the address is looked at: the datagram has been taken, whatever its sender is
+        // called.
         self.charged(Ok(count))?;
         Ok((count, A::from_kernel(&from)?))
     }

@@ -36,8 +36,8 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Registers a non-blocking socket that corepoll has made, and that nothing else has a descriptor
-    /// of. Errors name the operation `what`.
+    /// Registers a non-blocking socket that corepoll has made, and that nothing else has a
+    /// descriptor of. Errors name the operation `what`.
     pub(crate) fn new(fd: OwnedFd, what: &str) -> io::Result<Socket> {
         let registered = Registered::new(fd, Local::expect_current(what)?);
         Ok(Socket { registered: registered.map_err(|error| during(what, error))? })
@@ -57,6 +57,8 @@ impl Socket {
     /// Takes over both sockets of a pair that corepoll has made.
     pub(crate) fn pair<S: Into<OwnedFd>>(made: (S, S), what: &str) -> io::Result<(Socket, Socket)> {
         let take = |socket: S| {
+            // std makes them CLOEXEC, but blocking. Nothing else has a descriptor of them, so they
+            // need not be lent as those of `from_std` are.
             let fd = socket.into();
             socket::set_nonblocking(fd.as_fd())?;
             Socket::new(fd, what)
@@ -74,7 +76,8 @@ impl Socket {
         Ok(self.registered.into_fd()?.into())
     }
 
-    /// Ends the registration of a socket that carries no output of a handler: of any but a TCP stream.
+    /// Ends the registration of a socket that carries no output of a handler: of any but a TCP
+    /// stream.
     pub(crate) fn into_fd(self) -> OwnedFd {
         self.registered.into_fd().expect("only a TCP stream carries output of a handler")
     }

@@ -14,6 +14,7 @@ use crate::net::socket::Socket;
 /// waits for bytes, and returns them in a buffer that the poller lends.
 ///
 /// # Examples
+///
 /// ```
 /// # use corepoll::net::{ReadChunk, UnixStream};
 /// # use corepoll::time;
@@ -64,6 +65,7 @@ impl<'a> Future for ReadChunk<'a> {
             }
             Err(error) => registered.poll_failed(cx, Direction::Read, error),
         };
+        // Nothing was read: the next connection gets the buffer while this one waits.
         buffers.take_back(buffer);
         failure.map(Err)
     }

@@ -56,6 +56,7 @@ pub(crate) fn into_halves<S: HasSocket>(stream: S) -> (Rc<S>, ShutdownOnDrop<S>)
 /// Returns the stream of two halves.
 ///
 /// # Errors
+///
 /// Gives both back if they are not of the same stream.
 pub(crate) fn reunite<S: HasSocket>(
     read: Rc<S>,

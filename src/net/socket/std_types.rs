@@ -1,8 +1,8 @@
 //! What the sockets of `net` have in common with std's: their descriptors, and how one becomes the
 //! other.
 
-/// Implements the traits of descriptors and `Debug` for the socket `$socket`, and its conversion from
-/// std's socket `$std`.
+/// Implements the traits of descriptors and `Debug` for the socket `$socket`, and its conversion
+/// from std's socket `$std`.
 macro_rules! std_types {
     ($socket:ident, $std:ty) => {
         impl AsFd for $socket {

@@ -2,8 +2,8 @@
 //! that are borrowed or owned. See `read_half` for why this is a macro.
 
 /// Implements the methods and traits of the half `$half` of a `$stream`, whose addresses are
-/// `$address`. `$setup` is the beginning of each example: it makes the half `writer`, and the peer's
-/// stream `other`.
+/// `$address`. `$setup` is the beginning of each example: it makes the half `writer`, and the
+/// peer's stream `other`.
 macro_rules! write_half {
     ($half:ty, $stream:ident, $address:ty, $setup:expr) => {
         impl $half {
@@ -12,13 +12,16 @@ macro_rules! write_half {
             #[doc = concat!("See [`", stringify!($stream), "::writable`].")]
             ///
             /// # Errors
+            ///
             /// Returns `NotConnected` if the poller has ended, and `TimedOut` if the stream's write
             /// deadline has passed.
             ///
             /// # Cancel safety
+            ///
             /// This method is cancel-safe. Any number of tasks may wait in it.
             ///
             /// # Examples
+            ///
             /// ```
             /// # corepoll::block_on(async {
             #[doc = $setup]
@@ -38,9 +41,11 @@ macro_rules! write_half {
             /// The waker takes the place of that of any other poll function of this direction.
             ///
             /// # Errors
+            ///
             /// Returns the errors of [`writable`](Self::writable).
             ///
             /// # Examples
+            ///
             /// ```
             /// # corepoll::block_on(async {
             #[doc = $setup]
@@ -58,10 +63,12 @@ macro_rules! write_half {
             /// of bytes.
             ///
             /// # Errors
-            /// Returns `WouldBlock` if the kernel takes nothing, and the connection's error if it has
-            /// failed.
+            ///
+            /// Returns `WouldBlock` if the kernel takes nothing, and the connection's error if it
+            /// has failed.
             ///
             /// # Examples
+            ///
             /// ```
             /// # corepoll::block_on(async {
             #[doc = $setup]
@@ -78,9 +85,11 @@ macro_rules! write_half {
             /// waiting: see writev(2). At most 1024 buffers are looked at.
             ///
             /// # Errors
+            ///
             /// Returns the errors of [`try_write`](Self::try_write).
             ///
             /// # Examples
+            ///
             /// ```
             /// # use std::io::IoSlice;
             /// # corepoll::block_on(async {
@@ -98,9 +107,11 @@ macro_rules! write_half {
             /// Returns the address of the peer: getpeername(2).
             ///
             /// # Errors
+            ///
             /// Returns an error if the connection has ended.
             ///
             /// # Examples
+            ///
             /// ```
             /// # corepoll::block_on(async {
             #[doc = $setup]
@@ -116,9 +127,11 @@ macro_rules! write_half {
             /// Returns the address of this side: getsockname(2).
             ///
             /// # Errors
+            ///
             /// Returns the errors of getsockname(2).
             ///
             /// # Examples
+            ///
             /// ```
             /// # corepoll::block_on(async {
             #[doc = $setup]

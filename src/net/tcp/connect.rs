@@ -20,14 +20,17 @@ impl TcpStream {
     /// wins, and the other attempts are closed.
     ///
     /// # Errors
+    ///
     /// If none answers, the error names each address with its reason, and has the kind of the last
     /// one, such as `ConnectionRefused`. A host name needs the feature `blocking`; without it, it
     /// is an error of kind `Unsupported`.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: dropping the future closes the attempts.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -45,12 +48,15 @@ impl TcpStream {
     /// Connects as [`TcpStream::connect`] does, within `limit` for all addresses together.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`TcpStream::connect`], and `TimedOut` when the limit has passed.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: dropping the future closes the attempts.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::net::{TcpListener, TcpStream};
     /// use std::time::Duration;
@@ -74,13 +80,16 @@ impl TcpStream {
     /// Connects as [`TcpStream::connect`] does, with options.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`TcpStream::connect`] and of the options, and `TimedOut` when their
     /// time limit has passed.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: dropping the future closes the attempts.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{ConnectOptions, TcpListener, TcpStream};
     /// # use std::time::Duration;
@@ -98,6 +107,7 @@ impl TcpStream {
         addr: impl ToSocketAddrs,
         options: ConnectOptions,
     ) -> io::Result<TcpStream> {
+        // An attempt may fail without a wait, as with a closed port of this machine.
         coop::proceed().await;
         let addresses = Sealed::addresses(&addr)?;
         let Some(limit) = options.timeout else {
@@ -109,6 +119,7 @@ impl TcpStream {
             return connected;
         }
         let mut message = format!("connecting to {name}: there was no answer within {limit:?}");
+        // The attempts that failed before the limit may say more than the limit does.
         for failure in failures {
             message.push_str(&format!("; {failure}"));
         }

@@ -21,10 +21,12 @@ impl EvContext<'_> {
     /// errors, and [`EvContext::fd`] panics.
     ///
     /// # Errors
+    ///
     /// Returns an error if the connection is ending (as in `on_close`) or is no TCP connection, and
     /// the errors of epoll_ctl(2). Then nothing has changed: the handler keeps the connection.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
     /// use futures::AsyncWriteExt;
@@ -64,6 +66,7 @@ impl EvContext<'_> {
     /// running.handle().shutdown(std::time::Duration::ZERO);
     /// running.join()?;
     /// # Ok(())
+    ///
     /// # }
     /// ```
     pub fn take_stream(&mut self) -> io::Result<TcpStream> {
@@ -80,10 +83,12 @@ impl TcpStream {
     /// again.
     ///
     /// # Errors
+    ///
     /// Returns an error if the poller has ended, and the errors of epoll_ctl(2). Then the
     /// connection is closed, and none of the handler's callbacks is called.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::net::{TcpListener, TcpStream};
     /// use corepoll::{Action, EvContext, EvHandler};
@@ -120,6 +125,7 @@ impl TcpStream {
     pub fn into_handler<H: EvHandler>(self, handler: H) -> io::Result<Token> {
         let given = self.into_registered().into_connection(Box::new(handler));
         given.map_err(|(error, handler)| {
+            // Its drop is the user's code: a panic in there must not hide the error.
             drop_ignoring_panic(handler);
             error
         })

@@ -25,6 +25,7 @@ use crate::net::tcp::stream::TcpStream;
 /// Several tasks may accept from one listener.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::{TcpListener, TcpStream};
 ///
@@ -51,14 +52,17 @@ impl TcpListener {
     /// a port.
     ///
     /// # Errors
+    ///
     /// If none can, the error names each of them with its reason. A host name needs the feature
     /// `blocking`; without it, it is an error of kind `Unsupported`.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: it waits only for the look-up of a host name, and nothing
     /// listens before.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::TcpListener;
     /// # corepoll::block_on(async {
@@ -75,12 +79,15 @@ impl TcpListener {
     /// Listens as [`TcpListener::bind`] does, with options.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`TcpListener::bind`], and those of the options.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe, as [`TcpListener::bind`] is.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{ListenOptions, TcpListener};
     /// # corepoll::block_on(async {
@@ -104,9 +111,11 @@ impl TcpListener {
     /// Takes over a listener of std, blocking or not.
     ///
     /// # Errors
+    ///
     /// Returns an error if this thread has no poller, or if the kernel refuses the registration.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::TcpListener;
     /// # corepoll::block_on(async {
@@ -124,9 +133,12 @@ impl TcpListener {
     /// Ends the registration, and returns the listener as std's type. It stays non-blocking.
     ///
     /// # Errors
-    /// Returns no error today: only [`TcpStream::into_std`](crate::net::TcpStream::into_std) can fail.
+    ///
+    /// Returns no error today: only [`TcpStream::into_std`](crate::net::TcpStream::into_std) can
+    /// fail.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::TcpListener;
     /// # corepoll::block_on(async {
@@ -148,13 +160,16 @@ impl TcpListener {
     /// [`ListenOptions::on_error`].
     ///
     /// # Errors
+    ///
     /// Returns an error if the socket doesn't listen (EINVAL, EBADF or ENOTSOCK of accept(2)), or
     /// if its poller has ended.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: a connection that was not returned is still in the backlog.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -175,6 +190,7 @@ impl TcpListener {
     /// Returns the connections as a futures `Stream` that never ends.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::net::{TcpListener, TcpStream};
     /// use futures::StreamExt;
@@ -195,9 +211,11 @@ impl TcpListener {
         Incoming::new(move || async move { Ok(self.accept().await?.0) })
     }
 
-    /// Returns the connections as a stream that owns the listener, and so can be returned or stored.
+    /// Returns the connections as a stream that owns the listener, and so can be returned or
+    /// stored.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::net::{Incoming, TcpListener, TcpStream};
     /// use futures::StreamExt;
@@ -221,6 +239,7 @@ impl TcpListener {
     pub fn into_incoming(self) -> Incoming<'static> {
         let listener = Rc::new(self);
         Incoming::new(move || {
+            // The accept that is under way keeps the listener, and borrows nothing of the stream.
             let listener = listener.clone();
             async move { Ok(listener.accept().await?.0) }
         })
@@ -229,9 +248,11 @@ impl TcpListener {
     /// Returns the address that the socket listens at.
     ///
     /// # Errors
+    ///
     /// Returns the errors of getsockname(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::TcpListener;
     /// # corepoll::block_on(async {

@@ -1,8 +1,9 @@
 //! The halves of a [`TcpStream`](crate::net::TcpStream), under the path that they have in tokio.
 //!
-//! [`ReadHalf`] and [`WriteHalf`] borrow the stream, for one task that reads and writes at the same time.
-//! [`OwnedReadHalf`] and [`OwnedWriteHalf`] share it, for two tasks of a poller; [`ReuniteError`] gives
-//! back two that don't belong together. All of them are in [`net`](crate::net) as well.
+//! [`ReadHalf`] and [`WriteHalf`] borrow the stream, for one task that reads and writes at the same
+//! time. [`OwnedReadHalf`] and [`OwnedWriteHalf`] share it, for two tasks of a poller;
+//! [`ReuniteError`] gives back two that don't belong together. All of them are in
+//! [`net`](crate::net) as well.
 
 pub(crate) mod connect;
 pub(crate) mod handover;

@@ -17,9 +17,11 @@ impl TcpStream {
     /// acknowledge earlier ones. See tcp(7).
     ///
     /// # Errors
+    ///
     /// Returns the errors of setsockopt(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -39,9 +41,11 @@ impl TcpStream {
     /// Returns whether TCP_NODELAY is on.
     ///
     /// # Errors
+    ///
     /// Returns the errors of getsockopt(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -70,9 +74,11 @@ impl TcpStream {
     /// The time is rounded up to whole seconds, and is at most 49 days.
     ///
     /// # Errors
+    ///
     /// Returns the errors of setsockopt(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # use std::time::Duration;
@@ -88,16 +94,19 @@ impl TcpStream {
     /// # }).unwrap();
     /// ```
     pub fn set_linger(&self, time: Option<Duration>) -> io::Result<()> {
-        // By AsFd, which notes that the descriptor was exposed: then the close looks for the option.
+        // By AsFd, which notes that the descriptor was exposed: then the close looks for the
+        // option.
         options::set_linger(self.as_fd(), time)
     }
 
     /// Returns the time of SO_LINGER, in whole seconds.
     ///
     /// # Errors
+    ///
     /// Returns the errors of getsockopt(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # use std::time::Duration;
@@ -121,10 +130,12 @@ impl TcpStream {
     /// seconds.
     ///
     /// # Errors
+    ///
     /// Returns `InvalidInput` if a time is below a second or longer than the kernel takes (32767
     /// seconds), and the other errors of setsockopt(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::net::{TcpKeepalive, TcpListener, TcpStream};
     /// use std::time::Duration;
@@ -155,9 +166,11 @@ impl TcpStream {
     /// Returns whether SO_KEEPALIVE is on.
     ///
     /// # Errors
+    ///
     /// Returns the errors of getsockopt(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -180,9 +193,11 @@ impl TcpStream {
     /// default: about 15 minutes.
     ///
     /// # Errors
+    ///
     /// Returns the errors of setsockopt(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # use std::time::Duration;
@@ -204,9 +219,11 @@ impl TcpStream {
     /// Returns the time of TCP_USER_TIMEOUT.
     ///
     /// # Errors
+    ///
     /// Returns the errors of getsockopt(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -225,9 +242,11 @@ impl TcpStream {
     /// Sets IP_TTL, or IPV6_UNICAST_HOPS: how many routers may forward the packets.
     ///
     /// # Errors
+    ///
     /// Returns `InvalidInput` if it is not 1 to 255, and the other errors of setsockopt(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -241,15 +260,18 @@ impl TcpStream {
     /// # }).unwrap();
     /// ```
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        // Each family has an option of its own, and a socket of IPv6 accepts both.
         options::set_ttl(self.socket().fd(), self.local_addr()?.is_ipv6(), ttl)
     }
 
     /// Returns how many routers may forward the packets.
     ///
     /// # Errors
+    ///
     /// Returns the errors of getsockopt(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -272,10 +294,12 @@ impl TcpStream {
     /// it gives up. See socket(7). The time is rounded up to whole microseconds; zero turns it off.
     ///
     /// # Errors
+    ///
     /// Returns `PermissionDenied` if the time is longer than net.core.busy_read and the process has
     /// no CAP_NET_ADMIN, and the other errors of setsockopt(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # use std::io::ErrorKind;
@@ -299,9 +323,11 @@ impl TcpStream {
     /// Returns the time of SO_BUSY_POLL.
     ///
     /// # Errors
+    ///
     /// Returns the errors of getsockopt(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {

@@ -17,13 +17,16 @@ impl TcpStream {
     /// call waits for the next event.
     ///
     /// # Errors
-    /// Returns `NotConnected` if the poller has ended, and `TimedOut` if the read deadline has passed
-    /// ([`TcpStream::set_deadlines`]).
+    ///
+    /// Returns `NotConnected` if the poller has ended, and `TimedOut` if the read deadline has
+    /// passed ([`TcpStream::set_deadlines`]).
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe. Any number of tasks may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -46,13 +49,16 @@ impl TcpStream {
     /// call waits for the next event.
     ///
     /// # Errors
-    /// Returns `NotConnected` if the poller has ended, and `TimedOut` if the write deadline has passed
-    /// ([`TcpStream::set_deadlines`]).
+    ///
+    /// Returns `NotConnected` if the poller has ended, and `TimedOut` if the write deadline has
+    /// passed ([`TcpStream::set_deadlines`]).
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe. Any number of tasks may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -76,9 +82,11 @@ impl TcpStream {
     /// poll function.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`TcpStream::readable`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -98,13 +106,15 @@ impl TcpStream {
     /// Polls whether a write may succeed: [`TcpStream::writable`] as a poll function, tokio's
     /// `poll_write_ready`.
     ///
-    /// If not, the waker of `cx` is registered in the write direction, in place of that of any other
-    /// poll function.
+    /// If not, the waker of `cx` is registered in the write direction, in place of that of any
+    /// other poll function.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`TcpStream::writable`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -125,14 +135,16 @@ impl TcpStream {
     ///
     /// It is for system calls that corepoll doesn't make, such as recvmsg(2) with control messages.
     /// When the operation returns `WouldBlock`, these directions count as not ready until the next
-    /// event. So `interest` names what the operation does, and the operation returns `WouldBlock` only
-    /// if the system call did.
+    /// event. So `interest` names what the operation does, and the operation returns `WouldBlock`
+    /// only if the system call did.
     ///
     /// # Errors
+    ///
     /// Returns the operation's errors; and `WouldBlock`, without calling it, if the stream isn't
     /// ready.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::Interest;
     /// # use corepoll::net::{TcpListener, TcpStream};

@@ -26,11 +26,12 @@ impl TcpStream {
     /// The halves are two references: making them costs nothing. For two tasks, see
     /// [`TcpStream::into_split`].
     ///
-    /// The trait `AsyncReadExt` of the crate futures has a `split` as well, which takes the stream by
-    /// value. Where it is in scope, `stream.split()` on an owned stream means that one;
+    /// The trait `AsyncReadExt` of the crate futures has a `split` as well, which takes the stream
+    /// by value. Where it is in scope, `stream.split()` on an owned stream means that one;
     /// `TcpStream::split(&mut stream)` always means this one.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::net::{TcpListener, TcpStream};
     /// use futures::{AsyncReadExt, AsyncWriteExt};
@@ -68,6 +69,7 @@ impl TcpStream {
     /// `Rc`, which is one allocation.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::net::{TcpListener, TcpStream};
     /// use corepoll::spawn_local;
@@ -102,6 +104,7 @@ impl TcpStream {
 /// The read direction of a [`TcpStream`], borrowed: made by [`TcpStream::split`].
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::{TcpListener, TcpStream, ReadHalf};
 ///
@@ -131,6 +134,7 @@ pub struct ReadHalf<'a> {
 /// Dropping it leaves the direction open; `close` of `AsyncWriteExt` shuts it down.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::{TcpListener, TcpStream, WriteHalf};
 /// use futures::AsyncWriteExt;
@@ -161,6 +165,7 @@ pub struct WriteHalf<'a> {
 /// Dropping it shuts nothing down: the connection is closed when the write half is dropped as well.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::{TcpListener, TcpStream, OwnedReadHalf};
 /// use corepoll::spawn_local;
@@ -194,6 +199,7 @@ pub struct OwnedReadHalf {
 /// [`OwnedWriteHalf::forget`] drops it without that.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::{TcpListener, TcpStream, OwnedWriteHalf};
 ///
@@ -262,9 +268,11 @@ impl OwnedReadHalf {
     /// Puts the halves of a stream together again.
     ///
     /// # Errors
+    ///
     /// Gives both halves back if they are not of the same stream.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -288,9 +296,11 @@ impl OwnedWriteHalf {
     /// Puts the halves of a stream together again. Nothing is shut down.
     ///
     /// # Errors
+    ///
     /// Gives both halves back if they are not of the same stream.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -308,10 +318,11 @@ impl OwnedWriteHalf {
         read.reunite(self)
     }
 
-    /// Drops the half without shutting its direction down: the peer reads the end of the stream only
-    /// when the read half is dropped as well.
+    /// Drops the half without shutting its direction down: the peer reads the end of the stream
+    /// only when the read half is dropped as well.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -336,6 +347,7 @@ impl OwnedWriteHalf {
 /// the same stream. It gives both back.
 ///
 /// # Examples
+///
 /// ```
 /// # use corepoll::net::{TcpListener, TcpStream, ReuniteError};
 /// # corepoll::block_on(async {

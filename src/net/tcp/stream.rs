@@ -27,6 +27,7 @@ use crate::net::socket::std_types::std_types;
 /// Dropping the stream closes the connection. A stream that outlives its poller returns errors.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::{TcpListener, TcpStream};
 /// use futures::{AsyncReadExt, AsyncWriteExt};
@@ -60,9 +61,11 @@ impl TcpStream {
     /// Takes over a socket of std, blocking or not.
     ///
     /// # Errors
+    ///
     /// Returns an error if this thread has no poller, or if the kernel refuses the registration.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::TcpStream;
     /// # corepoll::block_on(async {
@@ -91,12 +94,14 @@ impl TcpStream {
     /// Ends the registration, and returns the socket as std's type. It stays non-blocking.
     ///
     /// # Errors
+    ///
     /// Returns `WouldBlock` if the stream carries output that
     /// [`EvContext::take_stream`](crate::EvContext::take_stream) brought along and that the kernel
     /// doesn't take whole now: flush first. Returns the connection's error if sending that output
     /// has failed. The connection is closed in either case, after what it still has to send.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # use std::io::Write;
@@ -117,9 +122,11 @@ impl TcpStream {
     /// Returns the address of the peer: getpeername(2).
     ///
     /// # Errors
+    ///
     /// Returns an error if the connection has ended.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -137,9 +144,11 @@ impl TcpStream {
     /// Returns the address of this side: getsockname(2).
     ///
     /// # Errors
+    ///
     /// Returns the errors of getsockname(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
@@ -167,6 +176,7 @@ impl TcpStream {
     /// handler.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::net::{TcpListener, TcpStream};
     /// use corepoll::{Deadlines, block_on};
@@ -194,9 +204,11 @@ impl TcpStream {
     /// before the write direction ends.
     ///
     /// # Errors
+    ///
     /// Returns the errors of shutdown(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # use std::net::Shutdown;

@@ -15,14 +15,17 @@ impl UdpSocket {
     /// the kernel choose a port.
     ///
     /// # Errors
+    ///
     /// If no address can be bound, the error names each of them with its reason. A host name needs
     /// the feature `blocking`; without it, it is an error of kind `Unsupported`.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: it waits only for the look-up of a host name, and binds nothing
     /// before.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -40,9 +43,11 @@ impl UdpSocket {
     /// Takes over a socket of std, blocking or not.
     ///
     /// # Errors
+    ///
     /// Returns an error if this thread has no poller, or if the kernel refuses the registration.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -59,9 +64,12 @@ impl UdpSocket {
     /// Ends the registration, and returns the socket as std's type. It stays non-blocking.
     ///
     /// # Errors
-    /// Returns no error today: only [`TcpStream::into_std`](crate::net::TcpStream::into_std) can fail.
+    ///
+    /// Returns no error today: only [`TcpStream::into_std`](crate::net::TcpStream::into_std) can
+    /// fail.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -79,14 +87,17 @@ impl UdpSocket {
     /// sends to it, and only its datagrams are received. See udp(7).
     ///
     /// # Errors
+    ///
     /// If no address can be reached, the error names each of them with its reason. A host name
     /// needs the feature `blocking`; without it, it is an error of kind `Unsupported`.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: it waits only for the look-up of a host name. If it is dropped
     /// there, the socket is unchanged.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -98,6 +109,7 @@ impl UdpSocket {
     /// # }).unwrap();
     /// ```
     pub async fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
+        // A datagram socket may be connected again (connect(2)), so the next address can be tried.
         let addresses = resolve(&addr).await?;
         first_of(&addresses, "connecting to", |addr| datagram::connect(self.socket.fd(), addr))
     }

@@ -22,6 +22,7 @@ use crate::net::socket::std_types::{into_owned_fd, std_types};
 /// `socket2::SockRef::from(&socket)`.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::UdpSocket;
 ///
@@ -50,9 +51,11 @@ impl UdpSocket {
     /// Returns the address that the socket is bound to: getsockname(2).
     ///
     /// # Errors
+    ///
     /// Returns the errors of getsockname(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -68,9 +71,11 @@ impl UdpSocket {
     /// Returns the address that the socket is connected to: getpeername(2).
     ///
     /// # Errors
+    ///
     /// Returns an error if [`UdpSocket::connect`] has not been called.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -89,9 +94,11 @@ impl UdpSocket {
     /// off at first.
     ///
     /// # Errors
+    ///
     /// Returns the errors of setsockopt(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -108,9 +115,11 @@ impl UdpSocket {
     /// Returns whether SO_BROADCAST is on.
     ///
     /// # Errors
+    ///
     /// Returns the errors of getsockopt(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {

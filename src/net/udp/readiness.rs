@@ -11,16 +11,19 @@ use crate::net::udp::UdpSocket;
 impl UdpSocket {
     /// Waits until a receive may succeed: a datagram has come, or an error.
     ///
-    /// Another task may be faster: then [`UdpSocket::try_recv`] returns `WouldBlock`, and the next call
-    /// waits for the next event.
+    /// Another task may be faster: then [`UdpSocket::try_recv`] returns `WouldBlock`, and the next
+    /// call waits for the next event.
     ///
     /// # Errors
+    ///
     /// Returns `NotConnected` if the poller has ended.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe. Any number of tasks may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # use std::io::ErrorKind;
@@ -48,12 +51,15 @@ impl UdpSocket {
     /// Waits until a send may succeed: the socket has room, or an error waits.
     ///
     /// # Errors
+    ///
     /// Returns `NotConnected` if the poller has ended.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe. Any number of tasks may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -77,9 +83,11 @@ impl UdpSocket {
     /// poll function.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UdpSocket::readable`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -99,13 +107,15 @@ impl UdpSocket {
     /// Polls whether a send may succeed: [`UdpSocket::writable`] as a poll function, tokio's
     /// `poll_send_ready`.
     ///
-    /// If not, the waker of `cx` is registered in the write direction, in place of that of any other
-    /// poll function.
+    /// If not, the waker of `cx` is registered in the write direction, in place of that of any
+    /// other poll function.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UdpSocket::writable`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -124,15 +134,18 @@ impl UdpSocket {
 
     /// Calls `operation` if the socket may be ready for one of the directions of `interest`.
     ///
-    /// It is for system calls that corepoll doesn't make, such as sendmsg(2) with control messages or
-    /// recvmmsg(2). When the operation returns `WouldBlock`, these directions count as not ready until
-    /// the next event. So `interest` names what the operation does, and the operation returns
+    /// It is for system calls that corepoll doesn't make, such as sendmsg(2) with control messages
+    /// or recvmmsg(2). When the operation returns `WouldBlock`, these directions count as not ready
+    /// until the next event. So `interest` names what the operation does, and the operation returns
     /// `WouldBlock` only if the system call did.
     ///
     /// # Errors
-    /// Returns the operation's errors; and `WouldBlock`, without calling it, if the socket isn't ready.
+    ///
+    /// Returns the operation's errors; and `WouldBlock`, without calling it, if the socket isn't
+    /// ready.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::Interest;
     /// # use corepoll::net::UdpSocket;

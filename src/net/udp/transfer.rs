@@ -13,13 +13,16 @@ impl UdpSocket {
     /// bytes.
     ///
     /// # Errors
+    ///
     /// Returns the errors of send(2): the datagram is too long, or the socket isn't connected.
     /// `ConnectionRefused` says that nothing received an earlier datagram.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: the datagram has been sent whole, or not at all.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -37,13 +40,16 @@ impl UdpSocket {
     /// Sends one datagram to the first address of `target`, and returns its length in bytes.
     ///
     /// # Errors
+    ///
     /// Returns the errors of sendto(2). A host name needs the feature `blocking`; without it, it is
     /// an error of kind `Unsupported`.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: the datagram has been sent whole, or not at all.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -61,14 +67,17 @@ impl UdpSocket {
     /// empty datagram.
     ///
     /// # Errors
+    ///
     /// Returns the errors of recv(2). `ConnectionRefused` says that nothing received a datagram
     /// that was sent to the connected address.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: dropping the future never loses a datagram. Any number of tasks
     /// may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -89,13 +98,16 @@ impl UdpSocket {
     /// of its sender.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UdpSocket::recv`].
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: dropping the future never loses a datagram. Any number of tasks
     /// may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -115,12 +127,15 @@ impl UdpSocket {
     /// Returns how many of its bytes are there.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UdpSocket::recv`].
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe. Any number of tasks may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -140,12 +155,15 @@ impl UdpSocket {
     /// bytes are there, and the address of its sender.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UdpSocket::recv`].
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe. Any number of tasks may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -162,16 +180,18 @@ impl UdpSocket {
         self.socket.peek_from(buf).await
     }
 
-    /// Polls for a datagram, and receives it into `buf`: [`UdpSocket::recv_from`] as a poll function.
-    /// Returns how many of its bytes are there, and the address of its sender.
+    /// Polls for a datagram, and receives it into `buf`: [`UdpSocket::recv_from`] as a poll
+    /// function. Returns how many of its bytes are there, and the address of its sender.
     ///
     /// If none has come, the waker of `cx` is registered in the read direction, in place of that of
     /// any other poll function. tokio's function of this name takes a `ReadBuf`.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UdpSocket::recv`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -192,16 +212,18 @@ impl UdpSocket {
         self.socket.poll_recv_from(cx, buf)
     }
 
-    /// Polls for room, and sends one datagram to `target`: [`UdpSocket::send_to`] as a poll function,
-    /// of tokio's name. Returns the length of the datagram in bytes.
+    /// Polls for room, and sends one datagram to `target`: [`UdpSocket::send_to`] as a poll
+    /// function, of tokio's name. Returns the length of the datagram in bytes.
     ///
-    /// If the socket has no room, the waker of `cx` is registered in the write direction, in place of
-    /// that of any other poll function.
+    /// If the socket has no room, the waker of `cx` is registered in the write direction, in place
+    /// of that of any other poll function.
     ///
     /// # Errors
+    ///
     /// Returns the errors of sendto(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -225,9 +247,11 @@ impl UdpSocket {
     /// bytes.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UdpSocket::send`], and `WouldBlock` if the socket has no room.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -244,9 +268,11 @@ impl UdpSocket {
     /// Sends one datagram to `target` without waiting, and returns its length in bytes.
     ///
     /// # Errors
+    ///
     /// Returns the errors of sendto(2), and `WouldBlock` if the socket has no room.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -263,9 +289,11 @@ impl UdpSocket {
     /// there.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UdpSocket::recv`], and `WouldBlock` if no datagram has come.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {
@@ -283,9 +311,11 @@ impl UdpSocket {
     /// and the address of its sender.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UdpSocket::recv`], and `WouldBlock` if no datagram has come.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UdpSocket;
     /// # corepoll::block_on(async {

@@ -9,6 +9,7 @@ use crate::sys::socket;
 /// [`UnixStream::peer_cred`](crate::net::UnixStream::peer_cred).
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::UnixStream;
 ///
@@ -42,6 +43,7 @@ impl PeerCredentials {
     /// Returns the process. `None` says that it isn't visible here, being in another PID namespace.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -57,6 +59,7 @@ impl PeerCredentials {
     /// Returns the effective user.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -73,6 +76,7 @@ impl PeerCredentials {
     /// Returns the effective group.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {

@@ -27,6 +27,7 @@ use crate::net::unix::stream::UnixStream;
 /// [`Acceptor`](crate::Acceptor) on a path replaces a stale file by itself.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::{UnixListener, UnixStream};
 /// use futures::{AsyncReadExt, AsyncWriteExt};
@@ -59,10 +60,12 @@ impl UnixListener {
     /// abstract namespace.
     ///
     /// # Errors
+    ///
     /// Returns `AddrInUse` if there is a file, even one at which nothing listens any more, and the
     /// other errors of bind(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{UnixListener, UnixStream};
     /// # corepoll::block_on(async {
@@ -83,9 +86,11 @@ impl UnixListener {
     /// Listens at `address`, which may be a name of the abstract namespace.
     ///
     /// # Errors
+    ///
     /// Returns the errors of bind(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::net::{UnixListener, UnixStream};
     /// use std::os::linux::net::SocketAddrExt;
@@ -117,9 +122,11 @@ impl UnixListener {
     /// Takes over a listener of std, blocking or not.
     ///
     /// # Errors
+    ///
     /// Returns an error if this thread has no poller, or if the kernel refuses the registration.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixListener;
     /// # corepoll::block_on(async {
@@ -138,9 +145,12 @@ impl UnixListener {
     /// Ends the registration, and returns the listener as std's type. It stays non-blocking.
     ///
     /// # Errors
-    /// Returns no error today: only [`TcpStream::into_std`](crate::net::TcpStream::into_std) can fail.
+    ///
+    /// Returns no error today: only [`TcpStream::into_std`](crate::net::TcpStream::into_std) can
+    /// fail.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixListener;
     /// # corepoll::block_on(async {
@@ -160,13 +170,16 @@ impl UnixListener {
     /// [`TcpListener::accept`](crate::net::TcpListener::accept).
     ///
     /// # Errors
+    ///
     /// Returns an error if the socket doesn't listen (EINVAL, EBADF or ENOTSOCK of accept(2)), or
     /// if its poller has ended.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: a connection that was not returned is still in the backlog.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{UnixListener, UnixStream};
     /// # corepoll::block_on(async {
@@ -189,6 +202,7 @@ impl UnixListener {
     /// Returns the connections as a futures `Stream` that never ends.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{UnixListener, UnixStream};
     /// # use futures::StreamExt;
@@ -207,9 +221,11 @@ impl UnixListener {
         Incoming::new(move || async move { Ok(self.accept().await?.0) })
     }
 
-    /// Returns the connections as a stream that owns the listener, and so can be returned or stored.
+    /// Returns the connections as a stream that owns the listener, and so can be returned or
+    /// stored.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{UnixListener, UnixStream};
     /// # use futures::StreamExt;
@@ -229,6 +245,7 @@ impl UnixListener {
     pub fn into_incoming(self) -> Incoming<'static, UnixStream> {
         let listener = Rc::new(self);
         Incoming::new(move || {
+            // The accept that is under way keeps the listener, and borrows nothing of the stream.
             let listener = listener.clone();
             async move { Ok(listener.accept().await?.0) }
         })
@@ -237,9 +254,11 @@ impl UnixListener {
     /// Returns the address that the socket listens at.
     ///
     /// # Errors
+    ///
     /// Returns the errors of getsockname(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixListener;
     /// # corepoll::block_on(async {

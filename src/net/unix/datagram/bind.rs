@@ -17,9 +17,11 @@ impl UnixDatagram {
     /// a NUL is a name of the abstract namespace, here and in all other calls.
     ///
     /// # Errors
+    ///
     /// Returns `AddrInUse` if there is a file, and the other errors of bind(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -37,9 +39,11 @@ impl UnixDatagram {
     /// Returns a socket that is bound to `address`, which may be a name of the abstract namespace.
     ///
     /// # Errors
+    ///
     /// Returns the errors of bind(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # use std::os::linux::net::SocketAddrExt;
@@ -65,9 +69,11 @@ impl UnixDatagram {
     /// Returns a socket without an address. Its receivers cannot answer.
     ///
     /// # Errors
+    ///
     /// Returns an error if this thread has no poller, or if descriptors have run out.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -83,9 +89,11 @@ impl UnixDatagram {
     /// Returns two sockets that are connected to each other: socketpair(2).
     ///
     /// # Errors
+    ///
     /// Returns an error if this thread has no poller, or if descriptors have run out.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -104,9 +112,11 @@ impl UnixDatagram {
     /// Takes over a socket of std, blocking or not.
     ///
     /// # Errors
+    ///
     /// Returns an error if this thread has no poller, or if the kernel refuses the registration.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -124,9 +134,12 @@ impl UnixDatagram {
     /// Ends the registration, and returns the socket as std's type. It stays non-blocking.
     ///
     /// # Errors
-    /// Returns no error today: only [`TcpStream::into_std`](crate::net::TcpStream::into_std) can fail.
+    ///
+    /// Returns no error today: only [`TcpStream::into_std`](crate::net::TcpStream::into_std) can
+    /// fail.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -144,9 +157,11 @@ impl UnixDatagram {
     /// Connects the socket to the one at `path`, to which [`UnixDatagram::send`] sends from now on.
     ///
     /// # Errors
+    ///
     /// Returns the errors of connect(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -169,9 +184,11 @@ impl UnixDatagram {
     /// on.
     ///
     /// # Errors
+    ///
     /// Returns the errors of connect(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # use std::os::linux::net::SocketAddrExt;

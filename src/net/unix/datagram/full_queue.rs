@@ -62,7 +62,7 @@ impl FullQueue {
         }
     }
 
-    /// As [`FullQueue::wait`], for one waker.
+    /// Polls for the end of the pause that [`FullQueue::wait`] waits for. One waker can wait.
     pub(crate) fn poll_wait(&self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.is_full.get() {
             // The room that ended the wait may have come before the pause was over.

@@ -24,6 +24,7 @@ use crate::net::unix::datagram::full_queue::FullQueue;
 /// Dropping the socket leaves its file: the program that binds a path removes the file.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::UnixDatagram;
 ///
@@ -59,9 +60,11 @@ impl UnixDatagram {
     /// Returns the address of the socket, which may be unnamed: getsockname(2).
     ///
     /// # Errors
+    ///
     /// Returns the errors of getsockname(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -77,9 +80,11 @@ impl UnixDatagram {
     /// Returns the address that the socket is connected to: getpeername(2).
     ///
     /// # Errors
+    ///
     /// Returns an error if the socket isn't connected.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -99,9 +104,11 @@ impl UnixDatagram {
     /// goes on waiting.
     ///
     /// # Errors
+    ///
     /// Returns the errors of shutdown(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {

@@ -11,16 +11,19 @@ use crate::net::unix::datagram::UnixDatagram;
 impl UnixDatagram {
     /// Waits until a receive may succeed: a datagram has come, or an error.
     ///
-    /// Another task may be faster: then [`UnixDatagram::try_recv`] returns `WouldBlock`, and the next call
-    /// waits for the next event.
+    /// Another task may be faster: then [`UnixDatagram::try_recv`] returns `WouldBlock`, and the
+    /// next call waits for the next event.
     ///
     /// # Errors
+    ///
     /// Returns `NotConnected` if the poller has ended.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe. Any number of tasks may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # use std::io::ErrorKind;
@@ -45,18 +48,21 @@ impl UnixDatagram {
 
     /// Waits until a send may succeed: the socket has room, or an error waits.
     ///
-    /// The kernel tells a sender of room in the queue of the socket that it is connected to, and of no
-    /// other. So after [`UnixDatagram::try_send_to`] has returned `WouldBlock`, this waits for a pause:
-    /// 0.1 ms at first, up to 16 ms. [`UnixDatagram::send_to`] does the whole loop; a socket that sends
-    /// much to one address should connect to it.
+    /// The kernel tells a sender of room in the queue of the socket that it is connected to, and of
+    /// no other. So after [`UnixDatagram::try_send_to`] has returned `WouldBlock`, this waits for a
+    /// pause: 0.1 ms at first, up to 16 ms. [`UnixDatagram::send_to`] does the whole loop; a socket
+    /// that sends much to one address should connect to it.
     ///
     /// # Errors
+    ///
     /// Returns `NotConnected` if the poller has ended.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe. Any number of tasks may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -79,9 +85,11 @@ impl UnixDatagram {
     /// poll function.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UnixDatagram::readable`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -99,13 +107,15 @@ impl UnixDatagram {
     /// Polls whether a send may succeed: [`UnixDatagram::writable`] as a poll function, tokio's
     /// `poll_send_ready`.
     ///
-    /// If not, the waker of `cx` is registered in the write direction, in place of that of any other
-    /// poll function.
+    /// If not, the waker of `cx` is registered in the write direction, in place of that of any
+    /// other poll function.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UnixDatagram::writable`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -123,15 +133,18 @@ impl UnixDatagram {
 
     /// Calls `operation` if the socket may be ready for one of the directions of `interest`.
     ///
-    /// It is for system calls that corepoll doesn't make, such as sendmsg(2) with control messages or
-    /// recvmmsg(2). When the operation returns `WouldBlock`, these directions count as not ready until
-    /// the next event. So `interest` names what the operation does, and the operation returns
+    /// It is for system calls that corepoll doesn't make, such as sendmsg(2) with control messages
+    /// or recvmmsg(2). When the operation returns `WouldBlock`, these directions count as not ready
+    /// until the next event. So `interest` names what the operation does, and the operation returns
     /// `WouldBlock` only if the system call did.
     ///
     /// # Errors
-    /// Returns the operation's errors; and `WouldBlock`, without calling it, if the socket isn't ready.
+    ///
+    /// Returns the operation's errors; and `WouldBlock`, without calling it, if the socket isn't
+    /// ready.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::Interest;
     /// # use corepoll::net::UnixDatagram;

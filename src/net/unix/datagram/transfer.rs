@@ -15,13 +15,16 @@ impl UnixDatagram {
     /// the receiver's queue is full.
     ///
     /// # Errors
+    ///
     /// Returns the errors of send(2): the datagram is too long, the socket isn't connected, or the
     /// peer has gone.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: the datagram has been sent whole, or not at all.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -40,12 +43,15 @@ impl UnixDatagram {
     /// the receiver's queue is full.
     ///
     /// # Errors
+    ///
     /// Returns the errors of sendto(2).
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: the datagram has been sent whole, or not at all.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -65,12 +71,15 @@ impl UnixDatagram {
     /// while the receiver's queue is full.
     ///
     /// # Errors
+    ///
     /// Returns the errors of sendto(2).
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: the datagram has been sent whole, or not at all.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # use std::os::linux::net::SocketAddrExt;
@@ -89,6 +98,7 @@ impl UnixDatagram {
         // Of this call alone: another one may send to an address whose queue has room.
         let full = FullQueue::default();
         loop {
+            // Without this, a sender whose datagrams are always taken would keep the poller.
             self.socket.registered.local().allowance.proceed().await;
             match full.note(datagram::send_to(self.socket.fd(), buf, &address)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => full.wait().await,
@@ -104,13 +114,16 @@ impl UnixDatagram {
     /// down, is an error of sending and not of receiving.
     ///
     /// # Errors
+    ///
     /// Returns the errors of recv(2).
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: dropping the future never loses a datagram. Any number of tasks
     /// may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -131,13 +144,16 @@ impl UnixDatagram {
     /// of its sender.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UnixDatagram::recv`].
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: dropping the future never loses a datagram. Any number of tasks
     /// may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -156,12 +172,15 @@ impl UnixDatagram {
     /// Returns how many of its bytes are there, and the address of its sender.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UnixDatagram::recv`].
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe. Any number of tasks may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -179,10 +198,12 @@ impl UnixDatagram {
     /// Sends one datagram to the connected socket without waiting, and returns its length in bytes.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UnixDatagram::send`], and `WouldBlock` if the receiver's queue is
     /// full.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -199,10 +220,12 @@ impl UnixDatagram {
     /// Sends one datagram to the socket at `path` without waiting, and returns its length in bytes.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UnixDatagram::send_to`], and `WouldBlock` if the receiver's queue is
     /// full.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -224,9 +247,11 @@ impl UnixDatagram {
     /// there.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UnixDatagram::recv`], and `WouldBlock` if no datagram has come.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {
@@ -244,9 +269,11 @@ impl UnixDatagram {
     /// and the address of its sender.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UnixDatagram::recv`], and `WouldBlock` if no datagram has come.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixDatagram;
     /// # corepoll::block_on(async {

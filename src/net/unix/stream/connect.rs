@@ -24,13 +24,16 @@ impl UnixStream {
     /// namespace. It waits while the listener's backlog is full.
     ///
     /// # Errors
+    ///
     /// Returns `NotFound` if there is no file, `ConnectionRefused` if nothing listens, and the
     /// other errors of connect(2). They name the path.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: dropping the future closes the attempt.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{UnixListener, UnixStream};
     /// # corepoll::block_on(async {
@@ -54,12 +57,15 @@ impl UnixStream {
     /// listener's backlog is full.
     ///
     /// # Errors
+    ///
     /// Returns the errors of connect(2). They name the address.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: dropping the future closes the attempt.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::{UnixListener, UnixStream};
     /// # use std::os::linux::net::SocketAddrExt;
@@ -89,6 +95,7 @@ impl UnixStream {
                 // EAGAIN: the backlog is full (unix(7)). Nothing is pending on this socket, so no
                 // event will come.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // Without a poller the error says so; `sleep` would panic.
                     Local::expect_current("UnixStream::connect")?;
                     time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);

@@ -30,6 +30,7 @@ use crate::net::unix::credentials::PeerCredentials;
 /// Dropping the stream closes the connection. A stream that outlives its poller returns errors.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::UnixStream;
 /// use futures::{AsyncReadExt, AsyncWriteExt};
@@ -69,9 +70,11 @@ impl UnixStream {
     /// Returns two streams that are connected to each other: socketpair(2).
     ///
     /// # Errors
+    ///
     /// Returns an error if this thread has no poller, or if descriptors have run out.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -90,9 +93,11 @@ impl UnixStream {
     /// Takes over a socket of std, blocking or not.
     ///
     /// # Errors
+    ///
     /// Returns an error if this thread has no poller, or if the kernel refuses the registration.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # use std::io::Write;
@@ -112,9 +117,12 @@ impl UnixStream {
     /// Ends the registration, and returns the socket as std's type. It stays non-blocking.
     ///
     /// # Errors
-    /// Returns no error today: only [`TcpStream::into_std`](crate::net::TcpStream::into_std) can fail.
+    ///
+    /// Returns no error today: only [`TcpStream::into_std`](crate::net::TcpStream::into_std) can
+    /// fail.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # use std::io::Write;
@@ -133,9 +141,11 @@ impl UnixStream {
     /// Returns the address of the peer, which is mostly unnamed: getpeername(2).
     ///
     /// # Errors
+    ///
     /// Returns the errors of getpeername(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -151,9 +161,11 @@ impl UnixStream {
     /// Returns the address of this side, which may be unnamed: getsockname(2).
     ///
     /// # Errors
+    ///
     /// Returns the errors of getsockname(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -170,9 +182,11 @@ impl UnixStream {
     /// listened: SO_PEERCRED of unix(7).
     ///
     /// # Errors
+    ///
     /// Returns the errors of getsockopt(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -197,6 +211,7 @@ impl UnixStream {
     /// share them.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::{Deadlines, net::UnixStream};
     /// # use std::{io::ErrorKind, time::Duration};
@@ -216,9 +231,11 @@ impl UnixStream {
     /// Shuts down one direction or both: shutdown(2). It is no error if the connection has ended.
     ///
     /// # Errors
+    ///
     /// Returns the errors of shutdown(2).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # use std::net::Shutdown;

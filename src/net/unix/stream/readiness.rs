@@ -17,13 +17,16 @@ impl UnixStream {
     /// call waits for the next event.
     ///
     /// # Errors
-    /// Returns `NotConnected` if the poller has ended, and `TimedOut` if the read deadline has passed
-    /// ([`UnixStream::set_deadlines`]).
+    ///
+    /// Returns `NotConnected` if the poller has ended, and `TimedOut` if the read deadline has
+    /// passed ([`UnixStream::set_deadlines`]).
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe. Any number of tasks may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -40,17 +43,20 @@ impl UnixStream {
 
     /// Waits until a write may succeed: the socket has room, or the connection has failed.
     ///
-    /// Another task may be faster: then [`UnixStream::try_write`] returns `WouldBlock`, and the next
-    /// call waits for the next event.
+    /// Another task may be faster: then [`UnixStream::try_write`] returns `WouldBlock`, and the
+    /// next call waits for the next event.
     ///
     /// # Errors
-    /// Returns `NotConnected` if the poller has ended, and `TimedOut` if the write deadline has passed
-    /// ([`UnixStream::set_deadlines`]).
+    ///
+    /// Returns `NotConnected` if the poller has ended, and `TimedOut` if the write deadline has
+    /// passed ([`UnixStream::set_deadlines`]).
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe. Any number of tasks may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -72,9 +78,11 @@ impl UnixStream {
     /// poll function.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UnixStream::readable`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -92,13 +100,15 @@ impl UnixStream {
     /// Polls whether a write may succeed: [`UnixStream::writable`] as a poll function, tokio's
     /// `poll_write_ready`.
     ///
-    /// If not, the waker of `cx` is registered in the write direction, in place of that of any other
-    /// poll function.
+    /// If not, the waker of `cx` is registered in the write direction, in place of that of any
+    /// other poll function.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UnixStream::writable`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -117,14 +127,16 @@ impl UnixStream {
     ///
     /// It is for system calls that corepoll doesn't make, such as recvmsg(2) with control messages.
     /// When the operation returns `WouldBlock`, these directions count as not ready until the next
-    /// event. So `interest` names what the operation does, and the operation returns `WouldBlock` only
-    /// if the system call did.
+    /// event. So `interest` names what the operation does, and the operation returns `WouldBlock`
+    /// only if the system call did.
     ///
     /// # Errors
+    ///
     /// Returns the operation's errors; and `WouldBlock`, without calling it, if the stream isn't
     /// ready.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::Interest;
     /// # use corepoll::net::UnixStream;

@@ -26,11 +26,12 @@ impl UnixStream {
     /// The halves are two references: making them costs nothing. For two tasks, see
     /// [`UnixStream::into_split`].
     ///
-    /// The trait `AsyncReadExt` of the crate futures has a `split` as well, which takes the stream by
-    /// value. Where it is in scope, `stream.split()` on an owned stream means that one;
+    /// The trait `AsyncReadExt` of the crate futures has a `split` as well, which takes the stream
+    /// by value. Where it is in scope, `stream.split()` on an owned stream means that one;
     /// `UnixStream::split(&mut stream)` always means this one.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::net::UnixStream;
     /// use futures::{AsyncReadExt, AsyncWriteExt};
@@ -60,6 +61,7 @@ impl UnixStream {
     /// `Rc`, which is one allocation.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::net::UnixStream;
     /// use corepoll::spawn_local;
@@ -92,6 +94,7 @@ impl UnixStream {
 /// The read direction of a [`UnixStream`], borrowed: made by [`UnixStream::split`].
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::{UnixStream, unix};
 ///
@@ -119,6 +122,7 @@ pub struct ReadHalf<'a> {
 /// Dropping it leaves the direction open; `close` of `AsyncWriteExt` shuts it down.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::{UnixStream, unix};
 /// use futures::AsyncWriteExt;
@@ -147,6 +151,7 @@ pub struct WriteHalf<'a> {
 /// Dropping it shuts nothing down: the connection is closed when the write half is dropped as well.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::{UnixStream, unix};
 /// use corepoll::spawn_local;
@@ -178,6 +183,7 @@ pub struct OwnedReadHalf {
 /// [`OwnedWriteHalf::forget`] drops it without that.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::net::{UnixStream, unix};
 ///
@@ -242,9 +248,11 @@ impl OwnedReadHalf {
     /// Puts the halves of a stream together again.
     ///
     /// # Errors
+    ///
     /// Gives both halves back if they are not of the same stream.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -266,9 +274,11 @@ impl OwnedWriteHalf {
     /// Puts the halves of a stream together again. Nothing is shut down.
     ///
     /// # Errors
+    ///
     /// Gives both halves back if they are not of the same stream.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -284,10 +294,11 @@ impl OwnedWriteHalf {
         read.reunite(self)
     }
 
-    /// Drops the half without shutting its direction down: the peer reads the end of the stream only
-    /// when the read half is dropped as well.
+    /// Drops the half without shutting its direction down: the peer reads the end of the stream
+    /// only when the read half is dropped as well.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -310,6 +321,7 @@ impl OwnedWriteHalf {
 /// the same stream. It gives both back.
 ///
 /// # Examples
+///
 /// ```
 /// # use corepoll::net::{UnixStream, unix};
 /// # corepoll::block_on(async {

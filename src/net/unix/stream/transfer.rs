@@ -16,12 +16,15 @@ impl UnixStream {
     /// another one.
     ///
     /// # Errors
+    ///
     /// Returns the connection's error, after every byte that came before it.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe: dropping the future never loses a byte.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -43,12 +46,15 @@ impl UnixStream {
     /// Returns the number of bytes. Zero is the end of the stream, unless `buf` is empty.
     ///
     /// # Errors
+    ///
     /// Returns the connection's error, after every byte that came before it.
     ///
     /// # Cancel safety
+    ///
     /// This method is cancel-safe. Any number of tasks may wait in it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -69,13 +75,15 @@ impl UnixStream {
 
     /// Polls for bytes to look at: [`UnixStream::peek`] as a poll function, of tokio's name.
     ///
-    /// If nothing has come, the waker of `cx` is registered in the read direction, in place of that of
-    /// any other poll function.
+    /// If nothing has come, the waker of `cx` is registered in the read direction, in place of that
+    /// of any other poll function.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UnixStream::peek`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -93,17 +101,19 @@ impl UnixStream {
 
     /// Polls for bytes, and reads them into memory that need not be initialized.
     ///
-    /// Returns the number of bytes, `n`: `buf[..n]` is initialized then. Zero is the end of the stream,
-    /// unless `buf` is empty. Adapters to other I/O traits, such as tokio's with their `ReadBuf`, save
-    /// the filling of a buffer with zeros by this.
+    /// Returns the number of bytes, `n`: `buf[..n]` is initialized then. Zero is the end of the
+    /// stream, unless `buf` is empty. Adapters to other I/O traits, such as tokio's with their
+    /// `ReadBuf`, save the filling of a buffer with zeros by this.
     ///
-    /// If nothing has come, the waker of `cx` is registered in the read direction, in place of that of
-    /// any other poll function.
+    /// If nothing has come, the waker of `cx` is registered in the read direction, in place of that
+    /// of any other poll function.
     ///
     /// # Errors
+    ///
     /// Returns the connection's error, after every byte that came before it.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # use std::mem::MaybeUninit;
@@ -133,9 +143,11 @@ impl UnixStream {
     /// Returns the number of bytes. Zero is the end of the stream, unless `buf` is empty.
     ///
     /// # Errors
+    ///
     /// Returns `WouldBlock` if nothing has come, and the connection's error if it has failed.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # use std::io::ErrorKind;
@@ -158,14 +170,17 @@ impl UnixStream {
         self.socket().try_read(buf)
     }
 
-    /// Reads what has come into several buffers, one after the other, without waiting: see readv(2).
+    /// Reads what has come into several buffers, one after the other, without waiting: see
+    /// readv(2).
     ///
     /// Returns the number of bytes. At most 1024 buffers are filled.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UnixStream::try_read`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # use std::io::IoSliceMut;
@@ -184,12 +199,16 @@ impl UnixStream {
         self.socket().try_read_vectored(bufs)
     }
 
-    /// Writes as much of `buf` as the kernel takes, without waiting, and returns the number of bytes.
+    /// Writes as much of `buf` as the kernel takes, without waiting, and returns the number of
+    /// bytes.
     ///
     /// # Errors
-    /// Returns `WouldBlock` if the kernel takes nothing, and the connection's error if it has failed.
+    ///
+    /// Returns `WouldBlock` if the kernel takes nothing, and the connection's error if it has
+    /// failed.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
@@ -209,9 +228,11 @@ impl UnixStream {
     /// Returns the number of bytes. At most 1024 buffers are looked at.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UnixStream::try_write`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # use std::io::IoSlice;
