@@ -25,10 +25,10 @@ use crate::net::addr::unix;
 /// | | `"example.org:80"` | a host name, for connecting, with the feature `blocking` |
 /// | `&Path`, `PathBuf`, `&PathBuf` | `Path::new("/run/app.sock")` | a Unix socket at a path; after a leading NUL, an abstract name |
 /// | `std::os::unix::net::SocketAddr` | | a Unix socket |
-/// | `SocketAddr`, `(IpAddr, u16)`, ... | `([127, 0, 0, 1], 80).into()` | whatever [`ToSocketAddrs`](crate::net::ToSocketAddrs) takes; of several addresses each is tried |
+/// | `SocketAddr`, `(IpAddr, u16)`, ... | `([127, 0, 0, 1], 80).into()` | each type of [`ToSocketAddrs`](crate::net::ToSocketAddrs); of several addresses each is tried |
 ///
-/// The trait is sealed. An invalid address is an error of the call that uses it, as
-/// [`Acceptor::listen`](crate::Acceptor::listen), and not of the one that takes it.
+/// The trait is sealed. An invalid address is an error of the call that uses it, such as
+/// [`Acceptor::listen`](crate::Acceptor::listen), and not of the call that takes it.
 ///
 /// # Examples
 ///
@@ -75,7 +75,7 @@ pub enum Requested {
     Path(PathBuf),
     /// The address of a Unix socket.
     Unix(UnixAddr),
-    /// Something that is no address, and the error that says why.
+    /// A value that is no address, and the error that says why.
     Invalid(Arc<io::Error>),
 }
 
@@ -154,12 +154,13 @@ fn reject_unnamed(address: UnixAddr) -> io::Result<UnixAddr> {
     Ok(address)
 }
 
+/// Returns `error` with the text that was taken for the address of a Unix socket.
 fn not_unix(address: &dyn fmt::Display, error: io::Error) -> io::Error {
     error::during(format_args!("\"{address}\" is not the address of a Unix socket"), error)
 }
 
-/// Every address of this machine, at `port`: IPv6, which includes IPv4 unless the socket says
-/// otherwise.
+/// Returns the address that stands for every address of this machine, at `port`. It is one of IPv6,
+/// which includes IPv4 unless the socket has IPV6_V6ONLY: ipv6(7).
 pub(crate) fn any_address(port: u16) -> SocketAddr {
     (Ipv6Addr::UNSPECIFIED, port).into()
 }

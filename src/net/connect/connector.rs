@@ -17,11 +17,11 @@ use crate::net::listen::balance::{Balance, Balancer};
 use crate::reactor::ReactorHandle;
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
-/// Connects from any thread, and gives each connection a handler on the poller of a reactor that has
-/// the fewest connections.
+/// Connects from any thread, and gives each connection a handler on the poller of a reactor that
+/// has the fewest connections.
 ///
-/// Inside a callback, [`EvContext::connect`](crate::EvContext::connect) connects on the same poller;
-/// in a task, [`TcpStream::connect`](crate::net::TcpStream::connect) does.
+/// Inside a callback, [`EvContext::connect`](crate::EvContext::connect) connects on the same
+/// poller; in a task, [`TcpStream::connect`](crate::net::TcpStream::connect) does.
 ///
 /// # Examples
 ///
@@ -65,8 +65,8 @@ use crate::task::{drop_ignoring_panic, ignore_panic};
 ///
 /// A handler that gets no connection, or has lost it, can connect again after a pause, also from
 /// [`on_connect_fail`](EvHandler::on_connect_fail): [`ReactorHandle::current`] returns its reactor.
-/// The pause grows with the failures, so that a server that comes up again is not overrun. A shutdown
-/// cuts it short.
+/// The pause grows with the failures, so that a server that comes up again is not overrun. A
+/// shutdown cuts it short.
 ///
 /// ```
 /// use corepoll::{Action, CloseReason, Connector, EvContext, EvHandler, Reactor, ReactorHandle};
@@ -182,8 +182,8 @@ impl Connector {
     }
 
     /// Limits how long an attempt may take, from when its poller begins it: for all addresses
-    /// together, with the look-up of a host name. Default: as long as the kernel tries, which is about
-    /// two minutes (`tcp_syn_retries` in tcp(7)).
+    /// together, with the look-up of a host name. Default: as long as the kernel tries, which is
+    /// about two minutes (`tcp_syn_retries` in tcp(7)).
     ///
     /// # Examples
     ///
@@ -202,9 +202,10 @@ impl Connector {
         self
     }
 
-    /// Connects from the local address `from`. With port 0 the kernel chooses the port when it knows
-    /// the target, so that one local port can serve many targets (`IP_BIND_ADDRESS_NO_PORT` in ip(7)).
-    /// Of several targets, those of the same address family are tried. A Unix socket ignores it.
+    /// Connects from the local address `from`. With port 0 the kernel chooses the port when it
+    /// knows the target, so that one local port can serve many targets (`IP_BIND_ADDRESS_NO_PORT`
+    /// in ip(7)). Of several targets, those of the same address family are tried. This is not for
+    /// Unix sockets: connecting to one fails.
     ///
     /// # Examples
     ///
@@ -223,8 +224,8 @@ impl Connector {
         self
     }
 
-    /// Sets the size of the receive buffer in bytes (`SO_RCVBUF` in socket(7)), before connecting: see
-    /// [`ConnectOptions::recv_buffer_size`]. Default: the system's.
+    /// Sets the size of the receive buffer in bytes (`SO_RCVBUF` in socket(7)), before connecting:
+    /// see [`ConnectOptions::recv_buffer_size`]. Default: the system's.
     ///
     /// # Examples
     ///
@@ -260,31 +261,33 @@ impl Connector {
         self
     }
 
-    /// Connects to `addr`: `"127.0.0.1:80"`, `"unix:/path"`, one or several `SocketAddr`s, a `Path`, or
-    /// another address of [`ToStreamAddr`]. With the feature `blocking` it may be a host name,
-    /// `"example.org:80"`, which is looked up on another thread. The handler that `factory` makes on
-    /// the poller's thread is registered for [`Interest::READABLE`](crate::Interest::READABLE).
-    /// Returns at once; may be called from any thread, and before the reactor is started.
+    /// Connects to `addr`: `"127.0.0.1:80"`, `"unix:/path"`, one or several `SocketAddr`s, a
+    /// `Path`, or another address of [`ToStreamAddr`]. With the feature `blocking` it may be a host
+    /// name, `"example.org:80"`, which is looked up on another thread. The handler that `factory`
+    /// makes on the poller's thread is registered for
+    /// [`Interest::READABLE`](crate::Interest::READABLE). Returns at once; may be called from any
+    /// thread, and before the reactor is started.
     ///
-    /// Several addresses are tried by RFC 8305 ("Happy Eyeballs"): IPv6 and IPv4 take turns, beginning
-    /// with the family of the first address. The next one is tried when the one before has failed, or
-    /// has not answered for 250 ms. The first connection wins, and the others are closed.
+    /// Several addresses are tried by RFC 8305 ("Happy Eyeballs"): IPv6 and IPv4 take turns,
+    /// beginning with the family of the first address. The next one is tried when the one before
+    /// has failed, or has not answered for 250 ms. The first connection wins, and the others are
+    /// closed.
     ///
     /// The handler gets exactly one of two calls:
     ///
     /// - [`EvHandler::on_open`] when the connection is made;
     /// - [`EvHandler::on_connect_fail`] with an error that names the operation and the address: the
     ///   peer refuses the connection or is unreachable, the time is over (`TimedOut`), there are no
-    ///   descriptors, or the poller ends before (`NotConnected`). A TCP connection to itself, which the
-    ///   kernel can make between ephemeral ports, counts as refused.
+    ///   descriptors, or the poller ends before (`NotConnected`). A TCP connection to itself, which
+    ///   the kernel can make between ephemeral ports, counts as refused.
     ///
-    /// If `factory` panics, there is no connection and no call. During a shutdown an attempt goes on
-    /// within the grace, as a connection does.
+    /// If `factory` panics, there is no connection and no call. During a shutdown an attempt goes
+    /// on within the grace, as a connection does.
     ///
     /// # Errors
     ///
-    /// The address is malformed, there is none, it is a host name and the feature `blocking` is off,
-    /// or the reactor has ended (`NotConnected`). Then `factory` is not called.
+    /// The address is malformed, there is none, it is a host name and the feature `blocking` is
+    /// off, or the reactor has ended (`NotConnected`). Then `factory` is not called.
     ///
     /// # Examples
     ///
@@ -324,8 +327,8 @@ impl Connector {
         let poller = self.balancer.least_loaded(here.as_deref().map(|local| &local.handle));
         let pending = PendingConnect { poller: poller.clone(), work: Some((target, factory)) };
         poller.run_on(move || pending.begin()).map_err(|refused| {
-            // Called here, `begin` finds that its poller is another one or has ended, and drops what it
-            // holds.
+            // Called here, `begin` finds that its poller is another one or has ended, and drops
+            // what it holds.
             refused();
             gone()
         })

@@ -16,8 +16,9 @@ impl EvContext<'_> {
     /// [`EvContext::close`] with the token ends the attempt, and `on_connect_fail` comes with
     /// `ConnectionAborted`.
     ///
-    /// `on_connect_fail` never comes inside this call: of an attempt that fails at once it comes later
-    /// in this turn, and then the token is spent. Otherwise the token is that of the connection.
+    /// `on_connect_fail` never comes inside this call: of an attempt that fails at once it comes
+    /// later in this turn, and then the token is spent. Otherwise the token is that of the
+    /// connection.
     ///
     /// # Errors
     ///

@@ -1,10 +1,10 @@
 //! Connecting: connections for handlers, and pools of connections.
 //!
 //! [`Connector`](connector::Connector) connects from any thread, and
-//! [`EvContext::connect`](crate::EvContext::connect) inside a callback. Both turn the address of the
-//! caller into a `Target` and hand it to `connection/connect`, where the sockets are made and the
-//! addresses tried. Tasks connect by [`TcpStream::connect`](crate::net::TcpStream::connect), which is
-//! in `net/tcp`.
+//! [`EvContext::connect`](crate::EvContext::connect) inside a callback. Both turn the address of
+//! the caller into a `Target` and hand it to `connection/connect`, where the sockets are made and
+//! the addresses tried. Tasks connect by [`TcpStream::connect`](crate::net::TcpStream::connect),
+//! which is in `net/tcp`.
 //!
 //! | file | what it holds |
 //! |---|---|

@@ -71,9 +71,10 @@ impl ConnectOptions {
         self
     }
 
-    /// Connects from the local address `from`. With port 0 the kernel chooses the port when it knows
-    /// the target, so that one local port can serve many targets (`IP_BIND_ADDRESS_NO_PORT` in ip(7)).
-    /// Of several targets, those of the same address family are tried.
+    /// Connects from the local address `from`. With port 0 the kernel chooses the port when it
+    /// knows the target, so that one local port can serve many targets (`IP_BIND_ADDRESS_NO_PORT`
+    /// in ip(7)). Of several targets, those of the same address family are tried. This is not for
+    /// Unix sockets: connecting to one fails.
     ///
     /// # Examples
     ///
@@ -94,8 +95,8 @@ impl ConnectOptions {
 
     /// Sets the size of the receive buffer in bytes (`SO_RCVBUF`). It is set before connecting: the
     /// window scale, which limits how much the peer may ever have under way, is sent with the first
-    /// segment. The kernel doubles the value, and no longer adjusts the buffer by itself. See socket(7)
-    /// and tcp(7).
+    /// segment. The kernel doubles the value, and no longer adjusts the buffer by itself. See
+    /// socket(7) and tcp(7).
     ///
     /// # Examples
     ///
@@ -114,8 +115,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Sets the size of the send buffer in bytes (`SO_SNDBUF`). The kernel doubles the value, and no
-    /// longer adjusts the buffer by itself. See socket(7).
+    /// Sets the size of the send buffer in bytes (`SO_SNDBUF`). The kernel doubles the value, and
+    /// no longer adjusts the buffer by itself. See socket(7).
     ///
     /// # Examples
     ///

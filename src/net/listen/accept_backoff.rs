@@ -80,8 +80,8 @@ fn is_of_one_connection(code: i32) -> bool {
     )
 }
 
-/// Returns `true` if the process or the system has run out of descriptors or of memory. ENOSPC is the
-/// error of epoll_ctl(2) when the user watches as many descriptors as are allowed.
+/// Returns `true` if the process or the system has run out of descriptors or of memory. ENOSPC is
+/// the error of epoll_ctl(2) when the user watches as many descriptors as are allowed.
 fn is_exhausted(code: i32) -> bool {
     matches!(code, libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSPC)
 }

@@ -67,13 +67,13 @@ impl Acceptor {
     /// [`ToStreamAddr`]. With port 0 the kernel chooses the port. An invalid address is an error of
     /// [`Acceptor::listen`].
     ///
-    /// `":80"` and `"[::]:80"` are one socket for both families, whatever `net.ipv6.bindv6only` says
-    /// (ipv6(7)); if the port of one family is taken, listening fails with `AddrInUse`. On a host
-    /// without IPv6, `":80"` is `"0.0.0.0:80"`.
+    /// `":80"` and `"[::]:80"` are one socket for both families, whatever `net.ipv6.bindv6only`
+    /// says (ipv6(7)); if the port of one family is taken, listening fails with `AddrInUse`. On a
+    /// host without IPv6, `":80"` is `"0.0.0.0:80"`.
     ///
-    /// At a path, the file of a Unix socket on which nothing listens any more is replaced. Any other
-    /// file, also a symbolic link, is an error and left alone. The file is removed when the listener
-    /// ends. See unix(7).
+    /// At a path, the file of a Unix socket on which nothing listens any more is replaced. Any
+    /// other file, also a symbolic link, is an error and left alone. The file is removed when the
+    /// listener ends. See unix(7).
     ///
     /// # Examples
     ///
@@ -104,9 +104,9 @@ impl Acceptor {
         }
     }
 
-    /// Gives every poller a listener of its own (`SO_REUSEPORT` in socket(7)): the kernel brings each
-    /// connection to one of them. Otherwise only the first poller listens. [`Acceptor::balance`] says
-    /// where a connection goes from there. Default: off.
+    /// Gives every poller a listener of its own (`SO_REUSEPORT` in socket(7)): the kernel brings
+    /// each connection to one of them. Otherwise only the first poller listens.
+    /// [`Acceptor::balance`] says where a connection goes from there. Default: off.
     ///
     /// # Examples
     ///
@@ -135,8 +135,8 @@ impl Acceptor {
         self
     }
 
-    /// Sets the size of the receive buffer in bytes (`SO_RCVBUF`), which accepted connections inherit.
-    /// The kernel doubles the value: see socket(7). Default: the system's.
+    /// Sets the size of the receive buffer in bytes (`SO_RCVBUF`), which accepted connections
+    /// inherit. The kernel doubles the value: see socket(7). Default: the system's.
     ///
     /// # Examples
     ///
@@ -150,8 +150,8 @@ impl Acceptor {
         self
     }
 
-    /// Sets the size of the send buffer in bytes (`SO_SNDBUF`), which accepted connections inherit. The
-    /// kernel doubles the value: see socket(7). Default: the system's.
+    /// Sets the size of the send buffer in bytes (`SO_SNDBUF`), which accepted connections inherit.
+    /// The kernel doubles the value: see socket(7). Default: the system's.
     ///
     /// # Examples
     ///
@@ -165,8 +165,8 @@ impl Acceptor {
         self
     }
 
-    /// Keeps a listener at `[::]` from accepting IPv4 (`IPV6_V6ONLY` in ipv6(7)). Default: it accepts
-    /// both, whatever `net.ipv6.bindv6only` says.
+    /// Keeps a listener at `[::]` from accepting IPv4 (`IPV6_V6ONLY` in ipv6(7)). Default: it
+    /// accepts both, whatever `net.ipv6.bindv6only` says.
     ///
     /// # Examples
     ///
@@ -181,8 +181,8 @@ impl Acceptor {
         self
     }
 
-    /// Sets `TCP_NODELAY` on the connections: small segments are sent at once. They inherit it from the
-    /// listener, so that it costs no system call for each. Default: off. See tcp(7).
+    /// Sets `TCP_NODELAY` on the connections: small segments are sent at once. They inherit it from
+    /// the listener, so that it costs no system call for each. Default: off. See tcp(7).
     ///
     /// # Examples
     ///
@@ -196,10 +196,10 @@ impl Acceptor {
         self
     }
 
-    /// Accepts a connection when its first bytes have come, or after `limit`, which the kernel rounds
-    /// up to some seconds (`TCP_DEFER_ACCEPT` in tcp(7)). This saves the wake-up in which there is
-    /// nothing to read. It does not suit protocols in which the server speaks first, and has no effect
-    /// on Unix sockets. Default: off.
+    /// Accepts a connection when its first bytes have come, or after `limit`, which the kernel
+    /// rounds up to some seconds (`TCP_DEFER_ACCEPT` in tcp(7)). This saves the wake-up in which
+    /// there is nothing to read. It does not suit protocols in which the server speaks first, and
+    /// has no effect on Unix sockets. Default: off.
     ///
     /// # Examples
     ///
@@ -251,9 +251,9 @@ impl Acceptor {
         self
     }
 
-    /// Gives the connections to the pollers of another reactor. When that has ended, each connection is
-    /// closed, and the error goes to the callback of [`Acceptor::on_error`]. Default: the reactor that
-    /// listens.
+    /// Gives the connections to the pollers of another reactor. When that has ended, each
+    /// connection is closed, and the error goes to the callback of [`Acceptor::on_error`]. Default:
+    /// the reactor that listens.
     ///
     /// # Examples
     ///

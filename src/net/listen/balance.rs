@@ -29,8 +29,8 @@ pub enum Balance {
     /// The pollers take turns.
     RoundRobin,
     /// A connection stays on the poller that accepted it. With
-    /// [`Acceptor::reuse_port`](crate::Acceptor::reuse_port) the kernel chooses the poller by a hash:
-    /// with few connections, some pollers get several and others none.
+    /// [`Acceptor::reuse_port`](crate::Acceptor::reuse_port) the kernel chooses the poller by a
+    /// hash: with few connections, some pollers get several and others none.
     Local,
 }
 
@@ -75,16 +75,16 @@ impl Balancer {
             // A connection that stays here saves a message to another poller.
             let chosen = here.filter(|here| here.load() <= least).unwrap_or(other);
             // This fails if another thread has counted a connection there in the meantime; then the
-            // choice is made again. So however many accept at a time, no poller gets ahead of another
-            // by more than one.
+            // choice is made again. So however many accept at a time, no poller gets ahead of
+            // another by more than one.
             if chosen.join_if(least) {
                 return chosen.clone();
             }
         }
     }
 
-    /// Takes back the count of a connection that was to go to `poller`. Returns the error: the poller
-    /// has ended.
+    /// Takes back the count of a connection that was to go to `poller`. Returns the error: the
+    /// poller has ended.
     #[cold]
     pub(crate) fn undelivered(&self, poller: &PollerHandle) -> io::Error {
         poller.leave();

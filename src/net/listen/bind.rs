@@ -118,8 +118,8 @@ fn bind_ip(acceptor: &Acceptor, mut address: SocketAddr, count: usize) -> io::Re
     Ok((sockets, LocalAddr::Ip(address)))
 }
 
-/// Returns `true` if the host has no IPv6. Any other error is one of the address, which another family
-/// would only hide.
+/// Returns `true` if the host has no IPv6. Any other error is one of the address, which another
+/// family would only hide.
 fn is_without_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }

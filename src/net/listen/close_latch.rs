@@ -11,8 +11,8 @@ use crate::base::slab::Slab;
 use crate::base::token::Token;
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
-/// Counts the sockets of one address that are open, and releases those that wait when the last one is
-/// closed.
+/// Counts the sockets of one address that are open, and releases those that wait when the last one
+/// is closed.
 pub(crate) struct CloseLatch {
     state: Mutex<State>,
     /// Wakes the threads that block in [`CloseLatch::wait`].
@@ -36,11 +36,13 @@ impl CloseLatch {
         CloseLatch { state: Mutex::new(state), released: Condvar::new() }
     }
 
+    /// Locks the state. Nothing foreign runs under this lock.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a socket that has been closed; `failure` is what ended it, unless its end was asked for.
+    /// Counts a socket that has been closed; `failure` is what ended it, unless its end was asked
+    /// for.
     pub(crate) fn socket_closed(&self, failure: Option<io::Error>) {
         let mut state = self.lock();
         state.open -= 1;

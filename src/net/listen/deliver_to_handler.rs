@@ -24,9 +24,9 @@ use super::listener_handler::Deliver;
 use super::listening::Listening;
 
 impl Acceptor {
-    /// Listens from now on. Each connection gets a handler that `factory` makes on the poller that the
-    /// connection goes to, and is registered for [`Interest::READABLE`]. A panic in `factory` costs that
-    /// connection. May be called from any thread, and before the reactor is started.
+    /// Listens from now on. Each connection gets a handler that `factory` makes on the poller that
+    /// the connection goes to, and is registered for [`Interest::READABLE`]. A panic in `factory`
+    /// costs that connection. May be called from any thread, and before the reactor is started.
     ///
     /// # Errors
     ///
@@ -90,8 +90,8 @@ impl<H: EvHandler, F: Fn() -> H + Send + Sync + 'static> Deliver for DeliverToHa
         if poller.is_same(here) {
             return factory.open(cx.local, fd);
         }
-        // The message owns the connection: if the poller ends before it opens its mail, the connection
-        // is closed with it.
+        // The message owns the connection: if the poller ends before it opens its mail, the
+        // connection is closed with it.
         let opened = poller.run_on(move || {
             if let Some(local) = Local::current() {
                 factory.open(&local, fd);

@@ -37,8 +37,8 @@ impl fmt::Debug for ErrorCallback {
     }
 }
 
-/// Reports the errors of one address that is listened at. All sockets and tasks of the address share
-/// it, and the callback can be changed while they run.
+/// Reports the errors of one address that is listened at. All sockets and tasks of the address
+/// share it, and the callback can be changed while they run.
 #[derive(Debug)]
 pub(crate) struct ErrorReporter {
     /// The address, as errors name it.
@@ -52,6 +52,7 @@ impl ErrorReporter {
         ErrorReporter { address, callback: Mutex::new(callback) }
     }
 
+    /// Locks the callback, which is never called under this lock.
     fn lock(&self) -> MutexGuard<'_, ErrorCallback> {
         self.callback.lock().unwrap_or_else(PoisonError::into_inner)
     }

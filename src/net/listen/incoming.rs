@@ -72,8 +72,8 @@ impl Socket {
             self.registered.local().wait_for_fd(FdWaiter::Task(cx.waker().clone()));
             Poll::Pending
         });
-        // The inner future takes any second poll for a wake-up. The timer's ends it as well, and that
-        // is what it should do.
+        // The inner future takes any second poll for a wake-up. The timer's ends it as well, and
+        // that is what it should do.
         let _ = time::timeout(pause, closed).await;
     }
 }

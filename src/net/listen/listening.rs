@@ -17,11 +17,11 @@ use super::register;
 
 /// An address that is listened at. Dropping it keeps listening.
 ///
-/// It listens until it is closed, or its reactor is shut down. No error of accept(2) ends it: such an
-/// error is counted in [`PollerStats::accept_errors`](crate::PollerStats) and reported to
-/// [`Listening::on_error`], and accepting goes on after a pause. The pause is 5 ms at first, and doubles
-/// up to 200 ms until a connection comes. If the listener ends nevertheless, as when other code shuts
-/// its socket down, [`Listening::closed`] returns why.
+/// It listens until it is closed, or its reactor is shut down. No error of accept(2) ends it: such
+/// an error is counted in [`PollerStats::accept_errors`](crate::PollerStats) and reported to
+/// [`Listening::on_error`], and accepting goes on after a pause. The pause is 5 ms at first, and
+/// doubles up to 200 ms until a connection comes. If the listener ends nevertheless, as when other
+/// code shuts its socket down, [`Listening::closed`] returns why.
 ///
 /// # Examples
 ///
@@ -164,10 +164,10 @@ impl Listening {
         self.latch.is_released()
     }
 
-    /// Calls `callback` with each error from now on, in place of the callback before. Errors are those
-    /// of accepting, of delivering a connection to its handler or task, of the tasks of
-    /// [`Acceptor::try_serve`], and the one that ends the listener, if one does. The callback runs on
-    /// the pollers' threads and should not block.
+    /// Calls `callback` with each error from now on, in place of the callback before. Errors are
+    /// those of accepting, of delivering a connection to its handler or task, of the tasks of
+    /// [`Acceptor::try_serve`], and the one that ends the listener, if one does. The callback runs
+    /// on the pollers' threads and should not block.
     ///
     /// It misses errors that came before this call; [`Acceptor::on_error`] misses none.
     ///
@@ -189,13 +189,13 @@ impl Listening {
         self.errors.set(ErrorCallback::new(callback));
     }
 
-    /// Stops listening. Connections that were accepted go on; the kernel resets those that still wait
-    /// to be accepted. May be called from any thread, and never blocks.
+    /// Stops listening. Connections that were accepted go on; the kernel resets those that still
+    /// wait to be accepted. May be called from any thread, and never blocks.
     ///
-    /// On the thread of its poller the socket is closed when this returns, so that the address can be
-    /// used again. Called in a factory or service of the listener itself, it is closed at the end of
-    /// the turn. If several pollers listen, or another thread calls this, [`Listening::closed`] and
-    /// [`Listening::close_and_wait`] wait until all sockets are closed.
+    /// On the thread of its poller the socket is closed when this returns, so that the address can
+    /// be used again. Called in a factory or service of the listener itself, it is closed at the
+    /// end of the turn. If several pollers listen, or another thread calls this,
+    /// [`Listening::closed`] and [`Listening::close_and_wait`] wait until all sockets are closed.
     ///
     /// # Examples
     ///
@@ -217,14 +217,14 @@ impl Listening {
         self.sockets.iter().for_each(ListeningSocket::close);
     }
 
-    /// Stops listening, as [`Listening::close`] does, and blocks the thread until the last socket is
-    /// closed and the address is free. It waits until the pollers open their mail, and so for the
-    /// callbacks that are running there.
+    /// Stops listening, as [`Listening::close`] does, and blocks the thread until the last socket
+    /// is closed and the address is free. It waits until the pollers open their mail, and so for
+    /// the callbacks that are running there.
     ///
     /// # Panics
     ///
-    /// On a poller's thread, unless all sockets can be closed at once: waiting would stop that poller.
-    /// Await [`Listening::closed`] there.
+    /// On a poller's thread, unless all sockets can be closed at once: waiting would stop that
+    /// poller. Await [`Listening::closed`] there.
     ///
     /// # Examples
     ///
@@ -257,13 +257,13 @@ impl Listening {
         self.latch.wait();
     }
 
-    /// Waits until all sockets are closed. This doesn't close them: see [`Listening::close`]. May be
-    /// awaited on any thread, by several tasks at a time, and any number of times.
+    /// Waits until all sockets are closed. This doesn't close them: see [`Listening::close`]. May
+    /// be awaited on any thread, by several tasks at a time, and any number of times.
     ///
     /// # Errors
     ///
-    /// Returns what ended the first socket that was not asked to end. An end by [`Listening::close`],
-    /// or with the reactor, is `Ok`.
+    /// Returns what ended the first socket that was not asked to end. An end by
+    /// [`Listening::close`], or with the reactor, is `Ok`.
     ///
     /// # Cancel safety
     ///

@@ -17,15 +17,15 @@ use super::error_reporter::ErrorReporter;
 
 /// A socket that listens, and the file that it has made.
 pub(crate) struct BoundSocket {
-    /// The file of a Unix socket, which is removed on drop. It is declared first and so dropped first:
-    /// while the socket listens, no other process takes the file for a stale one.
+    /// The file of a Unix socket, which is removed on drop. It is declared first and so dropped
+    /// first: while the socket listens, no other process takes the file for a stale one.
     pub(crate) file: Option<SocketFile>,
     /// The socket.
     pub(crate) fd: OwnedFd,
 }
 
-/// One listening socket. Its poller's handler, the user's [`Listening`](super::listening::Listening)
-/// and the messages between them share it.
+/// One listening socket. Its poller's handler, the user's
+/// [`Listening`](super::listening::Listening) and the messages between them share it.
 pub(crate) struct ListeningSocket {
     state: Mutex<State>,
     /// The poller that the socket belongs to.
@@ -71,8 +71,8 @@ impl ListeningSocket {
         &self.errors
     }
 
-    /// Closes the socket: at once on its poller's thread, and on any thread while the poller has not
-    /// got it yet; otherwise when the poller opens its mail.
+    /// Closes the socket: at once on its poller's thread, and on any thread while the poller has
+    /// not got it yet; otherwise when the poller opens its mail.
     pub(crate) fn close(self: &Arc<ListeningSocket>) {
         let mut state = self.lock();
         match *state {

@@ -1,18 +1,19 @@
 //! Listening: sockets that accept connections, for handlers and for tasks.
 //!
 //! There are two ways in. [`Acceptor`](acceptor::Acceptor) and `serve` listen from any thread and
-//! spread the connections over the pollers of a reactor; this folder is mostly theirs. The listeners
-//! of tasks, [`TcpListener`](crate::net::TcpListener) and [`UnixListener`](crate::net::UnixListener),
-//! are in `net/tcp` and `net/unix`, and share `incoming`, `options` and `accept_backoff`.
+//! spread the connections over the pollers of a reactor; this folder is mostly theirs. The
+//! listeners of tasks, [`TcpListener`](crate::net::TcpListener) and
+//! [`UnixListener`](crate::net::UnixListener), are in `net/tcp` and `net/unix`, and share
+//! `incoming`, `options` and `accept_backoff`.
 //!
 //! An acceptor becomes a service in these steps:
 //!
 //! 1. `bind` makes all sockets that are needed, or none.
 //! 2. `register` sends each to its poller, where a `listener_handler` accepts.
-//! 3. `balance` chooses the poller of each connection, and `deliver_to_handler` or `deliver_to_task`
-//!    takes it there.
-//! 4. After an error of accept(2) `accept_backoff` says when to go on, and `error_reporter` tells the
-//!    user.
+//! 3. `balance` chooses the poller of each connection, and `deliver_to_handler` or
+//!    `deliver_to_task` takes it there.
+//! 4. After an error of accept(2) `accept_backoff` says when to go on, and `error_reporter` tells
+//!    the user.
 //! 5. [`Listening`](listening::Listening) closes the sockets, and waits until that is done.
 //!
 //! | file | what it holds |

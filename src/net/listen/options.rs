@@ -62,8 +62,8 @@ impl ListenOptions {
         ListenOptions { listen: socket::Listen::new(BACKLOG), on_error: ErrorCallback::default() }
     }
 
-    /// Lets several sockets listen at one address (`SO_REUSEPORT`): the kernel spreads connections over
-    /// them by a hash. Default: off. See socket(7).
+    /// Lets several sockets listen at one address (`SO_REUSEPORT`): the kernel spreads connections
+    /// over them by a hash. Default: off. See socket(7).
     ///
     /// # Examples
     ///
@@ -101,8 +101,8 @@ impl ListenOptions {
         self
     }
 
-    /// Sets the size of the receive buffer in bytes (`SO_RCVBUF`), which accepted connections inherit.
-    /// The kernel doubles the value: see socket(7). Default: the system's.
+    /// Sets the size of the receive buffer in bytes (`SO_RCVBUF`), which accepted connections
+    /// inherit. The kernel doubles the value: see socket(7). Default: the system's.
     ///
     /// # Examples
     ///
@@ -120,8 +120,8 @@ impl ListenOptions {
         self
     }
 
-    /// Sets the size of the send buffer in bytes (`SO_SNDBUF`), which accepted connections inherit. The
-    /// kernel doubles the value: see socket(7). Default: the system's.
+    /// Sets the size of the send buffer in bytes (`SO_SNDBUF`), which accepted connections inherit.
+    /// The kernel doubles the value: see socket(7). Default: the system's.
     ///
     /// # Examples
     ///
@@ -142,8 +142,8 @@ impl ListenOptions {
         self
     }
 
-    /// Keeps a listener at `[::]` from accepting IPv4 (`IPV6_V6ONLY` in ipv6(7)). Default: it accepts
-    /// both, whatever `net.ipv6.bindv6only` says.
+    /// Keeps a listener at `[::]` from accepting IPv4 (`IPV6_V6ONLY` in ipv6(7)). Default: it
+    /// accepts both, whatever `net.ipv6.bindv6only` says.
     ///
     /// # Examples
     ///
@@ -158,8 +158,8 @@ impl ListenOptions {
         self
     }
 
-    /// Sets `TCP_NODELAY` on the connections: small segments are sent at once. They inherit it from the
-    /// listener, so that it costs no system call for each. Default: off. See tcp(7).
+    /// Sets `TCP_NODELAY` on the connections: small segments are sent at once. They inherit it from
+    /// the listener, so that it costs no system call for each. Default: off. See tcp(7).
     ///
     /// # Examples
     ///
@@ -179,9 +179,10 @@ impl ListenOptions {
         self
     }
 
-    /// Accepts a connection when its first bytes have come, or after `limit`, which the kernel rounds
-    /// up to some seconds (`TCP_DEFER_ACCEPT` in tcp(7)). This saves the wake-up in which there is
-    /// nothing to read. It does not suit protocols in which the server speaks first. Default: off.
+    /// Accepts a connection when its first bytes have come, or after `limit`, which the kernel
+    /// rounds up to some seconds (`TCP_DEFER_ACCEPT` in tcp(7)). This saves the wake-up in which
+    /// there is nothing to read. It does not suit protocols in which the server speaks first.
+    /// Default: off.
     ///
     /// # Examples
     ///
@@ -203,9 +204,9 @@ impl ListenOptions {
         self
     }
 
-    /// Calls `callback` with each error of accepting, on the poller's thread. Such an error doesn't end
-    /// [`TcpListener::accept`](crate::net::TcpListener::accept), which goes on after a pause. Default:
-    /// errors are only counted, in [`PollerStats::accept_errors`](crate::PollerStats).
+    /// Calls `callback` with each error of accepting, on the poller's thread. Such an error doesn't
+    /// end [`TcpListener::accept`](crate::net::TcpListener::accept), which goes on after a pause.
+    /// Default: errors are only counted, in [`PollerStats::accept_errors`](crate::PollerStats).
     ///
     /// # Examples
     ///

@@ -17,10 +17,10 @@ use super::error_reporter::service_error;
 use super::listening::Listening;
 
 impl Acceptor {
-    /// Listens from now on, and spawns `service(stream, peer)` as a task for each connection, on the
-    /// poller that the connection goes to. The output of the task is dropped: [`Acceptor::try_serve`]
-    /// is for a service that can fail. May be called from any thread, and before the reactor is
-    /// started.
+    /// Listens from now on, and spawns `service(stream, peer)` as a task for each connection, on
+    /// the poller that the connection goes to. The output of the task is dropped:
+    /// [`Acceptor::try_serve`] is for a service that can fail. May be called from any thread, and
+    /// before the reactor is started.
     ///
     /// # Errors
     ///
@@ -55,10 +55,10 @@ impl Acceptor {
         deliver_to_task::listen(&self, on, &errors, service)
     }
 
-    /// Serves as [`Acceptor::serve`] does, with a service that can fail: each error that a task returns
-    /// goes to the callback of [`Acceptor::on_error`] or [`Listening::on_error`]. The error there names
-    /// the peer, has the service's error as its `source()`, and is of the same kind if that is an
-    /// [`io::Error`].
+    /// Serves as [`Acceptor::serve`] does, with a service that can fail: each error that a task
+    /// returns goes to the callback of [`Acceptor::on_error`] or [`Listening::on_error`]. The error
+    /// there names the peer, has the service's error as its `source()`, and is of the same kind if
+    /// that is an [`io::Error`].
     ///
     /// # Errors
     ///
@@ -115,9 +115,10 @@ impl ReactorHandle {
     /// that can fail. Of several addresses, the first that can be listened at is used.
     ///
     /// Each poller has a listener with `SO_REUSEPORT` (socket(7)), and a connection stays where the
-    /// kernel brings it, unless another poller has fewer: [`Balance::LeastLoaded`]. [`Acceptor::serve`]
-    /// has options for that, and a [`TcpListener`](crate::net::TcpListener) leaves everything to its
-    /// user. May be called from any thread, and before the reactor is started.
+    /// kernel brings it, unless another poller has fewer: [`Balance::LeastLoaded`].
+    /// [`Acceptor::serve`] has options for that, and a [`TcpListener`](crate::net::TcpListener)
+    /// leaves everything to its user. May be called from any thread, and before the reactor is
+    /// started.
     ///
     /// [`Balance::LeastLoaded`]: crate::Balance::LeastLoaded
     ///
@@ -152,8 +153,9 @@ impl ReactorHandle {
         self.listen_at_first(addr, |acceptor| acceptor.serve(self, service.clone()))
     }
 
-    /// Serves as [`ReactorHandle::serve`] does, with a service that can fail: each error that a task
-    /// returns goes to the callback of [`Listening::on_error`], as [`Acceptor::try_serve`] says.
+    /// Serves as [`ReactorHandle::serve`] does, with a service that can fail: each error that a
+    /// task returns goes to the callback of [`Listening::on_error`], as [`Acceptor::try_serve`]
+    /// says.
     ///
     /// # Errors
     ///

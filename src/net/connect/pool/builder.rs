@@ -89,9 +89,9 @@ impl ConnectPool {
 }
 
 impl PoolBuilder {
-    /// Sets the number of connections that are kept idle, from the first use on. If there are fewer,
-    /// more are made, one step of [`PoolBuilder::grow_by`] after the other. These don't expire.
-    /// Default: 0.
+    /// Sets the number of connections that are kept idle, from the first use on. If there are
+    /// fewer, more are made, one step of [`PoolBuilder::grow_by`] after the other. These don't
+    /// expire. Default: 0.
     ///
     /// # Examples
     ///
@@ -152,8 +152,8 @@ impl PoolBuilder {
         self
     }
 
-    /// Sets the options of the sockets: buffers, TCP_NODELAY, the local address. If the options have
-    /// a time limit, it replaces that of [`PoolBuilder::connect_timeout`].
+    /// Sets the options of the sockets: buffers, TCP_NODELAY, the local address. If the options
+    /// have a time limit, it replaces that of [`PoolBuilder::connect_timeout`].
     ///
     /// # Examples
     ///
@@ -170,8 +170,8 @@ impl PoolBuilder {
     }
 
     /// Limits how long a connection may be idle before it is closed. The last
-    /// [`PoolBuilder::min_idle`] connections are kept. With [`Duration::MAX`] none expires. Default:
-    /// 60 s.
+    /// [`PoolBuilder::min_idle`] connections are kept. With [`Duration::MAX`] none expires.
+    /// Default: 60 s.
     ///
     /// # Examples
     ///

@@ -12,9 +12,9 @@ use super::pooled::Pooled;
 use super::pooled_handler;
 use super::shared::Shared;
 
-/// A pool of connections to one address, for the tasks and handlers of one poller. This is a handle:
-/// a clone is another handle to the same pool. A pool takes no lock; futures and handlers wait for
-/// it, and never the poller's thread.
+/// A pool of connections to one address, for the tasks and handlers of one poller. This is a
+/// handle: a clone is another handle to the same pool. A pool takes no lock; futures and handlers
+/// wait for it, and never the poller's thread.
 ///
 /// A pool belongs to the poller that first uses it. [`with_local`](crate::with_local) can hold one
 /// for each poller, or a pool is made where the tasks are spawned.
@@ -23,9 +23,9 @@ use super::shared::Shared;
 ///
 /// A connection goes back to the pool only when its user says that no answer is outstanding:
 /// [`Pooled::release`] in a task, [`EvContext::release`] in a handler. If it ends in any other way
-/// it is closed: when the [`Pooled`] is dropped, when its task is cancelled, times out, panics or is
-/// aborted, when the handler closes it or fails. So the next user never reads the answer to another
-/// user's question.
+/// it is closed: when the [`Pooled`] is dropped, when its task is cancelled, times out, panics or
+/// is aborted, when the handler closes it or fails. So the next user never reads the answer to
+/// another user's question.
 ///
 /// # Examples
 ///
@@ -81,10 +81,10 @@ use super::shared::Shared;
 ///
 /// 1. The idle connection that was used last. The pool looks at it before: a connection that has
 ///    ended, or on which unexpected bytes wait, is closed, and the next one is taken.
-/// 2. Where none is idle, a place in the queue, which tasks and handlers share. If fewer connections
-///    are on their way than users wait, [`PoolBuilder::grow_by`] more are begun, up to
-///    [`PoolBuilder::max_live`]. The first user in the queue gets the first connection that is made or
-///    given back.
+/// 2. Where none is idle, a place in the queue, which tasks and handlers share. If fewer
+///    connections are on their way than users wait, [`PoolBuilder::grow_by`] more are begun, up to
+///    [`PoolBuilder::max_live`]. The first user in the queue gets the first connection that is made
+///    or given back.
 ///
 /// [`PoolBuilder::grow_by`]: crate::PoolBuilder::grow_by
 /// [`PoolBuilder::max_live`]: crate::PoolBuilder::max_live
@@ -93,10 +93,10 @@ use super::shared::Shared;
 ///
 /// If an attempt fails and no other one is on its way for the first user in the queue, that user
 /// gets the error. If no connection is left, every user in the queue does. Then the pool pauses
-/// before it begins another attempt: 5 ms at first, and twice as long after each further failure, up
-/// to one second. Users that come meanwhile wait for the next attempt. So while the peer is down, a
-/// user waits for at most that second and one attempt. While all connections are in use, it waits
-/// until one is given back; [`time::timeout`](crate::time::timeout) sets a limit.
+/// before it begins another attempt: 5 ms at first, and twice as long after each further failure,
+/// up to one second. Users that come meanwhile wait for the next attempt. So while the peer is
+/// down, a user waits for at most that second and one attempt. While all connections are in use, it
+/// waits until one is given back; [`time::timeout`](crate::time::timeout) sets a limit.
 ///
 /// # The end
 ///
@@ -128,8 +128,8 @@ impl ConnectPool {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the queue. A connection that was on its way to it goes to the next
-    /// user.
+    /// Dropping the future leaves the queue. A connection that was on its way to it goes to the
+    /// next user.
     ///
     /// # Examples
     ///
@@ -160,14 +160,14 @@ impl ConnectPool {
         Get::new(&self.shared).await
     }
 
-    /// Gets a connection for a handler, on this poller. The handler's first call comes at the end of
-    /// this turn or later: [`EvHandler::on_open`] with the connection, or
+    /// Gets a connection for a handler, on this poller. The handler's first call comes at the end
+    /// of this turn or later: [`EvHandler::on_open`] with the connection, or
     /// [`EvHandler::on_connect_fail`] where [`ConnectPool::get`] would fail. The connection is
     /// registered for [`Interest::READABLE`](crate::Interest::READABLE).
     ///
     /// [`EvContext::release`] gives it back. If it ends in any other way it is closed, also with
-    /// [`Action::Close`](crate::Action::Close). If [`EvContext::take_stream`] takes it, it leaves the
-    /// pool.
+    /// [`Action::Close`](crate::Action::Close). If [`EvContext::take_stream`] takes it, it leaves
+    /// the pool.
     ///
     /// # Examples
     ///

@@ -7,12 +7,12 @@ use crate::sys::stream;
 
 /// Returns `true` if nothing has come on a connection: no byte, no end, no error.
 ///
-/// A pooled connection on which something has come unasked is of no use: the next user would take it
-/// for the answer to its own question.
+/// A pooled connection on which something has come unasked is of no use: the next user would take
+/// it for the answer to its own question.
 pub(crate) fn is_quiet(stream: &TcpStream) -> bool {
     let fd = stream.registered().fd();
-    // Only a read tells of all three. Urgent data lies beside the others (tcp(7)), where a read does
-    // not see it.
+    // Only a read tells of all three. Urgent data lies beside the others (tcp(7)), where a read
+    // does not see it.
     let seen = stream::peek(fd, &mut [0]);
     matches!(seen, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
         && !stream::has_urgent(fd)

@@ -1,5 +1,5 @@
-//! What a pool does by itself: it makes connections, hands them out, and closes those that have been
-//! idle for too long.
+//! What a pool does by itself: it makes connections, hands them out, and closes those that have
+//! been idle for too long.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -21,7 +21,8 @@ use super::shared::{Handoff, Shared};
 /// Begins as many attempts to connect as connections are missing, unless the backoff forbids it.
 pub(crate) fn grow(pool: &Rc<Shared>) {
     if !is_short(pool) {
-        return;
+        // The last user in the queue may have been served.
+        return pool.disarm_if_unused();
     }
     let Some(poller) = pool.poller() else { return };
     if poller.is_gone() {
@@ -53,6 +54,7 @@ fn is_short(pool: &Shared) -> bool {
     pool.idle() < pool.settings.min_idle
 }
 
+/// Begins one attempt to connect, and counts its connection.
 fn begin_attempt(pool: &Rc<Shared>, poller: &Local, target: Target) {
     pool.live.set(pool.live.get() + 1);
     pool.connecting.set(pool.connecting.get() + 1);
@@ -61,8 +63,8 @@ fn begin_attempt(pool: &Rc<Shared>, poller: &Local, target: Target) {
     target::connect(poller, target, Recipient::Descriptor(Box::new(receive)));
 }
 
-/// Hands out the connection that an attempt has made, or passes its failure on. The attempt was begun
-/// in `round` of the backoff.
+/// Hands out the connection that an attempt has made, or passes its failure on. The attempt was
+/// begun in `round` of the backoff.
 fn attempt_ended(pool: &Rc<Shared>, round: u64, result: io::Result<OwnedFd>) {
     pool.connecting.set(pool.connecting.get() - 1);
     match result.and_then(|fd| TcpStream::from_fd(fd, "ConnectPool")) {
@@ -109,7 +111,8 @@ pub(crate) fn offer(pool: &Rc<Shared>, handoff: Handoff) {
     let Some(returned) = pool.serve(Ok(handoff)) else { return };
     let (Ok(Handoff { stream, .. }), Some(poller)) = (returned, pool.poller()) else { return };
     if pool.handles.get() == 0 {
-        return pool.discard(stream);
+        pool.discard(stream);
+        return pool.disarm_if_unused();
     }
     let since = clock::now();
     pool.push_idle(stream, since);
@@ -177,6 +180,7 @@ pub(crate) fn watch(pool: &Rc<Shared>, poller: &Local) {
     }
 }
 
+/// Arms the timer of a pool that has none.
 fn start_timer(pool: &Rc<Shared>, poller: &Local, at: u64) {
     let timer = poller.arm(at, TimerTarget::Ours(pool.clone()));
     pool.timer.set(Some((timer, at)));

@@ -1,16 +1,17 @@
 //! A pool of connections to one address.
 //!
-//! A pool belongs to one poller. Its users are tasks, which await [`ConnectPool::get`], and handlers,
-//! which call [`ConnectPool::get_with`]; both stand in one queue. A connection goes through these files:
+//! A pool belongs to one poller. Its users are tasks, which await [`ConnectPool::get`], and
+//! handlers, which call [`ConnectPool::get_with`]; both stand in one queue. A connection goes
+//! through these files:
 //!
-//! 1. `get` (a task) or `pooled_handler` (a handler) takes an idle connection out of `shared`. Where
-//!    there is none, the user joins the `queue`.
+//! 1. `get` (a task) or `pooled_handler` (a handler) takes an idle connection out of `shared`.
+//!    Where there is none, the user joins the `queue`.
 //! 2. `maintenance` begins as many attempts to connect as there are users without one, up to the
 //!    limits of the `settings`. After a failure it pauses, for as long as `backoff` says.
 //! 3. The connection that is made goes to the first user in the queue: a `pooled` for a task, a
 //!    `pooled_handler` for a handler.
-//! 4. The user releases it. `recycle` looks at it with the functions of `health`, and gives it to the
-//!    next user, keeps it idle, or closes it.
+//! 4. The user releases it. `recycle` looks at it with the functions of `health`, and gives it to
+//!    the next user, keeps it idle, or closes it.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -28,7 +29,8 @@
 //! | `backoff` | pauses that grow with failures |
 //!
 //! Each file calls only files below it in this table. Nothing of a pool is borrowed while foreign
-//! code runs: wakers, handlers, and the drop of a stream, whose descriptor another user may wait for.
+//! code runs: wakers, handlers, and the drop of a stream, whose descriptor another user may wait
+//! for.
 
 mod backoff;
 mod builder;

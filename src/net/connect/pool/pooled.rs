@@ -18,9 +18,9 @@ use super::shared::Shared;
 /// A connection of a [`ConnectPool`](crate::ConnectPool), lent to a task. It derefs to
 /// [`TcpStream`].
 ///
-/// [`Pooled::release`] gives it back, and nothing else does. Dropping it closes the connection: only
-/// its user knows whether an answer is still outstanding, and a task that is cancelled, times out or
-/// panics can no longer say so.
+/// [`Pooled::release`] gives it back, and nothing else does. Dropping it closes the connection:
+/// only its user knows whether an answer is still outstanding, and a task that is cancelled, times
+/// out or panics can no longer say so.
 ///
 /// # Examples
 ///

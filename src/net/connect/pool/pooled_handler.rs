@@ -60,8 +60,8 @@ fn open(pool: &Rc<Shared>, local: &Local, stream: TcpStream, handler: Box<dyn Ev
     }
 }
 
-/// A handler with a connection of a pool. At the end the pool gets the connection back if the handler
-/// has released it.
+/// A handler with a connection of a pool. At the end the pool gets the connection back if the
+/// handler has released it.
 struct PooledHandler {
     /// The user's handler, which gets every call.
     handler: Box<dyn EvHandler>,

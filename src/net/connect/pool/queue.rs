@@ -69,8 +69,8 @@ impl<T> Queue<T> {
         token
     }
 
-    /// Takes the first value out of the queue, and keeps it until it is removed by its name, which is
-    /// returned.
+    /// Takes the first value out of the queue, and keeps it until it is removed by its name, which
+    /// is returned.
     pub(crate) fn unlink_first(&mut self) -> Option<Token> {
         let token = self.first?;
         self.unlink(token);

@@ -134,17 +134,24 @@ impl Shared {
         self.handles.set(self.handles.get() + 1);
     }
 
-    /// Counts one handle less. With the last one idle connections are closed. Users in the queue are
-    /// still served.
+    /// Counts one handle less. With the last one idle connections are closed. Users in the queue
+    /// are still served.
     pub(crate) fn remove_handle(&self) {
         self.handles.set(self.handles.get() - 1);
         if self.handles.get() > 0 {
             return;
         }
         self.discard_all_idle();
-        if self.waiting() == 0
-            && let (Some((timer, _)), Some(poller)) = (self.timer.take(), self.poller())
-        {
+        self.disarm_if_unused();
+    }
+
+    /// Takes the timer out of the poller if neither a handle nor a user in the queue is left: it
+    /// would keep the pool alive.
+    pub(crate) fn disarm_if_unused(&self) {
+        if self.handles.get() > 0 || self.waiting() > 0 {
+            return;
+        }
+        if let (Some((timer, _)), Some(poller)) = (self.timer.take(), self.poller()) {
             drop(poller.disarm(timer));
         }
     }
@@ -154,8 +161,8 @@ impl Shared {
         self.poller.borrow().clone()
     }
 
-    /// Returns the poller of this thread. The pool belongs to it from now on if it belonged to none,
-    /// or to one that has ended.
+    /// Returns the poller of this thread. The pool belongs to it from now on if it belonged to
+    /// none, or to one that has ended.
     ///
     /// # Errors
     ///
@@ -171,7 +178,8 @@ impl Shared {
                 return Err(io::Error::other("the connect pool belongs to another poller"));
             }
             Some(_) => {
-                // Connections can't move to another poller, and the timer has ended with the old one.
+                // Connections can't move to another poller, and the timer has ended with the old
+                // one.
                 self.discard_all_idle();
                 self.timer.set(None);
             }
@@ -215,6 +223,7 @@ impl Shared {
         is_there
     }
 
+    /// Closes every idle connection.
     fn discard_all_idle(&self) {
         while self.discard_oldest_idle() {}
     }
@@ -237,8 +246,8 @@ impl Shared {
         self.waiters.borrow_mut().push(Waiter::Handler(receive), Position::Back);
     }
 
-    /// Returns what the task at `place` has been given, once it is there: a connection, `None` if the
-    /// connection is of no use any more, or the error.
+    /// Returns what the task at `place` has been given, once it is there: a connection, `None` if
+    /// the connection is of no use any more, or the error.
     pub(crate) fn poll_waiter(
         &self,
         place: Token,
