@@ -130,7 +130,7 @@ mod source;
 mod poller;
 
 #[cfg(feature = "blocking")]
-mod blocking;
+pub mod blocking;
 mod reactor;
 mod spawn;
 pub mod time;
@@ -145,8 +145,6 @@ pub mod docs;
 
 pub use base::interest::Interest;
 pub use base::token::Token;
-#[cfg(feature = "blocking")]
-pub use blocking::{BlockingHandle, spawn_blocking};
 pub use local::action::{Action, CloseReason, TimerId};
 pub use local::context::EvContext;
 pub use local::handle::PollerHandle;
@@ -167,14 +165,25 @@ pub use poller::shutdown::shutdown_requested;
 pub use poller::{block_on, block_on_with};
 pub use reactor::stall;
 pub use reactor::{Builder, Placement, Reactor, ReactorHandle, Running, Shutdown};
-pub use spawn::{spawn_local, spawn_local_named, with_local};
-pub use task::abort::AbortOnDrop;
+pub use spawn::{spawn_local, spawn_local_named, with_local, with_local_or};
+pub use task::abort::{AbortHandle, AbortOnDrop};
 pub use task::bound::PollerBound;
-pub use task::coop::{Unconstrained, unconstrained, yield_now};
+pub use task::coop;
+pub use task::coop::yield_now;
 pub use task::group::TaskGroup;
 pub use task::join::JoinHandle;
 pub use task::join_error::JoinError;
 pub use task::remote::RemoteJoinHandle;
+pub use task::remote_abort::RemoteAbortHandle;
+
+/// The names that have moved into [`blocking`].
+#[doc(hidden)]
+#[cfg(feature = "blocking")]
+pub use blocking::{BlockingHandle, spawn_blocking};
+
+/// The names that have moved into [`coop`].
+#[doc(hidden)]
+pub use coop::{Unconstrained, unconstrained};
 
 /// The names that have moved into [`stall`].
 #[doc(hidden)]

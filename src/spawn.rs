@@ -1,4 +1,4 @@
-//! What a poller's thread does for tasks, as free functions.
+//! The free functions that act on the poller of the calling thread.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -6,10 +6,13 @@ use std::future::Future;
 use crate::local::state::Local;
 use crate::task::{self, join::JoinHandle};
 
-/// Spawns a task on the poller of this thread. It need not be `Send`, and it never leaves the
+/// Spawns a task on the poller of this thread. The future need not be `Send`, and never leaves the
 /// poller.
 ///
-/// A poller that is ending drops the future at once; the handle then says that it was cancelled.
+/// A poller that is ending drops the future at once. The handle then gives an error for which
+/// [`JoinError::is_cancelled`](crate::JoinError::is_cancelled) is `true`.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{block_on, spawn_local};
@@ -26,8 +29,10 @@ use crate::task::{self, join::JoinHandle};
 /// ```
 ///
 /// # Panics
-/// Outside of a poller.
+///
+/// Panics outside of a poller.
 #[inline]
+#[track_caller]
 pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
     match task::spawn(future) {
         Ok(handle) => handle,
@@ -35,8 +40,12 @@ pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
     }
 }
 
-/// [`spawn_local`] of a task with a name: [`JoinHandle::name`] tells it, and `Debug` of the handle
-/// shows it. Tasks without a name don't pay for the possibility.
+/// Spawns a task with a name on the poller of this thread, like [`spawn_local`].
+///
+/// [`JoinHandle::name`] returns the name, and `Debug` of the handle shows it. Tasks without a name
+/// don't pay for the possibility.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{block_on, spawn_local_named};
@@ -50,7 +59,9 @@ pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
 /// ```
 ///
 /// # Panics
-/// Outside of a poller.
+///
+/// Panics outside of a poller.
+#[track_caller]
 pub fn spawn_local_named<F: Future + 'static>(
     name: impl Into<Cow<'static, str>>,
     future: F,
@@ -61,8 +72,12 @@ pub fn spawn_local_named<F: Future + 'static>(
     }
 }
 
-/// Lends the poller's value of type `T` to `f`. Each poller has one value of each type; it is made
-/// by `Default` when it is first asked for, and dropped with the poller.
+/// Lends the poller's value of type `T` to `f`.
+///
+/// Each poller has one value of each type. It is made by `Default` when it is first asked for, and
+/// dropped with the poller. [`with_local_or`] is for types without a `Default`.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{block_on, with_local};
@@ -74,8 +89,38 @@ pub fn spawn_local_named<F: Future + 'static>(
 /// ```
 ///
 /// # Panics
-/// If it is called inside itself for the same type, and outside of a poller.
+///
+/// Panics outside of a poller, and if it is called inside itself for the same type.
+#[track_caller]
 pub fn with_local<T: Default + 'static, R>(f: impl FnOnce(&mut T) -> R) -> R {
     let local = Local::current().expect("with_local was called outside of a poller");
-    local.values.with(f)
+    local.values.with(T::default, f)
+}
+
+/// Lends the poller's value of type `T` to `f`, and makes it by `init` if the poller has none.
+///
+/// It is the same value that [`with_local`] lends.
+///
+/// # Examples
+///
+/// ```
+/// use corepoll::{block_on, with_local_or};
+///
+/// /// There is no port that every program would want by default.
+/// struct Port(u16);
+///
+/// block_on(async {
+///     assert_eq!(with_local_or(|| Port(8080), |port| port.0), 8080);
+///     with_local_or(|| Port(8080), |port| port.0 += 1);
+///     assert_eq!(with_local_or(|| Port(8080), |port| port.0), 8081);
+/// });
+/// ```
+///
+/// # Panics
+///
+/// Panics outside of a poller, and if it is called inside itself for the same type.
+#[track_caller]
+pub fn with_local_or<T: 'static, R>(init: impl FnOnce() -> T, f: impl FnOnce(&mut T) -> R) -> R {
+    let local = Local::current().expect("with_local_or was called outside of a poller");
+    local.values.with(init, f)
 }

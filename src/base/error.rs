@@ -1,13 +1,15 @@
-//! Errors that say what was being done, and keep what the system said.
+//! Errors that say what was being done, and keep the system's error as their source.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// An error with its story: its source is the `io::Error` that it began with, errno included.
+/// An error with a text of ours. Its source is the `io::Error` that it began with, with its errno.
 #[derive(Debug)]
 struct Described {
+    /// What was being done, and what went wrong.
     text: String,
+    /// The system's error.
     source: io::Error,
 }
 
@@ -23,9 +25,9 @@ impl Error for Described {
     }
 }
 
-/// Returns `error` with the text `text`. The kind stays, and the error itself becomes the
-/// `source()`. Of an error that was described before, or has the system's error as its source, it is
-/// that one: one look finds the errno, however many floors have added to the text.
+/// Returns an error of the same kind with the text `text`. Its `source()` is `error` itself, or the
+/// source of `error` if that is an `io::Error`. So one look finds the errno, however many callers have
+/// added to the text.
 pub(crate) fn described(text: String, error: io::Error) -> io::Error {
     let kind = error.kind();
     let source = match error.downcast::<Described>() {
@@ -57,8 +59,8 @@ pub(crate) fn errno(error: &io::Error) -> Option<i32> {
     })
 }
 
-/// Returns several failures of one operation as one error, which tells of each: of the kind and
-/// with the source of the last one. `None` if there are none.
+/// Returns several failures of one operation as one error, whose text has all of them. Its kind and its
+/// source are those of the last one. Returns `None` if there are none.
 pub(crate) fn all_of(mut failures: Vec<io::Error>) -> Option<io::Error> {
     let last = failures.pop()?;
     if failures.is_empty() {
@@ -68,7 +70,7 @@ pub(crate) fn all_of(mut failures: Vec<io::Error>) -> Option<io::Error> {
     Some(described(texts.join("; "), last))
 }
 
-/// Returns the same error once more, for a second receiver: kind, text, and the errno where it was.
+/// Returns a copy of `error`, for a second receiver: the same kind, text and errno.
 pub(crate) fn copy(error: &io::Error) -> io::Error {
     if let Some(code) = error.raw_os_error() {
         return io::Error::from_raw_os_error(code);

@@ -1,52 +1,58 @@
-//! A 4-ary heap whose items know their place in it, so that any of them is removed directly.
+//! A 4-ary heap that knows the place of each item, so that any of them can be removed directly.
 
 /// The place of an item that is not in the heap.
 const ABSENT: u32 = u32::MAX;
 
-/// Children of a node. Four nodes of 16 bytes are one cache line, and the heap is half as deep
-/// as a binary one.
+/// The number of children of a node. Four nodes of 16 bytes are one cache line, and the heap is half as
+/// deep as a binary one.
 const ARITY: usize = 4;
 
 /// A 4-ary min-heap of small item numbers, ordered by key and then by the order of insertion.
 #[derive(Debug, Default)]
 pub(crate) struct Heap {
-    /// The heap proper.
+    /// The nodes, in the order of the heap: the children of node `n` are `4n + 1` to `4n + 4`.
     nodes: Vec<Node>,
-    /// For each item number: its place in `nodes`, or `ABSENT`.
+    /// The place of each item in `nodes`, or `ABSENT`.
     places: Vec<u32>,
-    /// The order of the next insertion: never one that a node in the heap has, or less. When there
-    /// is none left, `renumber` makes room below it.
+    /// The order of the next insertion, which is greater than that of any node in the heap. When the
+    /// numbers are used up, `renumber` gives the nodes smaller ones.
     next_order: u32,
-    /// The order that the next insertion would have had when the mark was set.
+    /// The order of the next insertion at the time when the mark was set.
     mark: u32,
 }
 
-/// One node: 16 bytes, so that the comparison of a sift stays in the line it has loaded. From high
-/// to low: the key, the order and the item; no two orders are the same, so the item never decides.
+/// One node: 16 bytes, so that the comparison of a sift stays in the line it has loaded. From the high
+/// bits to the low ones: the key, the order and the item. No two orders are equal, so the item never
+/// decides a comparison.
 #[derive(Debug, Clone, Copy)]
 struct Node(u128);
 
 impl Node {
+    /// Packs the three numbers.
     #[inline]
     fn new(key: u64, order: u32, item: u32) -> Node {
         Node((u128::from(key) << 64) | (u128::from(order) << 32) | u128::from(item))
     }
 
+    /// Returns the key.
     #[inline]
     fn key(self) -> u64 {
         (self.0 >> 64) as u64
     }
 
+    /// Returns the order of insertion.
     #[inline]
     fn order(self) -> u32 {
         (self.0 >> 32) as u32
     }
 
+    /// Returns the item.
     #[inline]
     fn item(self) -> u32 {
         self.0 as u32
     }
 
+    /// Returns `true` if this node comes before `other`: its key is less, or it was inserted earlier.
     #[inline]
     fn is_before(self, other: Node) -> bool {
         self.0 < other.0
@@ -56,38 +62,38 @@ impl Node {
 /// The least item of a heap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Least {
-    /// The key it was inserted with.
+    /// The key of the item.
     pub(crate) key: u64,
-    /// It was inserted after the mark was set.
+    /// Whether the item was inserted after the mark was set.
     pub(crate) is_after_mark: bool,
     /// The item.
     pub(crate) item: u32,
 }
 
 impl Heap {
-    /// How many items are in it.
+    /// Returns the number of items.
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// An empty heap as it is after so many insertions.
+    /// Makes an empty heap as it is after so many insertions.
     #[cfg(test)]
     pub(crate) fn after(insertions: u32) -> Heap {
         Heap { next_order: insertions, ..Heap::default() }
     }
 
-    /// As if there had been so many insertions meanwhile.
+    /// Counts so many insertions, without making them.
     #[cfg(test)]
     pub(crate) fn pretend(&mut self, insertions: u32) {
         self.next_order = self.next_order.saturating_add(insertions);
     }
 
-    /// Tells what is inserted from here on from what is in the heap.
+    /// Sets the mark: [`Heap::peek`] tells what is inserted after it from what is in the heap already.
     pub(crate) fn set_mark(&mut self) {
         self.mark = self.next_order;
     }
 
-    /// The item with the least key; of equal keys, the one inserted first.
+    /// Returns the item with the least key. Of items with equal keys, it is the one inserted first.
     #[inline]
     pub(crate) fn peek(&self) -> Option<Least> {
         let node = self.nodes.first()?;
@@ -95,19 +101,19 @@ impl Heap {
         Some(Least { key: node.key(), is_after_mark, item: node.item() })
     }
 
-    /// Whether `item` is in the heap.
+    /// Returns `true` if `item` is in the heap.
     pub(crate) fn contains(&self, item: u32) -> bool {
         self.places.get(item as usize).is_some_and(|place| *place != ABSENT)
     }
 
-    /// The key with which `item` is in the heap.
+    /// Returns the key of `item`.
     #[cfg(test)]
     pub(crate) fn key(&self, item: u32) -> Option<u64> {
         let place = *self.places.get(item as usize)?;
         self.nodes.get(place as usize).map(|node| node.key())
     }
 
-    /// Puts `item` in, which is not there.
+    /// Inserts `item`, which must not be in the heap.
     #[inline]
     pub(crate) fn insert(&mut self, item: u32, key: u64) {
         debug_assert!(!self.contains(item));
@@ -123,13 +129,15 @@ impl Heap {
         self.sift_up(self.nodes.len() - 1, node);
     }
 
+    /// Makes room in `places` for an item with a greater number than all before.
     #[cold]
     fn make_place(&mut self, item: u32) {
         self.places.resize(item as usize + 1, ABSENT);
     }
 
-    /// Numbers the nodes from 0, in the order that they have: no comparison changes, so every node
-    /// stays in its place. Once in 2³² insertions; some milliseconds for 100,000 nodes.
+    /// Numbers the nodes from 0, in the order that they have. No comparison changes, so every node
+    /// stays in its place. This happens once in 2³² insertions, and takes some milliseconds for 100,000
+    /// nodes.
     #[cold]
     fn renumber(&mut self) {
         let nodes = self.nodes.iter().zip(0u32..);
@@ -144,7 +152,7 @@ impl Heap {
         self.next_order = self.nodes.len() as u32;
     }
 
-    /// Gives `item` a later key. It keeps its place among equals.
+    /// Gives `item` a greater key. It keeps its order among items with equal keys.
     pub(crate) fn postpone(&mut self, item: u32, key: u64) {
         let Some(place) = self.places.get(item as usize).copied() else { return };
         if let Some(node) = self.nodes.get(place as usize).copied() {
@@ -153,7 +161,7 @@ impl Heap {
         }
     }
 
-    /// Takes `item` out; says whether it was there.
+    /// Removes `item`. Returns `false` if it was not in the heap.
     #[inline]
     pub(crate) fn remove(&mut self, item: u32) -> bool {
         let Some(place) = self.places.get_mut(item as usize) else { return false };
@@ -162,13 +170,14 @@ impl Heap {
             return false;
         }
         let last = self.nodes.pop().expect("an item with a place is in the heap");
+        // The last node fills the hole, unless it was the one that was removed.
         if hole < self.nodes.len() {
             self.settle(hole, last);
         }
         true
     }
 
-    /// Finds the place of `node`, starting from a hole in the middle of the heap.
+    /// Puts `node` into the place where it belongs, starting from a hole in the middle of the heap.
     fn settle(&mut self, hole: usize, node: Node) {
         if hole > 0 && node.is_before(self.nodes[(hole - 1) / ARITY]) {
             self.sift_up(hole, node);
@@ -177,7 +186,7 @@ impl Heap {
         }
     }
 
-    /// Moves parents down into the hole until `node` fits.
+    /// Moves parents down into the hole until `node` fits, and puts it there.
     #[inline]
     fn sift_up(&mut self, mut hole: usize, node: Node) {
         while hole > 0 {
@@ -191,7 +200,7 @@ impl Heap {
         self.place(hole, node);
     }
 
-    /// Moves the least child up into the hole until `node` fits.
+    /// Moves the least child up into the hole until `node` fits, and puts it there.
     fn sift_down(&mut self, mut hole: usize, node: Node) {
         loop {
             let first = hole * ARITY + 1;
@@ -211,6 +220,7 @@ impl Heap {
         self.place(hole, node);
     }
 
+    /// Puts `node` at `place`, and notes where its item is.
     #[inline]
     fn place(&mut self, place: usize, node: Node) {
         self.nodes[place] = node;

@@ -1,10 +1,10 @@
-//! `Interest`: what a registration wants to hear of.
+//! `Interest`: the events that a registration asks for.
 
 use std::fmt;
 use std::ops::BitOr;
 
-/// What a handler wants to hear of: readable, writable, out of band, several of them or nothing;
-/// level- or edge-triggered.
+/// The events that a handler asks for: readable, writable, out-of-band data, several of them or none;
+/// level-triggered or edge-triggered.
 ///
 /// Level-triggered is the default: an event comes for as long as its condition holds. With
 /// [`Interest::edge`] it comes once each time that the condition begins, and the handler reads
@@ -12,6 +12,8 @@ use std::ops::BitOr;
 ///
 /// The peer's hang-up is reported together with readable, so that the bytes before it are read
 /// first. See epoll(7).
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::Interest;
@@ -24,21 +26,27 @@ use std::ops::BitOr;
 pub struct Interest(u8);
 
 impl Interest {
-    /// Nothing: the connection stays registered and quiet.
+    /// No events: the connection stays registered.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Interest;
     /// assert!(!Interest::NONE.is_readable() && !Interest::NONE.is_writable());
     /// ```
     pub const NONE: Interest = Interest(0);
-    /// Bytes to read, or the peer's end.
+    /// Bytes to read, or the end of the peer's output.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Interest;
     /// assert!(Interest::READABLE.is_readable());
     /// ```
     pub const READABLE: Interest = Interest(1);
-    /// Room in the send buffer. Queued output needs none of this: the poller flushes it by itself.
+    /// Room in the send buffer. Queued output does not need this: the poller flushes it by itself.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Interest;
@@ -46,12 +54,14 @@ impl Interest {
     /// ```
     pub const WRITABLE: Interest = Interest(2);
 
-    /// What is out of band, EPOLLPRI of epoll(7): TCP's urgent byte, a change of a file of procfs or
-    /// sysfs; and messages in a socket's error queue.
+    /// Out-of-band data, EPOLLPRI of epoll(7): TCP's urgent byte, a change of a file of procfs or
+    /// sysfs, messages in a socket's error queue.
     ///
-    /// A handler is told by [`on_read`](crate::EvHandler::on_read), in which
-    /// [`EvContext::is_priority`](crate::EvContext::is_priority) is true; a task waits in
+    /// For a handler it is an [`on_read`](crate::EvHandler::on_read) in which
+    /// [`EvContext::is_priority`](crate::EvContext::is_priority) is `true`. A task waits in
     /// [`AsyncFd::priority`](crate::net::AsyncFd::priority).
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Interest;
@@ -59,9 +69,12 @@ impl Interest {
     /// ```
     pub const PRIORITY: Interest = Interest(8);
 
+    /// The bit of edge-triggered.
     const EDGE: Interest = Interest(4);
 
-    /// The same interest, edge-triggered.
+    /// Returns the same interest, edge-triggered.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Interest;
@@ -76,24 +89,26 @@ impl Interest {
     /// All bits that [`Interest::bits`] may have on.
     pub(crate) const ALL_BITS: u32 = 15;
 
-    /// As a part of a word: readable is the lowest bit.
+    /// Returns the interest as bits of a word. Readable is the lowest one.
     #[inline]
     pub(crate) const fn bits(self) -> u32 {
         self.0 as u32
     }
 
-    /// The inverse of [`Interest::bits`]; what stands above them is left out.
+    /// Makes the interest of [`Interest::bits`]. Other bits of the word are left out.
     #[inline]
     pub(crate) const fn from_bits(bits: u32) -> Interest {
         Interest((bits & Interest::ALL_BITS) as u8)
     }
 
-    /// The same interest without readable.
+    /// Returns the same interest without readable.
     pub(crate) const fn not_readable(self) -> Interest {
         Interest(self.0 & !Interest::READABLE.0)
     }
 
-    /// Whether it asks for readable.
+    /// Returns `true` if it asks for readable.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Interest;
@@ -103,7 +118,9 @@ impl Interest {
         self.0 & Interest::READABLE.0 != 0
     }
 
-    /// Whether it asks for writable.
+    /// Returns `true` if it asks for writable.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Interest;
@@ -113,7 +130,9 @@ impl Interest {
         self.0 & Interest::WRITABLE.0 != 0
     }
 
-    /// Whether it asks for what is out of band.
+    /// Returns `true` if it asks for out-of-band data.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Interest;
@@ -123,7 +142,9 @@ impl Interest {
         self.0 & Interest::PRIORITY.0 != 0
     }
 
-    /// Whether it is edge-triggered.
+    /// Returns `true` if it is edge-triggered.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Interest;
@@ -137,7 +158,7 @@ impl Interest {
 impl BitOr for Interest {
     type Output = Interest;
 
-    /// Both interests together; edge-triggered if one of them is.
+    /// Returns both interests together. It is edge-triggered if one of them is.
     fn bitor(self, other: Interest) -> Interest {
         Interest(self.0 | other.0)
     }

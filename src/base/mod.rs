@@ -1,4 +1,4 @@
-//! Floor 0: words and containers. Knows nothing but std.
+//! Floor 0: small types and containers that import nothing but std.
 
 pub(crate) mod error;
 pub(crate) mod heap;

@@ -1,30 +1,32 @@
-//! A slab whose keys never come back: slot and generation.
+//! A slab whose keys are never used again: each is a slot and its generation.
 
 use crate::base::token::Token;
 
-/// The end of the free list.
+/// The index that ends the free list.
 const NONE: u32 = u32::MAX;
 
-/// Values by [`Token`], in slots that are used again under a new generation.
+/// Values by [`Token`], in slots that are used again with a new generation.
 ///
-/// A slot whose generations are used up is retired, so a token is never given out twice.
+/// A slot whose generations are used up is retired, so no token is given out twice.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
     /// Every slot ever used, in use or free.
     slots: Vec<Slot<T>>,
-    /// The first free slot, or `NONE`. Last freed, first used: its cache lines are warm.
+    /// The first free slot, or `NONE`. The slot that was freed last is used first, as it is in the
+    /// cache.
     free: u32,
-    /// How many slots hold a value.
+    /// The number of slots that hold a value.
     len: usize,
 }
 
+/// A place for one value at a time.
 #[derive(Debug)]
 struct Slot<T> {
     /// The generation of the value that is in here, or of the next one.
     generation: u32,
     /// The free slot after this one, while this one is free.
     next_free: u32,
-    /// The value, while there is one.
+    /// The value, if the slot is in use.
     value: Option<T>,
 }
 
@@ -35,12 +37,12 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
-    /// An empty slab that has allocated nothing.
+    /// Makes an empty slab, which has allocated nothing.
     pub(crate) const fn new() -> Slab<T> {
         Slab { slots: Vec::new(), free: NONE, len: 0 }
     }
 
-    /// An empty slab whose first slots have all been used so often.
+    /// Makes an empty slab whose first slots are all at this generation.
     #[cfg(test)]
     pub(crate) fn aged(slots: u32, generation: u32) -> Slab<T> {
         let mut slab = Slab::new();
@@ -54,12 +56,12 @@ impl<T> Slab<T> {
         slab
     }
 
-    /// How many values are in it.
+    /// Returns the number of values.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The token that the next value is going to have.
+    /// Returns the token that the next value is going to have.
     #[inline]
     pub(crate) fn next_token(&mut self) -> Token {
         if self.free == NONE {
@@ -68,6 +70,7 @@ impl<T> Slab<T> {
         Token::new(self.free, self.slots[self.free as usize].generation)
     }
 
+    /// Adds a slot, as none is free.
     #[cold]
     fn add_slot(&mut self) {
         let index = self.slots.len() as u32;
@@ -77,7 +80,7 @@ impl<T> Slab<T> {
         self.free = index;
     }
 
-    /// Puts in the value that `make` builds from the token it is going to have.
+    /// Inserts the value that `make` builds from its token.
     #[inline(always)]
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(Token) -> T) -> Token {
         let token = self.next_token();
@@ -88,7 +91,7 @@ impl<T> Slab<T> {
         token
     }
 
-    /// The value of `token`, unless it has been removed.
+    /// Returns the value of `token`, unless it has been removed.
     #[inline]
     pub(crate) fn get(&self, token: Token) -> Option<&T> {
         let slot = self.slots.get(token.index() as usize)?;
@@ -98,7 +101,7 @@ impl<T> Slab<T> {
         slot.value.as_ref()
     }
 
-    /// The value of `token`, to be changed, unless it has been removed.
+    /// Returns the value of `token`, to be changed, unless it has been removed.
     #[inline]
     pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
         let slot = self.slots.get_mut(token.index() as usize)?;
@@ -108,7 +111,7 @@ impl<T> Slab<T> {
         slot.value.as_mut()
     }
 
-    /// Takes the value of `token` out. Its token is stale from now on.
+    /// Removes the value of `token`. The token is stale from now on.
     #[inline(always)]
     pub(crate) fn remove(&mut self, token: Token) -> Option<T> {
         let slot = self.slots.get_mut(token.index() as usize)?;
@@ -117,6 +120,7 @@ impl<T> Slab<T> {
         }
         let value = slot.value.take()?;
         self.len -= 1;
+        // The last generation retires the slot: it never enters the free list again.
         if let Some(next) = slot.generation.checked_add(1) {
             slot.generation = next;
             slot.next_free = self.free;
@@ -125,18 +129,18 @@ impl<T> Slab<T> {
         Some(value)
     }
 
-    /// The token of the value in slot `index`, if there is one.
+    /// Returns the token of the value in slot `index`, if there is one.
     pub(crate) fn token_at(&self, index: u32) -> Option<Token> {
         let slot = self.slots.get(index as usize)?;
         slot.value.as_ref().map(|_| Token::new(index, slot.generation))
     }
 
-    /// All values, in the order of their slots.
+    /// Returns all values, in the order of their slots.
     pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
         self.slots.into_iter().filter_map(|slot| slot.value)
     }
 
-    /// The tokens of all values, in the order of their slots.
+    /// Returns the tokens of all values, in the order of their slots.
     pub(crate) fn tokens(&self) -> impl Iterator<Item = Token> {
         (0..self.slots.len() as u32).filter_map(|index| self.token_at(index))
     }

@@ -1,4 +1,5 @@
-//! The atomics, locks, cells and threads that a loom model must see. Outside a model they are std's.
+//! The atomics, locks, cells and threads that a loom model has to see. Outside of a model they are
+//! std's.
 
 #[cfg(loom)]
 pub(crate) use explored::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64};
@@ -25,6 +26,7 @@ pub(crate) use std::{
 pub(crate) mod thread {
     pub(crate) use loom::thread::{Builder, JoinHandle, Thread, park};
 
+    /// Lets another thread of the model run.
     pub(crate) fn park_timeout(_: std::time::Duration) {
         loom::thread::yield_now();
     }
@@ -32,11 +34,11 @@ pub(crate) mod thread {
 
 /// Atomics of which loom tries every order of accesses.
 ///
-/// By itself it remembers only the last access to a word. A thread that loads a word and then
+/// By itself loom remembers only the last access to a word. A thread that loads a word and then
 /// writes it, as every loop around a compare-exchange does, hides another thread's load from
-/// itself, and the order in which its write comes before that load is never tried. So every access
-/// here comes after a write to a word beside it, which makes the two threads' loads known to each
-/// other. It is relaxed: it orders nothing and freshens no load.
+/// loom, and the order in which its write comes before that load is never tried. So every access
+/// here comes after a write to a word beside it, by which loom knows both loads. That write is
+/// relaxed: it orders nothing, and no load sees a newer value because of it.
 #[cfg(loom)]
 mod explored {
     use loom::sync::atomic::{self, Ordering};
@@ -47,12 +49,16 @@ mod explored {
     pub(crate) type AtomicU32 = Explored<atomic::AtomicU32>;
     pub(crate) type AtomicU64 = Explored<atomic::AtomicU64>;
 
+    /// An atomic of loom, and the word that is written before each access.
     pub(crate) struct Explored<A> {
+        /// The atomic.
         word: A,
+        /// Written before each access.
         turn: atomic::AtomicBool,
     }
 
     impl<A> Explored<A> {
+        /// Wraps an atomic of loom.
         fn of(word: A) -> Explored<A> {
             Explored { word, turn: atomic::AtomicBool::new(false) }
         }
@@ -92,8 +98,8 @@ mod explored {
     }
 }
 
-/// Stands in memory that is freed by hand, and shows a model that it is freed once, after every
-/// use, and at all. Outside a model it is nothing.
+/// A field of memory that is freed by hand. It shows a model that the memory is freed, only once, and
+/// after every use. Outside of a model it is nothing.
 #[cfg(not(loom))]
 pub(crate) struct Witness;
 
@@ -103,16 +109,16 @@ impl Witness {
         Witness
     }
 
-    /// The memory is being used.
+    /// Notes that the memory is being used.
     #[inline(always)]
     pub(crate) fn used(&self) {}
 
-    /// The memory is about to be freed.
+    /// Notes that the memory is about to be freed.
     #[inline(always)]
     pub(crate) fn freed(&self) {}
 }
 
-/// See the one above. A model does not give the memory back, so that a use after this can be seen.
+/// The field in a model. A model does not free the memory, so that a use after its end can be seen.
 #[cfg(loom)]
 pub(crate) struct Witness {
     /// Read by each use and written at the end: loom panics if the two aren't ordered.

@@ -1,15 +1,17 @@
-//! `Token`: the name of one registration, for as long as the process lives.
+//! `Token`: the name of one registration, which no other one gets while the process lives.
 
 use std::fmt;
 
-/// Names one registration of one poller.
+/// The name of one registration of one poller.
 ///
 /// A token is a slot of the poller's table together with the generation of that slot. It is what
 /// epoll hands back with an event, so an event for something that was closed earlier in the same
 /// batch finds nothing, even when the slot and the descriptor's number are in use again.
 ///
-/// Tokens are small values: copy them, compare them, use them as keys. They mean something to
-/// the poller that gave them out, and to no other.
+/// Tokens are small values, to be copied, compared and used as keys. They are valid for the poller
+/// that gave them out, and for no other.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{Action, EvContext, EvHandler, Token};
@@ -30,32 +32,32 @@ use std::fmt;
 pub struct Token {
     /// The slot in the table.
     index: u32,
-    /// How often that slot has been given away before.
+    /// How many registrations have had that slot before.
     generation: u32,
 }
 
 impl Token {
-    /// The token of slot `index` in its `generation`-th use.
+    /// Makes the token of slot `index` in its `generation`-th use.
     pub(crate) const fn new(index: u32, generation: u32) -> Token {
         Token { index, generation }
     }
 
-    /// The slot that this token names.
+    /// Returns the slot.
     pub(crate) const fn index(self) -> u32 {
         self.index
     }
 
-    /// The use of the slot that this token names.
+    /// Returns the generation of the slot.
     pub(crate) const fn generation(self) -> u32 {
         self.generation
     }
 
-    /// The form that travels through `epoll_event.data`.
+    /// Returns the token as the number in `epoll_event.data`.
     pub(crate) const fn to_bits(self) -> u64 {
         ((self.generation as u64) << 32) | self.index as u64
     }
 
-    /// The inverse of [`Token::to_bits`].
+    /// Makes the token of a number from [`Token::to_bits`].
     pub(crate) const fn from_bits(bits: u64) -> Token {
         Token { index: bits as u32, generation: (bits >> 32) as u32 }
     }

@@ -1,4 +1,19 @@
 //! Blocking work, on threads that may wait.
+//!
+//! A poller must not block: all of its connections and tasks would stand still. [`spawn_blocking`] runs
+//! a closure on a thread of a pool instead, and its [`BlockingHandle`] is a future of the result. It is
+//! for reading files, for databases with a blocking client, and for computations that take longer than
+//! a millisecond.
+//!
+//! ```
+//! use corepoll::{block_on, blocking::spawn_blocking};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let hosts = block_on(async { spawn_blocking(|| std::fs::read("/etc/hosts")).await })??;
+//! # let _ = hosts;
+//! # Ok(())
+//! # }
+//! ```
 
 mod pool;
 
@@ -17,20 +32,24 @@ use crate::poller::paused;
 use crate::task::join_error::JoinError;
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
-/// Runs `f`, which may block, on a thread of a pool that the whole process shares; the future gives
-/// its result. May be called from any thread, and never blocks.
+/// Runs `f`, which may block, on a thread of a pool that the whole process shares. The returned
+/// handle is a future of the result. May be called from any thread, and never blocks.
 ///
 /// The pool starts a thread when none is idle, up to 500, or as many as the environment variable
-/// `BLOCKING_MAX_THREADS` says; a thread without work ends after ten seconds. If the system refuses
-/// a thread, the call waits for one that there is. So do calls past the limit, in a queue that has
-/// none of its own. If there is none at all, awaiting the call says
-/// so: [`JoinError::is_cancelled`], with the system's error as its source.
+/// `BLOCKING_MAX_THREADS` says. Calls past the limit wait in a queue, which has no limit. A thread
+/// without work ends after ten seconds.
 ///
-/// A call that a poller has begun doesn't keep it from ending: a shutdown leaves it to itself, and
-/// counts it in [`Shutdown::leaked_blocking`](crate::Shutdown::leaked_blocking).
+/// If the system refuses to start a thread, the call waits for one of the pool. If the pool has none,
+/// the handle gives an error for which [`JoinError::is_cancelled`] is `true`, with the system's error
+/// as its source.
+///
+/// A call that a poller has begun doesn't keep the poller from ending. A shutdown does not wait for it,
+/// and counts it in [`Shutdown::leaked_blocking`](crate::Shutdown::leaked_blocking).
+///
+/// # Examples
 ///
 /// ```
-/// use corepoll::{block_on, spawn_blocking};
+/// use corepoll::{block_on, blocking::spawn_blocking};
 ///
 /// # fn main() -> std::io::Result<()> {
 /// let text = block_on(async {
@@ -45,13 +64,14 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let shared = Arc::new(Shared { state: Mutex::new(State::Awaited(None)) });
+    let shared = Arc::new(Shared { state: Mutex::new(State::Pending(None)) });
     let answer = shared.clone();
-    BlockingHandle { job: begin(f, move |result| answer.give(result)), shared }
+    BlockingHandle { job: begin(f, move |result| answer.complete(result)), shared }
 }
 
-/// Has `work` run on a thread of the pool, and `answer` be given what has come of it: there, or, if
-/// there can be no thread, on this one. If the job is cancelled before it begins, there is no answer.
+/// Runs `work` on a thread of the pool, and calls `answer` with the outcome there. If there can be no
+/// thread, `answer` is called on this one. If the job is cancelled before it begins, there is no
+/// answer.
 pub(crate) fn begin<T: 'static>(
     work: impl FnOnce() -> T + Send + 'static,
     answer: impl FnOnce(Result<T, JoinError>) + Send + 'static,
@@ -62,14 +82,16 @@ pub(crate) fn begin<T: 'static>(
     job
 }
 
-/// A call on its way.
+/// A call that waits for a thread, or runs.
 struct Work<F, A, T> {
-    /// What it does, what is told of it, and how it counts. None once it has begun, or never will.
+    /// The closure, the receiver of its outcome, and its count at the poller. `None` once the call has
+    /// begun, or is refused or cancelled.
     parts: Mutex<Option<(F, A, Option<Call>)>>,
     result: PhantomData<fn() -> T>,
 }
 
 impl<F, A, T> Work<F, A, T> {
+    /// Takes the parts out. Only the first call gets them: a call is run, refused or cancelled once.
     fn take(&self) -> Option<(F, A, Option<Call>)> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -83,7 +105,8 @@ where
     fn run(&self) {
         let Some((work, answer, call)) = self.take() else { return };
         let result = catch_unwind(AssertUnwindSafe(work)).map_err(JoinError::panicked);
-        // Over, before anybody is told so; but time passes only afterwards.
+        // The call is over for its poller before the answer is there, but a paused clock is held until
+        // after it.
         let _hold = call.map(Call::end);
         answer(result);
     }
@@ -96,7 +119,7 @@ where
     }
 
     fn cancel(&self) {
-        // Each of them by itself: two destructors that panic at a time end the process.
+        // Each of them by itself: two destructors that panic at a time abort the process.
         if let Some((work, answer, call)) = self.take() {
             drop_ignoring_panic(work);
             drop_ignoring_panic(answer);
@@ -105,10 +128,10 @@ where
     }
 }
 
-/// A call that a poller has begun: it counts in the poller's shutdown, and keeps a paused clock from
-/// moving by itself.
+/// The mark that a call leaves at the poller that has begun it. It counts in the poller's shutdown, and
+/// keeps a paused clock from moving by itself.
 struct Call {
-    /// One more of the poller's.
+    /// One more reference to the poller's count of calls.
     counted: Arc<()>,
     #[cfg(feature = "test-util")]
     hold: Hold,
@@ -120,7 +143,7 @@ use crate::poller::Hold;
 type Hold = ();
 
 impl Call {
-    /// None outside of a poller.
+    /// Counts a call that begins. Returns `None` outside of a poller.
     fn begin() -> Option<Call> {
         let local = Local::current()?;
         Some(Call {
@@ -130,7 +153,7 @@ impl Call {
         })
     }
 
-    /// The call is over; the clock is held until the answer has been given.
+    /// Ends the call. The clock is held until the returned value is dropped.
     fn end(self) -> Hold {
         drop(self.counted);
         #[cfg(feature = "test-util")]
@@ -138,20 +161,22 @@ impl Call {
     }
 }
 
-/// What the thread of a call and its handle have in common.
+/// What the thread of a call and its handle share.
 struct Shared<T> {
+    /// How far the call is.
     state: Mutex<State<T>>,
 }
 
+/// How far a call is.
 enum State<T> {
-    /// There is no result yet; this waits for it.
-    Awaited(Option<Waker>),
-    /// The result, until it is taken.
-    There(Result<T, JoinError>),
-    /// It was taken.
+    /// There is no result yet. The waker is that of the code that awaits it.
+    Pending(Option<Waker>),
+    /// The result is here.
+    Ready(Result<T, JoinError>),
+    /// The result was taken.
     Taken,
-    /// The handle has given up on it, or is gone.
-    Unwanted,
+    /// The handle was aborted or dropped: the result is of no use.
+    Abandoned,
 }
 
 impl<T> Shared<T> {
@@ -160,25 +185,25 @@ impl<T> Shared<T> {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The call has a result.
-    fn give(&self, result: Result<T, JoinError>) {
+    /// Stores the result of the call, and wakes the code that awaits it.
+    fn complete(&self, result: Result<T, JoinError>) {
         let before = self.with(|state| match state {
-            State::Unwanted => Err(result),
-            _ => Ok(std::mem::replace(state, State::There(result))),
+            State::Abandoned => Err(result),
+            _ => Ok(std::mem::replace(state, State::Ready(result))),
         });
         match before {
-            Ok(State::Awaited(Some(waker))) => ignore_panic(|| waker.wake()),
+            Ok(State::Pending(Some(waker))) => ignore_panic(|| waker.wake()),
             Ok(_) => {}
             Err(unwanted) => drop_ignoring_panic(unwanted),
         }
     }
 
-    /// The result is not wanted any more, unless it is there. What was in the way is dropped.
-    fn give_up(&self) {
+    /// Abandons the call, unless its result is there. Wakes the code that awaits it.
+    fn abandon(&self) {
         let before = self.with(|state| match state {
-            State::Awaited(waker) => {
+            State::Pending(waker) => {
                 let waker = waker.take();
-                *state = State::Unwanted;
+                *state = State::Abandoned;
                 waker
             }
             _ => None,
@@ -188,17 +213,18 @@ impl<T> Shared<T> {
         }
     }
 
+    /// Polls for the result.
     fn poll(&self, waker: &Waker) -> Poll<Result<T, JoinError>> {
-        if self.with(|state| matches!(state, State::Awaited(Some(w)) if w.will_wake(waker))) {
+        if self.with(|state| matches!(state, State::Pending(Some(w)) if w.will_wake(waker))) {
             return Poll::Pending;
         }
         // Cloning and dropping wakers is foreign code: nothing is locked meanwhile.
         let waker = waker.clone();
         let (polled, unused) = self.with(|state| match state {
-            State::Awaited(waits) => (None, waits.replace(waker)),
-            State::Unwanted => (Some(Err(JoinError::cancelled())), Some(waker)),
-            State::There(_) | State::Taken => match std::mem::replace(state, State::Taken) {
-                State::There(result) => (Some(result), Some(waker)),
+            State::Pending(waits) => (None, waits.replace(waker)),
+            State::Abandoned => (Some(Err(JoinError::cancelled())), Some(waker)),
+            State::Ready(_) | State::Taken => match std::mem::replace(state, State::Taken) {
+                State::Ready(result) => (Some(result), Some(waker)),
                 _ => panic!("BlockingHandle polled after it gave its result"),
             },
         });
@@ -207,13 +233,18 @@ impl<T> Shared<T> {
     }
 }
 
-/// The result of a blocking call, to be awaited: the future of [`spawn_blocking`].
+/// A handle that awaits the result of a blocking call: the future of [`spawn_blocking`].
 ///
-/// Dropping it lets the call run on. Awaiting it is cancel-safe. It may be sent to another thread
-/// and awaited there.
+/// Dropping it lets the call run on. It may be sent to another thread and awaited there.
+///
+/// # Cancel safety
+///
+/// Awaiting is cancel-safe: the result stays until a poll takes it.
+///
+/// # Examples
 ///
 /// ```
-/// # use corepoll::{BlockingHandle, spawn_blocking};
+/// # use corepoll::blocking::{BlockingHandle, spawn_blocking};
 /// # corepoll::block_on(async {
 /// async fn length(call: BlockingHandle<String>) -> usize {
 ///     call.await.unwrap().len()
@@ -225,16 +256,21 @@ impl<T> Shared<T> {
 /// ```
 #[must_use = "drop it with `drop` to let the call run on by itself"]
 pub struct BlockingHandle<T> {
+    /// What the call and the handle share.
     shared: Arc<Shared<T>>,
+    /// The call, to be cancelled while it waits for a thread.
     job: Arc<dyn Job>,
 }
 
 impl<T> BlockingHandle<T> {
-    /// Gives up on the call. One that hasn't begun never will, and is dropped now; one that has can't
-    /// be stopped, and its result is dropped. Awaiting says that it was cancelled, unless it was over before.
+    /// Aborts the call. If it hasn't begun, it never will, and its closure is dropped now. If it has,
+    /// it can't be stopped, and its result is dropped. The handle gives an error for which
+    /// [`JoinError::is_cancelled`] is `true`, unless the call was over before.
+    ///
+    /// # Examples
     ///
     /// ```
-    /// use corepoll::{block_on, spawn_blocking};
+    /// use corepoll::{block_on, blocking::spawn_blocking};
     ///
     /// block_on(async {
     ///     let call = spawn_blocking(|| 7);
@@ -246,15 +282,17 @@ impl<T> BlockingHandle<T> {
     /// });
     /// ```
     pub fn abort(&self) {
-        self.shared.give_up();
+        self.shared.abandon();
         // If it is over already, this changes nothing.
         self.job.cancel();
     }
 
-    /// Whether awaiting gives a result at once.
+    /// Returns `true` if the handle gives its result at once.
+    ///
+    /// # Examples
     ///
     /// ```
-    /// # use corepoll::{spawn_blocking, yield_now};
+    /// # use corepoll::{blocking::spawn_blocking, yield_now};
     /// # corepoll::block_on(async {
     /// let call = spawn_blocking(|| 7);
     /// while !call.is_finished() {
@@ -264,16 +302,19 @@ impl<T> BlockingHandle<T> {
     /// # });
     /// ```
     pub fn is_finished(&self) -> bool {
-        self.shared.with(|state| !matches!(state, State::Awaited(_)))
+        self.shared.with(|state| !matches!(state, State::Pending(_)))
     }
 }
 
 impl<T> Future for BlockingHandle<T> {
-    /// The call's result; an error if it panicked, was aborted, or found no thread.
+    /// The call's result, or an error if it panicked, was aborted, or found no thread.
     type Output = Result<T, JoinError>;
 
+    /// Polls for the result.
+    ///
     /// # Panics
-    /// If it is polled again after it gave its result.
+    ///
+    /// Panics if it is polled again after it has given the result.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.shared.poll(cx.waker())
     }
@@ -281,7 +322,7 @@ impl<T> Future for BlockingHandle<T> {
 
 impl<T> Drop for BlockingHandle<T> {
     fn drop(&mut self) {
-        self.shared.give_up();
+        self.shared.abandon();
     }
 }
 

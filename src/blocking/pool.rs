@@ -1,12 +1,12 @@
-//! The threads that may wait.
+//! The pool of threads that may wait. There is one in the process.
 //!
-//! There is one pool in the process. A call that finds no idle thread starts another one, up to a
-//! limit; a thread that has had nothing to do for a while ends.
+//! A call that finds no idle thread starts another one, up to a limit. A thread that has had no work for
+//! a while ends.
 //!
-//! The system may refuse a thread: a user may have only so many (RLIMIT_NPROC, a control group). As
-//! long as the pool has any, the call waits for one of them, and nothing else waits: not the thread
-//! that has asked. If there is none, the calls that wait are refused with the system's error. Every
-//! call and the end of every call try again, and so does a timer of the poller that was refused.
+//! The system may refuse to start a thread: RLIMIT_NPROC or a control group limits how many a user has.
+//! If the pool has other threads, the call waits for one of them; the thread that made the call does
+//! not wait. If it has none, the waiting calls are refused with the system's error. Every call and the
+//! end of every call try again, and so does a timer of the poller whose call waits.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -21,90 +21,98 @@ use crate::local::deferred::{OnTimer, TimerTarget};
 use crate::local::state::Local;
 use crate::sys::{affinity, clock};
 
-/// How many threads there may be: more than a machine runs at a time, since they wait most of it.
-const MOST_THREADS: usize = 500;
-/// The name of another limit, as it is for the crate `blocking`.
-const LIMIT: &str = "BLOCKING_MAX_THREADS";
-/// How long a thread without work stays.
-const IDLE: Duration = Duration::from_secs(10);
-/// How long the first wait for a thread is that the system has refused, and the last one.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
+/// The limit of threads: more than a machine runs at a time, since they wait most of the time.
+const MAX_THREADS: usize = 500;
+/// The environment variable with another limit, which is that of the crate `blocking`.
+const LIMIT_VARIABLE: &str = "BLOCKING_MAX_THREADS";
+/// The time after which a thread without work ends.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The first and the longest pause before a thread is tried again that the system has refused.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
+/// The pool of the process.
 static POOL: LazyLock<Pool> = LazyLock::new(Pool::new);
 
-/// A call. All of its methods may run foreign code, and none of them panics.
+/// A call. All of its methods may run foreign code, and none of them panics. Only the first of them has
+/// an effect.
 pub(crate) trait Job: Send + Sync + UnwindSafe + RefUnwindSafe {
-    /// Runs it, unless it was taken back or refused.
+    /// Runs the call.
     fn run(&self);
-    /// Says that it never will run.
+    /// Fails the call with the error for which there is no thread.
     fn refuse(&self, error: io::Error);
-    /// Takes it back: if it has not begun, it never will.
+    /// Drops the call, if it has not begun.
     fn cancel(&self);
 }
 
+/// A pool of threads.
 struct Pool {
+    /// The queue and the counts. Locked for a push or a pop, never while foreign code runs.
     state: Mutex<State>,
-    /// Told once for each call that an idle thread is to take.
+    /// Notified once for each call that an idle thread is to take.
     work: Condvar,
-    most_threads: usize,
+    /// The limit of threads.
+    max_threads: usize,
 }
 
+/// The calls that wait, and the threads.
 struct State {
     /// Calls that no thread has begun.
     queue: VecDeque<Arc<dyn Job>>,
-    /// Threads, those included that are being started.
+    /// The number of threads, with those that are being started.
     threads: usize,
-    /// Those that wait for work.
+    /// The number of threads that wait for work.
     idle: usize,
 }
 
 impl State {
-    /// Whether there are more calls than threads that will take one right away.
-    fn is_short(&self) -> bool {
+    /// Returns `true` if more calls wait than idle threads are about to take.
+    fn needs_thread(&self) -> bool {
         self.queue.len() > self.idle
     }
 }
 
-/// Has a thread of the pool run `job`. Never waits.
+/// Runs `job` on a thread of the pool. Never waits.
 pub(super) fn submit(job: Arc<dyn Job>) {
     let pool = &*POOL;
     let mut state = pool.lock();
     state.queue.push_back(job);
-    if !state.is_short() {
+    if !state.needs_thread() {
         drop(state);
         return pool.work.notify_one();
     }
     drop(state);
     if !pool.grow() {
-        Retry::arm(PAUSES.0);
+        Retry::arm(RETRY_PAUSES.0);
     }
 }
 
 impl Pool {
+    /// Makes a pool without threads.
     fn new() -> Pool {
-        let limit = std::env::var(LIMIT).ok().and_then(|limit| limit.parse().ok());
+        let limit = std::env::var(LIMIT_VARIABLE).ok().and_then(|limit| limit.parse().ok());
         Pool {
             state: Mutex::new(State { queue: VecDeque::new(), threads: 0, idle: 0 }),
             work: Condvar::new(),
-            most_threads: limit.map_or(MOST_THREADS, |limit: usize| limit.clamp(1, 10_000)),
+            max_threads: limit.map_or(MAX_THREADS, |limit: usize| limit.clamp(1, 10_000)),
         }
     }
 
+    /// Locks the state.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts one more thread, if one is missing. Returns `false` if the system refuses it and calls
-    /// wait for the others.
+    /// Starts one more thread, if one is needed. Returns `false` if the system refuses it and calls wait
+    /// for the other threads.
     fn grow(&'static self) -> bool {
         let mut state = self.lock();
-        if !state.is_short() || state.threads >= self.most_threads {
+        if !state.needs_thread() || state.threads >= self.max_threads {
             return true;
         }
-        // Counted before it is there: so those that come meanwhile know of it.
+        // Counted before it is started, so that calls which come meanwhile start no second one.
         state.threads += 1;
         drop(state);
-        // Not under the lock: it takes a while, and may take long.
+        // Not under the lock: to start a thread takes a while, and may take long.
         let name = "corepoll-block".to_owned();
         let Err(error) = thread::Builder::new().name(name).spawn(|| self.serve()) else {
             return true;
@@ -122,16 +130,17 @@ impl Pool {
         true
     }
 
-    /// The life of a thread.
+    /// Takes calls and runs them, until there have been none for a while: the life of a thread.
     fn serve(&'static self) {
-        // It was started by a poller, perhaps, which is pinned.
+        // A thread inherits the affinity of the one that starts it, which may be a pinned poller.
         affinity::unpin();
         let mut state = self.lock();
         loop {
             while let Some(job) = state.queue.pop_front() {
-                let is_short = state.is_short();
+                let needs_thread = state.needs_thread();
                 drop(state);
-                if is_short {
+                if needs_thread {
+                    // This thread is busy from here on, so the rest of the queue may need another one.
                     self.grow();
                 }
                 job.run();
@@ -139,7 +148,7 @@ impl Pool {
                 state = self.lock();
             }
             state.idle += 1;
-            let waited = self.work.wait_timeout(state, IDLE);
+            let waited = self.work.wait_timeout(state, IDLE_TIMEOUT);
             let (woken, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
@@ -152,18 +161,21 @@ impl Pool {
 }
 
 thread_local! {
-    /// A [`Retry`] of this thread is armed.
+    /// Whether a [`Retry`] of this thread is armed.
     static RETRIES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A timer of a poller whose call waits, since the system has refused a thread: tries again, in
-/// case all threads that there are stay busy and no other call comes. One a thread is enough.
+/// A timer that tries to start a thread again, on the poller whose call waits since the system has
+/// refused one. It is needed if all threads of the pool stay busy and no other call comes. One for
+/// each poller is enough.
 struct Retry {
+    /// The pause before this try.
     pause: Duration,
 }
 
 impl Retry {
-    /// Outside of a poller there is none, and the next call or the end of one tries again.
+    /// Arms the timer. Outside of a poller there is none: the next call, or the end of one, tries
+    /// again.
     fn arm(pause: Duration) {
         let Some(local) = Local::current() else { return };
         if !RETRIES.replace(true) {
@@ -174,7 +186,7 @@ impl Retry {
 }
 
 impl Drop for Retry {
-    /// It has fired, or its poller has ended.
+    /// Notes that the timer has fired, or its poller has ended.
     fn drop(&mut self) {
         let _ = RETRIES.try_with(|retries| retries.set(false));
     }
@@ -182,7 +194,7 @@ impl Drop for Retry {
 
 impl OnTimer for Retry {
     fn on_timer(self: Rc<Self>) {
-        let next = (self.pause * 2).min(PAUSES.1);
+        let next = (self.pause * 2).min(RETRY_PAUSES.1);
         drop(self);
         if !POOL.grow() {
             Retry::arm(next);

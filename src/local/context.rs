@@ -289,7 +289,40 @@ impl<'a> EvContext<'a> {
     /// # Panics
     /// If it is called inside itself for the same type.
     pub fn with_local<T: Default + 'static, R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        self.local.values.with(f)
+        self.local.values.with(T::default, f)
+    }
+
+    /// Lends the poller's value of type `T` to `f`, and makes it by `init` if there is none: see
+    /// [`with_local_or`](crate::with_local_or).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let number = cx.with_local_or(|| 100_u64, |requests| {
+    ///         *requests += 1;
+    ///         *requests
+    ///     });
+    ///     cx.write(format!("request {number}").as_bytes())?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "request 101");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is called inside itself for the same type.
+    pub fn with_local_or<T: 'static, R>(
+        &self,
+        init: impl FnOnce() -> T,
+        f: impl FnOnce(&mut T) -> R,
+    ) -> R {
+        self.local.values.with(init, f)
     }
 
     /// Spawns a task on this poller: see [`spawn_local`](crate::spawn_local).

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Values by type. Each is made by `Default` when it is first asked for.
+/// Values by type. Each is made when it is first asked for.
 #[derive(Default)]
 pub(crate) struct TypeMap {
     /// The values, each in a `RefCell` of its type.
@@ -13,16 +13,17 @@ pub(crate) struct TypeMap {
 }
 
 impl TypeMap {
-    /// Lends the value of type `T` to `f`.
-    ///
-    /// # Panics
-    ///
+    /// Lends the value of type `T` to `f`. If there is none, `init` makes it.
     ///
     /// # Panics
     ///
     /// Panics if `f` runs inside of another loan of the same type.
-    pub(crate) fn with<T: Default + 'static, R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        let value = self.value::<T>();
+    pub(crate) fn with<T: 'static, R>(
+        &self,
+        init: impl FnOnce() -> T,
+        f: impl FnOnce(&mut T) -> R,
+    ) -> R {
+        let value = self.value(init);
         let cell = value.downcast_ref::<RefCell<T>>().expect("the value has its key's type");
         let Ok(mut value) = cell.try_borrow_mut() else {
             panic!("with_local::<{}> was called inside itself", type_name::<T>());
@@ -30,13 +31,13 @@ impl TypeMap {
         f(&mut value)
     }
 
-    /// Returns the value of type `T`.
-    fn value<T: Default + 'static>(&self) -> Rc<dyn Any> {
+    /// Returns the value of type `T`, which `init` makes if there is none.
+    fn value<T: 'static>(&self, init: impl FnOnce() -> T) -> Rc<dyn Any> {
         let known = self.values.borrow().get(&TypeId::of::<T>()).cloned();
         known.unwrap_or_else(|| {
-            // `T::default()` is foreign code. It may ask for other types, and for this one too;
+            // `init` is foreign code. It may ask for other types, and for this one too;
             // then this value is the second one, and is dropped while nothing is borrowed.
-            let new: Rc<dyn Any> = Rc::new(RefCell::new(T::default()));
+            let new: Rc<dyn Any> = Rc::new(RefCell::new(init()));
             let first =
                 self.values.borrow_mut().entry(TypeId::of::<T>()).or_insert(new.clone()).clone();
             drop(new);

@@ -1,27 +1,28 @@
-//! A value that stays on its poller's thread, in a box that goes anywhere.
+//! A value that stays on its poller's thread, in a box that may go to any thread.
 //!
 //! # Why it may be Send and Sync
 //!
 //! The value of a `PollerBound` is made, looked at, polled, taken out and dropped on one thread: the
-//! one on which `new` was called. Everywhere else only the box's address and the two fields beside
+//! one on which `new` was called. On other threads only the box's address and the two fields beside
 //! it are moved around.
 //!
-//! - **Looked at, polled, taken out**: each way in asks [`SharedRef::is_current`] first and panics
-//!   when it is false. By the invariant **Owner** of the module, `CURRENT` equals a home's address
-//!   only on its owner's thread; the reference that is held keeps the address from being given to
-//!   another home; and an executor never changes its thread. So a true answer means: this thread
-//!   is the one on which `new` found the same home.
+//! - **Looked at, polled, taken out**: each way in asks [`SharedRef::is_current`] first, and panics
+//!   if it is `false`. By the invariant **Owner** of the module, `CURRENT` equals an executor's
+//!   address only on its owner's thread; the reference that is held keeps the address from being
+//!   given to another executor; and an executor never changes its thread. So `true` means that this
+//!   thread is the one on which `new` found the same executor.
 //! - **Dropped**: in place on that same thread, which is known by its number even outside of the
-//!   home; else by a closure that is sent home. What is posted to a home is run or refused by its
-//!   owner, on its thread. If the home has ended the closure comes back, and is forgotten: the
-//!   value leaks, as the thread on which it could be dropped can't be asked any more.
-//! - **Shared**: `&PollerBound` gives another thread nothing but panics.
+//!   executor; on other threads by a closure that is posted to the executor. A posted closure is run
+//!   or refused by the owner, on its thread. If the executor has ended, the closure comes back and is
+//!   forgotten: the value leaks, as the thread on which it could be dropped can't be reached any more.
+//! - **Shared**: all that `&PollerBound` gives another thread is a panic.
 //!
 //! # Why its pin reaches the value
 //!
-//! The value has a box of its own, so moving a `PollerBound`, and sending it home to be dropped,
-//! doesn't move the value. It is `Unpin` only if the value is: so once it is pinned, neither `&mut`
-//! (which `DerefMut` needs) nor the whole (which `into_inner` needs) can be had of it any more.
+//! The value has a box of its own, so moving a `PollerBound`, or sending it to its owner to be dropped,
+//! doesn't move the value. A `PollerBound` is `Unpin` only if the value is. So once it is pinned, safe
+//! code gets neither `&mut PollerBound`, which `DerefMut` needs, nor the whole, which `into_inner`
+//! needs.
 
 use std::cell::Cell;
 use std::fmt;
@@ -38,16 +39,18 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::shared::SharedRef;
 
-/// Carries a value that is not `Send` through code that asks for `Send`: handlers of axum, upgrades
-/// of hyper, clients that box their stream as `Send`.
+/// A box that carries a value that is not `Send` through code that asks for `Send`: handlers of
+/// axum, upgrades of hyper, clients that box their stream as `Send`.
 ///
-/// The value stays on the thread of the poller in which it was bound. Every use checks that it is
-/// made there, from inside the poller, and panics otherwise. The binding itself may travel: when
-/// it is dropped on another thread, the value is sent home and dropped there. If its poller has
-/// ended by then, the value is leaked rather than dropped on a thread that is not its own.
+/// The value stays on the thread of the poller in which it was bound. Every use checks that it
+/// happens there, from inside the poller, and panics otherwise. The box itself may travel: when it
+/// is dropped on another thread, the value is sent back and dropped on its own. If its poller has
+/// ended by then, the value is leaked rather than dropped on a foreign thread.
 ///
-/// It derefs to the value, and is a future, a stream, an `AsyncRead` or an `AsyncWrite` where the
+/// The box derefs to the value, and is a future, a stream, an `AsyncRead` or an `AsyncWrite` if the
 /// value is one. It costs one allocation.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{PollerBound, block_on};
@@ -65,13 +68,13 @@ use super::shared::SharedRef;
 /// assert_eq!(answer, 42);
 /// ```
 pub struct PollerBound<T: 'static> {
-    /// The poller.
+    /// The poller's executor.
     shared: SharedRef,
-    /// Its thread: a number that is never given out again.
+    /// The number of the poller's thread, which no other thread gets.
     thread: u64,
-    /// The value; None once `into_inner` or a drop has taken it.
+    /// The value, or `None` once `into_inner` or a drop has taken it.
     value: Option<Box<T>>,
-    /// Unpin only if `T` is.
+    /// Makes this `Unpin` only if `T` is.
     pinned: PhantomData<T>,
 }
 
@@ -80,14 +83,14 @@ unsafe impl<T> Send for PollerBound<T> {}
 // SAFETY: a shared reference gives other threads nothing of the value; see the top of the file.
 unsafe impl<T> Sync for PollerBound<T> {}
 
-/// A value on its way home. Dropping it drops the value, so it must only happen there.
-struct Homeward<T>(Box<T>);
+/// A value on its way back to its owner. Dropping it drops the value, which must happen there only.
+struct Returning<T>(Box<T>);
 
-// SAFETY: it is dropped by the home's owner, or forgotten; nothing else is done with it.
-unsafe impl<T> Send for Homeward<T> {}
+// SAFETY: it is dropped by the executor's owner, or forgotten; nothing else is done with it.
+unsafe impl<T> Send for Returning<T> {}
 
-/// The number of this thread; 0 is none. Numbers aren't used again, as addresses and the kernel's
-/// thread ids are.
+/// Returns the number of this thread. If it has none, it gets one if `or_new` says so, or else this
+/// is 0. Numbers are not used again, as addresses and the kernel's thread ids are.
 fn thread_number(or_new: bool) -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     thread_local! {
@@ -96,7 +99,7 @@ fn thread_number(or_new: bool) -> u64 {
     }
     NUMBER.with(|number| {
         if number.get() == 0 && or_new {
-            // Relaxed: that they differ is all.
+            // Relaxed: the numbers only have to differ.
             number.set(NEXT.fetch_add(1, Ordering::Relaxed));
         }
         number.get()
@@ -105,6 +108,8 @@ fn thread_number(or_new: bool) -> u64 {
 
 impl<T: 'static> PollerBound<T> {
     /// Binds `value` to the poller of this thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::PollerBound;
@@ -117,7 +122,8 @@ impl<T: 'static> PollerBound<T> {
     /// ```
     ///
     /// # Panics
-    /// Outside of a poller.
+    ///
+    /// Panics outside of a poller.
     #[track_caller]
     pub fn new(value: T) -> PollerBound<T> {
         let Some(shared) = SharedRef::current() else {
@@ -131,7 +137,9 @@ impl<T: 'static> PollerBound<T> {
         PollerBound { shared, thread, value: Some(Box::new(value)), pinned: PhantomData }
     }
 
-    /// The value, unbound.
+    /// Returns the value, unbound.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::{PollerBound, block_on};
@@ -144,14 +152,17 @@ impl<T: 'static> PollerBound<T> {
     /// ```
     ///
     /// # Panics
-    /// Outside of its poller. The binding is dropped then, as it would be anywhere.
+    ///
+    /// Panics outside of its poller. The box is dropped then, as it would be anywhere.
     #[track_caller]
     pub fn into_inner(mut self) -> T {
         self.check();
         *self.value.take().expect("a binding has its value until it is consumed")
     }
 
-    /// Whether this is the place where the value may be used: its poller, on its thread.
+    /// Returns `true` if the value may be used here: the calling code runs in its poller.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::PollerBound;
@@ -166,8 +177,11 @@ impl<T: 'static> PollerBound<T> {
         self.shared.is_current()
     }
 
+    /// Checks that the value may be used here.
+    ///
     /// # Panics
-    /// Outside of its poller.
+    ///
+    /// Panics outside of its poller.
     #[inline]
     #[track_caller]
     fn check(&self) {
@@ -176,6 +190,7 @@ impl<T: 'static> PollerBound<T> {
         }
     }
 
+    /// Panics, since the value may not be used here.
     #[cold]
     #[track_caller]
     fn not_home(&self) -> ! {
@@ -186,6 +201,7 @@ impl<T: 'static> PollerBound<T> {
         )
     }
 
+    /// Returns the value.
     #[inline]
     #[track_caller]
     fn get(&self) -> &T {
@@ -193,6 +209,7 @@ impl<T: 'static> PollerBound<T> {
         self.value.as_deref().expect("a binding has its value until it is consumed")
     }
 
+    /// Returns the value, pinned by the pin of its box.
     #[inline]
     #[track_caller]
     fn get_pin(self: Pin<&mut Self>) -> Pin<&mut T> {
@@ -213,13 +230,14 @@ impl<T> Drop for PollerBound<T> {
         if self.shared.is_current() || self.thread == thread_number(false) {
             return drop(value);
         }
-        let homeward = Homeward(value);
+        let returning = Returning(value);
         let carry = move || {
-            let homeward = homeward;
-            drop(homeward.0);
+            // All of it, and not the box in it alone, which isn't Send.
+            let returning = returning;
+            drop(returning.0);
         };
         if let Err(refused) = self.shared.post(carry) {
-            // Leaked: see above.
+            // Leaked: see the top of the file.
             std::mem::forget(refused);
         }
     }
@@ -228,8 +246,11 @@ impl<T> Drop for PollerBound<T> {
 impl<T> Deref for PollerBound<T> {
     type Target = T;
 
+    /// Does what the value's method does.
+    ///
     /// # Panics
-    /// Outside of its poller.
+    ///
+    /// Panics outside of its poller.
     #[inline]
     #[track_caller]
     fn deref(&self) -> &T {
@@ -238,8 +259,11 @@ impl<T> Deref for PollerBound<T> {
 }
 
 impl<T> DerefMut for PollerBound<T> {
+    /// Does what the value's method does.
+    ///
     /// # Panics
-    /// Outside of its poller.
+    ///
+    /// Panics outside of its poller.
     #[inline]
     #[track_caller]
     fn deref_mut(&mut self) -> &mut T {
@@ -251,8 +275,11 @@ impl<T> DerefMut for PollerBound<T> {
 impl<F: Future> Future for PollerBound<F> {
     type Output = F::Output;
 
+    /// Does what the value's method does.
+    ///
     /// # Panics
-    /// Outside of its poller.
+    ///
+    /// Panics outside of its poller.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         self.get_pin().poll(cx)
     }
@@ -261,8 +288,11 @@ impl<F: Future> Future for PollerBound<F> {
 impl<S: Stream> Stream for PollerBound<S> {
     type Item = S::Item;
 
+    /// Does what the value's method does.
+    ///
     /// # Panics
-    /// Outside of its poller.
+    ///
+    /// Panics outside of its poller.
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         self.get_pin().poll_next(cx)
     }
@@ -273,8 +303,11 @@ impl<S: Stream> Stream for PollerBound<S> {
 }
 
 impl<R: AsyncRead> AsyncRead for PollerBound<R> {
+    /// Does what the value's method does.
+    ///
     /// # Panics
-    /// Outside of its poller.
+    ///
+    /// Panics outside of its poller.
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -293,8 +326,11 @@ impl<R: AsyncRead> AsyncRead for PollerBound<R> {
 }
 
 impl<W: AsyncWrite> AsyncWrite for PollerBound<W> {
+    /// Does what the value's method does.
+    ///
     /// # Panics
-    /// Outside of its poller.
+    ///
+    /// Panics outside of its poller.
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -320,7 +356,7 @@ impl<W: AsyncWrite> AsyncWrite for PollerBound<W> {
     }
 }
 
-/// Shows the value at home, and its type elsewhere.
+/// Shows the value in its poller, and its type elsewhere.
 impl<T: fmt::Debug> fmt::Debug for PollerBound<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_tuple("PollerBound");

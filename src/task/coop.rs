@@ -1,4 +1,24 @@
-//! The budget that makes a task yield whose sockets are always ready.
+//! Cooperation of tasks: what one of them may do before the others have their turn.
+//!
+//! A task whose sockets are always ready never has to wait, so it would keep its poller for itself.
+//! Each poll of a task has an allowance instead: 128 I/O operations, and 4 KiB that an operation moves
+//! count for another one. When it is used up, the next operation returns `Pending`. The task goes on
+//! after the poller has looked at events, timers and mail, behind the tasks that these have woken.
+//!
+//! [`unconstrained`] lifts the limit for one future. [`yield_now`](crate::yield_now) is for tasks that
+//! compute: they are not stopped by an allowance, and give the others a turn by themselves.
+//!
+//! # Executors inside of a task
+//!
+//! Don't call `futures::executor::block_on`, or any other executor that parks its thread, inside of a
+//! task or a callback. It blocks the poller, which would have to bring the events that its future waits
+//! for, and it stands still for ever when the future waits for a socket or a timer of that poller. If all
+//! sockets are ready it stands still too, at the 129th operation: the allowance is renewed by the
+//! poller. Await the future, or [spawn](crate::spawn_local) it. For code that has to block there is
+//! [`spawn_blocking`](crate::spawn_blocking) with the feature `blocking`.
+//!
+//! Combinators that poll several futures inside of one task, such as `join_all` and
+//! `FuturesUnordered` of the crate futures, share the allowance of their task, and go on together.
 
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
@@ -10,36 +30,38 @@ use crate::base::sync::Cell;
 use super::core::UNLIMITED;
 use super::shared::{self, SharedRef};
 
-/// I/O operations that a task may do in one poll. Enough for a burst of pipelined requests; at a
-/// microsecond for each, other tasks wait a tenth of a millisecond at the most. One that moves many
-/// bytes counts for several.
+/// The I/O operations that a task may do in one poll. Enough for a burst of pipelined requests; at a
+/// microsecond for each, other tasks wait a tenth of a millisecond at the most. An operation that
+/// moves many bytes counts for several.
 pub(super) const OPERATIONS_PER_POLL: u32 = 128;
 
-/// Bytes that count for an operation more: to copy so many takes as long as a small system call.
+/// The bytes that count for an operation more: to copy so many takes as long as a small system call.
 /// Without this, reads of 64 KiB would keep other tasks waiting for two milliseconds.
 const BYTES_PER_OPERATION: usize = 4096;
 
-/// How much the task that runs may still do: the owner's look at its executor, which puts the count
-/// up again before each poll. Not Send: **Owner**.
+/// The operations that the running task may still do. It is a look at the executor of this thread,
+/// which renews the count before each poll. Not `Send`: **Owner**.
 pub(crate) struct Allowance {
-    shared: SharedRef,
+    /// The executor.
+    executor: SharedRef,
     not_send: PhantomData<*const ()>,
 }
 
 impl Allowance {
-    /// For `Executor::allowance`: the caller is the core.
-    pub(super) fn new(shared: SharedRef) -> Allowance {
-        Allowance { shared, not_send: PhantomData }
+    /// Makes the allowance of an executor's tasks. For `Executor::allowance`: the caller is the owner.
+    pub(super) fn new(executor: SharedRef) -> Allowance {
+        Allowance { executor, not_send: PhantomData }
     }
 
+    /// Returns the number of operations that are left.
     #[inline]
     fn left(&self) -> &Cell<u32> {
-        &self.shared.as_ref().core.allowance
+        &self.executor.as_ref().core.allowance
     }
 
-    /// Takes one operation off the running task's allowance. When it is used up the task is told to
-    /// wait: it goes on when the poller has looked at events, timers and mail, behind what these
-    /// have made runnable.
+    /// Takes one operation off the running task's allowance. When it is used up, this is pending, and
+    /// the task goes on after the poller has looked at events, timers and mail, behind the tasks that
+    /// these have made runnable.
     #[inline]
     pub(crate) fn poll_proceed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(left) = self.left().get().checked_sub(1) else { return self.used_up(cx) };
@@ -55,6 +77,7 @@ impl Allowance {
         }
     }
 
+    /// Takes what moving many bytes costs.
     #[cold]
     fn charge_many(&self, bytes: usize) {
         let operations = u32::try_from(bytes / BYTES_PER_OPERATION).unwrap_or(u32::MAX);
@@ -63,9 +86,10 @@ impl Allowance {
         }
     }
 
+    /// Defers the task, whose allowance is used up.
     #[cold]
     fn used_up(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let core = &self.shared.as_ref().core;
+        let core = &self.executor.as_ref().core;
         // SAFETY: **Owner**: an allowance is on its owner's thread, as it is not Send.
         unsafe {
             if !core.has_just_deferred(cx.waker()) {
@@ -77,21 +101,23 @@ impl Allowance {
         Poll::Pending
     }
 
-    /// [`Allowance::poll_proceed`] as a future. Cancel-safe: it holds nothing.
+    /// Waits until the task may make another operation: [`Allowance::poll_proceed`] as a future.
+    /// Cancel-safe: it holds nothing.
     pub(crate) async fn proceed(&self) {
         poll_fn(|cx| self.poll_proceed(cx)).await;
     }
 
-    /// Gives back what [`Allowance::poll_proceed`] took, for an operation that has to wait: waiting
-    /// is free, or a task that waits for hundreds of things at once would never come to the last of
-    /// them.
+    /// Gives back what [`Allowance::poll_proceed`] took, for an operation that has to wait. Waiting
+    /// is free: otherwise a task that waits for hundreds of things at once would never come to the
+    /// last of them.
     #[inline]
     pub(crate) fn give_back(&self) {
         self.left().set(self.left().get().saturating_add(1));
     }
 }
 
-/// [`Allowance::poll_proceed`] of the poller that this thread is in.
+/// Takes one operation off the allowance, like [`Allowance::poll_proceed`], of the poller that this
+/// thread is in. Outside of a poller nothing is counted.
 pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
     match SharedRef::current().map(Allowance::new) {
         Some(allowance) => allowance.poll_proceed(cx),
@@ -113,7 +139,10 @@ pub(crate) async fn proceed() {
 /// yield by itself costs no system call.
 ///
 /// # Cancel safety
+///
 /// Cancel-safe: it holds nothing.
+///
+/// # Examples
 ///
 /// ```
 /// corepoll::block_on(async {
@@ -126,6 +155,7 @@ pub async fn yield_now() {
     YieldNow { yielded: false }.await;
 }
 
+/// The future of [`yield_now`].
 struct YieldNow {
     /// Whether the others have had their turn.
     yielded: bool,
@@ -145,15 +175,20 @@ impl Future for YieldNow {
     }
 }
 
-/// Lets `future` do as much I/O in one poll as it finds to do.
+/// Makes a future that may do as much I/O in one poll as it finds to do.
 ///
-/// A task whose sockets are always ready yields after 128 operations, or half a megabyte, so that its
-/// neighbours get their turn: it goes on when the poller has looked at events, timers and mail, behind the tasks
-/// that these have woken. Inside of `unconstrained` nothing is counted: the neighbours wait until `future` waits.
+/// A task whose sockets are always ready has to yield after 128 operations, or half a megabyte: see
+/// the [module](self). Inside of `unconstrained` nothing is counted, and the other tasks of the
+/// poller wait until `future` waits.
+///
+/// # Cancel safety
+///
 /// Cancel-safe if `future` is.
 ///
+/// # Examples
+///
 /// ```
-/// use corepoll::{block_on, unconstrained};
+/// use corepoll::{block_on, coop::unconstrained};
 ///
 /// assert_eq!(block_on(unconstrained(async { 7 })), 7);
 /// ```
@@ -164,8 +199,10 @@ pub fn unconstrained<F: Future>(future: F) -> Unconstrained<F> {
 pin_project_lite::pin_project! {
     /// The future of [`unconstrained`].
     ///
+    /// # Examples
+    ///
     /// ```
-    /// # use corepoll::{Unconstrained, unconstrained};
+    /// # use corepoll::coop::{Unconstrained, unconstrained};
     /// # use std::future::{Ready, ready};
     /// # corepoll::block_on(async {
     /// let unlimited: Unconstrained<Ready<u8>> = unconstrained(ready(7));
@@ -193,7 +230,8 @@ impl<F: Future> Future for Unconstrained<F> {
                 }
             }
         }
-        let _restore = Restore(shared::with_current_core(|core| core.allowance.replace(UNLIMITED)));
+        let before = shared::with_current_core(|core| core.allowance.replace(UNLIMITED));
+        let _restore = Restore(before);
         self.project().future.poll(cx)
     }
 }

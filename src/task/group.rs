@@ -1,7 +1,5 @@
-//! Tasks that belong together.
+//! Tasks that are awaited together, and end together.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -11,18 +9,22 @@ use std::task::{Context, Poll, Waker, ready};
 use crate::base::slab::Slab;
 use crate::base::token::Token;
 
+use super::abort::AbortHandle;
+use super::completions::{CompletionGuard, Completions, Member};
 use super::coop;
 use super::executor::spawn;
-use super::ignore_panic::{drop_ignoring_panic, ignore_panic, panic_outside_poller};
+use super::ignore_panic::panic_outside_poller;
 use super::join::JoinHandle;
 use super::join_error::JoinError;
 use super::shared;
 
-/// Tasks of one poller that are awaited together, and end together: dropping the group aborts
-/// those that still run.
+/// Tasks of one poller that are awaited together, and end together: dropping the group aborts the
+/// tasks that still run.
 ///
-/// A task that ends touches its own entry only: a group of a hundred thousand costs a completion
-/// no more than a group of one.
+/// A task that ends touches its own entry only. So a completion costs a group of a hundred thousand
+/// tasks no more than a group of one.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{TaskGroup, block_on, yield_now};
@@ -45,57 +47,16 @@ use super::shared;
 /// });
 /// ```
 pub struct TaskGroup<T: 'static> {
-    /// The tasks whose output nobody has taken, by the tickets that they hold.
+    /// The tasks whose output has not been taken, by the tokens of their completion guards.
     members: Slab<JoinHandle<T>>,
     /// What the tasks tell the group.
-    ended: Rc<Ended>,
-}
-
-/// The tasks' side of a group. Nothing in it is borrowed while foreign code runs.
-#[derive(Default)]
-struct Ended {
-    /// The tickets of tasks that have ended, the first one first.
-    tickets: RefCell<VecDeque<Token>>,
-    /// Who waits for the next one.
-    waiter: Cell<Option<Waker>>,
-}
-
-/// Tells the group when it is dropped, and it is dropped with the task's future: whether that has
-/// ended, has panicked or was aborted.
-struct Ticket {
-    ended: Rc<Ended>,
-    token: Token,
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.ended.tickets.borrow_mut().push_back(self.token);
-        if let Some(waiter) = self.ended.waiter.take() {
-            ignore_panic(|| waiter.wake());
-        }
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// A future of a group. The ticket is dropped after the future, even if that panics.
-    struct Member<F> {
-        #[pin]
-        future: F,
-        ticket: Ticket,
-    }
-}
-
-impl<F: Future> Future for Member<F> {
-    type Output = F::Output;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().future.poll(cx)
-    }
+    completions: Rc<Completions>,
 }
 
 impl<T: 'static> TaskGroup<T> {
-    /// An empty group.
+    /// Makes an empty group.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::TaskGroup;
@@ -103,10 +64,12 @@ impl<T: 'static> TaskGroup<T> {
     /// assert!(group.is_empty());
     /// ```
     pub fn new() -> TaskGroup<T> {
-        TaskGroup { members: Slab::new(), ended: Rc::default() }
+        TaskGroup { members: Slab::new(), completions: Rc::default() }
     }
 
     /// Spawns a task on the poller of this thread, as [`spawn_local`](crate::spawn_local) does.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::TaskGroup;
@@ -118,29 +81,71 @@ impl<T: 'static> TaskGroup<T> {
     /// ```
     ///
     /// # Panics
-    /// Outside of a poller. The group is as it was before.
+    ///
+    /// Panics outside of a poller. The group is as it was before.
     #[track_caller]
     pub fn spawn<F>(&mut self, future: F)
     where
         F: Future<Output = T> + 'static,
     {
+        self.insert("TaskGroup::spawn", future);
+    }
+
+    /// Spawns a task like [`TaskGroup::spawn`], and returns a handle that can abort it. The output
+    /// comes from [`TaskGroup::next`] all the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::TaskGroup;
+    /// # corepoll::block_on(async {
+    /// let mut group = TaskGroup::new();
+    /// let abort = group.spawn_abortable(std::future::pending::<()>());
+    /// abort.abort();
+    /// assert!(group.next().await.unwrap().unwrap_err().is_cancelled());
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a poller. The group is as it was before.
+    #[track_caller]
+    pub fn spawn_abortable<F>(&mut self, future: F) -> AbortHandle
+    where
+        F: Future<Output = T> + 'static,
+    {
+        let token = self.insert("TaskGroup::spawn_abortable", future);
+        self.members.get(token).expect("it has just been inserted").abort_handle()
+    }
+
+    /// Spawns a task for the method `what`, and makes it a member.
+    #[track_caller]
+    fn insert<F>(&mut self, what: &str, future: F) -> Token
+    where
+        F: Future<Output = T> + 'static,
+    {
         if shared::current().is_null() {
-            panic_outside_poller("TaskGroup::spawn", future);
+            panic_outside_poller(what, future);
         }
-        let ended = &self.ended;
+        let completions = &self.completions;
         self.members.insert_with(|token| {
-            let ticket = Ticket { ended: ended.clone(), token };
-            match spawn(Member { future, ticket }) {
+            let guard = CompletionGuard::new(completions.clone(), token);
+            match spawn(Member::new(future, guard)) {
                 Ok(handle) => handle,
                 Err(_) => unreachable!("the thread is in a poller"),
             }
-        });
+        })
     }
 
-    /// Waits for the next task to end, in the order in which they do; `None` at once if the group
-    /// is empty. A task that panicked or was aborted gives its [`JoinError`].
+    /// Waits for the next task to end, and returns its output. Tasks come in the order in which they
+    /// end. A task that panicked or was aborted gives its [`JoinError`]. Returns `None` at once if
+    /// the group is empty.
     ///
-    /// Cancel-safe: an output that was not given is still in the group.
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: an output that was not returned is still in the group.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::TaskGroup;
@@ -156,7 +161,9 @@ impl<T: 'static> TaskGroup<T> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// [`TaskGroup::next`], for futures written by hand.
+    /// Polls for the next task to end: [`TaskGroup::next`] for futures written by hand.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::TaskGroup;
@@ -172,25 +179,63 @@ impl<T: 'static> TaskGroup<T> {
         if self.members.len() == 0 {
             return coop::poll_proceed(cx).map(|()| None);
         }
-        if self.ended.count() == 0 {
-            self.ended.wait(cx);
+        if self.completions.count() == 0 {
+            self.completions.wait(cx);
         }
-        // Looked at after the waker was cloned, which is foreign code in which a task may end.
-        let Some(token) = self.ended.first() else { return Poll::Pending };
+        // After the waker was cloned: that is foreign code, in which a task may end.
+        let Some(token) = self.completions.first() else { return Poll::Pending };
         ready!(coop::poll_proceed(cx));
-        let handle = self.members.get_mut(token).expect("a ticket stands for a member");
-        // Pending if the task is just being dropped: a waker that it woke polls from inside there.
-        // The ticket stays until the output is here, so a panic of the waker loses nothing.
-        let output = ready!(Pin::new(handle).poll(cx));
-        drop(self.members.remove(token));
-        self.ended.tickets.borrow_mut().pop_front();
-        Poll::Ready(Some(output))
+        self.take(token, cx).map(Some)
     }
 
-    /// Waits for all tasks to end, and gives their outputs in the order in which they did. The
+    /// Returns the output of a task that has ended, as [`TaskGroup::next`] does, without waiting.
+    /// Returns `None` if no task has ended, or the group is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corepoll::{TaskGroup, block_on, yield_now};
+    ///
+    /// block_on(async {
+    ///     let mut group = TaskGroup::new();
+    ///     group.spawn(async { 7 });
+    ///     assert!(group.try_next().is_none(), "the task has not run");
+    ///     yield_now().await;
+    ///     assert_eq!(group.try_next().unwrap().unwrap(), 7);
+    ///     assert!(group.try_next().is_none() && group.is_empty());
+    /// });
+    /// ```
+    pub fn try_next(&mut self) -> Option<Result<T, JoinError>> {
+        let token = self.completions.first()?;
+        // If the task is just being dropped, its output is not there: the waker stays that waits.
+        if !self.members.get(token)?.is_finished() {
+            return None;
+        }
+        match self.take(token, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Takes the output of the task that was the first to end, and removes it from the group.
+    fn take(&mut self, token: Token, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        let handle = self.members.get_mut(token).expect("a token stands for a member");
+        // Pending if the task is just being dropped: a waker that it woke polls from inside there.
+        // The token stays until the output is here, so a panic of the waker loses nothing.
+        let output = ready!(Pin::new(handle).poll(cx));
+        drop(self.members.remove(token));
+        self.completions.remove_first();
+        Poll::Ready(output)
+    }
+
+    /// Waits for all tasks to end, and returns their outputs in the order in which they did. The
     /// group is empty then.
     ///
+    /// # Cancel safety
+    ///
     /// Cancel-safe: dropping the future before its end takes nothing out of the group.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::{TaskGroup, block_on};
@@ -204,10 +249,12 @@ impl<T: 'static> TaskGroup<T> {
     /// ```
     pub async fn join_all(&mut self) -> Vec<Result<T, JoinError>> {
         poll_fn(|cx| {
-            if self.ended.count() < self.members.len() {
-                self.ended.wait(cx);
+            if self.completions.count() < self.members.len() {
+                self.completions.wait(cx);
             }
-            if self.ended.count() < self.members.len() { Poll::Pending } else { Poll::Ready(()) }
+            // Counted anew after the waker was cloned, as in `poll_next`.
+            let all_ended = self.completions.count() >= self.members.len();
+            if all_ended { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
         let mut outputs = Vec::with_capacity(self.len());
@@ -217,9 +264,11 @@ impl<T: 'static> TaskGroup<T> {
         outputs
     }
 
-    /// Asks for every task to be dropped at its next turn. They stay in the group:
-    /// [`TaskGroup::next`] gives an error for each, for which [`JoinError::is_cancelled`] is true;
-    /// or the output, for those that had ended before.
+    /// Aborts every task, as [`JoinHandle::abort`] does. The tasks stay in the group, and
+    /// [`TaskGroup::next`] returns the output of each: an error for which
+    /// [`JoinError::is_cancelled`] is `true`, unless the task had ended before.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::TaskGroup;
@@ -238,7 +287,37 @@ impl<T: 'static> TaskGroup<T> {
         }
     }
 
-    /// How many tasks there are whose output nobody has taken.
+    /// Removes every task from the group without aborting it. The tasks go on, and their outputs
+    /// are dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corepoll::{TaskGroup, block_on, yield_now};
+    /// use std::{cell::Cell, rc::Rc};
+    ///
+    /// block_on(async {
+    ///     let done = Rc::new(Cell::new(false));
+    ///     let its_done = done.clone();
+    ///     let mut group = TaskGroup::new();
+    ///     group.spawn(async move { its_done.set(true) });
+    ///     group.detach_all();
+    ///     assert!(group.is_empty());
+    ///     drop(group);
+    ///     yield_now().await;
+    ///     assert!(done.get());
+    /// });
+    /// ```
+    pub fn detach_all(&mut self) {
+        // Tasks that end later tell the completions that they know, which belong to no group then.
+        let before = std::mem::take(&mut self.completions);
+        before.wake_no_more();
+        drop(std::mem::take(&mut self.members));
+    }
+
+    /// Returns the number of tasks whose output has not been taken.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::TaskGroup;
@@ -253,7 +332,9 @@ impl<T: 'static> TaskGroup<T> {
         self.members.len()
     }
 
-    /// Whether there are none.
+    /// Returns `true` if the group has no tasks.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::TaskGroup;
@@ -270,22 +351,6 @@ impl<T: 'static> TaskGroup<T> {
     }
 }
 
-impl Ended {
-    fn count(&self) -> usize {
-        self.tickets.borrow().len()
-    }
-
-    fn first(&self) -> Option<Token> {
-        self.tickets.borrow().front().copied()
-    }
-
-    /// The next task that ends wakes `cx`. Cloning and dropping wakers is foreign code.
-    fn wait(&self, cx: &Context<'_>) {
-        let waker = cx.waker().clone();
-        drop_ignoring_panic(self.waiter.replace(Some(waker)));
-    }
-}
-
 impl<T: 'static> Default for TaskGroup<T> {
     fn default() -> TaskGroup<T> {
         TaskGroup::new()
@@ -295,8 +360,8 @@ impl<T: 'static> Default for TaskGroup<T> {
 impl<T: 'static> Drop for TaskGroup<T> {
     fn drop(&mut self) {
         self.abort_all();
-        // The tasks keep their side until they have been dropped: nobody is to be woken by then.
-        drop_ignoring_panic(self.ended.waiter.take());
+        // The tasks keep their side until they have been dropped, and must not wake this waker then.
+        self.completions.wake_no_more();
     }
 }
 
@@ -304,7 +369,7 @@ impl<T: 'static> fmt::Debug for TaskGroup<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TaskGroup")
             .field("len", &self.len())
-            .field("ended", &self.ended.count())
+            .field("ended", &self.completions.count())
             .finish()
     }
 }

@@ -1,8 +1,9 @@
-//! The result of a task, on the thread that it runs on.
+//! The output of a task, on the thread that the task runs on.
 
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
@@ -11,11 +12,16 @@ use super::join_error::JoinError;
 use super::raw::{self, Header};
 use super::state::{COMPLETE, OUTPUT};
 
-/// The result of a task of this thread, to be awaited.
+/// A handle that awaits the output of a task of this thread.
 ///
-/// Dropping it lets the task run on. It may be dropped or awaited after its poller has ended;
-/// the task is cancelled then. Awaiting is cancel-safe: the output stays in the task until a poll
-/// takes it.
+/// Dropping the handle detaches the task, which goes on. The handle may be awaited or dropped after
+/// its poller has ended: the task is cancelled then.
+///
+/// # Cancel safety
+///
+/// Awaiting is cancel-safe: the output stays in the task until a poll takes it.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{block_on, spawn_local};
@@ -27,12 +33,19 @@ use super::state::{COMPLETE, OUTPUT};
 /// assert_eq!(sum, 5);
 /// ```
 pub struct JoinHandle<T> {
-    /// The task, of which the handle holds one reference. Not Send: **Owner**.
+    /// The task, of which the handle holds one reference. Not `Send`: **Owner**.
     task: NonNull<Header>,
     output: PhantomData<T>,
 }
 
+// A panic in a task is caught, and its handle gives the panic as an error: code that catches a
+// panic finds no handle half changed.
+impl<T> UnwindSafe for JoinHandle<T> {}
+impl<T> RefUnwindSafe for JoinHandle<T> {}
+
 impl<T> JoinHandle<T> {
+    /// Makes the handle of a task.
+    ///
     /// # Safety
     /// `task` comes from `raw::spawn` on this thread with a future whose output is `T`, and its
     /// join handle's reference is given to this handle.
@@ -40,15 +53,24 @@ impl<T> JoinHandle<T> {
         JoinHandle { task, output: PhantomData }
     }
 
+    /// Returns the task's header.
     fn header(&self) -> &Header {
         // SAFETY: the handle's reference keeps the task alive.
         unsafe { self.task.as_ref() }
     }
 
-    /// Asks for the task to be dropped at its next turn; does nothing if it has ended.
+    /// Returns the task, which lives at least as long as the handle.
+    pub(super) fn task(&self) -> NonNull<Header> {
+        self.task
+    }
+
+    /// Aborts the task: its future is dropped when its turn comes, instead of being polled. Does
+    /// nothing if the task has ended.
     ///
-    /// The handle then gives an error for which [`JoinError::is_cancelled`] is true. A task may
+    /// The handle then gives an error for which [`JoinError::is_cancelled`] is `true`. A task may
     /// abort itself: it ends at its next `.await` that has to wait.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::spawn_local;
@@ -64,7 +86,9 @@ impl<T> JoinHandle<T> {
         unsafe { raw::abort(self.task) };
     }
 
-    /// Whether the task has ended: its future is dropped and its output is here.
+    /// Returns `true` if the task has ended: its future is dropped, and its output is here.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{spawn_local, yield_now};
@@ -79,7 +103,10 @@ impl<T> JoinHandle<T> {
         self.header().has(COMPLETE)
     }
 
-    /// The name that the task was given by [`spawn_local_named`](crate::spawn_local_named).
+    /// Returns the name that [`spawn_local_named`](crate::spawn_local_named) gave the task, or
+    /// `None` if it has none.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{spawn_local, spawn_local_named};
@@ -97,12 +124,15 @@ impl<T> JoinHandle<T> {
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
+    /// Polls for the output.
+    ///
     /// # Panics
-    /// If it is polled again after it gave its output.
+    ///
+    /// Panics if it is polled again after it has given the output.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if !self.header().has(COMPLETE) {
-            // Before the look for the output: cloning a waker is foreign code, in which the task
-            // may end and find nobody to wake.
+            // This comes before the look for the output: cloning a waker is foreign code, and if
+            // the task ends in there, no waker is in place that its end could wake.
             raw::set_waiter(self.header(), cx.waker());
         }
         if self.header().has(OUTPUT) {

@@ -1,7 +1,7 @@
-//! Where the allocations of tasks come from and go to.
+//! The allocations of tasks, and the free blocks that are kept for the next ones.
 //!
-//! Servers spawn the same few kinds of future over and over. Blocks that come back are kept by
-//! size, so that the next spawn takes one without asking the allocator.
+//! Servers spawn the same few kinds of future over and over. Blocks that are freed are kept by size, so
+//! that the next spawn takes one without a call of the allocator.
 
 use std::alloc::{self, Layout};
 use std::cell::UnsafeCell;
@@ -11,25 +11,28 @@ use std::sync::atomic::AtomicU64;
 /// The alignment of a task's header, and the step from one size of blocks to the next: no block is
 /// larger than its task. `raw::typed` asserts that it is that alignment.
 pub(super) const STEP: usize = align_of::<AtomicU64>();
-/// Larger blocks are rare, and the allocator's share in them is small.
+/// The largest size that is kept. Larger blocks are rare, and the allocator's share in their cost is
+/// small.
 const LARGEST: usize = 1024;
-/// Blocks kept of each size: enough for the coming and going of a turn, and a bound on the memory
-/// that a burst leaves behind.
+/// The free blocks that are kept of each size: enough for the tasks that begin and end in a turn, and a
+/// bound on the memory that a burst leaves behind.
 const MAX_FREE_BLOCKS: u32 = 1024;
 /// Whether blocks are kept at all. A sanitizer sees no use of a block after its end if it is kept,
 /// so these turn it off: `.ci/deep`.
 const KEEPS: bool = !cfg!(any(loom, corepoll_no_free_lists));
 
-/// Free blocks by size. The owner's alone.
+/// Free blocks by size. Touched by the owner alone.
 pub(super) struct Memory {
-    /// For each size: the first free block, each holding the address of the next. Allocated at
-    /// the first block that comes back.
+    /// One list for each size. Allocated when the first block is freed.
     lists: UnsafeCell<Vec<List>>,
 }
 
+/// The free blocks of one size.
 #[derive(Clone, Copy)]
 struct List {
+    /// The first block, or null. Each block holds the address of the next.
     first: *mut u8,
+    /// The number of blocks.
     length: u32,
 }
 
@@ -46,6 +49,7 @@ fn layout_of(class: usize) -> Layout {
 }
 
 impl Memory {
+    /// Makes an empty store, which has allocated nothing.
     pub(super) fn new() -> Memory {
         Memory { lists: UnsafeCell::new(Vec::new()) }
     }
@@ -68,11 +72,11 @@ impl Memory {
         allocate(layout)
     }
 
-    /// Gives a block back.
+    /// Keeps a block for the next task, or returns it to the allocator.
     ///
     /// # Safety
     /// The caller is the owner; `block` came from [`allocate`] or `Memory::allocate` with
-    /// this layout, and nobody uses it any more.
+    /// this layout, and it is not used any more.
     pub(super) unsafe fn release(&self, block: NonNull<u8>, layout: Layout) {
         // SAFETY: **Owner**; the borrow ends before anything else runs.
         let lists = unsafe { &mut *self.lists.get() };
@@ -115,11 +119,11 @@ pub(super) fn allocate(layout: Layout) -> NonNull<u8> {
     NonNull::new(block).unwrap_or_else(|| alloc::handle_alloc_error(layout))
 }
 
-/// Gives a block back to the allocator, on any thread.
+/// Returns a block to the allocator, on any thread.
 ///
 /// # Safety
-/// `block` came from [`allocate`] or `Memory::allocate` with this layout, and nobody uses it
-/// any more.
+/// `block` came from [`allocate`] or `Memory::allocate` with this layout, and it is not used any
+/// more.
 pub(super) unsafe fn release(block: NonNull<u8>, layout: Layout) {
     if cfg!(loom) {
         return; // A model keeps the memory, so that its `Witness` sees a use after this.

@@ -23,7 +23,9 @@
 //! | `abort` | handles that abort a task |
 //! | `executor` | the owner's handle on its executor: enter, park, spawn, cancel |
 //! | `running` | the loop that opens mail and polls tasks |
+//! | `completions` | how the tasks of a group tell it that they have ended |
 //! | `group` | tasks that are awaited together |
+//! | `remote_abort` | a handle that aborts a task of another thread |
 //! | `remote` | the output of a task, on any thread |
 //! | `bound` | a value that stays on its thread, in a box that may go to any thread |
 //!
@@ -49,7 +51,8 @@
 pub(crate) mod abort;
 pub(crate) mod bound;
 mod cancel;
-pub(crate) mod coop;
+mod completions;
+pub mod coop;
 mod core;
 pub(crate) mod current_call;
 pub(crate) mod executor;
@@ -65,6 +68,7 @@ mod memory;
 mod notification;
 mod raw;
 pub(crate) mod remote;
+pub(crate) mod remote_abort;
 mod run_queue;
 mod running;
 mod shared;

@@ -1,9 +1,9 @@
-//! The result of a task, on any thread.
+//! The output of a task that another thread has spawned, to be awaited on any thread.
 
 use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -12,13 +12,20 @@ use crate::base::sync::{Arc, Mutex};
 use super::executor::spawn;
 use super::ignore_panic::{drop_ignoring_panic, ignore_panic};
 use super::join_error::JoinError;
+use super::remote_abort::{AbortTarget, RemoteAbortHandle};
 use super::shared::SharedRef;
 
-/// The result of a task that was spawned from another thread, to be awaited on any thread.
+/// A handle that awaits the output of a task of another thread, on any thread.
 ///
-/// Dropping it lets the task run on; an output that nobody takes is dropped on the task's own
-/// thread. If the task's poller is gone, or goes, the result is an error for which
-/// [`JoinError::is_cancelled`] is true. Awaiting is cancel-safe.
+/// Dropping the handle detaches the task, which goes on. An output that is not taken is dropped on
+/// the task's own thread. If the task's poller has ended, or ends meanwhile, the handle gives an
+/// error for which [`JoinError::is_cancelled`] is `true`.
+///
+/// # Cancel safety
+///
+/// Awaiting is cancel-safe: the output stays until a poll takes it.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{Reactor, block_on};
@@ -31,36 +38,56 @@ use super::shared::SharedRef;
 /// # }
 /// ```
 pub struct RemoteJoinHandle<T> {
+    /// What the handle and the task share.
     packet: Arc<Packet<T>>,
 }
 
-/// What the handle and the task have in common.
+// As for `JoinHandle`: a panic of the task is its output, and no state is half changed by it.
+impl<T> UnwindSafe for RemoteJoinHandle<T> {}
+impl<T> RefUnwindSafe for RemoteJoinHandle<T> {}
+
+/// What a task and its remote handle share.
 struct Packet<T> {
+    /// How far the task and the handle are.
     state: Mutex<PacketState<T>>,
-    /// Where the task lives.
-    shared: SharedRef,
-    /// Sends an output that is not taken to its owner, to be dropped there: known where `T: Send + 'static` is.
+    /// The executor that the task runs on.
+    executor: SharedRef,
+    /// Sends an output that is not taken to its owner, to be dropped there. It is a pointer to a
+    /// function since it is known only where `T: Send + 'static` is.
     drop_on_owner: fn(&SharedRef, Result<T, JoinError>),
 }
 
+/// How far a task and its remote handle are.
 struct PacketState<T> {
-    /// The result, until it is taken.
+    /// The output, until it is taken.
     output: Option<Result<T, JoinError>>,
-    /// The task has ended.
+    /// Whether the task has ended.
     finished: bool,
-    /// The handle has been dropped: the output is of no use.
+    /// Whether the handle has been dropped: the output is of no use.
     detached: bool,
-    /// The task is to end.
+    /// Whether the task is to end.
     aborted: bool,
-    /// Who waits for the result.
+    /// The waker of the code that awaits the handle.
     joiner: Option<Waker>,
-    /// Wakes the task, so that it sees `aborted`. There once it has been polled.
+    /// Wakes the task, so that it sees `aborted`. It is here once the task has been polled.
     task: Option<Waker>,
 }
 
 impl<T> PacketState<T> {
-    /// Takes the result of a task that has ended; pending, if `waker` waits for it already. Compares
-    /// pointers only: nothing foreign runs.
+    /// Returns the state of a task that has not begun.
+    fn new() -> PacketState<T> {
+        PacketState {
+            output: None,
+            finished: false,
+            detached: false,
+            aborted: false,
+            joiner: None,
+            task: None,
+        }
+    }
+
+    /// Takes the output of a task that has ended. Returns pending if `waker` waits for it already,
+    /// and `None` if it has to be put in place. Compares pointers only: nothing foreign runs.
     fn look(&mut self, waker: &Waker) -> Option<Polled<T>> {
         if self.finished {
             return Some(Poll::Ready(self.output.take()));
@@ -70,7 +97,7 @@ impl<T> PacketState<T> {
     }
 }
 
-/// What a look at the result finds; None: it has been taken before.
+/// The outcome of a poll. Ready with `None` if the output has been taken before.
 type Polled<T> = Poll<Option<Result<T, JoinError>>>;
 
 impl<T> Packet<T> {
@@ -80,7 +107,7 @@ impl<T> Packet<T> {
         change(&mut self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
-    /// Makes `waker` the one that waits, unless the task has ended meanwhile.
+    /// Makes `waker` the one that is woken, unless the task has ended meanwhile.
     fn wait(&self, waker: Waker) -> Polled<T> {
         let (polled, unused) = self.with(|state| {
             if state.finished {
@@ -92,7 +119,8 @@ impl<T> Packet<T> {
         polled
     }
 
-    /// The task has ended: keeps its output if somebody may want it.
+    /// Ends the task: keeps its output for the handle, if there is one, and wakes the joiner. Only
+    /// the first call counts.
     fn finish(&self, output: Result<T, JoinError>) {
         let (unwanted, joiner, task) = self.with(|state| {
             if std::mem::replace(&mut state.finished, true) {
@@ -107,30 +135,58 @@ impl<T> Packet<T> {
         });
         drop_ignoring_panic((unwanted, task));
         if let Some(joiner) = joiner {
-            // A custom waker may panic, and we may be here in a drop that a panic has called.
+            // A foreign waker may panic, and this may be a drop that another panic has called.
             ignore_panic(|| joiner.wake());
+        }
+    }
+
+    /// Asks the task to end, and wakes it if it has been polled already. A task that has not been
+    /// polled sees the request in its first poll.
+    fn abort(&self) {
+        let task = self.with(|state| {
+            state.aborted = true;
+            state.task.take()
+        });
+        if let Some(task) = task {
+            task.wake();
         }
     }
 }
 
-/// The task's side: whatever becomes of the task, the handle hears of it.
+/// The packet of a task as an abort handle has it: the output's type is forgotten.
+struct PacketRef<T>(Arc<Packet<T>>);
+
+impl<T: Send> AbortTarget for PacketRef<T> {
+    fn abort(&self) {
+        self.0.abort();
+    }
+
+    fn is_finished(&self) -> bool {
+        self.0.with(|state| state.finished)
+    }
+}
+
+/// The task's side: whatever becomes of the task, its handle gets an output.
 struct Promise<T> {
+    /// What the handle and the task share.
     packet: Arc<Packet<T>>,
 }
 
 impl<T> Drop for Promise<T> {
     fn drop(&mut self) {
+        // No effect if the task has finished.
         self.packet.finish(Err(JoinError::cancelled()));
     }
 }
 
 pin_project_lite::pin_project! {
-    /// A future whose end is told to a `RemoteJoinHandle`.
+    /// A future whose output goes to a `RemoteJoinHandle`.
     struct RemoteTask<F: Future> {
+        // The future, until it has ended.
         #[pin]
         future: Option<F>,
         promise: Promise<F::Output>,
-        // Whether the handle can wake this task.
+        // Whether the handle has the waker of this task.
         known: bool,
     }
 }
@@ -142,6 +198,8 @@ impl<F: Future> Future for RemoteTask<F> {
         let mut this = self.project();
         let packet = this.promise.packet.clone();
         let waker = (!std::mem::replace(this.known, true)).then(|| cx.waker().clone());
+        // The waker is left under the same lock under which `aborted` is read: an abort comes either
+        // before, and is seen here, or after, and finds the waker.
         let aborted = packet.with(|state| {
             if let Some(waker) = waker {
                 state.task = Some(waker);
@@ -156,7 +214,7 @@ impl<F: Future> Future for RemoteTask<F> {
             },
             _ => Err(JoinError::cancelled()),
         };
-        // The future goes before its output is told: whoever joins finds it gone.
+        // The future is dropped before the handle gets the output: code that joins finds it gone.
         let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
         match dropped {
             Ok(()) => packet.finish(output),
@@ -169,26 +227,19 @@ impl<F: Future> Future for RemoteTask<F> {
     }
 }
 
-/// Runs `make` on the thread of `shared`, and its future as a task there.
-pub(crate) fn spawn_on<F, Fut>(shared: &SharedRef, make: F) -> RemoteJoinHandle<Fut::Output>
+/// Runs `make` on the owner's thread of `executor`, and its future as a task there.
+pub(crate) fn spawn_on<F, Fut>(executor: &SharedRef, make: F) -> RemoteJoinHandle<Fut::Output>
 where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future + 'static,
     Fut::Output: Send,
 {
     let packet = Arc::new(Packet {
-        state: Mutex::new(PacketState {
-            output: None,
-            finished: false,
-            detached: false,
-            aborted: false,
-            joiner: None,
-            task: None,
-        }),
-        shared: shared.clone(),
-        drop_on_owner: |shared, output| {
+        state: Mutex::new(PacketState::new()),
+        executor: executor.clone(),
+        drop_on_owner: |executor, output| {
             // If the poller is gone, the output is dropped here: it is Send.
-            drop_ignoring_panic(shared.post(move || drop(output)).err());
+            drop_ignoring_panic(executor.post(move || drop(output)).err());
         },
     });
     let promise = Promise { packet: packet.clone() };
@@ -197,8 +248,8 @@ where
         Ok(future) => drop(spawn(RemoteTask { future: Some(future), promise, known: false }).ok()),
         Err(panic) => promise.packet.finish(Err(JoinError::panicked(panic))),
     };
-    if let Err(job) = shared.post(job) {
-        // The closure goes, and with it the promise, which tells the handle.
+    if let Err(job) = executor.post(job) {
+        // The executor has ended. Dropping the closure drops the promise, which tells the handle.
         if let Err(job) = drop_refused(job) {
             std::mem::forget(job);
             packet.finish(Err(JoinError::cancelled()));
@@ -207,8 +258,9 @@ where
     RemoteJoinHandle { packet }
 }
 
-/// How deep drops of refused closures nest, and how many there may be inside of one. A destructor that
-/// sends its own kind to a poller that has ended would fill the stack, or never come to an end.
+/// How deep drops of refused closures may nest, and how many there may be inside of one. A
+/// destructor that sends its own kind to a poller that has ended would fill the stack, or never
+/// come to an end.
 const MAX_NESTED_DROPS: (u32, u32) = (64, 10_000);
 
 thread_local! {
@@ -216,7 +268,7 @@ thread_local! {
     static NESTED: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
 }
 
-/// Drops a closure that was refused; gives it back where that would lead too far.
+/// Drops a closure that was refused. Gives it back where the limits are reached.
 fn drop_refused<F>(job: F) -> Result<(), F> {
     let (depth, count) = NESTED.get();
     if depth >= MAX_NESTED_DROPS.0 || count >= MAX_NESTED_DROPS.1 {
@@ -230,8 +282,10 @@ fn drop_refused<F>(job: F) -> Result<(), F> {
 }
 
 impl<T> RemoteJoinHandle<T> {
-    /// Asks for the task to be dropped at its next turn; does nothing if it has ended. May be
-    /// called from any thread.
+    /// Aborts the task: its future is dropped when its turn comes, instead of being polled. Does
+    /// nothing if the task has ended. May be called from any thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{Reactor, block_on};
@@ -247,16 +301,38 @@ impl<T> RemoteJoinHandle<T> {
     /// # }
     /// ```
     pub fn abort(&self) {
-        let task = self.packet.with(|state| {
-            state.aborted = true;
-            state.task.take()
-        });
-        if let Some(task) = task {
-            task.wake();
-        }
+        self.packet.abort();
     }
 
-    /// Whether the task has ended.
+    /// Makes a handle that can abort the task, and leaves the output to this one. It costs an
+    /// allocation.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::{Reactor, block_on};
+    /// # use std::future::pending;
+    /// # fn main() -> std::io::Result<()> {
+    /// # let running = Reactor::builder().pollers(1).build()?.start()?;
+    /// let task = running.handle().pollers()[0].spawn_on(pending::<()>);
+    /// let abort = task.abort_handle();
+    /// std::thread::spawn(move || abort.abort());
+    /// assert!(block_on(task).unwrap_err().is_cancelled());
+    /// # running.handle().shutdown(std::time::Duration::ZERO);
+    /// # running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn abort_handle(&self) -> RemoteAbortHandle
+    where
+        T: Send + 'static,
+    {
+        RemoteAbortHandle::new(PacketRef(self.packet.clone()))
+    }
+
+    /// Returns `true` if the task has ended.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::Reactor;
@@ -279,10 +355,14 @@ impl<T> RemoteJoinHandle<T> {
 impl<T> Future for RemoteJoinHandle<T> {
     type Output = Result<T, JoinError>;
 
+    /// Polls for the output.
+    ///
     /// # Panics
-    /// If it is polled again after it gave its output.
+    ///
+    /// Panics if it is polled again after it has given the output.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let look = self.packet.with(|state| state.look(cx.waker()));
+        // Cloning the waker is foreign code, so it is done without the lock.
         let polled = look.unwrap_or_else(|| self.packet.wait(cx.waker().clone()));
         polled.map(|output| output.expect("RemoteJoinHandle polled after it gave its output"))
     }
@@ -296,7 +376,7 @@ impl<T> Drop for RemoteJoinHandle<T> {
         });
         drop_ignoring_panic(joiner);
         if let Some(output) = output {
-            (self.packet.drop_on_owner)(&self.packet.shared, output);
+            (self.packet.drop_on_owner)(&self.packet.executor, output);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where one future waits.
+//! The waker of a future that waits for something.
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
@@ -7,37 +7,40 @@ use std::task::{Context, Waker};
 use super::ignore_panic::drop_ignoring_panic;
 use super::raw;
 
-/// The waker of the future that waits here, if any. Not Send.
+/// A place for the waker of a future that waits. Not `Send`.
 ///
-/// It stays after it was woken: the same task nearly always comes back, and then nothing is cloned
-/// or dropped.
+/// The waker stays after it was woken: the same task nearly always comes back, and then no waker is
+/// cloned or dropped.
 ///
 /// The invariant **Slot**: a reference to what is in the cell lives inside one method only, and
 /// nothing foreign runs meanwhile. Comparing wakers, and waking a task of ours, is not foreign.
 pub(crate) struct WakerSlot {
+    /// The waker, if a future waits or has waited here.
     waker: UnsafeCell<Option<Waker>>,
     not_send: PhantomData<*const ()>,
 }
 
 impl WakerSlot {
+    /// Makes an empty slot.
     pub(crate) const fn new() -> WakerSlot {
         WakerSlot { waker: UnsafeCell::new(None), not_send: PhantomData }
     }
 
-    /// Makes the waker of `cx` the one that waits; says whether that was news, which takes foreign
-    /// code.
+    /// Puts the waker of `cx` into the slot. Returns `true` if another waker or none was there: then
+    /// foreign code has run.
     #[inline]
     pub(crate) fn set(&self, cx: &Context<'_>) -> bool {
         // SAFETY: **Slot**.
         let present = unsafe { &*self.waker.get() };
-        let is_news = !present.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if is_news {
+        let has_changed = !present.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if has_changed {
             self.replace(cx);
         }
-        is_news
+        has_changed
     }
 
-    /// Cloning and dropping wakers is foreign code: the slot holds the old one or none meanwhile.
+    /// Replaces the waker. Cloning and dropping wakers is foreign code: the slot holds the old one or
+    /// none meanwhile.
     #[cold]
     fn replace(&self, cx: &Context<'_>) {
         let waker = cx.waker().clone();
@@ -45,8 +48,8 @@ impl WakerSlot {
         drop_ignoring_panic(self.swap(Some(waker)));
     }
 
-    /// Wakes the task that waits, if it is one of ours or nobody waits. False: somebody else waits,
-    /// and nothing has been done.
+    /// Wakes the task whose waker is in the slot, if it is one of ours. Returns `false` if a foreign
+    /// waker is there: then nothing has been done.
     #[inline]
     pub(crate) fn wake_task(&self) -> bool {
         // SAFETY: **Slot**.
@@ -58,14 +61,15 @@ impl WakerSlot {
         true
     }
 
-    /// Wakes who waits. Waking is foreign code: the slot is empty meanwhile, and may be full when
-    /// it comes back.
+    /// Wakes the waker in the slot. Waking is foreign code: the slot is empty meanwhile, and may be
+    /// full again after it.
     pub(crate) fn wake(&self) {
         if self.wake_task() {
             return;
         }
         if let Some(waker) = self.take() {
             waker.wake_by_ref();
+            // A waker that came meanwhile is the one that waits now.
             let newer = self.swap(Some(waker));
             if newer.is_some() {
                 drop_ignoring_panic(self.swap(newer));
@@ -73,10 +77,12 @@ impl WakerSlot {
         }
     }
 
+    /// Takes the waker out.
     fn take(&self) -> Option<Waker> {
         self.swap(None)
     }
 
+    /// Replaces the waker by another one, and returns it.
     fn swap(&self, waker: Option<Waker>) -> Option<Waker> {
         // SAFETY: **Slot**; moving a waker runs nothing.
         unsafe { std::mem::replace(&mut *self.waker.get(), waker) }

@@ -10,31 +10,33 @@ use crate::base::sync::{AtomicU64, Ordering};
 pub(super) const QUEUED: u8 = 1;
 /// The future has ended and has been dropped. Wakes do nothing any more.
 pub(super) const COMPLETE: u8 = 1 << 1;
-/// The output is in the task, and nobody has taken it yet.
+/// The output is in the task, and has not been taken.
 pub(super) const OUTPUT: u8 = 1 << 2;
 /// The join handle exists.
 pub(super) const HANDLE: u8 = 1 << 3;
-/// The next turn of this task drops its future instead of polling it.
+/// The next run of this task drops its future instead of polling it.
 pub(super) const ABORTED: u8 = 1 << 4;
-/// All references are counted in the remote word: the owner counts there too.
+/// All references are counted in the remote word. The owner counts there too.
 pub(super) const MERGED: u8 = 1 << 5;
 /// The executor has given its reference up without a merge: no waker exists, nor can one.
 pub(super) const RETIRED: u8 = 1 << 6;
 
 /// Remote word: the task is in the inbox, or on its way there, or taken out and not yet looked at.
 const R_MAILED: u64 = 1;
-/// Remote word: same as [`MERGED`], for those who may not read the flags.
+/// Remote word: the same as [`MERGED`], for threads that may not read the flags.
 const R_MERGED: u64 = 1 << 1;
 /// Remote word: the references stand above the bits.
 const R_SHIFT: u32 = 2;
-/// A quarter of what the count can hold, so that it never wraps around: as in std's `Arc`, the process
-/// is aborted. Only a loop of `mem::forget(waker.clone())` comes here, and at a billion a second it
-/// takes 36 years. Low in tests, so that references which add up show.
+/// The number of references at which the process is aborted, as std's `Arc` does it. It is a quarter
+/// of what the count can hold, so that the count never wraps around. Only a loop of
+/// `mem::forget(waker.clone())` comes here, and at a billion a second it takes 36 years. Low in
+/// tests, so that references which add up show.
 pub(super) const MAX_REFERENCES: i64 = if cfg!(test) { 1 << 14 } else { 1 << 60 };
-/// The owner's own count may be this far from zero before it is moved into the remote one. A task
-/// that clones its waker for another thread, which wakes and drops it, comes here every so many
-/// messages.
-pub(super) const MAX_LOCAL_DRIFT: i16 = if cfg!(test) { 5 } else { 1 << 14 };
+/// The greatest count of the owner's own. One more, and it is moved into the remote one. A task that
+/// clones its waker for another thread, which wakes and drops it, comes here every so many messages.
+pub(super) const MAX_LOCAL_DRIFT: i16 = if cfg!(test) { 5 } else { i16::MAX };
+/// The least count of the owner's own, which is negative.
+pub(super) const MIN_LOCAL_DRIFT: i16 = if cfg!(test) { -5 } else { i16::MIN };
 
 /// The word that other threads may touch.
 pub(super) struct RemoteWord(AtomicU64);
@@ -49,22 +51,26 @@ impl Remote {
         self.0 as i64 >> R_SHIFT
     }
 
+    /// Returns `true` if the task is in the inbox, or on its way.
     pub(super) fn is_mailed(self) -> bool {
         self.0 & R_MAILED != 0
     }
 
+    /// Returns `true` if all references are counted here.
     pub(super) fn is_merged(self) -> bool {
         self.0 & R_MERGED != 0
     }
 }
 
 impl RemoteWord {
+    /// Returns the word of a fresh task: no bits, and no references.
     pub(super) fn new() -> RemoteWord {
         RemoteWord(AtomicU64::new(0))
     }
 
-    /// Acquire: what other threads did before they dropped their references is done.
+    /// Reads the word.
     pub(super) fn load(&self) -> Remote {
+        // Acquire: what other threads did before they dropped their references is done.
         Remote(self.0.load(Ordering::Acquire))
     }
 
@@ -73,7 +79,7 @@ impl RemoteWord {
         self.add_references(1);
     }
 
-    /// Counts so many references more, or less if it is negative: none of them is the last.
+    /// Counts `count` references more, or less if it is negative. None of them is the last one.
     pub(super) fn add_references(&self, count: i64) {
         // Relaxed: a new reference comes from one that its maker holds (as in std's Arc), and one that
         // the owner has dropped was not the last: the executor's is left.
@@ -83,15 +89,15 @@ impl RemoteWord {
         }
     }
 
-    /// Counts one reference less; says whether it was the last of a merged count.
+    /// Counts one reference less. Returns `true` if it was the last one of a merged count.
     pub(super) fn drop_reference(&self) -> bool {
-        // AcqRel: whoever frees the task sees everything done under the other references.
+        // AcqRel: the thread that frees the task sees everything done under the other references.
         let before = Remote(self.0.fetch_sub(1 << R_SHIFT, Ordering::AcqRel));
         before.is_merged() && before.references() == 1
     }
 
-    /// Claims the right to push the task into the inbox. False: somebody has it already, and the
-    /// owner will see what we did before this; or the task is complete.
+    /// Claims the right to push the task into the inbox. Returns `false` if another thread has it, and
+    /// then the owner will see what this thread did before; or if the task is complete.
     pub(super) fn mail(&self) -> bool {
         // A guess instead of a load: the owner's processor has this line, and a failed exchange brings
         // it here to be written, where a load would bring it to be read and then ask again.
@@ -102,8 +108,8 @@ impl RemoteWord {
             }
             // Release even when the bit is on already: the owner's `unmail` reads from this write
             // or from a later one, and so sees what the caller did before it woke the task.
-            // Acquire: the link is ours now, and we write it only after the owner's last use of it,
-            // which came before its `unmail`.
+            // Acquire: the link is this thread's now, and it writes the link only after the owner's
+            // last use of it, which came before its `unmail`.
             let next = seen | R_MAILED;
             match self.0.compare_exchange_weak(seen, next, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(before) => return before & R_MAILED == 0,
@@ -112,9 +118,10 @@ impl RemoteWord {
         }
     }
 
-    /// The owner has taken the task out of the inbox: the next wake mails it again.
+    /// Notes that the owner has taken the task out of the inbox: the next wake mails it again.
     pub(super) fn unmail(&self) {
-        // Acquire: see `mail`. Release: whoever mails it next writes the link that we have read.
+        // Acquire: see `mail`. Release: the thread that mails it next writes the link that this one has
+        // read.
         self.0.fetch_and(!R_MAILED, Ordering::AcqRel);
     }
 
@@ -127,7 +134,7 @@ impl RemoteWord {
     }
 }
 
-/// A number of references, as it stands in the remote word.
+/// Returns a number of references as it stands in the remote word.
 const fn shifted(count: i64) -> u64 {
     (count << R_SHIFT) as u64
 }

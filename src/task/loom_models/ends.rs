@@ -1,6 +1,6 @@
-//! What lives at an executor's end is freed once: tasks, executor and jobs.
+//! What lives at an executor's end is freed once: tasks, the executor and jobs.
 //!
-//! Seen to fail by a leak: when `push` doesn't know CLOSED; when whoever is refused doesn't give up
+//! Seen to fail by a leak: when `push` doesn't know CLOSED; when a thread that is refused doesn't give up
 //! the executor's reference; when `close` looks and then closes. By a use that isn't ordered with
 //! the freeing, or comes after it: when the executor's count doesn't release, or doesn't acquire, or
 //! the executor's share of it is 1; when `close` doesn't acquire, or doesn't release; when `push` loads
@@ -39,7 +39,7 @@ fn an_executor_ends_while_its_task_is_woken() {
     });
 }
 
-/// As above, with two threads: one of them may hold the last reference to task and executor.
+/// As above, with two threads: one of them may hold the last reference to the task and the executor.
 #[test]
 fn an_executor_ends_while_two_threads_wake_its_task() {
     check(3, || {
@@ -97,9 +97,9 @@ impl Drop for Counts {
     }
 }
 
-/// A executor that is cloned, used and dropped elsewhere goes with its last reference.
+/// A reference to an executor that is cloned, used and dropped elsewhere goes with its last reference.
 #[test]
-fn a_home_goes_with_its_last_reference() {
+fn an_executors_state_goes_with_its_last_reference() {
     check(5, || {
         let (executor, _bell) = executor();
         let shared = {
@@ -117,9 +117,9 @@ fn a_home_goes_with_its_last_reference() {
     });
 }
 
-/// So does the executor of a unbound that nobody adopted.
+/// So does the state of an executor that was never bound to a thread.
 #[test]
-fn a_seed_goes_while_it_is_posted_to() {
+fn an_unbound_executor_goes_while_it_is_posted_to() {
     check(5, || {
         let unbound = UnboundExecutor::new(Arc::new(Doorbell::default()));
         let (shared, drops) = (unbound.shared(), Drops::default());

@@ -2,7 +2,7 @@
 //!
 //! Seen to fail by a deadlock: when `abort` takes the task's waker before it sets the flag; when
 //! the task looks at the flag before it leaves its waker, or not at all; when the handle looks for
-//! the result before it leaves its waker; when `finish` wakes nobody. By a result that isn't true:
+//! the result before it leaves its waker; when `finish` wakes no joiner. By a result that isn't true:
 //! when `finish` works twice. By a drop on a foreign thread: when `finish` keeps the output for a
 //! handle that is gone, or the handle drops it by itself.
 

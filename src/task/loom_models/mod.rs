@@ -14,7 +14,7 @@
 //! | `notification` | what is posted again while it is on its way is run once more, or its run sees it |
 //! | `count` | the two counts of a task give its true number of references at the end |
 //!
-//! The owner's cells and links are loom's too (`base::sync`): whoever breaks **Owner** or **Link**
+//! The owner's cells and links are loom's too (`base::sync`): code that breaks **Owner** or **Link**
 //! breaks a model. And what is freed by hand has a `Witness` in it, which knows a use after that, a
 //! use that is not ordered with it, a second time, and none at all. So every function that begins to
 //! work with such memory calls `Witness::used`: where one doesn't, its orderings go unseen.

@@ -46,7 +46,7 @@ fn a_wake_carries_plain_writes_to_the_poll() {
         let (executor, bell) = executor();
         let written = Arc::new(Watched(Cell::new(0)));
         let seen = written.clone();
-        // Nobody else wakes it: the second poll is the one that follows the wake.
+        // Nothing else wakes it: the second poll is the one that follows the wake.
         let (task, waker) = spawn_polled(&executor, move |_| {
             assert_eq!(seen.0.get(), 7);
             Poll::Ready(())

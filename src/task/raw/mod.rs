@@ -24,6 +24,7 @@ pub(super) use header::{Header, future_type, name};
 pub(super) use join_waiter::set_waiter;
 pub(super) use life::{abort, cancel_now, forget_now, run, run_panicked};
 pub(super) use output::{drop_handle, take_output};
+pub(super) use references::{add_reference, drop_reference};
 pub(super) use typed::{spawn, spawn_named};
 pub(super) use waker::task_of;
 pub(super) use waking::wake;

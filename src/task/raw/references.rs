@@ -5,42 +5,36 @@ use std::ptr::NonNull;
 
 use crate::task::memory;
 use crate::task::shared;
-use crate::task::state::{HANDLE, MAX_LOCAL_DRIFT, MERGED, QUEUED, RETIRED};
+use crate::task::state::{HANDLE, MAX_LOCAL_DRIFT, MERGED, MIN_LOCAL_DRIFT, QUEUED, RETIRED};
 
 use super::header::{Header, Name, TaskVTable};
 
 impl Header {
-    /// Returns `true` if this thread is the owner and keeps its own count for this task.
+    /// Changes the owner's own count by one reference, if this thread is the owner, counts for itself
+    /// and stays within the limits. Returns `false` otherwise, and has changed nothing then.
+    ///
+    /// It calls nothing, so that cloning and dropping a waker on its own thread needs no stack.
     #[inline]
-    fn counts_locally(&self) -> bool {
-        shared::current() == self.shared.pointer().as_ptr() && !self.has(MERGED)
-    }
-
-    /// Counts one reference more for the owner.
-    #[inline]
-    fn increment_local(&self) {
-        let count = self.local_references.get() + 1;
-        self.local_references.set(count);
-        if count >= MAX_LOCAL_DRIFT {
-            self.fold_local_count();
+    fn count_locally(&self, by: i16) -> bool {
+        if shared::current() != self.shared.pointer().as_ptr() || self.has(MERGED) {
+            return false;
+        }
+        // The limits are the type's, outside of tests: the processor's overflow flag is the check.
+        match self.local_references.get().checked_add(by) {
+            Some(count) if (MIN_LOCAL_DRIFT..=MAX_LOCAL_DRIFT).contains(&count) => {
+                self.local_references.set(count);
+                true
+            }
+            _ => false,
         }
     }
 
-    /// Counts one reference less for the owner.
-    #[inline]
-    fn decrement_local(&self) {
-        let count = self.local_references.get() - 1;
-        self.local_references.set(count);
-        if count <= -MAX_LOCAL_DRIFT {
-            self.fold_local_count();
-        }
-    }
-
-    /// Moves the owner's count into the remote one. One side has made many references that the
-    /// other side has dropped, or there are many.
-    #[cold]
+    /// Moves the owner's count into the remote one, if this thread is the owner. One side has made
+    /// many references that the other side has dropped, or there are many.
     fn fold_local_count(&self) {
-        self.remote.add_references(self.local_references.replace(0).into());
+        if shared::current() == self.shared.pointer().as_ptr() && !self.has(MERGED) {
+            self.remote.add_references(self.local_references.replace(0).into());
+        }
     }
 }
 
@@ -51,13 +45,25 @@ impl Header {
 #[inline]
 pub(in crate::task) unsafe fn add_reference(header: NonNull<Header>) {
     // SAFETY: the caller's reference keeps it alive.
-    let task = unsafe { header.as_ref() };
-    task.witness.used();
-    if task.counts_locally() {
-        task.increment_local();
-    } else {
-        task.remote.add_reference();
+    unsafe {
+        header.as_ref().witness.used();
+        if !header.as_ref().count_locally(1) {
+            add_remote_reference(header);
+        }
     }
+}
+
+/// Makes one reference more that is counted in the remote word.
+///
+/// # Safety
+/// The caller holds a reference.
+#[cold]
+#[inline(never)]
+unsafe fn add_remote_reference(header: NonNull<Header>) {
+    // SAFETY: the caller's reference keeps it alive.
+    let task = unsafe { header.as_ref() };
+    task.fold_local_count();
+    task.remote.add_reference();
 }
 
 /// Gives one reference up, on any thread.
@@ -68,12 +74,26 @@ pub(in crate::task) unsafe fn add_reference(header: NonNull<Header>) {
 pub(in crate::task) unsafe fn drop_reference(header: NonNull<Header>) {
     // SAFETY: the caller's reference keeps it alive until here.
     unsafe {
-        let task = header.as_ref();
-        task.witness.used();
-        if task.counts_locally() {
-            // Never the last one: the executor holds one as long as counts are kept apart.
-            task.decrement_local();
-        } else if task.remote.drop_reference() {
+        header.as_ref().witness.used();
+        // If it is counted here it is never the last one: the executor holds one as long as the
+        // counts are kept apart.
+        if !header.as_ref().count_locally(-1) {
+            drop_remote_reference(header);
+        }
+    }
+}
+
+/// Gives one reference up that is counted in the remote word.
+///
+/// # Safety
+/// As [`drop_reference`].
+#[cold]
+#[inline(never)]
+unsafe fn drop_remote_reference(header: NonNull<Header>) {
+    // SAFETY: the caller's reference keeps it alive until here.
+    unsafe {
+        header.as_ref().fold_local_count();
+        if header.as_ref().remote.drop_reference() {
             free(header);
         }
     }
@@ -153,10 +173,16 @@ pub(super) unsafe fn release_handle_reference(header: NonNull<Header>) {
             }
             return;
         }
+        if !task.has(RETIRED) {
+            // Not the last one: the executor's is left. A count of zero means only that others have
+            // dropped what the owner made, or the reverse.
+            if !task.count_locally(-1) {
+                drop_remote_reference(header);
+            }
+            return;
+        }
         task.local_references.set(task.local_references.get() - 1);
-        // Before the task is retired a count of zero means only that others have dropped what the
-        // owner made, or the reverse.
-        if task.has(RETIRED) && task.local_references.get() == 0 {
+        if task.local_references.get() == 0 {
             free(header);
         }
     }

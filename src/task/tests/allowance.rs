@@ -37,7 +37,7 @@ fn a_poll_has_its_allowance_and_the_next_one_has_it_again() {
     let mut polls = Vec::new();
     let task = spawn(poll_fn(move |cx| {
         polls.push(take_the_rest(cx));
-        // Who has used it up is woken.
+        // A task that has used it up is woken.
         if polls.len() == 3 { Poll::Ready(std::mem::take(&mut polls)) } else { Poll::Pending }
     }));
     turn(&executor);

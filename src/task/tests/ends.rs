@@ -1,4 +1,4 @@
-//! Jobs and seeds: what was sent is run or dropped, once, and in order.
+//! Jobs, and executors without a thread: what was sent is run or dropped, once, and in order.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -91,7 +91,7 @@ fn a_job_posted_while_the_executor_ends_is_dropped_once() {
 }
 
 #[test]
-fn a_seed_that_nobody_adopts_drops_its_mail_and_refuses_more() {
+fn an_executor_that_is_never_bound_drops_its_mail_and_refuses_more() {
     let census = Arc::new(Census::default());
     let unbound = UnboundExecutor::new(Arc::new(Unpark(thread::current())));
     let shared = unbound.shared();
@@ -115,7 +115,7 @@ fn a_seed_that_nobody_adopts_drops_its_mail_and_refuses_more() {
 }
 
 #[test]
-fn a_seed_takes_mail_before_it_is_adopted() {
+fn an_executor_takes_mail_before_it_is_bound() {
     let unbound = UnboundExecutor::new(Arc::new(Unpark(thread::current())));
     let shared = unbound.shared();
     let task = crate::task::remote::spawn_on(&shared, || async { thread::current().id() });

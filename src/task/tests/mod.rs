@@ -1,5 +1,5 @@
-//! The task floor alone, with real threads and without a poller: who drops what, where, and how
-//! often, whatever foreign code does meanwhile. The orderings are held by `loom_models`.
+//! The task floor alone, with real threads and without a poller: which thread drops what, and how often,
+//! whatever foreign code does meanwhile. The orderings are held by `loom_models`.
 
 mod allowance;
 mod drive;

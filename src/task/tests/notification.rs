@@ -1,4 +1,4 @@
-//! Notifications: whoever posts is heard, with one call for many posts, and without an allocation each.
+//! Notifications: each post is followed by a call, which many posts may share.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;

@@ -1,4 +1,4 @@
-//! A panic of foreign code, wherever it comes, reaches the join handle or nobody.
+//! A panic of foreign code, wherever it happens, is the output of its task or has no effect.
 
 use std::future::poll_fn;
 use std::sync::atomic::Ordering::SeqCst;
@@ -79,7 +79,7 @@ fn poll_and_drop_and_payload_may_all_panic() {
 }
 
 #[test]
-fn an_output_that_nobody_takes_may_panic_in_its_drop() {
+fn an_output_that_is_not_taken_may_panic_in_its_drop() {
     let executor = executor();
     let _entered = executor.enter();
     drop(spawn(async { panics_in_drop() }));

@@ -190,7 +190,7 @@ fn a_task_that_ends_while_its_joiners_waker_is_cloned_is_not_missed() {
     back.on_clone.set(Some(Box::new(move || turn(&its_executor))));
     let waker = back.waker();
     let Poll::Ready(output) = Pin::new(&mut task).poll(&mut Context::from_waker(&waker)) else {
-        panic!("it has ended, and nobody is going to wake us")
+        panic!("it has ended, and no wake is going to come")
     };
     assert_eq!(output.unwrap(), 7);
     drop(task);

@@ -1,4 +1,4 @@
-//! The remote join handle: one result, whoever comes first.
+//! The remote join handle: one result, whether the task, the abort or the drop comes first.
 
 use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -93,7 +93,7 @@ fn an_abort_from_elsewhere_and_a_completion_give_one_result() {
         let result = block_on(handle);
         outcomes[usize::from(result.is_ok())] += 1;
         assert!(result.is_ok() || result.unwrap_err().is_cancelled());
-        assert_eq!(census.left(), 0, "whoever joins finds the future gone");
+        assert_eq!(census.left(), 0, "the future is gone when the handle gives its result");
     }
     assert_eq!(outcomes.iter().sum::<usize>(), 600);
     census.assert_all_dropped_at_home();
@@ -175,7 +175,7 @@ fn waker_that_counts_clones(clones: &'static AtomicUsize) -> Waker {
     }
     fn nothing(_: *const ()) {}
     static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, nothing, nothing, nothing);
-    // SAFETY: the data lives for ever, may be used on any thread, and is nobody's to drop.
+    // SAFETY: the data lives for ever, may be used on any thread, and is never dropped.
     unsafe { Waker::new(std::ptr::from_ref(clones).cast(), &VTABLE) }
 }
 
@@ -197,5 +197,5 @@ fn a_waker_that_waits_already_is_not_cloned_again() {
     assert_eq!(clones(), [2, 1]);
     drop(executor);
     assert!(poll(&other).is_ready());
-    assert_eq!(clones(), [2, 1], "nobody waits for what is there");
+    assert_eq!(clones(), [2, 1], "a result that is there needs no waker");
 }

@@ -68,7 +68,7 @@ fn the_newest_of_several_wakers_waits_and_the_others_are_dropped() {
 }
 
 #[test]
-fn an_empty_slot_has_nobody_to_wake() {
+fn an_empty_slot_wakes_no_task() {
     let slot = WakerSlot::new();
     assert!(slot.wake_task());
     slot.wake();

@@ -97,3 +97,11 @@ fn it_may_be_printed_while_it_is_printed() {
     std::fmt::Write::write_fmt(&mut asks, format_args!("{error}")).unwrap();
     assert_eq!(asks.1.last().map(String::as_str), Some("task panicked: on purpose"));
 }
+
+#[test]
+fn the_payload_is_taken_out_or_the_error_is_given_back() {
+    let panic = panics(|| panic_on_purpose()).try_into_panic().expect("it was a panic");
+    assert!(panic.downcast_ref::<&str>().is_some_and(|text| *text == ON_PURPOSE));
+    let error = cancelled().try_into_panic().expect_err("it was none");
+    assert!(error.is_cancelled());
+}

@@ -1,5 +1,7 @@
 //! Tasks: how they run, end, and are dropped.
 
+/// A task is aborted by any of its handles, and by no drop of one.
+mod abort_handles;
 /// `AsyncFd` loses no event of any descriptor, and makes none up.
 mod async_fd;
 /// A call that blocks holds up no poller, neither running nor ending.
