@@ -30,6 +30,7 @@ impl Error for Described {
 /// added to the text.
 pub(crate) fn described(text: String, error: io::Error) -> io::Error {
     let kind = error.kind();
+    // The sources are not chained: the text has all that the callers have added.
     let source = match error.downcast::<Described>() {
         Ok(before) => before.source,
         Err(error) => match cause(&error) {
@@ -72,6 +73,7 @@ pub(crate) fn all_of(mut failures: Vec<io::Error>) -> Option<io::Error> {
 
 /// Returns a copy of `error`, for a second receiver: the same kind, text and errno.
 pub(crate) fn copy(error: &io::Error) -> io::Error {
+    // An `io::Error` is not `Clone`, since it may hold any error in a box. Its text is what remains.
     if let Some(code) = error.raw_os_error() {
         return io::Error::from_raw_os_error(code);
     }

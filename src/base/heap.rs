@@ -140,6 +140,7 @@ impl Heap {
     /// nodes.
     #[cold]
     fn renumber(&mut self) {
+        // Sorted by order: the sorted place of a node becomes its new order.
         let nodes = self.nodes.iter().zip(0u32..);
         let mut by_order: Vec<(u32, u32)> = nodes.map(|(node, at)| (node.order(), at)).collect();
         by_order.sort_unstable();
@@ -179,6 +180,7 @@ impl Heap {
 
     /// Puts `node` into the place where it belongs, starting from a hole in the middle of the heap.
     fn settle(&mut self, hole: usize, node: Node) {
+        // The node comes from another branch, so it may be less than the parent of the hole.
         if hole > 0 && node.is_before(self.nodes[(hole - 1) / ARITY]) {
             self.sift_up(hole, node);
         } else {
@@ -205,6 +207,7 @@ impl Heap {
         loop {
             let first = hole * ARITY + 1;
             let end = (first + ARITY).min(self.nodes.len());
+            // The children lie side by side: in one cache line or two.
             let mut least = first;
             for child in first + 1..end {
                 if self.nodes[child].is_before(self.nodes[least]) {

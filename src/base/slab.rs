@@ -85,6 +85,7 @@ impl<T> Slab<T> {
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(Token) -> T) -> Token {
         let token = self.next_token();
         let slot = &mut self.slots[token.index() as usize];
+        // If `make` panics the slot is still the first of the free list.
         slot.value = Some(make(token));
         self.free = slot.next_free;
         self.len += 1;
@@ -95,6 +96,7 @@ impl<T> Slab<T> {
     #[inline]
     pub(crate) fn get(&self, token: Token) -> Option<&T> {
         let slot = self.slots.get(token.index() as usize)?;
+        // Another generation: the value is gone, and the slot may hold a younger one.
         if slot.generation != token.generation() {
             return None;
         }

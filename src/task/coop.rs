@@ -4,6 +4,8 @@
 //! Each poll of a task has an allowance instead: 128 I/O operations, and 4 KiB that an operation moves
 //! count for another one. When it is used up, the next operation returns `Pending`. The task goes on
 //! after the poller has looked at events, timers and mail, behind the tasks that these have woken.
+//! Reads and writes of an empty buffer wait for nothing and are not counted: a loop of them needs a
+//! [`yield_now`](crate::yield_now).
 //!
 //! [`unconstrained`] lifts the limit for one future. [`yield_now`](crate::yield_now) is for tasks that
 //! compute: they are not stopped by an allowance, and give the others a turn by themselves.
