@@ -2,7 +2,7 @@
 //!
 //! [`begin`] comes at the end of the turn in which the end was requested. Output that the kernel
 //! doesn't take now has `Budget::close_linger`: the connection is in state `Flushing` until
-//! [`finish_flushing`]. [`finish`] is where all ways meet.
+//! [`finish_flushing`]. Every end goes through [`finish`].
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -51,7 +51,7 @@ pub(crate) fn begin(local: &Local, connection: &Connection, reason: CloseReason)
 fn keep_flushing(local: &Local, connection: &Connection, reason: CloseReason) {
     let deadline = clock::after(clock::now(), local.budget.close_linger);
     let timer = local.arm(deadline, TimerTarget::Linger(connection.token));
-    // Neither `on_timeout` nor a deadline has anything to say any more.
+    // `on_timeout` is not called any more, and the linger timer takes the place of the deadlines.
     timers::remove_all(local, connection);
     connection.with_extra(|extra| extra.ending = Some((reason, timer)));
     connection.advance(State::Flushing);

@@ -275,7 +275,7 @@ fn complete(local: &Local, attempt: &Attempt, result: io::Result<OwnedFd>) {
     match (result, recipient) {
         (Ok(fd), Recipient::Handler(handler)) => open_connected(local, attempt, fd, handler),
         (Ok(fd), Recipient::Descriptor(receive)) => {
-            // The receiver registers the socket anew, with a poller of its choice.
+            // The receiver registers the socket anew, with a token of its own.
             let _ = local.epoll.remove(fd.as_fd());
             drop(registry::remove(local, attempt.token));
             ignore_panic(|| receive(Ok(fd)));
@@ -287,7 +287,7 @@ fn complete(local: &Local, attempt: &Attempt, result: io::Result<OwnedFd>) {
 /// Turns an attempt into a handler's connection, under the same token, and calls `on_open`.
 fn open_connected(local: &Local, attempt: &Attempt, fd: OwnedFd, handler: Box<dyn EvHandler>) {
     let interest = Interest::READABLE;
-    // From the token of the try to that of the connection.
+    // epoll knows the socket by the token of its try. From now on it reports the connection's.
     let modified = local.epoll.modify(fd.as_fd(), attempt.token, Mask::of(interest, false));
     if let Err(error) = modified {
         drop(fd);

@@ -84,7 +84,8 @@ impl EvContext<'_> {
         if deadlines != Deadlines::default() {
             let timer = Box::new(DeadlineTimer::new(deadlines));
             self.connection.with_extra(|extra| extra.deadlines = Some(timer));
-            // After the callback this has `note` find out what is waited for, and arm the timer.
+            // When the callback has returned, this flag makes `note` find out what is waited for,
+            // and arm the timer.
             self.connection.turn_on(Flags::HAS_DEADLINES);
         }
         Ok(())
@@ -173,7 +174,7 @@ pub(crate) fn check(local: &Local, connection: &Connection) {
     }
 }
 
-/// Takes the deadlines of a connection away.
+/// Removes the deadlines of a connection, and their timer.
 pub(crate) fn remove(local: &Local, connection: &Connection) {
     if connection.has(Flags::HAS_DEADLINES) {
         connection.turn_off(Flags::HAS_DEADLINES);

@@ -1,7 +1,7 @@
 //! The timers of handlers. Each connection has a list of its own, so that they end with it.
 //!
 //! A timer stands in the poller's timers and in the list of its connection. Each of the two entries
-//! names the other, so both arming and cancelling take the same time however many there are.
+//! names the other, so that no search is needed to remove a timer from both.
 
 use std::time::Duration;
 
@@ -175,7 +175,7 @@ fn add(local: &Local, connection: &Connection, deadline: u64, period: Option<u64
     })
 }
 
-/// Takes an armed timer of this connection away. Returns `false` if there is no such timer.
+/// Removes an armed timer of this connection. Returns `false` if there is no such timer.
 fn cancel(local: &Local, connection: &Connection, timer: TimerId) -> bool {
     let timers = local.timers.borrow_mut();
     match timers.get(timer.0) {
@@ -191,7 +191,7 @@ fn cancel(local: &Local, connection: &Connection, timer: TimerId) -> bool {
     was_armed
 }
 
-/// Takes a timer out of the poller's timers and out of its connection's list.
+/// Removes a timer from the poller's timers and from its connection's list.
 pub(crate) fn remove(local: &Local, connection: &Connection, token: Token) {
     let mut timers = local.timers.borrow_mut();
     let Some(TimerTarget::Handler(HandlerTimer { place, .. })) = timers.remove(token) else {
@@ -207,7 +207,8 @@ pub(crate) fn remove(local: &Local, connection: &Connection, token: Token) {
     });
 }
 
-/// Takes all timers of a connection away, with those of its deadlines and of a hang-up: it ends.
+/// Removes all timers of a connection that ends: its handler's, and those of its deadlines and of a
+/// hang-up with unread bytes.
 pub(crate) fn remove_all(local: &Local, connection: &Connection) {
     deadlines::remove(local, connection);
     persistent::stop_rereading(local, connection);

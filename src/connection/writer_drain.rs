@@ -65,8 +65,8 @@ impl EvContext<'_> {
         Writer::new(self.local.handle.executor(), self.connection.token, most, keeps_apart, stage)
     }
 
-    /// Sends what writers have brought, before the callback writes: they were told that it goes
-    /// first. Returns `true` if nothing is queued now.
+    /// Sends what writers have brought, before the callback writes: it was accepted first. Returns
+    /// `true` if nothing is queued now.
     #[cold]
     pub(crate) fn drain_writers_first(&mut self) -> bool {
         let connection = self.connection;

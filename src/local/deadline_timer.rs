@@ -1,4 +1,4 @@
-//! The timer behind a set of deadlines: one for each connection or stream that has them.
+//! The deadlines of one connection or stream, with the one timer that looks at them.
 
 use crate::base::token::Token;
 use crate::parts::deadlines::{DeadlineTracker, Deadlines};
@@ -8,15 +8,15 @@ use crate::sys::clock;
 pub(crate) struct DeadlineTimer {
     /// When each deadline began, and when it ends.
     pub(crate) tracker: DeadlineTracker,
-    /// The timer that looks at the watch, and when it is due. It may be set to an earlier time than it
-    /// would have to: then it looks, and is set anew.
+    /// The timer, and when it is due. That may be earlier than the next deadline, which has moved
+    /// on since: the timer then looks, and is armed anew.
     pub(crate) timer: Option<(Token, u64)>,
-    /// A task has been told that a deadline was missed.
+    /// A task has got the error of a missed deadline.
     pub(crate) has_missed: bool,
 }
 
 impl DeadlineTimer {
-    /// Makes the deadlines, without a timer yet. They begin now.
+    /// Makes the deadlines, which begin now, without a timer yet.
     pub(crate) fn new(limits: Deadlines) -> DeadlineTimer {
         DeadlineTimer {
             tracker: DeadlineTracker::new(limits, clock::now()),
@@ -25,8 +25,8 @@ impl DeadlineTimer {
         }
     }
 
-    /// Returns when the timer is to look for deadlines that end after `after`; `None` while it is set
-    /// to look early enough.
+    /// Returns when the timer is to look for deadlines that end after `after`; `None` while it is
+    /// set to look early enough.
     pub(crate) fn next_look(&self, after: u64) -> Option<u64> {
         let next = self.tracker.next(after)?;
         match self.timer {

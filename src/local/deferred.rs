@@ -1,4 +1,8 @@
-//! What waits for its phase: calls for the end of the turn, and timers for their time.
+//! What the poller does later: calls at the end of the turn, and timers at their time.
+//!
+//! A callback that asks for the end of another connection, for example, must not have that
+//! connection's `on_close` called inside of itself. So it only adds a [`Deferred`], which
+//! `poller/dispatch.rs` takes up when the events of the turn have been dispatched.
 
 use std::io;
 use std::rc::Rc;
@@ -8,56 +12,57 @@ use crate::base::token::Token;
 use crate::local::action::CloseReason;
 use crate::local::handler::EvHandler;
 
-/// What is to be done at the end of the turn: calls wait for their phase.
+/// What is to be done at the end of the turn.
 pub(crate) enum Deferred {
-    /// `on_open`.
+    /// `on_open` is called.
     Open(Token),
-    /// Flush what can be flushed, `on_close`, and away.
+    /// The connection is closed: its output is flushed, and `on_close` is called.
     Close(Token, CloseReason),
-    /// poll(2), for a connection whose error queue is not empty: see `connection::persistent`.
+    /// poll(2) is asked about a connection whose error queue is not empty: see
+    /// `connection/persistent.rs`.
     Recheck(Token),
-    /// Another `on_read`: the event's budget was spent, and edge-triggering won't tell again.
+    /// `on_read` is called again: the event's budget was spent, and no other edge will be reported.
     Reread(Token),
-    /// `on_connect_fail`: the attempt has failed at once, or was closed.
+    /// The attempt to connect ends with this error: it has failed at once, or was closed.
     ConnectFail(Token, io::Error),
-    /// `on_connect_fail`, of a handler that has no connection.
+    /// `on_connect_fail` is called of a handler for which no attempt was made.
     Refuse(Box<dyn EvHandler>, io::Error),
-    /// More output: the event's budget was spent, and edge-triggering won't tell again.
+    /// More output is sent: the event's budget was spent, and no other edge will be reported.
     Flush(Token),
-    /// `on_write_high`.
+    /// `on_write_high` is called.
     WriteHigh(Token),
-    /// `on_write_low`.
+    /// `on_write_low` is called.
     WriteLow(Token),
-    /// A descriptor has been closed: those that wait for one are told.
+    /// Listeners that wait for a free descriptor are told that one has been closed.
     Closed,
-    /// Descriptors have run out: connections that only linger are closed.
+    /// Connections that only linger are closed, as descriptors have run out.
     MakeRoom,
 }
 
 /// What a timer is for.
 pub(crate) enum TimerTarget {
-    /// A handler's `on_timeout`.
+    /// `on_timeout` of a handler is called.
     Handler(HandlerTimer),
-    /// The end of a closing connection's patience.
+    /// A closing connection that still flushes or lingers is closed.
     Linger(Token),
-    /// Another `on_read` of a connection whose peer has hung up and whose handler leaves bytes unread.
+    /// `on_read` is called again of a handler that has left bytes unread after its peer hung up.
     Reread(Token),
-    /// A deadline of a connection, or of a stream of tasks.
+    /// The deadlines of a connection, or of a stream of tasks, are looked at.
     Deadline(Token),
-    /// The deadline of an attempt to connect, or its next try.
+    /// An attempt to connect has reached its deadline, or tries its next address.
     Connect(Token),
-    /// A task.
+    /// A task is woken.
     Task(Waker),
-    /// A part of ours above the poller.
+    /// A part of the crate above the poller is called.
     Ours(Rc<dyn OnTimer>),
-    /// Pipes that nobody has needed for a while.
+    /// Spare pipes that no relay has needed for a while are closed.
     Pipes,
-    /// Nothing but the turn itself: the end of a grace.
+    /// Nothing is done: the turn itself is what is needed, at the end of a shutdown's grace.
     Turn,
 }
 
 impl TimerTarget {
-    /// The poller ends.
+    /// Tells the target that the poller ends, and that the timer will not fire.
     pub(crate) fn end(self) {
         if let TimerTarget::Ours(ours) = self {
             ours.on_end();
@@ -65,19 +70,19 @@ impl TimerTarget {
     }
 }
 
-/// A timer of a connection, as the poller's timers have it: two words, since every arming moves it.
+/// A timer of a handler, as the poller's timers know it. It is two words, since arming moves it.
 pub(crate) struct HandlerTimer {
-    /// Whose it is.
+    /// The connection that it belongs to.
     pub(crate) connection: Token,
     /// Its place in the connection's list.
     pub(crate) place: u32,
 }
 
-/// Something of ours, above the poller, that has a timer.
+/// A part of the crate, above the poller, that has a timer.
 pub(crate) trait OnTimer {
-    /// The timer is due, and gone.
+    /// Handles the timer, which has fired and is gone.
     fn on_timer(self: Rc<Self>);
 
-    /// The poller ends, and the timer with it.
+    /// Handles the end of the poller, and of the timer with it.
     fn on_end(self: Rc<Self>) {}
 }

@@ -142,7 +142,7 @@ impl EvContext<'_> {
             .iter()
             .any(|it| !it.has_without(Flags::SOCKET, Flags::INTERNAL | Flags::MESSAGES))
         {
-            return Err(unsuitable("or this one is no connection"));
+            return Err(unsuitable("or this one does not carry a stream of bytes"));
         }
         begin(self.local, one, two);
         // Bytes that this callback reads from now on would be missing from the relay.
