@@ -177,7 +177,7 @@ pub struct WriteHalf<'a> {
 /// # fn main() -> std::io::Result<()> {
 /// corepoll::block_on(async {
 ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
-///     let mut one = TcpStream::connect(listener.local_addr()?).await?;
+///     let one = TcpStream::connect(listener.local_addr()?).await?;
 ///     let (other, _peer) = listener.accept().await?;
 ///     let (reader, _writer) = one.into_split();
 ///     let length = spawn_local(length(reader));
@@ -210,7 +210,7 @@ pub struct OwnedReadHalf {
 /// # fn main() -> std::io::Result<()> {
 /// corepoll::block_on(async {
 ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
-///     let mut one = TcpStream::connect(listener.local_addr()?).await?;
+///     let one = TcpStream::connect(listener.local_addr()?).await?;
 ///     let (other, _peer) = listener.accept().await?;
 ///     let (_reader, writer) = one.into_split();
 ///     say(writer)?;
@@ -277,7 +277,7 @@ impl OwnedReadHalf {
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
     /// let listener = TcpListener::bind("127.0.0.1:0").await?;
-    /// let mut one = TcpStream::connect(listener.local_addr()?).await?;
+    /// let one = TcpStream::connect(listener.local_addr()?).await?;
     /// let (other, _peer) = listener.accept().await?;
     /// let (reader, writer) = one.into_split();
     /// let one: TcpStream = reader.reunite(writer).unwrap();
@@ -305,7 +305,7 @@ impl OwnedWriteHalf {
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
     /// let listener = TcpListener::bind("127.0.0.1:0").await?;
-    /// let mut one = TcpStream::connect(listener.local_addr()?).await?;
+    /// let one = TcpStream::connect(listener.local_addr()?).await?;
     /// let (other, _peer) = listener.accept().await?;
     /// let (reader, writer) = one.into_split();
     /// let one: TcpStream = writer.reunite(reader).unwrap();
@@ -327,7 +327,7 @@ impl OwnedWriteHalf {
     /// # use corepoll::net::{TcpListener, TcpStream};
     /// # corepoll::block_on(async {
     /// let listener = TcpListener::bind("127.0.0.1:0").await?;
-    /// let mut one = TcpStream::connect(listener.local_addr()?).await?;
+    /// let one = TcpStream::connect(listener.local_addr()?).await?;
     /// let (other, _peer) = listener.accept().await?;
     /// let (reader, writer) = one.into_split();
     /// writer.forget();

@@ -162,7 +162,7 @@ pub struct WriteHalf<'a> {
 ///
 /// # fn main() -> std::io::Result<()> {
 /// corepoll::block_on(async {
-///     let (mut one, other) = UnixStream::pair()?;
+///     let (one, other) = UnixStream::pair()?;
 ///     let (reader, _writer) = one.into_split();
 ///     let length = spawn_local(length(reader));
 ///     other.try_write(b"hello")?;
@@ -193,7 +193,7 @@ pub struct OwnedReadHalf {
 ///
 /// # fn main() -> std::io::Result<()> {
 /// corepoll::block_on(async {
-///     let (mut one, other) = UnixStream::pair()?;
+///     let (one, other) = UnixStream::pair()?;
 ///     let (_reader, writer) = one.into_split();
 ///     say(writer)?;
 ///     assert_eq!(&*other.read_chunk().await?, b"that is all");
@@ -210,10 +210,12 @@ pub struct OwnedWriteHalf {
 
 /// The beginning of the examples below: `one` and `other` are connected.
 macro_rules! pair {
-    ($line:literal) => {
+    ($one:literal, $line:literal) => {
         concat!(
             "# use corepoll::net::UnixStream;\n",
-            "let (mut one, other) = UnixStream::pair()?;\n",
+            "let (",
+            $one,
+            ", other) = UnixStream::pair()?;\n",
             $line
         )
     };
@@ -223,25 +225,25 @@ read_half!(
     ReadHalf<'_>,
     UnixStream,
     SocketAddr,
-    pair!("let (reader, _writer) = UnixStream::split(&mut one);")
+    pair!("mut one", "let (reader, _writer) = UnixStream::split(&mut one);")
 );
 read_half!(
     OwnedReadHalf,
     UnixStream,
     SocketAddr,
-    pair!("let (reader, _writer) = one.into_split();")
+    pair!("one", "let (reader, _writer) = one.into_split();")
 );
 write_half!(
     WriteHalf<'_>,
     UnixStream,
     SocketAddr,
-    pair!("let (_reader, writer) = UnixStream::split(&mut one);")
+    pair!("mut one", "let (_reader, writer) = UnixStream::split(&mut one);")
 );
 write_half!(
     OwnedWriteHalf,
     UnixStream,
     SocketAddr,
-    pair!("let (_reader, writer) = one.into_split();")
+    pair!("one", "let (_reader, writer) = one.into_split();")
 );
 
 impl OwnedReadHalf {
@@ -256,7 +258,7 @@ impl OwnedReadHalf {
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
-    /// let (mut one, other) = UnixStream::pair()?;
+    /// let (one, other) = UnixStream::pair()?;
     /// let (reader, writer) = one.into_split();
     /// let one: UnixStream = reader.reunite(writer).unwrap();
     /// # drop((one, other));
@@ -282,7 +284,7 @@ impl OwnedWriteHalf {
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
-    /// let (mut one, other) = UnixStream::pair()?;
+    /// let (one, other) = UnixStream::pair()?;
     /// let (reader, writer) = one.into_split();
     /// let one: UnixStream = writer.reunite(reader).unwrap();
     /// one.try_write(b"hello")?;
@@ -302,7 +304,7 @@ impl OwnedWriteHalf {
     /// ```
     /// # use corepoll::net::UnixStream;
     /// # corepoll::block_on(async {
-    /// let (mut one, other) = UnixStream::pair()?;
+    /// let (one, other) = UnixStream::pair()?;
     /// let (reader, writer) = one.into_split();
     /// writer.forget();
     /// let error = other.try_read(&mut [0]).unwrap_err();
