@@ -323,6 +323,7 @@ impl Connector {
         factory: impl FnOnce() -> H + Send + 'static,
     ) -> io::Result<()> {
         let target = target::parse(&addr.requested(), &self.options)?;
+        // On a poller's thread that poller is preferred: the attempt needs no wake-up then.
         let here = Local::current();
         let poller = self.balancer.least_loaded(here.as_deref().map(|local| &local.handle));
         let pending = PendingConnect { poller: poller.clone(), work: Some((target, factory)) };
@@ -358,6 +359,7 @@ impl<H: EvHandler, F: FnOnce() -> H> PendingConnect<H, F> {
             }
             Err(panic) => {
                 self.poller.leave();
+                // The value of a panic is the user's, and may panic when it is dropped.
                 drop_ignoring_panic(panic);
             }
         }

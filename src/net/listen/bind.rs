@@ -54,6 +54,8 @@ pub(crate) fn listen<D: Deliver + Send>(
         StreamAddr::Port(port) => bind_port(acceptor, port, count).map_err(describe)?,
         StreamAddr::Ip(addresses) => bind_first(acceptor, addresses.known()?, count)?,
     };
+    // This thread adds the sockets to the epoll instances, under a token that stands for nothing.
+    // The poller, which may not run yet, only has to change the mask.
     for (socket, poller) in sockets.iter().zip(pollers) {
         poller.watch(socket.fd.as_fd()).map_err(describe)?;
     }
@@ -78,6 +80,7 @@ fn bind_unix(acceptor: &Acceptor, address: UnixAddr) -> io::Result<Listened> {
 /// Makes `count` listeners at a port of every address of this machine.
 fn bind_port(acceptor: &Acceptor, port: u16, count: usize) -> io::Result<Listened> {
     match bind_ip(acceptor, any_address(port), count) {
+        // Only a host without IPv6 listens by IPv4 alone.
         Err(error) if is_without_ipv6(&error) => {
             bind_ip(acceptor, (Ipv4Addr::UNSPECIFIED, port).into(), count)
         }

@@ -111,6 +111,7 @@ impl<H: EvHandler, F: Fn() -> H> HandlerFactory<F> {
         let handler = match catch_unwind(AssertUnwindSafe(&self.make)) {
             Ok(handler) => handler,
             Err(panic) => {
+                // The connection is closed when `fd` is dropped, so that it counts no more.
                 local.handle.leave();
                 return self.errors.report("making a handler at", panic_error(panic));
             }
@@ -120,6 +121,7 @@ impl<H: EvHandler, F: Fn() -> H> HandlerFactory<F> {
             registry::add_connection(local, fd, Interest::READABLE, Box::new(handler), flags)
         {
             local.handle.leave();
+            // A handler that was never called may still panic in its destructor.
             drop_ignoring_panic(handler);
             self.errors.report("registering a connection at", error);
         }

@@ -84,6 +84,8 @@ where
                 return self.spawner.report_panic(panic);
             }
         };
+        // The message owns the connection: if the poller ends before it opens its mail, the
+        // connection is closed with it.
         let sent = poller.run_on(move || {
             if let Some(local) = Local::current() {
                 spawner.spawn(&local, fd, &peer);
@@ -113,6 +115,7 @@ where
                 return self.errors.report("registering a connection at", error);
             }
         };
+        // From here on the stream carries the count, and takes it back when it is dropped.
         stream.registered().count();
         match catch_unwind(AssertUnwindSafe(|| (self.service)(stream, peer))) {
             Ok(future) => drop(task::spawn(future)),

@@ -81,6 +81,7 @@ impl Listening {
         let listening = Listening { address, sockets, latch, errors: errors.clone() };
         for (socket, deliver) in listening.sockets.iter().zip(delivers) {
             if let Err(error) = register::send(socket, deliver) {
+                // Those that were sent before listen already, or are still on their way.
                 listening.close();
                 return Err(error);
             }

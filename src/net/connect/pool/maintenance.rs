@@ -31,6 +31,8 @@ pub(crate) fn grow(pool: &Rc<Shared>) {
     if let Some(until) = pool.backoff.pause_ends() {
         return arm(pool, &poller, until);
     }
+    // An attempt can end, or begin others, only later: here the counts grow until nothing is
+    // missing.
     while is_short(pool) {
         let room = pool.settings.max_live - pool.live.get();
         for _ in 0..pool.settings.grow_by.min(room) {
@@ -123,6 +125,7 @@ pub(crate) fn offer(pool: &Rc<Shared>, handoff: Handoff) {
 fn expire(pool: &Rc<Shared>, poller: &Local) {
     let limit = pool.settings.idle_timeout;
     while pool.idle() > pool.settings.min_idle {
+        // They came in this order, so that the first one that may stay is the end of the search.
         let Some(since) = pool.oldest_idle() else { return };
         let end = clock::after(since, limit);
         if end > clock::now() {
@@ -160,6 +163,7 @@ impl OnTimer for Shared {
 /// [`clock::NEVER`].
 fn arm(pool: &Rc<Shared>, poller: &Local, at: u64) {
     match pool.timer.get() {
+        // It is looked at then, and armed anew for what is left.
         Some((_, due)) if due <= at => {}
         Some((timer, _)) => {
             poller.reset(timer, at);

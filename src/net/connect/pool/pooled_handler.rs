@@ -52,6 +52,7 @@ fn enqueue(pool: &Rc<Shared>, poller: &Rc<Local>, handler: Box<dyn EvHandler>) {
 
 /// Gives a connection to a handler.
 fn open(pool: &Rc<Shared>, local: &Local, stream: TcpStream, handler: Box<dyn EvHandler>) {
+    // The connection counts for the load of the poller, as one that it has accepted does.
     local.handle.join();
     stream.registered().count();
     let handler = Box::new(PooledHandler { handler, lease: Lease(Some(pool.clone())) });

@@ -94,6 +94,7 @@ impl<T> Queue<T> {
         if !std::mem::take(&mut entry.is_linked) {
             return;
         }
+        // The links are cleared, since a value that is unlinked keeps its slot until it is removed.
         let (previous, next) = (entry.previous.take(), entry.next.take());
         match previous.and_then(|previous| self.entries.get_mut(previous)) {
             Some(previous) => previous.next = next,

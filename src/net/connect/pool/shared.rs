@@ -297,6 +297,7 @@ impl Shared {
         let mut waiters = self.waiters.borrow_mut();
         let Some(place) = waiters.unlink_first() else { return Some(result) };
         if let Some(waiter @ Waiter::Task(_)) = waiters.get_mut(place) {
+            // The result stays in the slot until the task polls: a waker carries no value.
             let task = std::mem::replace(waiter, Waiter::Ready(result));
             drop(waiters);
             if let Waiter::Task(waker) = task {
