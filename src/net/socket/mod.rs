@@ -58,7 +58,7 @@ impl Socket {
     pub(crate) fn pair<S: Into<OwnedFd>>(made: (S, S), what: &str) -> io::Result<(Socket, Socket)> {
         let take = |socket: S| {
             // std makes them CLOEXEC, but blocking. Nothing else has a descriptor of them, so they
-            // need not be lent as those of `from_std` are.
+            // need not count as exposed, as those of `from_std` do.
             let fd = socket.into();
             socket::set_nonblocking(fd.as_fd())?;
             Socket::new(fd, what)

@@ -211,7 +211,7 @@ impl UnixListener {
     /// let listener = UnixListener::bind(&path)?;
     /// let client = UnixStream::connect(&path).await?;
     /// let mut incoming = listener.incoming();
-    /// let server = incoming.next().await.expect("it never ends")?;
+    /// let server = incoming.next().await.expect("the stream never ends")?;
     /// # drop((client, server));
     /// # std::fs::remove_file(&path)?;
     /// # std::io::Result::Ok(())

@@ -114,7 +114,7 @@ impl UnixDatagram {
     /// # corepoll::block_on(async {
     /// let (one, other) = UnixDatagram::pair()?;
     /// one.shutdown(std::net::Shutdown::Read)?;
-    /// let error = other.send(b"to nobody").await.unwrap_err();
+    /// let error = other.send(b"hello").await.unwrap_err();
     /// assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
