@@ -87,6 +87,7 @@ struct Work<F, A, T> {
     /// The closure, the receiver of its outcome, and its count at the poller. `None` once the call has
     /// begun, or is refused or cancelled.
     parts: Mutex<Option<(F, A, Option<Call>)>>,
+    /// The type of the result.
     result: PhantomData<fn() -> T>,
 }
 
@@ -133,6 +134,7 @@ where
 struct Call {
     /// One more reference to the poller's count of calls.
     counted: Arc<()>,
+    /// Holds a paused clock.
     #[cfg(feature = "test-util")]
     hold: Hold,
 }

@@ -23,7 +23,7 @@ pub(super) struct Completions {
 /// Tells the group that a task has ended, when it is dropped. It is dropped with the task's future,
 /// whether that has ended, has panicked or was aborted.
 pub(super) struct CompletionGuard {
-    /// The group's.
+    /// The part of the group that hears of the end.
     completions: Rc<Completions>,
     /// The task's place in the group.
     token: Token,
@@ -48,8 +48,10 @@ impl Drop for CompletionGuard {
 pin_project_lite::pin_project! {
     /// A future of a group. The guard is dropped after the future, even if that panics.
     pub(super) struct Member<F> {
+        // The task's future.
         #[pin]
         future: F,
+        // Dropped after the future.
         guard: CompletionGuard,
     }
 }

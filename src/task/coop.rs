@@ -46,6 +46,7 @@ const BYTES_PER_OPERATION: usize = 4096;
 pub(crate) struct Allowance {
     /// The executor.
     executor: SharedRef,
+    /// Keeps the allowance on its thread.
     not_send: PhantomData<*const ()>,
 }
 
@@ -214,6 +215,7 @@ pin_project_lite::pin_project! {
     #[derive(Debug)]
     #[must_use = "a future does nothing until it is awaited"]
     pub struct Unconstrained<F> {
+        // The future that is not limited.
         #[pin]
         future: F,
     }

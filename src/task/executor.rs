@@ -37,6 +37,7 @@ pub(crate) struct Executor {
     pub(super) running: Cell<bool>,
     /// Where it says what it runs, if a watchdog watches it.
     pub(super) current_call: Option<Arc<CurrentCall>>,
+    /// Keeps the executor on its thread.
     not_send: PhantomData<*const ()>,
 }
 
@@ -44,6 +45,7 @@ pub(crate) struct Executor {
 pub(crate) struct EnterGuard<'a> {
     /// The executor that the thread was in before.
     before: *const Shared,
+    /// Keeps the executor alive as long as the guard.
     executor: PhantomData<&'a Executor>,
 }
 
@@ -53,7 +55,7 @@ impl UnboundExecutor {
         UnboundExecutor { shared: Shared::allocate(bell) }
     }
 
-    /// Returns the way in for other threads.
+    /// Returns a reference by which other threads reach the executor.
     pub(crate) fn shared(&self) -> SharedRef {
         // SAFETY: `self` keeps the executor's state alive.
         unsafe { SharedRef::new(self.shared) }
@@ -113,7 +115,7 @@ impl Executor {
         Allowance::new(unsafe { SharedRef::new(self.shared) })
     }
 
-    /// Returns the way in for other threads.
+    /// Returns a reference by which other threads reach the executor.
     #[cfg(test)]
     pub(crate) fn shared(&self) -> SharedRef {
         // SAFETY: the executor keeps its state alive.
@@ -254,7 +256,7 @@ struct DriveGuard<'a, T> {
     handle: JoinHandle<T>,
     /// The task, which the handle keeps alive.
     task: NonNull<raw::Header>,
-    /// The executor's.
+    /// The executor's mark that a task is being polled.
     running: &'a Cell<bool>,
 }
 

@@ -35,6 +35,7 @@ use super::state::{COMPLETE, OUTPUT};
 pub struct JoinHandle<T> {
     /// The task, of which the handle holds one reference. Not `Send`: **Owner**.
     task: NonNull<Header>,
+    /// The type of the output.
     output: PhantomData<T>,
 }
 

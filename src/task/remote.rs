@@ -185,6 +185,7 @@ pin_project_lite::pin_project! {
         // The future, until it has ended.
         #[pin]
         future: Option<F>,
+        // Gives the handle an output, whatever becomes of the task.
         promise: Promise<F::Output>,
         // Whether the handle has the waker of this task.
         known: bool,

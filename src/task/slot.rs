@@ -17,6 +17,7 @@ use super::raw;
 pub(crate) struct WakerSlot {
     /// The waker, if a future waits or has waited here.
     waker: UnsafeCell<Option<Waker>>,
+    /// Keeps the slot on its thread.
     not_send: PhantomData<*const ()>,
 }
 

@@ -308,7 +308,7 @@ fn an_executor_in_a_thread_local_is_dropped_at_the_threads_end() {
     })
     .join()
     .unwrap();
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
     let waker: Waker = waker.lock().unwrap().take().unwrap();
     waker.wake();
 }
@@ -332,5 +332,5 @@ fn a_join_handle_may_outlive_its_executor() {
     cancelled.abort();
     assert!(cancelled.is_finished());
     assert!(joined(cancelled).unwrap_err().is_cancelled());
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
 }

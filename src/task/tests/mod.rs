@@ -131,7 +131,7 @@ impl Census {
     }
 
     #[track_caller]
-    fn assert_all_dropped_at_home(&self) {
+    fn assert_all_dropped_by_owner(&self) {
         assert_eq!(self.left(), 0, "guests that were not dropped");
         assert_eq!(self.dropped_elsewhere.load(SeqCst), 0, "guests dropped on a foreign thread");
     }

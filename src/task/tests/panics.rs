@@ -46,7 +46,7 @@ fn a_panic_of_a_poll_reaches_the_join_handle() {
     assert!(error.is_panic());
     assert_eq!(census.left(), 1, "the payload is in the error");
     drop(error.into_panic());
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_panic_while_the_future_is_dropped_reaches_the_join_handle() {
     // Its drop would panic again.
     std::mem::forget(error);
     drop(output);
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn every_future_is_dropped_with_its_executor_though_each_drop_panics() {
         assert!(error.is_panic(), "the destructor's panic takes the place of the cancellation");
         std::mem::forget(error);
     }
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
 }
 
 /// A waker of which one function panics: the one whose number is in its data.

@@ -42,7 +42,7 @@ fn a_drop_may_spawn_at_completion_and_at_the_executors_end() {
     assert!(executor.shared().post(move || drop(job)).is_ok());
     drop(executor);
     assert_eq!(spawned.get(), 5);
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
 }
 
 /// For a job that in truth never leaves the thread.
@@ -108,7 +108,7 @@ fn two_tasks_that_await_each_other_are_dropped_with_their_executor() {
     assert_eq!(executor.tasks(), 2);
     drop(entered);
     drop(executor);
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_drop_may_wake_and_abort_its_neighbours() {
     for handle in handles.take() {
         assert!(joined(handle).unwrap_err().is_cancelled());
     }
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
 }
 
 /// What to call back; taken by the first call.
@@ -212,7 +212,7 @@ fn a_task_that_ends_while_its_joiners_waker_is_dropped_leaves_no_output_behind()
     let its_executor = executor.clone();
     back.on_drop.set(Some(Box::new(move || turn(&its_executor))));
     drop(task);
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn a_joiners_waker_may_spawn_and_drop_the_handle_when_it_is_woken() {
     executor.run_up_to(10);
     assert_eq!((executor.tasks(), handle.borrow().is_none()), (0, true));
     drop(entered);
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
 }
 
 #[test]

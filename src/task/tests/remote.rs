@@ -96,7 +96,7 @@ fn an_abort_from_elsewhere_and_a_completion_give_one_result() {
         assert_eq!(census.left(), 0, "the future is gone when the handle gives its result");
     }
     assert_eq!(outcomes.iter().sum::<usize>(), 600);
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_handle_given_up_while_its_task_ends_leaves_the_output_to_the_owner() {
         drop(handle);
     }
     drop(poller);
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn handles_of_a_poller_that_goes_hear_of_it() {
             assert!(handle.join().unwrap().unwrap_err().is_cancelled());
         }
     }
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
 }
 
 /// The future's drop panics, and so does the waker that is told of it on the way: one panic must

@@ -131,7 +131,7 @@ fn wakers_on_eight_threads_before_during_and_after_completion() {
         // SAFETY: it was leaked above, and all its users have been joined.
         drop(unsafe { Box::from_raw(std::ptr::from_ref(pool).cast_mut()) });
     }
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn the_executor_ends_while_eight_threads_wake() {
             assert!(joined(task).unwrap_err().is_cancelled());
             stop.store(true, Relaxed);
         });
-        census.assert_all_dropped_at_home();
+        census.assert_all_dropped_by_owner();
     }
 }
 
@@ -294,7 +294,7 @@ fn references_made_on_one_side_and_dropped_on_the_other_do_not_add_up() {
     other.join().unwrap();
     drop(receive_back);
     joined(task).unwrap();
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
 }
 
 /// More than the owner's own count can hold.
@@ -315,7 +315,7 @@ fn references_made_by_the_owner_and_dropped_elsewhere_only_do_not_add_up() {
     }));
     turn(&executor);
     joined(task).unwrap();
-    census.assert_all_dropped_at_home();
+    census.assert_all_dropped_by_owner();
 }
 
 #[test]
