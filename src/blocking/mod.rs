@@ -136,13 +136,13 @@ struct Call {
     counted: Arc<()>,
     /// Holds a paused clock.
     #[cfg(feature = "test-util")]
-    hold: Hold,
+    hold: ClockHold,
 }
 
 #[cfg(feature = "test-util")]
-use crate::poller::Hold;
+use crate::poller::ClockHold;
 #[cfg(not(feature = "test-util"))]
-type Hold = ();
+type ClockHold = ();
 
 impl Call {
     /// Counts a call that begins. Returns `None` outside of a poller.
@@ -156,7 +156,7 @@ impl Call {
     }
 
     /// Ends the call. The clock is held until the returned value is dropped.
-    fn end(self) -> Hold {
+    fn end(self) -> ClockHold {
         drop(self.counted);
         #[cfg(feature = "test-util")]
         self.hold

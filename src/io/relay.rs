@@ -174,7 +174,7 @@ fn poll_sides(steps: [Step; 2], sides: [&Registered; 2], cx: &mut Context<'_>) -
         }
         if step == Step::Waiting(Direction::Read) {
             is_ready |= is_ready_now(sides[index].poll_ready(cx, Direction::Read))?;
-        } else if let Poll::Ready(error) = sides[index].poll_end(cx) {
+        } else if let Poll::Ready(error) = sides[index].poll_hang_up(cx) {
             return Err(error);
         }
     }
@@ -205,7 +205,7 @@ impl Endpoint for Registered {
     }
 
     fn shutdown_write(&self) -> io::Result<()> {
-        self.shut_down(Shutdown::Write)
+        self.shutdown(Shutdown::Write)
     }
 
     fn may_have_urgent_mark(&self) -> bool {
@@ -222,6 +222,6 @@ impl Endpoint for Registered {
         }
         // The kernel reports an error once, and sending the output that a handler had left may have
         // taken the report.
-        self.earlier_failure().map_or_else(|| check_socket(self.fd(), is_target), Err)
+        self.take_carryover_error().map_or_else(|| check_socket(self.fd(), is_target), Err)
     }
 }

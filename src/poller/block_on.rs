@@ -1,4 +1,4 @@
-//! A poller on the caller's thread.
+//! Running a future on the caller's thread, with a poller of its own.
 
 use std::future::Future;
 use std::io;
@@ -7,14 +7,23 @@ use std::rc::Rc;
 
 use crate::parts::budget::Budget;
 
-use super::{Poller, PollerSeed};
+use super::{Poller, UnboundPoller};
 use crate::local::state::Local;
 
-/// Bytes of the shared read buffer, unless the builder says otherwise.
+/// The size of a poller's shared read buffer in bytes, unless the reactor's builder sets another.
 pub(crate) const READ_BUFFER_SIZE: usize = 64 * 1024;
 
-/// Runs a whole poller on this thread until `future` has its output: sockets, timers and tasks all
-/// work inside. Tasks that are still there at the end are dropped.
+/// Runs a poller on the calling thread until `future` completes, and returns its output.
+///
+/// Sockets, timers and tasks of this crate all work inside. The future need not be `Send` or
+/// `'static`. Tasks that it has spawned and that have not ended are dropped at the end.
+///
+/// # Panics
+///
+/// Panics if this thread is inside a poller already, which would stand still meanwhile, and if the
+/// kernel refuses an epoll instance or an eventfd. A panic of `future` is passed on.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{block_on, spawn_local, time};
@@ -29,39 +38,39 @@ pub(crate) const READ_BUFFER_SIZE: usize = 64 * 1024;
 /// });
 /// assert_eq!(answer, 42);
 /// ```
-///
-/// # Panics
-/// If this thread is inside a poller already, which would stand still meanwhile; if the kernel
-/// gives no epoll instance; and with whatever `future` panics with.
 #[track_caller]
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    assert_outside("block_on", INSTEAD);
+    assert_outside("block_on", ADVICE);
     run_here(Budget::default(), future)
 }
 
-/// Runs a future as [`block_on`] does, with limits of the caller's choice.
+/// Runs a future like [`block_on`], on a poller that keeps to `budget`.
+///
+/// # Panics
+///
+/// Panics in the cases of [`block_on`].
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{Budget, block_on_with, yield_now};
 /// use std::time::Duration;
 ///
 /// let mut budget = Budget::default();
-/// // Events and timers are looked at after each poll.
+/// // The poller looks at events and timers after each poll of a task.
 /// budget.slice = Duration::ZERO;
 /// block_on_with(budget, yield_now());
 /// ```
-///
-/// # Panics
-/// As [`block_on`].
 #[track_caller]
 pub fn block_on_with<F: Future>(budget: Budget, future: F) -> F::Output {
-    assert_outside("block_on_with", INSTEAD);
+    assert_outside("block_on_with", ADVICE);
     run_here(budget, future)
 }
 
-/// What to do where blocking is not allowed.
-const INSTEAD: &str = "Await the future instead, or spawn it with spawn_local";
+/// What the panic of a nested `block_on` advises.
+const ADVICE: &str = "Await the future instead, or spawn it with spawn_local";
 
+/// Runs `future` on a new poller on this thread.
 fn run_here<F: Future>(budget: Budget, future: F) -> F::Output {
     let result = Poller::on_this_thread(budget).and_then(|poller| poller.block_on(future));
     match result {
@@ -70,41 +79,48 @@ fn run_here<F: Future>(budget: Budget, future: F) -> F::Output {
     }
 }
 
-/// Panics inside of a poller: `what` was called, which waits. `instead` is what to do.
+/// Panics if this thread is inside a poller, whose loop the blocking function `what` would stop.
+/// `advice` is a sentence that says what to do.
 #[track_caller]
-pub(crate) fn assert_outside(what: &str, instead: &str) {
+pub(crate) fn assert_outside(what: &str, advice: &str) {
     let is_outside = Local::current().is_none();
-    assert!(is_outside, "{what} was called inside a poller, which would stand still. {instead}");
+    assert!(is_outside, "{what} was called inside a poller, which would stand still. {advice}");
 }
 
 impl Poller {
-    /// A poller that no reactor has.
+    /// Makes a poller on this thread that belongs to no reactor.
+    ///
+    /// # Errors
+    /// Returns the errors of [`UnboundPoller::new`].
     pub(crate) fn on_this_thread(budget: Budget) -> io::Result<Poller> {
-        Ok(Poller::adopt(PollerSeed::new(0, budget, READ_BUFFER_SIZE)?))
+        Ok(UnboundPoller::new(0, budget, READ_BUFFER_SIZE)?.bind())
     }
 
+    /// Turns the loop until `future` completes, and ends the poller.
     fn block_on<F: Future>(self, future: F) -> io::Result<F::Output> {
         let entered = self.enter();
-        let hurry = Hurry(self.local().clone());
-        let told = async move {
-            let _hurry = hurry;
+        let skip_wait = SkipWaitOnDrop(self.local().clone());
+        let future = async move {
+            let _skip_wait = skip_wait;
             future.await
         };
-        let result = self.executor().drive(told, || self.turn(None));
+        let result = self.executor().drive(future, || self.turn(None));
+        // The poller ends before a panic of the future goes on: its destructors run as usual.
         drop(entered);
         drop(self);
         match result? {
             Ok(output) => Ok(output),
             Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-            Err(_) => unreachable!("nobody else can cancel it"),
+            Err(_) => unreachable!("only a join handle cancels, and `drive` has kept it"),
         }
     }
 }
 
-/// Keeps the poller from waiting in the turn in which it is dropped.
-struct Hurry(Rc<Local>);
+/// Keeps the poller from waiting in the turn in which this is dropped. The future of `block_on`
+/// owns one: when it completes, the turn ends without a wait for events that nothing needs.
+struct SkipWaitOnDrop(Rc<Local>);
 
-impl Drop for Hurry {
+impl Drop for SkipWaitOnDrop {
     fn drop(&mut self) {
         self.0.skip_wait();
     }

@@ -1,4 +1,8 @@
-//! From events to callbacks.
+//! What an event does: it calls a handler, wakes tasks, or moves an attempt to connect on. The
+//! calls that wait for the end of the turn are made here as well.
+//!
+//! How a callback is called, and how a connection closes, relays or lingers, is in `connection`;
+//! what an event does to tasks is in `source::event`.
 
 use std::cell::Cell;
 use std::io;
@@ -19,11 +23,14 @@ use crate::source::event;
 use crate::sys::epoll::{Event, RawEvent};
 use crate::sys::{socket, stream};
 
-/// Callbacks between two looks at the clock: the shortest take less time than a look.
+/// How many callbacks are made between two readings of the clock. The shortest callbacks take less
+/// time than a reading.
 const CALLS_PER_LAP: usize = 64;
 
-/// Hands events to what they are for, counting them in `done` as they go. Throws what a callback
-/// throws.
+/// Dispatches events to their connections and tasks. Each event is counted in `done` before it is
+/// acted on.
+///
+/// Lets the panic of a callback through: the caller ends that connection, and dispatches the rest.
 #[inline]
 pub(crate) fn events(local: &Local, events: &[RawEvent], done: &Cell<usize>) {
     for lap in events.chunks(calls_per_lap(local)) {
@@ -32,33 +39,34 @@ pub(crate) fn events(local: &Local, events: &[RawEvent], done: &Cell<usize>) {
             let (token, event) = (raw.token(), raw.event());
             match local.table.address(token, event) {
                 Addressee::Handler(connection) => on_event(local, &connection, event),
+                // The look-up has marked the readiness and queued the task already.
                 Addressee::Noted => {}
-                Addressee::Rare(entry) => on_event_of(local, entry, token, event),
+                Addressee::Rare(entry) => on_rare_entry(local, entry, token, event),
             }
         }
-        if !goes_on(local) {
+        if !end_lap(local) {
             return;
         }
     }
 }
 
-/// A look at the clock: false if the grace of a shutdown has ended.
-fn goes_on(local: &Local) -> bool {
+/// Reads the clock after some callbacks. Returns `false` if the grace of a shutdown has ended.
+fn end_lap(local: &Local) -> bool {
     calls::lap(local);
     local.recorder.step();
     !local.shutdown.is_over()
 }
 
-/// In the grace of a shutdown the clock is looked at after each callback: when the grace ends, no
-/// other one begins.
+/// Returns the number of callbacks between two readings of the clock. During the grace of a
+/// shutdown it is one: when the grace ends, no other callback begins.
 fn calls_per_lap(local: &Local) -> usize {
     if local.shutdown.is_requested() { 1 } else { CALLS_PER_LAP }
 }
 
-/// An event for anything but a handler's connection; it may have been closed earlier in the
-/// batch, and the mailbox has none.
+/// Acts on an event for anything but a handler's connection. There may be no entry: it was removed
+/// earlier in the batch, or the event is the mailbox's.
 #[cold]
-fn on_event_of(local: &Local, entry: Option<Entry>, token: Token, event: Event) {
+fn on_rare_entry(local: &Local, entry: Option<Entry>, token: Token, event: Event) {
     match entry {
         Some(Entry::Readiness(source)) => event::on_event(&source, event),
         Some(Entry::Connecting(attempt)) => connect::on_event(local, &attempt, token),
@@ -66,35 +74,36 @@ fn on_event_of(local: &Local, entry: Option<Entry>, token: Token, event: Event) 
     }
 }
 
-/// An event for a handler's connection.
+/// Acts on an event for a handler's connection.
 #[inline]
 fn on_event(local: &Local, connection: &Connection, event: Event) {
+    // Nearly every event: bytes to read on an open connection whose handler wants them.
     if event.is_plain_read() && connection.has(Flags::READING) {
-        readable(local, connection);
+        on_readable(local, connection);
     } else {
         on_rare_event(local, connection, event);
     }
 }
 
-/// Acts on an event that the poller has asked for itself, outside of a batch: catches what a callback
-/// throws.
-pub(super) fn catch_event(local: &Local, connection: &Connection, event: Option<Event>) {
+/// Acts on an event that epoll has not reported: the poller has asked poll(2) for it. Catches the
+/// panic of a callback, as this runs outside of a batch. Does nothing without an event.
+pub(super) fn on_polled_event(local: &Local, connection: &Connection, event: Option<Event>) {
     let Some(event) = event else { return };
-    let done = catch_unwind(AssertUnwindSafe(|| on_event(local, connection, event)));
-    if let Err(panic) = done {
+    let result = catch_unwind(AssertUnwindSafe(|| on_event(local, connection, event)));
+    if let Err(panic) = result {
         call::on_panic(local, connection.token, panic);
     }
 }
 
-/// Any other event. Reading comes first: what was sent before an end is read before the end is
-/// acted on.
+/// Acts on any event but the usual one, as the connection's state demands.
 #[cold]
 fn on_rare_event(local: &Local, connection: &Connection, event: Event) {
     match connection.state() {
-        State::Open => on_event_of_open(local, connection, event),
+        State::Open => on_event_while_open(local, connection, event),
+        // The event has overtaken the end of the turn, at which `on_open` would have been called.
         State::Opening => {
             call::on_open(local, connection);
-            on_event_of_open(local, connection, event);
+            on_event_while_open(local, connection, event);
         }
         State::Relaying => {
             if let Some(relay) = connection.relay() {
@@ -108,42 +117,48 @@ fn on_rare_event(local: &Local, connection: &Connection, event: Event) {
     persistent::after_event(local, connection, event);
 }
 
-fn on_event_of_open(local: &Local, connection: &Connection, event: Event) {
+/// Acts on an event for an open connection: reads, then writes, then looks at a hang-up. Reading
+/// comes first, as what the peer sent before it ended is read before the end is acted on.
+fn on_event_while_open(local: &Local, connection: &Connection, event: Event) {
     let is_urgent = event.is_priority() && wants_priority(connection);
     let is_due = is_urgent || (event.is_readable() && wants_to_read(connection));
-    let has_read = is_due && readable_rarely(local, connection, event);
-    // An error that isn't read is met with by writing, if there is something to write.
-    let collects = connection.has(Flags::HAS_OUTPUT) || !connection.has(Flags::SOCKET);
-    if (event.has_room() || (event.is_writable() && collects)) && is_open(connection) {
-        writable(local, connection);
+    let has_read = is_due && on_readable_or_urgent(local, connection, event);
+    // EPOLLERR alone promises no room, but a write would return the error. That is worth a call if
+    // output is queued, or for a descriptor that has no SO_ERROR to ask.
+    let asks_by_writing = connection.has(Flags::HAS_OUTPUT) || !connection.has(Flags::SOCKET);
+    // The callback may have closed the connection: its state is read anew each time.
+    if (event.has_room() || (event.is_writable() && asks_by_writing)) && is_open(connection) {
+        on_writable(local, connection);
     }
     if event.is_hung_up() && is_open(connection) {
-        hung_up(local, connection, event, has_read);
+        on_hang_up(local, connection, event, has_read);
     }
 }
 
-/// Calls `on_read`, which may ask what the event is about.
-fn readable_rarely(local: &Local, connection: &Connection, event: Event) -> bool {
+/// Calls `on_read` after any event. Meanwhile the handler may ask whether there is urgent data.
+/// Returns `true` if it has read any bytes.
+fn on_readable_or_urgent(local: &Local, connection: &Connection, event: Event) -> bool {
     if event.is_priority() {
         connection.turn_on(Flags::PRIORITY);
     }
-    let has_read = readable(local, connection);
+    let has_read = on_readable(local, connection);
     connection.turn_off(Flags::PRIORITY);
     has_read
 }
 
-/// Says whether bytes were read. The caller catches panics.
+/// Calls `on_read`. Returns `true` if it has read any bytes. The caller catches a panic.
 #[inline]
-fn readable(local: &Local, connection: &Connection) -> bool {
+fn on_readable(local: &Local, connection: &Connection) -> bool {
     call::handler_uncaught(local, connection, |handler, cx| handler.on_read(cx))
 }
 
-/// There is room: flushes first, and tells the handler when nothing is left to flush.
-fn writable(local: &Local, connection: &Connection) {
-    let mut tell = connection.interest().is_writable();
+/// Sends queued output, as there is room, and calls `on_write` once none is left.
+fn on_writable(local: &Local, connection: &Connection) {
+    let mut calls_handler = connection.interest().is_writable();
     if connection.has(Flags::HAS_OUTPUT) {
         match flush::queued(local, connection) {
-            Ok(drained) => tell = drained,
+            // The end of the output is reported to every handler, also without the interest.
+            Ok(is_drained) => calls_handler = is_drained,
             Err(error) => {
                 request_close::connection(local, connection, CloseReason::Error(error));
                 return;
@@ -151,33 +166,35 @@ fn writable(local: &Local, connection: &Connection) {
         }
     }
     registration::refresh(local, connection);
-    if tell && is_open(connection) {
+    if calls_handler && is_open(connection) {
         call::handler(local, connection, |handler, cx| handler.on_write(cx));
     }
 }
 
-/// More of the output whose budget was spent.
-fn flush_again(local: &Local, token: Token) {
+/// Sends more of the output whose event had used up its budget.
+fn resume_flush(local: &Local, token: Token) {
     match registry::entry(local, token) {
-        Some(Entry::Handler(it)) if is_open(&it) && it.has(Flags::HAS_OUTPUT) => {
-            writable(local, &it)
+        Some(Entry::Handler(connection))
+            if is_open(&connection) && connection.has(Flags::HAS_OUTPUT) =>
+        {
+            on_writable(local, &connection);
         }
-        Some(Entry::Handler(it)) => {
-            if let Some(relay) = it.relay() {
-                relay.run_again(local, &it, true);
+        Some(Entry::Handler(connection)) => {
+            if let Some(relay) = connection.relay() {
+                relay.run_again(local, &connection, true);
             }
         }
-        Some(Entry::Readiness(source)) => event::flush_again(&source),
+        Some(Entry::Readiness(source)) => event::resume_flush(&source),
         _ => {}
     }
 }
 
-/// Both directions have ended or the connection has failed, and the handler has been told. As
-/// long as it makes progress it may go on reading; then the connection ends.
-fn hung_up(local: &Local, connection: &Connection, event: Event, has_read: bool) {
-    let is_told = connection.interest().is_readable();
-    let reads = has_read && is_told && !connection.has(Flags::READ_EOF);
-    if reads && !is_shut_down(local, connection, event) {
+/// Ends a connection whose directions have both ended, or which has failed, after the handler has
+/// been called for the event. As long as the handler makes progress it goes on reading first.
+fn on_hang_up(local: &Local, connection: &Connection, event: Event, has_read: bool) {
+    let is_interested = connection.interest().is_readable();
+    let may_read_on = has_read && is_interested && !connection.has(Flags::READ_EOF);
+    if may_read_on && !is_shut_down_datagram_socket(connection, event) {
         return persistent::on_read_progress(local, connection);
     }
     if event.is_error_alone() {
@@ -185,49 +202,54 @@ fn hung_up(local: &Local, connection: &Connection, event: Event, has_read: bool)
     }
     let mut failure = None;
     if !connection.has(Flags::READ_EOF) {
-        let may_read_later = !is_told || connection.interest().is_edge();
-        match has_input(local, connection) {
+        let may_read_later = !is_interested || connection.interest().is_edge();
+        match has_input(connection) {
+            // The handler may still ask for the bytes. Until then the registration is
+            // edge-triggered: a level-triggered hang-up would be reported in every turn.
             Ok(true) if may_read_later => {
                 persistent::stop_rereading(local, connection);
                 connection.turn_on(Flags::UNREAD_HANG_UP | Flags::DIRTY);
                 return registration::refresh(local, connection);
             }
+            // The handler was called and left them: it is called again after a pause.
             Ok(true) if persistent::reread_later(local, connection) => return,
-            looked => failure = looked.err(),
+            other => failure = other.err(),
         }
     }
-    let taken = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
-    // Of a socket for datagrams an error is one datagram's.
-    let error = failure.or(taken).filter(|_| !connection.has(Flags::DATAGRAMS));
+    // SO_ERROR is cleared by reading it, so each failure is reported once.
+    let pending = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
+    // On a socket for datagrams the error belongs to one datagram, not to the connection.
+    let error = failure.or(pending).filter(|_| !connection.has(Flags::DATAGRAMS));
     let reason = error.map_or(CloseReason::PeerClosed, CloseReason::Error);
     request_close::connection(local, connection, reason);
 }
 
-/// Whether a hang-up is that of a socket for datagrams that this process has shut down, with nothing
-/// left to be read: each further read would bring an empty one.
-fn is_shut_down(local: &Local, connection: &Connection, event: Event) -> bool {
+/// Returns `true` if the hang-up is that of a socket for datagrams which this process has shut
+/// down, and which has nothing left to read. Each further read would return an empty datagram.
+fn is_shut_down_datagram_socket(connection: &Connection, event: Event) -> bool {
     let is_hang_up = connection.has(Flags::DATAGRAMS) && !event.is_error_alone();
-    is_hang_up && !matches!(has_input(local, connection), Ok(true))
+    is_hang_up && !matches!(has_input(connection), Ok(true))
 }
 
-/// Whether there is something to read.
+/// Returns `true` if there are bytes to read.
 ///
 /// # Errors
-/// The connection's error: the kernel tells of it only this once.
-fn has_input(_local: &Local, connection: &Connection) -> io::Result<bool> {
+/// Returns the connection's error. The kernel reports it only once.
+fn has_input(connection: &Connection) -> io::Result<bool> {
     let has_input = connection.with_fd(|fd| {
         if connection.has_without(Flags::SOCKET, Flags::DATAGRAMS) {
             return stream::has_input(fd);
         }
-        // In a pipe whose reader has gone there may be bytes as well: not for us.
-        let is_in_vain = !connection.has(Flags::SOCKET) && stream::is_write_only(fd);
-        Ok(!is_in_vain && stream::unread(fd).unwrap_or(0) > 0)
+        // FIONREAD also counts the bytes in a pipe of which this is the write end, whose reader has
+        // gone. They can't be read here.
+        let is_write_end = !connection.has(Flags::SOCKET) && stream::is_write_only(fd);
+        Ok(!is_write_end && stream::unread(fd).unwrap_or(0) > 0)
     });
     has_input.unwrap_or(Ok(false))
 }
 
-/// Another `on_read` for a connection whose budget was spent; or the listener that found no
-/// descriptor.
+/// Calls `on_read` again: the last event had used up its budget, or a listener had run out of
+/// descriptors. A relay goes on instead.
 pub(crate) fn reread(local: &Local, connection: &Connection) {
     if connection.state() == State::Relaying {
         if let Some(relay) = connection.relay() {
@@ -241,30 +263,31 @@ pub(crate) fn reread(local: &Local, connection: &Connection) {
     }
 }
 
-/// The end of a turn: the calls that waited for their phase.
+/// Makes the calls that have waited for the end of the turn. What these defer in turn waits for the
+/// end of the next one, so that two connections which keep closing each other starve nothing.
 pub(crate) fn finish_turn(local: &Local) {
     if !local.has_due() {
         return;
     }
     let mut due = local.take_due();
-    for due in due.drain(..) {
-        match due {
+    for deferred in due.drain(..) {
+        match deferred {
             Deferred::Open(token) => with_connection(local, token, call::on_open),
-            Deferred::Recheck(token) => with_connection(local, token, |local, it| {
-                let event = persistent::recheck(local, it);
-                catch_event(local, it, event);
+            Deferred::Recheck(token) => with_connection(local, token, |local, connection| {
+                let event = persistent::recheck(local, connection);
+                on_polled_event(local, connection, event);
             }),
             Deferred::Reread(token) => with_connection(local, token, reread),
             Deferred::ConnectFail(token, error) => connect::fail(local, token, error),
             Deferred::Refuse(handler, error) => call::on_connect_fail(local, handler, error),
-            Deferred::Flush(token) => flush_again(local, token),
+            Deferred::Flush(token) => resume_flush(local, token),
             Deferred::WriteHigh(token) => with_connection(local, token, write_high),
             Deferred::WriteLow(token) => with_connection(local, token, write_low),
             Deferred::Closed => local.fd_freed(),
             Deferred::MakeRoom => linger::end_all(local),
-            Deferred::Close(token, reason) => {
-                with_connection(local, token, |this, it| close::begin(this, it, reason));
-            }
+            Deferred::Close(token, reason) => with_connection(local, token, |local, connection| {
+                close::begin(local, connection, reason);
+            }),
         }
         local.recorder.step();
     }
@@ -272,34 +295,40 @@ pub(crate) fn finish_turn(local: &Local) {
     calls::lap(local);
 }
 
+/// Calls `act` with the handler's connection of `token`, unless it is gone.
 pub(super) fn with_connection(local: &Local, token: Token, act: impl FnOnce(&Local, &Connection)) {
     if let Some(connection) = registry::connection(local, token) {
         act(local, &connection);
     }
 }
 
-pub(crate) fn write_high(local: &Local, connection: &Connection) {
+/// Calls `on_write_high` of an open connection.
+fn write_high(local: &Local, connection: &Connection) {
     if connection.state() == State::Open {
         call::handler(local, connection, |handler, cx| handler.on_write_high(cx));
     }
 }
 
-pub(crate) fn write_low(local: &Local, connection: &Connection) {
+/// Calls `on_write_low` of an open connection.
+fn write_low(local: &Local, connection: &Connection) {
     if connection.state() == State::Open {
         call::handler(local, connection, |handler, cx| handler.on_write_low(cx));
     }
 }
 
+/// Returns `true` if the connection is open.
 fn is_open(connection: &Connection) -> bool {
     connection.has(Flags::OPEN)
 }
 
-/// After the end of the input as well: what is out of band is not a part of it.
+/// Returns `true` if the handler asks for urgent data. It is not a part of the input, so the end of
+/// the input does not matter.
 fn wants_priority(connection: &Connection) -> bool {
     is_open(connection) && connection.interest().is_priority()
 }
 
-/// The end is told once, whatever the kernel reports after it.
+/// Returns `true` if the handler asks for bytes and has not read the end of the input. The kernel
+/// goes on reporting the end, and the handler hears of it once.
 fn wants_to_read(connection: &Connection) -> bool {
     is_open(connection) && connection.interest().is_readable() && !connection.has(Flags::READ_EOF)
 }

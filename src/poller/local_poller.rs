@@ -1,4 +1,8 @@
-//! A poller without a thread of its own, for somebody else's loop.
+//! A poller that another event loop drives, without a thread of its own.
+//!
+//! Between turns the thread is outside of the poller, which then sleeps as far as other threads can
+//! see: a wake rings its eventfd, and a timerfd stands for its next timer. Both are in its epoll
+//! instance, so that one descriptor is readable whenever a turn has something to do.
 
 use std::cell::Cell;
 use std::fmt;
@@ -17,16 +21,20 @@ use crate::task::{self, join::JoinHandle};
 use super::{MAILBOX, Poller};
 use crate::local::state::Local;
 
-/// A poller that runs when it is told to: for a thread that has another event loop already.
+/// A poller that another event loop drives, for a thread that has such a loop already.
 ///
-/// Its descriptor ([`AsFd`]) is readable whenever it wants a turn: when there are events, when a
-/// timer is due, when a task has been spawned or woken, from whichever thread. So the other
-/// loop watches that one descriptor and calls [`LocalPoller::turn`] with [`Duration::ZERO`] when it
-/// is readable. A loop that is told of edges only is served as well: each turn that leaves
-/// something to do makes a new edge.
+/// Its descriptor ([`AsFd`]) is readable while the poller needs a turn: when there are events, when
+/// a timer is due, and when a task has been spawned or woken, from any thread. The other loop
+/// watches that one descriptor, and calls [`LocalPoller::turn`] with [`Duration::ZERO`] when it is
+/// readable. An edge-triggered loop works as well: each turn that leaves something to do makes a
+/// new edge.
 ///
-/// Sockets and timers are made and used inside its tasks. Dropping it drops whatever lives in it,
-/// on this thread.
+/// Sockets and timers are made and used inside its tasks. The poller is not `Send`: it stays on the
+/// thread that has made it. Dropping it drops its tasks and connections, on this thread.
+///
+/// The examples `embed_tokio` and `embed_calloop` drive one inside of other loops.
+///
+/// # Examples
 ///
 /// ```
 /// use corepoll::{LocalPoller, time};
@@ -44,20 +52,26 @@ use crate::local::state::Local;
 /// # Ok(())
 /// # }
 /// ```
-///
-/// The examples `embed_tokio` and `embed_calloop` drive one inside of other loops.
 pub struct LocalPoller {
+    /// The poller. The thread is inside of it only during a turn.
     poller: Poller,
     /// Makes the descriptor readable when a timer is due.
     alarm: TimerFd,
-    /// What the alarm is set to: nanoseconds of the monotonic clock.
+    /// When the alarm goes off, in nanoseconds of the monotonic clock; `None` if it is not set.
     alarm_at: Cell<Option<u64>>,
-    /// The bell has been rung since the last turn: once is enough.
-    rung: Cell<bool>,
+    /// Whether the bell has been rung since the last turn. Once is enough, and a ring is a system
+    /// call.
+    is_rung: Cell<bool>,
 }
 
 impl LocalPoller {
-    /// A poller for this thread, with nothing in it.
+    /// Makes a poller on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel if it refuses an epoll instance, an eventfd or a timerfd.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::LocalPoller;
@@ -67,14 +81,17 @@ impl LocalPoller {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// The kernel gives no epoll instance, eventfd or timerfd.
     pub fn new() -> io::Result<LocalPoller> {
         LocalPoller::with_budget(Budget::default())
     }
 
-    /// Makes a poller for this thread that keeps to `budget`.
+    /// Makes a poller on the calling thread that keeps to `budget`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`LocalPoller::new`].
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::{Budget, LocalPoller};
@@ -88,21 +105,21 @@ impl LocalPoller {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// As [`LocalPoller::new`].
     pub fn with_budget(budget: Budget) -> io::Result<LocalPoller> {
         let poller = Poller::on_this_thread(budget)?;
         let alarm = TimerFd::new().map_err(|error| during("making a timerfd", error))?;
         poller.local().epoll.add(alarm.as_fd(), MAILBOX, Mask::BELL)?;
-        let poller =
-            LocalPoller { poller, alarm, alarm_at: Cell::new(None), rung: Cell::new(false) };
-        poller.settle()?;
+        let (alarm_at, is_rung) = (Cell::new(None), Cell::new(false));
+        let poller = LocalPoller { poller, alarm, alarm_at, is_rung };
+        poller.prepare_to_leave()?;
         Ok(poller)
     }
 
-    /// Spawns a task, which is first polled in the next turn. The handle may be awaited anywhere
-    /// on this thread, by another runtime's task too.
+    /// Spawns a task, which is first polled in the next turn.
+    ///
+    /// The handle may be awaited anywhere on this thread, also by a task of another runtime.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::LocalPoller;
@@ -119,7 +136,8 @@ impl LocalPoller {
         let entered = self.poller.enter();
         let spawned = task::spawn(future);
         drop(entered);
-        if !self.rung.replace(true) {
+        // The thread is outside: only a readable descriptor makes the other loop call for a turn.
+        if !self.is_rung.replace(true) {
             self.poller.bell.ring();
         }
         match spawned {
@@ -128,12 +146,25 @@ impl LocalPoller {
         }
     }
 
-    /// One turn: runs what is runnable, takes the events that there are, fires the timers that are
-    /// due, and runs what these have made runnable. If there was nothing to run it waits for
-    /// events: for `timeout` at the longest, and for ever without one.
+    /// Makes one turn of the loop: runs the tasks that are runnable, handles the events that are
+    /// ready, fires the timers that are due, and runs the tasks that these have woken.
     ///
-    /// It returns after one round of each, so that the other loop gets its turn as well; what is
-    /// left to do makes the descriptor readable.
+    /// If there is nothing to do at first it waits for events, for `timeout` at most; with `None`
+    /// it waits without a limit.
+    ///
+    /// It does one round of each, so that the other loop gets its share as well. If something is
+    /// left to do, the descriptor is readable afterwards.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of epoll_wait(2) and timerfd_settime(2).
+    ///
+    /// # Panics
+    ///
+    /// Panics inside of another poller if `timeout` is not [`Duration::ZERO`]: that poller would
+    /// stand still while this one waits.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{LocalPoller, time};
@@ -148,34 +179,35 @@ impl LocalPoller {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// epoll_wait(2)'s; timerfd_settime(2)'s.
-    ///
-    /// # Panics
-    /// If it would wait inside of another poller, which would stand still meanwhile: in there, the
-    /// timeout has to be [`Duration::ZERO`].
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         assert!(
             timeout == Some(Duration::ZERO) || Local::current().is_none(),
             "LocalPoller::turn was called inside another poller, which would stand still while \
-             this one waits: give it a timeout of zero"
+             this one waits: pass a timeout of zero"
         );
         let entered = self.poller.enter();
-        self.rung.set(false);
+        self.is_rung.set(false);
         self.poller.executor().unpark();
-        // The other loop's time is not a task's.
+        // The time since the last turn was the other loop's. The statistics must not count it as
+        // this poller's.
         self.poller.local().recorder.restart();
+        // What runs here may wake more: then the turn must not wait.
         let timeout = if self.poller.run_tasks() > 0 { Some(Duration::ZERO) } else { timeout };
         let turned = self.poller.turn(timeout);
+        // So that a caller who turns once per event finds the tasks run that the event has woken.
         self.poller.run_tasks();
         drop(entered);
-        // After a failure too: later wakes must still make the descriptor readable.
-        self.settle().and(turned)
+        // Also after a failure: later wakes must still make the descriptor readable.
+        self.prepare_to_leave().and(turned)
     }
 
-    /// When the next timer is due, or now, if there is something to do already; `None` if only an
-    /// event can bring it something to do. The descriptor becomes readable at that time.
+    /// Returns when the next timer is due, or the current time if there is something to do already.
+    /// Returns `None` if there is nothing to do before an event.
+    ///
+    /// The descriptor becomes readable at that time, so a loop that watches it needs no timeout of
+    /// its own.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use corepoll::{LocalPoller, time};
@@ -197,21 +229,25 @@ impl LocalPoller {
         self.poller.local().next_deadline().map(clock::to_instant)
     }
 
+    /// Returns `true` if the next turn has something to do without an event.
     fn has_work(&self) -> bool {
         self.poller.executor().has_work() || self.poller.local().has_work()
     }
 
-    /// The thread leaves the poller: from now on whoever gives it work rings its bell, and if it has
-    /// work left it rings it itself.
-    fn settle(&self) -> io::Result<()> {
+    /// Makes the descriptor tell the other loop when the next turn has something to do.
+    ///
+    /// From here on mail rings the bell. If something is left to do already, this rings it.
+    fn prepare_to_leave(&self) -> io::Result<()> {
         let deadline = self.poller.local().next_deadline();
         let is_due = deadline.is_some_and(|deadline| deadline <= clock::now());
-        let left = is_due || self.has_work() || !self.poller.executor().park();
-        // Connections whose events nobody took tell of them only once to a watcher of edges.
-        if left || self.poller.local().epoll.has_events()? {
-            self.rung.set(true);
+        let must_ring = is_due || self.has_work() || !self.poller.executor().park();
+        // Events that this turn had no room for have made the descriptor readable once already,
+        // which an edge-triggered loop hears of only once.
+        if must_ring || self.poller.local().epoll.has_events()? {
+            self.is_rung.set(true);
             self.poller.bell.ring();
         }
+        // The alarm is set only if the deadline is another one: that is a system call.
         if !is_due && self.alarm_at.replace(deadline) != deadline {
             let delay = deadline.map(|at| Duration::from_nanos(at.saturating_sub(clock::now())));
             self.alarm.set(delay)?;

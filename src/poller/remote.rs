@@ -1,4 +1,6 @@
-//! What other threads, and code that knows no poller, do with one by its handle.
+//! The functions of `PollerHandle` that reach a poller's handlers. The others are in
+//! `local::handle`; these are on this floor because they call handlers and look for the thread's
+//! poller.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,8 +16,17 @@ use crate::sys::epoll::Epoll;
 use crate::sys::socket;
 
 impl PollerHandle {
-    /// Returns the poller that runs on this thread: inside callbacks, `on_connect_fail` included, and
-    /// tasks; under [`block_on`](crate::block_on) and a [`LocalPoller`](crate::LocalPoller), too.
+    /// Returns the handle of the poller that runs on this thread.
+    ///
+    /// There is one inside of callbacks, `on_connect_fail` included, and inside of tasks, also
+    /// under [`block_on`](crate::block_on) and in a [`LocalPoller`](crate::LocalPoller).
+    ///
+    /// # Panics
+    ///
+    /// Panics if no poller runs on this thread. [`PollerHandle::try_current`] returns an error
+    /// then.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::{PollerHandle, Reactor, block_on};
@@ -33,15 +44,20 @@ impl PollerHandle {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Panics
-    /// If there is no poller on this thread: [`PollerHandle::try_current`] doesn't.
     #[track_caller]
     pub fn current() -> PollerHandle {
         PollerHandle::try_current().unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// As [`PollerHandle::current`], for code that may run elsewhere.
+    /// Returns the handle of the poller that runs on this thread, like [`PollerHandle::current`],
+    /// or an error if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the kind [`Other`](io::ErrorKind::Other) if no poller runs on this
+    /// thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::{PollerHandle, block_on};
@@ -49,20 +65,27 @@ impl PollerHandle {
     /// assert!(PollerHandle::try_current().is_err());
     /// block_on(async { assert!(PollerHandle::try_current().is_ok()) });
     /// ```
-    ///
-    /// # Errors
-    /// There is no poller on this thread.
     pub fn try_current() -> io::Result<PollerHandle> {
         Ok(Local::expect_current("PollerHandle::current")?.handle.clone())
     }
 
-    /// Puts any descriptor into this poller: it is made non-blocking, and the handler that
-    /// `factory` makes on the poller's thread gets its events. What goes wrong only there, as
-    /// when the user's limit of watched descriptors is reached (epoll_ctl(2)), comes to
-    /// [`EvHandler::on_connect_fail`].
+    /// Registers any descriptor that epoll takes with this poller. The handler that `factory` makes
+    /// gets its events.
     ///
-    /// May be called from any thread. Since others may have duplicates of the descriptor, its close
-    /// is a plain one: see [`EvContext::fd`](crate::EvContext::fd).
+    /// May be called from any thread: `factory` runs on the poller's thread, and so does the
+    /// handler. The descriptor is made non-blocking. Other code may hold duplicates of it, so its
+    /// close is a plain one: see [`EvContext::fd`](crate::EvContext::fd).
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of fcntl(2) and epoll_ctl(2), for instance EPERM for a regular file, and
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if the poller has ended. The descriptor is
+    /// closed then, and `factory` is not called.
+    ///
+    /// A failure that shows only on the poller's thread goes to [`EvHandler::on_connect_fail`]. One
+    /// is the user's limit of watched descriptors: epoll(7), `max_user_watches`.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::{Action, EvContext, EvHandler, Interest, Reactor};
@@ -93,10 +116,6 @@ impl PollerHandle {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// The descriptor is no good: fcntl(2)'s; and epoll_ctl(2)'s, as for a regular file (EPERM).
-    /// Or the poller has ended. The descriptor is closed, and `factory` is not called.
     pub fn register<H: EvHandler>(
         &self,
         fd: OwnedFd,
@@ -104,8 +123,10 @@ impl PollerHandle {
         factory: impl FnOnce() -> H + Send + 'static,
     ) -> io::Result<()> {
         socket::set_nonblocking(fd.as_fd())?;
+        // Asked here, so that the caller gets the error and not a handler on another thread.
         Epoll::check_pollable(fd.as_fd())?;
         let register = move || {
+            // Mail is opened inside of its poller.
             let Some(local) = Local::current() else { return };
             let handler = Box::new(factory());
             if let Err((error, handler)) = registry::register_foreign(&local, fd, interest, handler)

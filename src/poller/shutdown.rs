@@ -1,5 +1,5 @@
-//! How a poller is shut down: it is told, its connections and tasks get a grace, and what is left
-//! is dropped.
+//! How a poller is shut down. [`begin`] tells its connections and tasks, the loop of
+//! [`Poller::run`] gives them a grace, and the drop of the [`Poller`] ends what is left.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -21,38 +21,44 @@ use crate::poller::dispatch;
 use crate::source::wake;
 use crate::task::{drop_ignoring_panic, executor};
 
-/// What became of the connections and tasks of one poller.
+/// The connections and tasks of one poller, by how the shutdown ended them.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Drained {
-    /// Ended within the grace.
+pub(crate) struct ShutdownOutcome {
+    /// The number of those that ended by themselves within the grace.
     pub(crate) drained: usize,
-    /// Dropped at its end.
+    /// The number of those that were dropped at its end.
     pub(crate) cancelled: usize,
-    /// Blocking calls that outlive the poller.
+    /// The number of blocking calls that outlive the poller.
     pub(crate) leaked_blocking: usize,
 }
 
-/// Begins the shutdown, or brings its deadline forward: stops accepting, and tells handlers
-/// and tasks.
+/// Begins the shutdown, whose grace ends at `deadline` (nanoseconds of the monotonic clock): closes
+/// the listeners, calls `on_shutdown` of the connections, and wakes the tasks that wait for it. A
+/// later call can only bring the deadline forward.
 pub(crate) fn begin(local: &Local, deadline: u64) {
+    // Zero stands for no shutdown.
     let deadline = deadline.max(1);
-    let begun = local.shutdown.is_requested();
-    if begun && deadline >= local.shutdown.deadline.get() {
+    let has_begun = local.shutdown.is_requested();
+    if has_begun && deadline >= local.shutdown.deadline.get() {
         return;
     }
     local.shutdown.deadline.set(deadline);
+    // The loop must not sleep past the end of the grace.
     local.arm(deadline, TimerTarget::Turn);
-    // From now on the clock is looked at before each poll.
+    // Ends the run of tasks that has opened this mail, as it was granted many polls at once. The
+    // next run reads the clock before each.
     executor::interrupt();
-    if begun {
+    if has_begun {
         return;
     }
     local.shutdown.ended_before.set(local.census.ended_so_far() + executor::tasks_ended());
+    // A list of tokens, as callbacks change the table: what they close is no longer found in it.
     for token in registry::tokens(local) {
         let Some(Entry::Handler(connection)) = registry::entry(local, token) else { continue };
         if connection.has(Flags::LISTENER) {
             request_close::connection(local, &connection, CloseReason::Requested);
         } else if connection.state() == State::Opening {
+            // `on_shutdown` follows at once, as the shutdown has begun.
             call::on_open(local, &connection);
         } else {
             call::on_shutdown(local, &connection);
@@ -62,19 +68,21 @@ pub(crate) fn begin(local: &Local, deadline: u64) {
     local.shutdown.wake_all();
 }
 
-/// How many blocking calls of this poller are not over.
-pub(crate) fn blocking_calls(local: &Local) -> usize {
+/// Returns the number of blocking calls of this poller that are not over.
+fn blocking_calls(local: &Local) -> usize {
+    // Each call holds a clone, and the poller the original.
     Arc::strong_count(&local.blocking_calls) - 1
 }
 
-/// Ends every connection at once: the poller is ending.
-pub(crate) fn close_all(local: &Local) {
+/// Ends all connections, sources and attempts to connect at once, as the poller is ending.
+fn close_all(local: &Local) {
+    // Calls that waited for the end of the turn are not lost.
     dispatch::finish_turn(local);
     for token in registry::tokens(local) {
         match registry::entry(local, token) {
             Some(Entry::Handler(connection)) => close_now(local, &connection),
-            // A stream may outlive its poller, in the hands of another poller's task: what
-            // waits on it is woken, and finds the poller gone.
+            // A stream may outlive its poller, held by a task of another poller on this thread.
+            // Tasks that wait on it are woken, and find the poller gone.
             Some(Entry::Readiness(source)) => {
                 drop(registry::remove(local, token));
                 wake::wake_all(&source);
@@ -82,26 +90,33 @@ pub(crate) fn close_all(local: &Local) {
             Some(Entry::Connecting(_)) => connect::fail(local, token, gone()),
             None => {}
         }
-        // What the callbacks asked for.
+        // What the callbacks have asked for.
         dispatch::finish_turn(local);
         local.recorder.step();
     }
-    // Nothing new is registered any more; but what was begun in the last callbacks has failed.
+    // Nothing new is registered any more, but what the last callbacks have begun fails here. It
+    // comes to an end, as each handler is told of a failure once.
     while local.has_due() {
         dispatch::finish_turn(local);
     }
-    // Tasks of another poller on this thread may wait for the shutdown of this one.
+    // Tasks of another poller on this thread may wait for this one's shutdown.
     local.shutdown.wake_all();
     local.clear();
 }
 
-pub(crate) fn close_now(local: &Local, connection: &Connection) {
+/// Closes a connection without waiting for its peer. Its output is sent as far as the kernel takes
+/// it now.
+fn close_now(local: &Local, connection: &Connection) {
+    // Each arm may call a callback and so change the state, which is read anew below.
     match connection.state() {
         State::Flushing => return close::finish_flushing(local, connection, None),
         State::Lingering => {
+            // Closing with unread input would reset the connection, and destroy the last answer.
             linger::discard_all_input(local, connection);
             return linger::end(local, connection);
         }
+        // A connection that is registered but not open yet gets both calls, `on_open` and
+        // `on_close`.
         _ => call::on_open(local, connection),
     }
     if connection.state() == State::Relaying {
@@ -110,6 +125,7 @@ pub(crate) fn close_now(local: &Local, connection: &Connection) {
     if connection.state() == State::Open {
         request_close::close_writers(connection);
         if connection.has(Flags::HAS_OUTPUT) {
+            // An error is no news: the connection ends in any case.
             let _ = flush::queued(local, connection);
         }
         connection.advance(State::Closing);
@@ -118,40 +134,46 @@ pub(crate) fn close_now(local: &Local, connection: &Connection) {
 }
 
 impl Poller {
-    /// Whether the shutdown is over: nothing is left, or the grace has passed.
-    pub(crate) fn is_drained(&self) -> bool {
+    /// Returns `true` if a shutdown was requested and is over: nothing is left, or its grace has
+    /// passed.
+    pub(crate) fn is_shut_down(&self) -> bool {
         self.local.shutdown.is_requested() && (self.is_empty() || self.local.shutdown.is_over())
     }
 
     /// Returns `true` if nothing is left that the shutdown waits for.
     fn is_empty(&self) -> bool {
-        self.alive() == 0 && !self.local.census.has_detached()
+        self.count_alive() == 0 && !self.local.census.has_detached()
     }
 
-    fn alive(&self) -> usize {
+    /// Returns the number of tasks and of handlers' connections that have not ended.
+    fn count_alive(&self) -> usize {
         self.executor.tasks() + self.local.census.handlers()
     }
 
-    /// Runs until it has been shut down.
-    pub(crate) fn run(self) -> std::io::Result<Drained> {
+    /// Turns the loop until the poller has been shut down, and ends the poller.
+    ///
+    /// # Errors
+    /// Returns the error of epoll_wait(2).
+    pub(crate) fn run(self) -> std::io::Result<ShutdownOutcome> {
         let entered = self.enter();
-        while !self.is_drained() {
+        while !self.is_shut_down() {
             self.turn(None)?;
         }
         let ended = self.local.census.ended_so_far() + executor::tasks_ended();
         let drained = (ended - self.local.shutdown.ended_before.get()) as usize;
-        let cancelled = self.alive();
+        let cancelled = self.count_alive();
         drop(entered);
         let local = self.local.clone();
-        // The end of a task may cancel a call that has not begun.
+        // Counted after the drop of the tasks, which cancels blocking calls that have not begun.
         drop(self);
-        Ok(Drained { drained, cancelled, leaked_blocking: blocking_calls(&local) })
+        Ok(ShutdownOutcome { drained, cancelled, leaked_blocking: blocking_calls(&local) })
     }
 }
 
-/// Waits until the reactor of this poller is asked to shut down, or the poller ends. Returns at once
-/// if that has happened. A poller that has no reactor, as that of [`block_on`](crate::block_on), is
-/// never asked.
+/// Waits until the reactor of this poller is asked to shut down, or the poller ends.
+///
+/// It returns at once if that has happened already. A poller without a reactor, such as that of
+/// [`block_on`](crate::block_on), is never asked to shut down.
 ///
 /// # Panics
 ///
@@ -159,7 +181,8 @@ impl Poller {
 ///
 /// # Cancel safety
 ///
-/// Dropping the future loses nothing.
+/// This function is cancel safe: dropping the future loses nothing, and a later call finds the
+/// request again.
 ///
 /// # Examples
 ///
@@ -181,9 +204,9 @@ impl Poller {
 /// ```
 pub async fn shutdown_requested() {
     let local = Local::current().expect("shutdown_requested was awaited outside of a poller");
-    let mut waiting = Waiting { local, place: None };
+    let mut waiter = ShutdownWaiter { local, place: None };
     poll_fn(|cx| {
-        let Waiting { local, place } = &mut waiting;
+        let ShutdownWaiter { local, place } = &mut waiter;
         // Nothing asks a poller that has ended.
         if local.is_gone() {
             return Poll::Ready(());
@@ -193,34 +216,39 @@ pub async fn shutdown_requested() {
     .await;
 }
 
-/// A place in the list of those who wait, given up on drop.
-struct Waiting {
+/// A task that waits for the shutdown of a poller. It leaves the list of waiters when it is
+/// dropped.
+struct ShutdownWaiter {
+    /// The poller.
     local: Rc<Local>,
+    /// Its place in the list, once it waits.
     place: Option<Token>,
 }
 
-impl Drop for Waiting {
+impl Drop for ShutdownWaiter {
     fn drop(&mut self) {
         drop_ignoring_panic(self.local.shutdown.forget(&mut self.place));
     }
 }
 
 impl Drop for Poller {
-    /// Ends everything that lives in the poller, on its thread.
+    /// Ends everything that lives in the poller, on the poller's thread: tasks first, then
+    /// connections, then the mail that is left.
     fn drop(&mut self) {
         let entered = self.enter();
+        // Destructors may try to register, spawn or post: from here on all of that fails.
         self.local.refuse_new();
         calls::nothing_runs(&self.local);
         self.executor.cancel_tasks();
         close_all(&self.local);
-        // In here, and not when the executor is dropped: destructors of mail find the poller that it
-        // was for, and not one around it. What they have begun in it ends like all before.
+        // Done here, and not in the drop of the executor, so that destructors of mail find this
+        // poller and not one around it. What they begin in it ends by the second `close_all`.
         self.executor.refuse_mail();
         close_all(&self.local);
         calls::fall_asleep(&self.local);
         self.report();
         #[cfg(feature = "test-util")]
-        self.forget_the_pause();
+        self.restore_clock();
         drop(entered);
     }
 }

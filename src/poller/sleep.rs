@@ -1,4 +1,10 @@
 //! The wait of a turn: for events, until the next deadline.
+//!
+//! Before it sleeps, the poller announces it in its mailbox ([`Executor::park`]). From then on mail
+//! rings the eventfd, which ends the wait; while the poller is awake mail rings nothing. The
+//! announcement fails if mail has come, so there is no window for a lost wake-up.
+//!
+//! [`Executor::park`]: crate::task::Executor::park
 
 use std::io;
 use std::time::Duration;
@@ -8,7 +14,7 @@ use crate::local::calls;
 use crate::sys::clock;
 use crate::sys::epoll::{Events, LONGEST_WAIT};
 
-/// A signal is no event.
+/// Turns the error of a wait that a signal has interrupted (EINTR) into no events.
 #[inline]
 pub(crate) fn no_events_if_interrupted(waited: io::Result<usize>) -> io::Result<usize> {
     match waited {
@@ -18,48 +24,60 @@ pub(crate) fn no_events_if_interrupted(waited: io::Result<usize>) -> io::Result<
 }
 
 impl Poller {
-    /// Waits for events: until the next deadline at the longest.
+    /// Waits for events until the next deadline, but for `max_wait` at most. Takes only what is
+    /// ready if there is something to do already. Returns the number of events.
     #[inline]
-    pub(crate) fn wait(&self, events: &mut Events, most: Option<Duration>) -> io::Result<usize> {
-        let has_work = self.executor().has_work() || self.local().has_work() || self.is_drained();
-        if has_work || most == Some(Duration::ZERO) || !self.executor().park() {
-            return self.look(events);
+    pub(crate) fn wait(
+        &self,
+        events: &mut Events,
+        max_wait: Option<Duration>,
+    ) -> io::Result<usize> {
+        let has_work = self.executor().has_work() || self.local().has_work() || self.is_shut_down();
+        // `park` comes last: it announces the sleep.
+        if has_work || max_wait == Some(Duration::ZERO) || !self.executor().park() {
+            return self.poll_events(events);
         }
         calls::fall_asleep(self.local());
         #[cfg(feature = "test-util")]
-        let result = self.wait_by_the_clock(events, most);
+        let result = self.wait_or_advance_clock(events, max_wait);
         #[cfg(not(feature = "test-util"))]
-        let result = self.sleep(events, most);
+        let result = self.sleep(events, max_wait);
         self.executor().unpark();
         calls::wake_up(self.local());
         result
     }
 
-    /// Takes the events that there are.
+    /// Takes the events that are ready, without waiting. Returns their number.
     #[inline]
-    pub(crate) fn look(&self, events: &mut Events) -> io::Result<usize> {
+    pub(crate) fn poll_events(&self, events: &mut Events) -> io::Result<usize> {
         if self.local().has_timers() {
+            // Read before the system call: what was ready by then is reported before timers that
+            // become due later. Without timers the reading would be wasted.
             self.local().looks_at(clock::now());
         }
         no_events_if_interrupted(self.local().epoll.wait(events, Some(Duration::ZERO)))
     }
 
-    /// Waits for events until the next deadline, for `most` at the longest.
+    /// Sleeps until there are events or the next deadline comes, but for `max_wait` at most.
+    /// Returns the number of events.
     #[inline]
-    pub(crate) fn sleep(&self, events: &mut Events, most: Option<Duration>) -> io::Result<usize> {
+    pub(crate) fn sleep(
+        &self,
+        events: &mut Events,
+        max_wait: Option<Duration>,
+    ) -> io::Result<usize> {
         let local = self.local();
         let Some(deadline) = local.next_deadline() else {
-            return no_events_if_interrupted(local.epoll.wait(events, most));
+            return no_events_if_interrupted(local.epoll.wait(events, max_wait));
         };
         let now = clock::now();
         local.looks_at(now);
         let until_deadline = Duration::from_nanos(deadline.saturating_sub(now));
-        let timeout =
-            most.map_or(until_deadline, |most| most.min(until_deadline)).min(LONGEST_WAIT);
+        let timeout = max_wait.unwrap_or(until_deadline).min(until_deadline).min(LONGEST_WAIT);
         let waited = local.epoll.wait(events, Some(timeout));
         if timeout == until_deadline && matches!(waited, Ok(0)) {
-            // The kernel has looked once more when the time was over. After an interruption it has
-            // not: the process may have been stopped for longer than that.
+            // When the time was over the kernel looked for events once more, and found none. After
+            // a signal it has not looked, and the process may have been stopped past the deadline.
             local.looks_at(deadline.max(now));
         }
         no_events_if_interrupted(waited)

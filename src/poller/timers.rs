@@ -1,4 +1,5 @@
-//! Fires the timers that are due: to callbacks, tasks and parts of ours.
+//! Firing the timers that are due. One queue holds the timers of handlers, of tasks and of the
+//! crate itself; here each finds the function that its expiry calls.
 
 use crate::base::token::Token;
 use crate::connection::relay::pipes;
@@ -13,16 +14,22 @@ use crate::poller::dispatch;
 use crate::source::{self, carryover};
 use crate::task::ignore_panic;
 
-/// Fires what was due when the events were looked at, one at a time.
+/// Fires the timers that were due when the wait looked at the events, until the slice is over.
+///
+/// Timers that have become due since are left to the next turn: what was ready before them has not
+/// been reported yet.
 pub(super) fn fire_due(local: &Local) {
     if !local.has_timers() {
         return;
     }
+    // The pass leaves out timers that are armed from here on. Without that, a callback which arms
+    // one for now would keep the pass going.
     let pass = local.timers.borrow_mut().begin(local.looked_at());
     if calls::begin_phase(local, 1) == 0 {
         return;
     }
     for fired in 1..=local.budget.timers_per_turn {
+        // The block ends the borrow: firing is foreign code, which arms and disarms timers.
         let Some(token) = ({ local.timers.borrow_mut().take_due(pass) }) else { return };
         fire(local, token);
         local.recorder.fired();
@@ -32,62 +39,72 @@ pub(super) fn fire_due(local: &Local) {
     }
 }
 
-/// Whether a timer is due that the next pass would fire.
+/// Returns `true` if the next pass would fire a timer.
 #[cold]
 pub(super) fn is_due(local: &Local) -> bool {
     local.next_deadline().is_some_and(|deadline| deadline <= local.looked_at())
 }
 
-/// Fires one timer, which is disarmed already.
+/// Fires one timer, which is disarmed already: its entry is still there, and its place in the heap
+/// is not.
 fn fire(local: &Local, token: Token) {
     let mut timers = local.timers.borrow_mut();
     if let Some(&TimerTarget::Handler(HandlerTimer { connection, place })) = timers.get(token) {
+        // A handler's timer keeps its entry, as its callback or its period may arm it again.
         drop(timers);
-        return fire_handler(local, token, connection, place);
+        return fire_handler_timer(local, token, connection, place);
     }
-    let expiry = timers.remove(token);
+    let target = timers.remove(token);
     drop(timers);
-    match expiry {
+    match target {
         Some(TimerTarget::Task(waker)) => ignore_panic(|| waker.wake()),
         Some(TimerTarget::Linger(connection)) => on_linger_timeout(local, connection),
-        Some(TimerTarget::Reread(token)) => dispatch::with_connection(local, token, |local, it| {
-            let event = persistent::event_after_pause(it);
-            dispatch::catch_event(local, it, event);
-        }),
+        Some(TimerTarget::Reread(token)) => {
+            dispatch::with_connection(local, token, |local, connection| {
+                let event = persistent::event_after_pause(connection);
+                dispatch::on_polled_event(local, connection, event);
+            })
+        }
         Some(TimerTarget::Pipes) => pipes::trim(local),
         Some(TimerTarget::Deadline(token)) => on_deadline(local, token),
         Some(TimerTarget::Connect(attempt)) => connect::on_timer(local, attempt),
         Some(TimerTarget::Ours(ours)) => ignore_panic(|| ours.on_timer()),
-        _ => {}
+        // `Turn` only ends the wait; `Handler` has returned above.
+        Some(TimerTarget::Turn | TimerTarget::Handler(_)) | None => {}
     }
 }
 
-fn fire_handler(local: &Local, token: Token, connection: Token, place: u32) {
+/// Calls `on_timeout` of the connection that owns the timer. `place` is the timer's place in the
+/// connection's list.
+fn fire_handler_timer(local: &Local, token: Token, connection: Token, place: u32) {
     let Some(connection) = registry::connection(local, connection) else { return };
-    let own = |extra: &mut Extra| extra.timers.get(place as usize).and_then(|own| own.period);
-    if let Some(period) = connection.with_present_extra(own).flatten() {
-        rearm(local, token, period);
+    let period_of = |extra: &mut Extra| extra.timers.get(place as usize).and_then(|own| own.period);
+    // An interval is armed before its callback, which may cancel it or give it another time.
+    if let Some(period) = connection.with_present_extra(period_of).flatten() {
+        rearm_interval(local, token, period);
     }
     call::if_open_or_relaying(local, &connection, |handler, cx| {
         handler.on_timeout(cx, TimerId(token))
     });
-    // A one-shot that its callback did not arm again is gone.
+    // A one-shot timer ends here, unless its callback has armed it again.
     if !local.timers.borrow().is_armed(token) {
         timers::remove(local, &connection, token);
     }
 }
 
-/// Makes an interval due at its next beat after now.
-fn rearm(local: &Local, token: Token, period: u64) {
+/// Arms an interval for its next tick after now. Ticks that were missed are skipped.
+fn rearm_interval(local: &Local, token: Token, period: u64) {
     let mut timers = local.timers.borrow_mut();
     let Some(deadline) = timers.deadline(token) else { return };
-    let missed = (local.now() - deadline.min(local.now())) / period.max(1);
+    let now = local.now();
+    let missed = (now - deadline.min(now)) / period.max(1);
     let next = deadline.saturating_add(period.saturating_mul(missed.saturating_add(1)));
-    // Not before now, or a period of nothing would stay ahead of everybody else's timers.
-    timers.reset(token, next.max(local.now()));
+    // Not before now: an interval with a period of zero would stay ahead of all other timers.
+    timers.reset(token, next.max(now));
 }
 
-/// The patience with a closing connection is over.
+/// Ends a closing connection, a dropped stream with unsent output, or a relay, whose time has run
+/// out.
 fn on_linger_timeout(local: &Local, token: Token) {
     match registry::entry(local, token) {
         Some(Entry::Handler(connection)) => match connection.state() {
@@ -105,7 +122,7 @@ fn on_linger_timeout(local: &Local, token: Token) {
     }
 }
 
-/// The timer of some deadlines looks at them.
+/// Checks the deadlines of a connection or of a stream, whose timer has fired.
 fn on_deadline(local: &Local, token: Token) {
     match registry::entry(local, token) {
         Some(Entry::Handler(connection)) => deadlines::check(local, &connection),

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::parts::budget::Budget;
-use crate::poller::{PollerSeed, READ_BUFFER_SIZE};
+use crate::poller::{READ_BUFFER_SIZE, UnboundPoller};
 use crate::sys::affinity;
 
 use super::handle::ReactorHandle;
@@ -284,13 +284,13 @@ impl Builder {
             return Err(invalid("a read buffer has at most 1 GiB"));
         }
         let cores = self.cores()?;
-        let seeds = (0..cores.len())
-            .map(|index| PollerSeed::new(index, self.budget.clone(), self.read_buffer_size))
+        let pollers = (0..cores.len())
+            .map(|index| UnboundPoller::new(index, self.budget.clone(), self.read_buffer_size))
             .collect::<io::Result<Vec<_>>>()?;
-        let pollers = seeds.iter().map(|seed| seed.handle().clone()).collect();
-        let handle = ReactorHandle::new(pollers);
+        let handles = pollers.iter().map(|poller| poller.handle().clone()).collect();
+        let handle = ReactorHandle::new(handles);
         let Builder { thread_name, stall_watch, .. } = self;
-        Ok(Reactor { seeds, handle, cores, thread_name, stall_watch })
+        Ok(Reactor { pollers, handle, cores, thread_name, stall_watch })
     }
 
     /// Returns the processor of each poller, or `None` where the scheduler decides.

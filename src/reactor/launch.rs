@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use crate::local::handle::PollerHandle;
-use crate::poller::{self, PollerSeed, assert_outside};
+use crate::poller::{self, UnboundPoller, assert_outside};
 
 use super::handle::ReactorHandle;
 use super::running::Running;
@@ -41,7 +41,7 @@ use super::watchdog::Watchdog;
 #[must_use = "a reactor does nothing until it is started"]
 pub struct Reactor {
     /// The pollers, which their threads are going to adopt.
-    pub(super) seeds: Vec<PollerSeed>,
+    pub(super) pollers: Vec<UnboundPoller>,
     /// The handle to the reactor.
     pub(super) handle: ReactorHandle,
     /// The processor of each poller, if it has one.
@@ -90,12 +90,12 @@ impl Reactor {
     /// # }
     /// ```
     pub fn start(self) -> io::Result<Running> {
-        let Reactor { mut seeds, handle, cores, thread_name, stall_watch } = self;
+        let Reactor { mut pollers, handle, cores, thread_name, stall_watch } = self;
         let watchdog = match stall_watch {
-            Some(watch) => Some(Watchdog::start(watch, &mut seeds, &thread_name)?),
+            Some(watch) => Some(Watchdog::start(watch, &mut pollers, &thread_name)?),
             None => None,
         };
-        Running::start(seeds, handle, cores, &thread_name, watchdog)
+        Running::start(pollers, handle, cores, &thread_name, watchdog)
     }
 
     /// Starts the threads and waits until the reactor is shut down.
@@ -185,6 +185,6 @@ impl Reactor {
 
 impl fmt::Debug for Reactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reactor").field("pollers", &self.seeds.len()).finish_non_exhaustive()
+        f.debug_struct("Reactor").field("pollers", &self.pollers.len()).finish_non_exhaustive()
     }
 }

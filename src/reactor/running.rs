@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::base::error::during;
 use crate::local::state::Local;
-use crate::poller::shutdown::Drained;
-use crate::poller::{Poller, PollerSeed};
+use crate::poller::UnboundPoller;
+use crate::poller::shutdown::ShutdownOutcome;
 use crate::sys::affinity;
 
 use super::handle::ReactorHandle;
@@ -36,7 +36,7 @@ pub struct Running {
     /// The handle to the reactor.
     handle: ReactorHandle,
     /// The pollers' threads.
-    threads: Vec<JoinHandle<io::Result<Drained>>>,
+    threads: Vec<JoinHandle<io::Result<ShutdownOutcome>>>,
     /// The thread of the stall watch, if there is one.
     watchdog: Option<Watchdog>,
 }
@@ -75,20 +75,20 @@ pub struct Shutdown {
 impl Running {
     /// Starts the threads. If one cannot be started, the others are ended again.
     pub(super) fn start(
-        seeds: Vec<PollerSeed>,
+        pollers: Vec<UnboundPoller>,
         handle: ReactorHandle,
         cores: Vec<Option<usize>>,
         thread_name: &str,
         watchdog: Option<Watchdog>,
     ) -> io::Result<Running> {
         let mut running = Running { handle, threads: Vec::new(), watchdog };
-        for (index, (seed, core)) in seeds.into_iter().zip(cores).enumerate() {
+        for (index, (poller, core)) in pollers.into_iter().zip(cores).enumerate() {
             let handle = running.handle.clone();
             let guard = running.watchdog.as_ref().map(Watchdog::guard);
             let thread =
                 thread::Builder::new().name(format!("{thread_name}-{index}")).spawn(move || {
                     let _guard = guard;
-                    run(seed, core, &handle, index)
+                    run(poller, core, &handle, index)
                 });
             match thread {
                 Ok(thread) => running.threads.push(thread),
@@ -226,11 +226,11 @@ impl Running {
 
 /// Runs a poller on its thread until it ends.
 fn run(
-    seed: PollerSeed,
+    poller: UnboundPoller,
     core: Option<usize>,
     handle: &ReactorHandle,
     index: usize,
-) -> io::Result<Drained> {
+) -> io::Result<ShutdownOutcome> {
     // Drops run in reverse: the other pollers are told first, then this one counts as ended.
     let _ends = handle.termination().begin(index);
     /// Ends the other pollers when one ends, for whatever reason.
@@ -247,5 +247,5 @@ fn run(
         affinity::pin(core)
             .map_err(|error| during(format_args!("placing a poller on processor {core}"), error))?;
     }
-    Poller::adopt(seed).run()
+    poller.bind().run()
 }

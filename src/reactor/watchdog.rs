@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::error::during;
 use crate::base::sync::thread::{self, JoinHandle};
 use crate::parts::activity::{Activity, Parker};
-use crate::poller::PollerSeed;
+use crate::poller::UnboundPoller;
 use crate::sys::clock;
 use crate::task::ignore_panic;
 
@@ -42,19 +42,19 @@ impl Drop for WatchdogGuard {
 }
 
 impl Watchdog {
-    /// Starts the thread. The pollers of `seeds` tell it from then on what they run.
+    /// Starts the thread. From then on the pollers tell it what they run.
     pub(super) fn start(
         watch: StallWatch,
-        seeds: &mut [PollerSeed],
+        pollers: &mut [UnboundPoller],
         thread_name: &str,
     ) -> io::Result<Watchdog> {
         let parker = Arc::new(Parker::default());
-        let pollers: Vec<_> =
-            seeds.iter().map(|_| Arc::new(Activity::new(parker.clone()))).collect();
-        for (seed, activity) in seeds.iter_mut().zip(&pollers) {
-            seed.set_activity(activity.clone());
+        let activities: Vec<_> =
+            pollers.iter().map(|_| Arc::new(Activity::new(parker.clone()))).collect();
+        for (poller, activity) in pollers.iter_mut().zip(&activities) {
+            poller.set_activity(activity.clone());
         }
-        let mut watch = WatchLoop::new(watch, pollers, parker.clone());
+        let mut watch = WatchLoop::new(watch, activities, parker.clone());
         let thread = thread::Builder::new()
             .name(format!("{thread_name}-watch"))
             .spawn(move || watch.run())

@@ -1,7 +1,10 @@
-//! Output that a handler has left to a stream: it comes before anything that the stream writes.
+//! Carryover: output that a handler had queued when a stream took its connection. It is sent before
+//! anything that the stream writes.
 //!
-//! While there is some, the stream's write direction counts as not ready, and every event first
-//! sends of it what goes. So it flows whether or not a task writes, and the order holds.
+//! While there is some, the stream's write direction counts as not ready, and each event sends as
+//! much of it as the kernel takes. So it is sent whether or not a task writes, and the order of the
+//! bytes holds. If the stream is dropped before, its registration stays behind without it
+//! ("detached") until all is sent or `Budget::close_linger` has passed.
 
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -21,34 +24,44 @@ use crate::parts::readiness::Direction;
 use crate::sys::socket;
 
 impl Registered {
-    /// Sends `outbox`, through `fd`, before anything else.
-    pub(crate) fn owe(&self, outbox: Outbox, fd: OwnedFd) {
-        // The registration is new: an event comes for the room that there is.
+    /// Leaves `outbox` to the stream, to be sent before anything else. `fd` is a duplicate of the
+    /// stream's descriptor, so that the rest can be sent after the stream has been dropped.
+    pub(crate) fn carry_over(&self, outbox: Outbox, fd: OwnedFd) {
+        // The registration is new, so the kernel reports the room that there is: epoll_ctl(2).
         self.source().readiness.clear(Direction::Write);
         let carryover = Carryover { fd, outbox, ends: false, failure: None, patience: None };
         self.source().set_carryover(carryover);
     }
 
-    /// Waits until all that is owed has been sent.
+    /// Waits until the carryover has been sent.
+    ///
+    /// # Errors
+    /// Returns the error of sending it, once.
     #[inline]
     pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.source().has_carryover.get() { self.poll_owing(cx) } else { Poll::Ready(Ok(())) }
+        if self.source().has_carryover.get() {
+            self.poll_carryover(cx)
+        } else {
+            Poll::Ready(Ok(()))
+        }
     }
 
+    /// Does the work of [`Registered::poll_flushed`] for a stream with carryover.
     #[cold]
-    fn poll_owing(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_carryover(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(failure) = self.source().take_failure() {
             return Poll::Ready(Err(failure));
         }
-        // The waker of the write direction: its turn comes when all has been sent.
+        // The write direction becomes ready when all has been sent, and wakes its slot.
         match self.source().readiness.poll(cx, Direction::Write) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
-            Poll::Pending => self.still_there(Direction::Write).map(Err),
+            Poll::Pending => self.poll_wait_error(Direction::Write).map(Err),
         }
     }
 
-    /// Shuts directions down; writing only after the carried-over output.
-    pub(crate) fn shut_down(&self, how: Shutdown) -> io::Result<()> {
+    /// Shuts down one direction or both, by shutdown(2). With carryover, the write direction is
+    /// shut down once that has been sent.
+    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         if how == Shutdown::Read || !self.source().has_carryover.get() {
             return socket::shutdown(self.fd(), how);
         }
@@ -59,44 +72,50 @@ impl Registered {
         Ok(())
     }
 
-    /// What an error, or an end, really means: sending what was owed may have met with the
-    /// connection's error before, and the kernel tells of it only once.
+    /// Takes the error that sending the carryover has met with. A read or a write that finds an end
+    /// or an error returns this one instead: the kernel reports a connection's error only once.
     #[cold]
-    pub(crate) fn earlier_failure(&self) -> Option<io::Error> {
+    pub(crate) fn take_carryover_error(&self) -> Option<io::Error> {
         if self.source().has_carryover.get() { self.source().take_failure() } else { None }
     }
 
-    /// Ends the registration and gives the descriptor back, which counts no more.
+    /// Ends the registration and returns the descriptor. The connection no longer counts for the
+    /// load of the poller.
     ///
     /// # Errors
-    /// Something is owed that the kernel does not take now, or sending it has failed.
+    /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if there is carryover that the kernel does
+    /// not take now, or the error of sending it.
     pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
         if self.source().has_carryover.get() {
             if !flush(self.source()) {
                 let message = "output of a handler has not been sent yet: flush first";
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
             }
-            if let Some(failure) = self.earlier_failure() {
+            if let Some(failure) = self.take_carryover_error() {
                 return Err(failure);
             }
         }
-        let (local, estate) = (self.local().clone(), self.take_apart());
-        if estate.is_counted {
+        let (local, parts) = (self.local().clone(), self.take_apart());
+        if parts.is_counted {
             local.handle.leave();
         }
-        let _ = local.epoll.remove(estate.fd.as_fd());
-        Ok(estate.fd)
+        // The descriptor lives on: its close would have ended the registration by itself.
+        let _ = local.epoll.remove(parts.fd.as_fd());
+        Ok(parts.fd)
     }
 }
 
-/// There is room: sends the carried-over output. True: others may write.
+/// Sends the carryover, as there is room. Returns `true` once nothing is left to send, and the
+/// stream may write.
 #[cold]
 pub(crate) fn flush(source: &Source) -> bool {
     let Some(mut carryover) = source.carryover.take() else { return true };
+    // It has failed before, and no task has heard of it: the stream's next operation returns it.
     if carryover.failure.is_some() {
         source.set_carryover(carryover);
         return true;
     }
+    // A stream may be used outside of its poller; nothing is sent there.
     let Some(local) = Local::current() else {
         source.set_carryover(carryover);
         return false;
@@ -105,7 +124,7 @@ pub(crate) fn flush(source: &Source) -> bool {
         Ok(Progress::Drained) => {}
         Ok(progress) => {
             if progress == Progress::Spent {
-                // There may be room still, and no edge will tell of it.
+                // There may be more room, which no edge will report.
                 local.defer(Deferred::Flush(source.token));
             }
             source.set_carryover(carryover);
@@ -117,19 +136,22 @@ pub(crate) fn flush(source: &Source) -> bool {
         }
     }
     if mem::take(&mut carryover.ends) {
-        // It fails only if the connection has, which is known in other ways.
+        // It fails only if the connection has failed, which reads and writes report.
         let _ = socket::shutdown(carryover.fd.as_fd(), Shutdown::Write);
     }
     if let Some(patience) = carryover.patience {
-        // The end comes with this turn's timers.
+        // The stream has been dropped. Its timer is made due now, and closes the connection; the
+        // caller still uses the source.
         local.reset(patience, local.now());
     }
+    // What is left keeps an error for the stream, or the timer that closes.
     let is_over = carryover.failure.is_none() && carryover.patience.is_none();
     source.has_carryover.set(!is_over);
     source.carryover.set((!is_over).then_some(carryover));
     true
 }
 
+/// Shuts the write direction down after the carryover, or now if sending it has failed.
 fn shutdown_after_flush(source: &Source) {
     let Some(mut carryover) = source.carryover.take() else { return };
     if carryover.failure.is_some() {
@@ -139,12 +161,16 @@ fn shutdown_after_flush(source: &Source) {
     source.carryover.set(Some(carryover));
 }
 
-/// A dropped stream has sent all of it, or the patience with it is over.
+/// Closes what a dropped stream has left behind: all has been sent, or `Budget::close_linger` has
+/// passed.
 pub(crate) fn close_detached(local: &Local, source: &Source) {
     drop(registry::remove(local, source.token));
     local.census.detached_ended();
     let Some(carryover) = source.carryover.take() else { return };
     if source.hold.get() == Ownership::Shared {
+        // Other code may hold a duplicate: then this close ends neither the connection, so there is
+        // nothing to linger for, nor the registration. It may also have set an SO_LINGER that
+        // blocks.
         let _ = local.epoll.remove(carryover.fd.as_fd());
         socket::never_linger(carryover.fd.as_raw_fd());
     } else if carryover.outbox.pending() == 0 && carryover.failure.is_none() {

@@ -1,4 +1,5 @@
-//! The deadlines of a stream of tasks.
+//! The deadlines of a stream of tasks. A missed deadline is the error of the operation that waits
+//! for it, and does not end the stream; a handler's connection ends then (`connection::deadlines`).
 
 use std::cell::Cell;
 use std::io;
@@ -13,9 +14,10 @@ use crate::parts::readiness::Direction;
 use crate::source::wake;
 use crate::sys::clock;
 
-/// Looks at the deadlines of a stream, whose timer has fired. If one is missed it wakes the tasks that
-/// wait: their polls find it missed.
+/// Checks the deadlines of a stream, whose timer has fired. If one is missed it wakes the tasks
+/// that wait, whose polls return the error.
 pub(crate) fn check(local: &Local, source: &Source) {
+    // Not the current time: what came before this time has been reported, what came since has not.
     let now = local.looked_at();
     let Some(mut timing) = source.timing.take() else { return };
     timing.timer = None;
@@ -28,51 +30,55 @@ pub(crate) fn check(local: &Local, source: &Source) {
 }
 
 impl Registration {
-    /// Gives the stream deadlines, in place of those that it had.
+    /// Sets the stream's deadlines, in place of those that it had.
     pub(crate) fn set_deadlines(&self, deadlines: Deadlines) {
         let is_timed = deadlines != Deadlines::default();
         let new = is_timed.then(|| Box::new(DeadlineTimer::new(deadlines)));
         self.source().timed.set(is_timed);
         self.end_timing();
         self.source().timing.set(new);
-        // Whoever waits already waits by the new ones.
+        // Tasks that wait already are polled again, and so wait by the new deadlines.
         wake::wake_all(self.source());
     }
 
-    /// Whether a task has been told that a deadline of those that there are now was missed.
+    /// Returns `true` if an operation has failed because one of the present deadlines was missed.
     pub(crate) fn has_missed_deadline(&self) -> bool {
         self.source().timed.get()
-            && with(&self.source().timing, |timing| timing.has_missed).unwrap_or(false)
+            && update(&self.source().timing, |timing| timing.has_missed).unwrap_or(false)
     }
 
-    /// Goes on without deadlines, when no task waits.
-    pub(crate) fn forget_deadlines(&self) {
+    /// Removes the deadlines. No task waits.
+    pub(crate) fn clear_deadlines(&self) {
         if self.source().timed.replace(false) {
             self.end_timing();
         }
     }
 
-    /// An operation of a stream with deadlines has succeeded.
+    /// Starts the deadlines of `direction` anew, after an operation has succeeded. Does the work of
+    /// [`Registration::note_progress`] for a stream with deadlines.
     #[cold]
-    pub(crate) fn note_moved(&self, direction: Direction) {
+    pub(crate) fn note_progress_in_time(&self, direction: Direction) {
         let now = self.local().now();
-        with(&self.source().timing, |timing| match direction {
+        update(&self.source().timing, |timing| match direction {
             Direction::Read => timing.tracker.has_read(now, false),
             Direction::Write => timing.tracker.has_written(now),
         });
     }
 
-    /// An operation of a stream with deadlines has to wait, or nothing but its end is waited for: an
-    /// error, if that has taken long enough.
+    /// Notes that an operation waits in `direction`; with `None`, that a task waits for the end
+    /// only.
+    ///
+    /// # Errors
+    /// Returns the error of a deadline that is missed. That deadline then starts anew.
     #[cold]
-    pub(crate) fn wait_in_time(&self, direction: Option<Direction>) -> io::Result<()> {
+    pub(crate) fn wait_within_deadlines(&self, direction: Option<Direction>) -> io::Result<()> {
         let now = clock::now();
         let reads = direction == Some(Direction::Read);
         let writes = direction == Some(Direction::Write);
-        // A deadline that has passed since the last look at the events is not missed yet: what
-        // came in time may not have been told.
+        // A deadline that has passed since the poller last looked at the events is not missed yet:
+        // bytes that came in time may not have been reported.
         let looked_at = self.local().looked_at();
-        let missed = with(&self.source().timing, |timing| {
+        let missed = update(&self.source().timing, |timing| {
             if let Some(missed) = timing.tracker.take_missed(looked_at, reads, writes) {
                 timing.has_missed = true;
                 return Some(missed);
@@ -90,8 +96,9 @@ impl Registration {
     }
 }
 
-/// Changes what is in the cell, if there is something. Nothing foreign runs in `change`.
-fn with<R>(
+/// Changes the deadlines in the cell, if there are any, and returns what `change` returns. No
+/// foreign code may run in `change`, as it would find the cell empty.
+fn update<R>(
     timing: &Cell<Option<Box<DeadlineTimer>>>,
     change: impl FnOnce(&mut DeadlineTimer) -> R,
 ) -> Option<R> {

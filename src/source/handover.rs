@@ -1,4 +1,9 @@
-//! A connection goes from a handler to a task, or the other way.
+//! Hand-over: a connection moves from its handler to a task's stream, or from a stream to a
+//! handler.
+//!
+//! Both ways keep the descriptor and its registration in epoll, give it a new token, and move what
+//! belongs to the connection along: queued output, a pending shutdown, and what is known of who
+//! else holds the descriptor.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,12 +27,12 @@ use crate::sys::epoll::Mask;
 use crate::sys::socket;
 
 impl EvContext<'_> {
-    /// Takes the descriptor away from the handler, with everything that belongs to it. The handler
-    /// is not called any more, and is dropped after this callback.
+    /// Takes the connection away from its handler, with everything that belongs to it. The handler
+    /// is dropped after this callback, and no other callback of it is called.
     ///
     /// # Errors
-    /// The connection is ending or is no TCP connection, or the poller is ending. Then nothing has
-    /// changed.
+    /// Returns an error if the connection is ending, if it is not a TCP connection, or if the
+    /// poller is ending. Nothing has changed then.
     pub(crate) fn take_registered(&mut self) -> io::Result<Registered> {
         if self.connection.state() != State::Open {
             return Err(closing_error());
@@ -39,8 +44,8 @@ impl EvContext<'_> {
             let message = "take_stream: the descriptor is not a TCP connection";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        // Queued output is sent through a descriptor of its own, which outlives the stream.
-        // What writers bring until then is queued as well.
+        // Queued output is sent through a duplicate, which outlives the stream. Output of writers
+        // joins the queue when they are closed below, so a writer needs the duplicate as well.
         let has_output = self.connection.has(Flags::HAS_OUTPUT | Flags::HAS_WRITER);
         let taken = match has_output.then(|| fd.try_clone()).transpose() {
             Ok(copy) => Registered::again(fd, local).map(|registered| (registered, copy)),
@@ -48,7 +53,7 @@ impl EvContext<'_> {
         };
         match taken {
             Ok((registered, copy)) => {
-                detach(self.local, self.connection, &registered, copy);
+                move_to_stream(self.local, self.connection, &registered, copy);
                 Ok(registered)
             }
             Err((error, fd)) => {
@@ -59,38 +64,46 @@ impl EvContext<'_> {
     }
 }
 
-/// A stream has taken the descriptor of `connection`: what belongs to it goes along.
-fn detach(local: &Local, connection: &Connection, heir: &Registered, copy: Option<OwnedFd>) {
+/// Moves to `stream` what belongs to `connection`, whose descriptor it has taken, and removes the
+/// connection. `copy` is a duplicate of the descriptor, for the output.
+fn move_to_stream(
+    local: &Local,
+    connection: &Connection,
+    stream: &Registered,
+    copy: Option<OwnedFd>,
+) {
     if connection.has(Flags::HAS_WRITER) {
         request_close::close_writers(connection);
     }
     connection.advance(State::Closed);
     timers::remove_all(local, connection);
     let outbox = connection.take_extra().map(|extra| extra.outbox).unwrap_or_default();
-    // The end of the callback finds the handler without a descriptor.
+    // Makes the end of the callback look at the connection. As it has no descriptor any more, its
+    // handler is dropped.
     connection.turn_on(Flags::DIRTY);
     if !connection.has(Flags::INTERNAL) {
-        // It goes on as part of a task: it is not one that has ended.
+        // It lives on in a task, so it does not count as ended.
         local.census.given_away();
     }
-    // Whoever called the callback has a clone of it: no foreign code.
+    // The caller of the callback holds a clone, so the handler's destructor does not run in here.
     drop(registry::remove(local, connection.token));
     if connection.has(Flags::FD_EXPOSED) {
-        heir.lend();
+        stream.lend();
     }
     if connection.has(Flags::COUNTED) {
-        heir.count();
+        stream.count();
     }
     if let (Some(copy), false) = (copy, outbox.is_empty()) {
-        heir.owe(outbox, copy);
+        stream.carry_over(outbox, copy);
     }
 }
 
-/// A stream has become a handler's connection; `failure` is what its output met before.
-fn attach(local: &Local, token: Token, failure: Option<io::Error>) {
+/// Opens the connection that a stream has become. `failure` is the error that its carryover has met
+/// with.
+fn open_adopted(local: &Local, token: Token, failure: Option<io::Error>) {
     local.census.adopted();
     match (failure, registry::connection(local, token)) {
-        // That brings both calls, on_open and on_close.
+        // A requested close of a connection in state `Opening` calls both `on_open` and `on_close`.
         (Some(error), Some(connection)) => {
             request_close::connection(local, &connection, CloseReason::Error(error));
         }
@@ -99,44 +112,46 @@ fn attach(local: &Local, token: Token, failure: Option<io::Error>) {
 }
 
 impl Registered {
-    /// Gives the descriptor to `handler`, with everything that belongs to it. `on_open` is called
+    /// Moves the connection to `handler`, with everything that belongs to it. `on_open` is called
     /// at the end of the turn.
     ///
     /// # Errors
-    /// The poller has ended, or epoll_ctl(2)'s. The connection is closed then, and the handler is
-    /// given back to be dropped.
+    /// Returns an error if the poller has ended, and the errors of epoll_ctl(2). The connection is
+    /// closed then, and the handler is returned, as its destructor is foreign code.
     pub(crate) fn into_connection(
         self,
         handler: Box<dyn EvHandler>,
     ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
-        let (local, estate) = (self.local().clone(), self.take_apart());
-        let mask = Mask::of(Interest::READABLE, estate.outbox.pending() > 0);
+        let (local, parts) = (self.local().clone(), self.take_apart());
+        let mask = Mask::of(Interest::READABLE, parts.outbox.pending() > 0);
+        // `make` is called only if the kernel has agreed; if not, the handler is still here.
         let mut handler = Some(handler);
         let make = |token, fd| {
             let handler = handler.take().expect("an entry is made once");
             let flags = Flags::SOCKET
-                | Flags::FD_EXPOSED.only_if(estate.is_lent)
-                | Flags::COUNTED.only_if(estate.is_counted);
+                | Flags::FD_EXPOSED.only_if(parts.is_lent)
+                | Flags::COUNTED.only_if(parts.is_counted);
             let connection = Connection::new(token, handler, fd, Interest::READABLE, flags);
             connection.mask.set(mask);
-            if estate.outbox.pending() > 0 {
-                connection.with_extra(|extra| extra.outbox = estate.outbox);
+            if parts.outbox.pending() > 0 {
+                connection.with_extra(|extra| extra.outbox = parts.outbox);
                 connection.turn_on(Flags::HAS_OUTPUT);
             }
-            if estate.ends {
+            if parts.ends {
                 connection.turn_on(Flags::SHUTDOWN_AFTER_FLUSH);
             }
             Entry::Handler(Rc::new(connection))
         };
-        match (registry::reregister(&local, estate.fd, mask, make), handler) {
+        match (registry::reregister(&local, parts.fd, mask, make), handler) {
             (Ok(token), _) => {
-                attach(&local, token, estate.failure);
+                open_adopted(&local, token, parts.failure);
                 Ok(token)
             }
             (Err((error, fd)), Some(handler)) => {
-                if estate.is_counted {
+                if parts.is_counted {
                     local.handle.leave();
                 }
+                // Removed before it is closed: other code may hold a duplicate.
                 let _ = local.epoll.remove(fd.as_fd());
                 drop(fd);
                 local.fd_freed();

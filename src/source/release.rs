@@ -1,4 +1,4 @@
-//! A pool's connection comes to a handler, and goes back.
+//! A pooled connection goes to a handler, and back to its pool.
 
 use std::io;
 
@@ -15,7 +15,11 @@ use crate::local::registry;
 use crate::local::state::Local;
 
 impl Registered {
-    /// As [`Registered::into_connection`], for a connection that the handler may release.
+    /// Moves the connection to `handler` like [`Registered::into_connection`], and lets the handler
+    /// release it.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Registered::into_connection`].
     pub(crate) fn into_pooled_connection(
         self,
         handler: Box<dyn EvHandler>,
@@ -30,19 +34,32 @@ impl Registered {
 }
 
 impl EvContext<'_> {
-    /// Gives the connection back to the [`ConnectPool`](crate::ConnectPool) that it came from, for
-    /// the next user. Call it when the whole answer has been read. The handler is done with it:
-    /// [`EvHandler::on_close`] comes at the end of the turn, once, with [`CloseReason::Requested`].
+    /// Returns the connection to the [`ConnectPool`](crate::ConnectPool) that it came from, for its
+    /// next user.
     ///
-    /// The pool looks at the connection after that. One that has ended or failed, that has been shut
-    /// down, or on which bytes wait to be read, is closed instead; so is one whose handler panics or
-    /// returns an error after this.
+    /// Call it when the whole answer has been read. The handler is done with the connection:
+    /// [`EvHandler::on_close`] is called at the end of the turn with [`CloseReason::Requested`].
+    ///
+    /// The pool checks the connection after that. It closes a connection that has ended or failed,
+    /// that has been shut down, or that has unread bytes, and one whose handler panics or returns
+    /// an error after this call.
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidInput`](io::ErrorKind::InvalidInput) if the connection did not come from
+    ///   [`ConnectPool::get_with`](crate::ConnectPool::get_with).
+    /// - [`ResourceBusy`](io::ErrorKind::ResourceBusy) if some of its output is not in the kernel
+    ///   yet. [`EvContext::pending_output`] returns how much, and [`EvHandler::on_write`] is called
+    ///   when none is left.
+    /// - [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the connection is ending already.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use corepoll::{Action, CloseReason, ConnectPool, EvContext, EvHandler};
     /// use std::io;
     ///
-    /// /// One question, one line for an answer.
+    /// /// Asks one question; the answer is one line.
     /// struct Question {
     ///     pool: ConnectPool,
     ///     answer: Vec<u8>,
@@ -103,12 +120,6 @@ impl EvContext<'_> {
     /// # })
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// The connection did not come from [`ConnectPool::get_with`](crate::ConnectPool::get_with)
-    /// ([`io::ErrorKind::InvalidInput`]), some of its output is not in the kernel yet
-    /// ([`io::ErrorKind::ResourceBusy`]: [`EvContext::pending_output`] and
-    /// [`EvHandler::on_write`] tell), or it is ending already ([`io::ErrorKind::BrokenPipe`]).
     pub fn release(&mut self) -> io::Result<()> {
         let connection = self.connection;
         if connection.state() != State::Open {
@@ -123,13 +134,14 @@ impl EvContext<'_> {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
         }
         connection.turn_on(Flags::RELEASED);
-        // What a `Writer` has brought since is sent before `on_close`, and no more is accepted.
+        // Output that a `Writer` has queued meanwhile is sent before `on_close`; no more is
+        // accepted.
         request_close::connection(self.local, connection, CloseReason::Requested);
         Ok(())
     }
 
-    /// In `on_close`: takes the descriptor away from a connection that its handler has released and
-    /// that could go on. None: there is no such descriptor.
+    /// Takes the descriptor away from a connection that its handler has released. Called in
+    /// `on_close`. Returns `None` if the connection was not released or can't be used again.
     pub(crate) fn reclaim(&mut self) -> Option<Registered> {
         let connection = self.connection;
         let is_released =
@@ -140,7 +152,8 @@ impl EvContext<'_> {
         let (local, fd) = (Local::current()?, self.fd.take()?);
         match Registered::again(fd, local) {
             Ok(registered) => {
-                // The caller of this callback has a clone of it: no foreign code runs.
+                // The caller of this callback holds a clone, so no destructor of the handler runs
+                // here.
                 drop(registry::remove(self.local, connection.token));
                 connection.turn_on(Flags::DIRTY);
                 if connection.has(Flags::FD_EXPOSED) {

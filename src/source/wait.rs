@@ -1,33 +1,43 @@
-//! How a task waits on a registration, and calls what may block.
+//! How a task calls what may block, and waits until it may succeed.
+//!
+//! Readiness is a hint: an operation is tried while the descriptor may be ready, and `WouldBlock`
+//! clears the hint until the next event. The registration is edge-triggered, so an operation must
+//! be repeated until it would block; that is the loop of epoll(7), spread over polls.
+//!
+//! There are two ways to wait. The future of a read or a write waits in the slot of its direction,
+//! which belongs to the last task that has polled there. Futures that only wait for readiness share
+//! a list, and any number may be in it ([`Ready`]).
+//!
+//! Each operation takes a unit of the task's allowance, so that a task whose descriptor is always
+//! ready gives way to the others; one that would have blocked gives its unit back.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use crate::local::registration::Registration;
 use crate::parts::readiness::{Direction, ReadySet};
 
-use crate::local::registration::Registration;
-
 impl Registration {
-    /// Nothing is known of the descriptor until an event has come.
-    pub(crate) fn forget_readiness(&self) {
+    /// Clears all readiness: the descriptor counts as not ready until an event has come.
+    pub(crate) fn clear_readiness(&self) {
         self.clear(ReadySet::ALL);
     }
 
-    /// A call of all of these kinds would have blocked.
+    /// Clears the readiness of these kinds, after a call that would have blocked.
     pub(crate) fn clear(&self, kinds: impl Into<ReadySet>) {
         self.source().readiness.clear(kinds);
     }
 
-    /// Whether a call of one of these kinds may succeed.
+    /// Returns `true` if a call of one of these kinds may succeed.
     #[inline]
     pub(crate) fn is_ready(&self, kinds: impl Into<ReadySet>) -> bool {
         self.source().readiness.is_ready(kinds)
     }
 
-    /// Calls `operation` if the descriptor may be ready, and waits if it isn't. The slot of
-    /// `direction` belongs to the last future that waited in it.
+    /// Calls `operation` if the descriptor may be ready. Otherwise, and if the operation would
+    /// block, the task waits in the slot of `direction`.
     #[inline]
     pub(crate) fn poll_io<R>(
         &self,
@@ -38,26 +48,27 @@ impl Registration {
         if !self.source().readiness.is_ready(direction) {
             return self.poll_wait(cx, direction).map(Err);
         }
+        // The check above costs no allowance: a task that only waits has done nothing.
         ready!(self.local().allowance.poll_proceed(cx));
         match operation() {
             Ok(result) => {
-                self.moved(direction);
+                self.note_progress(direction);
                 Poll::Ready(Ok(result))
             }
             Err(error) => self.poll_failed(cx, direction, error).map(Err),
         }
     }
 
-    /// Waits in the slot of `direction`, unless that makes no sense. Waiting is free: it takes
-    /// nothing from the task's allowance.
+    /// Waits in the slot of `direction` for the next event. Returns an error if none can come or a
+    /// deadline is missed. Waiting takes nothing from the task's allowance.
     #[inline]
     pub(crate) fn poll_wait(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Error> {
         self.source().readiness.wait(cx, direction);
-        self.still_there(direction)
+        self.poll_wait_error(direction)
     }
 
-    /// An operation has failed, or would have blocked: then what it took of the task's allowance
-    /// comes back.
+    /// Returns the error of an operation that has failed. If it would have blocked the task waits,
+    /// and gets its unit of the allowance back.
     #[cold]
     pub(crate) fn poll_failed(
         &self,
@@ -73,15 +84,15 @@ impl Registration {
         self.poll_wait(cx, direction)
     }
 
-    /// An operation has come to a good end.
+    /// Notes that an operation has succeeded, which starts the deadlines of `direction` anew.
     #[inline]
-    pub(crate) fn moved(&self, direction: Direction) {
+    pub(crate) fn note_progress(&self, direction: Direction) {
         if self.source().timed.get() {
-            self.note_moved(direction);
+            self.note_progress_in_time(direction);
         }
     }
 
-    /// Calls `operation` if the descriptor may be ready; `WouldBlock` otherwise.
+    /// Calls `operation` if the descriptor may be ready, and returns `WouldBlock` otherwise.
     #[inline]
     pub(crate) fn try_io<R>(
         &self,
@@ -93,7 +104,7 @@ impl Registration {
         }
         let result = operation();
         match &result {
-            Ok(_) => self.moved(direction),
+            Ok(_) => self.note_progress(direction),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(direction),
             Err(_) => {}
         }
@@ -101,7 +112,7 @@ impl Registration {
     }
 
     /// Calls `operation` if the descriptor may be ready for one of `kinds`; returns `WouldBlock`
-    /// otherwise. When the operation would have blocked, all of them count as not ready.
+    /// otherwise. If the operation would block, all of `kinds` are cleared.
     pub(crate) fn try_io_for<R>(
         &self,
         kinds: ReadySet,
@@ -112,16 +123,17 @@ impl Registration {
         }
         let result = operation();
         match &result {
-            Ok(_) => self.moved(kinds.direction()),
+            Ok(_) => self.note_progress(kinds.direction()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(kinds),
             Err(_) => {}
         }
         result
     }
 
-    /// Calls `operation` until it doesn't block. Any number of tasks may be in here.
+    /// Calls `operation` until it doesn't block, and waits in between. Any number of tasks may wait
+    /// here at a time.
     ///
-    /// Cancel-safe: what an operation has done is told at once.
+    /// It is cancel safe: the result of an operation is returned without another await.
     pub(crate) async fn io<R>(
         &self,
         direction: Direction,
@@ -138,48 +150,49 @@ impl Registration {
         }
     }
 
-    /// Reads from this kind of descriptor stop short although there is more.
+    /// Notes that reads from this kind of descriptor may come back short although there is more.
     pub(crate) fn distrust_short_reads(&self) {
         self.source().readiness.distrust_short_reads();
     }
 
-    /// A read came back short.
+    /// Notes that a read came back short, which usually means that the socket is empty.
     #[inline]
-    pub(crate) fn short_read(&self) {
+    pub(crate) fn note_short_read(&self) {
         self.source().readiness.short_read();
     }
 
-    /// Whether a read may stop short of the end of what there is to read.
+    /// Returns `true` if a short read does not mean that nothing is left.
     pub(crate) fn distrusts_short_reads(&self) -> bool {
         self.source().readiness.distrusts_short_reads()
     }
 
-    /// A read may succeed, whatever events have told.
+    /// Sets the descriptor readable, although no event has reported it.
     pub(crate) fn expect_input(&self) {
         self.source().readiness.set(Direction::Read.into(), true);
     }
 
-    /// Whether a hang-up or an error has been reported since the last call.
+    /// Returns `true` if a hang-up or an error has been reported since the last call.
     pub(crate) fn take_hang_up(&self) -> bool {
         self.source().readiness.take_hang_up()
     }
 
-    /// Waits in the slot of the read direction for any event of an end, although nothing is to be
-    /// read now: ready with the error when nothing has moved for too long.
-    pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+    /// Waits in the slot of the read direction for the event of a hang-up or an error, although
+    /// nothing is to be read now. Returns an error if no event can come or a deadline is missed.
+    pub(crate) fn poll_hang_up(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
         self.source().readiness.wait(cx, Direction::Read);
         if self.local().is_gone() || self.source().timed.get() {
-            return self.look_whether_there(None);
+            return self.check_wait(None);
         }
         Poll::Pending
     }
 
-    /// Waits until a call of one of these kinds may succeed. Any number of these may wait at a time.
+    /// Waits until a call of one of these kinds may succeed. Any number of tasks may wait at a
+    /// time.
     pub(crate) fn ready(&self, kinds: impl Into<ReadySet>) -> Ready<'_> {
         Ready { registration: self, kinds: kinds.into(), key: None }
     }
 
-    /// Waits in the slot of `direction`.
+    /// Polls until a call in `direction` may succeed. The task waits in the slot of the direction.
     pub(crate) fn poll_ready(
         &self,
         cx: &mut Context<'_>,
@@ -187,12 +200,13 @@ impl Registration {
     ) -> Poll<io::Result<()>> {
         match self.source().readiness.poll(cx, direction) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
-            Poll::Pending => self.still_there(direction).map(Err),
+            Poll::Pending => self.poll_wait_error(direction).map(Err),
         }
     }
 
-    /// Polls in the slot of `direction` until an event has told that a call may succeed. It counts as
-    /// an operation of the task, as the futures that wait for readiness do.
+    /// Polls until an event has reported that a call in `direction` may succeed; that a new
+    /// descriptor may be ready does not count. The task waits in the slot of the direction. It
+    /// takes a unit of the task's allowance, as [`Ready`] does.
     pub(crate) fn poll_known_ready(
         &self,
         cx: &mut Context<'_>,
@@ -204,45 +218,48 @@ impl Registration {
             Poll::Ready(()) => Poll::Ready(Ok(())),
             Poll::Pending => {
                 allowance.give_back();
-                self.still_there(direction).map(Err)
+                self.poll_wait_error(direction).map(Err)
             }
         }
     }
 
-    /// Waiting makes sense only while the poller lives, and as long as the deadlines say: ready with
-    /// the error if it doesn't.
+    /// Returns the error that ends a wait in `direction`, or `Pending` if the wait goes on. A wait
+    /// ends when the poller has ended or a deadline is missed.
     #[inline]
-    pub(crate) fn still_there(&self, direction: Direction) -> Poll<io::Error> {
+    pub(crate) fn poll_wait_error(&self, direction: Direction) -> Poll<io::Error> {
         if self.local().is_gone() || self.source().timed.get() {
-            return self.look_whether_there(Some(direction));
+            return self.check_wait(Some(direction));
         }
         Poll::Pending
     }
 
+    /// Does the work of [`Registration::poll_wait_error`], if it may have to return an error.
     #[cold]
-    fn look_whether_there(&self, direction: Option<Direction>) -> Poll<io::Error> {
+    fn check_wait(&self, direction: Option<Direction>) -> Poll<io::Error> {
         if self.local().is_gone() {
-            return Poll::Ready(gone_with_its_poller());
+            return Poll::Ready(poller_has_ended());
         }
-        match self.wait_in_time(direction) {
+        match self.wait_within_deadlines(direction) {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(error),
         }
     }
 }
 
-/// What a descriptor says that has outlived its poller: of the same kind as [`handle::gone`].
-///
-/// [`handle::gone`]: crate::local::handle::gone
-fn gone_with_its_poller() -> io::Error {
+/// Returns the error of a descriptor that has outlived its poller. It is of the same kind as that
+/// of a handle, [`gone`](crate::local::errors::gone).
+fn poller_has_ended() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the poller of this descriptor has ended")
 }
 
-/// A future that waits for readiness.
+/// A future that waits until one of some kinds of readiness has been reported. See
+/// [`Registration::ready`].
 pub(crate) struct Ready<'a> {
+    /// The registration, in whose list it waits.
     registration: &'a Registration,
+    /// What it waits for.
     kinds: ReadySet,
-    /// Its place in the list of those who wait.
+    /// Its place in the list of the tasks that wait, once it waits.
     key: Option<u64>,
 }
 
@@ -260,8 +277,9 @@ impl Future for Ready<'_> {
                 Poll::Ready(Ok(()))
             }
             Poll::Pending => {
+                // Only a readiness that was found counts as an operation.
                 allowance.give_back();
-                this.registration.still_there(this.kinds.direction()).map(Err)
+                this.registration.poll_wait_error(this.kinds.direction()).map(Err)
             }
         }
     }

@@ -1,31 +1,37 @@
-//! Waking the tasks that wait on a descriptor.
+//! Waking the tasks that wait for a descriptor. Wakers are foreign code: nothing is borrowed while
+//! one runs.
 
 use crate::local::source::Source;
 use crate::parts::readiness::{Direction, ReadySet};
 use crate::task::ignore_panic;
 
-/// There is room, which no event tells of.
-pub(crate) fn on_writable(source: &Source) {
-    tell(source, Direction::Write.into(), true);
+/// Sets the source writable and wakes the tasks that wait to write. No event reports the room that
+/// is left after the carried-over output.
+pub(crate) fn set_writable(source: &Source) {
+    set_ready(source, Direction::Write.into(), true);
 }
 
-pub(crate) fn tell(source: &Source, ready: ReadySet, trust_short: bool) {
-    source.readiness.set(ready, trust_short);
+/// Sets the kinds in `ready`, and wakes the tasks that wait for one of them. With
+/// `trust_short_reads`, a short read still means that the socket is empty.
+pub(crate) fn set_ready(source: &Source, ready: ReadySet, trust_short_reads: bool) {
+    source.readiness.set(ready, trust_short_reads);
     if source.readiness.has_waiters() {
-        wake_list(source, ready);
+        wake_listed(source, ready);
     }
     source.readiness.wake(ready);
 }
 
-/// Wakes everybody who waits, whatever for: they look again.
+/// Wakes every task that waits, whatever it waits for, so that it is polled again.
 pub(crate) fn wake_all(source: &Source) {
-    wake_list(source, ReadySet::ALL);
+    wake_listed(source, ReadySet::ALL);
     ignore_panic(|| source.readiness.wake(ReadySet::ALL));
 }
 
+/// Wakes the tasks in the list that wait for one of the kinds in `ready`.
 #[cold]
-fn wake_list(source: &Source, ready: ReadySet) {
-    // As many as there are now: who comes back is for the next event.
+fn wake_listed(source: &Source, ready: ReadySet) {
+    // At most as many as wait now: a task that comes back while it is woken waits for the next
+    // event.
     for _ in 0..source.readiness.waiting() {
         let Some(waker) = source.readiness.next_waiter(ready) else { break };
         ignore_panic(|| waker.wake());

@@ -89,7 +89,7 @@ impl<T: AsFd> AsyncFd<T> {
         socket::set_nonblocking(fd)?;
         let registration = Registration::new(fd, local).map_err(why)?;
         // Epoll reports at once what the descriptor is ready for, so nothing has to be guessed.
-        registration.forget_readiness();
+        registration.clear_readiness();
         Ok(AsyncFd { registration, inner })
     }
 

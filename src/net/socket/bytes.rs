@@ -93,7 +93,7 @@ impl Socket {
 
     /// Shuts directions down, writing only after the output that a handler had queued: shutdown(2).
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.registered.shut_down(how)
+        self.registered.shutdown(how)
     }
 
     /// Waits for bytes, and copies them into `buf` without taking them. Any number of tasks may
@@ -166,7 +166,7 @@ impl Socket {
         if count < room {
             // The socket is empty now: the next read has to wait, and costs the task its turn
             // anyway. So this one isn't charged by its bytes.
-            self.registered.short_read();
+            self.registered.note_short_read();
         } else {
             local.allowance.charge(count);
         }
@@ -179,7 +179,7 @@ impl Socket {
         match received? {
             // The kernel tells of an error once, and may have told it to an earlier send of a
             // handler's output. What looks like the end is that error then.
-            0 => self.registered.earlier_failure().map_or(Ok(0), Err),
+            0 => self.registered.take_carryover_error().map_or(Ok(0), Err),
             count => Ok(count),
         }
     }
@@ -192,7 +192,7 @@ impl Socket {
         }
         if count < room {
             // All buffers together were longer than what was there.
-            self.registered.short_read();
+            self.registered.note_short_read();
         }
         self.registered.local().allowance.charge(count);
         Ok(count)
@@ -226,6 +226,6 @@ impl Socket {
         }
         // EPIPE and ECONNRESET only say that the connection is over. The reason may have been told
         // to the sending of a handler's output before.
-        self.registered.earlier_failure().unwrap_or(error)
+        self.registered.take_carryover_error().unwrap_or(error)
     }
 }

@@ -60,7 +60,7 @@ impl<'a> Future for ReadChunk<'a> {
         let mut buffer = buffers.take().unwrap_or_else(|| buffers.another());
         let failure = match socket.read(registered.fd(), &mut buffer) {
             Ok(count) => {
-                registered.moved(Direction::Read);
+                registered.note_progress(Direction::Read);
                 return Poll::Ready(Ok(buffers.chunk(buffer, count)));
             }
             Err(error) => registered.poll_failed(cx, Direction::Read, error),

@@ -36,7 +36,7 @@ async fn connect_one(address: SocketAddr, settings: &socket::Connect) -> io::Res
     let stream = TcpStream::from_fd(socket::connect(&address.into(), settings)?, "connect")?;
     // connect(2) has only begun: the socket becomes writable when it has succeeded or failed, and
     // SO_ERROR tells which.
-    stream.registered().forget_readiness();
+    stream.registered().clear_readiness();
     stream.writable().await?;
     if let Some(error) = socket::take_error(stream.registered().fd())? {
         return Err(error);

@@ -2,7 +2,7 @@
 
 use crate::parts::activity::Activity;
 use crate::parts::budget::Budget;
-use crate::poller::{Poller, PollerSeed};
+use crate::poller::UnboundPoller;
 use crate::task;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use std::time::Duration;
 #[test]
 fn a_turn_that_does_not_wait_leaves_no_call_behind() {
     let activity = Arc::new(Activity::new(Arc::default()));
-    let mut seed = PollerSeed::new(0, Budget::default(), 1024).unwrap();
-    seed.set_activity(activity.clone());
-    let poller = Poller::adopt(seed);
+    let mut unbound = UnboundPoller::new(0, Budget::default(), 1024).unwrap();
+    unbound.set_activity(activity.clone());
+    let poller = unbound.bind();
     let entered = poller.enter();
     let its_own = activity.clone();
     let task = task::spawn(async move { its_own.current_call.get().is_some() });

@@ -15,7 +15,7 @@ pub(crate) fn recycle(pool: &Rc<Shared>, stream: TcpStream) {
     if !is_reusable(pool, &stream) {
         return close(pool, stream);
     }
-    stream.registered().forget_deadlines();
+    stream.registered().clear_deadlines();
     maintenance::offer(pool, Handoff { stream, is_reused: true });
 }
 
