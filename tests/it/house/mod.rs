@@ -1,5 +1,7 @@
 //! The sources themselves: how they are laid out, and what their documentation holds.
 
+/// What ARCHITECTURE.md names is where it says.
+mod architecture;
 /// Each public item has an example that runs, and says how it fails.
 mod documented;
 /// What README shows is there, and runs.
