@@ -180,7 +180,7 @@ impl Retry {
         let Some(local) = Local::current() else { return };
         if !RETRIES.replace(true) {
             let retry = Rc::new(Retry { pause });
-            local.arm(clock::after(clock::now(), pause), TimerTarget::Ours(retry));
+            local.arm(clock::after(clock::now(), pause), TimerTarget::Internal(retry));
         }
     }
 }

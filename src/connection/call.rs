@@ -84,7 +84,7 @@ where
 fn after_callback(local: &Local, connection: &Connection, has_read: bool) {
     if !connection.has_fd() {
         // A stream has taken the descriptor, and with it everything that epoll knows.
-        connection.turn_off(Flags::DIRTY | Flags::HAS_DEADLINES | Flags::PERSISTENT_ERROR);
+        connection.clear(Flags::DIRTY | Flags::HAS_DEADLINES | Flags::PERSISTENT_ERROR);
         return drop_ignoring_panic(connection.take_handler());
     }
     if connection.has(Flags::HAS_DEADLINES) {
@@ -104,7 +104,7 @@ fn apply_result(local: &Local, connection: &Connection, result: io::Result<Actio
         Ok(Action::Keep) => return,
         Ok(Action::Close) => {
             if local.has_written.get() || connection.has(Flags::HAS_OUTPUT) {
-                connection.turn_on(Flags::WROTE_BEFORE_CLOSE);
+                connection.set(Flags::WROTE_BEFORE_CLOSE);
             }
             CloseReason::Requested
         }
@@ -112,7 +112,7 @@ fn apply_result(local: &Local, connection: &Connection, result: io::Result<Actio
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
         Err(error) => {
             // A pool must not get back what its handler has failed with.
-            connection.turn_off(Flags::RELEASED);
+            connection.clear(Flags::RELEASED);
             CloseReason::Error(error)
         }
     };
@@ -125,7 +125,7 @@ pub(crate) fn on_panic(local: &Local, token: Token, panic: Box<dyn Any + Send>) 
     // Its destructor is foreign code, and may panic again.
     drop_ignoring_panic(panic);
     if let Some(connection) = registry::connection(local, token) {
-        connection.turn_off(Flags::RELEASED);
+        connection.clear(Flags::RELEASED);
         request_close::connection(local, &connection, CloseReason::Panic);
     }
 }

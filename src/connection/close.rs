@@ -26,7 +26,7 @@ pub(crate) fn begin(local: &Local, connection: &Connection, reason: CloseReason)
         return;
     }
     if connection.has(Flags::CLOSED_UNOPENED) {
-        connection.turn_off(Flags::CLOSED_UNOPENED);
+        connection.clear(Flags::CLOSED_UNOPENED);
         call::handler(local, connection, |handler, cx| handler.on_open(cx));
     }
     let relay = connection.with_present_extra(|extra| extra.relay.take()).flatten();
@@ -36,11 +36,11 @@ pub(crate) fn begin(local: &Local, connection: &Connection, reason: CloseReason)
     let wants_flush = matches!(reason, CloseReason::Requested | CloseReason::Shutdown);
     let is_unsent = wants_flush && connection.has(Flags::HAS_OUTPUT);
     if is_unsent {
-        connection.turn_on(Flags::WROTE_BEFORE_CLOSE);
+        connection.set(Flags::WROTE_BEFORE_CLOSE);
     }
     match if is_unsent { flush::queued(local, connection) } else { Ok(true) } {
         // A poller that is ending waits for no event any more.
-        Ok(false) if !local.is_gone() => keep_flushing(local, connection, reason),
+        Ok(false) if !local.has_ended() => keep_flushing(local, connection, reason),
         Ok(_) => finish(local, connection, reason),
         Err(error) => finish(local, connection, CloseReason::Error(error)),
     }
@@ -67,7 +67,7 @@ pub(crate) fn continue_flushing(local: &Local, connection: &Connection, event: E
     if event.is_readable() && connection.discards_input() {
         match linger::discard_input(local, connection) {
             Discarded::MayHaveMore | Discarded::AllForNow => {}
-            Discarded::Eof => connection.turn_on(Flags::READ_EOF),
+            Discarded::Eof => connection.set(Flags::READ_EOF),
             Discarded::Failed(error) => {
                 return finish_flushing(local, connection, Some(CloseReason::Error(error)));
             }
@@ -101,7 +101,7 @@ pub(crate) fn finish(local: &Local, connection: &Connection, reason: CloseReason
         matches!(reason, CloseReason::Requested) && !connection.has(Flags::HAS_OUTPUT);
     connection.advance(State::Closed);
     timers::remove_all(local, connection);
-    connection.turn_off(Flags::HAS_WRITER | Flags::HAS_WATERMARKS);
+    connection.clear(Flags::HAS_WRITER | Flags::HAS_WATERMARKS);
     if let Some(mut extra) = connection.take_extra() {
         flush::discard(local, std::mem::take(&mut extra.outbox));
     }
@@ -124,7 +124,7 @@ pub(crate) fn finish(local: &Local, connection: &Connection, reason: CloseReason
     }
     drop_ignoring_panic(handler);
     if connection.has(Flags::COUNTED) {
-        local.handle.leave();
+        local.handle.decrement_load();
     }
     if let Some(fd) = closing {
         close_fd(local, connection, fd);

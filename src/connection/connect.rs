@@ -27,7 +27,7 @@ use crate::connection::call;
 use crate::local::attempt::{Attempt, Place, Recipient, Target, Try, failure, outcome};
 use crate::local::connection::Connection;
 use crate::local::deferred::{Deferred, TimerTarget};
-use crate::local::errors::gone;
+use crate::local::errors::poller_ended;
 use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
@@ -75,8 +75,8 @@ pub(crate) fn begin(local: &Local, target: Target, recipient: Recipient) -> Toke
         });
         (Entry::Connecting(attempt.clone()), attempt)
     });
-    if local.is_gone() {
-        attempt.fail_later(local, gone());
+    if local.has_ended() {
+        attempt.fail_later(local, poller_ended());
     } else {
         match attempt.target.place {
             // Until the name has been looked up there is nothing to try: only the deadline is
@@ -174,7 +174,7 @@ fn arm(local: &Local, attempt: &Attempt) {
     let at = attempt.next_try_at.get().min(attempt.deadline);
     match attempt.timer.get() {
         Some(timer) => {
-            local.reset(timer, at);
+            local.reset_timer(timer, at);
         }
         None if at == clock::NEVER => {}
         None => attempt.timer.set(Some(local.arm(at, TimerTarget::Connect(attempt.token)))),
@@ -306,7 +306,7 @@ fn report_failure(local: &Local, attempt: &Attempt, recipient: Recipient, error:
     match recipient {
         Recipient::Handler(handler) => {
             local.census.ended();
-            local.handle.leave();
+            local.handle.decrement_load();
             call::on_connect_fail(local, handler, error);
         }
         Recipient::Descriptor(receive) => ignore_panic(|| receive(Err(error))),
@@ -316,7 +316,7 @@ fn report_failure(local: &Local, attempt: &Attempt, recipient: Recipient, error:
 /// Calls `on_connect_fail` of a handler for which no attempt is made: at the end of the turn, or
 /// now if the poller has made its last turn.
 pub(crate) fn refuse(local: &Local, handler: Box<dyn EvHandler>, error: io::Error) {
-    if local.is_gone() && !calls::is_in_callback(local) {
+    if local.has_ended() && !calls::is_in_callback(local) {
         return call::on_connect_fail(local, handler, error);
     }
     local.defer(Deferred::Refuse(handler, error));

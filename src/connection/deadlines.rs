@@ -12,7 +12,6 @@ use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
 use crate::local::deadline_timer::DeadlineTimer;
 use crate::local::deferred::TimerTarget;
-use crate::local::errors::closing_error;
 use crate::local::flags::Flags;
 use crate::local::state::Local;
 use crate::parts::deadlines::Deadlines;
@@ -78,7 +77,7 @@ impl EvContext<'_> {
     /// ```
     pub fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()> {
         if !matches!(self.connection.state(), State::Open | State::Relaying) {
-            return Err(closing_error());
+            return Err(self.not_open_error());
         }
         remove(self.local, self.connection);
         if deadlines != Deadlines::default() {
@@ -86,7 +85,7 @@ impl EvContext<'_> {
             self.connection.with_extra(|extra| extra.deadlines = Some(timer));
             // When the callback has returned, this flag makes `note` find out what is waited for,
             // and arm the timer.
-            self.connection.turn_on(Flags::HAS_DEADLINES);
+            self.connection.set(Flags::HAS_DEADLINES);
         }
         Ok(())
     }
@@ -98,7 +97,7 @@ pub(crate) fn arm(local: &Local, token: Token, deadlines: &mut DeadlineTimer, af
     let Some(next) = deadlines.next_look(after) else { return };
     let timer = match deadlines.timer {
         Some((timer, _)) => {
-            local.reset(timer, next);
+            local.reset_timer(timer, next);
             timer
         }
         None => local.arm(next, TimerTarget::Deadline(token)),
@@ -150,7 +149,7 @@ pub(crate) fn note_awaited(
 pub(crate) fn check(local: &Local, connection: &Connection) {
     // What was ready before this time has been handled. A deadline that ended later is not missed
     // yet: what came in time may not have been read.
-    let now = local.looked_at();
+    let now = local.dispatched_until();
     let missed = connection.with_present_extra(|extra| {
         let deadlines = extra.deadlines.as_mut()?;
         deadlines.timer = None;
@@ -177,7 +176,7 @@ pub(crate) fn check(local: &Local, connection: &Connection) {
 /// Removes the deadlines of a connection, and their timer.
 pub(crate) fn remove(local: &Local, connection: &Connection) {
     if connection.has(Flags::HAS_DEADLINES) {
-        connection.turn_off(Flags::HAS_DEADLINES);
+        connection.clear(Flags::HAS_DEADLINES);
         let deadlines = connection.with_present_extra(|extra| extra.deadlines.take()).flatten();
         if let Some(timer) = deadlines.and_then(|mut deadlines| deadlines.take_timer()) {
             drop(local.disarm(timer));

@@ -97,8 +97,8 @@ fn sink_kind(connection: &Connection) -> SinkKind {
 
 /// Notes that nothing is queued any more, and shuts the write direction down if that was asked for.
 fn on_drained(connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<()> {
-    connection.turn_off(Flags::HAS_OUTPUT);
-    connection.turn_on(Flags::DIRTY);
+    connection.clear(Flags::HAS_OUTPUT);
+    connection.set(Flags::DIRTY);
     if connection.has(Flags::SHUTDOWN_AFTER_FLUSH) {
         socket::shutdown(fd, Shutdown::Write)?;
     }
@@ -118,7 +118,7 @@ pub(crate) fn send(
     kind: SinkKind,
 ) -> io::Result<Progress> {
     // A poller that ends has no later event: what it keeps in memory is sent now or never.
-    let at_the_end = if local.is_gone() { outbox.in_memory() } else { 0 };
+    let at_the_end = if local.has_ended() { outbox.in_memory() } else { 0 };
     let budget = local.budget.send_per_event.max(at_the_end);
     let mut sink = Sink { fd, kind, budget, buffers: &local.buffers };
     while !outbox.is_empty() {

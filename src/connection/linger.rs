@@ -44,7 +44,7 @@ pub(crate) fn is_needed(local: &Local, connection: &Connection, fd: BorrowedFd<'
     connection.discards_input()
         && (connection.has(Flags::WROTE_BEFORE_CLOSE) || stream::has_input(fd).unwrap_or(false))
         && !local.budget.close_linger.is_zero()
-        && !local.is_gone()
+        && !local.has_ended()
 }
 
 /// Shuts the write direction down, and waits for the peer's end.
@@ -57,7 +57,7 @@ pub(crate) fn begin(local: &Local, connection: &Connection, fd: OwnedFd) -> Resu
     }
     connection.put_fd(fd);
     // It has no handler any more, and the shutdown doesn't wait for it.
-    connection.turn_on(Flags::INTERNAL);
+    connection.set(Flags::INTERNAL);
     arm(local, connection);
     registration::refresh(local, connection);
     Ok(())

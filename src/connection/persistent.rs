@@ -61,7 +61,7 @@ pub(crate) fn after_event(local: &Local, connection: &Connection, event: Event) 
     }
     let is_level = !connection.mask.get().is_edge();
     if event.is_error_alone() && is_level && has_error(connection) {
-        connection.turn_on(Flags::PERSISTENT_ERROR);
+        connection.set(Flags::PERSISTENT_ERROR);
         registration::refresh(local, connection);
     }
 }
@@ -76,7 +76,7 @@ fn has_error(connection: &Connection) -> bool {
 /// ready for. An edge is reported when a condition begins; what holds already has to be asked for.
 pub(crate) fn recheck_later(local: &Local, connection: &Connection) {
     if connection.has(Flags::PERSISTENT_ERROR) && !connection.has(Flags::RECHECK_DUE) {
-        connection.turn_on(Flags::RECHECK_DUE);
+        connection.set(Flags::RECHECK_DUE);
         local.defer(Deferred::Recheck(connection.token));
     }
 }
@@ -85,7 +85,7 @@ pub(crate) fn recheck_later(local: &Local, connection: &Connection) {
 /// error. Once the error is gone the registration is level-triggered again, and epoll reports the
 /// rest.
 pub(crate) fn recheck(local: &Local, connection: &Connection) -> Option<Event> {
-    connection.turn_off(Flags::RECHECK_DUE | Flags::PERSISTENT_ERROR);
+    connection.clear(Flags::RECHECK_DUE | Flags::PERSISTENT_ERROR);
     let wanted = connection.wanted_mask();
     let event = connection.with_fd(|fd| epoll::poll_now(fd, wanted))?;
     if wanted.is_edge() || !event.is_error_alone() {
@@ -93,7 +93,7 @@ pub(crate) fn recheck(local: &Local, connection: &Connection) -> Option<Event> {
         registration::refresh(local, connection);
         return None;
     }
-    connection.turn_on(Flags::PERSISTENT_ERROR);
+    connection.set(Flags::PERSISTENT_ERROR);
     event.without_error()
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn reread_later(local: &Local, connection: &Connection) -> bool {
     let now = clock::now();
     let unread = connection.with_fd(|fd| stream::unread(fd).unwrap_or(0)).unwrap_or(0);
     let has_begun = connection.has(Flags::UNREAD_HANG_UP);
-    connection.turn_on(Flags::UNREAD_HANG_UP);
+    connection.set(Flags::UNREAD_HANG_UP);
     let give_up_at = connection.with_extra(|extra| {
         let (give_up_at, pause) = (clock::after(now, local.budget.close_linger), SHORTEST_PAUSE);
         let new = UnreadHangUp { unread, give_up_at, pause, timer: None };
@@ -144,7 +144,7 @@ pub(crate) fn event_after_pause(connection: &Connection) -> Option<Event> {
 /// hang-up.
 pub(crate) fn on_read_progress(local: &Local, connection: &Connection) {
     if connection.has(Flags::UNREAD_HANG_UP) {
-        connection.turn_off(Flags::UNREAD_HANG_UP);
+        connection.clear(Flags::UNREAD_HANG_UP);
         stop_rereading(local, connection);
         registration::refresh(local, connection);
     }

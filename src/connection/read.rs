@@ -139,7 +139,7 @@ impl<'a> EvContext<'a> {
         };
         // An empty datagram is a datagram.
         if is_over && !self.connection.has(Flags::DATAGRAMS) {
-            self.connection.turn_on(Flags::READ_EOF | Flags::DIRTY);
+            self.connection.set(Flags::READ_EOF | Flags::DIRTY);
         }
         failure
     }

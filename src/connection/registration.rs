@@ -10,7 +10,6 @@ use crate::connection::request_close;
 use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
-use crate::local::errors::closing_error;
 use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::registry;
@@ -52,7 +51,7 @@ impl EvContext<'_> {
     /// ```
     pub fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
         if self.connection.state() != State::Open {
-            return Err(closing_error());
+            return Err(self.not_open_error());
         }
         self.connection.set_interest(interest);
         Ok(())
@@ -97,7 +96,7 @@ impl EvContext<'_> {
         handler: H,
     ) -> io::Result<Token> {
         registry::register_foreign(self.local, fd, interest, Box::new(handler))
-            .map_err(|(error, _)| error)
+            .map_err(|failed| failed.error)
     }
 
     /// Ends a connection of this poller, or an attempt to connect, as [`Action::Close`] would. It
@@ -123,7 +122,7 @@ impl EvContext<'_> {
     /// [`Action::Close`]: crate::Action::Close
     pub fn close(&mut self, other: Token) -> bool {
         if other == self.token() && self.local.has_written.get() {
-            self.connection.turn_on(Flags::WROTE_BEFORE_CLOSE);
+            self.connection.set(Flags::WROTE_BEFORE_CLOSE);
         }
         request_close::token(self.local, other)
     }
@@ -132,7 +131,7 @@ impl EvContext<'_> {
 /// Tells epoll what the connection wants to hear of, if that has changed. If epoll_ctl(2) fails,
 /// the connection ends with its error.
 pub(crate) fn refresh(local: &Local, connection: &Connection) {
-    connection.turn_off(Flags::DIRTY);
+    connection.clear(Flags::DIRTY);
     let wanted = connection.wanted_mask();
     // The registration of a closed connection ends with its descriptor.
     if connection.mask.get() == wanted || connection.state() == State::Closed {

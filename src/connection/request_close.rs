@@ -26,7 +26,7 @@ pub(crate) fn connection(local: &Local, connection: &Connection, reason: CloseRe
     if connection.state() == State::Opening {
         // A handler that gets `on_close` has got `on_open` before: both are called when the close
         // is due.
-        connection.turn_on(Flags::CLOSED_UNOPENED);
+        connection.set(Flags::CLOSED_UNOPENED);
     }
     connection.advance(State::Closing);
     if connection.has(Flags::HAS_WRITER) {
@@ -63,7 +63,7 @@ pub(crate) fn take_listener(local: &Local, token: Token) -> Option<OwnedFd> {
 pub(crate) fn close_writers(connection: &Connection) {
     connection.collect_writers(true);
     // When other threads have written last isn't known. It may have been a moment ago.
-    connection.turn_on(Flags::WROTE_BEFORE_CLOSE);
+    connection.set(Flags::WROTE_BEFORE_CLOSE);
 }
 
 impl EvContext<'_> {

@@ -7,7 +7,6 @@ use crate::connection::{flush, request_close};
 use crate::local::action::CloseReason;
 use crate::local::connection::State;
 use crate::local::context::EvContext;
-use crate::local::errors::closing_error;
 use crate::local::flags::Flags;
 
 impl EvContext<'_> {
@@ -92,7 +91,7 @@ impl EvContext<'_> {
         let has_room = self.may_write_now();
         let connection = self.connection;
         if connection.state() != State::Open {
-            return Err(closing_error());
+            return Err(self.not_open_error());
         }
         if len == 0 {
             return Ok(());
@@ -109,7 +108,7 @@ impl EvContext<'_> {
             request_close::connection(self.local, connection, CloseReason::Overflow);
             return Err(too_many_files(limit));
         }
-        connection.turn_on(Flags::HAS_OUTPUT | Flags::DIRTY);
+        connection.set(Flags::HAS_OUTPUT | Flags::DIRTY);
         self.local.has_written.set(true);
         if has_room {
             self.flush()?;

@@ -63,7 +63,7 @@ impl EvContext<'_> {
                 extra.watermarks.get_or_insert_with(|| Box::new(Watermarks::new(low, high)));
             watermarks.set(low, high);
         });
-        connection.turn_on(Flags::HAS_WATERMARKS);
+        connection.set(Flags::HAS_WATERMARKS);
         // What is queued already may be above the new mark.
         flush::output_changed(self.local, connection);
     }

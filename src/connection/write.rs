@@ -7,7 +7,7 @@ use crate::connection::{flush, request_close};
 use crate::local::action::CloseReason;
 use crate::local::connection::State;
 use crate::local::context::EvContext;
-use crate::local::errors::{closing_error, too_much};
+use crate::local::errors::output_overflow;
 use crate::local::flags::Flags;
 use crate::sys::stream;
 
@@ -158,7 +158,7 @@ impl EvContext<'_> {
     #[cold]
     fn queue(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<()> {
         if self.connection.state() != State::Open {
-            return Err(closing_error());
+            return Err(self.not_open_error());
         }
         let more: usize = bufs.iter().map(|buf| buf.len()).sum();
         if more == 0 {
@@ -179,9 +179,9 @@ impl EvContext<'_> {
         });
         if !is_queued {
             request_close::connection(self.local, self.connection, CloseReason::Overflow);
-            return Err(too_much(limit));
+            return Err(output_overflow(limit));
         }
-        self.connection.turn_on(Flags::HAS_OUTPUT | Flags::DIRTY);
+        self.connection.set(Flags::HAS_OUTPUT | Flags::DIRTY);
         flush::output_changed(self.local, self.connection);
         Ok(())
     }

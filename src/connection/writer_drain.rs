@@ -48,7 +48,7 @@ impl EvContext<'_> {
         if connection.state() != State::Open {
             return self.new_writer(Stage::Closed);
         }
-        connection.turn_on(Flags::HAS_WRITER);
+        connection.set(Flags::HAS_WRITER);
         connection.with_extra(|extra| {
             let writer_end = extra.writer_end.get_or_insert_with(|| {
                 let writer = self.new_writer(Stage::Open);
@@ -152,7 +152,7 @@ fn queue_rest(local: &Local, connection: &Connection, bytes: Bytes, sent: io::Re
         extra.outbox.push_apart(bytes);
         extra.outbox.advance(count);
     });
-    connection.turn_on(Flags::HAS_OUTPUT | Flags::DIRTY);
+    connection.set(Flags::HAS_OUTPUT | Flags::DIRTY);
     if count > 0 && connection.has(Flags::HAS_DEADLINES) {
         deadlines::note(local, connection, Transferred::OUTPUT);
     }

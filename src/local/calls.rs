@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use crate::local::handler::{EvHandler, Ours};
+use crate::local::handler::{EvHandler, Sealed};
 use crate::local::state::Local;
 use crate::parts::activity::Activity;
 use crate::task::StallKind;
@@ -15,12 +15,12 @@ use crate::task::StallKind;
 /// Bits of `Local::callback`: a callback is running.
 const RUNNING: u8 = 1;
 /// The beginning of a callback is to be told.
-const TOLD: u8 = 2;
+const REPORTED: u8 = 2;
 
 /// From now on the poller tells what it runs.
 pub(crate) fn set_activity(local: &mut Local, activity: Arc<Activity>) {
     local.activity = Some(activity);
-    local.callback.set(TOLD);
+    local.callback.set(REPORTED);
 }
 
 /// A callback of `handler` runs until the guard is dropped: callbacks never nest.
@@ -34,7 +34,7 @@ pub(crate) fn begin_callback<'a>(local: &'a Local, handler: &dyn EvHandler) -> i
         }
     }
     if local.callback.get() != 0 {
-        tell_of_callback(local, handler);
+        report_callback(local, handler);
     }
     local.callback.set(local.callback.get() | RUNNING);
     local.has_written.set(false);
@@ -42,10 +42,10 @@ pub(crate) fn begin_callback<'a>(local: &'a Local, handler: &dyn EvHandler) -> i
 }
 
 #[cold]
-fn tell_of_callback(local: &Local, handler: &dyn EvHandler) {
+fn report_callback(local: &Local, handler: &dyn EvHandler) {
     assert!(!is_in_callback(local), "callbacks never nest");
     if let Some(activity) = &local.activity {
-        activity.current_call.begin(StallKind::Callback, handler.type_name(Ours));
+        activity.current_call.begin(StallKind::Callback, handler.type_name(Sealed));
     }
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn is_in_callback(local: &Local) -> bool {
 /// how long that took, both in ticks.
 #[inline]
 pub(crate) fn lap(local: &Local) -> (u64, u64) {
-    nothing_runs(local);
+    end_calls(local);
     local.recorder.lap()
 }
 
@@ -88,21 +88,21 @@ fn calls_in_grace(local: &Local) -> usize {
 
 /// What is done from here on is ours.
 #[inline]
-pub(crate) fn nothing_runs(local: &Local) {
+pub(crate) fn end_calls(local: &Local) {
     if let Some(activity) = &local.activity {
         activity.current_call.end();
     }
 }
 
 /// The poller is about to wait for events, or has ended.
-pub(crate) fn fall_asleep(local: &Local) {
+pub(crate) fn begin_wait(local: &Local) {
     if let Some(activity) = &local.activity {
         activity.fall_asleep();
     }
 }
 
 /// The poller has waited.
-pub(crate) fn wake_up(local: &Local) {
+pub(crate) fn end_wait(local: &Local) {
     if let Some(activity) = &local.activity {
         activity.wake_up();
     }

@@ -209,13 +209,13 @@ impl Connection {
 
     /// Sets flags.
     #[inline]
-    pub(crate) fn turn_on(&self, flags: Flags) {
+    pub(crate) fn set(&self, flags: Flags) {
         self.word.set(self.word.get() | flags.bits());
     }
 
     /// Clears flags.
     #[inline]
-    pub(crate) fn turn_off(&self, flags: Flags) {
+    pub(crate) fn clear(&self, flags: Flags) {
         self.word.set(self.word.get() & !flags.bits());
     }
 
@@ -312,7 +312,7 @@ impl Connection {
         });
         let Some((stage, has_output)) = collected.flatten() else { return Stage::Closed };
         if has_output {
-            self.turn_on(Flags::HAS_OUTPUT | Flags::DIRTY);
+            self.set(Flags::HAS_OUTPUT | Flags::DIRTY);
         }
         stage
     }

@@ -8,7 +8,7 @@ use std::{fmt, io};
 
 use crate::base::token::Token;
 use crate::local::connection::Connection;
-use crate::local::errors::closing_error;
+use crate::local::errors::{closing_error, stream_taken};
 use crate::local::flags::Flags;
 use crate::local::state::Local;
 use crate::sys::{clock, socket};
@@ -87,7 +87,7 @@ impl<'a> EvContext<'a> {
     /// The descriptor, for system calls that leave nothing of it behind.
     #[inline]
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.fd.as_ref().expect("the connection was given away by take_stream").as_fd()
+        self.fd.as_ref().expect("take_stream has taken the connection over").as_fd()
     }
 
     /// Takes the descriptor away, to be closed by the caller: in `on_close`.
@@ -98,7 +98,13 @@ impl<'a> EvContext<'a> {
     /// The descriptor, unless a stream has taken it.
     #[inline]
     pub(crate) fn present(&self) -> io::Result<BorrowedFd<'_>> {
-        self.fd.as_ref().map(AsFd::as_fd).ok_or_else(taken)
+        self.fd.as_ref().map(AsFd::as_fd).ok_or_else(stream_taken)
+    }
+
+    /// Returns the error of a request that only an open connection may make.
+    #[cold]
+    pub(crate) fn not_open_error(&self) -> io::Error {
+        if self.fd.is_none() { stream_taken() } else { closing_error() }
     }
 
     /// The descriptor, for system calls that there is no method for. From now on somebody else may
@@ -125,7 +131,7 @@ impl<'a> EvContext<'a> {
     /// After [`EvContext::take_stream`] has taken the connection over.
     pub fn fd(&self) -> BorrowedFd<'_> {
         // From here on it may have been duplicated.
-        self.connection.turn_on(Flags::FD_EXPOSED);
+        self.connection.set(Flags::FD_EXPOSED);
         self.descriptor()
     }
 
@@ -241,8 +247,7 @@ impl<'a> EvContext<'a> {
     /// # Errors
     /// It is not a TCP socket, or a stream has taken the connection over.
     pub fn set_nodelay(&mut self, on: bool) -> io::Result<()> {
-        let fd = self.fd.as_ref().ok_or_else(closing_error)?;
-        socket::set_nodelay(fd.as_fd(), on)
+        socket::set_nodelay(self.present()?, on)
     }
 
     /// The time of this turn: read once a turn, when it is first asked for.
@@ -360,11 +365,4 @@ impl fmt::Debug for EvContext<'_> {
             .field("interest", &self.connection.interest())
             .finish_non_exhaustive()
     }
-}
-
-/// What a callback is told whose connection a stream has taken.
-#[cold]
-fn taken() -> io::Error {
-    let message = "the connection was given away by take_stream";
-    io::Error::new(io::ErrorKind::NotConnected, message)
 }

@@ -34,7 +34,7 @@ pub(crate) enum Deferred {
     /// `on_write_low` is called.
     WriteLow(Token),
     /// Listeners that wait for a free descriptor are told that one has been closed.
-    Closed,
+    FdFreed,
     /// Connections that only linger are closed, as descriptors have run out.
     MakeRoom,
 }
@@ -54,7 +54,7 @@ pub(crate) enum TimerTarget {
     /// A task is woken.
     Task(Waker),
     /// A part of the crate above the poller is called.
-    Ours(Rc<dyn OnTimer>),
+    Internal(Rc<dyn OnTimer>),
     /// Spare pipes that no relay has needed for a while are closed.
     Pipes,
     /// Nothing is done: the turn itself is what is needed, at the end of a shutdown's grace.
@@ -64,7 +64,7 @@ pub(crate) enum TimerTarget {
 impl TimerTarget {
     /// Tells the target that the poller ends, and that the timer will not fire.
     pub(crate) fn end(self) {
-        if let TimerTarget::Ours(ours) = self {
+        if let TimerTarget::Internal(ours) = self {
             ours.on_end();
         }
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::{fmt, io};
 
-use crate::local::errors::gone;
+use crate::local::errors::poller_ended;
 use crate::local::refused::TryRunOnError;
 use crate::parts::stats::{PollerStats, SharedStats};
 use crate::sys::epoll::RemoteEpoll;
@@ -52,7 +52,7 @@ struct Shared {
     /// Its epoll instance.
     epoll: RemoteEpoll,
     /// `Budget::mail_waiting`.
-    most_mail: u64,
+    mail_limit: u64,
 }
 
 impl PollerHandle {
@@ -60,9 +60,9 @@ impl PollerHandle {
         executor: SharedRef,
         index: usize,
         epoll: RemoteEpoll,
-        most_mail: usize,
+        mail_limit: usize,
     ) -> PollerHandle {
-        let (load, stats, most_mail) = (AtomicUsize::new(0), Arc::default(), most_mail as u64);
+        let (load, stats, mail_limit) = (AtomicUsize::new(0), Arc::default(), mail_limit as u64);
         PollerHandle {
             shared: Arc::new(Shared {
                 executor,
@@ -71,7 +71,7 @@ impl PollerHandle {
                 load,
                 stats,
                 epoll,
-                most_mail,
+                mail_limit,
             }),
         }
     }
@@ -161,7 +161,7 @@ impl PollerHandle {
     where
         F: FnOnce() + Send + 'static,
     {
-        self.shared.executor.try_post(f, self.shared.most_mail).map_err(|refused| match refused {
+        self.shared.executor.try_post(f, self.shared.mail_limit).map_err(|refused| match refused {
             Refused::Full(f) => TryRunOnError::Full(f),
             Refused::Ended(f) => TryRunOnError::Ended(f),
         })
@@ -169,9 +169,9 @@ impl PollerHandle {
 
     /// Adds a descriptor to the poller's epoll instance, from any thread: what the kernel has against
     /// it is the caller's error. Events come once the poller has made a connection of it, by
-    /// [`registry::add_watched`](super::registry::add_watched).
-    pub(crate) fn watch(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.shared.epoll.add(fd).unwrap_or_else(|| Err(gone()))
+    /// [`registry::add_preregistered`](super::registry::add_preregistered).
+    pub(crate) fn preregister(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.shared.epoll.add(fd).unwrap_or_else(|| Err(poller_ended()))
     }
 
     /// What the poller has done so far. May be called from any thread, and after its end.
@@ -213,7 +213,7 @@ impl PollerHandle {
     }
 
     /// Says which reactor it belongs to: once.
-    pub(crate) fn belongs_to(&self, reactor: Weak<dyn Any + Send + Sync>) {
+    pub(crate) fn set_reactor(&self, reactor: Weak<dyn Any + Send + Sync>) {
         let _ = self.shared.reactor.set(reactor);
     }
 
@@ -233,18 +233,18 @@ impl PollerHandle {
     }
 
     /// Counts one connection more.
-    pub(crate) fn join(&self) {
+    pub(crate) fn increment_load(&self) {
         self.shared.load.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts one connection more if there are `expected`; false if there aren't.
-    pub(crate) fn join_if(&self, expected: usize) -> bool {
+    pub(crate) fn increment_load_if(&self, expected: usize) -> bool {
         let (relaxed, more) = (Ordering::Relaxed, expected + 1);
         self.shared.load.compare_exchange(expected, more, relaxed, relaxed).is_ok()
     }
 
     /// Counts one connection less.
-    pub(crate) fn leave(&self) {
+    pub(crate) fn decrement_load(&self) {
         self.shared.load.fetch_sub(1, Ordering::Relaxed);
     }
 }

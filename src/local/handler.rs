@@ -308,11 +308,11 @@ pub trait EvHandler: 'static {
 
     /// What a stall watch calls this handler.
     #[doc(hidden)]
-    fn type_name(&self, _: Ours) -> TypeName {
+    fn type_name(&self, _: Sealed) -> TypeName {
         std::any::type_name::<Self>
     }
 }
 
 /// Nobody else can name it: what asks for one is ours to call and to implement.
 #[derive(Debug)]
-pub struct Ours;
+pub struct Sealed;

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use crate::local::errors::RegisterError;
 use crate::local::registration::Registration;
 use crate::local::registry;
 use crate::local::source::Ownership;
@@ -24,16 +25,19 @@ pub(crate) struct Registered {
 impl Registered {
     /// Registers `fd`, which is non-blocking, with the poller of this thread.
     pub(crate) fn new(fd: OwnedFd, local: Rc<Local>) -> io::Result<Registered> {
-        let registration = Registration::with_hold(fd.as_fd(), local, Ownership::Owned)?;
+        let registration = Registration::with_ownership(fd.as_fd(), local, Ownership::Owned)?;
         Ok(Registered { registration, fd })
     }
 
     /// As [`Registered::new`], for a descriptor that `local` has registered already. Its old entry
     /// is the caller's to remove.
-    pub(crate) fn again(fd: OwnedFd, local: Rc<Local>) -> Result<Registered, (io::Error, OwnedFd)> {
-        match Registration::again(fd.as_fd(), local) {
+    pub(crate) fn reregister(
+        fd: OwnedFd,
+        local: Rc<Local>,
+    ) -> Result<Registered, RegisterError<OwnedFd>> {
+        match Registration::reregister(fd.as_fd(), local) {
             Ok(registration) => Ok(Registered { registration, fd }),
-            Err(error) => Err((error, fd)),
+            Err(error) => Err(RegisterError { error, rejected: fd }),
         }
     }
 
@@ -44,22 +48,22 @@ impl Registered {
     }
 
     /// The descriptor, for code that we don't know.
-    pub(crate) fn lend(&self) -> BorrowedFd<'_> {
-        self.source().hold.set(Ownership::Shared);
+    pub(crate) fn expose(&self) -> BorrowedFd<'_> {
+        self.source().ownership.set(Ownership::Shared);
         self.fd()
     }
 
     /// It is a stream, and one of the poller's connections.
-    pub(crate) fn of_a_stream(self) -> Registered {
-        if !self.source().stream.replace(true) {
+    pub(crate) fn mark_stream(self) -> Registered {
+        if !self.source().is_stream.replace(true) {
             self.local().census.stream_opened();
         }
         self
     }
 
     /// From now on its descriptor counts for the load of the poller.
-    pub(crate) fn count(&self) {
-        self.source().counted.set(true);
+    pub(crate) fn mark_counted(&self) {
+        self.source().is_counted.set(true);
     }
 
     /// [`Registration::poll_io`] with the descriptor.
@@ -94,13 +98,20 @@ impl Registered {
 
     /// Takes the entry out of the table and gives everything to somebody else. The descriptor
     /// stays in epoll.
-    pub(crate) fn take_apart(self) -> StreamParts {
+    pub(crate) fn into_parts(self) -> StreamParts {
         let Registered { registration, fd } = self;
         let source = registration.source();
         drop(registry::remove(registration.local(), source.token));
-        let is_lent = source.hold.replace(Ownership::Released) == Ownership::Shared;
-        let (outbox, ends, failure) = source.take_carryover();
-        StreamParts { fd, is_lent, is_counted: source.counted.get(), outbox, ends, failure }
+        let is_exposed = source.ownership.replace(Ownership::Released) == Ownership::Shared;
+        let (outbox, shuts_down, failure) = source.take_carryover();
+        StreamParts {
+            fd,
+            is_exposed,
+            is_counted: source.is_counted.get(),
+            outbox,
+            shuts_down,
+            failure,
+        }
     }
 }
 
@@ -108,12 +119,12 @@ impl Registered {
 pub(crate) struct StreamParts {
     /// Still in epoll, under the stream's token.
     pub(crate) fd: OwnedFd,
-    pub(crate) is_lent: bool,
+    pub(crate) is_exposed: bool,
     pub(crate) is_counted: bool,
     /// Output that is still to be sent,
     pub(crate) outbox: Outbox,
     /// and after which the write direction is to be shut down;
-    pub(crate) ends: bool,
+    pub(crate) shuts_down: bool,
     /// and what sending it met with.
     pub(crate) failure: Option<io::Error>,
 }

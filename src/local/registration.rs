@@ -26,17 +26,17 @@ impl Registration {
     /// Registers `fd`, which is non-blocking and stays its owner's, with the poller of this
     /// thread.
     pub(crate) fn new(fd: BorrowedFd<'_>, local: Rc<Local>) -> io::Result<Registration> {
-        Registration::with_hold(fd, local, Ownership::Borrowed)
+        Registration::with_ownership(fd, local, Ownership::Borrowed)
     }
 
-    pub(crate) fn with_hold(
+    pub(crate) fn with_ownership(
         fd: BorrowedFd<'_>,
         local: Rc<Local>,
-        hold: Ownership,
+        ownership: Ownership,
     ) -> io::Result<Registration> {
         let mut made = None;
         registry::register_borrowed(&local, fd, Mask::ALL_EDGES, |token| {
-            Entry::Readiness(made.insert(Source::new(token, fd, hold)).clone())
+            Entry::Readiness(made.insert(Source::new(token, fd, ownership)).clone())
         })?;
         let source = made.expect("a registration makes its entry");
         Ok(Registration { source, local })
@@ -44,7 +44,7 @@ impl Registration {
 
     /// A descriptor of ours that `local` has registered already. Its old entry is the caller's to
     /// remove.
-    pub(crate) fn again(fd: BorrowedFd<'_>, local: Rc<Local>) -> io::Result<Registration> {
+    pub(crate) fn reregister(fd: BorrowedFd<'_>, local: Rc<Local>) -> io::Result<Registration> {
         let mut made = None;
         registry::reregister_borrowed(&local, fd, Mask::ALL_EDGES, |token| {
             Entry::Readiness(made.insert(Source::new(token, fd, Ownership::Owned)).clone())
@@ -72,8 +72,8 @@ impl Registration {
 
 impl Registration {
     /// Ends the deadlines of the stream.
-    pub(crate) fn end_timing(&self) {
-        let timing = self.source().timing.take();
+    pub(crate) fn disarm_deadlines(&self) {
+        let timing = self.source().deadline_timer.take();
         if let Some(timer) = timing.and_then(|mut timing| timing.take_timer()) {
             // It carries nothing foreign.
             drop(self.local.disarm(timer));
@@ -85,14 +85,14 @@ impl Registration {
     /// A stream is dropped that owes something: its registration goes on until that has been
     /// sent, or for `Budget::close_linger`. False: there is no point.
     #[cold]
-    pub(crate) fn leave_behind(&self) -> bool {
+    pub(crate) fn detach_carryover(&self) -> bool {
         let (source, local) = (self.source(), self.local());
         let Some(mut carryover) = source.carryover.take() else { return false };
-        if carryover.outbox.pending() == 0 || local.is_gone() {
+        if carryover.outbox.pending() == 0 || local.has_ended() {
             return false;
         }
         let deadline = clock::after(clock::now(), local.budget.close_linger);
-        carryover.patience = Some(local.arm(deadline, TimerTarget::Linger(source.token)));
+        carryover.linger_timer = Some(local.arm(deadline, TimerTarget::Linger(source.token)));
         // The stream's descriptor is closed after this: events come for ours instead.
         let moved = local.epoll.add(carryover.fd.as_fd(), source.token, Mask::ALL_EDGES);
         if moved.is_ok() {
@@ -112,26 +112,27 @@ impl fmt::Debug for Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let Source { token, raw, ref hold, ref counted, ref has_carryover, .. } = *self.source;
-        if self.source.timed.get() {
-            self.end_timing();
+        let Source { token, raw, ref ownership, ref is_counted, ref has_carryover, .. } =
+            *self.source;
+        if self.source.has_deadlines.get() {
+            self.disarm_deadlines();
         }
-        if self.source.stream.get() {
+        if self.source.is_stream.get() {
             self.local.census.stream_ended();
         }
-        if hold.get() == Ownership::Released {
+        if ownership.get() == Ownership::Released {
             return;
         }
-        if counted.get() {
-            self.local.handle.leave();
+        if is_counted.get() {
+            self.local.handle.decrement_load();
         }
-        if has_carryover.get() && self.leave_behind() {
+        if has_carryover.get() && self.detach_carryover() {
             return;
         }
-        if hold.get() != Ownership::Owned {
+        if ownership.get() != Ownership::Owned {
             let _ = self.local.epoll.remove_raw(raw);
         }
-        if hold.get() == Ownership::Shared {
+        if ownership.get() == Ownership::Shared {
             // Whoever knew of it may have made its close one that waits.
             socket::never_linger(raw);
         }

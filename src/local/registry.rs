@@ -8,7 +8,7 @@ use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::local::connection::Connection;
 use crate::local::deferred::Deferred;
-use crate::local::errors::gone;
+use crate::local::errors::{RegisterError, poller_ended};
 use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
@@ -36,7 +36,7 @@ pub(crate) fn register(
     fd: OwnedFd,
     mask: Mask,
     make: impl FnOnce(Token, OwnedFd) -> Entry,
-) -> Result<Token, (io::Error, OwnedFd)> {
+) -> Result<Token, RegisterError<OwnedFd>> {
     insert_owned(local, fd, |fd, token| local.epoll.add(fd, token, mask), make)
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn reregister(
     fd: OwnedFd,
     mask: Mask,
     make: impl FnOnce(Token, OwnedFd) -> Entry,
-) -> Result<Token, (io::Error, OwnedFd)> {
+) -> Result<Token, RegisterError<OwnedFd>> {
     insert_owned(local, fd, |fd, token| local.epoll.modify(fd, token, mask), make)
 }
 
@@ -58,13 +58,13 @@ fn insert_owned(
     fd: OwnedFd,
     tell: impl FnOnce(BorrowedFd<'_>, Token) -> io::Result<()>,
     make: impl FnOnce(Token, OwnedFd) -> Entry,
-) -> Result<Token, (io::Error, OwnedFd)> {
-    if local.gone.get() {
-        return Err((gone(), fd));
+) -> Result<Token, RegisterError<OwnedFd>> {
+    if local.has_ended() {
+        return Err(RegisterError { error: poller_ended(), rejected: fd });
     }
     let token = local.table.next_token();
     if let Err(error) = tell(fd.as_fd(), token) {
-        return Err((error, fd));
+        return Err(RegisterError { error, rejected: fd });
     }
     local.table.insert(make(token, fd));
     Ok(token)
@@ -95,8 +95,8 @@ fn insert_borrowed(
     tell: impl FnOnce(Token) -> io::Result<()>,
     make: impl FnOnce(Token) -> Entry,
 ) -> io::Result<Token> {
-    if local.gone.get() {
-        return Err(gone());
+    if local.has_ended() {
+        return Err(poller_ended());
     }
     let token = local.table.next_token();
     tell(token)?;
@@ -111,19 +111,19 @@ pub(crate) fn add_connection(
     interest: Interest,
     handler: Box<dyn EvHandler>,
     flags: Flags,
-) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
+) -> Result<Token, RegisterError<Box<dyn EvHandler>>> {
     add(local, fd, interest, handler, flags, false)
 }
 
 /// As [`add_connection`], for a descriptor that
-/// [`PollerHandle::watch`](crate::local::handle::PollerHandle::watch) has brought into epoll.
-pub(crate) fn add_watched(
+/// [`PollerHandle::preregister`](crate::local::handle::PollerHandle::preregister) has brought into epoll.
+pub(crate) fn add_preregistered(
     local: &Local,
     fd: OwnedFd,
     interest: Interest,
     handler: Box<dyn EvHandler>,
     flags: Flags,
-) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
+) -> Result<Token, RegisterError<Box<dyn EvHandler>>> {
     add(local, fd, interest, handler, flags, true)
 }
 
@@ -133,15 +133,15 @@ fn add(
     interest: Interest,
     handler: Box<dyn EvHandler>,
     flags: Flags,
-    is_watched: bool,
-) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
+    is_preregistered: bool,
+) -> Result<Token, RegisterError<Box<dyn EvHandler>>> {
     let mut handler = Some(handler);
     let make = |token, fd| {
         let handler = handler.take().expect("an entry is made once");
         Entry::Handler(Rc::new(Connection::new(token, handler, fd, interest, flags)))
     };
     let mask = Mask::of(interest, false);
-    let registered = if is_watched {
+    let registered = if is_preregistered {
         reregister(local, fd, mask, make)
     } else {
         register(local, fd, mask, make)
@@ -154,7 +154,9 @@ fn add(
             local.defer(Deferred::Open(token));
             Ok(token)
         }
-        (Err((error, _)), Some(handler)) => Err((error, handler)),
+        (Err(failed), Some(handler)) => {
+            Err(RegisterError { error: failed.error, rejected: handler })
+        }
         (Err(_), None) => unreachable!("a failed registration makes no entry"),
     }
 }
@@ -165,9 +167,9 @@ pub(crate) fn register_foreign(
     fd: OwnedFd,
     interest: Interest,
     handler: Box<dyn EvHandler>,
-) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
+) -> Result<Token, RegisterError<Box<dyn EvHandler>>> {
     if let Err(error) = socket::set_nonblocking(fd.as_fd()) {
-        return Err((error, handler));
+        return Err(RegisterError { error, rejected: handler });
     }
     let flags = Flags::FD_EXPOSED
         | match socket::kind(fd.as_fd()) {

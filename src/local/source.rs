@@ -18,15 +18,15 @@ pub(crate) struct Source {
     /// The number of the descriptor, open for as long as the registration lives.
     pub(crate) raw: RawFd,
     /// What the end of the registration has to see to.
-    pub(crate) hold: Cell<Ownership>,
+    pub(crate) ownership: Cell<Ownership>,
     /// It counts for the load of its poller.
-    pub(crate) counted: Cell<bool>,
+    pub(crate) is_counted: Cell<bool>,
     /// It is a stream: one of the poller's connections.
-    pub(crate) stream: Cell<bool>,
+    pub(crate) is_stream: Cell<bool>,
     /// There is something in `timing`.
-    pub(crate) timed: Cell<bool>,
+    pub(crate) has_deadlines: Cell<bool>,
     /// The deadlines.
-    pub(crate) timing: Cell<Option<Box<DeadlineTimer>>>,
+    pub(crate) deadline_timer: Cell<Option<Box<DeadlineTimer>>>,
     /// There is something in `owed`.
     pub(crate) has_carryover: Cell<bool>,
     /// Output that a handler has left: it is sent before anything else.
@@ -48,16 +48,16 @@ pub(crate) enum Ownership {
 }
 
 impl Source {
-    pub(crate) fn new(token: Token, fd: BorrowedFd<'_>, hold: Ownership) -> Rc<Source> {
+    pub(crate) fn new(token: Token, fd: BorrowedFd<'_>, ownership: Ownership) -> Rc<Source> {
         Rc::new(Source {
             token,
             readiness: Readiness::new(),
             raw: fd.as_raw_fd(),
-            hold: Cell::new(hold),
-            counted: Cell::new(false),
-            stream: Cell::new(false),
-            timed: Cell::new(false),
-            timing: Cell::new(None),
+            ownership: Cell::new(ownership),
+            is_counted: Cell::new(false),
+            is_stream: Cell::new(false),
+            has_deadlines: Cell::new(false),
+            deadline_timer: Cell::new(None),
             has_carryover: Cell::new(false),
             carryover: Cell::new(None),
         })
@@ -91,7 +91,7 @@ impl Source {
     pub(crate) fn take_carryover(&self) -> (Outbox, bool, Option<io::Error>) {
         self.has_carryover.set(false);
         match self.carryover.take() {
-            Some(carryover) => (carryover.outbox, carryover.ends, carryover.failure),
+            Some(carryover) => (carryover.outbox, carryover.shuts_down, carryover.failure),
             None => (Outbox::default(), false, None),
         }
     }
@@ -104,9 +104,9 @@ pub(crate) struct Carryover {
     /// What is still to be sent.
     pub(crate) outbox: Outbox,
     /// The write direction is shut down after it.
-    pub(crate) ends: bool,
+    pub(crate) shuts_down: bool,
     /// What sending it met with, until somebody is told. Nothing is left to send then.
     pub(crate) failure: Option<io::Error>,
     /// The stream has been dropped: the timer of the patience with its peer.
-    pub(crate) patience: Option<Token>,
+    pub(crate) linger_timer: Option<Token>,
 }

@@ -64,14 +64,14 @@ pub(crate) struct Local {
     pub(crate) pipes: Pipes,
     pub(crate) table: Table,
     pub(crate) timers: RefCell<Timers<TimerTarget>>,
-    due: RefCell<Vec<Deferred>>,
+    deferred: RefCell<Vec<Deferred>>,
     /// The vector that `due` is exchanged for, so that neither is allocated in every turn.
-    due_spare: Cell<Vec<Deferred>>,
+    deferred_spare: Cell<Vec<Deferred>>,
     /// The time of this turn, once it has been asked for; 0 before.
     now: Cell<u64>,
     /// What was ready at this time has been told, while timers are armed: no timer that is due later
     /// is fired.
-    looked_at: Cell<u64>,
+    dispatched_until: Cell<u64>,
     /// The time that one phase of a turn may take.
     pub(crate) slice: TimeSlice,
     /// Bits: a callback is running, and its beginning is to be told. See `watching`.
@@ -79,7 +79,7 @@ pub(crate) struct Local {
     /// This callback has written something.
     pub(crate) has_written: Cell<bool>,
     /// The poller is ending: nothing new is registered.
-    pub(crate) gone: Cell<bool>,
+    ended: Cell<bool>,
     /// The counts of this poller's connections.
     pub(crate) census: Census,
     /// It has paused the clock of this thread.
@@ -119,14 +119,14 @@ impl Local {
             pipes: Pipes::new(),
             table: Table::new(),
             timers: RefCell::new(Timers::new()),
-            due: RefCell::default(),
-            due_spare: Cell::default(),
+            deferred: RefCell::default(),
+            deferred_spare: Cell::default(),
             now: Cell::new(0),
-            looked_at: Cell::new(0),
+            dispatched_until: Cell::new(0),
             slice,
             callback: Cell::new(0),
             has_written: Cell::new(false),
-            gone: Cell::new(false),
+            ended: Cell::new(false),
             census: Census::default(),
             #[cfg(feature = "test-util")]
             has_paused: Cell::new(false),
@@ -186,14 +186,14 @@ impl Local {
     /// A timer fires when it was due by then, so that what came before it fell due is told before,
     /// however long something has held the poller up.
     #[inline]
-    pub(crate) fn looked_at(&self) -> u64 {
-        self.looked_at.get()
+    pub(crate) fn dispatched_until(&self) -> u64 {
+        self.dispatched_until.get()
     }
 
     /// A look at all events begins now, or was over at `time`.
     #[inline]
-    pub(crate) fn looks_at(&self, time: u64) {
-        self.looked_at.set(time);
+    pub(crate) fn set_dispatched_until(&self, time: u64) {
+        self.dispatched_until.set(time);
     }
 
     /// Whether timers are armed.
@@ -242,12 +242,12 @@ impl Local {
     }
 
     /// Makes a timer due at another time. False: it has fired.
-    pub(crate) fn reset(&self, timer: Token, deadline: u64) -> bool {
+    pub(crate) fn reset_timer(&self, timer: Token, deadline: u64) -> bool {
         self.timers.borrow_mut().reset(timer, deadline)
     }
 
     /// Sees to it that a task's timer wakes `waker`. False: it has fired.
-    pub(crate) fn rewake(&self, timer: Token, waker: &Waker) -> bool {
+    pub(crate) fn set_timer_waker(&self, timer: Token, waker: &Waker) -> bool {
         match self.timers.borrow().get(timer) {
             Some(TimerTarget::Task(present)) if present.will_wake(waker) => return true,
             Some(TimerTarget::Task(_)) => {}
@@ -274,30 +274,30 @@ impl Local {
     // ---- phases ----
 
     /// Has something done at the end of the turn.
-    pub(crate) fn defer(&self, due: Deferred) {
-        self.due.borrow_mut().push(due);
+    pub(crate) fn defer(&self, deferred: Deferred) {
+        self.deferred.borrow_mut().push(deferred);
     }
 
     /// What is due at the end of this turn. What comes meanwhile is for the next one.
-    pub(crate) fn take_due(&self) -> Vec<Deferred> {
-        self.due.replace(self.due_spare.take())
+    pub(crate) fn take_deferred(&self) -> Vec<Deferred> {
+        self.deferred.replace(self.deferred_spare.take())
     }
 
-    /// Gives the emptied vector of [`Local::take_due`] back.
-    pub(crate) fn return_due(&self, due: Vec<Deferred>) {
-        self.due_spare.set(due);
+    /// Gives the emptied vector of [`Local::take_deferred`] back.
+    pub(crate) fn return_deferred(&self, emptied: Vec<Deferred>) {
+        self.deferred_spare.set(emptied);
     }
 
     /// Whether the next turn has something to do without waiting.
     #[inline]
     pub(crate) fn has_work(&self) -> bool {
-        self.has_due() || self.skips_wait.get()
+        self.has_deferred() || self.skips_wait.get()
     }
 
     /// Whether calls wait for their phase.
     #[inline]
-    pub(crate) fn has_due(&self) -> bool {
-        !self.due.borrow().is_empty()
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.deferred.borrow().is_empty()
     }
 
     /// Keeps this turn from waiting: whoever runs the poller has something to look at.
@@ -340,13 +340,13 @@ impl Local {
     // ---- the end ----
 
     /// From now on nothing new is registered.
-    pub(crate) fn refuse_new(&self) {
-        self.gone.set(true);
+    pub(crate) fn set_ended(&self) {
+        self.ended.set(true);
     }
 
     /// Whether the poller has ended.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.gone.get()
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.get()
     }
 
     /// Takes away everything that waits or is kept, when all connections are gone.

@@ -5,7 +5,7 @@ use std::{fmt, io};
 use bytes::Bytes;
 
 use crate::base::token::Token;
-use crate::local::errors::gone;
+use crate::local::errors::poller_ended;
 use crate::local::writer_queue::{Stage, WriterQueue};
 use crate::parts::outbox::Outbox;
 use crate::task::{Notification, SharedRef};
@@ -208,7 +208,7 @@ impl Writer {
             return Ok(());
         }
         self.queue.close();
-        Err(gone())
+        Err(poller_ended())
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::base::token::Token;
-use crate::local::errors::{closing_error, too_much};
+use crate::local::errors::{closing_error, output_overflow};
 use crate::parts::outbox::Outbox;
 
 /// What the writers of a connection and its poller share.
@@ -86,7 +86,7 @@ impl WriterQueue {
         self.is_waiting.store(true, Ordering::Release);
         if kept.saturating_add(bytes.len()) > self.most {
             shared.stage = Stage::Overflowed;
-            return (Some(bytes), Err(too_much(self.most)));
+            return (Some(bytes), Err(output_overflow(self.most)));
         }
         if self.keeps_apart {
             shared.outbox.push_apart(bytes);

@@ -139,10 +139,10 @@ fn on_event_while_open(local: &Local, connection: &Connection, event: Event) {
 /// Returns `true` if it has read any bytes.
 fn on_readable_or_urgent(local: &Local, connection: &Connection, event: Event) -> bool {
     if event.is_priority() {
-        connection.turn_on(Flags::PRIORITY);
+        connection.set(Flags::PRIORITY);
     }
     let has_read = on_readable(local, connection);
-    connection.turn_off(Flags::PRIORITY);
+    connection.clear(Flags::PRIORITY);
     has_read
 }
 
@@ -208,7 +208,7 @@ fn on_hang_up(local: &Local, connection: &Connection, event: Event, has_read: bo
             // edge-triggered: a level-triggered hang-up would be reported in every turn.
             Ok(true) if may_read_later => {
                 persistent::stop_rereading(local, connection);
-                connection.turn_on(Flags::UNREAD_HANG_UP | Flags::DIRTY);
+                connection.set(Flags::UNREAD_HANG_UP | Flags::DIRTY);
                 return registration::refresh(local, connection);
             }
             // The handler was called and left them: it is called again after a pause.
@@ -266,10 +266,10 @@ pub(crate) fn reread(local: &Local, connection: &Connection) {
 /// Makes the calls that have waited for the end of the turn. What these defer in turn waits for the
 /// end of the next one, so that two connections which keep closing each other starve nothing.
 pub(crate) fn finish_turn(local: &Local) {
-    if !local.has_due() {
+    if !local.has_deferred() {
         return;
     }
-    let mut due = local.take_due();
+    let mut due = local.take_deferred();
     for deferred in due.drain(..) {
         match deferred {
             Deferred::Open(token) => with_connection(local, token, call::on_open),
@@ -283,7 +283,7 @@ pub(crate) fn finish_turn(local: &Local) {
             Deferred::Flush(token) => resume_flush(local, token),
             Deferred::WriteHigh(token) => with_connection(local, token, write_high),
             Deferred::WriteLow(token) => with_connection(local, token, write_low),
-            Deferred::Closed => local.fd_freed(),
+            Deferred::FdFreed => local.fd_freed(),
             Deferred::MakeRoom => linger::end_all(local),
             Deferred::Close(token, reason) => with_connection(local, token, |local, connection| {
                 close::begin(local, connection, reason);
@@ -291,7 +291,7 @@ pub(crate) fn finish_turn(local: &Local) {
         }
         local.recorder.step();
     }
-    local.return_due(due);
+    local.return_deferred(due);
     calls::lap(local);
 }
 

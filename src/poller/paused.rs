@@ -74,7 +74,7 @@ impl Poller {
         };
         let limit = max_wait.map_or(clock::NEVER, |wait| clock::after(clock::now(), wait));
         paused::advance_to(deadline.min(limit));
-        local.looks_at(clock::now());
+        local.set_dispatched_until(clock::now());
         Ok(0)
     }
 

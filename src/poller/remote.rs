@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::base::interest::Interest;
 use crate::connection::call;
-use crate::local::errors::gone;
+use crate::local::errors::{RegisterError, poller_ended};
 use crate::local::handle::PollerHandle;
 use crate::local::handler::EvHandler;
 use crate::local::registry;
@@ -129,11 +129,12 @@ impl PollerHandle {
             // Mail is opened inside of its poller.
             let Some(local) = Local::current() else { return };
             let handler = Box::new(factory());
-            if let Err((error, handler)) = registry::register_foreign(&local, fd, interest, handler)
+            if let Err(RegisterError { error, rejected: handler }) =
+                registry::register_foreign(&local, fd, interest, handler)
             {
                 call::on_connect_fail(&local, handler, error);
             }
         };
-        self.run_on(register).map_err(|_| gone())
+        self.run_on(register).map_err(|_| poller_ended())
     }
 }

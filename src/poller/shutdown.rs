@@ -12,7 +12,7 @@ use crate::connection::{call, close, connect, flush, linger, request_close};
 use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, State};
 use crate::local::deferred::TimerTarget;
-use crate::local::errors::gone;
+use crate::local::errors::poller_ended;
 use crate::local::flags::Flags;
 use crate::local::state::Local;
 use crate::local::table::Entry;
@@ -87,7 +87,7 @@ fn close_all(local: &Local) {
                 drop(registry::remove(local, token));
                 wake::wake_all(&source);
             }
-            Some(Entry::Connecting(_)) => connect::fail(local, token, gone()),
+            Some(Entry::Connecting(_)) => connect::fail(local, token, poller_ended()),
             None => {}
         }
         // What the callbacks have asked for.
@@ -96,7 +96,7 @@ fn close_all(local: &Local) {
     }
     // Nothing new is registered any more, but what the last callbacks have begun fails here. It
     // comes to an end, as each handler is told of a failure once.
-    while local.has_due() {
+    while local.has_deferred() {
         dispatch::finish_turn(local);
     }
     // Tasks of another poller on this thread may wait for this one's shutdown.
@@ -208,7 +208,7 @@ pub async fn shutdown_requested() {
     poll_fn(|cx| {
         let ShutdownWaiter { local, place } = &mut waiter;
         // Nothing asks a poller that has ended.
-        if local.is_gone() {
+        if local.has_ended() {
             return Poll::Ready(());
         }
         local.shutdown.poll(cx, place)
@@ -237,15 +237,15 @@ impl Drop for Poller {
     fn drop(&mut self) {
         let entered = self.enter();
         // Destructors may try to register, spawn or post: from here on all of that fails.
-        self.local.refuse_new();
-        calls::nothing_runs(&self.local);
+        self.local.set_ended();
+        calls::end_calls(&self.local);
         self.executor.cancel_tasks();
         close_all(&self.local);
         // Done here, and not in the drop of the executor, so that destructors of mail find this
         // poller and not one around it. What they begin in it ends by the second `close_all`.
         self.executor.refuse_mail();
         close_all(&self.local);
-        calls::fall_asleep(&self.local);
+        calls::begin_wait(&self.local);
         self.report();
         #[cfg(feature = "test-util")]
         self.restore_clock();

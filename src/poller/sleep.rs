@@ -37,13 +37,13 @@ impl Poller {
         if has_work || max_wait == Some(Duration::ZERO) || !self.executor().park() {
             return self.poll_events(events);
         }
-        calls::fall_asleep(self.local());
+        calls::begin_wait(self.local());
         #[cfg(feature = "test-util")]
         let result = self.wait_or_advance_clock(events, max_wait);
         #[cfg(not(feature = "test-util"))]
         let result = self.sleep(events, max_wait);
         self.executor().unpark();
-        calls::wake_up(self.local());
+        calls::end_wait(self.local());
         result
     }
 
@@ -53,7 +53,7 @@ impl Poller {
         if self.local().has_timers() {
             // Read before the system call: what was ready by then is reported before timers that
             // become due later. Without timers the reading would be wasted.
-            self.local().looks_at(clock::now());
+            self.local().set_dispatched_until(clock::now());
         }
         no_events_if_interrupted(self.local().epoll.wait(events, Some(Duration::ZERO)))
     }
@@ -71,14 +71,14 @@ impl Poller {
             return no_events_if_interrupted(local.epoll.wait(events, max_wait));
         };
         let now = clock::now();
-        local.looks_at(now);
+        local.set_dispatched_until(now);
         let until_deadline = Duration::from_nanos(deadline.saturating_sub(now));
         let timeout = max_wait.unwrap_or(until_deadline).min(until_deadline).min(LONGEST_WAIT);
         let waited = local.epoll.wait(events, Some(timeout));
         if timeout == until_deadline && matches!(waited, Ok(0)) {
             // When the time was over the kernel looked for events once more, and found none. After
             // a signal it has not looked, and the process may have been stopped past the deadline.
-            local.looks_at(deadline.max(now));
+            local.set_dispatched_until(deadline.max(now));
         }
         no_events_if_interrupted(waited)
     }

@@ -24,7 +24,7 @@ pub(super) fn fire_due(local: &Local) {
     }
     // The pass leaves out timers that are armed from here on. Without that, a callback which arms
     // one for now would keep the pass going.
-    let pass = local.timers.borrow_mut().begin(local.looked_at());
+    let pass = local.timers.borrow_mut().begin(local.dispatched_until());
     if calls::begin_phase(local, 1) == 0 {
         return;
     }
@@ -42,7 +42,7 @@ pub(super) fn fire_due(local: &Local) {
 /// Returns `true` if the next pass would fire a timer.
 #[cold]
 pub(super) fn is_due(local: &Local) -> bool {
-    local.next_deadline().is_some_and(|deadline| deadline <= local.looked_at())
+    local.next_deadline().is_some_and(|deadline| deadline <= local.dispatched_until())
 }
 
 /// Fires one timer, which is disarmed already: its entry is still there, and its place in the heap
@@ -68,7 +68,7 @@ fn fire(local: &Local, token: Token) {
         Some(TimerTarget::Pipes) => pipes::trim(local),
         Some(TimerTarget::Deadline(token)) => on_deadline(local, token),
         Some(TimerTarget::Connect(attempt)) => connect::on_timer(local, attempt),
-        Some(TimerTarget::Ours(ours)) => ignore_panic(|| ours.on_timer()),
+        Some(TimerTarget::Internal(ours)) => ignore_panic(|| ours.on_timer()),
         // `Turn` only ends the wait; `Handler` has returned above.
         Some(TimerTarget::Turn | TimerTarget::Handler(_)) | None => {}
     }

@@ -66,7 +66,7 @@ impl ReactorHandle {
     /// Makes `poller` a poller that knows this reactor.
     pub(super) fn adopt(&self, poller: &PollerHandle) {
         let shared: Weak<Shared> = Arc::downgrade(&self.shared);
-        poller.belongs_to(shared);
+        poller.set_reactor(shared);
     }
 
     /// Returns the reactor that runs this code: in callbacks, `on_connect_fail` included, in tasks

@@ -29,7 +29,8 @@ impl Registered {
     pub(crate) fn carry_over(&self, outbox: Outbox, fd: OwnedFd) {
         // The registration is new, so the kernel reports the room that there is: epoll_ctl(2).
         self.source().readiness.clear(Direction::Write);
-        let carryover = Carryover { fd, outbox, ends: false, failure: None, patience: None };
+        let carryover =
+            Carryover { fd, outbox, shuts_down: false, failure: None, linger_timer: None };
         self.source().set_carryover(carryover);
     }
 
@@ -95,9 +96,9 @@ impl Registered {
                 return Err(failure);
             }
         }
-        let (local, parts) = (self.local().clone(), self.take_apart());
+        let (local, parts) = (self.local().clone(), self.into_parts());
         if parts.is_counted {
-            local.handle.leave();
+            local.handle.decrement_load();
         }
         // The descriptor lives on: its close would have ended the registration by itself.
         let _ = local.epoll.remove(parts.fd.as_fd());
@@ -135,17 +136,17 @@ pub(crate) fn flush(source: &Source) -> bool {
             carryover.failure = Some(error);
         }
     }
-    if mem::take(&mut carryover.ends) {
+    if mem::take(&mut carryover.shuts_down) {
         // It fails only if the connection has failed, which reads and writes report.
         let _ = socket::shutdown(carryover.fd.as_fd(), Shutdown::Write);
     }
-    if let Some(patience) = carryover.patience {
+    if let Some(timer) = carryover.linger_timer {
         // The stream has been dropped. Its timer is made due now, and closes the connection; the
         // caller still uses the source.
-        local.reset(patience, local.now());
+        local.reset_timer(timer, local.now());
     }
     // What is left keeps an error for the stream, or the timer that closes.
-    let is_over = carryover.failure.is_none() && carryover.patience.is_none();
+    let is_over = carryover.failure.is_none() && carryover.linger_timer.is_none();
     source.has_carryover.set(!is_over);
     source.carryover.set((!is_over).then_some(carryover));
     true
@@ -157,7 +158,7 @@ fn shutdown_after_flush(source: &Source) {
     if carryover.failure.is_some() {
         let _ = socket::shutdown(carryover.fd.as_fd(), Shutdown::Write);
     }
-    carryover.ends = true;
+    carryover.shuts_down = true;
     source.carryover.set(Some(carryover));
 }
 
@@ -167,7 +168,7 @@ pub(crate) fn close_detached(local: &Local, source: &Source) {
     drop(registry::remove(local, source.token));
     local.census.detached_ended();
     let Some(carryover) = source.carryover.take() else { return };
-    if source.hold.get() == Ownership::Shared {
+    if source.ownership.get() == Ownership::Shared {
         // Other code may hold a duplicate: then this close ends neither the connection, so there is
         // nothing to linger for, nor the registration. It may also have set an SO_LINGER that
         // blocks.

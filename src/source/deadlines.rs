@@ -18,12 +18,12 @@ use crate::sys::clock;
 /// that wait, whose polls return the error.
 pub(crate) fn check(local: &Local, source: &Source) {
     // Not the current time: what came before this time has been reported, what came since has not.
-    let now = local.looked_at();
-    let Some(mut timing) = source.timing.take() else { return };
+    let now = local.dispatched_until();
+    let Some(mut timing) = source.deadline_timer.take() else { return };
     timing.timer = None;
     let is_missed = timing.tracker.missed(now).is_some();
     deadlines::arm(local, source.token, &mut timing, now);
-    source.timing.set(Some(timing));
+    source.deadline_timer.set(Some(timing));
     if is_missed {
         wake::wake_all(source);
     }
@@ -34,23 +34,23 @@ impl Registration {
     pub(crate) fn set_deadlines(&self, deadlines: Deadlines) {
         let is_timed = deadlines != Deadlines::default();
         let new = is_timed.then(|| Box::new(DeadlineTimer::new(deadlines)));
-        self.source().timed.set(is_timed);
-        self.end_timing();
-        self.source().timing.set(new);
+        self.source().has_deadlines.set(is_timed);
+        self.disarm_deadlines();
+        self.source().deadline_timer.set(new);
         // Tasks that wait already are polled again, and so wait by the new deadlines.
         wake::wake_all(self.source());
     }
 
     /// Returns `true` if an operation has failed because one of the present deadlines was missed.
     pub(crate) fn has_missed_deadline(&self) -> bool {
-        self.source().timed.get()
-            && update(&self.source().timing, |timing| timing.has_missed).unwrap_or(false)
+        self.source().has_deadlines.get()
+            && update(&self.source().deadline_timer, |timing| timing.has_missed).unwrap_or(false)
     }
 
     /// Removes the deadlines. No task waits.
     pub(crate) fn clear_deadlines(&self) {
-        if self.source().timed.replace(false) {
-            self.end_timing();
+        if self.source().has_deadlines.replace(false) {
+            self.disarm_deadlines();
         }
     }
 
@@ -59,7 +59,7 @@ impl Registration {
     #[cold]
     pub(crate) fn note_progress_in_time(&self, direction: Direction) {
         let now = self.local().now();
-        update(&self.source().timing, |timing| match direction {
+        update(&self.source().deadline_timer, |timing| match direction {
             Direction::Read => timing.tracker.has_read(now, false),
             Direction::Write => timing.tracker.has_written(now),
         });
@@ -77,9 +77,9 @@ impl Registration {
         let writes = direction == Some(Direction::Write);
         // A deadline that has passed since the poller last looked at the events is not missed yet:
         // bytes that came in time may not have been reported.
-        let looked_at = self.local().looked_at();
-        let missed = update(&self.source().timing, |timing| {
-            if let Some(missed) = timing.tracker.take_missed(looked_at, reads, writes) {
+        let dispatched_until = self.local().dispatched_until();
+        let missed = update(&self.source().deadline_timer, |timing| {
+            if let Some(missed) = timing.tracker.take_missed(dispatched_until, reads, writes) {
                 timing.has_missed = true;
                 return Some(missed);
             }
@@ -89,7 +89,7 @@ impl Registration {
             if writes {
                 timing.tracker.waits_to_write(|| now, true);
             }
-            deadlines::arm(self.local(), self.source().token, timing, looked_at);
+            deadlines::arm(self.local(), self.source().token, timing, dispatched_until);
             None
         });
         missed.flatten().map_or(Ok(()), |missed| Err(missed.into()))

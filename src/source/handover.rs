@@ -16,7 +16,7 @@ use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, State};
 use crate::local::context::EvContext;
 use crate::local::deferred::Deferred;
-use crate::local::errors::closing_error;
+use crate::local::errors::RegisterError;
 use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::registered::Registered;
@@ -35,10 +35,10 @@ impl EvContext<'_> {
     /// poller is ending. Nothing has changed then.
     pub(crate) fn take_registered(&mut self) -> io::Result<Registered> {
         if self.connection.state() != State::Open {
-            return Err(closing_error());
+            return Err(self.not_open_error());
         }
         let local = Local::expect_current("take_stream")?;
-        let Some(fd) = self.fd.take() else { return Err(closing_error()) };
+        let Some(fd) = self.fd.take() else { return Err(self.not_open_error()) };
         if !socket::is_tcp_connection(fd.as_fd()) {
             *self.fd = Some(fd);
             let message = "take_stream: the descriptor is not a TCP connection";
@@ -48,15 +48,15 @@ impl EvContext<'_> {
         // joins the queue when they are closed below, so a writer needs the duplicate as well.
         let has_output = self.connection.has(Flags::HAS_OUTPUT | Flags::HAS_WRITER);
         let taken = match has_output.then(|| fd.try_clone()).transpose() {
-            Ok(copy) => Registered::again(fd, local).map(|registered| (registered, copy)),
-            Err(error) => Err((error, fd)),
+            Ok(copy) => Registered::reregister(fd, local).map(|registered| (registered, copy)),
+            Err(error) => Err(RegisterError { error, rejected: fd }),
         };
         match taken {
             Ok((registered, copy)) => {
                 move_to_stream(self.local, self.connection, &registered, copy);
                 Ok(registered)
             }
-            Err((error, fd)) => {
+            Err(RegisterError { error, rejected: fd }) => {
                 *self.fd = Some(fd);
                 Err(error)
             }
@@ -80,7 +80,7 @@ fn move_to_stream(
     let outbox = connection.take_extra().map(|extra| extra.outbox).unwrap_or_default();
     // Makes the end of the callback look at the connection. As it has no descriptor any more, its
     // handler is dropped.
-    connection.turn_on(Flags::DIRTY);
+    connection.set(Flags::DIRTY);
     if !connection.has(Flags::INTERNAL) {
         // It lives on in a task, so it does not count as ended.
         local.census.given_away();
@@ -88,10 +88,10 @@ fn move_to_stream(
     // The caller of the callback holds a clone, so the handler's destructor does not run in here.
     drop(registry::remove(local, connection.token));
     if connection.has(Flags::FD_EXPOSED) {
-        stream.lend();
+        stream.expose();
     }
     if connection.has(Flags::COUNTED) {
-        stream.count();
+        stream.mark_counted();
     }
     if let (Some(copy), false) = (copy, outbox.is_empty()) {
         stream.carry_over(outbox, copy);
@@ -121,24 +121,24 @@ impl Registered {
     pub(crate) fn into_connection(
         self,
         handler: Box<dyn EvHandler>,
-    ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
-        let (local, parts) = (self.local().clone(), self.take_apart());
+    ) -> Result<Token, RegisterError<Box<dyn EvHandler>>> {
+        let (local, parts) = (self.local().clone(), self.into_parts());
         let mask = Mask::of(Interest::READABLE, parts.outbox.pending() > 0);
         // `make` is called only if the kernel has agreed; if not, the handler is still here.
         let mut handler = Some(handler);
         let make = |token, fd| {
             let handler = handler.take().expect("an entry is made once");
             let flags = Flags::SOCKET
-                | Flags::FD_EXPOSED.only_if(parts.is_lent)
+                | Flags::FD_EXPOSED.only_if(parts.is_exposed)
                 | Flags::COUNTED.only_if(parts.is_counted);
             let connection = Connection::new(token, handler, fd, Interest::READABLE, flags);
             connection.mask.set(mask);
             if parts.outbox.pending() > 0 {
                 connection.with_extra(|extra| extra.outbox = parts.outbox);
-                connection.turn_on(Flags::HAS_OUTPUT);
+                connection.set(Flags::HAS_OUTPUT);
             }
-            if parts.ends {
-                connection.turn_on(Flags::SHUTDOWN_AFTER_FLUSH);
+            if parts.shuts_down {
+                connection.set(Flags::SHUTDOWN_AFTER_FLUSH);
             }
             Entry::Handler(Rc::new(connection))
         };
@@ -147,15 +147,15 @@ impl Registered {
                 open_adopted(&local, token, parts.failure);
                 Ok(token)
             }
-            (Err((error, fd)), Some(handler)) => {
+            (Err(RegisterError { error, rejected: fd }), Some(handler)) => {
                 if parts.is_counted {
-                    local.handle.leave();
+                    local.handle.decrement_load();
                 }
                 // Removed before it is closed: other code may hold a duplicate.
                 let _ = local.epoll.remove(fd.as_fd());
                 drop(fd);
                 local.fd_freed();
-                Err((error, handler))
+                Err(RegisterError { error, rejected: handler })
             }
             (Err(_), None) => unreachable!("a failed registration makes no entry"),
         }

@@ -7,7 +7,7 @@ use crate::connection::request_close;
 use crate::local::action::CloseReason;
 use crate::local::connection::State;
 use crate::local::context::EvContext;
-use crate::local::errors::closing_error;
+use crate::local::errors::RegisterError;
 use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::registered::Registered;
@@ -23,11 +23,11 @@ impl Registered {
     pub(crate) fn into_pooled_connection(
         self,
         handler: Box<dyn EvHandler>,
-    ) -> Result<Token, (io::Error, Box<dyn EvHandler>)> {
+    ) -> Result<Token, RegisterError<Box<dyn EvHandler>>> {
         let local = self.local().clone();
         let token = self.into_connection(handler)?;
         if let Some(connection) = registry::connection(&local, token) {
-            connection.turn_on(Flags::POOLED);
+            connection.set(Flags::POOLED);
         }
         Ok(token)
     }
@@ -123,7 +123,7 @@ impl EvContext<'_> {
     pub fn release(&mut self) -> io::Result<()> {
         let connection = self.connection;
         if connection.state() != State::Open {
-            return Err(closing_error());
+            return Err(self.not_open_error());
         }
         if !connection.has(Flags::POOLED) {
             let message = "release: the connection is not from a pool";
@@ -133,7 +133,7 @@ impl EvContext<'_> {
             let message = "release: output of the connection has not been sent yet";
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, message));
         }
-        connection.turn_on(Flags::RELEASED);
+        connection.set(Flags::RELEASED);
         // Output that a `Writer` has queued meanwhile is sent before `on_close`; no more is
         // accepted.
         request_close::connection(self.local, connection, CloseReason::Requested);
@@ -150,22 +150,22 @@ impl EvContext<'_> {
             return None;
         }
         let (local, fd) = (Local::current()?, self.fd.take()?);
-        match Registered::again(fd, local) {
+        match Registered::reregister(fd, local) {
             Ok(registered) => {
                 // The caller of this callback holds a clone, so no destructor of the handler runs
                 // here.
                 drop(registry::remove(self.local, connection.token));
-                connection.turn_on(Flags::DIRTY);
+                connection.set(Flags::DIRTY);
                 if connection.has(Flags::FD_EXPOSED) {
-                    registered.lend();
+                    registered.expose();
                 }
                 if connection.has(Flags::COUNTED) {
-                    self.local.handle.leave();
+                    self.local.handle.decrement_load();
                 }
                 Some(registered)
             }
-            Err((_, fd)) => {
-                *self.fd = Some(fd);
+            Err(RegisterError { rejected, .. }) => {
+                *self.fd = Some(rejected);
                 None
             }
         }

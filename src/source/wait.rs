@@ -16,6 +16,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use crate::local::errors::poller_ended;
 use crate::local::registration::Registration;
 use crate::parts::readiness::{Direction, ReadySet};
 
@@ -87,7 +88,7 @@ impl Registration {
     /// Notes that an operation has succeeded, which starts the deadlines of `direction` anew.
     #[inline]
     pub(crate) fn note_progress(&self, direction: Direction) {
-        if self.source().timed.get() {
+        if self.source().has_deadlines.get() {
             self.note_progress_in_time(direction);
         }
     }
@@ -180,7 +181,7 @@ impl Registration {
     /// nothing is to be read now. Returns an error if no event can come or a deadline is missed.
     pub(crate) fn poll_hang_up(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
         self.source().readiness.wait(cx, Direction::Read);
-        if self.local().is_gone() || self.source().timed.get() {
+        if self.local().has_ended() || self.source().has_deadlines.get() {
             return self.check_wait(None);
         }
         Poll::Pending
@@ -227,7 +228,7 @@ impl Registration {
     /// ends when the poller has ended or a deadline is missed.
     #[inline]
     pub(crate) fn poll_wait_error(&self, direction: Direction) -> Poll<io::Error> {
-        if self.local().is_gone() || self.source().timed.get() {
+        if self.local().has_ended() || self.source().has_deadlines.get() {
             return self.check_wait(Some(direction));
         }
         Poll::Pending
@@ -236,20 +237,14 @@ impl Registration {
     /// Does the work of [`Registration::poll_wait_error`], if it may have to return an error.
     #[cold]
     fn check_wait(&self, direction: Option<Direction>) -> Poll<io::Error> {
-        if self.local().is_gone() {
-            return Poll::Ready(poller_has_ended());
+        if self.local().has_ended() {
+            return Poll::Ready(poller_ended());
         }
         match self.wait_within_deadlines(direction) {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(error),
         }
     }
-}
-
-/// Returns the error of a descriptor that has outlived its poller. It is of the same kind as that
-/// of a handle, [`gone`](crate::local::errors::gone).
-fn poller_has_ended() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "the poller of this descriptor has ended")
 }
 
 /// A future that waits until one of some kinds of readiness has been reported. See

@@ -118,7 +118,7 @@ pub async fn advance(duration: Duration) {
             let waker = cx.waker().clone();
             local.arm(target, TimerTarget::Task(waker))
         });
-        if local.rewake(timer, cx.waker()) { Poll::Pending } else { Poll::Ready(()) }
+        if local.set_timer_waker(timer, cx.waker()) { Poll::Pending } else { Poll::Ready(()) }
     })
     .await;
 }

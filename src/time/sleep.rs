@@ -158,7 +158,7 @@ impl Sleep {
         self.deadline = deadline;
         let Some(armed) = &self.armed else { return };
         let is_moved = armed.poller.is_current()
-            && Local::with_current(|local| local.reset(armed.timer, deadline)) == Some(true);
+            && Local::with_current(|local| local.reset_timer(armed.timer, deadline)) == Some(true);
         if !is_moved {
             // The timer has fired, or is in another poller, where the task is woken. The next poll
             // arms it again.
@@ -173,10 +173,10 @@ impl Sleep {
     /// does not find its time over while bytes for it wait in a socket.
     pub(super) fn poll_missed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let local = Local::current().expect("a timer was polled outside of a poller");
-        let is_told = self.deadline <= local.looked_at();
+        let is_told = self.deadline <= local.dispatched_until();
         if let Some(armed) = self.armed.as_ref().filter(|_| !is_told)
             && armed.poller.is_current()
-            && local.rewake(armed.timer, cx.waker())
+            && local.set_timer_waker(armed.timer, cx.waker())
         {
             return Poll::Pending;
         }
@@ -193,7 +193,7 @@ impl Sleep {
             return Poll::Ready(());
         }
         if let Some(armed) = &self.armed {
-            if armed.poller.is_current() && local.rewake(armed.timer, cx.waker()) {
+            if armed.poller.is_current() && local.set_timer_waker(armed.timer, cx.waker()) {
                 return Poll::Pending;
             }
             // The timer has fired before a reset, or is in another poller.

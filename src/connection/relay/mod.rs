@@ -30,7 +30,6 @@ use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, Relay, State};
 use crate::local::context::EvContext;
 use crate::local::deferred::{Deferred, TimerTarget};
-use crate::local::errors::closing_error;
 use crate::local::flags::Flags;
 use crate::local::registry;
 use crate::local::state::Local;
@@ -124,7 +123,7 @@ impl EvContext<'_> {
     /// [`Budget::close_linger`]: crate::Budget::close_linger
     pub fn relay(&mut self, other: Token) -> io::Result<()> {
         if self.connection.state() != State::Open {
-            return Err(closing_error());
+            return Err(self.not_open_error());
         }
         let (Some(one), Some(two)) = (
             registry::connection(self.local, self.token()),
@@ -197,7 +196,7 @@ fn begin(local: &Local, one: Rc<Connection>, two: Rc<Connection>) {
         }
     }
     // The descriptor of the first is lent to its callback: its registration changes after that.
-    relay.connections[0].turn_on(Flags::DIRTY);
+    relay.connections[0].set(Flags::DIRTY);
     registration::refresh(local, &relay.connections[1]);
 }
 
@@ -234,7 +233,7 @@ impl Relay for HandlerRelay {
         for (connection, held) in self.connections.iter().zip(held) {
             if !held.is_empty() {
                 drop(connection.with_extra(|extra| extra.outbox.push_shared(held.into())));
-                connection.turn_on(Flags::HAS_OUTPUT | Flags::DIRTY);
+                connection.set(Flags::HAS_OUTPUT | Flags::DIRTY);
             }
             let reason = match reason {
                 CloseReason::Shutdown => CloseReason::Shutdown,
@@ -282,7 +281,7 @@ fn flush_queued(local: &Local, relay: &HandlerRelay) {
             Ok(is_drained) => readiness.writable.set(is_drained),
             Err(error) => {
                 relay.duplex.borrow_mut().fail(at, error, local);
-                connection.turn_off(Flags::HAS_OUTPUT);
+                connection.clear(Flags::HAS_OUTPUT);
                 let lost = connection.with_extra(|extra| mem::take(&mut extra.outbox));
                 flush::discard(local, lost);
             }

@@ -35,7 +35,7 @@ pub(crate) fn keep(local: &Local, pipe: Pipe) {
         drop(unwanted);
         // Not now: the relay that gave the pipe back is borrowed, and what waits for a descriptor
         // may run foreign code.
-        local.defer(Deferred::Closed);
+        local.defer(Deferred::FdFreed);
     }
     if !local.pipes.is_trim_armed.replace(true) {
         local.arm(clock::after(local.now(), KEEP_SPARE), TimerTarget::Pipes);

@@ -347,7 +347,7 @@ impl Pump {
                 drop(pipe);
                 // Not now: the relay is borrowed, and what waits for a descriptor may run foreign
                 // code.
-                local.defer(Deferred::Closed);
+                local.defer(Deferred::FdFreed);
             }
             Some(carrier) => carrier.give_back(local),
             None => {}

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::local::attempt::{Recipient, Target, failure};
-use crate::local::errors::gone;
+use crate::local::errors::poller_ended;
 use crate::local::handle::PollerHandle;
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
@@ -331,7 +331,7 @@ impl Connector {
             // Called here, `begin` finds that its poller is another one or has ended, and drops
             // what it holds.
             refused();
-            gone()
+            poller_ended()
         })
     }
 }
@@ -348,17 +348,17 @@ impl<H: EvHandler, F: FnOnce() -> H> PendingConnect<H, F> {
     /// Begins the attempt, on the thread of its poller.
     fn begin(mut self) {
         let work = self.work.take();
-        let local =
-            Local::current().filter(|local| local.handle.is_same(&self.poller) && !local.is_gone());
+        let local = Local::current()
+            .filter(|local| local.handle.is_same(&self.poller) && !local.has_ended());
         let (Some((target, factory)), Some(local)) = (work, local) else {
-            return self.poller.leave();
+            return self.poller.decrement_load();
         };
         match catch_unwind(AssertUnwindSafe(factory)) {
             Ok(handler) => {
                 target::connect(&local, target, Recipient::Handler(Box::new(handler)));
             }
             Err(panic) => {
-                self.poller.leave();
+                self.poller.decrement_load();
                 // The value of a panic is the user's, and may panic when it is dropped.
                 drop_ignoring_panic(panic);
             }
@@ -370,7 +370,7 @@ impl<H: EvHandler, F: FnOnce() -> H> Drop for PendingConnect<H, F> {
     /// Tells the handler if the poller has ended without opening this piece of mail.
     fn drop(&mut self) {
         let Some((target, factory)) = self.work.take() else { return };
-        self.poller.leave();
-        ignore_panic(|| factory().on_connect_fail(failure(&target, gone())));
+        self.poller.decrement_load();
+        ignore_panic(|| factory().on_connect_fail(failure(&target, poller_ended())));
     }
 }

@@ -57,7 +57,7 @@ impl EvContext<'_> {
     ) -> io::Result<Token> {
         let target = target::parse(&addr.requested(), &ConnectOptions::new())?;
         // The attempt counts for the load of the poller, as the connection will.
-        self.local.handle.join();
+        self.local.handle.increment_load();
         Ok(target::connect(self.local, target, Recipient::Handler(Box::new(handler))))
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::local::errors::gone;
+use crate::local::errors::poller_ended;
 use crate::local::handle::PollerHandle;
 use crate::reactor::ReactorHandle;
 
@@ -77,7 +77,7 @@ impl Balancer {
             // This fails if another thread has counted a connection there in the meantime; then the
             // choice is made again. So however many accept at a time, no poller gets ahead of
             // another by more than one.
-            if chosen.join_if(least) {
+            if chosen.increment_load_if(least) {
                 return chosen.clone();
             }
         }
@@ -87,8 +87,8 @@ impl Balancer {
     /// poller has ended.
     #[cold]
     pub(crate) fn undelivered(&self, poller: &PollerHandle) -> io::Error {
-        poller.leave();
-        gone()
+        poller.decrement_load();
+        poller_ended()
     }
 
     /// Returns `true` if `here` is a poller of the target.
@@ -99,7 +99,7 @@ impl Balancer {
 
 /// Counts a connection at a poller. Returns the poller.
 fn counted(poller: &PollerHandle) -> PollerHandle {
-    poller.join();
+    poller.increment_load();
     poller.clone()
 }
 

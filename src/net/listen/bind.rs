@@ -57,7 +57,7 @@ pub(crate) fn listen<D: Deliver + Send>(
     // This thread adds the sockets to the epoll instances, under a token that stands for nothing.
     // The poller, which may not run yet, only has to change the mask.
     for (socket, poller) in sockets.iter().zip(pollers) {
-        poller.watch(socket.fd.as_fd()).map_err(describe)?;
+        poller.preregister(socket.fd.as_fd()).map_err(describe)?;
     }
     // All of them now: they may be clones of the user's values, and cloning may panic.
     let delivers = pollers.iter().map(|_| make()).collect();

@@ -9,6 +9,7 @@ use socket2::SockAddr;
 
 use crate::base::interest::Interest;
 use crate::local::context::EvContext;
+use crate::local::errors::RegisterError;
 use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::registry;
@@ -112,15 +113,15 @@ impl<H: EvHandler, F: Fn() -> H> HandlerFactory<F> {
             Ok(handler) => handler,
             Err(panic) => {
                 // The connection is closed when `fd` is dropped, so that it counts no more.
-                local.handle.leave();
+                local.handle.decrement_load();
                 return self.errors.report("making a handler at", panic_error(panic));
             }
         };
         let flags = Flags::SOCKET | Flags::COUNTED;
-        if let Err((error, handler)) =
+        if let Err(RegisterError { error, rejected: handler }) =
             registry::add_connection(local, fd, Interest::READABLE, Box::new(handler), flags)
         {
-            local.handle.leave();
+            local.handle.decrement_load();
             // A handler that was never called may still panic in its destructor.
             drop_ignoring_panic(handler);
             self.errors.report("registering a connection at", error);

@@ -80,7 +80,7 @@ where
         let spawner = match catch_unwind(AssertUnwindSafe(|| self.spawner.clone())) {
             Ok(spawner) => spawner,
             Err(panic) => {
-                poller.leave();
+                poller.decrement_load();
                 return self.spawner.report_panic(panic);
             }
         };
@@ -111,12 +111,12 @@ where
         let (stream, peer) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                local.handle.leave();
+                local.handle.decrement_load();
                 return self.errors.report("registering a connection at", error);
             }
         };
         // From here on the stream carries the count, and takes it back when it is dropped.
-        stream.registered().count();
+        stream.registered().mark_counted();
         match catch_unwind(AssertUnwindSafe(|| (self.service)(stream, peer))) {
             Ok(future) => drop(task::spawn(future)),
             Err(panic) => self.report_panic(panic),

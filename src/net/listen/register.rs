@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::base::interest::Interest;
-use crate::local::errors::gone;
+use crate::local::errors::{RegisterError, poller_ended};
 use crate::local::flags::Flags;
 use crate::local::registry;
 use crate::local::state::Local;
@@ -21,7 +21,7 @@ use super::listening_socket::{BoundSocket, ListeningSocket, State};
 pub(crate) fn send<D: Deliver + Send>(socket: &Arc<ListeningSocket>, deliver: D) -> io::Result<()> {
     let pending = PendingRegistration { socket: socket.clone() };
     let arrive = move || pending.arrive(deliver);
-    socket.poller().run_on(arrive).map_err(|_| gone())
+    socket.poller().run_on(arrive).map_err(|_| poller_ended())
 }
 
 /// A socket on its way to its poller. If it doesn't arrive, it is closed.
@@ -46,10 +46,10 @@ impl PendingRegistration {
         let listener = ListenerHandler::new(deliver, socket.clone(), socket.errors().clone());
         let flags = Flags::SOCKET | Flags::INTERNAL | Flags::LISTENER;
         let added =
-            registry::add_watched(&local, fd, Interest::READABLE, Box::new(listener), flags);
+            registry::add_preregistered(&local, fd, Interest::READABLE, Box::new(listener), flags);
         match added {
             Ok(token) => *state = State::Registered { token, _file: file },
-            Err((error, listener)) => {
+            Err(RegisterError { error, rejected: listener }) => {
                 drop(state);
                 // The handler holds the user's values: its drop is foreign code, and may panic.
                 drop_ignoring_panic(listener);

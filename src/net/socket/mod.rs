@@ -67,8 +67,8 @@ impl Socket {
     }
 
     /// Counts the socket as one of the poller's connections, until it is dropped.
-    pub(crate) fn of_a_stream(self) -> Socket {
-        Socket { registered: self.registered.of_a_stream() }
+    pub(crate) fn mark_stream(self) -> Socket {
+        Socket { registered: self.registered.mark_stream() }
     }
 
     /// Ends the registration, and returns the socket as a type of std. It stays non-blocking.
@@ -89,7 +89,7 @@ impl Socket {
 
     /// Returns the descriptor, for code of the user: it may be duplicated there.
     pub(crate) fn lend(&self) -> BorrowedFd<'_> {
-        self.registered.lend()
+        self.registered.expose()
     }
 
     /// Returns the socket, for options that keep nothing of its descriptor.

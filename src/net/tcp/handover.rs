@@ -4,6 +4,7 @@ use std::io;
 
 use crate::base::token::Token;
 use crate::local::context::EvContext;
+use crate::local::errors::RegisterError;
 use crate::local::handler::EvHandler;
 use crate::task::drop_ignoring_panic;
 
@@ -124,7 +125,7 @@ impl TcpStream {
     /// ```
     pub fn into_handler<H: EvHandler>(self, handler: H) -> io::Result<Token> {
         let given = self.into_registered().into_connection(Box::new(handler));
-        given.map_err(|(error, handler)| {
+        given.map_err(|RegisterError { error, rejected: handler }| {
             // Its drop is the user's code: a panic in there must not hide the error.
             drop_ignoring_panic(handler);
             error

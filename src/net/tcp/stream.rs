@@ -55,7 +55,7 @@ impl TcpStream {
     /// Registers a non-blocking socket that nothing else has a descriptor of. Errors name the
     /// operation `what`.
     pub(crate) fn from_fd(fd: OwnedFd, what: &str) -> io::Result<TcpStream> {
-        Ok(TcpStream { socket: Socket::new(fd, what)?.of_a_stream() })
+        Ok(TcpStream { socket: Socket::new(fd, what)?.mark_stream() })
     }
 
     /// Takes over a socket of std, blocking or not.
@@ -78,12 +78,12 @@ impl TcpStream {
     /// ```
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
         let socket = Socket::from_std(stream, "TcpStream::from_std")?;
-        Ok(TcpStream { socket: socket.of_a_stream() })
+        Ok(TcpStream { socket: socket.mark_stream() })
     }
 
     /// Makes a stream of a registration that exists.
     pub(crate) fn from_registered(registered: Registered) -> TcpStream {
-        TcpStream { socket: Socket { registered }.of_a_stream() }
+        TcpStream { socket: Socket { registered }.mark_stream() }
     }
 
     /// Returns the registration that the stream is made of.

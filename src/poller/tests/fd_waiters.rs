@@ -33,14 +33,14 @@ fn each_hears_once_of_the_next_close_however_often_it_asked() {
     assert_eq!(local.fd_waiters.borrow().len(), 3, "it grows with each pause");
     local.fd_freed();
     local.fd_freed();
-    let due = local.take_due();
+    let due = local.take_deferred();
     let again = due.iter().filter_map(|due| match due {
         Deferred::Reread(token) => Some(*token),
         _ => None,
     });
     assert_eq!(again.collect::<Vec<_>>(), [one, two]);
     assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-    local.return_due(Vec::new());
+    local.return_deferred(Vec::new());
     drop(entered);
 }
 

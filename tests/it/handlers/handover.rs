@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use corepoll::net::TcpStream;
 use corepoll::{
-    Acceptor, Action, Budget, CloseReason, EvContext, EvHandler, Interest, Listening, Reactor,
-    Running, TimerId, block_on, time,
+    Acceptor, Action, Budget, CloseReason, Deadlines, EvContext, EvHandler, Interest, Listening,
+    Reactor, Running, TimerId, block_on, time,
 };
 use futures::{AsyncReadExt, AsyncWriteExt};
 
@@ -199,14 +199,25 @@ impl EvHandler for Tries {
         let mut first = [0];
         cx.read_into(&mut first)?;
         let mut stream = cx.take_stream()?;
-        assert!(cx.take_stream().is_err());
-        assert!(cx.read().is_err());
-        assert!(cx.read_into(&mut [0]).is_err());
-        assert!(cx.write(b"x").is_err());
-        assert!(cx.write_vectored(&[io::IoSlice::new(b"x")]).is_err());
-        assert!(cx.peer_addr().is_err());
-        assert!(cx.local_addr().is_err());
-        assert!(cx.set_interest(Interest::WRITABLE).is_err());
+        // Every method says the same thing.
+        let gone = |result: io::Result<()>| {
+            let error = result.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+            assert_eq!(error.to_string(), "take_stream has taken the connection over");
+        };
+        gone(cx.take_stream().map(drop));
+        gone(cx.read().map(drop));
+        gone(cx.read_into(&mut [0]).map(drop));
+        gone(cx.write(b"x"));
+        gone(cx.write_vectored(&[io::IoSlice::new(b"x")]));
+        gone(cx.send_file(std::fs::File::open("/dev/null")?, 0, 1));
+        gone(cx.peer_addr().map(drop));
+        gone(cx.local_addr().map(drop));
+        gone(cx.set_nodelay(true));
+        gone(cx.set_interest(Interest::WRITABLE));
+        gone(cx.set_deadlines(Deadlines::default()));
+        gone(cx.relay(cx.token()));
+        gone(cx.release());
         assert!(!cx.close(cx.token()));
         let timer = cx.set_timer(Duration::ZERO);
         assert!(!cx.reset_timer(timer, Duration::ZERO));
@@ -481,7 +492,8 @@ fn a_poller_that_has_ended_takes_no_handler() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         TcpStream::connect(listener.local_addr().unwrap()).await.unwrap()
     });
-    assert!(stream.into_handler(Counts(sender)).is_err());
+    let error = stream.into_handler(Counts(sender)).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotConnected);
     assert!(told.recv().is_err(), "a callback was called");
 }
 

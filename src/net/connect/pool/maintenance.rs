@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::base::error;
 use crate::local::attempt::{Recipient, Target};
 use crate::local::deferred::{OnTimer, TimerTarget};
-use crate::local::errors::gone;
+use crate::local::errors::poller_ended;
 use crate::local::state::Local;
 use crate::net::connect::target;
 use crate::net::tcp::stream::TcpStream;
@@ -25,8 +25,8 @@ pub(crate) fn grow(pool: &Rc<Shared>) {
         return pool.disarm_if_unused();
     }
     let Some(poller) = pool.poller() else { return };
-    if poller.is_gone() {
-        return fail_all(pool, &gone());
+    if poller.has_ended() {
+        return fail_all(pool, &poller_ended());
     }
     if let Some(until) = pool.backoff.pause_ends() {
         return arm(pool, &poller, until);
@@ -152,9 +152,9 @@ impl OnTimer for Shared {
     /// Tells the users in the queue that the poller has ended: nothing else knows of them.
     fn on_end(self: Rc<Self>) {
         // In the meantime the pool may have moved to another poller, with a timer there.
-        if self.poller().is_some_and(|poller| poller.is_gone()) {
+        if self.poller().is_some_and(|poller| poller.has_ended()) {
             self.timer.set(None);
-            fail_all(&self, &gone());
+            fail_all(&self, &poller_ended());
         }
     }
 }
@@ -166,7 +166,7 @@ fn arm(pool: &Rc<Shared>, poller: &Local, at: u64) {
         // It is looked at then, and armed anew for what is left.
         Some((_, due)) if due <= at => {}
         Some((timer, _)) => {
-            poller.reset(timer, at);
+            poller.reset_timer(timer, at);
             pool.timer.set(Some((timer, at)));
         }
         None if at == clock::NEVER => {}
@@ -186,6 +186,6 @@ pub(crate) fn watch(pool: &Rc<Shared>, poller: &Local) {
 
 /// Arms the timer of a pool that has none.
 fn start_timer(pool: &Rc<Shared>, poller: &Local, at: u64) {
-    let timer = poller.arm(at, TimerTarget::Ours(pool.clone()));
+    let timer = poller.arm(at, TimerTarget::Internal(pool.clone()));
     pool.timer.set(Some((timer, at)));
 }

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use crate::connection::connect;
 use crate::local::action::{Action, CloseReason, TimerId};
 use crate::local::context::EvContext;
-use crate::local::handler::{EvHandler, Ours};
+use crate::local::errors::RegisterError;
+use crate::local::handler::{EvHandler, Sealed};
 use crate::local::state::Local;
 use crate::net::tcp::stream::TcpStream;
 use crate::task::TypeName;
@@ -53,10 +54,12 @@ fn enqueue(pool: &Rc<Shared>, poller: &Rc<Local>, handler: Box<dyn EvHandler>) {
 /// Gives a connection to a handler.
 fn open(pool: &Rc<Shared>, local: &Local, stream: TcpStream, handler: Box<dyn EvHandler>) {
     // The connection counts for the load of the poller, as one that it has accepted does.
-    local.handle.join();
-    stream.registered().count();
+    local.handle.increment_load();
+    stream.registered().mark_counted();
     let handler = Box::new(PooledHandler { handler, lease: Lease(Some(pool.clone())) });
-    if let Err((error, handler)) = stream.into_registered().into_pooled_connection(handler) {
+    if let Err(RegisterError { error, rejected: handler }) =
+        stream.into_registered().into_pooled_connection(handler)
+    {
         connect::refuse(local, handler, error);
     }
 }
@@ -113,7 +116,7 @@ impl EvHandler for PooledHandler {
         self.handler.on_connect_fail(error);
     }
 
-    fn type_name(&self, ours: Ours) -> TypeName {
+    fn type_name(&self, ours: Sealed) -> TypeName {
         self.handler.type_name(ours)
     }
 

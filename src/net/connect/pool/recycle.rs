@@ -37,6 +37,6 @@ fn is_reusable(pool: &Shared, stream: &TcpStream) -> bool {
     let registered = stream.registered();
     let is_here = pool
         .poller()
-        .is_some_and(|poller| !poller.is_gone() && Rc::ptr_eq(&poller, registered.local()));
+        .is_some_and(|poller| !poller.has_ended() && Rc::ptr_eq(&poller, registered.local()));
     is_here && !registered.has_missed_deadline() && is_quiet(stream) && is_writable(stream)
 }

@@ -8,7 +8,7 @@ use std::task::{Poll, Waker};
 
 use crate::base::token::Token;
 use crate::local::attempt::Target;
-use crate::local::errors::gone;
+use crate::local::errors::poller_ended;
 use crate::local::state::Local;
 use crate::net::addr::to_stream_addr::{Requested, StreamAddr};
 use crate::net::connect::target;
@@ -169,12 +169,12 @@ impl Shared {
     /// There is no poller on this thread, it is not the pool's, or it has ended.
     pub(crate) fn enter(&self) -> io::Result<Rc<Local>> {
         let here = Local::expect_current("ConnectPool")?;
-        if here.is_gone() {
-            return Err(gone());
+        if here.has_ended() {
+            return Err(poller_ended());
         }
         match self.poller() {
             Some(poller) if Rc::ptr_eq(&poller, &here) => return Ok(here),
-            Some(poller) if !poller.is_gone() => {
+            Some(poller) if !poller.has_ended() => {
                 return Err(io::Error::other("the connect pool belongs to another poller"));
             }
             Some(_) => {

@@ -58,7 +58,7 @@ impl UnixStream {
         // A read stops where a descriptor was sent along (unix(7)), although bytes may follow. So a
         // short read doesn't say that the socket is empty.
         socket.registered.distrust_short_reads();
-        UnixStream { socket: socket.of_a_stream() }
+        UnixStream { socket: socket.mark_stream() }
     }
 
     /// Registers a non-blocking socket that nothing else has a descriptor of. Errors name the
