@@ -20,8 +20,9 @@ pub(crate) const READ_BUFFER_SIZE: usize = 64 * 1024;
 ///
 /// # Panics
 ///
-/// Panics if this thread is inside a poller already, which would stand still meanwhile, and if the
-/// kernel refuses an epoll instance or an eventfd. A panic of `future` is passed on.
+/// Panics if this thread is inside a poller already, which would stand still meanwhile; if the
+/// kernel refuses an epoll instance or an eventfd; and if epoll_wait(2) fails. A panic of `future`
+/// is passed on, after the poller has ended.
 ///
 /// # Examples
 ///
@@ -105,7 +106,8 @@ impl Poller {
             future.await
         };
         let result = self.executor().drive(future, || self.turn(None));
-        // The poller ends before a panic of the future goes on: its destructors run as usual.
+        // The poller ends before a panic of the future goes on, so no destructor runs in an
+        // unwinding.
         drop(entered);
         drop(self);
         match result? {

@@ -194,7 +194,7 @@ impl LocalPoller {
         // What runs here may wake more: then the turn must not wait.
         let timeout = if self.poller.run_tasks() > 0 { Some(Duration::ZERO) } else { timeout };
         let turned = self.poller.turn(timeout);
-        // So that a caller who turns once per event finds the tasks run that the event has woken.
+        // The tasks that the turn has woken: one turn an event is then enough to run them.
         self.poller.run_tasks();
         drop(entered);
         // Also after a failure: later wakes must still make the descriptor readable.

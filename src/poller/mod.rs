@@ -71,6 +71,7 @@ struct TaskPhase<'a> {
 impl Grant for TaskPhase<'_> {
     #[inline(always)]
     fn next(&mut self, made: usize) -> usize {
+        // The slice bounds the time of the phase, and the budget its polls: whichever ends first.
         let max_polls = self.local.budget.tasks_per_turn;
         if made == 0 {
             return calls::begin_phase(self.local, self.min_polls).min(max_polls);
@@ -110,6 +111,7 @@ impl UnboundPoller {
     /// # Errors
     /// Returns the errors of epoll_create1(2), eventfd(2) and epoll_ctl(2).
     pub(crate) fn new(index: usize, budget: Budget, read_buffer_size: usize) -> io::Result<Self> {
+        // Early: the longer the counter's speed is measured, the more exactly it is known.
         ticks::calibrate();
         let budget = budget.in_bounds();
         let epoll = Epoll::new().map_err(|error| during("making an epoll instance", error))?;
@@ -217,6 +219,7 @@ impl Poller {
         let local = &*self.local;
         let phase = TaskPhase { local, min_polls: self.last_event_count.get() };
         let polled = self.executor.run(phase);
+        // The time since the last reading of the clock was the tasks'.
         calls::lap(local);
         local.recorder.polled(polled);
         polled
@@ -228,6 +231,7 @@ impl Poller {
             return;
         }
         let (local, mut left) = (&*self.local, max_mail);
+        // A chain of closures that post each other would never end: hence the limits.
         let mut granted = calls::begin_phase(local, 1);
         while granted > 0 && left > 0 && self.executor.has_mail() {
             let batch = left.min(granted);

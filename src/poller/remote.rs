@@ -23,8 +23,7 @@ impl PollerHandle {
     ///
     /// # Panics
     ///
-    /// Panics if no poller runs on this thread. [`PollerHandle::try_current`] returns an error
-    /// then.
+    /// Panics if no poller runs on this thread. [`PollerHandle::try_current`] returns an error.
     ///
     /// # Examples
     ///
@@ -35,7 +34,7 @@ impl PollerHandle {
     /// let running = Reactor::builder().pollers(1).build()?.start()?;
     /// let poller = running.handle().pollers()[0].clone();
     /// let connections = poller.spawn_on(|| async {
-    ///     // Wherever this runs.
+    ///     // Works wherever this code runs on a poller.
     ///     PollerHandle::current().stats().connections
     /// });
     /// assert_eq!(block_on(connections).unwrap(), 0);
@@ -69,8 +68,8 @@ impl PollerHandle {
         Ok(Local::expect_current("PollerHandle::current")?.handle.clone())
     }
 
-    /// Registers any descriptor that epoll takes with this poller. The handler that `factory` makes
-    /// gets its events.
+    /// Registers a descriptor with this poller. The handler that `factory` makes gets its events.
+    /// Any descriptor will do that epoll accepts: a pipe, a terminal, an eventfd.
     ///
     /// May be called from any thread: `factory` runs on the poller's thread, and so does the
     /// handler. The descriptor is made non-blocking. Other code may hold duplicates of it, so its

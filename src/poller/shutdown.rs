@@ -94,8 +94,8 @@ fn close_all(local: &Local) {
         dispatch::finish_turn(local);
         local.recorder.step();
     }
-    // Nothing new is registered any more, but what the last callbacks have begun fails here. It
-    // comes to an end, as each handler is told of a failure once.
+    // Nothing new is registered any more. What the last callbacks have tried to begin has failed,
+    // and their `on_connect_fail`s are called here.
     while local.has_deferred() {
         dispatch::finish_turn(local);
     }
@@ -236,7 +236,7 @@ impl Drop for Poller {
     /// connections, then the mail that is left.
     fn drop(&mut self) {
         let entered = self.enter();
-        // Destructors may try to register, spawn or post: from here on all of that fails.
+        // From here on destructors can register nothing any more. What they spawn is dropped.
         self.local.set_ended();
         calls::end_calls(&self.local);
         self.executor.cancel_tasks();

@@ -45,8 +45,7 @@ pub(super) fn is_due(local: &Local) -> bool {
     local.next_deadline().is_some_and(|deadline| deadline <= local.dispatched_until())
 }
 
-/// Fires one timer, which is disarmed already: its entry is still there, and its place in the heap
-/// is not.
+/// Fires one timer. It is disarmed already, and its entry is still in the queue's table.
 fn fire(local: &Local, token: Token) {
     let mut timers = local.timers.borrow_mut();
     if let Some(&TimerTarget::Handler(HandlerTimer { connection, place })) = timers.get(token) {
@@ -68,7 +67,7 @@ fn fire(local: &Local, token: Token) {
         Some(TimerTarget::Pipes) => pipes::trim(local),
         Some(TimerTarget::Deadline(token)) => on_deadline(local, token),
         Some(TimerTarget::Connect(attempt)) => connect::on_timer(local, attempt),
-        Some(TimerTarget::Internal(ours)) => ignore_panic(|| ours.on_timer()),
+        Some(TimerTarget::Internal(part)) => ignore_panic(|| part.on_timer()),
         // `Turn` only ends the wait; `Handler` has returned above.
         Some(TimerTarget::Turn | TimerTarget::Handler(_)) | None => {}
     }

@@ -89,7 +89,8 @@ impl Registered {
     pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
         if self.source().has_carryover.get() {
             if !flush(self.source()) {
-                let message = "output of a handler has not been sent yet: flush first";
+                let message =
+                    "output that a handler has queued is not sent yet: flush the stream first";
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
             }
             if let Some(failure) = self.take_carryover_error() {
@@ -169,9 +170,9 @@ pub(crate) fn close_detached(local: &Local, source: &Source) {
     local.census.detached_ended();
     let Some(carryover) = source.carryover.take() else { return };
     if source.ownership.get() == Ownership::Shared {
-        // Other code may hold a duplicate: then this close ends neither the connection, so there is
-        // nothing to linger for, nor the registration. It may also have set an SO_LINGER that
-        // blocks.
+        // Other code may hold a duplicate. Then this close ends neither the connection, so there is
+        // no use in lingering, nor the registration, which is removed here. That code may also have
+        // set SO_LINGER, which would make the close block.
         let _ = local.epoll.remove(carryover.fd.as_fd());
         socket::never_linger(carryover.fd.as_raw_fd());
     } else if carryover.outbox.pending() == 0 && carryover.failure.is_none() {

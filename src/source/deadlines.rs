@@ -19,11 +19,11 @@ use crate::sys::clock;
 pub(crate) fn check(local: &Local, source: &Source) {
     // Not the current time: what came before this time has been reported, what came since has not.
     let now = local.dispatched_until();
-    let Some(mut timing) = source.deadline_timer.take() else { return };
-    timing.timer = None;
-    let is_missed = timing.tracker.missed(now).is_some();
-    deadlines::arm(local, source.token, &mut timing, now);
-    source.deadline_timer.set(Some(timing));
+    let Some(mut deadlines) = source.deadline_timer.take() else { return };
+    deadlines.timer = None;
+    let is_missed = deadlines.tracker.missed(now).is_some();
+    deadlines::arm(local, source.token, &mut deadlines, now);
+    source.deadline_timer.set(Some(deadlines));
     if is_missed {
         wake::wake_all(source);
     }
@@ -44,7 +44,8 @@ impl Registration {
     /// Returns `true` if an operation has failed because one of the present deadlines was missed.
     pub(crate) fn has_missed_deadline(&self) -> bool {
         self.source().has_deadlines.get()
-            && update(&self.source().deadline_timer, |timing| timing.has_missed).unwrap_or(false)
+            && update(&self.source().deadline_timer, |deadlines| deadlines.has_missed)
+                .unwrap_or(false)
     }
 
     /// Removes the deadlines. No task waits.
@@ -59,9 +60,9 @@ impl Registration {
     #[cold]
     pub(crate) fn note_progress_in_time(&self, direction: Direction) {
         let now = self.local().now();
-        update(&self.source().deadline_timer, |timing| match direction {
-            Direction::Read => timing.tracker.has_read(now, false),
-            Direction::Write => timing.tracker.has_written(now),
+        update(&self.source().deadline_timer, |deadlines| match direction {
+            Direction::Read => deadlines.tracker.has_read(now, false),
+            Direction::Write => deadlines.tracker.has_written(now),
         });
     }
 
@@ -78,18 +79,18 @@ impl Registration {
         // A deadline that has passed since the poller last looked at the events is not missed yet:
         // bytes that came in time may not have been reported.
         let dispatched_until = self.local().dispatched_until();
-        let missed = update(&self.source().deadline_timer, |timing| {
-            if let Some(missed) = timing.tracker.take_missed(dispatched_until, reads, writes) {
-                timing.has_missed = true;
+        let missed = update(&self.source().deadline_timer, |deadlines| {
+            if let Some(missed) = deadlines.tracker.take_missed(dispatched_until, reads, writes) {
+                deadlines.has_missed = true;
                 return Some(missed);
             }
             if reads {
-                timing.tracker.waits_to_read(|| now, true);
+                deadlines.tracker.waits_to_read(|| now, true);
             }
             if writes {
-                timing.tracker.waits_to_write(|| now, true);
+                deadlines.tracker.waits_to_write(|| now, true);
             }
-            deadlines::arm(self.local(), self.source().token, timing, dispatched_until);
+            deadlines::arm(self.local(), self.source().token, deadlines, dispatched_until);
             None
         });
         missed.flatten().map_or(Ok(()), |missed| Err(missed.into()))
@@ -99,11 +100,11 @@ impl Registration {
 /// Changes the deadlines in the cell, if there are any, and returns what `change` returns. No
 /// foreign code may run in `change`, as it would find the cell empty.
 fn update<R>(
-    timing: &Cell<Option<Box<DeadlineTimer>>>,
+    cell: &Cell<Option<Box<DeadlineTimer>>>,
     change: impl FnOnce(&mut DeadlineTimer) -> R,
 ) -> Option<R> {
-    let mut present = timing.take()?;
-    let result = change(&mut present);
-    timing.set(Some(present));
+    let mut deadlines = cell.take()?;
+    let result = change(&mut deadlines);
+    cell.set(Some(deadlines));
     Some(result)
 }

@@ -2,8 +2,8 @@
 //! handler.
 //!
 //! Both ways keep the descriptor and its registration in epoll, give it a new token, and move what
-//! belongs to the connection along: queued output, a pending shutdown, and what is known of who
-//! else holds the descriptor.
+//! belongs to the connection along: queued output, a pending shutdown, and whether other code may
+//! hold the descriptor.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -40,6 +40,7 @@ impl EvContext<'_> {
         let local = Local::expect_current("take_stream")?;
         let Some(fd) = self.fd.take() else { return Err(self.not_open_error()) };
         if !socket::is_tcp_connection(fd.as_fd()) {
+            // Put back: the handler goes on with its connection.
             *self.fd = Some(fd);
             let message = "take_stream: the descriptor is not a TCP connection";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
@@ -48,13 +49,13 @@ impl EvContext<'_> {
         // joins the queue when they are closed below, so a writer needs the duplicate as well.
         let has_output = self.connection.has(Flags::HAS_OUTPUT | Flags::HAS_WRITER);
         let taken = match has_output.then(|| fd.try_clone()).transpose() {
-            Ok(copy) => Registered::reregister(fd, local).map(|registered| (registered, copy)),
+            Ok(duplicate) => Registered::reregister(fd, local).map(|stream| (stream, duplicate)),
             Err(error) => Err(RegisterError { error, rejected: fd }),
         };
         match taken {
-            Ok((registered, copy)) => {
-                move_to_stream(self.local, self.connection, &registered, copy);
-                Ok(registered)
+            Ok((stream, duplicate)) => {
+                move_to_stream(self.local, self.connection, &stream, duplicate);
+                Ok(stream)
             }
             Err(RegisterError { error, rejected: fd }) => {
                 *self.fd = Some(fd);
@@ -65,12 +66,12 @@ impl EvContext<'_> {
 }
 
 /// Moves to `stream` what belongs to `connection`, whose descriptor it has taken, and removes the
-/// connection. `copy` is a duplicate of the descriptor, for the output.
+/// connection. `duplicate` is the descriptor that its output is sent through.
 fn move_to_stream(
     local: &Local,
     connection: &Connection,
     stream: &Registered,
-    copy: Option<OwnedFd>,
+    duplicate: Option<OwnedFd>,
 ) {
     if connection.has(Flags::HAS_WRITER) {
         request_close::close_writers(connection);
@@ -93,8 +94,8 @@ fn move_to_stream(
     if connection.has(Flags::COUNTED) {
         stream.mark_counted();
     }
-    if let (Some(copy), false) = (copy, outbox.is_empty()) {
-        stream.carry_over(outbox, copy);
+    if let (Some(duplicate), false) = (duplicate, outbox.is_empty()) {
+        stream.carry_over(outbox, duplicate);
     }
 }
 

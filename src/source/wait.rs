@@ -142,6 +142,7 @@ impl Registration {
     ) -> io::Result<R> {
         loop {
             self.local().allowance.proceed().await;
+            // The task waits in the list, not in the slot: that belongs to one task only.
             match self.try_io(direction, &mut operation) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.ready(direction).await?;
@@ -180,6 +181,7 @@ impl Registration {
     /// Waits in the slot of the read direction for the event of a hang-up or an error, although
     /// nothing is to be read now. Returns an error if no event can come or a deadline is missed.
     pub(crate) fn poll_hang_up(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        // A hang-up and an error count as readable, so their events wake this slot.
         self.source().readiness.wait(cx, Direction::Read);
         if self.local().has_ended() || self.source().has_deadlines.get() {
             return self.check_wait(None);

@@ -1,4 +1,4 @@
-//! What a stall watch is told of a turn.
+//! What a turn reports to a stall watch.
 
 use crate::parts::activity::Activity;
 use crate::parts::budget::Budget;
@@ -14,13 +14,13 @@ fn a_turn_that_does_not_wait_leaves_no_call_behind() {
     unbound.set_activity(activity.clone());
     let poller = unbound.bind();
     let entered = poller.enter();
-    let its_own = activity.clone();
-    let task = task::spawn(async move { its_own.current_call.get().is_some() });
+    let seen_by_task = activity.clone();
+    let task = task::spawn(async move { seen_by_task.current_call.get().is_some() });
     poller.turn(Some(Duration::ZERO)).unwrap();
     assert!(activity.current_call.get().is_none());
     let Ok(mut task) = task else { unreachable!("the thread is in a poller") };
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    let told = std::future::Future::poll(std::pin::Pin::new(&mut task), &mut cx);
-    assert!(matches!(told, std::task::Poll::Ready(Ok(true))));
+    let reported = std::future::Future::poll(std::pin::Pin::new(&mut task), &mut cx);
+    assert!(matches!(reported, std::task::Poll::Ready(Ok(true))));
     drop(entered);
 }

@@ -1,4 +1,4 @@
-//! Both directions of a relay, on a poller.
+//! Both directions of a relay, on a whole poller.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -40,8 +40,8 @@ impl Endpoint for TcpStream {
     }
 }
 
-/// One end for the relay, and its peer.
-fn duplex() -> (TcpStream, TcpStream) {
+/// Returns a connected pair of sockets: one for the relay, and its peer.
+fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (ours, _) = listener.accept().unwrap();
@@ -54,9 +54,9 @@ fn duplex() -> (TcpStream, TcpStream) {
 fn what_is_on_its_way_comes_out_when_a_relay_is_stopped() {
     let poller = Poller::on_this_thread(Budget::default()).unwrap();
     let local = poller.local();
-    let ((a, mut near), (b, mut far)) = (duplex(), duplex());
+    let ((a, mut near), (b, mut far)) = (pair(), pair());
     let (mut relay, mut sent) = (Duplex::new(), Vec::new());
-    // Until a pipe is full and stays so: the target takes nothing any more.
+    // Until the target takes nothing any more and the pipe is full.
     while relay.pump([&a, &b], local)[0] != Step::Waiting(Direction::Write) {
         let bytes: Vec<u8> = (0..10_007).map(|at| (at + sent.len()) as u8).collect();
         if let Ok(count) = near.write(&bytes) {
@@ -71,6 +71,6 @@ fn what_is_on_its_way_comes_out_when_a_relay_is_stopped() {
     far.set_nonblocking(false).unwrap();
     far.read_exact(&mut got).unwrap();
     assert!(got[..] == sent[..moved], "bytes are damaged");
-    // It went back empty.
+    // The pipe has gone back to the poller empty.
     assert!(pipes::take(local).unwrap().read(&mut [0]).is_err());
 }
