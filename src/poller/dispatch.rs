@@ -35,6 +35,7 @@ const CALLS_PER_LAP: usize = 64;
 pub(crate) fn events(local: &Local, events: &[RawEvent], done: &Cell<usize>) {
     for lap in events.chunks(calls_per_lap(local)) {
         for raw in lap {
+            // Counted first: if the callback panics, the caller knows which event it was.
             done.set(done.get() + 1);
             let (token, event) = (raw.token(), raw.event());
             match local.table.address(token, event) {
@@ -114,6 +115,7 @@ fn on_rare_event(local: &Local, connection: &Connection, event: Event) {
         State::Lingering => linger::on_event(local, connection),
         State::Closing | State::Closed => {}
     }
+    // Last: the handler may have taken the messages that made the error.
     persistent::after_event(local, connection, event);
 }
 
@@ -165,6 +167,7 @@ fn on_writable(local: &Local, connection: &Connection) {
             }
         }
     }
+    // Without output the registration no longer asks for room, unless the handler does.
     registration::refresh(local, connection);
     if calls_handler && is_open(connection) {
         call::handler(local, connection, |handler, cx| handler.on_write(cx));
@@ -198,6 +201,7 @@ fn on_hang_up(local: &Local, connection: &Connection, event: Event, has_read: bo
         return persistent::on_read_progress(local, connection);
     }
     if event.is_error_alone() {
+        // It may be a message in the error queue, which is not the end of the connection.
         return persistent::on_error(local, connection, event);
     }
     let mut failure = None;
@@ -269,6 +273,7 @@ pub(crate) fn finish_turn(local: &Local) {
     if !local.has_deferred() {
         return;
     }
+    // Taken out, as callbacks defer more meanwhile.
     let mut due = local.take_deferred();
     for deferred in due.drain(..) {
         match deferred {

@@ -37,11 +37,13 @@ impl Poller {
         if has_work || max_wait == Some(Duration::ZERO) || !self.executor().park() {
             return self.poll_events(events);
         }
+        // A stall watch must not take the wait for a call that is stuck.
         calls::begin_wait(self.local());
         #[cfg(feature = "test-util")]
         let result = self.wait_or_advance_clock(events, max_wait);
         #[cfg(not(feature = "test-util"))]
         let result = self.sleep(events, max_wait);
+        // From here on mail rings nothing: `turn` looks into the mailbox next.
         self.executor().unpark();
         calls::end_wait(self.local());
         result

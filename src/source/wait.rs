@@ -80,6 +80,7 @@ impl Registration {
         if error.kind() != io::ErrorKind::WouldBlock {
             return Poll::Ready(error);
         }
+        // Cleared first: a wait that finds its direction ready wakes the task at once.
         self.source().readiness.clear(direction);
         self.local().allowance.give_back();
         self.poll_wait(cx, direction)
