@@ -18,7 +18,11 @@
 //! | relay two connections | [`io::relay`], [`EvContext::relay`] |
 //! | use any other descriptor | [`net::AsyncFd`], [`EvContext::register`] |
 //! | reach a poller from another thread | [`Writer`], [`PollerHandle`], [`ReactorHandle::broadcast`] |
-//! | keep a value on each poller | [`with_local`] |
+//! | keep a value on each poller | [`with_local`], [`with_local_or`] |
+//! | let the tasks of a poller take turns | [`coop`], [`yield_now`] |
+//! | run code that blocks, or computes for long | `spawn_blocking`, feature `blocking` |
+//! | wait for a signal of the process | `signal`, feature `signal` |
+//! | pass a value that is not `Send` through code that asks for it | [`PollerBound`] |
 //! | shut down | [`ReactorHandle::shutdown`], [`shutdown_requested`], [`Running::join`] |
 //! | see what each poller does, and what holds it up | [`ReactorHandle::stats`], [`Builder::stall_watch`], [`stall`] |
 //! | run a poller inside of another event loop | [`LocalPoller`] |

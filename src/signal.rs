@@ -121,8 +121,8 @@ pub fn terminate() -> impl Future<Output = io::Result<()>> {
 ///
 /// # Errors
 ///
-/// Returns the errors of [`ctrl_c`], and `InvalidInput` if one of the signals cannot be caught, as
-/// SIGKILL.
+/// Returns the errors of [`ctrl_c`], and `InvalidInput` if one of the signals cannot be caught, such
+/// as SIGKILL.
 ///
 /// # Cancel safety
 ///
@@ -184,7 +184,7 @@ impl Signal {
     ///
     /// # Errors
     ///
-    /// Returns `InvalidInput` if one of the signals cannot be caught, as SIGKILL; and the errors of
+    /// Returns `InvalidInput` if one of the signals cannot be caught, such as SIGKILL; and the errors of
     /// sigaction(2) and eventfd(2).
     ///
     /// # Examples

@@ -12,6 +12,10 @@ use crate::task::{self, join::JoinHandle};
 /// A poller that is ending drops the future at once. The handle then gives an error for which
 /// [`JoinError::is_cancelled`](crate::JoinError::is_cancelled) is `true`.
 ///
+/// # Panics
+///
+/// Panics outside of a poller.
+///
 /// # Examples
 ///
 /// ```
@@ -27,10 +31,6 @@ use crate::task::{self, join::JoinHandle};
 ///     assert_eq!(task.await.unwrap(), 5);
 /// });
 /// ```
-///
-/// # Panics
-///
-/// Panics outside of a poller.
 #[inline]
 #[track_caller]
 pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
@@ -45,6 +45,10 @@ pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
 /// [`JoinHandle::name`] returns the name, and `Debug` of the handle shows it. Tasks without a name
 /// don't pay for the possibility.
 ///
+/// # Panics
+///
+/// Panics outside of a poller.
+///
 /// # Examples
 ///
 /// ```
@@ -57,10 +61,6 @@ pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
 ///     assert!(format!("{numbered:?}").contains("session 7"));
 /// });
 /// ```
-///
-/// # Panics
-///
-/// Panics outside of a poller.
 #[track_caller]
 pub fn spawn_local_named<F: Future + 'static>(
     name: impl Into<Cow<'static, str>>,
@@ -77,6 +77,10 @@ pub fn spawn_local_named<F: Future + 'static>(
 /// Each poller has one value of each type. It is made by `Default` when it is first asked for, and
 /// dropped with the poller. [`with_local_or`] is for types without a `Default`.
 ///
+/// # Panics
+///
+/// Panics outside of a poller, and if it is called inside itself for the same type.
+///
 /// # Examples
 ///
 /// ```
@@ -87,10 +91,6 @@ pub fn spawn_local_named<F: Future + 'static>(
 ///     assert_eq!(with_local(|count: &mut u64| *count), 1);
 /// });
 /// ```
-///
-/// # Panics
-///
-/// Panics outside of a poller, and if it is called inside itself for the same type.
 #[track_caller]
 pub fn with_local<T: Default + 'static, R>(f: impl FnOnce(&mut T) -> R) -> R {
     let local = Local::current().expect("with_local was called outside of a poller");
@@ -100,6 +100,10 @@ pub fn with_local<T: Default + 'static, R>(f: impl FnOnce(&mut T) -> R) -> R {
 /// Lends the poller's value of type `T` to `f`, and makes it by `init` if the poller has none.
 ///
 /// It is the same value that [`with_local`] lends.
+///
+/// # Panics
+///
+/// Panics outside of a poller, and if it is called inside itself for the same type.
 ///
 /// # Examples
 ///
@@ -115,10 +119,6 @@ pub fn with_local<T: Default + 'static, R>(f: impl FnOnce(&mut T) -> R) -> R {
 ///     assert_eq!(with_local_or(|| Port(8080), |port| port.0), 8081);
 /// });
 /// ```
-///
-/// # Panics
-///
-/// Panics outside of a poller, and if it is called inside itself for the same type.
 #[track_caller]
 pub fn with_local_or<T: 'static, R>(init: impl FnOnce() -> T, f: impl FnOnce(&mut T) -> R) -> R {
     let local = Local::current().expect("with_local_or was called outside of a poller");

@@ -83,7 +83,6 @@
 //! // libc::ECONNREFUSED on this architecture.
 //! assert_eq!(errno(&error), Some(111));
 //! # Ok(())
-//!
 //! # }
 //! ```
 //!

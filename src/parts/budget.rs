@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The limits of a poller: how much of one kind of work it does before it turns to the others, and
 /// how much it keeps for a peer.
 ///
-/// A peer, a task or a handler that always has more to do keeps the others waiting for one budget
-/// of it, and not for ever. A count of 0 is taken as 1, except for `output_per_connection`.
+/// A peer, a task or a handler that always has more to do makes the others wait for one such amount,
+/// and not for ever. A count of 0 is taken as 1, except for `output_per_connection`.
 ///
 /// # Examples
 ///
@@ -25,7 +25,7 @@ use std::time::Duration;
 pub struct Budget {
     /// The number of events that one `epoll_wait` takes. If more are ready, the kernel returns the
     /// others first at the next wait, so that none starves. An event takes 12 bytes. At most
-    /// 65,536.
+    /// 65,536. Default: 256.
     pub events_per_wait: usize,
     /// How long tasks run before the poller looks at events, timers and mail again. A single poll
     /// that takes longer is not interrupted. The same limit holds for closures from other threads,
@@ -35,52 +35,53 @@ pub struct Budget {
     /// one that is woken runs after (N + 1) · P and a turn. Each look costs a system call; with the
     /// default, ten thousand polls that only yield share one. After a look that has found many
     /// events, up to 64 polls are made even if the time is over, as long as each is shorter than
-    /// this. With [`Duration::ZERO`] the poller looks after each poll.
+    /// this. With [`Duration::ZERO`] the poller looks after each poll. Default: 200 µs.
     pub slice: Duration,
-    /// The number of tasks that are polled in one turn, however short their polls are.
+    /// The number of tasks that are polled in one turn, however short their polls are. Default:
+    /// 16,384.
     pub tasks_per_turn: usize,
     /// The number of connections that are accepted for one event of a listener. During a flood of
-    /// new connections the present ones wait for that many accepts.
+    /// new connections the present ones wait for that many accepts. Default: 64.
     pub accepts_per_event: usize,
     /// The number of messages from other threads that are handled at a time. Threads that send all
-    /// the time delay other work by that many closures.
+    /// the time delay other work by that many closures. Default: 256.
     pub mail_per_turn: usize,
     /// The number of closures that may wait for the poller before
     /// [`PollerHandle::try_run_on`](crate::PollerHandle::try_run_on) refuses the next one.
     ///
     /// It bounds what threads pile up in front of a poller that is stuck or too slow. Closures of
     /// [`PollerHandle::run_on`](crate::PollerHandle::run_on), `spawn_on` and `broadcast` count, and
-    /// are never refused. The default is what a fast thread sends in a few milliseconds.
+    /// are never refused. Default: 16,384, which a fast thread sends in a few milliseconds.
     pub mail_waiting: usize,
-    /// The number of timers that fire in one turn.
+    /// The number of timers that fire in one turn. Default: 1,024.
     pub timers_per_turn: usize,
     /// The number of bytes that a handler may read for one event, after which `cx.read()` returns
     /// `WouldBlock`. If a peer sends faster than its handler reads, the rest is read in later
     /// turns.
     ///
     /// A read counts as at least 2 KiB, so that a handler which reads single bytes makes at most
-    /// 128 system calls for one event by default.
+    /// 128 system calls for one event by default. Default: 256 KiB.
     pub read_per_event: usize,
     /// The number of queued bytes of a connection that are sent for one event, files included. One
     /// system call may exceed it. If a peer takes a large file as fast as it is sent, the rest is
-    /// sent in later turns.
+    /// sent in later turns. Default: 1 MiB.
     pub send_per_event: usize,
     /// The number of bytes that may be queued for a connection. With more it ends with
-    /// `CloseReason::Overflow`.
+    /// `CloseReason::Overflow`. Default: 8 MiB.
     ///
     /// It bounds what a peer that never reads makes the program keep, so bytes of files, which are
     /// not in memory, do not count. The bytes to be sent count, and not the buffers that slices of
     /// them keep alive: see [`Writer`](crate::Writer).
     pub output_per_connection: usize,
     /// The number of pieces of files that `cx.send_file` may have queued for a connection. With
-    /// more it ends with `CloseReason::Overflow`.
+    /// more it ends with `CloseReason::Overflow`. Default: 16.
     ///
     /// Each piece keeps a descriptor open. Without a limit one peer that asks for file after file
     /// and reads nothing would take all descriptors of the process; with the default it takes at
     /// most 17. A handler whose peers send requests ahead should answer the next one when
     /// [`pending_output`](crate::EvContext::pending_output) is 0, or in `on_write`.
     pub files_per_connection: usize,
-    /// How long queued output may take to be sent after `Action::Close`.
+    /// How long queued output may take to be sent after `Action::Close`. Default: 5 s.
     ///
     /// It is also how long a closed connection reads on, so that data of its peer does not destroy
     /// the last answer by a reset; and how long a handler may leave bytes unread that came before

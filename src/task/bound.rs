@@ -109,6 +109,10 @@ fn thread_number(or_new: bool) -> u64 {
 impl<T: 'static> PollerBound<T> {
     /// Binds `value` to the poller of this thread.
     ///
+    /// # Panics
+    ///
+    /// Panics outside of a poller.
+    ///
     /// # Examples
     ///
     /// ```
@@ -120,10 +124,6 @@ impl<T: 'static> PollerBound<T> {
     /// assert_eq!(counter.get(), 1);
     /// # });
     /// ```
-    ///
-    /// # Panics
-    ///
-    /// Panics outside of a poller.
     #[track_caller]
     pub fn new(value: T) -> PollerBound<T> {
         let Some(shared) = SharedRef::current() else {
@@ -139,6 +139,10 @@ impl<T: 'static> PollerBound<T> {
 
     /// Returns the value, unbound.
     ///
+    /// # Panics
+    ///
+    /// Panics outside of its poller. The box is dropped then, as it would be anywhere.
+    ///
     /// # Examples
     ///
     /// ```
@@ -150,10 +154,6 @@ impl<T: 'static> PollerBound<T> {
     ///     assert_eq!(*bound.into_inner(), 5);
     /// });
     /// ```
-    ///
-    /// # Panics
-    ///
-    /// Panics outside of its poller. The box is dropped then, as it would be anywhere.
     #[track_caller]
     pub fn into_inner(mut self) -> T {
         self.check();

@@ -13,10 +13,9 @@
 //! # Executors inside of a task
 //!
 //! Don't call `futures::executor::block_on`, or any other executor that parks its thread, inside of a
-//! task or a callback. It blocks the poller, which would have to bring the events that its future waits
-//! for, and it stands still for ever when the future waits for a socket or a timer of that poller. If all
-//! sockets are ready it stands still too, at the 129th operation: the allowance is renewed by the
-//! poller. Await the future, or [spawn](crate::spawn_local) it. For code that has to block there is
+//! task or a callback. It blocks the poller, and if its future waits for a socket or a timer of that
+//! poller, for ever: only the poller can bring the event. Even if all sockets are ready, it stops at
+//! the 129th operation, since the poller renews the allowance. Await the future, or [spawn](crate::spawn_local) it. For code that has to block there is
 //! [`spawn_blocking`](crate::spawn_blocking) with the feature `blocking`.
 //!
 //! Combinators that poll several futures inside of one task, such as `join_all` and

@@ -69,6 +69,10 @@ impl<T: 'static> TaskGroup<T> {
 
     /// Spawns a task on the poller of this thread, as [`spawn_local`](crate::spawn_local) does.
     ///
+    /// # Panics
+    ///
+    /// Panics outside of a poller. The group is as it was before.
+    ///
     /// # Examples
     ///
     /// ```
@@ -79,10 +83,6 @@ impl<T: 'static> TaskGroup<T> {
     /// assert_eq!(group.next().await.unwrap().unwrap(), 7);
     /// # });
     /// ```
-    ///
-    /// # Panics
-    ///
-    /// Panics outside of a poller. The group is as it was before.
     #[track_caller]
     pub fn spawn<F>(&mut self, future: F)
     where
@@ -93,6 +93,10 @@ impl<T: 'static> TaskGroup<T> {
 
     /// Spawns a task like [`TaskGroup::spawn`], and returns a handle that can abort it. The output
     /// comes from [`TaskGroup::next`] all the same.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a poller. The group is as it was before.
     ///
     /// # Examples
     ///
@@ -105,10 +109,6 @@ impl<T: 'static> TaskGroup<T> {
     /// assert!(group.next().await.unwrap().unwrap_err().is_cancelled());
     /// # });
     /// ```
-    ///
-    /// # Panics
-    ///
-    /// Panics outside of a poller. The group is as it was before.
     #[track_caller]
     pub fn spawn_abortable<F>(&mut self, future: F) -> AbortHandle
     where

@@ -14,8 +14,12 @@ use super::state::{COMPLETE, OUTPUT};
 
 /// A handle that awaits the output of a task of this thread.
 ///
-/// Dropping the handle detaches the task, which goes on. The handle may be awaited or dropped after
-/// its poller has ended: the task is cancelled then.
+/// Dropping the handle detaches the task, which goes on: [`JoinHandle::abort_on_drop`] makes a
+/// handle that aborts it instead. When its poller ends, the task is cancelled; the handle may be
+/// awaited or dropped later than that.
+///
+/// Like the task, the handle stays on its thread. [`RemoteJoinHandle`](crate::RemoteJoinHandle) is
+/// the one for tasks of other threads.
 ///
 /// # Cancel safety
 ///

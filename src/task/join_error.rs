@@ -114,6 +114,10 @@ impl JoinError {
 
     /// Returns the payload of the panic, for [`std::panic::resume_unwind`].
     ///
+    /// # Panics
+    ///
+    /// Panics if the task was cancelled instead. [`JoinError::try_into_panic`] does not.
+    ///
     /// # Examples
     ///
     /// ```
@@ -125,10 +129,6 @@ impl JoinError {
     /// assert_eq!(panic.downcast_ref(), Some(&"on purpose"));
     /// # });
     /// ```
-    ///
-    /// # Panics
-    ///
-    /// Panics if the task was cancelled instead. [`JoinError::try_into_panic`] does not.
     #[track_caller]
     pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
         self.try_into_panic()
@@ -136,6 +136,10 @@ impl JoinError {
     }
 
     /// Returns the payload of the panic, for [`std::panic::resume_unwind`].
+    ///
+    /// # Errors
+    ///
+    /// Gives the error back if the task was cancelled instead.
     ///
     /// # Examples
     ///
@@ -158,10 +162,6 @@ impl JoinError {
     ///     assert!(joined(task).await.unwrap_err().is_cancelled());
     /// });
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// Gives the error back if the task was cancelled instead.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, JoinError> {
         if !self.is_panic() {
             return Err(self);

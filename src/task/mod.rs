@@ -48,6 +48,9 @@
 //! - **Stage**: future, output and panic payload are created, used and dropped by the owner only.
 #![allow(unsafe_code)]
 
+// First, since the order of the modules is the order of the methods on the page of `JoinHandle`.
+pub(crate) mod join;
+
 pub(crate) mod abort;
 pub(crate) mod bound;
 mod cancel;
@@ -60,7 +63,6 @@ pub(crate) mod group;
 mod ignore_panic;
 mod inbox;
 mod job;
-pub(crate) mod join;
 pub(crate) mod join_error;
 #[cfg(all(test, loom))]
 mod loom_models;

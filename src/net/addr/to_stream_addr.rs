@@ -49,7 +49,6 @@ use crate::net::addr::unix;
 /// listen("127.0.0.1:0", &reactor)?;
 /// listen(SocketAddr::from(([127, 0, 0, 1], 0)), &reactor)?;
 /// # Ok(())
-///
 /// # }
 /// ```
 pub trait ToStreamAddr: sealed::ToRequested {}

@@ -17,8 +17,8 @@ use crate::net::listen::balance::{Balance, Balancer};
 use crate::reactor::ReactorHandle;
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
-/// Connects from any thread, and gives each connection a handler on the poller of a reactor that
-/// has the fewest connections.
+/// The options of connections that any thread may make. Each connection gets a handler on the poller
+/// of a reactor that has the fewest connections.
 ///
 /// Inside a callback, [`EvContext::connect`](crate::EvContext::connect) connects on the same
 /// poller; in a task, [`TcpStream::connect`](crate::net::TcpStream::connect) does.
@@ -286,8 +286,9 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// The address is malformed, there is none, it is a host name and the feature `blocking` is
-    /// off, or the reactor has ended (`NotConnected`). Then `factory` is not called.
+    /// Returns an error if the address is malformed, if there is none, if it is a host name and the
+    /// feature `blocking` is off, or if the reactor has ended (`NotConnected`). Then `factory` is
+    /// not called.
     ///
     /// # Examples
     ///

@@ -22,8 +22,8 @@ impl EvContext<'_> {
     ///
     /// # Errors
     ///
-    /// The address is malformed, there is none, or it is a host name and the feature `blocking` is
-    /// off. The handler is dropped.
+    /// Returns an error if the address is malformed, if there is none, or if it is a host name and
+    /// the feature `blocking` is off. The handler is dropped then.
     ///
     /// # Examples
     ///

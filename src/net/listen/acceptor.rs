@@ -12,8 +12,11 @@ use super::balance::{Balance, Balancer};
 use super::error_reporter::{ErrorCallback, ErrorReporter};
 use super::options::BACKLOG;
 
-/// Listens, and gives each connection a handler ([`Acceptor::listen`]) or a task
-/// ([`Acceptor::serve`]).
+/// An address to listen at, with options, for connections that are spread over a reactor's pollers.
+///
+/// [`Acceptor::listen`] gives each connection a handler, and [`Acceptor::serve`] a task. Nothing
+/// listens before one of them is called; both return a [`Listening`](crate::Listening), which
+/// closes the listener.
 ///
 /// # Examples
 ///

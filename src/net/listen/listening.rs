@@ -93,7 +93,7 @@ impl Listening {
     ///
     /// # Errors
     ///
-    /// `Unsupported` if it listens at a Unix socket.
+    /// Returns `Unsupported` if it listens at a Unix socket.
     ///
     /// # Examples
     ///
@@ -224,7 +224,7 @@ impl Listening {
     ///
     /// # Panics
     ///
-    /// On a poller's thread, unless all sockets can be closed at once: waiting would stop that
+    /// Panics on a poller's thread, unless all sockets can be closed at once: waiting would stop that
     /// poller. Await [`Listening::closed`] there.
     ///
     /// # Examples

@@ -124,7 +124,8 @@ impl ReactorHandle {
     ///
     /// # Errors
     ///
-    /// None of the addresses can be listened at, or the reactor has ended (`NotConnected`).
+    /// Returns an error if none of the addresses can be listened at, or if the reactor has ended
+    /// (`NotConnected`).
     ///
     /// # Examples
     ///

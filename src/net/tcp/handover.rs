@@ -67,7 +67,6 @@ impl EvContext<'_> {
     /// running.handle().shutdown(std::time::Duration::ZERO);
     /// running.join()?;
     /// # Ok(())
-    ///
     /// # }
     /// ```
     pub fn take_stream(&mut self) -> io::Result<TcpStream> {

@@ -121,10 +121,11 @@ impl ConnectPool {
     ///
     /// # Errors
     ///
-    /// - Connecting failed: see [above](ConnectPool#when-the-peer-is-down).
-    /// - The address is invalid.
-    /// - There is no poller on this thread, or the pool belongs to another one.
-    /// - `NotConnected` if the pool's poller ends during the wait.
+    /// Returns an error if
+    /// - connecting failed: see [above](ConnectPool#when-the-peer-is-down);
+    /// - the address is invalid;
+    /// - there is no poller on this thread, or the pool belongs to another one;
+    /// - the pool's poller ends during the wait (`NotConnected`).
     ///
     /// # Cancel safety
     ///
