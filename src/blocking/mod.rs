@@ -1,4 +1,4 @@
-//! Blocking work, on threads that may wait.
+//! Blocking work, on threads that may wait. Needs the feature `blocking`.
 //!
 //! A poller must not block: all of its connections and tasks would stand still. [`spawn_blocking`] runs
 //! a closure on a thread of a pool instead, and its [`BlockingHandle`] is a future of the result. It is

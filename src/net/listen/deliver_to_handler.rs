@@ -31,7 +31,7 @@ impl Acceptor {
     ///
     /// # Errors
     ///
-    /// If there is an error, nothing listens on any poller:
+    /// Returns an error, and listens on no poller, if
     ///
     /// - the address is malformed, or it can't be listened at;
     /// - the kernel refuses an option that was asked for;
