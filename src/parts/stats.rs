@@ -92,18 +92,31 @@ pub struct PollerStats {
 // Two cache lines of its own: the poller's stores do not slow down readers of what lies beside it.
 #[repr(align(128))]
 pub(crate) struct SharedStats {
+    /// Turns of the loop.
     turns: AtomicU64,
+    /// Events from the kernel.
     events: AtomicU64,
+    /// Polls of tasks.
     polls: AtomicU64,
+    /// Wakes by the poller's own thread.
     wakes_local: AtomicU64,
+    /// Wakes by other threads.
     wakes_remote: AtomicU64,
+    /// Timers that have fired.
     timers_fired: AtomicU64,
+    /// Tasks at the last report.
     tasks: AtomicU64,
+    /// Connections at the last report.
     connections: AtomicU64,
+    /// Accepted connections.
     accepts: AtomicU64,
+    /// Failed attempts to accept.
     accept_errors: AtomicU64,
+    /// Bytes read.
     bytes_in: AtomicU64,
+    /// Bytes written.
     bytes_out: AtomicU64,
+    /// Queued bytes that were never sent.
     bytes_dropped: AtomicU64,
     /// The time awake, in ticks.
     busy: AtomicU64,

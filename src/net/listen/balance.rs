@@ -39,6 +39,7 @@ pub enum Balance {
 pub(crate) struct Balancer {
     /// The reactor that gets the connections.
     target: ReactorHandle,
+    /// How a poller is chosen among those of the reactor.
     balance: Balance,
     /// The number of connections so far, for [`Balance::RoundRobin`]. All listeners of the address
     /// share it.

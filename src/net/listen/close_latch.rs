@@ -14,6 +14,7 @@ use crate::task::{drop_ignoring_panic, ignore_panic};
 /// Counts the sockets of one address that are open, and releases those that wait when the last one
 /// is closed.
 pub(crate) struct CloseLatch {
+    /// The count, and what waits for it to reach zero.
     state: Mutex<State>,
     /// Wakes the threads that block in [`CloseLatch::wait`].
     released: Condvar,
@@ -86,6 +87,7 @@ impl CloseLatch {
 
 /// The future of [`CloseLatch::released`].
 pub(crate) struct Released<'a> {
+    /// The latch that is waited for.
     latch: &'a CloseLatch,
     /// Where its waker is among those that wait. It is given up on drop.
     place: Option<Token>,

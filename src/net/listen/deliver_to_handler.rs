@@ -79,7 +79,9 @@ struct DeliverToHandler<F> {
 
 /// The user's factory, and what reports that it has failed.
 struct HandlerFactory<F> {
+    /// The factory.
     make: F,
+    /// Where a panic of the factory is reported.
     errors: Arc<ErrorReporter>,
 }
 

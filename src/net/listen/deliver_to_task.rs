@@ -61,7 +61,9 @@ struct DeliverToTask<F> {
 /// The user's service, and what reports that it has failed.
 #[derive(Clone)]
 struct Spawner<F> {
+    /// The service.
     service: F,
+    /// Where a panic of the service is reported.
     errors: Arc<ErrorReporter>,
 }
 

@@ -14,6 +14,7 @@ use crate::net::addr::to_socket_addrs::with_address;
 /// What the user wants to be called with each error of a listener, if anything.
 #[derive(Clone, Default)]
 pub(crate) struct ErrorCallback {
+    /// The closure of `on_error`.
     callback: Option<Arc<dyn Fn(io::Error) + Send + Sync>>,
 }
 
@@ -43,6 +44,7 @@ impl fmt::Debug for ErrorCallback {
 pub(crate) struct ErrorReporter {
     /// The address, as errors name it.
     address: String,
+    /// What each error is passed to; it may be set while the listener runs.
     callback: Mutex<ErrorCallback>,
 }
 

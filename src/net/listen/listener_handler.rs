@@ -37,6 +37,7 @@ pub(crate) struct ListenerHandler<D> {
     pause: Option<TimerId>,
     /// The socket, as other threads reach it.
     socket: Arc<ListeningSocket>,
+    /// Where errors of accept(2) are reported.
     errors: Arc<ErrorReporter>,
 }
 

@@ -48,6 +48,7 @@ pub struct Listening {
     sockets: Vec<Arc<ListeningSocket>>,
     /// Released when all of them are closed.
     latch: Arc<CloseLatch>,
+    /// What has ended the listener, if it was an error.
     errors: Arc<ErrorReporter>,
 }
 

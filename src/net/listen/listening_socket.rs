@@ -27,11 +27,13 @@ pub(crate) struct BoundSocket {
 /// One listening socket. Its poller's handler, the user's
 /// [`Listening`](super::listening::Listening) and the messages between them share it.
 pub(crate) struct ListeningSocket {
+    /// Where the socket is: on its way, open, or closed.
     state: Mutex<State>,
     /// The poller that the socket belongs to.
     poller: PollerHandle,
     /// The latch of all sockets of the address.
     latch: Arc<CloseLatch>,
+    /// Where errors are reported.
     errors: Arc<ErrorReporter>,
 }
 

@@ -26,6 +26,7 @@ pub(crate) fn send<D: Deliver + Send>(socket: &Arc<ListeningSocket>, deliver: D)
 
 /// A socket on its way to its poller. If it doesn't arrive, it is closed.
 struct PendingRegistration {
+    /// The socket.
     socket: Arc<ListeningSocket>,
 }
 

@@ -6,5 +6,7 @@ mod architecture;
 mod documented;
 /// What README shows is there, and runs.
 mod front_door;
+/// The language of the docs, as far as a test can hold it.
+mod language;
 /// A file imports from floors below its own, and unsafe code stays in its rooms.
 mod layers;

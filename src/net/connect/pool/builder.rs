@@ -44,6 +44,7 @@ const MAX_LIVE: usize = 1024;
 pub struct PoolBuilder {
     /// What the pool connects to.
     addr: Requested,
+    /// The limits and times of the pool.
     settings: Settings,
 }
 

@@ -18,6 +18,7 @@ use super::shared::Shared;
 
 /// The future of [`ConnectPool::get`](super::ConnectPool::get).
 pub(crate) struct Get<'a> {
+    /// The pool that gives the connection.
     pool: &'a Rc<Shared>,
     /// The task's place in the queue, once it has one.
     place: Option<Token>,

@@ -69,6 +69,7 @@ fn open(pool: &Rc<Shared>, local: &Local, stream: TcpStream, handler: Box<dyn Ev
 struct PooledHandler {
     /// The user's handler, which gets every call.
     handler: Box<dyn EvHandler>,
+    /// The pool's count of this connection, ended when it is closed.
     lease: Lease,
 }
 

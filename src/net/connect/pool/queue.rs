@@ -20,6 +20,7 @@ pub(crate) struct Queue<T> {
 
 /// A value and its neighbours.
 struct Entry<T> {
+    /// The queued value.
     value: T,
     /// The entry before this one.
     previous: Option<Token>,

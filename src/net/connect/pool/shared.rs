@@ -43,6 +43,7 @@ pub(crate) struct Handoff {
 
 /// A connection that no user has.
 struct Idle {
+    /// The connection.
     stream: TcpStream,
     /// When it became idle, in nanoseconds of the poller's clock.
     since: u64,

@@ -2,7 +2,7 @@
 //! its own floor; no circle of files but one; and unsafe code stays in its rooms.
 
 mod arrows;
-mod source;
+pub mod source;
 
 use std::collections::BTreeSet;
 use std::fs;
