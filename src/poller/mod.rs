@@ -308,6 +308,9 @@ impl Poller {
     }
 
     /// Makes this the current poller of the thread until the guard is dropped.
+    ///
+    /// The guards of several pollers may nest: a callback may turn a `LocalPoller`, and a value of
+    /// one poller may be dropped inside of another.
     pub(crate) fn enter(&self) -> impl Drop + '_ {
         /// Restores the poller that was the current one before.
         struct Entered<'a> {

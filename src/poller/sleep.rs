@@ -75,6 +75,8 @@ impl Poller {
         let now = clock::now();
         local.set_dispatched_until(now);
         let until_deadline = Duration::from_nanos(deadline.saturating_sub(now));
+        // If the deadline is further away than the longest wait, the turn ends with nothing done,
+        // and the next one waits on.
         let timeout = max_wait.unwrap_or(until_deadline).min(until_deadline).min(LONGEST_WAIT);
         let waited = local.epoll.wait(events, Some(timeout));
         if timeout == until_deadline && matches!(waited, Ok(0)) {

@@ -66,6 +66,7 @@ impl Registered {
         if how == Shutdown::Read || !self.source().has_carryover.get() {
             return socket::shutdown(self.fd(), how);
         }
+        // Now it would cut the carryover off: the peer must get that before the end.
         shutdown_after_flush(self.source());
         if how == Shutdown::Both {
             return socket::shutdown(self.fd(), Shutdown::Read);
@@ -133,6 +134,8 @@ pub(crate) fn flush(source: &Source) -> bool {
             return false;
         }
         Err(error) => {
+            // The rest can't be sent any more. What it is made of may have destructors of the
+            // user's: the carryover is out of its cell, so nothing is borrowed.
             flush::discard(&local, mem::take(&mut carryover.outbox));
             carryover.failure = Some(error);
         }

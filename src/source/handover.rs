@@ -77,6 +77,7 @@ fn move_to_stream(
         request_close::close_writers(connection);
     }
     connection.advance(State::Closed);
+    // The handler's timers and deadlines end with it. Only the output goes along.
     timers::remove_all(local, connection);
     let outbox = connection.take_extra().map(|extra| extra.outbox).unwrap_or_default();
     // Makes the end of the callback look at the connection. As it has no descriptor any more, its
@@ -132,6 +133,7 @@ impl Registered {
             let flags = Flags::SOCKET
                 | Flags::FD_EXPOSED.only_if(parts.is_exposed)
                 | Flags::COUNTED.only_if(parts.is_counted);
+            // Every connection begins with this interest; the handler may change it in `on_open`.
             let connection = Connection::new(token, handler, fd, Interest::READABLE, flags);
             connection.mask.set(mask);
             if parts.outbox.pending() > 0 {

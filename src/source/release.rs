@@ -144,6 +144,8 @@ impl EvContext<'_> {
     /// `on_close`. Returns `None` if the connection was not released or can't be used again.
     pub(crate) fn reclaim(&mut self) -> Option<Registered> {
         let connection = self.connection;
+        // A connection that has ended, or whose last request is not sent, is of no use to the next
+        // user.
         let is_released =
             connection.has_without(Flags::RELEASED, Flags::READ_EOF | Flags::HAS_OUTPUT);
         if connection.state() != State::Closed || !is_released {
@@ -159,6 +161,7 @@ impl EvContext<'_> {
                 if connection.has(Flags::FD_EXPOSED) {
                     registered.expose();
                 }
+                // It counted for the poller's load while a handler had it. An idle one does not.
                 if connection.has(Flags::COUNTED) {
                     self.local.handle.decrement_load();
                 }

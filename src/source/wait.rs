@@ -39,6 +39,9 @@ impl Registration {
 
     /// Calls `operation` if the descriptor may be ready. Otherwise, and if the operation would
     /// block, the task waits in the slot of `direction`.
+    ///
+    /// One task reads and one writes at a time: a second one that polls in the same direction takes
+    /// the slot over, and the first is not woken any more. [`Registration::io`] has no such limit.
     #[inline]
     pub(crate) fn poll_io<R>(
         &self,
@@ -252,6 +255,9 @@ impl Registration {
 
 /// A future that waits until one of some kinds of readiness has been reported. See
 /// [`Registration::ready`].
+///
+/// The guess that a new descriptor is ready does not count: a task that only waits makes no call
+/// which would disprove it.
 pub(crate) struct Ready<'a> {
     /// The registration, in whose list it waits.
     registration: &'a Registration,
@@ -271,6 +277,8 @@ impl Future for Ready<'_> {
         ready!(allowance.poll_proceed(cx));
         match readiness.poll_listed(cx, this.kinds, &mut this.key) {
             Poll::Ready(()) => {
+                // It may still be in the list: what has woken the task may be something else that
+                // it polls.
                 readiness.unlist(&mut this.key);
                 Poll::Ready(Ok(()))
             }
