@@ -103,8 +103,8 @@ pub struct TimerId(pub(crate) Token);
 
 impl TimerId {
     /// No timer: what a connection that has ended is given, as in
-    /// [`on_close`](crate::EvHandler::on_close), where its timers are gone and no new one is armed. It can be
-    /// neither reset nor cancelled.
+    /// [`on_close`](crate::EvHandler::on_close), where its timers are gone and no new one is armed.
+    /// It can be neither reset nor cancelled.
     ///
     /// ```
     /// use corepoll::{Action, CloseReason, EvContext, EvHandler, TimerId};

@@ -1,8 +1,10 @@
-//! What a poller tells its watchdog, if it has one.
+//! The calls that a poller makes: callbacks never nest, phases of calls end in time, and a stall
+//! watch sees what runs.
 //!
-//! It tells of the beginning of each callback, and of the ends of many at once: what is done between
-//! two callbacks is ours, and short. Without a watchdog a callback costs what it did: the word that
-//! says that callbacks never nest says that none is to be told of as well.
+//! With a stall watch the poller reports the beginning of each callback. It reports the end of many
+//! at once, since the crate's own code between two callbacks is short. Without one a callback costs
+//! no more than before: the byte that holds that callbacks never nest also says whether there is
+//! something to report, so both are one test.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -12,20 +14,24 @@ use crate::local::state::Local;
 use crate::parts::activity::Activity;
 use crate::task::StallKind;
 
-/// Bits of `Local::callback`: a callback is running.
+/// The bit of `Local::callback_bits` that is set while a callback runs.
 const RUNNING: u8 = 1;
-/// The beginning of a callback is to be told.
+/// The bit of `Local::callback_bits` that is set if callbacks are reported to a stall watch.
 const REPORTED: u8 = 2;
 
-/// From now on the poller tells what it runs.
+/// Reports what the poller runs to `activity`, from now on.
 pub(crate) fn set_activity(local: &mut Local, activity: Arc<Activity>) {
     local.activity = Some(activity);
-    local.callback.set(REPORTED);
+    local.callback_bits.set(REPORTED);
 }
 
-/// A callback of `handler` runs until the guard is dropped: callbacks never nest.
+/// Notes that a callback of `handler` runs, until the guard is dropped.
+///
+/// # Panics
+/// Panics if a callback is running: callbacks never nest.
 #[inline(always)]
 pub(crate) fn begin_callback<'a>(local: &'a Local, handler: &dyn EvHandler) -> impl Drop + 'a {
+    /// Clears `RUNNING` when the callback has returned or panicked.
     struct Running<'a>(&'a Cell<u8>);
     impl Drop for Running<'_> {
         #[inline]
@@ -33,14 +39,16 @@ pub(crate) fn begin_callback<'a>(local: &'a Local, handler: &dyn EvHandler) -> i
             self.0.set(self.0.get() & !RUNNING);
         }
     }
-    if local.callback.get() != 0 {
+    // Usually 0: no callback runs, and none is reported.
+    if local.callback_bits.get() != 0 {
         report_callback(local, handler);
     }
-    local.callback.set(local.callback.get() | RUNNING);
+    local.callback_bits.set(local.callback_bits.get() | RUNNING);
     local.has_written.set(false);
-    Running(&local.callback)
+    Running(&local.callback_bits)
 }
 
+/// Reports the beginning of a callback to the stall watch.
 #[cold]
 fn report_callback(local: &Local, handler: &dyn EvHandler) {
     assert!(!is_in_callback(local), "callbacks never nest");
@@ -49,29 +57,29 @@ fn report_callback(local: &Local, handler: &dyn EvHandler) {
     }
 }
 
-/// Whether a callback is running.
+/// Returns `true` if a callback is running.
 pub(crate) fn is_in_callback(local: &Local) -> bool {
-    local.callback.get() & RUNNING != 0
+    local.callback_bits.get() & RUNNING != 0
 }
 
-/// Something foreign has run since the last look at the clock, and is over. Returns the time, and
-/// how long that took, both in ticks.
+/// Ends the calls that were made since the last reading of the tick counter. Returns the time, and
+/// how long they took, both in ticks.
 #[inline]
 pub(crate) fn lap(local: &Local) -> (u64, u64) {
     end_calls(local);
     local.recorder.lap()
 }
 
-/// A phase of many calls begins. Returns how many may be made before
-/// [`continue_phase`]. If none is longer than a slice, it may make `least` in all.
+/// Begins a phase of many calls, and returns how many may be made before [`continue_phase`] is
+/// asked. If no call takes longer than a slice, the phase may make at least `least` calls in all.
 #[inline]
 pub(crate) fn begin_phase(local: &Local, least: usize) -> usize {
     let calls = local.slice.begin(local.recorder.last_look(), least);
     if local.shutdown.is_requested() { calls_in_grace(local) } else { calls }
 }
 
-/// The calls that were granted to a phase are made, `made` in all. Returns how many more may be:
-/// none when its slice is over.
+/// Returns how many more calls a phase may make, after it has made `made` in all. It is 0 when the
+/// slice of the phase is over.
 #[inline]
 pub(crate) fn continue_phase(local: &Local, made: usize) -> usize {
     let (now, lap) = lap(local);
@@ -79,14 +87,14 @@ pub(crate) fn continue_phase(local: &Local, made: usize) -> usize {
     if local.shutdown.is_requested() { calls_in_grace(local).min(calls) } else { calls }
 }
 
-/// In the grace of a shutdown the clock is looked at after each call: when the grace ends, no
-/// other one begins.
+/// Returns how many calls a phase may make in the grace of a shutdown: one before the clock is read
+/// again, so that none begins after the grace has ended.
 #[cold]
 fn calls_in_grace(local: &Local) -> usize {
     usize::from(!local.shutdown.is_over())
 }
 
-/// What is done from here on is ours.
+/// Tells the stall watch that no foreign code runs any more.
 #[inline]
 pub(crate) fn end_calls(local: &Local) {
     if let Some(activity) = &local.activity {
@@ -94,14 +102,14 @@ pub(crate) fn end_calls(local: &Local) {
     }
 }
 
-/// The poller is about to wait for events, or has ended.
+/// Tells the stall watch that the poller is about to wait for events, or has ended.
 pub(crate) fn begin_wait(local: &Local) {
     if let Some(activity) = &local.activity {
         activity.fall_asleep();
     }
 }
 
-/// The poller has waited.
+/// Tells the stall watch that the poller's wait is over.
 pub(crate) fn end_wait(local: &Local) {
     if let Some(activity) = &local.activity {
         activity.wake_up();

@@ -179,8 +179,8 @@ impl<'a> EvContext<'a> {
         socket::local_addr(self.present()?)
     }
 
-    /// Whether this callback was called for what is out of band: TCP's urgent byte, which
-    /// MSG_OOB of recv(2) takes through [`EvContext::fd`]; a change of a file of procfs or sysfs; or a
+    /// Whether this callback was called for what is out of band: TCP's urgent byte, which MSG_OOB
+    /// of recv(2) takes through [`EvContext::fd`]; a change of a file of procfs or sysfs; or a
     /// message in the socket's error queue, which MSG_ERRQUEUE takes.
     ///
     /// Urgent bytes and changes are told to those who ask for [`Interest::PRIORITY`], messages in

@@ -131,8 +131,9 @@ impl PollerHandle {
         self.shared.executor.post(f)
     }
 
-    /// Runs `f` as [`PollerHandle::run_on`] does, unless `Budget::mail_waiting` closures wait for the
-    /// poller already. So a sender that is faster than the poller hears of it, and memory has a limit.
+    /// Runs `f` as [`PollerHandle::run_on`] does, unless `Budget::mail_waiting` closures wait for
+    /// the poller already. So a sender that is faster than the poller hears of it, and memory has a
+    /// limit.
     ///
     /// ```
     /// use corepoll::{Budget, Reactor, TryRunOnError};
@@ -167,9 +168,9 @@ impl PollerHandle {
         })
     }
 
-    /// Adds a descriptor to the poller's epoll instance, from any thread: what the kernel has against
-    /// it is the caller's error. Events come once the poller has made a connection of it, by
-    /// [`registry::add_preregistered`](super::registry::add_preregistered).
+    /// Adds a descriptor to the poller's epoll instance, from any thread: what the kernel has
+    /// against it is the caller's error. Events come once the poller has made a connection of it,
+    /// by [`registry::add_preregistered`](super::registry::add_preregistered).
     pub(crate) fn preregister(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.shared.epoll.add(fd).unwrap_or_else(|| Err(poller_ended()))
     }

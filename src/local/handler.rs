@@ -78,15 +78,16 @@ pub trait EvHandler: 'static {
     /// Level-triggered, it comes again in the next turn for as long as there is something to
     /// read. After the end has been read it doesn't come again; the handler may still write.
     ///
-    /// A handler may leave for later what came before its peer's hang-up. Level-triggered, it is told
-    /// again after a few milliseconds, and again, until it has read everything; it counts as one
-    /// that has given up, and its connection ends, when it reads nothing for
+    /// A handler may leave for later what came before its peer's hang-up. Level-triggered, it is
+    /// told again after a few milliseconds, and again, until it has read everything; it counts as
+    /// one that has given up, and its connection ends, when it reads nothing for
     /// [`Budget::close_linger`](crate::Budget::close_linger).
     ///
-    /// It also comes for what is out of band, see [`Interest::PRIORITY`](crate::Interest::PRIORITY),
-    /// and for a message in the socket's error queue: a timestamp, a completed zero-copy send, what
-    /// IP_RECVERR collects. Then [`EvContext::is_priority`] is true. A handler may leave a message in
-    /// the queue; for those that it leaves there it isn't called again and again.
+    /// It also comes for what is out of band, see
+    /// [`Interest::PRIORITY`](crate::Interest::PRIORITY), and for a message in the socket's error
+    /// queue: a timestamp, a completed zero-copy send, what IP_RECVERR collects. Then
+    /// [`EvContext::is_priority`] is true. A handler may leave a message in the queue; for those
+    /// that it leaves there it isn't called again and again.
     ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
@@ -250,8 +251,9 @@ pub trait EvHandler: 'static {
         Ok(Action::Close)
     }
 
-    /// The connection could not be made. Nothing else is called for this handler. It may have another
-    /// one made: [`Connector`](crate::Connector) has an example of a client that reconnects.
+    /// The connection could not be made. Nothing else is called for this handler. It may have
+    /// another one made: [`Connector`](crate::Connector) has an example of a client that
+    /// reconnects.
     ///
     /// ```
     /// # use corepoll::{Action, Connector, EvContext, EvHandler, Reactor};

@@ -1,24 +1,25 @@
-//! The spare pipes of a poller: what relays need while bytes are on their way.
+//! The spare pipes of a poller. A relay moves bytes by splice(2), which needs a pipe between the
+//! two sockets.
 
 use std::cell::Cell;
 
 use crate::parts::pool::Pool;
 use crate::sys::splice::Pipe;
 
-/// How many spare pipes are kept. A relay holds one in each direction, and only while its peer is slow;
-/// relays that flow use the same pipe one after the other.
+/// The number of spare pipes that are kept. A relay holds a pipe for a direction only while the
+/// target is slow. Relays that flow use the same pipe one after the other, so that few are needed.
 const MOST_SPARE_PIPES: usize = 16;
 
 /// Empty pipes, kept for the next relay.
 pub(crate) struct Pipes {
-    /// The pipes.
+    /// The pipes. Each is empty.
     pub(crate) spare: Pool<Pipe>,
-    /// A timer is armed that closes those that no relay has needed.
+    /// Whether a timer is armed that closes the pipes which no relay has needed since.
     pub(crate) is_trim_armed: Cell<bool>,
 }
 
 impl Pipes {
-    /// Makes it without a pipe.
+    /// Makes the store without a pipe. Pipes are made by the relays that need them.
     pub(crate) fn new() -> Pipes {
         Pipes { spare: Pool::new(MOST_SPARE_PIPES), is_trim_armed: Cell::new(false) }
     }

@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
-/// Why [`PollerHandle::try_run_on`](crate::PollerHandle::try_run_on) did not take a closure, with the
-/// closure.
+/// Why [`PollerHandle::try_run_on`](crate::PollerHandle::try_run_on) did not take a closure, with
+/// the closure.
 ///
 /// ```
 /// use corepoll::{PollerHandle, TryRunOnError};

@@ -1,6 +1,5 @@
-//! A registration and its descriptor, together.
+//! A registration together with its descriptor: what the sockets of `net` are made of.
 
-use crate::parts::outbox::Outbox;
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,25 +11,33 @@ use crate::local::registration::Registration;
 use crate::local::registry;
 use crate::local::source::Ownership;
 use crate::local::state::Local;
+use crate::parts::outbox::Outbox;
 use crate::parts::readiness::Direction;
 
-/// A registered descriptor, owned: what `net`'s types are made of. Dropping it ends the
-/// registration and closes the descriptor.
+/// A descriptor that is owned and registered with a poller. Dropping it ends the registration and
+/// closes the descriptor.
 pub(crate) struct Registered {
-    /// Declared first, dropped first: while the descriptor is open.
+    /// The registration. It is declared first, and so dropped first, while the descriptor is open.
     registration: Registration,
+    /// The descriptor, which is non-blocking.
     fd: OwnedFd,
 }
 
 impl Registered {
-    /// Registers `fd`, which is non-blocking, with the poller of this thread.
+    /// Registers `fd`, which is non-blocking, with `local`.
+    ///
+    /// # Errors
+    /// Returns the errors of epoll_ctl(2), or that the poller has ended.
     pub(crate) fn new(fd: OwnedFd, local: Rc<Local>) -> io::Result<Registered> {
         let registration = Registration::with_ownership(fd.as_fd(), local, Ownership::Owned)?;
         Ok(Registered { registration, fd })
     }
 
-    /// As [`Registered::new`], for a descriptor that `local` has registered already. Its old entry
-    /// is the caller's to remove.
+    /// Registers a descriptor anew that is already in the epoll instance of `local`. It gets a new
+    /// token, and the caller removes the entry of the old one.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Registered::new`], with the descriptor.
     pub(crate) fn reregister(
         fd: OwnedFd,
         local: Rc<Local>,
@@ -41,19 +48,20 @@ impl Registered {
         }
     }
 
-    /// The descriptor, for system calls that leave nothing of it behind.
+    /// Borrows the descriptor, for system calls that keep nothing of it.
     #[inline]
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
-    /// The descriptor, for code that we don't know.
+    /// Borrows the descriptor for code outside of the crate, which may duplicate it. From now on it
+    /// is deregistered before it is closed.
     pub(crate) fn expose(&self) -> BorrowedFd<'_> {
         self.source().ownership.set(Ownership::Shared);
         self.fd()
     }
 
-    /// It is a stream, and one of the poller's connections.
+    /// Counts it as one of the poller's connections, until it is dropped.
     pub(crate) fn mark_stream(self) -> Registered {
         if !self.source().is_stream.replace(true) {
             self.local().census.stream_opened();
@@ -61,12 +69,12 @@ impl Registered {
         self
     }
 
-    /// From now on its descriptor counts for the load of the poller.
+    /// Notes that it counts for the load of the poller, which is decremented when it is dropped.
     pub(crate) fn mark_counted(&self) {
         self.source().is_counted.set(true);
     }
 
-    /// [`Registration::poll_io`] with the descriptor.
+    /// Calls [`Registration::poll_io`] with the descriptor.
     #[inline]
     pub(crate) fn poll_io<R>(
         &self,
@@ -77,7 +85,7 @@ impl Registered {
         self.registration.poll_io(cx, direction, || operation(self.fd()))
     }
 
-    /// [`Registration::try_io`] with the descriptor.
+    /// Calls [`Registration::try_io`] with the descriptor.
     #[inline]
     pub(crate) fn try_io<R>(
         &self,
@@ -87,7 +95,7 @@ impl Registered {
         self.registration.try_io(direction, || operation(self.fd()))
     }
 
-    /// [`Registration::io`] with the descriptor.
+    /// Calls [`Registration::io`] with the descriptor.
     pub(crate) async fn io<R>(
         &self,
         direction: Direction,
@@ -96,8 +104,8 @@ impl Registered {
         self.registration.io(direction, || operation(self.fd())).await
     }
 
-    /// Takes the entry out of the table and gives everything to somebody else. The descriptor
-    /// stays in epoll.
+    /// Removes the entry from the table, and returns what belongs to the stream. The descriptor
+    /// stays in epoll, so that the caller can register it anew by one system call.
     pub(crate) fn into_parts(self) -> StreamParts {
         let Registered { registration, fd } = self;
         let source = registration.source();
@@ -115,22 +123,25 @@ impl Registered {
     }
 }
 
-/// What a stream leaves behind.
+/// What belongs to a stream when its entry has been removed from the table.
 pub(crate) struct StreamParts {
-    /// Still in epoll, under the stream's token.
+    /// The descriptor. It is still in epoll, under the stream's token.
     pub(crate) fd: OwnedFd,
+    /// Whether other code may hold the same open file.
     pub(crate) is_exposed: bool,
+    /// Whether it counts for the load of the poller. The caller passes that on, or decrements the
+    /// load.
     pub(crate) is_counted: bool,
-    /// Output that is still to be sent,
+    /// The carryover: output that is not in the kernel yet.
     pub(crate) outbox: Outbox,
-    /// and after which the write direction is to be shut down;
+    /// Whether the write direction is shut down when that is sent.
     pub(crate) shuts_down: bool,
-    /// and what sending it met with.
+    /// The error that sending it has met with.
     pub(crate) failure: Option<io::Error>,
 }
 
 impl AsFd for Registered {
-    /// As [`Registered::fd`].
+    /// Borrows the descriptor, as [`Registered::fd`] does.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd()
     }

@@ -1,34 +1,42 @@
-//! A registration that tasks wait on: edge-triggered, made once and never modified.
+//! A registration that tasks wait on.
+//!
+//! It is edge-triggered and asks for everything from the start, so a task that waits costs no
+//! system call: epoll_ctl(2) is called when it is made, and when it ends if other code may hold the
+//! descriptor.
 
-use crate::local::deferred::TimerTarget;
-use crate::sys::clock;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::{fmt, io};
 
 use crate::base::token::Token;
+use crate::local::deferred::TimerTarget;
 use crate::local::registry;
 use crate::local::source::{Ownership, Source};
 use crate::local::state::Local;
 use crate::local::table::Entry;
 use crate::sys::epoll::Mask;
-use crate::sys::socket;
+use crate::sys::{clock, socket};
 
-/// The registration of a descriptor that somebody else keeps open; who holds both has this one
-/// before the descriptor, so that it is dropped first.
+/// The registration of a descriptor that the holder keeps open. A type that holds both declares
+/// this one before the descriptor, so that it is dropped first.
 pub(crate) struct Registration {
+    /// The readiness of the descriptor. The table holds it as well.
     source: Rc<Source>,
-    /// The poller that it lives in.
+    /// The poller that it is registered with.
     local: Rc<Local>,
 }
 
 impl Registration {
-    /// Registers `fd`, which is non-blocking and stays its owner's, with the poller of this
-    /// thread.
+    /// Registers `fd`, which is non-blocking and belongs to the caller, with `local`.
+    ///
+    /// # Errors
+    /// Returns the errors of epoll_ctl(2), or that the poller has ended.
     pub(crate) fn new(fd: BorrowedFd<'_>, local: Rc<Local>) -> io::Result<Registration> {
         Registration::with_ownership(fd, local, Ownership::Borrowed)
     }
 
+    /// Registers `fd` as [`Registration::new`] does. `ownership` says what its end does with the
+    /// descriptor.
     pub(crate) fn with_ownership(
         fd: BorrowedFd<'_>,
         local: Rc<Local>,
@@ -42,8 +50,8 @@ impl Registration {
         Ok(Registration { source, local })
     }
 
-    /// A descriptor of ours that `local` has registered already. Its old entry is the caller's to
-    /// remove.
+    /// Registers a descriptor of the crate anew that is already in the epoll instance of `local`.
+    /// The caller removes its old entry.
     pub(crate) fn reregister(fd: BorrowedFd<'_>, local: Rc<Local>) -> io::Result<Registration> {
         let mut made = None;
         registry::reregister_borrowed(&local, fd, Mask::ALL_EDGES, |token| {
@@ -53,37 +61,35 @@ impl Registration {
         Ok(Registration { source, local })
     }
 
+    /// Returns the readiness of the descriptor, and what is known of it.
     #[inline]
     pub(crate) fn source(&self) -> &Source {
         &self.source
     }
 
-    /// Its name in its poller, which no other registration ever has.
+    /// Returns its token, which no other registration of the poller ever has.
     pub(crate) fn token(&self) -> Token {
         self.source.token
     }
 
-    /// The poller that it lives in.
+    /// Returns the poller that it is registered with.
     #[inline]
     pub(crate) fn local(&self) -> &Rc<Local> {
         &self.local
     }
-}
 
-impl Registration {
-    /// Ends the deadlines of the stream.
+    /// Removes the deadlines of the stream, and disarms their timer.
     pub(crate) fn disarm_deadlines(&self) {
         let timing = self.source().deadline_timer.take();
         if let Some(timer) = timing.and_then(|mut timing| timing.take_timer()) {
-            // It carries nothing foreign.
+            // Such a timer holds no value of the user's, so this drop runs no foreign code.
             drop(self.local.disarm(timer));
         }
     }
-}
 
-impl Registration {
-    /// A stream is dropped that owes something: its registration goes on until that has been
-    /// sent, or for `Budget::close_linger`. False: there is no point.
+    /// Leaves the registration of a dropped stream in the table until its carryover has been sent,
+    /// or for `Budget::close_linger`. Returns `false` if nothing is left to send, or if the poller
+    /// has ended: the registration then ends now.
     #[cold]
     pub(crate) fn detach_carryover(&self) -> bool {
         let (source, local) = (self.source(), self.local());
@@ -93,7 +99,7 @@ impl Registration {
         }
         let deadline = clock::after(clock::now(), local.budget.close_linger);
         carryover.linger_timer = Some(local.arm(deadline, TimerTarget::Linger(source.token)));
-        // The stream's descriptor is closed after this: events come for ours instead.
+        // The stream's descriptor is closed after this. From now on the duplicate gets the events.
         let moved = local.epoll.add(carryover.fd.as_fd(), source.token, Mask::ALL_EDGES);
         if moved.is_ok() {
             let _ = local.epoll.remove_raw(source.raw);
@@ -126,14 +132,17 @@ impl Drop for Registration {
         if is_counted.get() {
             self.local.handle.decrement_load();
         }
+        // `source::carryover` closes the connection then, and reports the free descriptor.
         if has_carryover.get() && self.detach_carryover() {
             return;
         }
+        // A plain close ends the registration only of a descriptor that has no duplicate
+        // (epoll(7)).
         if ownership.get() != Ownership::Owned {
             let _ = self.local.epoll.remove_raw(raw);
         }
         if ownership.get() == Ownership::Shared {
-            // Whoever knew of it may have made its close one that waits.
+            // Other code may have set an SO_LINGER, with which close(2) would block the poller.
             socket::never_linger(raw);
         }
         drop(registry::remove(&self.local, token));

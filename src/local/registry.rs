@@ -1,4 +1,8 @@
-//! Registrations: how entries come into the table and go out of it.
+//! Registrations: adds entries to the table of a poller, and removes them.
+//!
+//! Each registration tells epoll first, under the token that the entry is going to have, and makes
+//! the entry only if the kernel has agreed. So a failure leaves nothing behind, and gives back what
+//! was to be registered.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,13 +20,13 @@ use crate::local::table::Entry;
 use crate::sys::epoll::Mask;
 use crate::sys::socket;
 
-/// What `token` stands for, unless it has been removed.
+/// Returns what `token` stands for, unless it has been removed.
 #[inline]
 pub(crate) fn entry(local: &Local, token: Token) -> Option<Entry> {
     local.table.get(token)
 }
 
-/// The handler's connection that `token` stands for.
+/// Returns the handler's connection that `token` stands for, unless it has been removed.
 pub(crate) fn connection(local: &Local, token: Token) -> Option<Rc<Connection>> {
     match local.table.get(token) {
         Some(Entry::Handler(connection)) => Some(connection),
@@ -30,7 +34,7 @@ pub(crate) fn connection(local: &Local, token: Token) -> Option<Rc<Connection>> 
     }
 }
 
-/// Registers `fd` under a new token, with the entry that `make` builds of both.
+/// Registers `fd` under a new token, with the entry that `make` makes of both.
 pub(crate) fn register(
     local: &Local,
     fd: OwnedFd,
@@ -40,9 +44,9 @@ pub(crate) fn register(
     insert_owned(local, fd, |fd, token| local.epoll.add(fd, token, mask), make)
 }
 
-/// As [`register`], for a descriptor that is registered already: one system call gives
-/// it the new token and mask, and reports anew what it is ready for. The old entry is the
-/// caller's to remove.
+/// Registers a descriptor under a new token that is already in epoll. One system call changes the
+/// token and the mask, and has the kernel report anew what the descriptor is ready for. The caller
+/// removes the old entry.
 pub(crate) fn reregister(
     local: &Local,
     fd: OwnedFd,
@@ -52,7 +56,7 @@ pub(crate) fn reregister(
     insert_owned(local, fd, |fd, token| local.epoll.modify(fd, token, mask), make)
 }
 
-/// A new entry in the table, if `tell` can tell epoll of it.
+/// Adds an entry for `fd` to the table, if `tell` can tell epoll of it.
 fn insert_owned(
     local: &Local,
     fd: OwnedFd,
@@ -70,7 +74,7 @@ fn insert_owned(
     Ok(token)
 }
 
-/// Registers `fd`, which stays its owner's, under a new token, with the entry that `make` builds.
+/// Registers `fd`, which its owner keeps open, under a new token, with the entry that `make` makes.
 pub(crate) fn register_borrowed(
     local: &Local,
     fd: BorrowedFd<'_>,
@@ -80,7 +84,7 @@ pub(crate) fn register_borrowed(
     insert_borrowed(local, |token| local.epoll.add(fd, token, mask), make)
 }
 
-/// As [`reregister`], for a descriptor that stays its owner's.
+/// Registers a descriptor anew, as [`reregister`] does, that its owner keeps open.
 pub(crate) fn reregister_borrowed(
     local: &Local,
     fd: BorrowedFd<'_>,
@@ -90,6 +94,7 @@ pub(crate) fn reregister_borrowed(
     insert_borrowed(local, |token| local.epoll.modify(fd, token, mask), make)
 }
 
+/// Adds an entry without a descriptor of its own, if `tell` can tell epoll of it.
 fn insert_borrowed(
     local: &Local,
     tell: impl FnOnce(Token) -> io::Result<()>,
@@ -104,7 +109,7 @@ fn insert_borrowed(
     Ok(token)
 }
 
-/// Registers `fd` with a handler; `on_open` is called at the end of the turn.
+/// Registers `fd` with a handler, whose `on_open` is called at the end of the turn.
 pub(crate) fn add_connection(
     local: &Local,
     fd: OwnedFd,
@@ -115,8 +120,8 @@ pub(crate) fn add_connection(
     add(local, fd, interest, handler, flags, false)
 }
 
-/// As [`add_connection`], for a descriptor that
-/// [`PollerHandle::preregister`](crate::local::handle::PollerHandle::preregister) has brought into epoll.
+/// Registers `fd` with a handler, as [`add_connection`] does, after another thread has added it to
+/// epoll by [`PollerHandle::preregister`](crate::local::handle::PollerHandle::preregister).
 pub(crate) fn add_preregistered(
     local: &Local,
     fd: OwnedFd,
@@ -127,6 +132,7 @@ pub(crate) fn add_preregistered(
     add(local, fd, interest, handler, flags, true)
 }
 
+/// Registers `fd` with a handler. `is_preregistered` says whether it is in epoll already.
 fn add(
     local: &Local,
     fd: OwnedFd,
@@ -135,6 +141,7 @@ fn add(
     flags: Flags,
     is_preregistered: bool,
 ) -> Result<Token, RegisterError<Box<dyn EvHandler>>> {
+    // `make` takes the handler only if the kernel has agreed: otherwise it is given back.
     let mut handler = Some(handler);
     let make = |token, fd| {
         let handler = handler.take().expect("an entry is made once");
@@ -161,7 +168,7 @@ fn add(
     }
 }
 
-/// Registers a descriptor that comes from outside.
+/// Registers a descriptor that comes from outside of the crate, whatever it is.
 pub(crate) fn register_foreign(
     local: &Local,
     fd: OwnedFd,
@@ -171,6 +178,8 @@ pub(crate) fn register_foreign(
     if let Err(error) = socket::set_nonblocking(fd.as_fd()) {
         return Err(RegisterError { error, rejected: handler });
     }
+    // Other code may hold a duplicate. What kind of socket it is decides by which system calls it
+    // is read and written.
     let flags = Flags::FD_EXPOSED
         | match socket::kind(fd.as_fd()) {
             Some(socket::SocketKind::Stream) => Flags::SOCKET,
@@ -183,27 +192,26 @@ pub(crate) fn register_foreign(
     add_connection(local, fd, interest, handler, flags)
 }
 
-/// Puts an entry into the table that has no descriptor yet; what else `make` makes is the
-/// caller's.
+/// Adds an entry to the table that is not in epoll yet. Returns the other value that `make` makes.
 pub(crate) fn insert<R>(local: &Local, make: impl FnOnce(Token) -> (Entry, R)) -> R {
     let (entry, rest) = make(local.table.next_token());
     local.table.insert(entry);
     rest
 }
 
-/// Puts another entry in the place of one; that is the caller's to drop.
+/// Replaces an entry, and returns the old one, which the caller drops.
 #[must_use = "dropping an entry runs foreign code: not inside another borrow"]
 pub(crate) fn replace(local: &Local, token: Token, entry: Entry) -> Option<Entry> {
     local.table.replace(token, entry)
 }
 
-/// Takes an entry out of the table. It is the caller's to drop, after this.
+/// Removes an entry from the table, and returns it, which the caller drops.
 #[must_use = "dropping an entry runs foreign code: not inside another borrow"]
 pub(crate) fn remove(local: &Local, token: Token) -> Option<Entry> {
     local.table.remove(token)
 }
 
-/// The tokens of all entries.
+/// Returns the tokens of all entries.
 pub(crate) fn tokens(local: &Local) -> Vec<Token> {
     local.table.tokens()
 }

@@ -1,4 +1,5 @@
-//! What tasks wait on: the readiness of a descriptor, shared by the table and its registration.
+//! The readiness of a descriptor that tasks wait on, shared by the table, which events reach, and
+//! by the registration, which tasks reach.
 
 use std::cell::Cell;
 use std::io;
@@ -11,43 +12,48 @@ use crate::parts::outbox::Outbox;
 use crate::parts::readiness::Readiness;
 use crate::sys::epoll::Event;
 
-/// The readiness of a descriptor, shared by the table and by whoever reads and writes it.
+/// A descriptor that tasks wait on. An event sets its readiness and wakes the tasks.
 pub(crate) struct Source {
+    /// Its key in the table, which epoll hands back with each event.
     pub(crate) token: Token,
+    /// What the descriptor is ready for, and the wakers of the tasks that wait.
     pub(crate) readiness: Readiness,
-    /// The number of the descriptor, open for as long as the registration lives.
+    /// The number of the descriptor. It is open for as long as the registration lives.
     pub(crate) raw: RawFd,
-    /// What the end of the registration has to see to.
+    /// What the end of the registration has to do with the descriptor.
     pub(crate) ownership: Cell<Ownership>,
-    /// It counts for the load of its poller.
+    /// Whether it counts for the load of its poller.
     pub(crate) is_counted: Cell<bool>,
-    /// It is a stream: one of the poller's connections.
+    /// Whether it is a stream, which is one of the poller's connections.
     pub(crate) is_stream: Cell<bool>,
-    /// There is something in `timing`.
+    /// Whether the stream has deadlines. One look at it tells usual operations that there are none.
     pub(crate) has_deadlines: Cell<bool>,
-    /// The deadlines.
+    /// The deadlines of the stream, and the timer that looks at them.
     pub(crate) deadline_timer: Cell<Option<Box<DeadlineTimer>>>,
-    /// There is something in `owed`.
+    /// Whether there is something in `carryover`.
     pub(crate) has_carryover: Cell<bool>,
-    /// Output that a handler has left: it is sent before anything else.
+    /// Output that a handler has left to the stream. It is sent before anything else.
     pub(crate) carryover: Cell<Option<Box<Carryover>>>,
 }
 
-/// Whose a registered descriptor is.
+/// What the end of a registration does with the descriptor. It depends on the owner, and on other
+/// code that may hold the same open file: epoll keeps a registration until the last descriptor of
+/// its open file is closed (epoll(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ownership {
-    /// Owned, and it never left our hands: closing it ends the registration.
+    /// The crate owns it, and no other code has seen it. Closing it ends the registration.
     Owned,
-    /// Owned, but it may be known outside, where somebody may hold the same open file: it is
-    /// deregistered before it is closed.
+    /// The crate owns it, but other code may hold the same open file. It is deregistered before it
+    /// is closed.
     Shared,
-    /// Somebody else's: it is deregistered, and that is all.
+    /// Other code owns it. It is deregistered, and stays open.
     Borrowed,
-    /// Somebody else's, and so is the registration: nothing is to be done.
+    /// Both the descriptor and its place in epoll have been given away. Nothing is done.
     Released,
 }
 
 impl Source {
+    /// Makes the source of `fd`, without readiness.
     pub(crate) fn new(token: Token, fd: BorrowedFd<'_>, ownership: Ownership) -> Rc<Source> {
         Rc::new(Source {
             token,
@@ -63,8 +69,8 @@ impl Source {
         })
     }
 
-    /// Takes note of a usual event, if nothing foreign has to run for it. False: nothing has been
-    /// done.
+    /// Notes a usual event, if that runs no foreign code. Returns `false` if the event needs more,
+    /// and then nothing has been done.
     #[inline]
     pub(crate) fn mark(&self, event: Event) -> bool {
         match event.plain_readiness() {
@@ -73,11 +79,13 @@ impl Source {
         }
     }
 
+    /// Stores output that is sent before anything that the stream writes.
     pub(crate) fn set_carryover(&self, carryover: impl Into<Box<Carryover>>) {
         self.carryover.set(Some(carryover.into()));
         self.has_carryover.set(true);
     }
 
+    /// Takes the error that sending the carryover has met with. With it the carryover is over.
     pub(crate) fn take_failure(&self) -> Option<io::Error> {
         let mut carryover = self.carryover.take()?;
         let failure = carryover.failure.take();
@@ -86,8 +94,8 @@ impl Source {
         failure
     }
 
-    /// Gives up the carried-over output: the rest of it, whether the write direction ends after it, and what
-    /// sending it has met with.
+    /// Takes the carryover apart: the rest of the output, whether the write direction is shut down
+    /// after it, and the error that sending it has met with.
     pub(crate) fn take_carryover(&self) -> (Outbox, bool, Option<io::Error>) {
         self.has_carryover.set(false);
         match self.carryover.take() {
@@ -97,16 +105,17 @@ impl Source {
     }
 }
 
-/// What a stream owes to its peer.
+/// Output that a handler had queued when a stream took its connection.
 pub(crate) struct Carryover {
-    /// The same socket by a descriptor of our own: the stream may be dropped before the end.
+    /// A duplicate of the stream's descriptor. The stream may be dropped before all is sent.
     pub(crate) fd: OwnedFd,
-    /// What is still to be sent.
+    /// The output that is not in the kernel yet.
     pub(crate) outbox: Outbox,
-    /// The write direction is shut down after it.
+    /// Whether the write direction is shut down when all is sent.
     pub(crate) shuts_down: bool,
-    /// What sending it met with, until somebody is told. Nothing is left to send then.
+    /// The error that sending it has met with, until an operation of the stream returns it. Nothing
+    /// is left to send then.
     pub(crate) failure: Option<io::Error>,
-    /// The stream has been dropped: the timer of the patience with its peer.
+    /// The timer that closes the connection at the latest, once the stream has been dropped.
     pub(crate) linger_timer: Option<Token>,
 }

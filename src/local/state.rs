@@ -1,4 +1,8 @@
-//! The parts put together: what code on a poller's thread reaches.
+//! `Local`: all the parts of a poller together, as the code on its thread reaches them.
+//!
+//! The floors above take a `&Local`. Code that has none, such as a future, finds the poller of its
+//! thread by [`Local::current`]. Here is the only `impl Local` of the crate: what files above do
+//! with a poller are functions, so that each call is an import that a reader sees.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -30,72 +34,88 @@ use crate::task::{drop_ignoring_panic, ignore_panic};
 #[cfg(feature = "test-util")]
 use std::sync::atomic::AtomicUsize;
 
-/// Cached values that are dropped at the end, those that the destructors make anew included. Far
-/// more than there are types in a program; but two that make each other must come to an end.
+/// The number of cached values that are dropped at the end, with those that destructors make anew.
+/// It is far more than a program has types, and it ends two destructors that make each other's
+/// value.
 const MOST_LAST_VALUES: usize = 10_000;
 
 thread_local! {
-    /// The poller of this thread, while it runs.
+    /// The poller that this thread is running. Code that enters a poller puts back what was here.
     ///
-    /// It has no destructor, so that a poller may be driven and dropped by the thread's own
-    /// destructors: whoever enters a poller puts back what was here.
+    /// It has no destructor, so that it can still be used when the thread ends: the destructor of
+    /// another thread-local value may run a poller.
     static CURRENT: Cell<ManuallyDrop<Option<Rc<Local>>>> =
         const { Cell::new(ManuallyDrop::new(None)) };
 }
 
-/// One poller, as its own thread sees it. Nothing in here is borrowed while foreign code runs.
+/// A poller, as the code on its thread sees it.
+///
+/// The loop, the callbacks and the tasks share it by an `Rc`, so what changes is in cells. The
+/// invariant: nothing in here is borrowed while foreign code runs. Foreign code is a callback, a
+/// waker, and the destructor of any value that is not the crate's own. So a method takes out what
+/// it needs, gives the borrow back, and calls or drops after that.
 pub(crate) struct Local {
+    /// The epoll instance that all descriptors of the poller are registered with.
     pub(crate) epoll: Epoll,
+    /// The limits of one turn, one event and one connection. They never change.
     pub(crate) budget: Budget,
+    /// The spare read buffers of the poller.
     pub(crate) buffers: Buffers,
+    /// The values that `with_local` lends, one of each type.
     pub(crate) values: TypeMap,
-    /// The remote side of this poller.
+    /// The poller as other threads see it.
     pub(crate) handle: PollerHandle,
-    /// How this poller is told to end.
+    /// The progress of the poller's shutdown.
     pub(crate) shutdown: ShutdownState,
-    /// How much the task that runs may still do.
+    /// How many operations the task that runs may still make in this turn.
     pub(crate) allowance: Allowance,
-    /// Each blocking call of this poller holds one of these until it is over.
+    /// Held once by each blocking call of this poller until it is over. The number of holders says
+    /// how many are under way.
     pub(crate) blocking_calls: Arc<()>,
     /// How many things that are under way keep a paused clock from moving by itself.
     #[cfg(feature = "test-util")]
     pub(crate) clock_holds: Arc<AtomicUsize>,
     /// Empty pipes, for relays.
     pub(crate) pipes: Pipes,
+    /// What each token stands for.
     pub(crate) table: Table,
+    /// The timers of handlers, of tasks and of the crate itself.
     pub(crate) timers: RefCell<Timers<TimerTarget>>,
+    /// What is done at the end of this turn, in the order in which it was asked for.
     deferred: RefCell<Vec<Deferred>>,
-    /// The vector that `due` is exchanged for, so that neither is allocated in every turn.
+    /// The empty vector that `deferred` is exchanged for, so that a turn allocates neither.
     deferred_spare: Cell<Vec<Deferred>>,
     /// The time of this turn, once it has been asked for; 0 before.
     now: Cell<u64>,
-    /// What was ready at this time has been told, while timers are armed: no timer that is due later
-    /// is fired.
+    /// The time until which all events have been dispatched. It is kept only while timers are
+    /// armed: see [`Local::dispatched_until`].
     dispatched_until: Cell<u64>,
-    /// The time that one phase of a turn may take.
+    /// The time that one phase of a turn may take, measured by the tick counter.
     pub(crate) slice: TimeSlice,
-    /// Bits: a callback is running, and its beginning is to be told. See `watching`.
-    pub(crate) callback: Cell<u8>,
-    /// This callback has written something.
+    /// Whether a callback is running, and whether callbacks are reported: the bits in
+    /// `local::calls`.
+    pub(crate) callback_bits: Cell<u8>,
+    /// Whether the callback that runs, or that has just returned, has written something.
     pub(crate) has_written: Cell<bool>,
-    /// The poller is ending: nothing new is registered.
+    /// Whether the poller has ended. Nothing new is registered then.
     ended: Cell<bool>,
     /// The counts of this poller's connections.
     pub(crate) census: Census,
-    /// It has paused the clock of this thread.
+    /// Whether this poller has paused the clock of its thread.
     #[cfg(feature = "test-util")]
     pub(crate) has_paused: Cell<bool>,
-    /// What the poller does, in numbers.
+    /// The numbers that `PollerHandle::stats` shows.
     pub(crate) recorder: Recorder,
-    /// Its side of a stall watch, if there is one.
+    /// The poller's side of a stall watch, if there is one.
     pub(crate) activity: Option<Arc<Activity>>,
-    /// This turn must not wait.
+    /// Whether this turn must not wait for events. Cleared when a turn begins.
     skips_wait: Cell<bool>,
-    /// Who wants to hear of descriptors that come free: listeners that found none.
+    /// Listeners that ran out of descriptors, and wait for one to be closed.
     pub(crate) fd_waiters: RefCell<Vec<FdWaiter>>,
 }
 
 impl Local {
+    /// Makes a poller without connections.
     pub(crate) fn new(
         epoll: Epoll,
         handle: PollerHandle,
@@ -124,7 +144,7 @@ impl Local {
             now: Cell::new(0),
             dispatched_until: Cell::new(0),
             slice,
-            callback: Cell::new(0),
+            callback_bits: Cell::new(0),
             has_written: Cell::new(false),
             ended: Cell::new(false),
             census: Census::default(),
@@ -137,7 +157,7 @@ impl Local {
         }
     }
 
-    /// The poller of this thread, if it is running one.
+    /// Returns the poller of this thread, if it is running one.
     #[inline]
     pub(crate) fn current() -> Option<Rc<Local>> {
         CURRENT.with(|current| {
@@ -148,7 +168,8 @@ impl Local {
         })
     }
 
-    /// Looks at the poller of this thread, if it is running one. Nothing foreign runs in `look`.
+    /// Lends the poller of this thread to `look`, if it is running one. It saves a clone of the
+    /// `Rc`. No foreign code may run in `look`, which would find no poller on this thread.
     #[inline]
     pub(crate) fn with_current<R>(look: impl FnOnce(&Local) -> R) -> Option<R> {
         CURRENT.with(|current| {
@@ -159,13 +180,17 @@ impl Local {
         })
     }
 
-    /// As [`Local::current`], with an error that says what is missing.
+    /// Returns the poller of this thread.
+    ///
+    /// # Errors
+    /// Returns an error that names the operation `what`, if the thread is not running a poller.
     pub(crate) fn expect_current(what: &str) -> io::Result<Rc<Local>> {
         Local::current().ok_or_else(|| {
             io::Error::other(format!("{what}: there is no poller on this thread (see block_on)"))
         })
     }
 
+    /// Makes `local` the poller of this thread, and returns the one that it was before.
     pub(crate) fn set_current(local: Option<Rc<Local>>) -> Option<Rc<Local>> {
         let before = CURRENT.with(|current| current.replace(ManuallyDrop::new(local)));
         ManuallyDrop::into_inner(before)
@@ -173,7 +198,7 @@ impl Local {
 
     // ---- time ----
 
-    /// The time of this turn: read once, when it is first asked for.
+    /// Returns the time of this turn. The clock is read when it is first asked for.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         if self.now.get() == 0 {
@@ -182,50 +207,52 @@ impl Local {
         self.now.get()
     }
 
-    /// The time until which everything that was ready has been told, or is being told in this turn.
-    /// A timer fires when it was due by then, so that what came before it fell due is told before,
-    /// however long something has held the poller up.
+    /// Returns the time until which all events have been dispatched, or are being dispatched in
+    /// this turn. A timer fires if it was due by then, and a deadline is missed if it had passed by
+    /// then. So what was ready before is reported first, however long a callback has held the
+    /// poller up.
     #[inline]
     pub(crate) fn dispatched_until(&self) -> u64 {
         self.dispatched_until.get()
     }
 
-    /// A look at all events begins now, or was over at `time`.
+    /// Notes that all events that were ready at `time` are dispatched before any timer fires.
     #[inline]
     pub(crate) fn set_dispatched_until(&self, time: u64) {
         self.dispatched_until.set(time);
     }
 
-    /// Whether timers are armed.
+    /// Returns `true` if any timer is armed.
     #[inline]
     pub(crate) fn has_timers(&self) -> bool {
         self.timers.borrow().armed() > 0
     }
 
-    /// The clock has been moved: the time of this turn is another one.
+    /// Forgets the time of this turn, after the paused clock has been moved.
     #[cfg(feature = "test-util")]
     pub(crate) fn forget_now(&self) {
         self.now.set(0);
     }
 
-    /// A turn begins: it has a time of its own.
+    /// Begins a turn, which has a time of its own and may wait.
     #[inline]
     pub(crate) fn new_turn(&self) {
         self.now.set(0);
         self.skips_wait.set(false);
     }
 
-    /// A new timer that is due at `deadline`.
-    pub(crate) fn arm(&self, deadline: u64, expiry: TimerTarget) -> Token {
-        self.timers.borrow_mut().insert(deadline, expiry)
+    /// Arms a new timer that is due at `deadline`, in nanoseconds of `sys::clock`.
+    pub(crate) fn arm(&self, deadline: u64, target: TimerTarget) -> Token {
+        self.timers.borrow_mut().insert(deadline, target)
     }
 
-    /// A new timer that wakes a task at `deadline`.
+    /// Arms a new timer that wakes a task at `deadline`.
     pub(crate) fn arm_task(&self, deadline: u64, waker: Waker) -> Token {
         self.timers.borrow_mut().insert(deadline, TimerTarget::Task(waker))
     }
 
-    /// Takes a timer of a task away. Its waker is the caller's to drop, after this.
+    /// Disarms a timer of a task, and returns its waker, which the caller drops after this. Returns
+    /// `None` if it has fired.
     pub(crate) fn disarm_task(&self, timer: Token) -> Option<Waker> {
         match self.timers.borrow_mut().remove(timer) {
             Some(TimerTarget::Task(waker)) => Some(waker),
@@ -236,24 +263,25 @@ impl Local {
         }
     }
 
-    /// Takes a timer away; what it carried is the caller's to drop, after this.
+    /// Disarms a timer, and returns what it was for, which the caller drops after this. Returns
+    /// `None` if it has fired.
     pub(crate) fn disarm(&self, timer: Token) -> Option<TimerTarget> {
         self.timers.borrow_mut().remove(timer)
     }
 
-    /// Makes a timer due at another time. False: it has fired.
+    /// Makes a timer due at another time. Returns `false` if it has fired.
     pub(crate) fn reset_timer(&self, timer: Token, deadline: u64) -> bool {
         self.timers.borrow_mut().reset(timer, deadline)
     }
 
-    /// Sees to it that a task's timer wakes `waker`. False: it has fired.
+    /// Makes a task's timer wake `waker`. Returns `false` if it has fired.
     pub(crate) fn set_timer_waker(&self, timer: Token, waker: &Waker) -> bool {
         match self.timers.borrow().get(timer) {
             Some(TimerTarget::Task(present)) if present.will_wake(waker) => return true,
             Some(TimerTarget::Task(_)) => {}
             _ => return false,
         }
-        // Cloning is foreign code: nothing is borrowed meanwhile.
+        // Cloning is foreign code, which may disarm the timer: it is looked up again after that.
         let mut new = Some(waker.clone());
         let mut is_there = false;
         if let Some(TimerTarget::Task(present)) = self.timers.borrow_mut().get_mut(timer)
@@ -266,60 +294,63 @@ impl Local {
         is_there
     }
 
-    /// When the next timer is due.
+    /// Returns when the next timer is due; `None` without one that ever fires.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         self.timers.borrow_mut().next_deadline().filter(|deadline| *deadline != clock::NEVER)
     }
 
     // ---- phases ----
 
-    /// Has something done at the end of the turn.
+    /// Defers something to the end of the turn.
     pub(crate) fn defer(&self, deferred: Deferred) {
         self.deferred.borrow_mut().push(deferred);
     }
 
-    /// What is due at the end of this turn. What comes meanwhile is for the next one.
+    /// Takes what was deferred to the end of this turn. What is deferred from now on waits for the
+    /// next one.
     pub(crate) fn take_deferred(&self) -> Vec<Deferred> {
         self.deferred.replace(self.deferred_spare.take())
     }
 
-    /// Gives the emptied vector of [`Local::take_deferred`] back.
+    /// Gives back the emptied vector of [`Local::take_deferred`].
     pub(crate) fn return_deferred(&self, emptied: Vec<Deferred>) {
         self.deferred_spare.set(emptied);
     }
 
-    /// Whether the next turn has something to do without waiting.
+    /// Returns `true` if the next turn must not wait for events.
     #[inline]
     pub(crate) fn has_work(&self) -> bool {
         self.has_deferred() || self.skips_wait.get()
     }
 
-    /// Whether calls wait for their phase.
+    /// Returns `true` if something waits for the end of the turn.
     #[inline]
     pub(crate) fn has_deferred(&self) -> bool {
         !self.deferred.borrow().is_empty()
     }
 
-    /// Keeps this turn from waiting: whoever runs the poller has something to look at.
+    /// Keeps this turn from waiting for events: the code that runs the poller has something to do.
     pub(crate) fn skip_wait(&self) {
         self.skips_wait.set(true);
     }
 
     // ---- descriptors ----
 
-    /// Lets `who` know when a descriptor of this poller has been closed.
-    pub(crate) fn wait_for_fd(&self, who: FdWaiter) {
+    /// Tells `waiter` when a descriptor of this poller is closed.
+    pub(crate) fn wait_for_fd(&self, waiter: FdWaiter) {
         let mut fd_waiters = self.fd_waiters.borrow_mut();
-        if !fd_waiters.iter().any(|known| known.is_same(&who)) {
-            fd_waiters.push(who);
+        if !fd_waiters.iter().any(|known| known.is_same(&waiter)) {
+            fd_waiters.push(waiter);
         }
         drop(fd_waiters);
+        // Connections that only linger have no handler any more: their descriptors are given up
+        // first.
         if self.census.has_lingering() {
             self.defer(Deferred::MakeRoom);
         }
     }
 
-    /// A descriptor has been closed: whoever found none may try again.
+    /// Notes that a descriptor has been closed, so that listeners which found none try again.
     #[inline]
     pub(crate) fn fd_freed(&self) {
         if !self.fd_waiters.borrow().is_empty() {
@@ -327,10 +358,11 @@ impl Local {
         }
     }
 
+    /// Tells all listeners that wait for a descriptor to try again.
     #[cold]
     fn wake_fd_waiters(&self) {
-        for who in self.fd_waiters.take() {
-            match who {
+        for waiter in self.fd_waiters.take() {
+            match waiter {
                 FdWaiter::Task(waker) => ignore_panic(|| waker.wake()),
                 FdWaiter::Listener(token) => self.defer(Deferred::Reread(token)),
             }
@@ -339,19 +371,19 @@ impl Local {
 
     // ---- the end ----
 
-    /// From now on nothing new is registered.
+    /// Notes that the poller ends: from now on nothing new is registered.
     pub(crate) fn set_ended(&self) {
         self.ended.set(true);
     }
 
-    /// Whether the poller has ended.
+    /// Returns `true` if the poller has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.get()
     }
 
-    /// Takes away everything that waits or is kept, when all connections are gone.
+    /// Drops everything that waits or is kept, after all connections have ended.
     pub(crate) fn clear(&self) {
-        // One at a time: each drop is foreign code.
+        // One at a time, with nothing borrowed: each drop is foreign code, and may panic.
         for payload in self.timers.take().into_payloads() {
             ignore_panic(|| payload.end());
             self.recorder.step();
@@ -360,6 +392,7 @@ impl Local {
             drop_ignoring_panic(value);
             self.recorder.step();
         }
+        // Past the limit they are leaked, without a destructor that could make another one.
         std::iter::from_fn(|| self.values.pop()).for_each(std::mem::forget);
         self.fd_waiters.take().into_iter().for_each(drop_ignoring_panic);
     }

@@ -1,8 +1,8 @@
 //! The table: what each token of this poller stands for.
 //!
-//! Unsafe code lives here because the look-up is a part of every event: a `RefCell` around the slab
-//! takes eight instructions of a hundred and seventy, 4.5 % of the path that
-//! `cargo run --release -p versus -- instructions` counts.
+//! There is unsafe code here because the look-up is a part of every event: a `RefCell` around the
+//! slab takes eight instructions of a hundred and seventy, 4.5 % of the path that `cargo run
+//! --release -p versus -- instructions` counts.
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
@@ -18,7 +18,7 @@ use crate::sys::epoll::Event;
 /// What a token stands for.
 #[derive(Clone)]
 pub(crate) enum Entry {
-    /// A handler's connection.
+    /// A connection with a handler.
     Handler(Rc<Connection>),
     /// A descriptor that tasks wait on.
     Readiness(Rc<Source>),
@@ -28,30 +28,33 @@ pub(crate) enum Entry {
 
 /// What an event is for.
 pub(crate) enum Addressee {
-    /// A callback is to be called.
+    /// A connection with a handler, one of whose callbacks is to be called.
     Handler(Rc<Connection>),
-    /// It has been taken note of: nothing is left to do.
+    /// A descriptor of tasks that has noted the event. Nothing is left to do.
     Noted,
-    /// Something that happens less often; or nothing, if the token's entry has been removed.
+    /// An entry for which more is to be done; `None` if the entry of the token has been removed.
     Rare(Option<Entry>),
 }
 
-/// Entries by token.
+/// The entries of a poller, by token.
 ///
 /// The invariant **Table**: a reference to the slab lives inside one method of this type only, and
 /// no method calls anything meanwhile that could come back to the table: not the owner of an
 /// entry, whose drop is foreign, but at most the clone of an `Rc` and [`Source::mark`], which sets
 /// bits and queues a task. It is not Sync, so no other thread has one either.
 pub(crate) struct Table {
+    /// The entries. Reached only under the invariant **Table**.
     slab: UnsafeCell<Slab<Entry>>,
 }
 
 impl Table {
+    /// Makes an empty table.
     pub(crate) const fn new() -> Table {
         Table { slab: UnsafeCell::new(Slab::new()) }
     }
 
-    /// Finds out what an event is for: the usual ones first, by as few looks as they need.
+    /// Finds out what an event is for. The usual event of a task's descriptor is done in here,
+    /// inside of the look-up, so that it needs neither a clone of the `Rc` nor a second look.
     #[inline]
     pub(crate) fn address(&self, token: Token, event: Event) -> Addressee {
         // SAFETY: **Table**.
@@ -63,26 +66,26 @@ impl Table {
         }
     }
 
-    /// What `token` stands for, unless it has been removed.
+    /// Returns what `token` stands for, unless it has been removed.
     #[inline]
     pub(crate) fn get(&self, token: Token) -> Option<Entry> {
         // SAFETY: **Table**.
         unsafe { &*self.slab.get() }.get(token).cloned()
     }
 
-    /// The token that the next entry is going to have.
+    /// Returns the token that the next entry is going to have.
     pub(crate) fn next_token(&self) -> Token {
         // SAFETY: **Table**.
         unsafe { &mut *self.slab.get() }.next_token()
     }
 
-    /// Puts an entry in, under the token that [`Table::next_token`] has given.
+    /// Adds an entry, under the token that [`Table::next_token`] has returned.
     pub(crate) fn insert(&self, entry: Entry) {
         // SAFETY: **Table**.
         unsafe { &mut *self.slab.get() }.insert_with(|_| entry);
     }
 
-    /// Puts another entry in the place of one; that is the caller's to drop.
+    /// Replaces an entry, and returns the old one, which the caller drops.
     #[must_use = "dropping an entry runs foreign code: not inside another borrow"]
     pub(crate) fn replace(&self, token: Token, entry: Entry) -> Option<Entry> {
         // SAFETY: **Table**; if there is nothing under the token, the new entry is dropped when the
@@ -91,20 +94,20 @@ impl Table {
         Some(std::mem::replace(present, entry))
     }
 
-    /// Takes an entry out. It is the caller's to drop.
+    /// Removes an entry, and returns it, which the caller drops.
     #[must_use = "dropping an entry runs foreign code: not inside another borrow"]
     pub(crate) fn remove(&self, token: Token) -> Option<Entry> {
         // SAFETY: **Table**.
         unsafe { &mut *self.slab.get() }.remove(token)
     }
 
-    /// How many entries there are.
+    /// Returns how many entries there are.
     pub(crate) fn len(&self) -> usize {
         // SAFETY: **Table**.
         unsafe { &*self.slab.get() }.len()
     }
 
-    /// The tokens of all entries.
+    /// Returns the tokens of all entries.
     pub(crate) fn tokens(&self) -> Vec<Token> {
         // SAFETY: **Table**.
         unsafe { &*self.slab.get() }.tokens().collect()
