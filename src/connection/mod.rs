@@ -8,6 +8,7 @@ pub(crate) mod call;
 pub(crate) mod close;
 pub(crate) mod connect;
 pub(crate) mod deadlines;
+mod descriptor;
 pub(crate) mod flush;
 pub(crate) mod linger;
 pub(crate) mod persistent;

@@ -1,11 +1,15 @@
-//! What callbacks are given and give back.
+//! What callbacks answer, why a connection ended, and the identity of a timer.
 
 use std::{fmt, io};
 
 use crate::base::token::Token;
 
-/// What becomes of a connection after a callback.
+/// The answer of a callback: what happens to its connection.
 ///
+/// A callback returns it in an `io::Result`. An error ends the connection as well, with
+/// [`CloseReason::Error`]; see [`EvHandler`](crate::EvHandler).
+///
+/// # Examples
 /// ```
 /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
 /// # use example::*;
@@ -22,15 +26,19 @@ use crate::base::token::Token;
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// It goes on.
+    /// The connection goes on.
     Keep,
-    /// It ends: nothing more is read, queued output is flushed for at most `Budget::close_linger`,
-    /// and then comes [`EvHandler::on_close`](crate::EvHandler::on_close).
+    /// The connection ends. Nothing more is read, queued output is sent for at most
+    /// [`Budget::close_linger`](crate::Budget::close_linger), and then
+    /// [`EvHandler::on_close`](crate::EvHandler::on_close) is called with
+    /// [`CloseReason::Requested`].
     Close,
 }
 
-/// Why a connection has ended.
+/// The reason why a connection has ended, as [`EvHandler::on_close`](crate::EvHandler::on_close) is
+/// told it.
 ///
+/// # Examples
 /// ```
 /// use corepoll::{Action, CloseReason, EvContext, EvHandler};
 /// use std::io;
@@ -53,24 +61,34 @@ pub enum Action {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// We wanted it: [`Action::Close`], [`EvContext::close`](crate::EvContext::close) or
-    /// `Writer::close`.
+    /// This side has asked for it, by [`Action::Close`],
+    /// [`EvContext::close`](crate::EvContext::close),
+    /// [`EvContext::release`](crate::EvContext::release) or
+    /// [`Writer::close`](crate::Writer::close).
     Requested,
-    /// The peer hung up in both directions, and the handler kept the connection.
+    /// The peer has hung up in both directions, while the handler kept the connection.
     PeerClosed,
-    /// The connection failed, or a callback returned this error.
+    /// The connection has failed with this error, or a callback has returned it.
     Error(io::Error),
-    /// A callback panicked.
+    /// A callback of the connection has panicked.
     Panic,
-    /// More output was queued than `Budget::output_per_connection`, or more files than
-    /// `Budget::files_per_connection`.
+    /// More bytes of output were to be queued than
+    /// [`Budget::output_per_connection`](crate::Budget::output_per_connection) allows, or more
+    /// files than [`Budget::files_per_connection`](crate::Budget::files_per_connection).
     Overflow,
-    /// The poller has ended.
+    /// The poller has ended. When the reactor shuts down, connections that are left at the end of
+    /// the grace end so.
     Shutdown,
 }
 
-/// Names one timer of one connection.
+/// The identity of one timer of one connection.
 ///
+/// [`EvContext::set_timer`](crate::EvContext::set_timer) and
+/// [`EvContext::set_interval`](crate::EvContext::set_interval) return it, and
+/// [`EvHandler::on_timeout`](crate::EvHandler::on_timeout) is told which timer is due. No two
+/// timers of a poller have the same one, not even one after the other.
+///
+/// # Examples
 /// ```
 /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
 /// # use example::*;
@@ -102,10 +120,10 @@ pub enum CloseReason {
 pub struct TimerId(pub(crate) Token);
 
 impl TimerId {
-    /// No timer: what a connection that has ended is given, as in
-    /// [`on_close`](crate::EvHandler::on_close), where its timers are gone and no new one is armed.
-    /// It can be neither reset nor cancelled.
+    /// No timer. A connection that has ended gets it instead of a new timer, as in
+    /// [`on_close`](crate::EvHandler::on_close). It can be neither reset nor cancelled.
     ///
+    /// # Examples
     /// ```
     /// use corepoll::{Action, CloseReason, EvContext, EvHandler, TimerId};
     /// use std::{io, time::Duration};

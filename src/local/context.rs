@@ -1,7 +1,9 @@
-//! What a callback is given.
+//! `EvContext`: what a callback is given.
+//!
+//! The type is here, with the methods that need no more than the connection. Methods that read,
+//! write or change more stand in the files above that do it, in `connection/` and `source/`.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 use std::{fmt, io};
@@ -9,15 +11,22 @@ use std::{fmt, io};
 use crate::base::token::Token;
 use crate::local::connection::Connection;
 use crate::local::errors::{closing_error, stream_taken};
-use crate::local::flags::Flags;
 use crate::local::state::Local;
-use crate::sys::{clock, socket};
+use crate::sys::clock;
 use crate::task::{self, join::JoinHandle};
 
 /// The connection that a callback is called for, and the poller that it lives in.
 ///
-/// A context lives for one callback.
+/// It reads, writes and closes; sets timers, deadlines and watermarks; and registers, connects and
+/// spawns on the same poller. Each method acts at once, and calls that follow from it come later in
+/// the turn: a callback is never called inside another one.
 ///
+/// A context lives for one callback. Other threads, and tasks, write to the connection by a
+/// [`Writer`](crate::Writer), which [`EvContext::writer`] returns. After [`EvContext::take_stream`]
+/// the connection belongs to a task: methods that return a result fail with
+/// [`NotConnected`](io::ErrorKind::NotConnected).
+///
+/// # Examples
 /// ```
 /// use corepoll::{Action, EvContext, EvHandler};
 /// use std::io;
@@ -40,15 +49,18 @@ use crate::task::{self, join::JoinHandle};
 /// }
 /// ```
 pub struct EvContext<'a> {
+    /// The poller that the connection lives in.
     pub(crate) local: &'a Local,
+    /// The connection that the callback is called for.
     pub(crate) connection: &'a Connection,
-    /// The descriptor; None once a stream has taken it.
+    /// The descriptor, lent for the callback. `None` once a stream has taken it.
     pub(crate) fd: &'a mut Option<OwnedFd>,
-    /// Bytes that may still be read for this event.
+    /// How many bytes may still be read for this event. It is negative after a read of more.
     pub(crate) read_left: isize,
 }
 
 impl<'a> EvContext<'a> {
+    /// Makes the context of one callback.
     #[inline]
     pub(crate) fn new(
         local: &'a Local,
@@ -58,13 +70,15 @@ impl<'a> EvContext<'a> {
         EvContext { local, connection, fd, read_left: local.budget.read_per_event as isize }
     }
 
-    /// In this callback nothing is read.
+    /// Has every read of this callback find nothing.
     pub(crate) fn refuse_to_read(&mut self) {
         self.read_left = 0;
     }
 
-    /// The connection's name in its poller.
+    /// Returns the token of the connection, by which [`EvContext::close`] and other methods of the
+    /// same poller name it. No two connections of a poller ever have the same one.
     ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -72,7 +86,7 @@ impl<'a> EvContext<'a> {
     /// # impl EvHandler for Session {
     /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
     ///     cx.write(b"bye")?;
-    ///     // What `Action::Close` does, by its name.
+    ///     // The same as returning `Action::Close`.
     ///     let me = cx.token();
     ///     assert!(cx.close(me));
     ///     Ok(Action::Keep)
@@ -84,18 +98,25 @@ impl<'a> EvContext<'a> {
         self.connection.token
     }
 
-    /// The descriptor, for system calls that leave nothing of it behind.
+    /// Borrows the descriptor, for system calls that keep nothing of it.
+    ///
+    /// # Panics
+    /// Panics if a stream has taken it.
     #[inline]
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         self.fd.as_ref().expect("take_stream has taken the connection over").as_fd()
     }
 
-    /// Takes the descriptor away, to be closed by the caller: in `on_close`.
+    /// Takes the descriptor out, for the caller to close it. Called in `on_close` of the crate's
+    /// own handlers.
     pub(crate) fn take_descriptor(&mut self) -> Option<OwnedFd> {
         self.fd.take()
     }
 
-    /// The descriptor, unless a stream has taken it.
+    /// Borrows the descriptor.
+    ///
+    /// # Errors
+    /// Returns an error if a stream has taken it.
     #[inline]
     pub(crate) fn present(&self) -> io::Result<BorrowedFd<'_>> {
         self.fd.as_ref().map(AsFd::as_fd).ok_or_else(stream_taken)
@@ -107,151 +128,13 @@ impl<'a> EvContext<'a> {
         if self.fd.is_none() { stream_taken() } else { closing_error() }
     }
 
-    /// The descriptor, for system calls that there is no method for. From now on somebody else may
-    /// hold the same socket, so a close leaves it as it is: the connection is not listened to for
-    /// `Budget::close_linger`, and a peer that is still sending may lose our last words.
+    /// Returns the time of this turn of the poller.
     ///
-    /// ```
-    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
-    /// # use example::*;
-    /// # struct Session;
-    /// # impl EvHandler for Session {
-    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-    ///     cx.read()?;
-    ///     // An option that the crate has no method for.
-    ///     let mark = socket2::SockRef::from(&cx.fd()).tos_v4()?;
-    ///     cx.write(format!("marked {mark}").as_bytes())?;
-    ///     Ok(Action::Close)
-    /// }
-    /// # }
-    /// # assert_eq!(ask(Session, "hello"), "marked 0");
-    /// ```
+    /// The clock is read when a turn first asks for the time, so this costs little, and all
+    /// callbacks of a turn see the same time. It may be older than [`Instant::now`] by as long as
+    /// the turn has taken.
     ///
-    /// # Panics
-    /// After [`EvContext::take_stream`] has taken the connection over.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        // From here on it may have been duplicated.
-        self.connection.set(Flags::FD_EXPOSED);
-        self.descriptor()
-    }
-
-    /// The peer's address: getpeername(2).
-    ///
-    /// ```
-    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
-    /// # use example::*;
-    /// # struct Session;
-    /// # impl EvHandler for Session {
-    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-    ///     let peer = cx.peer_addr()?.ip().to_string();
-    ///     cx.write(peer.as_bytes())?;
-    ///     Ok(Action::Close)
-    /// }
-    /// # }
-    /// # assert_eq!(ask(Session, "hello"), "127.0.0.1");
-    /// ```
-    ///
-    /// # Errors
-    /// The connection has ended or was taken over, or it is not an IP socket.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        socket::peer_addr(self.present()?)
-    }
-
-    /// Our address: getsockname(2).
-    ///
-    /// ```
-    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
-    /// # use example::*;
-    /// # struct Session;
-    /// # impl EvHandler for Session {
-    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-    ///     let here = cx.local_addr()?.ip().to_string();
-    ///     cx.write(here.as_bytes())?;
-    ///     Ok(Action::Close)
-    /// }
-    /// # }
-    /// # assert_eq!(ask(Session, "hello"), "127.0.0.1");
-    /// ```
-    ///
-    /// # Errors
-    /// It is not an IP socket, or it was taken over.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        socket::local_addr(self.present()?)
-    }
-
-    /// Whether this callback was called for what is out of band: TCP's urgent byte, which MSG_OOB
-    /// of recv(2) takes through [`EvContext::fd`]; a change of a file of procfs or sysfs; or a
-    /// message in the socket's error queue, which MSG_ERRQUEUE takes.
-    ///
-    /// Urgent bytes and changes are told to those who ask for [`Interest::PRIORITY`], messages in
-    /// the error queue to those who ask for [`Interest::READABLE`] as well. A message is told once,
-    /// and again with other events for as long as the handler leaves it in the queue.
-    ///
-    /// ```
-    /// use corepoll::{Action, EvContext, EvHandler, Interest, Reactor};
-    /// use std::{io, sync::mpsc, time::Duration};
-    ///
-    /// struct Urgent(mpsc::Sender<bool>);
-    ///
-    /// impl EvHandler for Urgent {
-    ///     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-    ///         if cx.is_priority() {
-    ///             let mut byte = [std::mem::MaybeUninit::new(0)];
-    ///             let fd = cx.fd();
-    ///             let count = socket2::SockRef::from(&fd).recv_out_of_band(&mut byte)?;
-    ///             let _ = self.0.send(count == 1);
-    ///         }
-    ///         Ok(Action::Keep)
-    ///     }
-    /// }
-    ///
-    /// # fn main() -> io::Result<()> {
-    /// let running = Reactor::builder().pollers(1).build()?.start()?;
-    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    /// let client = std::net::TcpStream::connect(listener.local_addr()?)?;
-    /// let (server, _peer) = listener.accept()?;
-    /// let (tell, told) = mpsc::channel();
-    /// let poller = running.handle().pollers()[0].clone();
-    /// poller.register(server.into(), Interest::PRIORITY, || Urgent(tell))?;
-    /// socket2::SockRef::from(&client).send_out_of_band(b"!")?;
-    /// assert_eq!(told.recv(), Ok(true));
-    /// running.handle().shutdown(Duration::ZERO);
-    /// running.join()?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// [`Interest::PRIORITY`]: crate::Interest::PRIORITY
-    /// [`Interest::READABLE`]: crate::Interest::READABLE
-    pub fn is_priority(&self) -> bool {
-        self.connection.has(Flags::PRIORITY)
-    }
-
-    /// TCP_NODELAY: whether small segments are sent at once. See tcp(7).
-    ///
-    /// ```
-    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
-    /// # use example::*;
-    /// # struct Session;
-    /// # impl EvHandler for Session {
-    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-    ///     cx.set_nodelay(true)?;
-    ///     let data = cx.read()?;
-    ///     cx.write(&data)?;
-    ///     Ok(Action::Close)
-    /// }
-    /// # }
-    /// # assert_eq!(ask(Session, "hello"), "hello");
-    /// ```
-    ///
-    /// # Errors
-    /// It is not a TCP socket, or a stream has taken the connection over.
-    pub fn set_nodelay(&mut self, on: bool) -> io::Result<()> {
-        socket::set_nodelay(self.present()?, on)
-    }
-
-    /// The time of this turn: read once a turn, when it is first asked for.
-    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -272,8 +155,13 @@ impl<'a> EvContext<'a> {
         clock::to_instant(self.local.now())
     }
 
-    /// Lends the poller's value of type `T` to `f`: see [`with_local`](crate::with_local).
+    /// Lends the poller's value of type `T` to `f`, and makes it by `T::default()` if there is none
+    /// yet. See [`with_local`](crate::with_local).
     ///
+    /// # Panics
+    /// Panics if it is called inside of `f` for the same type.
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -290,9 +178,6 @@ impl<'a> EvContext<'a> {
     /// # }
     /// # assert_eq!(ask(Session, "hello"), "request 1");
     /// ```
-    ///
-    /// # Panics
-    /// If it is called inside itself for the same type.
     pub fn with_local<T: Default + 'static, R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         self.local.values.with(T::default, f)
     }
@@ -330,8 +215,13 @@ impl<'a> EvContext<'a> {
         self.local.values.with(init, f)
     }
 
-    /// Spawns a task on this poller: see [`spawn_local`](crate::spawn_local).
+    /// Spawns a task on this poller. The future need not be `Send`. See
+    /// [`spawn_local`](crate::spawn_local).
     ///
+    /// Dropping the handle lets the task run on. A task that is to write to the connection takes a
+    /// [`Writer`](crate::Writer) along.
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;

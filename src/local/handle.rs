@@ -1,4 +1,4 @@
-//! The remote side of a poller.
+//! `PollerHandle`: a poller as other threads see it.
 
 use std::any::Any;
 use std::future::Future;
@@ -14,8 +14,16 @@ use crate::sys::epoll::RemoteEpoll;
 use crate::task::remote::{self, RemoteJoinHandle};
 use crate::task::{Refused, SharedRef};
 
-/// A poller, as every thread sees it: cheap to clone, and harmless to keep after its end.
+/// A poller, as every thread sees it: spawns tasks there, runs closures there, and registers
+/// descriptors.
 ///
+/// A clone costs one reference count, and all clones stand for the same poller. A handle may be
+/// kept after the end of its poller; what is asked of it then fails, and nothing blocks.
+///
+/// [`ReactorHandle::pollers`](crate::ReactorHandle::pollers) has the handles of a reactor, and
+/// [`PollerHandle::current`] that of the calling thread.
+///
+/// # Examples
 /// ```
 /// # use corepoll::{PollerHandle, Reactor, block_on};
 /// # use std::time::Duration;
@@ -37,25 +45,28 @@ pub struct PollerHandle {
     shared: Arc<Shared>,
 }
 
+/// What all handles of a poller share.
 struct Shared {
-    /// The mailbox.
+    /// The poller's executor, whose mailbox takes tasks and closures.
     executor: SharedRef,
-    /// Its place in its reactor.
+    /// Its place among the pollers of its reactor.
     index: usize,
-    /// Connections that it holds or that are on their way to it. Relaxed throughout: it balances,
-    /// and guards nothing.
+    /// How many connections it holds, with those that are on their way to it. All accesses are
+    /// relaxed: the count serves to balance, and guards no other memory.
     load: AtomicUsize,
-    /// What it has done.
+    /// What it has done. The poller writes, and all threads read.
     stats: Arc<SharedStats>,
-    /// The reactor that it belongs to, of a type that is known above.
+    /// The reactor that it belongs to, if any. Its type is known on a floor above; weak, as the
+    /// reactor holds its handles.
     reactor: OnceLock<Weak<dyn Any + Send + Sync>>,
-    /// Its epoll instance.
+    /// Its epoll instance, for as long as the poller lives.
     epoll: RemoteEpoll,
-    /// `Budget::mail_waiting`.
+    /// How many closures may wait for `try_run_on`: `Budget::mail_waiting`.
     mail_limit: u64,
 }
 
 impl PollerHandle {
+    /// Makes the handle of a poller that is being made.
     pub(crate) fn new(
         executor: SharedRef,
         index: usize,
@@ -76,10 +87,16 @@ impl PollerHandle {
         }
     }
 
-    /// Runs `make` on the poller's thread, and its future as a task there. May be called from any
-    /// thread; the future need not be `Send`, and never leaves the poller. Never refused: see
-    /// [`PollerHandle::run_on`].
+    /// Spawns a task on the poller: runs `make` on its thread, and then the future that it returns.
     ///
+    /// Any thread may call it, and it never blocks. The closure travels to the poller, and the
+    /// future is made there: it need not be `Send`, and never leaves the poller. If the poller has
+    /// ended, or ends before the task, the handle returns a [`JoinError`](crate::JoinError) that
+    /// [is cancelled](crate::JoinError::is_cancelled).
+    ///
+    /// As with [`PollerHandle::run_on`], there is no limit to the closures that wait.
+    ///
+    /// # Examples
     /// ```
     /// use corepoll::{Reactor, block_on};
     /// use std::rc::Rc;
@@ -104,13 +121,19 @@ impl PollerHandle {
         remote::spawn_on(&self.shared.executor, make)
     }
 
-    /// Runs `f` on the poller's thread: what one thread sends runs in the order of its calls.
-    /// May be called from any thread, and never blocks.
+    /// Runs `f` on the poller's thread, later. Closures of one thread run in the order of its
+    /// calls.
     ///
-    /// There is no limit: while the poller is stuck in a callback, or gets closures faster than it
-    /// runs them, they pile up in memory. [`PollerStats::mail_waiting`] counts those that wait, and
-    /// [`PollerHandle::try_run_on`] has a limit.
+    /// Any thread may call it, and it never blocks. There is no limit: while the poller is stuck in
+    /// a callback, or gets closures faster than it runs them, they pile up in memory.
+    /// [`PollerStats::mail_waiting`] counts those that wait, and [`PollerHandle::try_run_on`] has a
+    /// limit.
     ///
+    /// # Errors
+    /// Returns `f` if the poller has ended. If the poller ends later, before `f` has run, `f` is
+    /// dropped on the poller's thread.
+    ///
+    /// # Examples
     /// ```
     /// use corepoll::Reactor;
     /// use std::sync::mpsc;
@@ -124,17 +147,21 @@ impl PollerHandle {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Gives `f` back if the poller has ended. If it ends before `f` has run, `f` is dropped.
     pub fn run_on<F: FnOnce() + Send + 'static>(&self, f: F) -> Result<(), F> {
         self.shared.executor.post(f)
     }
 
-    /// Runs `f` as [`PollerHandle::run_on`] does, unless `Budget::mail_waiting` closures wait for
-    /// the poller already. So a sender that is faster than the poller hears of it, and memory has a
-    /// limit.
+    /// Runs `f` as [`PollerHandle::run_on`] does, unless
+    /// [`Budget::mail_waiting`](crate::Budget::mail_waiting) closures wait for the poller already.
     ///
+    /// So a thread that sends faster than the poller runs is told so, and memory has a limit.
+    ///
+    /// # Errors
+    /// Returns `f` in [`TryRunOnError::Full`] if too many closures wait, and in
+    /// [`TryRunOnError::Ended`] if the poller has ended. If the poller ends later, before `f` has
+    /// run, `f` is dropped on the poller's thread.
+    ///
+    /// # Examples
     /// ```
     /// use corepoll::{Budget, Reactor, TryRunOnError};
     /// use std::time::Duration;
@@ -154,10 +181,6 @@ impl PollerHandle {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Gives `f` back in [`TryRunOnError`]: too much waits, or the poller has ended. If the poller
-    /// ends before `f` has run, `f` is dropped.
     pub fn try_run_on<F>(&self, f: F) -> Result<(), TryRunOnError<F>>
     where
         F: FnOnce() + Send + 'static,
@@ -168,15 +191,23 @@ impl PollerHandle {
         })
     }
 
-    /// Adds a descriptor to the poller's epoll instance, from any thread: what the kernel has
-    /// against it is the caller's error. Events come once the poller has made a connection of it,
-    /// by [`registry::add_preregistered`](super::registry::add_preregistered).
+    /// Adds a descriptor to the poller's epoll instance, from any thread. So the kernel's refusal
+    /// is the caller's error, without a wait for the poller. No event comes until the poller has
+    /// made a connection of it, by
+    /// [`registry::add_preregistered`](super::registry::add_preregistered).
+    ///
+    /// # Errors
+    /// Returns the errors of epoll_ctl(2), or that the poller has ended.
     pub(crate) fn preregister(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.shared.epoll.add(fd).unwrap_or_else(|| Err(poller_ended()))
     }
 
-    /// What the poller has done so far. May be called from any thread, and after its end.
+    /// Returns what the poller has done so far, in numbers. Any thread may call it, also after the
+    /// end of the poller.
     ///
+    /// A busy poller writes its numbers once a turn.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::{Reactor, block_on};
     /// # fn main() -> std::io::Result<()> {
@@ -193,42 +224,43 @@ impl PollerHandle {
         self.shared.stats.look(self.shared.executor.mail_waiting())
     }
 
-    /// Another number each time that somebody looks, as long as the poller goes on.
+    /// Returns a number that changes for as long as the poller makes progress. Two equal readings
+    /// say that the poller has been stuck in between, or idle.
     pub(crate) fn progress(&self) -> u64 {
         self.shared.stats.progress().wrapping_add(self.executor().steps())
     }
 
-    /// What the poller writes its numbers to.
+    /// Returns the counters that the poller writes its numbers to.
     pub(crate) fn shared_stats(&self) -> &Arc<SharedStats> {
         &self.shared.stats
     }
 
-    /// The mailbox.
+    /// Returns the poller's executor, with its mailbox.
     pub(crate) fn executor(&self) -> &SharedRef {
         &self.shared.executor
     }
 
-    /// Its place in its reactor.
+    /// Returns its place in its reactor.
     pub(crate) fn index(&self) -> usize {
         self.shared.index
     }
 
-    /// Says which reactor it belongs to: once.
+    /// Sets the reactor that it belongs to, once.
     pub(crate) fn set_reactor(&self, reactor: Weak<dyn Any + Send + Sync>) {
         let _ = self.shared.reactor.set(reactor);
     }
 
-    /// The reactor that it belongs to, if there is one, and it is there still.
+    /// Returns the reactor that it belongs to, if there is one that has not been dropped.
     pub(crate) fn reactor(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         self.shared.reactor.get()?.upgrade()
     }
 
-    /// Whether both are the same poller's.
+    /// Returns `true` if both are handles of the same poller.
     pub(crate) fn is_same(&self, other: &PollerHandle) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// How many connections it holds.
+    /// Returns how many connections it holds, with those that are on their way to it.
     pub(crate) fn load(&self) -> usize {
         self.shared.load.load(Ordering::Relaxed)
     }
@@ -238,7 +270,8 @@ impl PollerHandle {
         self.shared.load.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts one connection more if there are `expected`; false if there aren't.
+    /// Counts one connection more if there are `expected` now. Returns `false` if another thread
+    /// has changed the count in the meantime.
     pub(crate) fn increment_load_if(&self, expected: usize) -> bool {
         let (relaxed, more) = (Ordering::Relaxed, expected + 1);
         self.shared.load.compare_exchange(expected, more, relaxed, relaxed).is_ok()

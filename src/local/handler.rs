@@ -1,4 +1,4 @@
-//! What the user of the callback API implements.
+//! `EvHandler`: the trait that users of the callback API implement.
 
 use std::io;
 
@@ -6,16 +6,23 @@ use crate::local::action::{Action, CloseReason, TimerId};
 use crate::local::context::EvContext;
 use crate::task::TypeName;
 
-/// The callbacks of one connection, or of any descriptor that is registered in a poller.
+/// The callbacks of one connection, or of any other descriptor that is registered with a poller.
 ///
-/// All of them run on the poller's thread, one at a time, and never inside each other: what a
-/// callback asks for (another connection's end, a new registration) acts at once, and the calls
-/// that follow from it come later in the turn. A handler may block its poller, and should not.
+/// A connection has a handler of its own, so its fields are the connection's state. All callbacks
+/// run on the poller's thread, one at a time, and never inside each other. What a callback asks
+/// for, such as the end of another connection, acts at once; callbacks that follow from it come
+/// later in the turn. A callback that blocks holds up all connections of its poller.
 ///
-/// An error other than [`io::ErrorKind::WouldBlock`] ends the connection with
-/// [`CloseReason::Error`]; a panic ends it with [`CloseReason::Panic`]. Neither touches anything
-/// else. `WouldBlock` means [`Action::Keep`], so that `cx.read()?` in a loop ends as it should.
+/// [`on_open`](EvHandler::on_open) comes first, and [`on_close`](EvHandler::on_close) last, both
+/// exactly once. Only [`on_read`](EvHandler::on_read) has to be written.
 ///
+/// # Errors and panics
+/// An error that a callback returns ends the connection with [`CloseReason::Error`], and a panic
+/// ends it with [`CloseReason::Panic`]. Other connections go on. The error
+/// [`WouldBlock`](io::ErrorKind::WouldBlock) is an exception: it means [`Action::Keep`], so that a
+/// loop over `cx.read()?` ends when there is nothing more to read.
+///
+/// # Examples
 /// ```
 /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
 /// use std::io::{self, Read, Write};
@@ -50,8 +57,11 @@ use crate::task::TypeName;
 /// # }
 /// ```
 pub trait EvHandler: 'static {
-    /// The connection has begun: it was accepted, connected or registered.
+    /// Called first, when the connection has been accepted, made or registered.
     ///
+    /// By default it keeps the connection.
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -73,22 +83,24 @@ pub trait EvHandler: 'static {
         Ok(Action::Keep)
     }
 
-    /// There are bytes to read, or the end of them.
+    /// Called when there are bytes to read, or the end of the input.
     ///
-    /// Level-triggered, it comes again in the next turn for as long as there is something to
-    /// read. After the end has been read it doesn't come again; the handler may still write.
+    /// With a level-triggered interest, the default, it is called again in the next turn for as
+    /// long as there is something to read. After the end has been read it is not called again for
+    /// that; the handler may still write.
     ///
-    /// A handler may leave for later what came before its peer's hang-up. Level-triggered, it is
-    /// told again after a few milliseconds, and again, until it has read everything; it counts as
-    /// one that has given up, and its connection ends, when it reads nothing for
-    /// [`Budget::close_linger`](crate::Budget::close_linger).
+    /// A handler may leave bytes unread that came before its peer hung up. With a level-triggered
+    /// interest it is then called again after pauses of some milliseconds, until it has read
+    /// everything. If it reads nothing for [`Budget::close_linger`](crate::Budget::close_linger),
+    /// its connection ends.
     ///
-    /// It also comes for what is out of band, see
-    /// [`Interest::PRIORITY`](crate::Interest::PRIORITY), and for a message in the socket's error
-    /// queue: a timestamp, a completed zero-copy send, what IP_RECVERR collects. Then
-    /// [`EvContext::is_priority`] is true. A handler may leave a message in the queue; for those
-    /// that it leaves there it isn't called again and again.
+    /// It is also called for out-of-band data (see
+    /// [`Interest::PRIORITY`](crate::Interest::PRIORITY)), and for a message in the socket's error
+    /// queue: a timestamp, a completed zero-copy send, or what IP_RECVERR of ip(7) collects.
+    /// [`EvContext::is_priority`] returns `true` then. A handler may leave a message in the queue;
+    /// it is not called in every turn for that.
     ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -108,9 +120,13 @@ pub trait EvHandler: 'static {
     /// ```
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action>;
 
-    /// All queued output is in the kernel; or there is room to write, if [`Interest::WRITABLE`]
-    /// was asked for.
+    /// Called when all queued output is in the kernel. With [`Interest::WRITABLE`] it is called
+    /// whenever there is room to write.
     ///
+    /// Output that the kernel takes at once was never queued, and is not followed by this call. By
+    /// default it keeps the connection.
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -137,8 +153,13 @@ pub trait EvHandler: 'static {
         Ok(Action::Keep)
     }
 
-    /// Queued output has passed the high watermark: time to produce less.
+    /// Called when queued output has passed the high watermark: the peer reads more slowly than
+    /// this side writes, and it is time to produce less. See [`EvContext::set_watermarks`].
     ///
+    /// By default it keeps the connection, and output is queued up to
+    /// [`Budget::output_per_connection`](crate::Budget::output_per_connection).
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -166,8 +187,12 @@ pub trait EvHandler: 'static {
         Ok(Action::Keep)
     }
 
-    /// Queued output, after having been above the high watermark, is down at the low one.
+    /// Called when queued output has gone down to the low watermark, after it had passed the high
+    /// one.
     ///
+    /// By default it keeps the connection.
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -193,8 +218,12 @@ pub trait EvHandler: 'static {
         Ok(Action::Keep)
     }
 
-    /// A timer of this connection is due.
+    /// Called when a timer of this connection is due. `timer` is what [`EvContext::set_timer`] or
+    /// [`EvContext::set_interval`] has returned.
     ///
+    /// By default it keeps the connection.
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -218,9 +247,13 @@ pub trait EvHandler: 'static {
         Ok(Action::Keep)
     }
 
-    /// The reactor is asked to shut down. A handler that keeps the connection has until the end
-    /// of the grace to close it.
+    /// Called when the shutdown of the reactor has been requested.
     ///
+    /// By default it closes the connection. A handler that keeps it has until the end of the grace
+    /// to finish its work and close it; after that it ends with [`CloseReason::Shutdown`]. See
+    /// [`ReactorHandle::shutdown`](crate::ReactorHandle::shutdown).
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::{Action, EvContext, EvHandler, Interest, Reactor};
     /// # use std::{io::{self, Read}, os::unix::net::UnixStream, time::Duration};
@@ -251,10 +284,12 @@ pub trait EvHandler: 'static {
         Ok(Action::Close)
     }
 
-    /// The connection could not be made. Nothing else is called for this handler. It may have
-    /// another one made: [`Connector`](crate::Connector) has an example of a client that
-    /// reconnects.
+    /// Called when the connection could not be made. No other callback of this handler is called.
     ///
+    /// `error` names the address. The handler may have another connection made:
+    /// [`Connector`](crate::Connector) has an example of a client that reconnects.
+    ///
+    /// # Examples
     /// ```
     /// # use corepoll::{Action, Connector, EvContext, EvHandler, Reactor};
     /// # use std::{io, sync::mpsc, time::Duration};
@@ -265,7 +300,7 @@ pub trait EvHandler: 'static {
     /// #     Ok(Action::Close)
     /// # }
     /// fn on_connect_fail(&mut self, error: io::Error) {
-    ///     // It names the address.
+    ///     // The text names the address.
     ///     let _ = self.0.send(error.to_string());
     /// }
     /// # }
@@ -283,9 +318,13 @@ pub trait EvHandler: 'static {
         let _ = error;
     }
 
-    /// The connection ends: exactly once for each `on_open`, unless `cx.take_stream()` took the
-    /// connection over. The descriptor is still open; nothing can be written any more.
+    /// Called last, when the connection ends, exactly once for each `on_open`. Only a connection
+    /// that [`EvContext::take_stream`] has taken over ends without it.
     ///
+    /// The descriptor is still open, so addresses can be asked for. Nothing can be written any
+    /// more, and timers are gone.
+    ///
+    /// # Examples
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -308,13 +347,14 @@ pub trait EvHandler: 'static {
         let _ = (cx, reason);
     }
 
-    /// What a stall watch calls this handler.
+    /// Returns the name by which a stall watch reports this handler. It is not a part of the API.
     #[doc(hidden)]
     fn type_name(&self, _: Sealed) -> TypeName {
         std::any::type_name::<Self>
     }
 }
 
-/// Nobody else can name it: what asks for one is ours to call and to implement.
+/// An argument of methods that only the crate may call and override. Its path is private, so code
+/// outside of the crate can't name it.
 #[derive(Debug)]
 pub struct Sealed;

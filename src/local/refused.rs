@@ -1,11 +1,12 @@
-//! A closure that a poller did not take.
+//! The error of `PollerHandle::try_run_on`, with the closure that the poller did not take.
 
 use std::error::Error;
 use std::fmt;
 
-/// Why [`PollerHandle::try_run_on`](crate::PollerHandle::try_run_on) did not take a closure, with
-/// the closure.
+/// The error of [`PollerHandle::try_run_on`](crate::PollerHandle::try_run_on): why the poller did
+/// not take the closure, with the closure.
 ///
+/// # Examples
 /// ```
 /// use corepoll::{PollerHandle, TryRunOnError};
 ///
@@ -30,15 +31,17 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TryRunOnError<F> {
-    /// `Budget::mail_waiting` closures wait for the poller.
+    /// As many closures as [`Budget::mail_waiting`](crate::Budget::mail_waiting) allows wait for
+    /// the poller already. A later try may succeed.
     Full(F),
-    /// The poller has ended.
+    /// The poller has ended. No later try succeeds.
     Ended(F),
 }
 
 impl<F> TryRunOnError<F> {
-    /// Returns the closure.
+    /// Returns the closure that was not taken.
     ///
+    /// # Examples
     /// ```
     /// # use corepoll::TryRunOnError;
     /// let error = TryRunOnError::Full(|| 7);
