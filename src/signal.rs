@@ -64,8 +64,8 @@ use crate::sys::signal::{PendingSignals, SIGINT, SIGTERM};
 ///
 /// # Cancel safety
 ///
-/// Dropping the future loses nothing that it has returned. But a signal that comes between two of
-/// these futures is lost; a loop should keep a [`Signal`].
+/// Dropping the future does no harm. But a signal that comes between two of these futures is lost: a
+/// loop should keep a [`Signal`].
 ///
 /// # Examples
 ///

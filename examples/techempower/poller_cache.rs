@@ -57,7 +57,7 @@ pub async fn keep_date_fresh() {
 
 /// The Date field for this second.
 fn current_date() -> DateField {
-    // A clock set before 1970 is nobody's wish: then the field says 1970.
+    // If the clock is set to a time before 1970, the field says 1970.
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     DateField::at(since_epoch.as_secs())
 }

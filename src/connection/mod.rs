@@ -4,21 +4,33 @@
 //! `flush::queued(local, connection)`, `request_close::connection(local, connection, reason)`. The
 //! methods of `EvContext` are the public face of the same files.
 
+// In the order in which the page of `EvContext` shows their methods: the docs follow the modules.
+pub(crate) mod read;
+
+pub(crate) mod write;
+
+pub(crate) mod send_file;
+
+pub(crate) mod watermarks;
+
+pub(crate) mod writer_drain;
+
+pub(crate) mod timers;
+
+pub(crate) mod deadlines;
+
+pub(crate) mod registration;
+
+pub(crate) mod relay;
+
+mod descriptor;
+
+// These have none.
 pub(crate) mod call;
 pub(crate) mod close;
 pub(crate) mod connect;
-pub(crate) mod deadlines;
-mod descriptor;
 pub(crate) mod flush;
 pub(crate) mod linger;
 pub(crate) mod persistent;
-pub(crate) mod read;
-pub(crate) mod registration;
-pub(crate) mod relay;
 pub(crate) mod request_close;
-pub(crate) mod send_file;
 pub(crate) mod sink;
-pub(crate) mod timers;
-pub(crate) mod watermarks;
-pub(crate) mod write;
-pub(crate) mod writer_drain;

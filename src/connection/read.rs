@@ -15,8 +15,8 @@ use crate::sys::stream;
 const MIN_READ_COST: usize = 2048;
 
 impl<'a> EvContext<'a> {
-    /// Reads what has come into the poller's buffer, and lends it to the caller. An empty chunk is
-    /// the end of the stream.
+    /// Reads the available bytes into the poller's buffer, and lends it to the caller. An empty
+    /// chunk is the end of the stream.
     ///
     /// Nothing is copied, and the connection needs no buffer of its own. One call reads at most
     /// what the buffer holds ([`Builder::read_buffer_size`](crate::Builder::read_buffer_size)).
@@ -77,7 +77,7 @@ impl<'a> EvContext<'a> {
         }
     }
 
-    /// Reads what has come into `buf`, and returns the number of bytes. Zero is the end of the
+    /// Reads the available bytes into `buf`, and returns their number. Zero is the end of the
     /// stream, unless `buf` is empty.
     ///
     /// # Errors

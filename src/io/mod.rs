@@ -1,4 +1,4 @@
-//! What is done with whole streams: relays.
+//! Relays: everything that one stream receives is sent to another one.
 //!
 //! [`relay`] passes on what either of two TCP streams sends to the other one, until both have
 //! ended: a proxy, once it knows where a connection goes. The bytes go by splice(2) from socket to

@@ -17,7 +17,7 @@ use crate::net::TcpStream;
 use crate::parts::readiness::Direction;
 use crate::time::{self, Sleep};
 
-/// What [`relay`] has done.
+/// The outcome of a [`relay`]: how many bytes went each way.
 ///
 /// # Examples
 ///
@@ -62,8 +62,8 @@ pub struct Relayed {
 /// The [deadlines](TcpStream::set_deadlines) of both streams hold, and one that passes ends the
 /// relay. Without them a relay waits for ever: for a side that has ended neither its direction nor
 /// the connection, or that takes nothing. `idle` suits most relays: it runs while nothing moves on
-/// its stream, in either direction. `read` runs while the stream is waited for to send something,
-/// even if bytes are sent to it meanwhile; it ends with the stream's direction.
+/// its stream, in either direction. `read` runs while the relay waits for bytes of the stream, even
+/// if bytes are sent to it meanwhile; it ends with the stream's direction.
 ///
 /// # Errors
 ///

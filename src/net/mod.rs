@@ -1,4 +1,4 @@
-//! Sockets: what a task reads and writes, and what connects and listens for tasks and handlers.
+//! Sockets for tasks, and the options and addresses by which tasks and handlers connect and listen.
 //!
 //! # What is here
 //!
@@ -6,12 +6,12 @@
 //! |---|---|
 //! | [`TcpStream`], [`TcpListener`] | a TCP connection, and a socket that accepts them |
 //! | [`UdpSocket`] | datagrams over IP |
-//! | [`UnixStream`], [`UnixListener`], [`UnixDatagram`] | the same between processes of one machine |
+//! | [`UnixStream`], [`UnixListener`], [`UnixDatagram`] | the same for processes of one machine |
 //! | [`ReadHalf`], [`WriteHalf`], [`OwnedReadHalf`], [`OwnedWriteHalf`] | the directions of a TCP stream, borrowed or owned; those of a Unix stream are in [`unix`] |
 //! | [`AsyncFd`] | any other descriptor that epoll accepts: pipes, eventfds, sockets of other libraries |
-//! | [`ListenOptions`], [`ConnectOptions`], [`TcpKeepalive`] | what sockets are made with |
-//! | [`ToSocketAddrs`], [`ToStreamAddr`] | what tasks and what handlers take as an address |
-//! | [`lookup_host`] | host names |
+//! | [`ListenOptions`], [`ConnectOptions`], [`TcpKeepalive`] | the options of sockets |
+//! | [`ToSocketAddrs`], [`ToStreamAddr`] | the types that are addresses: for tasks, and for the callback API |
+//! | [`lookup_host`] | the addresses of a host name |
 //!
 //! # Which to take
 //!

@@ -63,7 +63,7 @@ pub struct PollerStats {
     pub connections: u64,
     /// The number of connections that it has accepted, for itself or for other pollers.
     pub accepts: u64,
-    /// The number of attempts to accept that have failed, for want of descriptors for instance.
+    /// The number of attempts to accept that have failed, for lack of descriptors, for example.
     pub accept_errors: u64,
     /// The number of bytes that it has read.
     pub bytes_in: u64,

@@ -27,6 +27,44 @@
 //! Each future here can be made anywhere, and arms its timer in the poller that first polls it. On a
 //! thread without a poller a poll panics. Dropping the future removes the timer.
 //!
+//! # Tests
+//!
+//! With the feature `test-util`, a test pauses the clock of its poller. The clock then moves to the next
+//! deadline by itself whenever all tasks wait, so this takes no time:
+//!
+//! ```
+//! # #[cfg(feature = "test-util")]
+//! # fn main() -> std::io::Result<()> {
+//! use corepoll::net::{TcpListener, TcpStream};
+//! use corepoll::{block_on, spawn_local, time};
+//! use std::io::{self, ErrorKind};
+//! use std::time::Duration;
+//!
+//! // In a test, the body of a function with `#[test]`.
+//! block_on(async {
+//!     time::pause();
+//!     let start = time::now();
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     let client = TcpStream::connect(listener.local_addr()?).await?;
+//!     let server = spawn_local(async move {
+//!         let (stream, _peer) = listener.accept().await?;
+//!         let limit = Duration::from_secs(30);
+//!         while !time::timeout(limit, stream.read_chunk()).await??.is_empty() {}
+//!         io::Result::Ok(())
+//!     });
+//!
+//!     time::sleep(Duration::from_secs(29)).await;
+//!     client.try_write(b"in time")?;
+//!     // Then nothing comes for 30 seconds.
+//!     assert_eq!(server.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+//!     assert_eq!(time::now() - start, Duration::from_secs(59));
+//!     Ok(())
+//! })
+//! # }
+//! # #[cfg(not(feature = "test-util"))]
+//! # fn main() {}
+//! ```
+//!
 //! # Examples
 //!
 //! A connection that is closed after 30 seconds without a byte, and a report every minute:

@@ -11,17 +11,19 @@ use crate::sys::clock::{self, paused};
 
 /// Pauses the clock of this thread's poller.
 ///
-/// Time then passes only by [`advance`], and by itself when all tasks wait: the clock moves to the
-/// next deadline at once. So a test of a day's timers takes milliseconds, and each is due at its
-/// exact time.
+/// Time then passes only by [`advance`], and by itself when all tasks wait and there are no events:
+/// the clock moves to the next deadline at once. So a test of a day's timers takes milliseconds, and
+/// each is due at its exact time. Bytes between two sockets of this poller arrive before the clock
+/// moves.
 ///
 /// The paused clock is that of [`now`](super::now), of `EvContext::now`, and of all timers,
 /// timeouts and deadlines of this poller. It is not the clock of [`std::time::Instant::now`], of
-/// other threads or of the kernel, so a peer outside of the poller may find an answer late. The
+/// other threads or of the kernel, so a peer on another thread does not keep up with it. The
 /// clock does not move by itself while calls of `spawn_blocking` run, look-ups of host names
 /// included. It does not wait for what other threads are going to send.
 ///
-/// A second call does nothing. The clock runs again after [`resume`], or when the poller ends.
+/// A second call does nothing. The clock runs again after [`resume`], or when the poller ends: each
+/// test that calls [`block_on`](crate::block_on) has a clock of its own.
 ///
 /// # Panics
 ///
@@ -84,7 +86,7 @@ pub fn resume() {
 ///
 /// # Cancel safety
 ///
-/// This function is not cancel-safe: if its future is dropped between two polls, the clock has
+/// This function is not cancel-safe: if its future is dropped between two polls, the clock may have
 /// moved or not.
 ///
 /// # Examples

@@ -19,7 +19,7 @@ fn start() -> Server {
     Server::start_with("chat", &["--addr", "127.0.0.1:0", "--pollers", "2"])
 }
 
-/// A member who is known to have joined: it has heard itself.
+/// A member that is known to have joined: it has received its own message.
 fn join(server: &Server) -> Client {
     let url = format!("ws://{}/", server.address());
     let (mut socket, _response) = client(url, server.connect()).expect("is accepted");
@@ -173,7 +173,7 @@ fn a_peer_that_vanishes_leaves_the_others_alone() {
 }
 
 #[test]
-fn a_member_that_does_not_read_holds_nobody_up() {
+fn a_member_that_does_not_read_holds_no_other_up() {
     let server = start();
     let _deaf = join(&server);
     let mut socket = join(&server);
@@ -185,7 +185,7 @@ fn a_member_that_does_not_read_holds_nobody_up() {
     }
 }
 
-/// What a server may have had of memory that nobody has tried to fill, with much to spare.
+/// What a server that no peer has tried to fill may use of memory, with much to spare.
 const MODEST: usize = 48 * 1024 * 1024;
 
 #[test]
@@ -204,7 +204,7 @@ fn members_that_do_not_read_do_not_fill_the_memory() {
 }
 
 #[test]
-fn pongs_that_nobody_reads_do_not_fill_the_memory() {
+fn pongs_that_are_not_read_do_not_fill_the_memory() {
     let server = start();
     let mut socket = join(&server);
     // A masked ping of 125 bytes; the mask is zero.

@@ -78,7 +78,7 @@ fn the_upstream_of_its_own_answers() {
 }
 
 #[test]
-fn many_clients_share_a_few_connections_and_nobody_gets_the_answer_of_another() {
+fn many_clients_share_a_few_connections_and_none_gets_the_answer_of_another() {
     let (address, asked) = upstream();
     let server = start(&["--upstream", &address.to_string()]);
     let clients: Vec<_> = (0..32)

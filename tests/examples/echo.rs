@@ -55,7 +55,7 @@ fn a_reader_that_starts_late_holds_the_sender_back_and_gets_every_byte_of_64_mib
         let mut stream = server.connect();
         let expected = pattern(LARGE);
         let (sender, held_back) = send_until_held_back(&stream, [expected.clone()]);
-        held_back.recv().expect("the server took all, though nobody read");
+        held_back.recv().expect("the server took all, though nothing was read");
         let mut received = 0;
         let mut piece = [0; 10_007];
         loop {

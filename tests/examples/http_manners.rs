@@ -186,7 +186,7 @@ fn a_client_that_asks_without_reading_is_held_back_and_gets_every_answer() {
         let request = format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", "x".repeat(2000));
         let stream = server.connect();
         let (sending, held_back) = send_until_held_back(&stream, [request.repeat(REQUESTS)]);
-        held_back.recv().expect("the server took all, though nobody read");
+        held_back.recv().expect("the server took all, though nothing was read");
         let answers = read_to_end(stream);
         assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), REQUESTS);
         sending.join().expect("all was sent");

@@ -115,7 +115,7 @@ fn a_client_that_goes_on_asking_is_kept() {
     }
 }
 
-/// Who sends nothing and reads nothing, where there is no request to wait for.
+/// A client that sends nothing and reads nothing, where there is no request to wait for.
 #[test]
 fn an_idle_peer_is_not_kept_for_ever() {
     for (example, own) in

@@ -28,7 +28,7 @@ fn the_echo_server_of_its_own_is_reached_and_a_late_reader_holds_the_sender_back
         // More than all the sockets and pipes on the way can hold.
         let message = pattern(64 * 1024 * 1024);
         let (sending, held_back) = send_until_held_back(&stream, [message.clone()]);
-        held_back.recv().expect("the proxy took all, though nobody read");
+        held_back.recv().expect("the proxy took all, though nothing was read");
         assert!(read_to_end(stream) == message, "{way:?}");
         sending.join().expect("all was sent");
     }
@@ -70,7 +70,7 @@ fn an_upstream_that_does_not_accept_in_time_ends_the_connection() {
     upstream.bind(&any.into()).expect("binds");
     upstream.listen(0).expect("listens");
     let address = upstream.local_addr().expect("an address").as_socket().expect("an IP socket");
-    // The queue has room for one, and nobody takes it out: further SYNs get no answer.
+    // The queue has room for one, and it is never taken out: further SYNs get no answer.
     let _queued = TcpStream::connect(address).expect("is queued");
     let own = ["--upstream", &address.to_string(), "--connect-timeout", "50"];
     let server = start(&own);

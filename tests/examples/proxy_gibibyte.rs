@@ -71,7 +71,7 @@ fn a_gibibyte_each_way_at_once_arrives_though_one_side_is_slow_and_leaves_no_des
     let (sending_down, _) = send_until_held_back(&far, DOWN.blocks());
     thread::scope(|scope| {
         scope.spawn(|| DOWN.receive(&near, BLOCK));
-        held_back.recv().expect("the proxy took all, though nobody read");
+        held_back.recv().expect("the proxy took all, though nothing was read");
         assert!(server.descriptors() > at_first);
         UP.receive(&far, 8 * 1024);
     });

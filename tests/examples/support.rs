@@ -43,7 +43,7 @@ impl Server {
         let (sender, rest) = mpsc::channel();
         thread::spawn(move || {
             for line in output.lines() {
-                // Read to the end, even if nobody wants to know: it must not wait for a full pipe.
+                // Read to the end, even if the lines are not used: the program must not wait for a full pipe.
                 let _ = sender.send(line.expect("prints text"));
             }
         });

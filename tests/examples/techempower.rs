@@ -304,7 +304,7 @@ fn a_client_that_sends_without_reading_is_held_back_and_gets_every_answer() {
         let mut client = Client::new(server);
         let requests = request.repeat(REQUESTS).into_bytes();
         let (sender, held_back) = send_until_held_back(client.reader.get_ref(), [requests]);
-        held_back.recv().expect("the server took all, though nobody read");
+        held_back.recv().expect("the server took all, though nothing was read");
         for _ in 0..REQUESTS {
             assert_eq!(client.response().status, 200);
         }

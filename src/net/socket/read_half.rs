@@ -63,7 +63,7 @@ macro_rules! read_half {
                 self.stream.socket().poll_ready(cx, Direction::Read)
             }
 
-            /// Reads what has come into `buf` without waiting, and returns the number of bytes.
+            /// Reads the available bytes into `buf`, without waiting, and returns their number.
             /// Zero is the end of the stream, unless `buf` is empty.
             ///
             /// # Errors
@@ -88,7 +88,7 @@ macro_rules! read_half {
                 self.stream.socket().try_read(buf)
             }
 
-            /// Reads what has come into several buffers, one after the other, without waiting: see
+            /// Reads the available bytes into several buffers, one after the other, without waiting: see
             /// readv(2). At most 1024 buffers are filled.
             ///
             /// # Errors
@@ -147,7 +147,7 @@ macro_rules! read_half {
                 self.stream.socket().poll_read_uninit(cx, buf)
             }
 
-            /// Reads what has come into a buffer of the poller, and lends it. An empty chunk is the
+            /// Waits for bytes, reads them into a buffer of the poller, and lends it. An empty chunk is the
             /// end of the stream.
             ///
             #[doc = concat!("See [`", stringify!($stream), "::read_chunk`].")]
@@ -175,7 +175,7 @@ macro_rules! read_half {
                 ReadChunk::of(self.stream.socket())
             }
 
-            /// Copies what has come into `buf` and leaves it there to be read: MSG_PEEK of recv(2).
+            /// Waits for bytes, and copies them to `buf` without taking them: MSG_PEEK of recv(2).
             /// Returns the number of bytes; zero is the end of the stream, unless `buf` is empty.
             ///
             /// # Errors

@@ -21,9 +21,9 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// If none answers, the error names each address with its reason, and has the kind of the last
-    /// one, such as `ConnectionRefused`. A host name needs the feature `blocking`; without it, it
-    /// is an error of kind `Unsupported`.
+    /// Returns an error if none answers. It names each address with its reason, and has the kind of
+    /// the last one, such as `ConnectionRefused`. A host name needs the feature `blocking`; without
+    /// it, the error is of the kind `Unsupported`.
     ///
     /// # Cancel safety
     ///

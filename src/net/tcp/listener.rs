@@ -53,8 +53,8 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// If none can, the error names each of them with its reason. A host name needs the feature
-    /// `blocking`; without it, it is an error of kind `Unsupported`.
+    /// Returns an error if none can: it names each of them with its reason. A host name needs the
+    /// feature `blocking`; without it, the error is of the kind `Unsupported`.
     ///
     /// # Cancel safety
     ///

@@ -125,9 +125,8 @@ impl TcpStream {
         self.socket().options().linger()
     }
 
-    /// Sets SO_KEEPALIVE, and when, how often and how long a peer that has been silent is asked
-    /// whether it is still there. See tcp(7). `None` turns it off. Times are rounded down to whole
-    /// seconds.
+    /// Sets SO_KEEPALIVE: after which silence, and how often, the kernel asks the peer whether it is
+    /// still there. See tcp(7). `None` turns it off. Times are rounded down to whole seconds.
     ///
     /// # Errors
     ///
@@ -243,7 +242,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Returns `InvalidInput` if it is not 1 to 255, and the other errors of setsockopt(2).
+    /// Returns `InvalidInput` if `ttl` is not between 1 and 255, and the other errors of setsockopt(2).
     ///
     /// # Examples
     ///

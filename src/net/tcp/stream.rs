@@ -17,11 +17,12 @@ use crate::net::socket::std_types::std_types;
 /// A TCP connection of this thread's poller.
 ///
 /// It reads and writes by futures-io's `AsyncRead` and `AsyncWrite`, also through `&TcpStream`, so
-/// that one task can read while another one writes. [`TcpStream::read_chunk`] reads without a
-/// buffer of its own.
+/// that one task can read while another one writes. [`TcpStream::read_chunk`] reads into a buffer of
+/// the poller.
 ///
-/// Each direction has one waker for the poll functions and for [`TcpStream::read_chunk`]: if two
-/// tasks wait there in the same direction, the last one is woken. Any number may wait in
+/// Each direction has one waker for the poll functions, those of `AsyncRead` and `AsyncWrite`
+/// included, and for [`TcpStream::read_chunk`]: if two tasks wait there in the same direction, only
+/// the last one is woken. Any number may wait in
 /// [`TcpStream::peek`], [`TcpStream::readable`] and [`TcpStream::writable`].
 ///
 /// Dropping the stream closes the connection. A stream that outlives its poller returns errors.

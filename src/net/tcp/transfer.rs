@@ -9,7 +9,7 @@ use crate::net::socket::read_chunk::ReadChunk;
 use crate::net::tcp::stream::TcpStream;
 
 impl TcpStream {
-    /// Reads what has come into a buffer of the poller, and lends it.
+    /// Waits for bytes, reads them into a buffer of the poller, and lends that buffer.
     ///
     /// Nothing is copied, and a connection that waits holds no buffer. An empty chunk is the end of
     /// the stream. A chunk may be held across an await: it keeps its buffer, and the next read gets
@@ -43,7 +43,7 @@ impl TcpStream {
         ReadChunk::of(self.socket())
     }
 
-    /// Copies what has come into `buf` and leaves it there to be read: MSG_PEEK of recv(2).
+    /// Waits for bytes, and copies them to `buf` without taking them: MSG_PEEK of recv(2).
     ///
     /// Returns the number of bytes. Zero is the end of the stream, unless `buf` is empty.
     ///
@@ -77,7 +77,7 @@ impl TcpStream {
         self.socket().peek_bytes(buf).await
     }
 
-    /// Polls for bytes to look at: [`TcpStream::peek`] as a poll function, of tokio's name.
+    /// Polls for bytes to look at: [`TcpStream::peek`] as a poll function, with tokio's name.
     ///
     /// If nothing has come, the waker of `cx` is registered in the read direction, in place of that
     /// of any other poll function.
@@ -108,8 +108,8 @@ impl TcpStream {
     /// Polls for bytes, and reads them into memory that need not be initialized.
     ///
     /// Returns the number of bytes, `n`: `buf[..n]` is initialized then. Zero is the end of the
-    /// stream, unless `buf` is empty. Adapters to other I/O traits, such as tokio's with their
-    /// `ReadBuf`, save the filling of a buffer with zeros by this.
+    /// stream, unless `buf` is empty. Adapters to other I/O traits, such as tokio's with its
+    /// `ReadBuf`, need not fill a buffer with zeros first.
     ///
     /// If nothing has come, the waker of `cx` is registered in the read direction, in place of that
     /// of any other poll function.
@@ -146,7 +146,7 @@ impl TcpStream {
         self.socket().poll_read_uninit(cx, buf)
     }
 
-    /// Reads what has come into `buf` without waiting.
+    /// Reads the available bytes into `buf`, without waiting.
     ///
     /// Returns the number of bytes. Zero is the end of the stream, unless `buf` is empty.
     ///
@@ -180,7 +180,7 @@ impl TcpStream {
         self.socket().try_read(buf)
     }
 
-    /// Reads what has come into several buffers, one after the other, without waiting: see
+    /// Reads the available bytes into several buffers, one after the other, without waiting: see
     /// readv(2).
     ///
     /// Returns the number of bytes. At most 1024 buffers are filled.

@@ -16,8 +16,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// If no address can be bound, the error names each of them with its reason. A host name needs
-    /// the feature `blocking`; without it, it is an error of kind `Unsupported`.
+    /// Returns an error if no address can be bound: it names each of them with its reason. A host
+    /// name needs the feature `blocking`; without it, the error is of the kind `Unsupported`.
     ///
     /// # Cancel safety
     ///
@@ -88,8 +88,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// If no address can be reached, the error names each of them with its reason. A host name
-    /// needs the feature `blocking`; without it, it is an error of kind `Unsupported`.
+    /// Returns an error if no address can be reached: it names each of them with its reason. A host
+    /// name needs the feature `blocking`; without it, the error is of the kind `Unsupported`.
     ///
     /// # Cancel safety
     ///

@@ -1,8 +1,11 @@
 //! A UDP socket, for tasks: what it is, its addresses and its options.
 
+// In the order in which the page of the type shows their methods: the docs follow the modules.
 mod bind;
-mod readiness;
+
 mod transfer;
+
+mod readiness;
 
 use std::fmt;
 use std::io;

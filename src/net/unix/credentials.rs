@@ -25,7 +25,7 @@ use crate::sys::socket;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PeerCredentials {
-    /// The process. `None` if it isn't visible here, being in another PID namespace.
+    /// The process, or `None` if it isn't visible here because it is in another PID namespace.
     pid: Option<i32>,
     /// The effective user.
     uid: u32,
@@ -40,7 +40,8 @@ impl PeerCredentials {
         Ok(PeerCredentials { pid, uid, gid })
     }
 
-    /// Returns the process. `None` says that it isn't visible here, being in another PID namespace.
+    /// Returns the process ID, or `None` if the process isn't visible here because it is in another
+    /// PID namespace.
     ///
     /// # Examples
     ///
@@ -56,7 +57,7 @@ impl PeerCredentials {
         self.pid
     }
 
-    /// Returns the effective user.
+    /// Returns the ID of the effective user.
     ///
     /// # Examples
     ///
@@ -73,7 +74,7 @@ impl PeerCredentials {
         self.uid
     }
 
-    /// Returns the effective group.
+    /// Returns the ID of the effective group.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! Request bodies: nobody wants them here, but the next request begins where one ends.
+//! Request bodies: no answer here depends on one, but the next request begins where it ends.
 
 use super::chunked::Chunked;
 use super::refusal::Refusal;

@@ -5,8 +5,8 @@ use super::byte_set::TOKEN;
 use super::head::HEAD_LIMIT;
 use super::refusal::Refusal;
 
-/// The longest line that names a chunk's size, its extensions included. Nobody is known to send
-/// extensions; a client that needs more than this is wasting our time.
+/// The longest line that names a chunk's size, its extensions included. No known client sends
+/// extensions, and one that needs more than this is refused.
 const SIZE_LINE_LIMIT: usize = 1024;
 
 /// The longest trailer section: trailer fields are header fields that come late.

@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 
-/// Whether a connection outlives an answer, and who has to be told.
+/// Whether a connection outlives an answer, and whether the client has to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
     /// HTTP/1.1 keeps it, and nothing needs to be said.

@@ -97,8 +97,8 @@ impl Requests {
         let mut request = Request::of(&head);
         let mut body = head.body;
         if head.expects_continue && body.is_some() {
-            // The client asks whether to send it: it is answered at once, as nobody wants it. Whether
-            // the body comes all the same can't be known, so this is the end.
+            // The client asks whether to send the body. No answer depends on it, so the answer
+            // comes at once. The body may follow all the same, so the connection ends after it.
             request.persistence = Persistence::Close;
             body = None;
         }

@@ -1,9 +1,13 @@
 //! A Unix socket for datagrams, for tasks: what it is, its addresses and its end.
 
+// In the order in which the page of the type shows their methods: the docs follow the modules.
 mod bind;
-pub(crate) mod full_queue;
-mod readiness;
+
 mod transfer;
+
+mod readiness;
+
+pub(crate) mod full_queue;
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! Attempt to a Unix socket, for tasks.
+//! Connecting to a Unix socket, for tasks.
 
 use std::io;
 use std::os::unix::net::SocketAddr;

@@ -1,9 +1,13 @@
 //! A connection of Unix sockets, for tasks: what it is, where it comes from, and its addresses.
 
+// In the order in which the page of the type shows their methods: the docs follow the modules.
 mod connect;
-mod readiness;
-pub(crate) mod split;
+
 mod transfer;
+
+mod readiness;
+
+pub(crate) mod split;
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
