@@ -3,8 +3,8 @@
 //!
 //! With a stall watch the poller reports the beginning of each callback. It reports the end of many
 //! at once, since the crate's own code between two callbacks is short. Without one a callback costs
-//! no more than before: the byte that holds that callbacks never nest also says whether there is
-//! something to report, so both are one test.
+//! nothing extra: the byte that says that a callback is running also says whether callbacks are
+//! reported, so that one test covers both.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -74,6 +74,7 @@ pub(crate) fn lap(local: &Local) -> (u64, u64) {
 /// asked. If no call takes longer than a slice, the phase may make at least `least` calls in all.
 #[inline]
 pub(crate) fn begin_phase(local: &Local, least: usize) -> usize {
+    // The slice begins at the last reading of the tick counter, which saves another one.
     let calls = local.slice.begin(local.recorder.last_look(), least);
     if local.shutdown.is_requested() { calls_in_grace(local) } else { calls }
 }

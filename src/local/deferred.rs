@@ -64,8 +64,8 @@ pub(crate) enum TimerTarget {
 impl TimerTarget {
     /// Tells the target that the poller ends, and that the timer will not fire.
     pub(crate) fn end(self) {
-        if let TimerTarget::Internal(ours) = self {
-            ours.on_end();
+        if let TimerTarget::Internal(target) = self {
+            target.on_end();
         }
     }
 }

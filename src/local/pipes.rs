@@ -8,7 +8,7 @@ use crate::sys::splice::Pipe;
 
 /// The number of spare pipes that are kept. A relay holds a pipe for a direction only while the
 /// target is slow. Relays that flow use the same pipe one after the other, so that few are needed.
-const MOST_SPARE_PIPES: usize = 16;
+const MAX_SPARE_PIPES: usize = 16;
 
 /// Empty pipes, kept for the next relay.
 pub(crate) struct Pipes {
@@ -21,6 +21,6 @@ pub(crate) struct Pipes {
 impl Pipes {
     /// Makes the store without a pipe. Pipes are made by the relays that need them.
     pub(crate) fn new() -> Pipes {
-        Pipes { spare: Pool::new(MOST_SPARE_PIPES), is_trim_armed: Cell::new(false) }
+        Pipes { spare: Pool::new(MAX_SPARE_PIPES), is_trim_armed: Cell::new(false) }
     }
 }

@@ -109,7 +109,9 @@ impl Registered {
     pub(crate) fn into_parts(self) -> StreamParts {
         let Registered { registration, fd } = self;
         let source = registration.source();
+        // Dropping the entry runs no foreign code: the registration holds the source as well.
         drop(registry::remove(registration.local(), source.token));
+        // `Released` has the drop of the registration leave epoll and the load as they are.
         let is_exposed = source.ownership.replace(Ownership::Released) == Ownership::Shared;
         let (outbox, shuts_down, failure) = source.take_carryover();
         StreamParts {

@@ -42,6 +42,7 @@ impl Registration {
         local: Rc<Local>,
         ownership: Ownership,
     ) -> io::Result<Registration> {
+        // The table and the registration share the source, which needs the token of the entry.
         let mut made = None;
         registry::register_borrowed(&local, fd, Mask::ALL_EDGES, |token| {
             Entry::Readiness(made.insert(Source::new(token, fd, ownership)).clone())
@@ -126,6 +127,7 @@ impl Drop for Registration {
         if self.source.is_stream.get() {
             self.local.census.stream_ended();
         }
+        // Given away: what follows is done by the new owner.
         if ownership.get() == Ownership::Released {
             return;
         }

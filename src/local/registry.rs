@@ -66,6 +66,7 @@ fn insert_owned(
     if local.has_ended() {
         return Err(RegisterError { error: poller_ended(), rejected: fd });
     }
+    // epoll hands the token back with each event, so it has to know it before there is an entry.
     let token = local.table.next_token();
     if let Err(error) = tell(fd.as_fd(), token) {
         return Err(RegisterError { error, rejected: fd });
@@ -155,6 +156,7 @@ fn add(
     };
     match (registered, handler) {
         (Ok(token), _) => {
+            // Connections of the crate itself, such as listeners, don't hold up a shutdown.
             if !flags.has(Flags::INTERNAL) {
                 local.census.opened();
             }

@@ -59,7 +59,7 @@ impl ShutdownState {
     /// Wakes all futures that wait.
     pub(crate) fn wake_all(&self) {
         for waker in self.waiters.take().into_values() {
-            // One that panics must not cost the others their wake-up.
+            // A waker that panics must not keep the others from being woken.
             ignore_panic(|| waker.wake());
         }
     }

@@ -37,7 +37,7 @@ use std::sync::atomic::AtomicUsize;
 /// The number of cached values that are dropped at the end, with those that destructors make anew.
 /// It is far more than a program has types, and it ends two destructors that make each other's
 /// value.
-const MOST_LAST_VALUES: usize = 10_000;
+const MAX_LAST_VALUES: usize = 10_000;
 
 thread_local! {
     /// The poller that this thread is running. Code that enters a poller puts back what was here.
@@ -92,8 +92,7 @@ pub(crate) struct Local {
     dispatched_until: Cell<u64>,
     /// The time that one phase of a turn may take, measured by the tick counter.
     pub(crate) slice: TimeSlice,
-    /// Whether a callback is running, and whether callbacks are reported: the bits in
-    /// `local::calls`.
+    /// Whether a callback runs, and whether callbacks are reported: bits of `local::calls`.
     pub(crate) callback_bits: Cell<u8>,
     /// Whether the callback that runs, or that has just returned, has written something.
     pub(crate) has_written: Cell<bool>,
@@ -162,6 +161,7 @@ impl Local {
     pub(crate) fn current() -> Option<Rc<Local>> {
         CURRENT.with(|current| {
             let local = current.replace(ManuallyDrop::new(None));
+            // No code runs that could find the cell empty.
             let copy = (*local).clone();
             current.set(local);
             copy
@@ -201,6 +201,7 @@ impl Local {
     /// Returns the time of this turn. The clock is read when it is first asked for.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
+        // A reading takes about sixty instructions, a third of a small request: one a turn, if any.
         if self.now.get() == 0 {
             self.now.set(clock::now());
         }
@@ -296,6 +297,7 @@ impl Local {
 
     /// Returns when the next timer is due; `None` without one that ever fires.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
+        // A timer at `NEVER`, as of a sleep of centuries, is armed but doesn't limit the wait.
         self.timers.borrow_mut().next_deadline().filter(|deadline| *deadline != clock::NEVER)
     }
 
@@ -343,8 +345,7 @@ impl Local {
             fd_waiters.push(waiter);
         }
         drop(fd_waiters);
-        // Connections that only linger have no handler any more: their descriptors are given up
-        // first.
+        // Connections that only linger have no handler: their descriptors are given up first.
         if self.census.has_lingering() {
             self.defer(Deferred::MakeRoom);
         }
@@ -388,7 +389,7 @@ impl Local {
             ignore_panic(|| payload.end());
             self.recorder.step();
         }
-        for value in std::iter::from_fn(|| self.values.pop()).take(MOST_LAST_VALUES) {
+        for value in std::iter::from_fn(|| self.values.pop()).take(MAX_LAST_VALUES) {
             drop_ignoring_panic(value);
             self.recorder.step();
         }
