@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use corepoll::net::{TcpListener, TcpStream};
 use corepoll::{
-    ConnectPool, Interest, LocalPoller, PollerBound, block_on, shutdown_requested, spawn_local,
-    time, yield_now,
+    Action, ConnectPool, EvContext, EvHandler, Interest, LocalPoller, PollerBound, PollerHandle,
+    Writer, block_on, shutdown_requested, spawn_local, time, yield_now,
 };
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use tokio::io::unix::AsyncFd;
@@ -540,16 +540,48 @@ fn what_waits_in_another_poller_hears_that_the_poller_of_its_descriptor_has_ende
 /// It is the same condition, and the same kind of error.
 #[test]
 fn what_is_asked_of_an_ended_poller_fails_in_the_same_way() {
+    /// Keeps the writer of its connection for the test.
+    struct LendsWriter(mpsc::Sender<Writer>);
+
+    impl EvHandler for LendsWriter {
+        fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+            self.0.send(cx.writer()).unwrap();
+            Ok(Action::Keep)
+        }
+        fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+            Ok(Action::Close)
+        }
+    }
+
     let mut owner = LocalPoller::new().unwrap();
     let (near, _far) = common::tcp_pair();
+    let (other, _other_far) = common::tcp_pair();
+    let (third, _third_far) = common::tcp_pair();
+    let (sender, lent) = mpsc::channel();
     let stream = made_in(&mut owner, async { TcpStream::from_std(near) });
-    drop(owner);
-    block_on(async {
-        let error = (&stream).read(&mut [0; 8]).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotConnected);
-        let error = stream.readable().await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotConnected);
+    let (poller, handed_over) = made_in(&mut owner, async {
+        TcpStream::from_std(other)?.into_handler(LendsWriter(sender))?;
+        Ok((PollerHandle::current(), TcpStream::from_std(third)?))
     });
+    settle(&mut owner);
+    let writer = lent.recv().unwrap();
+    drop(owner);
+    let ended = |error: io::Error| {
+        assert_eq!(error.kind(), ErrorKind::NotConnected);
+        assert_eq!(error.to_string(), "the poller has ended");
+    };
+    block_on(async {
+        ended((&stream).read(&mut [0; 8]).await.unwrap_err());
+        ended(stream.readable().await.unwrap_err());
+    });
+    let (sender, _lent) = mpsc::channel();
+    let (one, _two) = common::tcp_pair();
+    let copy = sender.clone();
+    let registered = poller.register(one.into(), Interest::READABLE, || LendsWriter(copy));
+    ended(registered.unwrap_err());
+    ended(handed_over.into_handler(LendsWriter(sender)).unwrap_err());
+    // The connection ended before its poller did.
+    assert_eq!(writer.write("late").unwrap_err().kind(), ErrorKind::BrokenPipe);
 }
 
 /// Polls `wait` once in a poller, awaits it in another one, and ends the first. Returns how it ended.
