@@ -242,7 +242,8 @@ impl Readiness {
     pub(crate) fn wait(&self, cx: &Context<'_>, direction: Direction) {
         let is_news = self.slot(direction).set(cx);
         self.turn_on(direction.waits());
-        if is_news && self.is_ready(direction) {
+        // A guess is no event: the task may wait because nothing is known.
+        if is_news && self.is_known_ready(direction.into()) {
             // The waker's clone is foreign code, and an event may have come meanwhile, when there
             // was no task to wake.
             self.wake(direction.into());

@@ -4,6 +4,9 @@ use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Wake, Waker};
 
 use crate::common::{ANY, within_patience};
 use corepoll::net::{
@@ -12,6 +15,16 @@ use corepoll::net::{
 use corepoll::{Interest, block_on};
 use futures::{FutureExt, StreamExt, poll};
 use socket2::SockRef;
+
+/// Counts how often its waker is woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
 
 async fn tcp_pair() -> io::Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind(ANY).await?;
@@ -54,6 +67,27 @@ macro_rules! of_streams {
                     assert!(poll!(&mut writable).is_pending(), "the socket is full");
                     drop(other);
                     writable.await
+                });
+            }
+
+            #[test]
+            fn a_task_that_waits_is_woken_once_when_bytes_come() {
+                in_a_poller(|| async {
+                    let (one, other) = $pair;
+                    let wakes = [(); 3].map(|()| Arc::new(Wakes::default()));
+                    for wakes in &wakes {
+                        let waker = Waker::from(wakes.clone());
+                        assert!(other.poll_readable(&mut Context::from_waker(&waker)).is_pending());
+                        assert_eq!(wakes.0.load(Relaxed), 0, "nothing has come");
+                    }
+                    one.try_write(b"hello")?;
+                    other.readable().await?;
+                    assert_eq!(
+                        wakes.map(|wakes| wakes.0.load(Relaxed)),
+                        [0, 0, 1],
+                        "the last one waits"
+                    );
+                    Ok(())
                 });
             }
 

@@ -135,6 +135,21 @@ fn no_sleep_timeout_or_interval_is_early() {
     });
 }
 
+/// The crate counts time by readings of its own, and an `Instant` is converted.
+#[test]
+fn times_of_the_crate_and_of_std_keep_their_order() {
+    let second = Duration::from_secs(1);
+    for _ in 0..10_000 {
+        let before = Instant::now();
+        assert!(time::now() >= before);
+        assert!(time::now() <= Instant::now());
+        let before = Instant::now();
+        let deadline = time::sleep(second).deadline();
+        assert!(deadline >= before + second && deadline <= Instant::now() + second);
+        assert!(time::sleep_until(Instant::now()).is_elapsed());
+    }
+}
+
 #[test]
 fn sleepers_wake_in_the_order_of_their_deadlines() {
     block_on(async {
