@@ -100,18 +100,18 @@ pub(crate) struct UnreadHangUp {
     pub(crate) timer: Option<Token>,
 }
 
-/// The relay that a connection is part of, as the connection sees it. While it relays, its events
-/// go there.
+/// The relay that a connection is part of, as the connection sees it. While the connection relays,
+/// it hands its events on to this. `connection/relay` implements it.
 pub(crate) trait Relay {
-    /// Passes on what can be passed on, after an event of `connection`, one of the two.
+    /// Moves what can be moved, after an event of `connection`, which is one of the two.
     fn on_event(&self, local: &Local, connection: &Connection, event: Event);
 
     /// Goes on after a turn in which the budget was spent. With `has_room`, queued output of
     /// `connection` may be sent.
     fn run_again(&self, local: &Local, connection: &Connection, has_room: bool);
 
-    /// Ends both connections, as `connection` has missed a deadline; or without one, as the time
-    /// for the last bytes after a failure is over.
+    /// Ends both connections. `missed` is the deadline that `connection` has missed; with `None`,
+    /// the time for the last bytes after a failure is over.
     fn fail(&self, local: &Local, connection: &Connection, missed: Option<io::Error>);
 
     /// Stops relaying, as one of the two is closing for `reason`. What is on its way becomes queued
@@ -127,9 +127,10 @@ pub(crate) struct Extra {
     /// The timers of its handler, in no order: each entry of the poller's timers knows its place
     /// here.
     pub(crate) timers: Vec<OwnTimer>,
-    /// While it relays: what it shares with the other connection.
+    /// The relay that it shares with another connection, while it relays.
     pub(crate) relay: Option<Rc<dyn Relay>>,
-    /// While it flushes or lingers: why it ends, and the timer that ends it at the latest.
+    /// The reason why it ends, and the timer that ends it at the latest, while it flushes or
+    /// lingers.
     pub(crate) ending: Option<(CloseReason, Token)>,
     /// The poller's end of the queue in which `Writer`s put their output.
     pub(crate) writer_end: Option<WriterEnd>,
@@ -137,11 +138,15 @@ pub(crate) struct Extra {
     pub(crate) watermarks: Option<Box<Watermarks>>,
     /// The deadlines, and the timer that looks at them.
     pub(crate) deadlines: Option<Box<DeadlineTimer>>,
-    /// After a hang-up: what is known of a handler that leaves bytes unread.
+    /// What is known of a handler that leaves bytes unread after a hang-up.
     pub(crate) unread_hang_up: Option<UnreadHangUp>,
 }
 
-/// A registration with a handler. Only the poller's thread reaches it.
+/// A connection with a handler, or any other descriptor that is registered with one. Only the
+/// poller's thread reaches it.
+///
+/// It is shared by an `Rc`: code that calls a callback holds a clone, so that the connection stays
+/// alive while the callback ends it.
 pub(crate) struct Connection {
     /// The handler and the descriptor. Borrowed by the callback that runs, and by system calls
     /// between callbacks. No other foreign code runs while it is.
