@@ -79,7 +79,7 @@ pub fn spawn_local_named<F: Future + 'static>(
 ///
 /// # Panics
 ///
-/// Panics outside of a poller, and if it is called inside itself for the same type.
+/// Panics outside of a poller, and if `f` calls it again for the same type.
 ///
 /// # Examples
 ///
@@ -103,7 +103,7 @@ pub fn with_local<T: Default + 'static, R>(f: impl FnOnce(&mut T) -> R) -> R {
 ///
 /// # Panics
 ///
-/// Panics outside of a poller, and if it is called inside itself for the same type.
+/// Panics outside of a poller, and if `f` calls it again for the same type.
 ///
 /// # Examples
 ///

@@ -16,8 +16,9 @@ use super::watchdog::Watchdog;
 
 /// A set of pollers, each with a thread of its own.
 ///
-/// A new reactor has no threads yet. Its [`handle`](Reactor::handle) takes listeners, connections,
-/// tasks and closures already, which begin when the reactor is started.
+/// A new reactor has no threads yet. Its [`handle`](Reactor::handle) already takes listeners,
+/// connections, tasks and closures, which begin when the reactor is started. Dropping a reactor that
+/// was not started drops them.
 ///
 /// # Examples
 ///
@@ -98,7 +99,8 @@ impl Reactor {
         Running::start(pollers, handle, cores, &thread_name, watchdog)
     }
 
-    /// Starts the threads and waits until the reactor is shut down.
+    /// Starts the threads and waits until the reactor has been shut down:
+    /// [`ReactorHandle::shutdown`].
     ///
     /// # Errors
     ///

@@ -2,8 +2,8 @@
 //!
 //! A poller runs callbacks, polls of tasks and closures one after the other. While one of them
 //! computes or blocks, every other connection and task of that poller waits. Such a delay is hard to
-//! find from outside, as the program merely gets slow. A [`StallWatch`] reports the culprit by the name
-//! of its type while it runs:
+//! find from outside, as the program merely gets slow. A [`StallWatch`] names the type of the call
+//! that causes it, while the call runs:
 //!
 //! ```text
 //! corepoll: poller 1: a poll of the task app::import::{{closure}} has been running for 31.0ms

@@ -141,7 +141,8 @@ impl<T: 'static> PollerBound<T> {
     ///
     /// # Panics
     ///
-    /// Panics outside of its poller. The box is dropped then, as it would be anywhere.
+    /// Panics outside of its poller. The box is dropped then, as anywhere else: the value is sent
+    /// back to its poller and dropped there.
     ///
     /// # Examples
     ///

@@ -1,25 +1,46 @@
 //! Cooperation of tasks: what one of them may do before the others have their turn.
 //!
-//! A task whose sockets are always ready never has to wait, so it would keep its poller for itself.
-//! Each poll of a task has an allowance instead: 128 I/O operations, and 4 KiB that an operation moves
-//! count for another one. When it is used up, the next operation returns `Pending`. The task goes on
-//! after the poller has looked at events, timers and mail, behind the tasks that these have woken.
-//! Reads and writes of an empty buffer wait for nothing and are not counted: a loop of them needs a
-//! [`yield_now`](crate::yield_now).
+//! A task whose sockets are always ready never has to wait, and would keep its poller for itself. So
+//! each poll of a task has an allowance of 128 I/O operations. An operation that moves many bytes
+//! counts for several, one more for each 4 KiB. When the allowance is used up, the next operation
+//! returns `Pending`, and the task goes on in its next turn: after the poller has looked at events,
+//! timers and mail, and behind the tasks that these have woken.
 //!
-//! [`unconstrained`] lifts the limit for one future. [`yield_now`](crate::yield_now) is for tasks that
-//! compute: they are not stopped by an allowance, and give the others a turn by themselves.
+//! - [`yield_now`](crate::yield_now) is for tasks that compute, or that only do what does not count:
+//!   channels, locks, the `try_` methods of sockets, reads and writes of an empty buffer. No allowance
+//!   stops them, so they give the others a turn by themselves.
+//! - [`unconstrained`] lifts the limit for one future.
 //!
 //! # Executors inside of a task
 //!
 //! Don't call `futures::executor::block_on`, or any other executor that parks its thread, inside of a
-//! task or a callback. It blocks the poller, and if its future waits for a socket or a timer of that
-//! poller, for ever: only the poller can bring the event. Even if all sockets are ready, it stops at
-//! the 129th operation, since the poller renews the allowance. Await the future, or [spawn](crate::spawn_local) it. For code that has to block there is
+//! task or a callback. It blocks the poller; and if its future waits for a socket or a timer of that
+//! poller, it blocks for ever, since only the poller can bring the event. Even if all sockets are
+//! ready it stops at the 129th operation, since the poller renews the allowance. Await the future, or
+//! [spawn](crate::spawn_local) it. For code that has to block there is
 //! [`spawn_blocking`](crate::spawn_blocking) with the feature `blocking`.
 //!
 //! Combinators that poll several futures inside of one task, such as `join_all` and
 //! `FuturesUnordered` of the crate futures, share the allowance of their task, and go on together.
+//!
+//! # Examples
+//!
+//! A long computation that lets the other tasks have their turns:
+//!
+//! ```
+//! use corepoll::{block_on, spawn_local, yield_now};
+//!
+//! block_on(async {
+//!     let other = spawn_local(async {});
+//!     let mut sum = 0;
+//!     for chunk in (0..1_000_000_u64).collect::<Vec<_>>().chunks(10_000) {
+//!         sum += chunk.iter().sum::<u64>();
+//!         yield_now().await;
+//!     }
+//!     assert_eq!(sum, 499_999_500_000);
+//!     assert!(other.is_finished());
+//! });
+//! ```
 
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;

@@ -26,8 +26,9 @@ use super::listening::Listening;
 
 impl Acceptor {
     /// Listens from now on. Each connection gets a handler that `factory` makes on the poller that
-    /// the connection goes to, and is registered for [`Interest::READABLE`]. A panic in `factory`
-    /// costs that connection. May be called from any thread, and before the reactor is started.
+    /// the connection goes to, and is registered for [`Interest::READABLE`]. The pollers share
+    /// `factory`; if it panics, that connection is closed. May be called from any thread, and before
+    /// the reactor is started.
     ///
     /// # Errors
     ///

@@ -22,10 +22,14 @@ impl Acceptor {
     /// [`Acceptor::try_serve`] is for a service that can fail. May be called from any thread, and
     /// before the reactor is started.
     ///
+    /// `service` is cloned: for each poller that listens, and for a connection that goes to another
+    /// poller. What all clones share belongs in an [`Arc`](std::sync::Arc).
+    ///
     /// # Errors
     ///
     /// Returns the errors of [`Acceptor::listen`], and `InvalidInput` for a Unix socket, whose
-    /// connections are no `TcpStream`s.
+    /// connections are no `TcpStream`s: accept those from a
+    /// [`UnixListener`](crate::net::UnixListener).
     ///
     /// # Examples
     ///
@@ -117,8 +121,8 @@ impl ReactorHandle {
     /// Each poller has a listener with `SO_REUSEPORT` (socket(7)), and a connection stays where the
     /// kernel brings it, unless another poller has fewer: [`Balance::LeastLoaded`].
     /// [`Acceptor::serve`] has options for that, and a [`TcpListener`](crate::net::TcpListener)
-    /// leaves everything to its user. May be called from any thread, and before the reactor is
-    /// started.
+    /// leaves everything to its user. `service` is cloned as by [`Acceptor::serve`]. May be called
+    /// from any thread, and before the reactor is started.
     ///
     /// [`Balance::LeastLoaded`]: crate::Balance::LeastLoaded
     ///
