@@ -5,8 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use async_tungstenite::tungstenite::{Message, client::client};
+use async_tungstenite::tungstenite::client::client;
 
 use crate::support::Server;
 
@@ -56,7 +55,7 @@ fn a_half_request_is_not_kept_for_ever() {
             let mut stream = server.connect();
             stream.write_all(half.as_bytes()).expect("writes");
             let answer = until_the_end(&stream);
-            // The chat refuses every body at once.
+            // The chat ends a connection that asks for no page and no WebSocket without a word.
             let is_said = half.is_empty() || answer.starts_with("HTTP/1.1 4") || example == "chat";
             assert!(is_said, "{answer}");
         }
@@ -87,7 +86,7 @@ fn a_request_that_drips_is_not_kept_for_ever() {
     }
 }
 
-/// A client that is answered again and again is no one to be cut off.
+/// A client that is answered again and again is not cut off.
 #[test]
 fn a_client_that_goes_on_asking_is_kept() {
     for (example, own) in &HTTP[..4] {
@@ -213,49 +212,13 @@ fn join(server: &Server) -> async_tungstenite::tungstenite::WebSocket<TcpStream>
     client(format!("ws://{}/", server.address()), server.connect()).expect("is accepted").0
 }
 
-/// Begins a message of so many bytes, at least 64 KiB.
-fn begin_message(stream: &mut TcpStream, length: u64) {
-    let head = [&b"\x82\xff"[..], &length.to_be_bytes(), &[0; 4]].concat();
-    stream.write_all(&head).expect("writes");
-}
-
-/// The code with which the server closes, if it says one.
-fn close_code(
-    mut socket: async_tungstenite::tungstenite::WebSocket<TcpStream>,
-) -> Option<CloseCode> {
-    loop {
-        match socket.read() {
-            Ok(Message::Close(frame)) => return frame.map(|frame| frame.code),
-            Ok(_) => {}
-            Err(_) => return None,
-        }
-    }
-}
-
 #[test]
 fn a_half_message_is_not_kept_for_ever() {
     let server = start("chat", &[]);
-    // All at once, and then nothing.
     let mut socket = join(&server);
-    begin_message(socket.get_mut(), 1 << 20);
-    socket.get_mut().write_all(&[0; 100_000]).expect("writes");
-    assert_eq!(close_code(socket), Some(CloseCode::Policy));
-
-    // Byte by byte, with signs of life in between, which come while a message is in pieces.
-    let mut socket = join(&server);
-    socket.get_mut().write_all(b"\x02\x80\0\0\0\0").expect("writes");
-    let begun = Instant::now();
-    let code = loop {
-        assert!(begun.elapsed() < FOR_EVER, "it is kept for ever");
-        let piece = b"\x89\x80\0\0\0\0\x00\x81\0\0\0\0x";
-        let is_over = socket.get_mut().write_all(piece).is_err();
-        match socket.read() {
-            Ok(Message::Close(frame)) => break frame.map(|frame| frame.code),
-            Ok(_) if !is_over => {}
-            _ => break None,
-        }
-    };
-    assert!(matches!(code, None | Some(CloseCode::Policy)), "{code:?}");
+    // Some of a message of 64 KiB, and then nothing.
+    socket.get_mut().write_all(b"\x82\xff\0\0\0\0\0\x01\0\0\0\0\0\0half").expect("writes");
+    until_the_end(socket.get_ref());
 }
 
 #[test]
@@ -264,62 +227,6 @@ fn a_member_that_has_vanished_is_not_kept_for_ever() {
     let socket = join(&server);
     // It answers no ping.
     until_the_end(socket.get_ref());
-}
-
-/// Many members that each begin a long message: all of them together are given a fixed amount.
-#[test]
-fn half_messages_have_a_limit_in_total() {
-    const MEMBERS: usize = 40;
-    const LENGTH: usize = 4 << 20;
-    let server = Server::start_with("chat", &["--addr", "127.0.0.1:0", "--pollers", "2"]);
-    let mut members: Vec<_> = (0..MEMBERS).map(|_| join(&server)).collect();
-    let piece = vec![0; LENGTH - 1];
-    for member in &mut members {
-        begin_message(member.get_mut(), LENGTH as u64);
-        // The end may come before all of it is taken.
-        let _ = member.get_mut().write_all(&piece);
-    }
-    let peak = server.peak_memory();
-    assert!(peak < MEMBERS * LENGTH / 2, "{peak} bytes");
-    // Members that fill the room keep no other from saying something short.
-    let mut short = join(&server);
-    short.send(Message::text("short")).expect("writes");
-    assert_eq!(short.read().expect("hears"), Message::text("short"));
-    // And there is room again when they have gone.
-    drop(members);
-    let long = Message::binary(vec![7; LENGTH - 16]);
-    let begun = Instant::now();
-    loop {
-        assert!(begun.elapsed() < FOR_EVER, "the room is never given back");
-        let mut next = join(&server);
-        if next.send(long.clone()).is_ok() && next.read().is_ok_and(|heard| heard == long) {
-            break;
-        }
-    }
-}
-
-#[test]
-fn a_request_without_exactly_one_host_is_refused() {
-    let server = start("chat", &[]);
-    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    for fields in
-        ["", "Host: a\r\nHost: a\r\n", "Host: a\r\nhost: b\r\n", "Host: a/b\r\n", "Host: a b\r\n"]
-    {
-        for rest in ["", upgrade] {
-            let mut stream = server.connect();
-            let request = format!("GET / HTTP/1.1\r\n{fields}{rest}\r\n");
-            stream.write_all(request.as_bytes()).expect("writes");
-            let answer = until_the_end(&stream);
-            assert!(answer.starts_with("HTTP/1.1 400 "), "{request}: {answer}");
-        }
-    }
-    let mut stream = server.connect();
-    let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n");
-    stream.write_all(request.as_bytes()).expect("writes");
-    let mut status = [0; 12];
-    stream.read_exact(&mut status).expect("answers");
-    assert_eq!(&status, b"HTTP/1.1 101");
 }
 
 #[test]
