@@ -1,4 +1,8 @@
 //! Looking up host names.
+//!
+//! getaddrinfo(3) blocks, and no interface of glibc is a descriptor that epoll could watch. So a
+//! name is looked up on a thread of `blocking/`. Without that feature there are no such threads,
+//! and a host name is an error that says so.
 
 use std::io;
 use std::net::SocketAddr;
@@ -69,6 +73,7 @@ pub(crate) async fn resolve_first(addr: &impl Sealed) -> io::Result<SocketAddr> 
     match addr.addresses()? {
         Addresses::One(address) => Ok(address),
         Addresses::Known(addresses) => addresses.first().copied().ok_or_else(no_address),
+        // `look_up` never returns an empty list.
         Addresses::Name(host, port) => Ok(look_up(host, port).await?[0]),
     }
 }
@@ -79,6 +84,8 @@ async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     let name = format!("{host}:{port}");
     let look_up = move || look_up_now(&host, port);
     let found = crate::blocking::spawn_blocking(look_up).await.map_err(io::Error::from);
+    // Two results, one in the other: that of the thread, which may have panicked, and that of the
+    // look-up.
     found
         .and_then(|found| found)
         .map_err(|error| crate::net::addr::to_socket_addrs::with_address("looking up", name, error))
@@ -90,6 +97,8 @@ fn look_up_now(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     use std::net::ToSocketAddrs;
 
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    // getaddrinfo(3) says EAI_NODATA for this. An empty list would make callers fail without a
+    // reason.
     if addresses.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the host name has no address"));
     }

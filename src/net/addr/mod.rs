@@ -1,4 +1,11 @@
 //! Addresses: what users give, what the kernel takes, and how one becomes the other.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `to_socket_addrs` | what tasks give: IP addresses, and host names |
+//! | `to_stream_addr` | what handlers give: these, and Unix sockets |
+//! | `lookup` | from a host name to addresses |
+//! | `unix` | Unix sockets: from std's form to the kernel's, and to words |
 
 pub(crate) mod lookup;
 pub(crate) mod to_socket_addrs;

@@ -1,4 +1,7 @@
 //! What tasks give as the address of a TCP or UDP socket, and what it turns out to be.
+//!
+//! std's trait of the same name looks host names up by itself, and blocks. This one only parses,
+//! and returns [`Addresses`]: a name stays a name until `lookup` sends it to another thread.
 
 use std::fmt;
 use std::io;
@@ -169,6 +172,7 @@ impl<const N: usize> Sealed for [SocketAddr; N] {
 
 impl Sealed for str {
     fn addresses(&self) -> io::Result<Addresses> {
+        // By far the most common form, and the only one in which an IPv6 address may have a scope.
         if let Ok(address) = self.parse::<SocketAddr>() {
             return Ok(Addresses::One(address));
         }
@@ -204,6 +208,7 @@ impl Sealed for (&str, u16) {
         if host.is_empty() {
             return Err(malformed(&format!("{host}:{port}")));
         }
+        // An IP address needs no look-up, and so not the feature `blocking`.
         Ok(match host.parse::<IpAddr>() {
             Ok(ip) => Addresses::One(SocketAddr::new(ip, port)),
             Err(_) => Addresses::Name(host.to_owned(), port),

@@ -1,4 +1,7 @@
 //! What the callback API takes where it asks for an address.
+//!
+//! The value is kept as the caller wrote it ([`Requested`]) and parsed where it is used. So a
+//! builder needs no `Result`, and errors can name the address in the caller's own words.
 
 use std::fmt;
 use std::io;
@@ -131,6 +134,7 @@ fn parse_text(text: &str) -> io::Result<StreamAddr> {
     }
     match text.strip_prefix(':').map(str::parse) {
         Some(Ok(port)) => Ok(StreamAddr::Port(port)),
+        // A colon without a number is malformed, and the error of `addresses` says so.
         _ => text.addresses().map(StreamAddr::Ip),
     }
 }
@@ -138,6 +142,8 @@ fn parse_text(text: &str) -> io::Result<StreamAddr> {
 /// Returns the Unix socket that `path` names in text, where `@` begins an abstract name.
 fn parse_unix(path: &str) -> io::Result<UnixAddr> {
     let address = match path.strip_prefix('@') {
+        // The kernel takes an empty abstract name as well, but in text it is a name that was
+        // forgotten.
         Some("") => Err(io::ErrorKind::InvalidInput.into()),
         Some(name) => UnixAddr::from_abstract_name(name),
         None => unix::of_path(Path::new(path)).and_then(reject_unnamed),

@@ -30,6 +30,8 @@ impl Address for SocketAddr {
     /// kernel takes and std doesn't, becomes unnamed: the name that a peer has chosen must not be
     /// an error here.
     fn from_kernel(address: &SockAddr) -> io::Result<SocketAddr> {
+        // getsockname(2) of a socket without a name returns the family alone, which is neither of
+        // the two.
         let known = match (address.as_pathname(), address.as_abstract_namespace()) {
             (Some(path), _) => SocketAddr::from_pathname(path),
             (None, Some(name)) => SocketAddr::from_abstract_name(name),

@@ -1,4 +1,8 @@
 //! How tasks wait until the descriptor of an [`AsyncFd`] is ready.
+//!
+//! Unlike a socket of this crate, a descriptor from outside has no first guess: it counts as not
+//! ready until epoll has reported it. So these waits end by an event, and not by an attempt that
+//! fails.
 
 use std::io;
 use std::os::fd::AsFd;

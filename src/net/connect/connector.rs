@@ -1,4 +1,8 @@
 //! Connecting from any thread, with a handler for the connection.
+//!
+//! The attempt goes to its poller as a piece of mail ([`PendingConnect`]). It may never arrive,
+//! since pollers end while mail is on its way. Its drop then makes the call that the handler was
+//! promised.
 
 use std::io;
 use std::net::SocketAddr;
@@ -323,6 +327,8 @@ impl Connector {
         addr: impl ToStreamAddr,
         factory: impl FnOnce() -> H + Send + 'static,
     ) -> io::Result<()> {
+        // Parsed on this thread: a malformed address is an error here, and not a call of the
+        // handler.
         let target = target::parse(&addr.requested(), &self.options)?;
         // On a poller's thread that poller is preferred: the attempt needs no wake-up then.
         let here = Local::current();
@@ -348,10 +354,14 @@ struct PendingConnect<H: EvHandler, F: FnOnce() -> H> {
 impl<H: EvHandler, F: FnOnce() -> H> PendingConnect<H, F> {
     /// Begins the attempt, on the thread of its poller.
     fn begin(mut self) {
+        // Taken out before anything can fail: what is left for the drop is an attempt that was not
+        // begun.
         let work = self.work.take();
         let local = Local::current()
             .filter(|local| local.handle.is_same(&self.poller) && !local.has_ended());
         let (Some((target, factory)), Some(local)) = (work, local) else {
+            // The poller has ended, or this is the closure of an attempt that was refused. The work
+            // is dropped without a call, for `connect` returns the error.
             return self.poller.decrement_load();
         };
         match catch_unwind(AssertUnwindSafe(factory)) {
@@ -359,6 +369,7 @@ impl<H: EvHandler, F: FnOnce() -> H> PendingConnect<H, F> {
                 target::connect(&local, target, Recipient::Handler(Box::new(handler)));
             }
             Err(panic) => {
+                // There is no handler that could be told.
                 self.poller.decrement_load();
                 // The value of a panic is the user's, and may panic when it is dropped.
                 drop_ignoring_panic(panic);

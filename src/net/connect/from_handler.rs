@@ -1,4 +1,7 @@
 //! Connecting inside a callback, on the same poller.
+//!
+//! This is [`Connector`](crate::Connector) without the mail: the poller is at hand, the handler is
+//! made already, and the token of the attempt can be returned at once.
 
 use std::io;
 

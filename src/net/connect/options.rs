@@ -1,4 +1,7 @@
 //! The options of a socket that connects.
+//!
+//! Tasks, handlers and pools share them. An option is here only if it has to be set before
+//! connect(2), or if it saves a call for each connection.
 
 use std::net::SocketAddr;
 use std::time::Duration;

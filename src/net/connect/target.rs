@@ -1,4 +1,7 @@
 //! From an address that the caller gave to an attempt to connect, for a handler or for a pool.
+//!
+//! This is the last floor that knows names and text: `connection/connect` gets addresses of the
+//! kernel, or a host name that is being looked up.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -40,6 +43,8 @@ pub(crate) fn connect(local: &Local, target: Target, recipient: Recipient) -> To
     #[cfg(feature = "blocking")]
     if let Place::Host(host, port) = &target.place {
         let (host, port) = (host.clone(), *port);
+        // Begun before the look-up: the attempt has its token and its time limit from here on, and
+        // the addresses are added when they come.
         let token = connect::begin(local, target, recipient);
         crate::net::addr::lookup::look_up_for(local, token, host, port);
         return token;

@@ -1,4 +1,9 @@
 //! When accepting goes on after an error of accept(2).
+//!
+//! accept(2) is the one call of a server whose errors say nothing about the server: they may be
+//! those of the network, of a connection that is gone already, or of a process that has opened too
+//! many files. A listener that is level-triggered would meet them again at once, for as long as
+//! they last. So each error gets an answer here, and none is the end.
 
 use std::io;
 use std::time::Duration;
@@ -50,6 +55,7 @@ impl AcceptBackoff {
             return Retry::WhenReadable;
         }
         self.in_a_row = self.in_a_row.saturating_add(1);
+        // An error without a number is not the kernel's, and gets a pause as well.
         let code = errno(error).unwrap_or(0);
         if self.in_a_row <= MOST_IN_A_ROW && is_of_one_connection(code) {
             return Retry::AtOnce;

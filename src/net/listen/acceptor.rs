@@ -1,4 +1,7 @@
 //! The options of a listener whose connections are spread over pollers.
+//!
+//! This is a builder, with a method for each field. What is done with it is in `bind`, which makes
+//! the sockets, and in `deliver_to_handler` and `deliver_to_task`.
 
 use std::io;
 use std::sync::Arc;

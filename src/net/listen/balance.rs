@@ -1,4 +1,8 @@
 //! Which poller a new connection goes to. The connection stays there: work never moves.
+//!
+//! SO_REUSEPORT alone spreads by a hash of the addresses (socket(7)). With many connections that is
+//! even; with few of them, some pollers have several and others none. Sending a connection on to
+//! another poller costs one message, once.
 
 use std::io;
 use std::sync::Arc;
@@ -58,10 +62,12 @@ impl Balancer {
         match self.balance {
             Balance::LeastLoaded => self.least_loaded(Some(here)),
             Balance::RoundRobin => {
+                // Relaxed: the number chooses a poller and says nothing about other memory.
                 let turn = self.turn.fetch_add(1, Ordering::Relaxed);
                 counted(&pollers[turn % pollers.len()])
             }
             Balance::Local if self.is_ours(here) => counted(here),
+            // The connections go to another reactor, which may have fewer pollers.
             Balance::Local => counted(&pollers[here.index() % pollers.len()]),
         }
     }

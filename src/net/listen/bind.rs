@@ -1,4 +1,8 @@
 //! The sockets of an acceptor: all that are needed, or none.
+//!
+//! All system calls that can fail are made here, by the thread that called `listen`: socket(2),
+//! bind(2), listen(2), the options, and epoll_ctl(2). What follows on the pollers can only fail
+//! with the poller itself.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -68,6 +72,8 @@ pub(crate) fn listen<D: Deliver + Send>(
 fn bind_unix(acceptor: &Acceptor, address: UnixAddr) -> io::Result<Listened> {
     let kernel = unix::to_kernel(&address)?;
     let socket = match address.as_pathname() {
+        // A path may be taken by the file of a listener that is gone. An abstract name is free as
+        // soon as its socket is closed.
         Some(path) => {
             let (fd, file) = socket_file::listen(path, &kernel, &acceptor.listen)?;
             BoundSocket { file: Some(file), fd }
@@ -107,6 +113,8 @@ fn bind_first(
 /// Makes `count` listeners at an IP address.
 fn bind_ip(acceptor: &Acceptor, mut address: SocketAddr, count: usize) -> io::Result<Listened> {
     let mut sockets = Vec::new();
+    // With SO_REUSEPORT on each of them, set before bind(2): otherwise the second finds the port in
+    // use.
     while sockets.len() < count {
         let fd = socket::listen(&address.into(), &acceptor.listen)?;
         // The others listen at the port that the kernel has chosen for the first.

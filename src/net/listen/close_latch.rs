@@ -1,4 +1,7 @@
 //! How the end of all sockets of one address is awaited.
+//!
+//! A latch for threads and for tasks at once. Threads wait at a condition variable. Tasks wait by
+//! their wakers, on any executor and not only on a poller.
 
 use std::future::Future;
 use std::io;
@@ -39,6 +42,8 @@ impl CloseLatch {
 
     /// Locks the state. Nothing foreign runs under this lock.
     fn lock(&self) -> MutexGuard<'_, State> {
+        // No step under the lock leaves the state by half, so that a panic elsewhere does not spoil
+        // it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -47,6 +52,7 @@ impl CloseLatch {
     pub(crate) fn socket_closed(&self, failure: Option<io::Error>) {
         let mut state = self.lock();
         state.open -= 1;
+        // The first failure is kept: it may be the cause of those that follow.
         if state.failure.is_none() {
             state.failure = failure;
         }
@@ -110,6 +116,7 @@ impl Future for Released<'_> {
         }
         // Cloning and dropping a waker is foreign code: not under the lock.
         let waker = cx.waker().clone();
+        // A new entry at each poll: a waker that was polled with before may be another task's.
         self.leave();
         let mut state = self.latch.lock();
         // The last socket may have been closed since, and nothing would wake this task any more.

@@ -1,4 +1,7 @@
 //! A connection goes to its poller, and gets a handler there.
+//!
+//! The handler is made on the poller that it will live on, since handlers are not `Send`. So what
+//! travels is the descriptor, with a shared factory.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -80,9 +83,9 @@ struct DeliverToHandler<F> {
 
 /// The user's factory, and what reports that it has failed.
 struct HandlerFactory<F> {
-    /// The factory.
+    /// Makes a handler. It runs on the thread of any poller, and on several at a time.
     make: F,
-    /// Where a panic of the factory is reported.
+    /// Reports panics of the factory, and connections that can't be registered.
     errors: Arc<ErrorReporter>,
 }
 
@@ -90,6 +93,8 @@ impl<H: EvHandler, F: Fn() -> H + Send + Sync + 'static> Deliver for DeliverToHa
     fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, _: SockAddr) {
         let here = &cx.local.handle;
         let poller = self.balancer.choose(here);
+        // `choose` has counted the connection there, so that the next choice sees it although it is
+        // still on its way. Each path below that opens nothing takes the count back.
         let factory = self.factory.clone();
         if poller.is_same(here) {
             return factory.open(cx.local, fd);
@@ -120,6 +125,7 @@ impl<H: EvHandler, F: Fn() -> H> HandlerFactory<F> {
                 return self.errors.report("making a handler at", panic_error(panic));
             }
         };
+        // COUNTED: the connection's end takes the balancer's count back.
         let flags = Flags::SOCKET | Flags::COUNTED;
         if let Err(RegisterError { error, rejected: handler }) =
             registry::add_connection(local, fd, Interest::READABLE, Box::new(handler), flags)

@@ -1,4 +1,7 @@
 //! A connection goes to its poller, and gets a task there.
+//!
+//! As in `deliver_to_handler`, what travels is the descriptor. The stream is made where it will
+//! live, and the service is called there: streams and futures are not `Send`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -61,9 +64,9 @@ struct DeliverToTask<F> {
 /// The user's service, and what reports that it has failed.
 #[derive(Clone)]
 struct Spawner<F> {
-    /// The service.
+    /// Makes the future of a connection. Each poller has a clone of its own.
     service: F,
-    /// Where a panic of the service is reported.
+    /// Reports panics of the service, and connections that can't be registered.
     errors: Arc<ErrorReporter>,
 }
 
@@ -120,6 +123,8 @@ where
         // From here on the stream carries the count, and takes it back when it is dropped.
         stream.registered().mark_counted();
         match catch_unwind(AssertUnwindSafe(|| (self.service)(stream, peer))) {
+            // Dropping the handle detaches the task. A panic inside of it is caught by the
+            // executor.
             Ok(future) => drop(task::spawn(future)),
             Err(panic) => self.report_panic(panic),
         }

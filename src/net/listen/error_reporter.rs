@@ -1,4 +1,7 @@
 //! How the errors of a listener reach the user.
+//!
+//! The callback is the user's code, and runs in the middle of accepting. So it is called without a
+//! lock, and its panics end here. Two threads may call it at the same time.
 
 use std::any::Any;
 use std::error::Error;
@@ -79,6 +82,7 @@ impl ErrorReporter {
     /// Reports an error that says by itself what it is about. Nothing is locked while the callback
     /// runs.
     pub(crate) fn report_as_is(&self, error: io::Error) {
+        // A clone of its own, which keeps the closure alive while another thread sets a new one.
         let callback = self.lock().clone();
         callback.call(error);
         drop_ignoring_panic(callback);
@@ -122,6 +126,7 @@ pub(crate) fn service_error(
     error: impl Into<Box<dyn Error + Send + Sync>>,
 ) -> io::Error {
     let source = error.into();
+    // The kind is kept, so that `ConnectionReset` can be told from a fault of the service.
     let kind = source.downcast_ref::<io::Error>().map_or(io::ErrorKind::Other, io::Error::kind);
     io::Error::new(kind, ServiceError { peer, source })
 }

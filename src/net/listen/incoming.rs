@@ -1,4 +1,7 @@
 //! Accepting in a task, for TCP and Unix listeners.
+//!
+//! The loop is that of `listener_handler`, with awaits in place of timers and of the interest: the
+//! two share what an error means (`accept_backoff`), and not how to wait.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -38,12 +41,15 @@ impl Socket {
     ) -> io::Result<S> {
         let mut backoff = AcceptBackoff::default();
         loop {
+            // A backlog that is never empty would keep this task running for ever.
             self.registered.local().allowance.proceed().await;
             let accepted = self.registered.try_io(Direction::Read, socket::accept);
             let error = match accepted.and_then(|(fd, peer)| make(fd, &peer)) {
                 Ok(made) => return Ok(made),
                 Err(error) => error,
             };
+            // The backoff is new with each call, since a connection that was accepted ends a row of
+            // errors.
             let retry = backoff.on_error(&error);
             if retry == Retry::WhenReadable {
                 self.readable().await?;
@@ -69,6 +75,8 @@ impl Socket {
             if std::mem::replace(&mut asked, true) {
                 return Poll::Ready(());
             }
+            // A waiter that is not woken in time stays in the poller's list until the next
+            // descriptor is closed, and is woken for nothing then.
             self.registered.local().wait_for_fd(FdWaiter::Task(cx.waker().clone()));
             Poll::Pending
         });
@@ -127,6 +135,8 @@ impl<S> Stream for Incoming<'_, S> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Incoming { begin, accept } = &mut *self;
         let accepted = ready!(accept.get_or_insert_with(begin).as_mut().poll(cx));
+        // The next accept is begun by the next poll, so that a stream that is not polled accepts
+        // nothing.
         self.accept = None;
         Poll::Ready(Some(accepted))
     }

@@ -1,4 +1,8 @@
 //! The handler of a listening socket: it accepts connections, and has each one delivered.
+//!
+//! A listening socket is a connection of its poller like any other, with the flag LISTENER. It is
+//! level-triggered, so what is left in the backlog after the budget is reported again by the next
+//! wait.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -56,6 +60,8 @@ impl<D: Deliver> ListenerHandler<D> {
         // The listener is level-triggered: with an interest, each wait would report the same
         // connection.
         cx.set_interest(Interest::NONE)?;
+        // The backlog goes on filling meanwhile. Once it is full, the kernel drops further SYNs,
+        // and clients send them again (listen(2)).
         self.pause = Some(cx.set_timer(time));
         Ok(())
     }
@@ -81,6 +87,7 @@ impl<D: Deliver> ListenerHandler<D> {
         }
         match retry {
             Retry::AtOnce => return Ok(ControlFlow::Continue(())),
+            // The backlog is empty: the usual end of a loop over it.
             Retry::WhenReadable => {}
             Retry::After(time) => self.pause(cx, time)?,
             Retry::AfterOrFdFreed(time) => {
@@ -97,9 +104,12 @@ impl<D: Deliver> EvHandler for ListenerHandler<D> {
     /// descriptor has been closed.
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         if let Some(timer) = self.pause.take() {
+            // The pause may have been cut short by a descriptor that was closed. Cancelling a timer
+            // that has fired does nothing.
             cx.cancel_timer(timer);
             cx.set_interest(Interest::READABLE)?;
         }
+        // The limit lets connections that are open have their turn while new ones keep coming.
         for _ in 0..cx.local.budget.accepts_per_event {
             match socket::accept(cx.descriptor()) {
                 Ok((fd, peer)) => {
@@ -122,6 +132,8 @@ impl<D: Deliver> EvHandler for ListenerHandler<D> {
     }
 
     fn on_close(&mut self, cx: &mut EvContext<'_>, reason: CloseReason) {
+        // The descriptor is taken out, so that the latch is released after the close and not before
+        // it.
         self.socket.connection_ended(cx.take_descriptor(), reason);
         // Another listener may be waiting for a descriptor.
         cx.local.fd_freed();

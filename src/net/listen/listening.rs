@@ -1,4 +1,7 @@
 //! What the user has of an address that is listened at.
+//!
+//! It is a handle that any thread may hold. It reaches each socket through its `listening_socket`,
+//! and learns of the end of all by the `close_latch`.
 
 use std::fmt;
 use std::io;
@@ -74,6 +77,8 @@ impl Listening {
         errors: &Arc<ErrorReporter>,
         delivers: Vec<D>,
     ) -> io::Result<Listening> {
+        // The latch counts all sockets before the first one is sent: one may be closed while
+        // another is on its way.
         let latch = Arc::new(CloseLatch::new(bound.len()));
         let sockets = bound.into_iter().zip(pollers).map(|(bound, poller)| {
             ListeningSocket::new(bound, poller.clone(), latch.clone(), errors.clone())
@@ -256,6 +261,7 @@ impl Listening {
              listen as well, or a callback of the listener itself is running. Call close and await \
              closed instead"
         );
+        // No poller runs on this thread, so that none is kept from its turn.
         self.latch.wait();
     }
 

@@ -1,4 +1,8 @@
 //! One listening socket, as every thread reaches it.
+//!
+//! The state says who owns the descriptor, under a lock: first the message to the poller, then the
+//! poller's connection. Whichever thread closes it finds it in one of the two places, or closed,
+//! and the end is reported once.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -41,7 +45,8 @@ pub(crate) struct ListeningSocket {
 pub(crate) enum State {
     /// On its way to its poller.
     Sent(BoundSocket),
-    /// In its poller, as a connection with this token.
+    /// In its poller, as a connection with this token. The file is kept for its drop, which removes
+    /// it.
     Registered { token: Token, _file: Option<SocketFile> },
     /// Closed.
     Closed,
@@ -80,6 +85,8 @@ impl ListeningSocket {
         match *state {
             State::Sent(_) => {
                 let bound = std::mem::replace(&mut *state, State::Closed);
+                // The drop of the file removes it from the file system: system calls that no other
+                // thread should wait for.
                 drop(state);
                 drop(bound);
                 self.report_end(None);
@@ -89,6 +96,8 @@ impl ListeningSocket {
                 if self.poller.executor().is_current() {
                     return self.close_here(token);
                 }
+                // It comes back to this function on the poller's thread, and looks at the state
+                // again.
                 let socket = self.clone();
                 // A poller that has ended has closed it.
                 let _ = self.poller.run_on(move || socket.close());
@@ -102,6 +111,8 @@ impl ListeningSocket {
         let Some(local) = Local::current() else { return };
         match request_close::take_listener(&local, token) {
             Some(fd) => {
+                // The file is removed first and the descriptor closed after it, both before this
+                // returns: the caller may bind the address again.
                 self.end(Some(fd), None);
                 local.fd_freed();
             }

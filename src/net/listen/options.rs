@@ -1,4 +1,7 @@
 //! The options of listeners for tasks.
+//!
+//! They are those options of an [`Acceptor`](super::acceptor::Acceptor) that are about the socket.
+//! What is about several pollers has no meaning for a listener that one task accepts from.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,8 @@
 //! A listening socket goes to its poller.
+//!
+//! The poller may not run yet, may be shutting down, or may end with the message still in its
+//! mailbox. In each case the socket is either registered or closed, and the latch hears of those
+//! that are closed.
 
 use std::io;
 use std::sync::Arc;
@@ -44,6 +48,7 @@ impl PendingRegistration {
         else {
             return;
         };
+        // The lock is held until the token is known, so that a close in between waits for it.
         let listener = ListenerHandler::new(deliver, socket.clone(), socket.errors().clone());
         let flags = Flags::SOCKET | Flags::INTERNAL | Flags::LISTENER;
         let added =
@@ -63,6 +68,7 @@ impl PendingRegistration {
 
 impl Drop for PendingRegistration {
     fn drop(&mut self) {
+        // This runs after `arrive`, too, where the state says that nothing is left to be done.
         // Unlocked before `end`, which locks it.
         let has_not_arrived = matches!(*self.socket.lock(), State::Sent(_));
         if has_not_arrived {

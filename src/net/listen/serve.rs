@@ -1,4 +1,7 @@
 //! Services: a task for each connection, on every poller.
+//!
+//! `serve` is what most servers need, and it is made of the parts in this folder: an acceptor with
+//! the default balance, one listener a poller, and a task a connection.
 
 use std::error::Error;
 use std::io;
@@ -103,6 +106,8 @@ impl Acceptor {
         let errors = self.error_reporter();
         let reporter = errors.clone();
         deliver_to_task::listen(&self, on, &errors, move |stream, peer| {
+            // The service is called outside of the future, where its panic is reported as one of
+            // `serve` is.
             let (serving, errors) = (service(stream, peer), reporter.clone());
             async move {
                 if let Err(error) = serving.await {
@@ -200,6 +205,7 @@ impl ReactorHandle {
         addr: impl ToSocketAddrs,
         listen: impl Fn(Acceptor) -> io::Result<Listening>,
     ) -> io::Result<Listening> {
+        // Each address has a clone of the service: the first one that fails has used up its own.
         let mut failures = Vec::new();
         for address in Sealed::addresses(&addr)?.known()? {
             // Where the kernel has no SO_REUSEPORT, the first poller accepts for all.

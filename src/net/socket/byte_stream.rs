@@ -1,4 +1,7 @@
 //! Streams that are made of a socket, and futures-io's traits for them.
+//!
+//! A macro, because the traits are implemented for a stream and for a reference to it, and a
+//! blanket implementation of a foreign trait is not allowed (the orphan rule).
 
 use crate::net::socket::Socket;
 

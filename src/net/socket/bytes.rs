@@ -2,6 +2,11 @@
 //!
 //! A call with an empty buffer returns `Ok(0)` at once and asks the kernel nothing: it needs
 //! neither bytes nor room, and an error of the connection is left to the call that moves bytes.
+//!
+//! Each call costs one system call when it succeeds, and none when nothing can have come: readiness
+//! is kept from the event until a call finds the socket empty or full. A read that is shorter than
+//! its buffer has emptied the socket (epoll(7), question 9), which saves the read that would find
+//! so.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -115,6 +120,8 @@ impl Socket {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
+        // The bytes are not charged to the allowance: nothing was taken, so nothing counts as
+        // received.
         self.registered.poll_io(cx, Direction::Read, |fd| stream::peek(fd, buf))
     }
 
@@ -190,6 +197,7 @@ impl Socket {
         if count == 0 {
             return self.received_nothing(Ok(0));
         }
+        // msg_iov has at most UIO_MAXIOV buffers (1024): `room` is that of those which were passed.
         if count < room {
             // All buffers together were longer than what was there.
             self.registered.note_short_read();

@@ -1,5 +1,9 @@
 //! How datagrams go in and out of a socket: one a call, whole or cut at the end of the buffer. Any
 //! number of tasks may wait in the futures.
+//!
+//! There is no short read here: what was cut off is lost, and another datagram may wait behind it.
+//! So readiness ends by `WouldBlock` only. An empty buffer is passed on, for it takes a datagram as
+//! well.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -77,6 +81,8 @@ impl Socket {
         // Before the address is looked at: the datagram has been taken, whatever its sender is
         // called.
         self.charged(Ok(count))?;
+        // Only an address of another family can't be converted, which the kernel doesn't return
+        // here.
         Ok((count, A::from_kernel(&from)?))
     }
 

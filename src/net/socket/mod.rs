@@ -39,6 +39,8 @@ impl Socket {
     /// Registers a non-blocking socket that corepoll has made, and that nothing else has a
     /// descriptor of. Errors name the operation `what`.
     pub(crate) fn new(fd: OwnedFd, what: &str) -> io::Result<Socket> {
+        // Edge-triggered, for both directions, once: a socket of a task never calls epoll_ctl(2)
+        // again.
         let registered = Registered::new(fd, Local::expect_current(what)?);
         Ok(Socket { registered: registered.map_err(|error| during(what, error))? })
     }
@@ -63,6 +65,7 @@ impl Socket {
             socket::set_nonblocking(fd.as_fd())?;
             Socket::new(fd, what)
         };
+        // If the second fails, the first is closed by its drop, and the pair is gone.
         Ok((take(made.0)?, take(made.1)?))
     }
 
@@ -138,6 +141,7 @@ impl Socket {
     /// Waits for a message or bytes, and copies them into `buf` without taking them. Any number of
     /// tasks may wait.
     pub(crate) async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        // A peek takes nothing, so the readiness stays, and the read that follows needs no event.
         self.registered.io(Direction::Read, |fd| stream::peek(fd, buf)).await
     }
 

@@ -1,4 +1,8 @@
 //! Reading into a buffer that the poller lends.
+//!
+//! A read into a buffer of the task needs that buffer before there is anything to read: 10,000
+//! connections that wait hold 10,000 buffers. Here a buffer is taken when bytes have come, and goes
+//! back when the chunk is dropped, so that most pollers need one.
 
 use std::fmt;
 use std::io;

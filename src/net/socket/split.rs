@@ -1,4 +1,7 @@
 //! How a stream comes apart into owned halves and together again, alike for TCP and Unix streams.
+//!
+//! The halves share the stream by an `Rc`: both live on its poller. What differs between them is
+//! one drop, that of the write half, which tells the peer that no more will come.
 
 use std::fmt;
 use std::net::Shutdown;
@@ -19,6 +22,8 @@ pub(crate) struct ShutdownOnDrop<S: HasSocket> {
 impl<S: HasSocket> ShutdownOnDrop<S> {
     /// Drops the half without shutting its direction down.
     pub(crate) fn forget(mut self) {
+        // The drop that follows gives the reference to the stream back, and leaves the direction
+        // open.
         self.is_armed = false;
     }
 }
@@ -35,6 +40,8 @@ impl<S: HasSocket> Deref for ShutdownOnDrop<S> {
 impl<S: HasSocket> Drop for ShutdownOnDrop<S> {
     fn drop(&mut self) {
         if self.is_armed {
+            // The read half may live on: closing the descriptor would be too late, and would end
+            // both.
             // shutdown(2) fails only if the connection has, and then the peer knows.
             let _ = self.socket().shutdown(Shutdown::Write);
         }
@@ -63,6 +70,7 @@ pub(crate) fn reunite<S: HasSocket>(
     write: ShutdownOnDrop<S>,
 ) -> Result<S, (Rc<S>, ShutdownOnDrop<S>)> {
     if !Rc::ptr_eq(&read, &write.stream) {
+        // The write half goes back armed, and works as before.
         return Err((read, write));
     }
     write.forget();

@@ -1,5 +1,8 @@
 //! What the sockets of `net` have in common with std's: their descriptors, and how one becomes the
 //! other.
+//!
+//! std's types are how sockets come from and go to other libraries. What comes from there may have
+//! duplicates, and what is lent may get some, so that both count as exposed from then on.
 
 /// Implements the traits of descriptors and `Debug` for the socket `$socket`, and its conversion
 /// from std's socket `$std`.

@@ -1,4 +1,7 @@
 //! Connecting by TCP, for tasks.
+//!
+//! This file is what users call: addresses, options and the time limit. The attempts themselves are
+//! in `happy_eyeballs`.
 
 use std::io;
 use std::time::Duration;
@@ -113,6 +116,7 @@ impl TcpStream {
         let Some(limit) = options.timeout else {
             return TcpStream::connect_to(addresses, &options, &mut Vec::new()).await;
         };
+        // The failures live out here, since the future that collects them is dropped at the limit.
         let (name, mut failures) = (addresses.to_string(), Vec::new());
         let connect = TcpStream::connect_to(addresses, &options, &mut failures);
         if let Ok(connected) = time::timeout(limit, connect).await {

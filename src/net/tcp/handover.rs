@@ -1,4 +1,7 @@
 //! A TCP connection goes from a handler to a task, or from a task to a handler.
+//!
+//! The socket stays where it is in the kernel, and in epoll: what changes is what its token stands
+//! for. The work is done in `source/handover`, which knows no TCP.
 
 use std::io;
 

@@ -1,5 +1,9 @@
 //! One connection to one of several addresses, for tasks: RFC 8305. The connections of handlers are
 //! made by the same rules, in `connection/connect`.
+//!
+//! A future that races futures: it polls all attempts by one waker, and each attempt has its own
+//! registration, so that an event of one can't be taken for that of another. RFC 8305, section 5,
+//! asks for a delay between attempts, 250 ms by default and at least 100 ms.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -23,6 +27,7 @@ pub(crate) async fn connect_first(
     failures: &mut Vec<io::Error>,
 ) -> Option<TcpStream> {
     if let [address] = addresses[..] {
+        // The most common case by far. It needs no race, no timer and no allocation.
         let connected = connect_one(address, settings).await;
         return connected.map_err(|error| failures.push(failure(address, error))).ok();
     }
@@ -36,8 +41,11 @@ async fn connect_one(address: SocketAddr, settings: &socket::Connect) -> io::Res
     let stream = TcpStream::from_fd(socket::connect(&address.into(), settings)?, "connect")?;
     // connect(2) has only begun: the socket becomes writable when it has succeeded or failed, and
     // SO_ERROR tells which.
+    // The guess that a new socket is writable would be wrong here.
     stream.registered().clear_readiness();
     stream.writable().await?;
+    // EPOLLOUT comes with EPOLLERR if the attempt has failed, and the error is kept in the socket
+    // (connect(2), EINPROGRESS).
     if let Some(error) = socket::take_error(stream.registered().fd())? {
         return Err(error);
     }
@@ -85,8 +93,11 @@ impl Race<'_> {
             while let Some(attempt) = self.running.get_mut(place) {
                 newest_is_running = false;
                 match attempt.connect.as_mut().poll(cx) {
+                    // The race is dropped with the attempts that are still running, which closes
+                    // their sockets.
                     Poll::Ready(Ok(stream)) => return Poll::Ready(Some(stream)),
                     Poll::Ready(Err(error)) => {
+                        // `place` stays: the next attempt has moved there.
                         let failed = self.running.remove(place);
                         self.failures.push(failure(failed.address, error));
                     }
@@ -101,6 +112,7 @@ impl Race<'_> {
             let must_wait = newest_is_running && self.is_pausing(cx);
             let next = if must_wait { None } else { self.waiting.pop_front() };
             match next {
+                // The loop polls the new attempt at once, so that its waker is registered.
                 Some(address) => self.begin(address),
                 None if self.running.is_empty() => return Poll::Ready(None),
                 None => return Poll::Pending,
@@ -111,6 +123,7 @@ impl Race<'_> {
     /// Returns whether the newest attempt still has time before the next one begins.
     fn is_pausing(&mut self, cx: &mut Context<'_>) -> bool {
         if self.waiting.is_empty() {
+            // There is no next one to begin.
             return true;
         }
         self.pause.as_mut().is_some_and(|pause| pause.as_mut().poll(cx).is_pending())

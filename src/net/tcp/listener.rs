@@ -102,7 +102,10 @@ impl TcpListener {
         addr: impl ToSocketAddrs,
         options: ListenOptions,
     ) -> io::Result<TcpListener> {
+        // Nothing below waits for an event if the address is known: a loop of binds yields here.
         coop::proceed().await;
+        // It listens before it is registered. A connection that comes in between is in the backlog,
+        // and epoll reports it as soon as the socket is added.
         let fd = options.listen(&resolve(&addr).await?)?;
         let socket = Socket::new(fd, "TcpListener::bind")?;
         Ok(TcpListener { socket, on_error: options.on_error })
@@ -182,6 +185,8 @@ impl TcpListener {
     /// # }).unwrap();
     /// ```
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        // A stream that can't be registered is dropped and so closed, and its error is one of
+        // accepting.
         let make =
             |fd, peer: &_| Ok((TcpStream::from_fd(fd, "accept")?, SocketAddr::from_kernel(peer)?));
         self.socket.accept(&self.on_error, make).await

@@ -1,4 +1,8 @@
 //! The options of a TCP connection.
+//!
+//! Each setter is one setsockopt(2), and the values are the kernel's: nothing is remembered here.
+//! What socket2 rounds in a way that could turn a limit into its opposite goes through
+//! `sys/options`.
 
 use std::io;
 use std::os::fd::AsFd;

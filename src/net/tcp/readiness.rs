@@ -1,4 +1,7 @@
 //! How tasks wait until a [`TcpStream`] is ready for a direction.
+//!
+//! The twin of this file for Unix streams is `net/unix/stream/readiness`. They are written twice
+//! and not by a macro, so that the page of each type has its own words and examples.
 
 use std::io;
 use std::task::{Context, Poll};

@@ -1,4 +1,7 @@
 //! A TCP connection, for tasks: what it is, where it comes from, and its addresses.
+//!
+//! What it can do stands in the files beside this one: `connect`, `readiness`, `transfer`, `split`,
+//! `options` and `handover`.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -84,6 +87,7 @@ impl TcpStream {
 
     /// Makes a stream of a registration that exists.
     pub(crate) fn from_registered(registered: Registered) -> TcpStream {
+        // It was a handler's connection, and counts as a task's stream from now on.
         TcpStream { socket: Socket { registered }.mark_stream() }
     }
 

@@ -35,6 +35,7 @@ impl UdpSocket {
     /// # }).unwrap();
     /// ```
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
+        // Nothing below waits for an event if the address is known: a loop of binds yields here.
         coop::proceed().await;
         let fd = first_of(&resolve(&addr).await?, "binding", datagram::bind)?;
         Ok(UdpSocket { socket: Socket::new(fd, "UdpSocket::bind")? })
@@ -109,6 +110,7 @@ impl UdpSocket {
     /// # }).unwrap();
     /// ```
     pub async fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
+        // The call only sets the address: no packet is sent, so it never waits.
         // A datagram socket may be connected again (connect(2)), so the next address can be tried.
         let addresses = resolve(&addr).await?;
         first_of(&addresses, "connecting to", |addr| datagram::connect(self.socket.fd(), addr))

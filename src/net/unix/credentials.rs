@@ -1,4 +1,8 @@
 //! The process at the other end of a Unix socket.
+//!
+//! The kernel fills them in at connect(2), listen(2) or socketpair(2), and the peer can't change
+//! them afterwards (unix(7)). So they may decide what a peer is allowed to do; the number of a
+//! process may have passed to another one meanwhile.
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -1,4 +1,8 @@
 //! A Unix socket that listens, for tasks.
+//!
+//! It is the plain listener of unix(7): a file that is left over is an error, as in tokio and std.
+//! What services want, a file that is replaced and removed, is done by
+//! [`Acceptor`](crate::Acceptor).
 
 use std::fmt;
 use std::io;
@@ -115,6 +119,7 @@ impl UnixListener {
 
     /// Listens at an address of the kernel's form.
     fn listen(address: &SockAddr) -> io::Result<UnixListener> {
+        // With the options of TCP listeners; what is about IP has no effect on this family.
         let fd = socket::listen(address, &ListenOptions::new().listen)?;
         Ok(UnixListener { socket: Socket::new(fd, "UnixListener::bind")? })
     }

@@ -1,4 +1,7 @@
 //! Pauses between attempts to connect, which grow with the failures.
+//!
+//! A pool serves many users. If each failure began the next attempt at once, a peer that is down
+//! would get as many connects as the pool has users, over and over.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -26,6 +29,7 @@ impl Backoff {
     /// Returns when the pause ends, if there is one now.
     pub(crate) fn pause_ends(&self) -> Option<u64> {
         let until = self.until.get();
+        // Most pools never pause, and don't read the clock here.
         (until != 0 && until > clock::now()).then_some(until)
     }
 
@@ -40,6 +44,7 @@ impl Backoff {
         if round != self.round.get() {
             return;
         }
+        // The first failure finds zero, which the lower bound makes the shortest pause.
         let pause = (self.pause.get() * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         self.pause.set(pause);
         self.until.set(clock::after(clock::now(), pause));

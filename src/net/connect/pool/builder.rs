@@ -117,6 +117,7 @@ impl PoolBuilder {
     /// # drop(pool);
     /// ```
     pub fn max_live(mut self, n: usize) -> PoolBuilder {
+        // With a limit of 0 each request would wait forever.
         self.settings.max_live = n.max(1);
         self
     }

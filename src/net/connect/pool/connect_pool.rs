@@ -1,4 +1,7 @@
 //! The handle of a pool: what its users call.
+//!
+//! The handle counts itself in [`Shared`], which its users hold as well: a connection in use or a
+//! user that waits keeps the state alive, but not the pool open.
 
 use std::fmt;
 use std::io;

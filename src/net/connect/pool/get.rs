@@ -1,4 +1,7 @@
 //! The future of a task that waits for a connection.
+//!
+//! It is a state with one field. Without a place in the queue it has not asked yet; with one it
+//! waits. It is written by hand, since it has to leave the queue when it is dropped half-way.
 
 use std::future::Future;
 use std::io;
@@ -47,9 +50,11 @@ impl<'a> Get<'a> {
             maintenance::grow(pool);
             return Ok(Acquired::Stream(stream));
         }
+        // An invalid address has no idle connections, so a request that finds one need not look.
         pool.check_address()?;
         let place = pool.enqueue_task(waker.clone(), position);
         maintenance::watch(pool, &poller);
+        // After the task has joined the queue, since `grow` counts the users in it.
         maintenance::grow(pool);
         Ok(Acquired::Queued(place))
     }
@@ -59,11 +64,14 @@ impl Future for Get<'_> {
     type Output = io::Result<Pooled>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Pooled>> {
+        // A loop of `get` and `release` with an idle connection never waits, so it counts as an
+        // operation.
         ready!(coop::poll_proceed(cx));
         let acquired = match self.place {
             None => self.acquire(cx.waker(), Position::Back)?,
             Some(place) => {
                 let result = ready!(self.pool.poll_waiter(place, cx.waker()));
+                // The place has been removed with the result, and a drop must not look for it.
                 self.place = None;
                 match result? {
                     Some(stream) => Acquired::Stream(stream),

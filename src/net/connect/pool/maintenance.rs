@@ -26,6 +26,7 @@ pub(crate) fn grow(pool: &Rc<Shared>) {
     }
     let Some(poller) = pool.poller() else { return };
     if poller.has_ended() {
+        // Nothing will be connected any more, and no timer fires: the users hear of it here.
         return fail_all(pool, &poller_ended());
     }
     if let Some(until) = pool.backoff.pause_ends() {
@@ -34,6 +35,7 @@ pub(crate) fn grow(pool: &Rc<Shared>) {
     // An attempt can end, or begin others, only later: here the counts grow until nothing is
     // missing.
     while is_short(pool) {
+        // `is_short` has seen that there is room for one.
         let room = pool.settings.max_live - pool.live.get();
         for _ in 0..pool.settings.grow_by.min(room) {
             // If the address is invalid, each request has failed with that error.
@@ -51,6 +53,7 @@ fn is_short(pool: &Shared) -> bool {
     let (waiting, connecting) = (pool.waiting(), pool.connecting.get());
     if connecting != waiting || pool.handles.get() == 0 {
         // If more are on their way than users wait, a step of `grow_by` is under way.
+        // A pool without a handle makes connections for its users in the queue only.
         return connecting < waiting;
     }
     pool.idle() < pool.settings.min_idle
@@ -58,6 +61,7 @@ fn is_short(pool: &Shared) -> bool {
 
 /// Begins one attempt to connect, and counts its connection.
 fn begin_attempt(pool: &Rc<Shared>, poller: &Local, target: Target) {
+    // Counted before the attempt begins, since `target::connect` may call back later in this turn.
     pool.live.set(pool.live.get() + 1);
     pool.connecting.set(pool.connecting.get() + 1);
     let (pool, round) = (pool.clone(), pool.backoff.round());
@@ -71,6 +75,7 @@ fn attempt_ended(pool: &Rc<Shared>, round: u64, result: io::Result<OwnedFd>) {
     pool.connecting.set(pool.connecting.get() - 1);
     match result.and_then(|fd| TcpStream::from_fd(fd, "ConnectPool")) {
         Ok(stream) => {
+            // One success ends the pause for all: the peer is there again.
             pool.backoff.reset();
             offer(pool, Handoff { stream, is_reused: false });
         }
@@ -80,6 +85,8 @@ fn attempt_ended(pool: &Rc<Shared>, round: u64, result: io::Result<OwnedFd>) {
             fail_waiters(pool, &error);
         }
     }
+    // The next step of `grow_by`, or the attempt in place of this one, which the backoff may put
+    // off.
     grow(pool);
 }
 
@@ -96,6 +103,7 @@ fn fail_waiters(pool: &Shared, error: &io::Error) {
 
 /// Passes `error` to all users in the queue. Those that join meanwhile wait for the next attempt.
 fn fail_all(pool: &Shared, error: &io::Error) {
+    // The number is taken before the first call: a handler that is told may ask again at once.
     for _ in 0..pool.waiting() {
         drop(pool.serve(Err(error::copy(error))));
     }
@@ -112,6 +120,7 @@ pub(crate) fn offer(pool: &Rc<Shared>, handoff: Handoff) {
     }
     let Some(returned) = pool.serve(Ok(handoff)) else { return };
     let (Ok(Handoff { stream, .. }), Some(poller)) = (returned, pool.poller()) else { return };
+    // No request can come any more that would use it.
     if pool.handles.get() == 0 {
         pool.discard(stream);
         return pool.disarm_if_unused();
@@ -128,6 +137,7 @@ fn expire(pool: &Rc<Shared>, poller: &Local) {
         // They came in this order, so that the first one that may stay is the end of the search.
         let Some(since) = pool.oldest_idle() else { return };
         let end = clock::after(since, limit);
+        // Read each time: closing many connections takes a while.
         if end > clock::now() {
             return arm(pool, poller, end);
         }
@@ -140,6 +150,7 @@ fn expire(pool: &Rc<Shared>, poller: &Local) {
 /// A pool has at most one timer. It is due at the end of a pause, or of a connection's idle time.
 impl OnTimer for Shared {
     fn on_timer(self: Rc<Self>) {
+        // The poller has taken it out, and `expire` or `grow` may arm another one.
         self.timer.set(None);
         let Some(poller) = self.poller() else { return };
         expire(&self, &poller);
@@ -166,6 +177,8 @@ fn arm(pool: &Rc<Shared>, poller: &Local, at: u64) {
         // It is looked at then, and armed anew for what is left.
         Some((_, due)) if due <= at => {}
         Some((timer, _)) => {
+            // One that is due too late is moved: a timer for each connection would cost a heap
+            // entry each.
             poller.reset_timer(timer, at);
             pool.timer.set(Some((timer, at)));
         }

@@ -1,4 +1,7 @@
 //! A connection that a task uses.
+//!
+//! A task has the connection itself, as a [`TcpStream`], so that everything that a stream can do
+//! works. The pool is asked again only when the [`Pooled`] goes.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -89,6 +92,7 @@ impl Pooled {
     /// # }).unwrap();
     /// ```
     pub fn release(mut self) {
+        // The drop that follows finds no stream, and closes nothing.
         if let Some(stream) = self.stream.take() {
             if stream.registered().token() == self.lent {
                 recycle::recycle(&self.pool, stream);

@@ -1,4 +1,7 @@
 //! A handler that uses a connection of a pool.
+//!
+//! The user's handler is wrapped: every call is passed on, and the last one decides whether the
+//! connection goes back. A handler in the queue is a closure, so that `shared` knows no handlers.
 
 use std::io;
 use std::rc::Rc;
@@ -29,6 +32,7 @@ pub(crate) fn get_with(pool: &Rc<Shared>, cx: &mut EvContext<'_>, handler: Box<d
     } else {
         enqueue(pool, &poller, handler);
     }
+    // In each of the three cases: one more may be missing, and it does nothing otherwise.
     maintenance::grow(pool);
 }
 
@@ -123,6 +127,7 @@ impl EvHandler for PooledHandler {
 
     /// Gives the connection back if the handler has released it, and has not failed since.
     fn on_close(&mut self, cx: &mut EvContext<'_>, reason: CloseReason) {
+        // The user's handler first: afterwards the connection is another user's.
         self.handler.on_close(cx, reason);
         // `None` unless it was released: then the lease counts it as closed.
         if let Some(registered) = cx.reclaim()

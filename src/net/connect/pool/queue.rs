@@ -85,6 +85,7 @@ impl<T> Queue<T> {
 
     /// Takes the value with this name out, in the queue or unlinked.
     pub(crate) fn remove(&mut self, token: Token) -> Option<T> {
+        // It may be in the middle: a task that gives up leaves from where it stands.
         self.unlink(token);
         self.entries.remove(token).map(|entry| entry.value)
     }

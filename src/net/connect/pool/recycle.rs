@@ -1,4 +1,7 @@
 //! What is done with a connection that its user gives back, or that has ended in its hands.
+//!
+//! When in doubt a connection is closed. A new one costs a round trip; a connection with a stale
+//! answer in it costs a user the data of another.
 
 use std::rc::Rc;
 

@@ -1,4 +1,6 @@
 //! What a pool is made with.
+//!
+//! They don't change once the pool is made, so that no user of it sees half of a change.
 
 use std::time::Duration;
 

@@ -1,4 +1,8 @@
 //! The state of a pool: its counts, the connections that are idle, and the users that wait.
+//!
+//! It makes no decision: `maintenance` and `recycle` do. Each method borrows for as long as it
+//! looks, and releases before it calls a waker or a handler or drops a stream, for these may come
+//! back here.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -142,6 +146,7 @@ impl Shared {
         if self.handles.get() > 0 {
             return;
         }
+        // No further request can come, so that an idle connection has no use.
         self.discard_all_idle();
         self.disarm_if_unused();
     }
@@ -195,6 +200,8 @@ impl Shared {
     /// Takes the idle connection that was used last, if one is still good. Others are closed.
     pub(crate) fn take_idle(&self) -> Option<TcpStream> {
         loop {
+            // The last one that came is the least likely to have been closed by the peer meanwhile.
+            // Those at the front grow old, and expire.
             let idle = self.idle.borrow_mut().pop_back()?;
             if is_quiet(&idle.stream) {
                 return Some(idle.stream);
@@ -232,6 +239,7 @@ impl Shared {
     /// Closes a connection, without a look at whether another one is needed.
     pub(crate) fn discard(&self, stream: TcpStream) {
         drop_ignoring_panic(stream);
+        // Counted after the drop, which closes the descriptor: never more than the limit are open.
         self.live.set(self.live.get() - 1);
     }
 
@@ -283,6 +291,7 @@ impl Shared {
     /// Takes a task out of the queue. Returns the connection that it has been given and has not
     /// fetched, if there is one.
     pub(crate) fn dequeue_task(&self, place: Token) -> Option<Handoff> {
+        // Bound first, so that the borrow ends here: a waker's drop is foreign code.
         let waiter = self.waiters.borrow_mut().remove(place);
         match waiter {
             Some(Waiter::Ready(Ok(handoff))) => Some(handoff),
@@ -302,6 +311,8 @@ impl Shared {
             let task = std::mem::replace(waiter, Waiter::Ready(result));
             drop(waiters);
             if let Waiter::Task(waker) = task {
+                // A foreign waker that panics must not cost this user the connection that lies in
+                // its slot.
                 ignore_panic(|| waker.wake());
             }
             return None;
@@ -309,6 +320,8 @@ impl Shared {
         let waiter = waiters.remove(place);
         drop(waiters);
         if let Some(Waiter::Handler(receive)) = waiter {
+            // A handler's call: the queue is not borrowed any more, and the handler may ask for
+            // another connection.
             receive(result);
         }
         None

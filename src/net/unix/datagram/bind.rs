@@ -1,4 +1,7 @@
 //! How a [`UnixDatagram`] begins: it is bound, taken from std, and connected.
+//!
+//! None of these calls waits, since a Unix address needs no look-up. So they are plain functions,
+//! where those of UDP are async.
 
 use std::io;
 use std::os::unix::net::SocketAddr;

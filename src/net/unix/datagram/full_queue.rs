@@ -58,6 +58,8 @@ impl FullQueue {
         if self.is_full.get() {
             let pause = self.pause.get();
             time::sleep(pause).await;
+            // With the pause that was waited for: of several tasks that waited together, each sets
+            // the same next one.
             self.end_pause(pause);
         }
     }
@@ -70,6 +72,7 @@ impl FullQueue {
             return Poll::Ready(());
         }
         let pause = self.pause.get();
+        // Taken out of its cell while it is polled, since a waker that it clones is foreign code.
         let mut sleep = self.sleep.take().unwrap_or_else(|| Box::pin(time::sleep(pause)));
         if sleep.as_mut().poll(cx).is_pending() {
             self.sleep.set(Some(sleep));

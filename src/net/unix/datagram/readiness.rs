@@ -1,4 +1,6 @@
 //! How tasks wait until a [`UnixDatagram`] is ready for a direction.
+//!
+//! Waiting to write is the odd one: the room is in the queue of the receiver (`full_queue`).
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -75,6 +77,8 @@ impl UnixDatagram {
     /// ```
     pub async fn writable(&self) -> io::Result<()> {
         self.full.wait().await;
+        // After the pause the socket may still be full itself, with datagrams that no receiver has
+        // taken.
         self.socket.writable().await
     }
 

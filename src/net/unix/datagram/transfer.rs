@@ -1,4 +1,7 @@
 //! How datagrams move through a [`UnixDatagram`].
+//!
+//! The room that a sender waits for is in the queue of its receiver (`net.unix.max_dgram_qlen`
+//! datagrams). Only the sends to an address have to care: see `full_queue`.
 
 use std::io;
 use std::os::unix::net::SocketAddr;
@@ -100,6 +103,7 @@ impl UnixDatagram {
         loop {
             // Without this, a sender whose datagrams are always taken would keep the poller.
             self.socket.registered.local().allowance.proceed().await;
+            // Called whatever the socket's readiness says, which is about the connected peer.
             match full.note(datagram::send_to(self.socket.fd(), buf, &address)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => full.wait().await,
                 result => return result,

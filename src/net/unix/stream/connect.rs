@@ -1,4 +1,8 @@
 //! Connecting to a Unix socket, for tasks.
+//!
+//! Such a connect succeeds or fails at once: the kernel joins the two ends itself, and the accept
+//! comes later. There is one case to wait for, a backlog that is full, and the kernel reports no
+//! end of it.
 
 use std::io;
 use std::os::unix::net::SocketAddr;
@@ -86,6 +90,7 @@ impl UnixStream {
 
     /// Connects to `address`. Errors are the kernel's, without the address.
     async fn connect_at(address: &SocketAddr) -> io::Result<UnixStream> {
+        // It mostly succeeds without a wait, so that a loop of connects yields here.
         coop::proceed().await;
         let address = to_kernel(address)?;
         let mut pause = SHORTEST_PAUSE;

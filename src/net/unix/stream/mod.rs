@@ -1,4 +1,7 @@
 //! A connection of Unix sockets, for tasks: what it is, where it comes from, and its addresses.
+//!
+//! It is made of the same parts as a TCP stream (`net/socket`), with two differences: it may carry
+//! descriptors, which end a read early, and no handler's output.
 
 // In the order in which the page of the type shows their methods: the docs follow the modules.
 mod connect;

@@ -1,4 +1,6 @@
 //! How tasks wait until a [`UnixStream`] is ready for a direction.
+//!
+//! The twin of this file for TCP is `net/tcp/readiness`.
 
 use std::io;
 use std::task::{Context, Poll};

@@ -1,4 +1,8 @@
 //! The halves of a [`UnixStream`], borrowed and owned.
+//!
+//! What the halves can do is written in `socket/read_half` and `socket/write_half`, and how they
+//! come apart in `socket/split`. This file gives them names, docs and the connection of the
+//! examples.
 
 use std::error::Error;
 use std::fmt;
