@@ -1,4 +1,7 @@
 //! Errors that say what was being done, and keep the system's error as their source.
+//!
+//! The crate has no error type of its own for I/O: an `io::Error` is what callers match on, by its
+//! kind or by its errno. What is added here is text, and neither of the two gets lost by it.
 
 use std::error::Error;
 use std::fmt;
@@ -54,6 +57,7 @@ pub(crate) fn during(doing: impl fmt::Display, error: io::Error) -> io::Error {
 
 /// Returns the kernel's number of `error`, or of what it describes; `None` if there is none.
 pub(crate) fn errno(error: &io::Error) -> Option<i32> {
+    // `described` keeps one source and no chain, so one step down is enough.
     error.raw_os_error().or_else(|| {
         let described = error.source()?.downcast_ref::<io::Error>()?;
         described.raw_os_error()
@@ -78,6 +82,7 @@ pub(crate) fn copy(error: &io::Error) -> io::Error {
         return io::Error::from_raw_os_error(code);
     }
     let text = error.to_string();
+    // The errno is carried on by the copy of the cause, which is made by the first branch.
     match cause(error) {
         Some(source) => io::Error::new(error.kind(), Described { text, source: copy(source) }),
         None => io::Error::new(error.kind(), text),

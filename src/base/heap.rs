@@ -1,4 +1,8 @@
 //! A 4-ary heap that knows the place of each item, so that any of them can be removed directly.
+//!
+//! The poller cancels far more timers than it lets fire, since most are limits that are not
+//! reached. A heap without places would keep the cancelled ones until they are due, or search for
+//! them.
 
 /// The place of an item that is not in the heap.
 const ABSENT: u32 = u32::MAX;
@@ -144,6 +148,7 @@ impl Heap {
         let nodes = self.nodes.iter().zip(0u32..);
         let mut by_order: Vec<(u32, u32)> = nodes.map(|(node, at)| (node.order(), at)).collect();
         by_order.sort_unstable();
+        // As many nodes as were inserted before the mark stay before it.
         self.mark = by_order.partition_point(|(order, _)| *order < self.mark) as u32;
         for (order, (_, at)) in (0u32..).zip(&by_order) {
             let node = &mut self.nodes[*at as usize];
@@ -206,6 +211,8 @@ impl Heap {
     fn sift_down(&mut self, mut hole: usize, node: Node) {
         loop {
             let first = hole * ARITY + 1;
+            // A leaf has `first` at or beyond the end: the search finds nothing, and the test below
+            // ends the loop before it looks at a node.
             let end = (first + ARITY).min(self.nodes.len());
             // The children lie side by side: in one cache line or two.
             let mut least = first;

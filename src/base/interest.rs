@@ -1,4 +1,7 @@
 //! `Interest`: the events that a registration asks for.
+//!
+//! The same bits stand in the low end of a connection's word (`local/flags.rs`), so that what is
+//! asked for and what is true of a connection are compared together.
 
 use std::fmt;
 use std::ops::BitOr;

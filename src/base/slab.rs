@@ -1,4 +1,8 @@
 //! A slab whose keys are never used again: each is a slot and its generation.
+//!
+//! The poller's table, its timers and its queues are slabs. An event, a message or a handle may come
+//! too late, when its slot holds something else already. The generation tells, so that what is late
+//! finds nothing, and no holder of a token has to be told that it has become stale.
 
 use crate::base::token::Token;
 
@@ -67,6 +71,7 @@ impl<T> Slab<T> {
         if self.free == NONE {
             self.add_slot();
         }
+        // The slot is not taken yet: this is asked before a value that holds its own token is made.
         Token::new(self.free, self.slots[self.free as usize].generation)
     }
 
@@ -120,6 +125,7 @@ impl<T> Slab<T> {
         if slot.generation != token.generation() {
             return None;
         }
+        // A retired slot is empty at its last generation, and ends here.
         let value = slot.value.take()?;
         self.len -= 1;
         // The last generation retires the slot: it never enters the free list again.

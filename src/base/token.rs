@@ -1,4 +1,7 @@
 //! `Token`: the name of one registration, which no other one gets while the process lives.
+//!
+//! It has 64 bits, as many as epoll carries for its user, so that an event needs no look-up by the
+//! number of its descriptor. Such a number would not do: the kernel gives it out again at once.
 
 use std::fmt;
 

@@ -114,6 +114,7 @@ where
 
     fn refuse(&self, error: io::Error) {
         let Some((work, answer, call)) = self.take() else { return };
+        // The closure first: it may hold what the code that awaits the answer goes on to use.
         drop_ignoring_panic(work);
         let _hold = call.map(Call::end);
         answer(Err(JoinError::refused(error)));
@@ -208,6 +209,7 @@ impl<T> Shared<T> {
                 *state = State::Abandoned;
                 waker
             }
+            // The result is there, or was taken: it is left to the handle.
             _ => None,
         });
         if let Some(waker) = before {

@@ -45,6 +45,8 @@ where
     let Body { handler, fd } = &mut *body;
     let running = calls::begin_callback(local, &**handler);
     let mut cx = EvContext::new(local, connection, fd);
+    // Only the handler and the descriptor are lent. The connection itself is shared, so that the
+    // callback can look itself up by its token.
     let result = callback(&mut **handler, &mut cx);
     let read_left = cx.read_left;
     // Given back before anything else happens: what follows may close the connection.
@@ -74,6 +76,7 @@ where
             cx.refuse_to_read();
             callback(handler, cx)
         }),
+        // Opening: `on_open` comes first. Ending: nothing but `on_close` comes any more.
         _ => {}
     }
 }
@@ -134,6 +137,8 @@ pub(crate) fn on_panic(local: &Local, token: Token, panic: Box<dyn Any + Send>) 
 /// begun, `on_shutdown` follows right away.
 pub(crate) fn on_open(local: &Local, connection: &Connection) {
     if connection.state() == State::Opening {
+        // Before the call, in which the handler may close or relay: both ask for an open
+        // connection.
         connection.advance(State::Open);
         handler(local, connection, |handler, cx| handler.on_open(cx));
         if local.shutdown.is_requested() {

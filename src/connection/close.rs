@@ -22,13 +22,16 @@ use crate::task::drop_ignoring_panic;
 /// Closes a connection whose end has been requested. A requested close waits for the output; one
 /// after a failure doesn't.
 pub(crate) fn begin(local: &Local, connection: &Connection, reason: CloseReason) {
+    // It may have been closed since: a poller that ends closes what is left.
     if connection.state() != State::Closing {
         return;
     }
     if connection.has(Flags::CLOSED_UNOPENED) {
+        // So that `on_close` never comes without an `on_open` before it.
         connection.clear(Flags::CLOSED_UNOPENED);
         call::handler(local, connection, |handler, cx| handler.on_open(cx));
     }
+    // Taken out before it is stopped: `stop` ends the other connection, which comes back here.
     let relay = connection.with_present_extra(|extra| extra.relay.take()).flatten();
     if let Some(relay) = relay {
         relay.stop(local, &reason);
@@ -99,6 +102,7 @@ pub(crate) fn finish_flushing(
 pub(crate) fn finish(local: &Local, connection: &Connection, reason: CloseReason) {
     let is_graceful =
         matches!(reason, CloseReason::Requested) && !connection.has(Flags::HAS_OUTPUT);
+    // First of all: what `on_close` asks of this connection finds it closed.
     connection.advance(State::Closed);
     timers::remove_all(local, connection);
     connection.clear(Flags::HAS_WRITER | Flags::HAS_WATERMARKS);
@@ -141,5 +145,6 @@ fn close_fd(local: &Local, connection: &Connection, fd: OwnedFd) {
         socket::never_linger(fd.as_raw_fd());
     }
     drop(fd);
+    // After the close, so that a listener that tries at once finds the number free.
     local.fd_freed();
 }

@@ -143,6 +143,8 @@ fn try_next(local: &Local, attempt: &Rc<Attempt>) {
                 attempt.next_try_at.set(clock::after(clock::now(), pause));
                 break;
             }
+            // Failed at once, as with ENETUNREACH of a family that this host has no route for: the
+            // next address need not wait.
             Err(error) => attempt.add_failure(&address, error),
         }
     }
@@ -165,6 +167,8 @@ fn start_try(local: &Local, attempt: &Rc<Attempt>, address: &SockAddr) -> io::Re
     // A socket that is connecting becomes writable when the outcome is known: connect(2).
     let mask = Mask::of(Interest::WRITABLE, false);
     let entry = |_| Entry::Connecting(attempt.clone());
+    // Borrowed: the descriptor stays with the try, for it becomes the connection's if this one
+    // wins.
     let token = registry::register_borrowed(local, fd.as_fd(), mask, entry)?;
     Ok(Started::Connecting(Try { token, fd, address: address.clone() }))
 }
@@ -224,6 +228,8 @@ fn finish_try(local: &Local, attempt: &Rc<Attempt>, place: usize, result: io::Re
     let ended = attempt.tries.borrow_mut().remove(place);
     match result {
         Ok(()) => {
+            // The token of the try is spent: from here on the socket belongs to the attempt's
+            // token.
             drop(registry::remove(local, ended.token));
             complete(local, attempt, Ok(ended.fd));
         }
@@ -259,10 +265,12 @@ pub(crate) fn fail(local: &Local, token: Token, error: io::Error) {
 /// Completes an attempt: closes the other sockets, and gives the recipient the connection or the
 /// error. It calls handlers, so it must not be called inside a callback.
 fn complete(local: &Local, attempt: &Attempt, result: io::Result<OwnedFd>) {
+    // The first outcome takes the recipient out. A second one finds none, and changes nothing.
     let Some(recipient) = attempt.recipient.take() else { return };
     if let Some(timer) = attempt.timer.take() {
         drop(local.disarm(timer));
     }
+    // The losers are closed first: their descriptors are free for what the recipient does.
     attempt.untried.take();
     let losers = attempt.tries.take();
     let frees_fds = !losers.is_empty();

@@ -79,6 +79,7 @@ impl EvContext<'_> {
         if !matches!(self.connection.state(), State::Open | State::Relaying) {
             return Err(self.not_open_error());
         }
+        // Anew, and not changed: what has passed of the old ones doesn't count.
         remove(self.local, self.connection);
         if deadlines != Deadlines::default() {
             let timer = Box::new(DeadlineTimer::new(deadlines));
@@ -152,6 +153,7 @@ pub(crate) fn check(local: &Local, connection: &Connection) {
     let now = local.dispatched_until();
     let missed = connection.with_present_extra(|extra| {
         let deadlines = extra.deadlines.as_mut()?;
+        // It has fired, and the poller has taken it out.
         deadlines.timer = None;
         let missed = deadlines.tracker.missed(now);
         if missed.is_none() {

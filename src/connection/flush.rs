@@ -98,6 +98,7 @@ fn sink_kind(connection: &Connection) -> SinkKind {
 /// Notes that nothing is queued any more, and shuts the write direction down if that was asked for.
 fn on_drained(connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<()> {
     connection.clear(Flags::HAS_OUTPUT);
+    // Nothing waits for room any more: EPOLLOUT goes out of the mask.
     connection.set(Flags::DIRTY);
     if connection.has(Flags::SHUTDOWN_AFTER_FLUSH) {
         socket::shutdown(fd, Shutdown::Write)?;
@@ -130,6 +131,7 @@ pub(crate) fn send(
             Ok(Sent::AllThatFits(count)) => (count, false),
             Ok(Sent::NotFromThisFile) => continue,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => (0, false),
+            // write(2) and pread(2) may say so. A send with MSG_DONTWAIT never sleeps.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
                 let lost = if kind == SinkKind::Datagrams { outbox.lose_first() } else { None };
@@ -138,6 +140,8 @@ pub(crate) fn send(
                 (count, true)
             }
         };
+        // Popped one at a time and dropped with nothing borrowed: a `Bytes` may have a destructor
+        // of the user, and a file blocks for its last close.
         while let Some(segment) = outbox.pop_sent() {
             drop_ignoring_panic(segment);
         }

@@ -65,6 +65,7 @@ pub(crate) fn begin(local: &Local, connection: &Connection, fd: OwnedFd) -> Resu
 
 /// Shuts the write direction of a task's socket down, waits for the peer's end, and closes it.
 pub(crate) fn begin_without_handler(local: &Local, fd: OwnedFd) {
+    // The registration has the token of the stream, which is gone.
     let _ = local.epoll.remove(fd.as_fd());
     let has_gone = socket::shutdown(fd.as_fd(), Shutdown::Write).is_err();
     if has_gone || local.budget.close_linger.is_zero() {
@@ -102,6 +103,7 @@ pub(crate) fn discard_input(local: &Local, connection: &Connection) -> Discarded
     let mut left = local.budget.read_per_event;
     let discarded = connection.with_fd(|fd| {
         while left > 0 {
+            // MSG_TRUNC would discard without a copy, but only on TCP sockets: tcp(7).
             match local.buffers.lend(|space| stream::recv(fd, space)) {
                 Ok(chunk) if chunk.is_empty() => return Discarded::Eof,
                 Ok(chunk) => left = left.saturating_sub(chunk.len()),
@@ -145,6 +147,7 @@ pub(crate) fn end(local: &Local, connection: &Connection) {
 /// connection is worth more than the last bytes of an old one.
 #[cold]
 pub(crate) fn end_all(local: &Local) {
+    // The tokens are collected first, as `end` changes the table.
     for token in registry::tokens(local) {
         if let Some(Entry::Handler(connection)) = registry::entry(local, token)
             && connection.state() == State::Lingering

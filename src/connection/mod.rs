@@ -3,6 +3,20 @@
 //! The types are in `local/`; here are the functions that act on them. A call reads as a sentence:
 //! `flush::queued(local, connection)`, `request_close::connection(local, connection, reason)`. The
 //! methods of `EvContext` are the public face of the same files.
+//!
+//! | file | what is done |
+//! |---|---|
+//! | `call` | a callback is called, and its answer carried out |
+//! | `connect` | a connection is made, to the first of several addresses |
+//! | `registration` | what epoll is asked to report |
+//! | `read`, `write`, `send_file` | what a callback reads and writes |
+//! | `flush`, `sink` | queued output is sent |
+//! | `writer_drain` | what other threads have written is taken over |
+//! | `watermarks`, `deadlines`, `timers` | a handler is told of too much, too late, and of time |
+//! | `relay/` | two connections are passed on to each other |
+//! | `persistent` | conditions that epoll would report for ever |
+//! | `request_close`, `close`, `linger` | a connection ends: now, at the end of the turn, and for
+//! its peer |
 
 // In the order in which the page of `EvContext` shows their methods: the docs follow the modules.
 pub(crate) mod read;

@@ -37,6 +37,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(8);
 /// for, whether the connection ends.
 #[cold]
 pub(crate) fn on_error(local: &Local, connection: &Connection, event: Event) {
+    // Reading SO_ERROR clears it, and with it EPOLLERR, unless the error queue is what holds.
     let error = connection.with_fd(|fd| socket::take_error(fd).ok().flatten()).flatten();
     let goes_on = match &error {
         // On a socket for datagrams the error belongs to one datagram.
@@ -85,6 +86,7 @@ pub(crate) fn recheck_later(local: &Local, connection: &Connection) {
 /// error. Once the error is gone the registration is level-triggered again, and epoll reports the
 /// rest.
 pub(crate) fn recheck(local: &Local, connection: &Connection) -> Option<Event> {
+    // Cleared first: `wanted_mask` is then the level-triggered one, if the handler's interest is.
     connection.clear(Flags::RECHECK_DUE | Flags::PERSISTENT_ERROR);
     let wanted = connection.wanted_mask();
     let event = connection.with_fd(|fd| epoll::poll_now(fd, wanted))?;
@@ -104,6 +106,7 @@ pub(crate) fn recheck(local: &Local, connection: &Connection) -> Option<Event> {
 #[cold]
 pub(crate) fn reread_later(local: &Local, connection: &Connection) -> bool {
     let now = clock::now();
+    // FIONREAD, so that a handler that reads a little each time is seen to go on.
     let unread = connection.with_fd(|fd| stream::unread(fd).unwrap_or(0)).unwrap_or(0);
     let has_begun = connection.has(Flags::UNREAD_HANG_UP);
     connection.set(Flags::UNREAD_HANG_UP);

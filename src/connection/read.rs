@@ -1,4 +1,8 @@
 //! What a callback reads.
+//!
+//! A read goes to the kernel at once, into a buffer that the poller lends, and its bytes count for
+//! the budget of the event. Nothing is read ahead: what a handler leaves stays in the socket, where
+//! it slows the peer down.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -63,6 +67,7 @@ impl<'a> EvContext<'a> {
                     nothing => self.note_empty_read(nothing.err()),
                 }
             }
+            // No socket, no descriptor, or no budget: each is rare, and `receive` tells them apart.
             _ => match self.receive(&mut buffer) {
                 Ok(count) => return Ok(buffers.chunk(buffer, count)),
                 Err(error) => Some(error),

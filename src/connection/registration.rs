@@ -1,5 +1,8 @@
 //! The registration of a connection with epoll, and what a callback may ask of registrations: to
 //! change its own, to add one, and to end one.
+//!
+//! A callback only notes what it wants. epoll_ctl(2) is called once, when the callback has returned
+//! and if the mask has changed: a handler that turns writing on and off again costs nothing.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -53,6 +56,7 @@ impl EvContext<'_> {
         if self.connection.state() != State::Open {
             return Err(self.not_open_error());
         }
+        // It sets DIRTY, so that `refresh` follows the callback.
         self.connection.set_interest(interest);
         Ok(())
     }
@@ -95,6 +99,7 @@ impl EvContext<'_> {
         interest: Interest,
         handler: H,
     ) -> io::Result<Token> {
+        // Foreign: the caller may have duplicates, so that the close deregisters it first.
         registry::register_foreign(self.local, fd, interest, Box::new(handler))
             .map_err(|failed| failed.error)
     }

@@ -28,6 +28,7 @@ pub(crate) fn connection(local: &Local, connection: &Connection, reason: CloseRe
         // is due.
         connection.set(Flags::CLOSED_UNOPENED);
     }
+    // The state is what makes the request take effect: dispatch looks at it before each call.
     connection.advance(State::Closing);
     if connection.has(Flags::HAS_WRITER) {
         close_writers(connection);

@@ -1,4 +1,7 @@
 //! Sends files, in order with the writes around them.
+//!
+//! A file is one more segment of the outbox. So it waits behind what was written before it, counts
+//! for the watermarks, and is sent by `flush` like everything else.
 
 use std::fs::File;
 use std::io;
@@ -104,6 +107,8 @@ impl EvContext<'_> {
             extra.outbox.push_file(file, offset, len);
             None
         });
+        // The file is dropped here, outside of the borrow: its close may block on some file
+        // systems.
         if rejected.is_some() {
             request_close::connection(self.local, connection, CloseReason::Overflow);
             return Err(too_many_files(limit));

@@ -1,4 +1,7 @@
 //! Where output goes: one step of sending from an outbox to a descriptor.
+//!
+//! `flush` says how much is sent and until when, and a sink how: by send(2), sendmsg(2), write(2) or
+//! sendfile(2), and whether there may be room for more.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -102,6 +105,7 @@ impl Sink<'_> {
     /// Sends several pieces in one call.
     fn send_slices(&self, slices: &[IoSlice<'_>]) -> io::Result<Sent> {
         let sent = stream::send_vectored(self.fd, slices)?;
+        // Cheaper than one more system call that says EAGAIN.
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
         Ok(if sent < total { Sent::AllThatFits(sent) } else { Sent::Some(sent) })
     }
@@ -121,6 +125,8 @@ impl Sink<'_> {
     /// Reads up to `most` bytes of a file into the poller's buffer, and sends them. What isn't sent
     /// is not kept: it is read again when there is room.
     fn copy_file(&self, file: &File, offset: u64, most: usize) -> io::Result<Sent> {
+        // pread(2), whose offset is given: a piece that is sent in parts begins anew where it
+        // ended.
         let chunk = self.buffers.lend(|space| {
             let most = most.min(space.len());
             file::read_at(file.as_fd(), offset, &mut space[..most])

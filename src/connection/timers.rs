@@ -90,6 +90,7 @@ impl EvContext<'_> {
     /// # assert_eq!(ask(Session, ""), "tick ");
     /// ```
     pub fn set_interval(&mut self, every: Duration) -> TimerId {
+        // A period that is longer than the clock can count never ends, as a delay doesn't.
         self.arm_timer(every, Some(u64::try_from(every.as_nanos()).unwrap_or(clock::NEVER)))
     }
 
@@ -198,6 +199,7 @@ pub(crate) fn remove(local: &Local, connection: &Connection, token: Token) {
         return;
     };
     connection.with_present_extra(|extra| {
+        // swap_remove, since the order of the list means nothing: the heap has the order.
         extra.timers.swap_remove(place as usize);
         // The last of the list has moved to its place.
         let moved = extra.timers.get(place as usize).and_then(|own| timers.get_mut(own.timer));
@@ -212,6 +214,7 @@ pub(crate) fn remove(local: &Local, connection: &Connection, token: Token) {
 pub(crate) fn remove_all(local: &Local, connection: &Connection) {
     deadlines::remove(local, connection);
     persistent::stop_rereading(local, connection);
+    // The whole list at once. Each timer by `remove` would move entries that go as well.
     let own = connection.with_present_extra(|extra| std::mem::take(&mut extra.timers));
     let mut timers = local.timers.borrow_mut();
     for OwnTimer { timer, .. } in own.unwrap_or_default() {

@@ -1,4 +1,7 @@
 //! The watermarks of queued output: when a handler is to produce less, and when more.
+//!
+//! The marks themselves are in `parts/watermarks`. The calls are deferred to the end of the turn,
+//! so that a write inside of a callback can cross a mark.
 
 use crate::connection::flush;
 use crate::local::connection::State;

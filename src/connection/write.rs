@@ -1,4 +1,7 @@
 //! What a callback writes: it is sent at once, and queued where the kernel doesn't take it.
+//!
+//! Most answers fit into the send buffer of their socket. Sending at once spares them the copy into
+//! the outbox, and a change of the mask before and after.
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
@@ -148,6 +151,7 @@ impl EvContext<'_> {
     fn check_sent(&mut self, attempt: io::Result<usize>) -> io::Result<usize> {
         match attempt {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            // ECONNREFUSED, for instance, is what the peer's machine said of an earlier datagram.
             Err(error) if self.connection.has(Flags::DATAGRAMS) => Err(error),
             Err(error) => Err(self.fail(error)),
             sent => sent,
@@ -157,6 +161,7 @@ impl EvContext<'_> {
     /// Queues copies of `bufs`, within the limit of the connection.
     #[cold]
     fn queue(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<()> {
+        // The error above may have ended it, and so may the writers that went first.
         if self.connection.state() != State::Open {
             return Err(self.not_open_error());
         }
@@ -167,6 +172,7 @@ impl EvContext<'_> {
         let limit = self.local.budget.output_per_connection;
         let keeps_apart = self.connection.has(Flags::MESSAGES);
         let is_queued = self.connection.with_extra(|extra| {
+            // Bytes in memory, without those of files: see `Budget::output_per_connection`.
             let fits = extra.outbox.in_memory().saturating_add(more) <= limit;
             if fits && keeps_apart {
                 // All slices of one call are one datagram or record.

@@ -96,6 +96,8 @@ impl EvContext<'_> {
 impl OnNotify for WriterQueue {
     /// Sends what the queue holds, on the poller's thread.
     fn on_notify(&self) {
+        // The notification comes by the mail of the connection's own poller. A token that has become
+        // stale finds nothing: the connection has ended, and its queue is closed.
         let Some(local) = Local::current() else { return };
         if let Some(connection) = registry::connection(&local, self.token) {
             on_writer_wake(&local, &connection, self);
@@ -134,6 +136,7 @@ fn on_writer_wake(local: &Local, connection: &Connection, queue: &WriterQueue) {
 fn send_only(local: &Local, connection: &Connection, queue: &WriterQueue, bytes: Bytes) {
     match connection.with_fd(|fd| stream::send(fd, &bytes)) {
         Some(Ok(sent)) if sent == bytes.len() => {
+            // Writers check the limit by these counts.
             queue.tell_counts(0, 0);
             if connection.has(Flags::HAS_DEADLINES) {
                 deadlines::note(local, connection, Transferred::OUTPUT);

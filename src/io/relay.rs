@@ -1,4 +1,5 @@
 //! A relay between two streams of tasks. How bytes move in each direction is in `connection/relay`.
+//! This file gives it two streams as its endpoints, and waits by the wakers of one task.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -111,6 +112,7 @@ pub struct Relayed {
 /// ```
 pub async fn relay(a: TcpStream, b: TcpStream) -> io::Result<Relayed> {
     let mut relay = Relay { duplex: Duplex::new(), linger: None };
+    // The streams are borrowed by the wait and dropped at the end, which closes both.
     let waited = poll_fn(|cx| relay.poll([&a, &b], cx)).await;
     let mut duplex = relay.duplex;
     // If the other side then took too long for the rest, the cause is still the first failure.
@@ -166,6 +168,7 @@ impl Relay {
 /// Waits for what the steps wait for, and for the failure of either side, whatever its step.
 /// Returns whether a step can go on at once.
 fn poll_sides(steps: [Step; 2], sides: [&Registered; 2], cx: &mut Context<'_>) -> io::Result<bool> {
+    // All are polled, also when the first is ready: each leaves its waker where its event comes.
     let mut is_ready = false;
     for (index, step) in steps.into_iter().enumerate() {
         // Step 0 reads from side 0 and writes to side 1, and step 1 the other way round.

@@ -1,4 +1,8 @@
 //! What a poller is doing, as the thread of a stall watch sees it.
+//!
+//! A watchdog that looked every few milliseconds would wake an idle machine for nothing. So it
+//! parks while all pollers sleep, and the first one to wake up unparks it. Neither may miss the
+//! other.
 
 use std::sync::{Arc, OnceLock};
 
@@ -37,6 +41,7 @@ impl Activity {
     /// Notes that the poller is about to wait for events, or has ended.
     pub(crate) fn fall_asleep(&self) {
         self.current_call.end();
+        // Relaxed: a watchdog that reads the old value looks once more, and finds no call.
         self.asleep.store(true, Ordering::Relaxed);
     }
 
@@ -53,6 +58,7 @@ impl Activity {
 
     /// Returns `true` if the poller can't stall now.
     pub(crate) fn is_asleep(&self) -> bool {
+        // Relaxed: the fences of `wake_up` and `park_if` order what has to be.
         self.asleep.load(Ordering::Relaxed)
     }
 }

@@ -1,4 +1,7 @@
 //! In which order the addresses of one target are tried: RFC 8305, "Happy Eyeballs".
+//!
+//! Both ways to connect use it: the future of tasks (`net/tcp/happy_eyeballs.rs`), and the table's
+//! entry of handlers and pools (`connection/connect.rs`).
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -25,6 +28,7 @@ pub(crate) fn attempt_order(
     {
         return addresses.into_iter().filter(|it| it.is_ipv4() == from.is_ipv4()).collect();
     }
+    // The resolver has sorted by RFC 6724, so that the first address is of the preferred family.
     let (mut ones, mut others): (VecDeque<_>, VecDeque<_>) =
         addresses.into_iter().partition(|address| address.is_ipv4() == first);
     let mut order = VecDeque::with_capacity(ones.len() + others.len());

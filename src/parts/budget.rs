@@ -1,4 +1,7 @@
 //! Every limit of a poller, with its reason.
+//!
+//! They stand in one struct, so that they can be read together: what one kind of work may take is
+//! what the others wait.
 
 use std::time::Duration;
 
@@ -96,7 +99,11 @@ pub struct Budget {
 impl Default for Budget {
     fn default() -> Budget {
         Budget {
+            // 3 KiB of events: the array stays in the first-level cache between the wait and the
+            // dispatch.
             events_per_wait: 256,
+            // Long beside the microsecond of a turn, and short beside the millisecond that a peer
+            // notices.
             slice: Duration::from_micros(200),
             tasks_per_turn: 16 * 1024,
             accepts_per_event: 64,

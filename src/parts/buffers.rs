@@ -1,4 +1,7 @@
 //! The read buffers of a poller: one for all connections, and a few spare ones.
+//!
+//! The buffer of a read belongs to the poller and not to the connection: ten thousand connections
+//! that wait need none, and the next read finds the buffer of the last one in the cache.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -93,6 +96,7 @@ impl Buffers {
     /// Takes a buffer back.
     #[inline]
     pub(crate) fn take_back(&self, buffer: Box<[u8]>) {
+        // The one that was used last goes first, for it is in the cache.
         if let Some(displaced) = self.first.replace(Some(buffer)) {
             self.keep(displaced);
         }
@@ -102,6 +106,7 @@ impl Buffers {
     #[cold]
     pub(crate) fn another(&self) -> Box<[u8]> {
         let spare = self.spare.borrow_mut().pop();
+        // Zeros, so that a reader never sees what a process had in this memory before.
         spare.unwrap_or_else(|| vec![0; self.size].into_boxed_slice())
     }
 
@@ -133,6 +138,7 @@ impl AsRef<[u8]> for Chunk<'_> {
 impl Drop for Chunk<'_> {
     #[inline]
     fn drop(&mut self) {
+        // An empty box allocates nothing: it only fills the place.
         self.home.take_back(std::mem::take(&mut self.buffer));
     }
 }

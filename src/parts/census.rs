@@ -31,6 +31,7 @@ fn add(count: &Cell<usize>) {
 /// Takes one from a count.
 #[inline]
 fn subtract(count: &Cell<usize>) {
+    // An underflow would keep a shutdown waiting for ever, or end it too early.
     debug_assert!(count.get() > 0, "what ends has been counted when it began");
     count.set(count.get() - 1);
 }

@@ -1,4 +1,7 @@
 //! How long a connection may be silent.
+//!
+//! Nothing here knows a timer. A tracker remembers when something last happened and says when a
+//! deadline ends, and its owner arms one timer for the earliest.
 
 use std::fmt;
 use std::io;
@@ -124,6 +127,7 @@ impl DeadlineTracker {
         let idle = limits.idle.map(|limit| (moved, limit, Missed::Idle(limit)));
         let running = [read, write, idle].into_iter().flatten();
         running.map(|(at, limit, which)| {
+            // A sum that saturates is NEVER, which is no deadline.
             let limit = u64::try_from(limit.as_nanos()).unwrap_or(NEVER);
             (at.saturating_add(limit), which)
         })
@@ -137,6 +141,7 @@ impl DeadlineTracker {
 
     /// Returns when the next deadline ends, after the time `after`.
     pub(crate) fn next(&self, after: u64) -> Option<u64> {
+        // Those that have ended already are reported by `missed`, not armed again.
         self.running().map(|(end, _)| end).filter(|end| *end > after && *end < NEVER).min()
     }
 

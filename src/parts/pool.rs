@@ -1,4 +1,8 @@
 //! Values that are costly to make, kept until they are needed again.
+//!
+//! The pipe of a relay is such a value: two descriptors and two system calls. How many are kept
+//! follows the need, for a pipe that lies idle is taken from the limit of the user
+//! (`pipe-user-pages-soft` in pipe(7)).
 
 use std::cell::{Cell, RefCell};
 

@@ -296,6 +296,8 @@ impl Recorder {
         it.wakes_remote.store(report.wakes.1, Ordering::Relaxed);
         it.tasks.store(report.tasks, Ordering::Relaxed);
         it.connections.store(report.connections, Ordering::Relaxed);
+        // Counted in two places: the request path counts in cells of its own, all others in the
+        // thread's.
         add(&it.bytes_in, self.bytes_in.take() + report.traffic.bytes_in);
         add(&it.bytes_out, self.bytes_out.take() + report.traffic.bytes_out);
         add(&it.accepts, report.traffic.accepts);

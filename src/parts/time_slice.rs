@@ -1,4 +1,7 @@
 //! The time that one phase of a turn may take, and how often the clock is read meanwhile.
+//!
+//! The clock is read between calls, never inside of one: nothing is interrupted. It is read often
+//! enough to stop after one long call, and seldom enough that short calls don't pay for it.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -60,6 +63,7 @@ impl TimeSlice {
         // What one look has woken are different tasks: none is polled twice before a reading.
         let calls = least.max(CALLS_PER_READING);
         self.per_reading.set(calls);
+        // As many eighths of a slice as there are eights of calls: the average call decides.
         self.limit.set(self.length.saturating_mul((calls / CALLS_PER_READING) as u64));
         self.calls()
     }

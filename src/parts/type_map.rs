@@ -1,4 +1,6 @@
 //! One value of each type, for `with_local`.
+//!
+//! A thread-local would outlive the poller, and would be shared by two pollers of one thread.
 
 use std::any::{Any, TypeId, type_name};
 use std::cell::RefCell;
@@ -25,6 +27,7 @@ impl TypeMap {
     ) -> R {
         let value = self.value(init);
         let cell = value.downcast_ref::<RefCell<T>>().expect("the value has its key's type");
+        // Only this value is borrowed, not the map: `f` may ask for values of other types.
         let Ok(mut value) = cell.try_borrow_mut() else {
             panic!("with_local::<{}> was called inside itself", type_name::<T>());
         };
@@ -48,6 +51,7 @@ impl TypeMap {
     /// Takes one value out. Returns `None` if there are no more.
     pub(crate) fn pop(&self) -> Option<Rc<dyn Any>> {
         let mut values = self.values.borrow_mut();
+        // One at a time, since the drop of a value may make another one.
         let key = *values.keys().next()?;
         values.remove(&key)
     }

@@ -1,4 +1,7 @@
 //! The two marks between which a producer of output is held.
+//!
+//! Above the high mark a handler is asked to produce less, and at the low one to go on. The queue
+//! itself is not limited by them: that is `Budget::output_per_connection`.
 
 /// A pair of watermarks, and the side of them on which the output is.
 ///

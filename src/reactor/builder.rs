@@ -1,4 +1,8 @@
 //! How a reactor is configured.
+//!
+//! Everything that can be wrong with a configuration is an error of `build`, on the caller's
+//! thread. Pollers have their descriptors from here on, so that listeners and messages can be sent
+//! to a reactor that has not been started.
 
 use std::io;
 
@@ -321,6 +325,7 @@ impl Builder {
             return Err(invalid("the placement names no processor"));
         }
         let count = self.pollers.unwrap_or(cores.len());
+        // More pollers than processors share them, in turn.
         Ok(cores.iter().cycle().take(count).map(|core| Some(*core)).collect())
     }
 }

@@ -1,4 +1,7 @@
 //! A reactor as every thread sees it.
+//!
+//! It holds the handles of the pollers and nothing of the pollers themselves: every request goes by
+//! mail. So it can be used before the threads are there and after they are gone.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -65,6 +68,8 @@ impl ReactorHandle {
 
     /// Makes `poller` a poller that knows this reactor.
     pub(super) fn adopt(&self, poller: &PollerHandle) {
+        // Weak: a poller that held its reactor would keep it alive, and the reactor holds the
+        // pollers.
         let shared: Weak<Shared> = Arc::downgrade(&self.shared);
         poller.set_reactor(shared);
     }

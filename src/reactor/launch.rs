@@ -172,6 +172,7 @@ impl Reactor {
             }
             future.await
         };
+        // A panic that unwound from here would leave the threads running without a handle.
         let output = catch_unwind(AssertUnwindSafe(|| poller::block_on(adopted)));
         // A shutdown that was requested by the future has a grace, which a second request would
         // cut.

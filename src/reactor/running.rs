@@ -1,4 +1,7 @@
 //! The threads of a reactor, and the wait for their end.
+//!
+//! A reactor ends as a whole. When one poller fails or panics, the others are shut down as well: a
+//! service with a part of its pollers would accept connections that get no answer.
 
 use std::io;
 use std::thread::{self, JoinHandle};
@@ -87,12 +90,15 @@ impl Running {
             let guard = running.watchdog.as_ref().map(Watchdog::guard);
             let thread =
                 thread::Builder::new().name(format!("{thread_name}-{index}")).spawn(move || {
+                    // Dropped when the poller has ended: the watchdog ends with the last of them.
                     let _guard = guard;
                     run(poller, core, &handle, index)
                 });
             match thread {
                 Ok(thread) => running.threads.push(thread),
                 Err(error) => {
+                    // The threads that run already are ended, so that the error leaves nothing
+                    // behind.
                     running.handle.shutdown(Duration::ZERO);
                     let _ = running.join();
                     let doing = format_args!("starting the thread of poller {index}");
@@ -202,6 +208,7 @@ impl Running {
                 (Err(_), _) => {}
             }
         }
+        // After the pollers' threads, which it watches until they are over.
         if let Some(watchdog) = self.watchdog {
             watchdog.join();
         }
@@ -244,6 +251,8 @@ fn run(
     }
     let _end_all = EndAll(handle);
     if let Some(core) = core {
+        // On the thread itself, before it runs: the buffers that it makes are then local to its
+        // processor.
         affinity::pin(core)
             .map_err(|error| during(format_args!("placing a poller on processor {core}"), error))?;
     }

@@ -1,4 +1,8 @@
 //! The wait for the end of a reactor's pollers, and which of them are stuck.
+//!
+//! A thread can't be ended from outside, so a poller that never returns from a callback would make
+//! `join` wait for ever. What is told apart here is a poller that is slow, which is waited for, and
+//! one that stands still, which is named in an error.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -76,6 +80,7 @@ impl Termination {
     /// Notes that a shutdown was requested whose grace ends at `deadline`.
     pub(super) fn request(&self, deadline: u64) {
         let mut state = self.lock();
+        // A second request may only be earlier.
         state.deadline = state.deadline.min(deadline);
         self.changed.notify_all();
     }
@@ -145,6 +150,7 @@ impl Termination {
         }
         let (progress, look) = (poller.progress(), thread::sample(id));
         let used = look.map_or(Duration::ZERO, |look| look.used);
+        // One that goes on begins anew: it has ended a call since the last look.
         let last = late.filter(|late| late.progress == progress);
         let late = late.insert(last.unwrap_or(Late { progress, used, asleep_since: None }));
         let now = clock::real();
@@ -157,6 +163,7 @@ impl Termination {
             |limit| late.asleep_since.is_some_and(|since| now >= clock::after(since, limit));
         let sleeps = sleeps_for(STUCK_BESIDE_OTHERS)
             || sleeps_for(STUCK_AFTER) && !thread::others_are_active();
+        // A loop uses the processor without going on, and a poller that does its work goes on.
         sleeps || used.saturating_sub(late.used) >= STUCK_AFTER
     }
 }

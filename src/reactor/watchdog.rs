@@ -1,4 +1,7 @@
 //! The thread of a stall watch.
+//!
+//! It samples: it looks at the pollers from time to time, and a call that it sees twice with the
+//! threshold in between is a stall. So the pollers read no clock for it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -51,6 +54,7 @@ impl Watchdog {
         let parker = Arc::new(Parker::default());
         let activities: Vec<_> =
             pollers.iter().map(|_| Arc::new(Activity::new(parker.clone()))).collect();
+        // Before the thread is there: a poller tells of its calls from its first turn on.
         for (poller, activity) in pollers.iter_mut().zip(&activities) {
             poller.set_activity(activity.clone());
         }
@@ -164,6 +168,7 @@ impl WatchLoop {
         if seen.has_stalled || elapsed < self.threshold {
             return None;
         }
+        // Also if the limit keeps the report back: a long stall counts once.
         *sighting = Some(Sighting { has_stalled: true, ..seen });
         if !self.limit.admits(now) {
             self.unreported += 1;

@@ -13,6 +13,7 @@ static UNPINNED: OnceLock<libc::cpu_set_t> = OnceLock::new();
 
 /// Returns the processors that this thread may run on, in ascending order.
 pub(crate) fn allowed() -> io::Result<Vec<usize>> {
+    // The mask and not the machine's count: a container or taskset(1) may allow fewer.
     let set = mask()?;
     // SAFETY: the indices stay below CPU_SETSIZE.
     Ok((0..MOST).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect())

@@ -72,6 +72,7 @@ pub(crate) fn real() -> u64 {
 ///
 /// If this thread's clock is paused, it reads that after a test has moved it by the time that is left.
 pub(crate) fn from_real(real: u64) -> u64 {
+    // As a difference: the two clocks have no reading in common while one of them is paused.
     let left = real.saturating_sub(kernel_now());
     if real == NEVER { NEVER } else { after(now(), Duration::from_nanos(left)) }
 }

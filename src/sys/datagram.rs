@@ -1,4 +1,7 @@
 //! Sockets that send and receive datagrams, of IP and Unix. No call blocks.
+//!
+//! MSG_DONTWAIT is set in each call as well, since the O_NONBLOCK of a socket that came from
+//! outside belongs to the file and may be cleared by its other owner (fcntl(2)).
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -36,6 +39,7 @@ pub(crate) fn recv_from(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(us
 
 /// Receives one datagram and leaves it in the queue: recvfrom(2) with MSG_PEEK.
 pub(crate) fn peek_from(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, SockAddr)> {
+    // It is not counted: the receive that follows counts the same bytes.
     let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
     SockRef::from(&fd).recv_from_with_flags(to_fill(buffer), flags)
 }

@@ -1,4 +1,8 @@
 //! One epoll instance.
+//!
+//! It knows the kernel's bits and no rule of the poller: `Mask` is what is asked, `Event` what is
+//! answered. Everything above asks an `Event` by methods, so that EPOLLHUP, EPOLLERR and EPOLLRDHUP
+//! have their meaning in one file.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -42,6 +46,7 @@ impl RemoteEpoll {
     /// takes part.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>) -> Option<io::Result<()>> {
         let epoll = self.fd.upgrade()?;
+        // No slot of a table has this index, which is the end of the slab's free list.
         let nothing = Token::from_bits(u64::MAX);
         Some(control(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), nothing, Mask::QUIET))
     }
@@ -67,6 +72,8 @@ impl Mask {
     pub(crate) fn of(interest: Interest, flush: bool) -> Mask {
         let mut bits = 0;
         if interest.is_readable() {
+            // EPOLLIN is reported for bytes and for an end. RDHUP tells the two apart, and costs
+            // nothing.
             bits |= libc::EPOLLIN | libc::EPOLLRDHUP;
         }
         if interest.is_writable() || flush {
@@ -237,6 +244,8 @@ impl Epoll {
     /// Checks that epoll takes `fd` at all. The error is EPERM for a regular file, for instance.
     pub(crate) fn check_pollable(fd: BorrowedFd<'_>) -> io::Result<()> {
         // If there is no descriptor for this check, the registration itself gives the answer.
+        // In an instance of its own, which is closed at once: the poller's would have to remove it
+        // again.
         let Ok(epoll) = Epoll::new() else { return Ok(()) };
         epoll.add(fd, Token::from_bits(0), Mask::QUIET)
     }
@@ -268,6 +277,8 @@ impl Epoll {
     /// Changes the mask of a registration. The kernel reports conditions that hold already once
     /// more.
     pub(crate) fn modify(&self, fd: BorrowedFd<'_>, token: Token, mask: Mask) -> io::Result<()> {
+        // So a condition that began between the last event and this call is not lost, also with
+        // EPOLLET.
         control(self.raw_fd, libc::EPOLL_CTL_MOD, fd.as_raw_fd(), token, mask)
     }
 
@@ -303,6 +314,7 @@ impl Epoll {
     /// Waits by epoll_pwait(2), without a signal mask.
     #[inline]
     fn wait_ms(&self, events: &mut Events, timeout_ms: libc::c_int) -> io::Result<usize> {
+        // Not epoll_wait(2), which newer architectures such as aarch64 don't have.
         let [pointer, length] = [events.raw.as_mut_ptr() as usize, events.raw.len()];
         let fd = self.raw_fd as usize;
         let arguments = [fd, pointer, length, timeout_ms as isize as usize, 0, 0];
@@ -358,6 +370,7 @@ fn control(
 
 /// Returns which conditions of `mask` hold now: poll(2), whose bits have the values of epoll's.
 pub(crate) fn poll_now(fd: BorrowedFd<'_>, mask: Mask) -> Event {
+    // The cast drops EPOLLET, which poll has no bit for.
     let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events: mask.0 as i16, revents: 0 };
     // SAFETY: `asked` is one valid pollfd. If the call fails, nothing is known to hold.
     let _ = unsafe { libc::poll(&mut asked, 1, 0) };

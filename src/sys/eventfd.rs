@@ -1,4 +1,7 @@
 //! The descriptor by which other threads wake a poller: eventfd(2).
+//!
+//! An eventfd and not a pipe: it is one descriptor, it is never full in practice, and a thousand
+//! wakes before the poller looks are one event.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};

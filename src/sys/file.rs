@@ -1,4 +1,7 @@
 //! Bytes of a file, to a socket or into memory.
+//!
+//! The offset is always given, and the file's own is neither used nor moved: several connections
+//! may be sending the same file.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -71,6 +71,8 @@ impl Drop for LockFile {
 /// Opens or creates a lock file. It follows no symbolic link, and does not wait for the other end
 /// of a FIFO.
 fn open(path: &Path) -> io::Result<File> {
+    // In a shared directory another user may have put something else at this path: a link to a
+    // file of this user, or a FIFO whose open would wait.
     OpenOptions::new()
         .write(true)
         .create(true)

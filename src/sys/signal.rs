@@ -1,4 +1,7 @@
 //! Signals of the process, as a descriptor: signal(7).
+//!
+//! A signal handler may do almost nothing (signal-safety(7)), so it sets a bit and rings a bell.
+//! What the program does about the signal happens in a task of a poller.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -76,6 +79,8 @@ impl PendingSignals {
             return None;
         }
         let index = pending.trailing_zeros();
+        // Only this bit: another signal may have come since the load. If it is the same one again,
+        // the two count once.
         self.shared.pending.fetch_and(!(1 << index), Ordering::Relaxed);
         Some(index as libc::c_int + 1)
     }
@@ -91,6 +96,7 @@ impl AsFd for PendingSignals {
 
 impl Drop for PendingSignals {
     fn drop(&mut self) {
+        // The bits may be set a last time while this runs; the handlers hold `shared`.
         for action in self.actions.drain(..) {
             unregister(action);
         }

@@ -1,4 +1,7 @@
 //! Sockets from creation to shutdown. Each is CLOEXEC and non-blocking from the first moment.
+//!
+//! Both flags are part of socket(2) and accept4(2). Set later, by fcntl(2), they would come too
+//! late for another thread that forks and executes in between.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -78,6 +81,8 @@ pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> 
             named("SO_REUSEPORT", socket.set_reuse_port(true))?;
         }
     }
+    // The options come before bind(2) and listen(2): accepted connections inherit what the listener
+    // has when they arrive, and the window scale is sent with the SYN-ACK.
     if addr.domain() == Domain::IPV6 {
         // Always set: the default depends on the machine's net.ipv6.bindv6only.
         named("IPV6_V6ONLY", socket.set_only_v6(settings.only_v6))?;
@@ -103,6 +108,7 @@ fn named(option: &str, set: io::Result<()>) -> io::Result<()> {
 
 /// Returns `true` if several sockets may share an address of the family of `addr`, by SO_REUSEPORT.
 pub(crate) fn can_share(addr: &SockAddr) -> bool {
+    // Tried, and not concluded from the kernel's version, which says nothing of a seccomp profile.
     stream_socket(addr).and_then(|socket| socket.set_reuse_port(true)).is_ok()
 }
 
@@ -153,9 +159,11 @@ pub(crate) fn connect(addr: &SockAddr, settings: &Connect) -> io::Result<OwnedFd
             // fewer.
             let _ = set_int(socket.as_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1);
         }
+        // A connection of the last run that is in TIME_WAIT must not keep the address taken.
         socket.set_reuse_address(true)?;
         socket.bind(&from.into())?;
     }
+    // A Unix socket is connected at once. A TCP connect to this machine may be, too.
     match socket.connect(addr) {
         Ok(()) => Ok(socket.into()),
         Err(error) if in_progress(&error) => Ok(socket.into()),
@@ -231,6 +239,8 @@ pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
 /// nothing.
 pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     match SockRef::from(&fd).shutdown(how) {
+        // ENOTCONN: a reset has ended it before, or both ends had been shut down. A caller can't
+        // prevent that race.
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
         other => other,
     }
@@ -248,6 +258,7 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     if flags < 0 {
         return Err(io::Error::last_os_error());
     }
+    // The flag is shared by all duplicates of the descriptor, so it is written only if need be.
     if flags & libc::O_NONBLOCK != 0 {
         return Ok(());
     }
@@ -271,6 +282,7 @@ pub(crate) enum SocketKind {
 
 /// Returns what `fd` carries, or `None` if it is not a socket.
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> Option<SocketKind> {
+    // SO_TYPE of anything else is ENOTSOCK.
     let of = SockRef::from(&fd).r#type().ok()?;
     Some(match of {
         Type::STREAM => SocketKind::Stream,
@@ -303,6 +315,8 @@ pub(crate) fn never_linger(fd: RawFd) {
 pub(crate) fn is_tcp_connection(fd: BorrowedFd<'_>) -> bool {
     let socket = SockRef::from(&fd);
     let protocol = socket.protocol().ok().flatten();
+    // By the protocol and not by the address family: it is the same for IPv4 and IPv6, and MPTCP
+    // behaves as TCP does.
     let is_tcp = matches!(protocol, Some(Protocol::TCP | Protocol::MPTCP));
     is_tcp && socket.is_listener().is_ok_and(|listens| !listens)
 }

@@ -68,6 +68,7 @@ pub(crate) fn listen(
         }
         other => other?,
     };
+    // Under the lock: afterwards another process may have replaced the file.
     let identity = Identity::of_socket(&path)?
         .ok_or_else(|| in_use("another process has replaced the socket's file"))?;
     drop(lock);
@@ -84,6 +85,7 @@ fn remove_stale(path: &Path, addr: &SockAddr) -> io::Result<()> {
     // A socket that no process listens on refuses connections: unix(7).
     match socket::connect(addr, &Connect::default()) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        // A full backlog is EAGAIN, and any other error leaves the question open.
         _ => return Err(in_use("a process listens there")),
     }
     // Processes that do not use the lock may have replaced the file since it was looked at.

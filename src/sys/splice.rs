@@ -77,6 +77,8 @@ impl Pipe {
 
 /// Moves up to `most` bytes between a pipe and a socket: splice(2).
 fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+    // SPLICE_F_NONBLOCK is about the pipe; what a socket does is decided by its own O_NONBLOCK.
+    // SPLICE_F_MOVE is a hint, which kernels since 2.6.21 ignore.
     let flags = (libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK) as usize;
     let arguments = [from.as_raw_fd() as usize, 0, to.as_raw_fd() as usize, 0, most, flags];
     loop {

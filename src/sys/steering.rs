@@ -1,4 +1,7 @@
 //! Which listener of a SO_REUSEPORT group gets a connection.
+//!
+//! By default the kernel takes a hash of the four-tuple. A classic BPF program may choose instead
+//! (socket(7)): it returns the number of a socket in the group.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -1,4 +1,8 @@
 //! Bytes in and out of a descriptor. No call blocks, and none raises SIGPIPE.
+//!
+//! MSG_DONTWAIT makes a call on a socket return EAGAIN where it would sleep, so that no EINTR can
+//! come: a signal only interrupts a sleep (signal(7)). read(2) and splice(2) have no such flag, and
+//! are called again after EINTR.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -23,6 +27,7 @@ pub(crate) fn recv_uncounted(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Resul
 
 /// Receives into `buffer` and leaves the bytes in the queue: recv(2) with MSG_PEEK.
 pub(crate) fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // It is not counted: the read that follows counts the same bytes.
     recv_flags(fd, buffer, libc::MSG_DONTWAIT | libc::MSG_PEEK)
 }
 
@@ -84,6 +89,7 @@ pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::R
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     // An IoSlice has the layout of an iovec by its documentation; sendmsg doesn't write to it.
     message.msg_iov = slices.as_ptr().cast_mut().cast();
+    // More than UIO_MAXIOV slices would be EMSGSIZE, with nothing sent.
     message.msg_iovlen = slices.len().min(MOST_SLICES) as _;
     let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
     let arguments = [fd.as_raw_fd() as usize, &raw const message as usize, flags, 0, 0, 0];
@@ -141,6 +147,7 @@ pub(super) fn read_uncounted(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Resul
 /// Writes to a descriptor that is not a socket: write(2). It is non-blocking.
 pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let arguments = [fd.as_raw_fd() as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0];
+    // write(2) has no MSG_NOSIGNAL, and the descriptor may be a pipe without a reader.
     NoSigpipe::new()
         .call(bytes.len(), || {
             // SAFETY: `bytes` is readable for its length.

@@ -1,4 +1,7 @@
 //! Threads of this process, as other threads see them: proc_pid_stat(5).
+//!
+//! It is read when something is late: a shutdown that waits for a poller, or a call that a stall
+//! watch reports. A thread that computes and one that waits for a lock call for different words.
 
 use std::fs;
 use std::str::SplitAsciiWhitespace;

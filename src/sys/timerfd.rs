@@ -1,4 +1,7 @@
 //! A timer as a descriptor: timerfd_create(2).
+//!
+//! A poller of its own needs none: its wait has a timeout. It is for a poller inside of a foreign
+//! loop, which waits for its epoll descriptor and knows nothing of its timers.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};

@@ -1,4 +1,7 @@
 //! How much a thread's system calls have moved, whichever part of the crate made them.
+//!
+//! Thread-locals, because the calls are made where no poller is at hand. The request path, which
+//! has one at hand, counts there and spares the look-up.
 
 use std::cell::Cell;
 

@@ -1,4 +1,7 @@
 //! Ticks at a fixed period.
+//!
+//! An interval is one `Sleep` that is reset after each tick: the timer stays in the heap, and
+//! moving it to a later time is one store.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -151,6 +154,7 @@ impl Interval {
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         ready!(Pin::new(&mut self.next).poll(cx));
         let due = self.next.deadline_ns();
+        // Before the task runs: what it does counts for the period that has begun.
         self.next.reset_ns(self.following(due));
         Poll::Ready(clock::to_instant(due))
     }

@@ -1,4 +1,7 @@
 //! Waiting until a point in time.
+//!
+//! Every other future of this folder is made of a `Sleep`. It knows its deadline from the beginning
+//! and its poller from the first poll, so that it can be made on one thread and awaited on another.
 
 use std::fmt;
 use std::future::Future;
@@ -155,6 +158,7 @@ impl Sleep {
 
     /// Changes the deadline, in nanoseconds of the monotonic clock.
     pub(super) fn reset_ns(&mut self, deadline: u64) {
+        // Stored in any case: the next poll goes by it, even if the timer can't be moved now.
         self.deadline = deadline;
         let Some(armed) = &self.armed else { return };
         let is_moved = armed.poller.is_current()
@@ -207,6 +211,8 @@ impl Sleep {
     /// Removes the timer, in whichever poller it is. `then` gets its waker there.
     fn disarm(&mut self, then: fn(Option<Waker>)) {
         let Some(Armed { poller, timer }) = self.armed.take() else { return };
+        // A timer can only be taken out on the thread of its poller. Elsewhere the request goes by
+        // mail.
         let disarm = move || then(Local::with_current(|local| local.disarm_task(timer)).flatten());
         if poller.is_current() {
             disarm();
@@ -242,6 +248,7 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
+        // Not woken: a future that is dropped waits for nothing.
         self.disarm(drop_ignoring_panic);
     }
 }

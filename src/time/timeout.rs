@@ -1,4 +1,7 @@
 //! A future with a deadline.
+//!
+//! The inner future is polled first, and its output wins. So a timeout never takes away what has
+//! come in time.
 
 use std::fmt;
 use std::future::Future;
@@ -73,8 +76,10 @@ pin_project_lite::pin_project! {
     #[derive(Debug)]
     #[must_use = "a future does nothing until it is awaited"]
     pub struct Timeout<F> {
+        // The future that is limited.
         #[pin]
         future: F,
+        // The time that is left for it. It arms its timer at the first poll that is pending.
         sleep: Sleep,
         // `true` after a poll that was pending. A timeout that has elapsed in its first poll uses
         // an operation of its task, so that a loop of such timeouts does not keep the poller.

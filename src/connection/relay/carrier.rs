@@ -1,4 +1,7 @@
 //! What holds the bytes that are on their way through a relay: a pipe, or a buffer.
+//!
+//! A pipe is what splice(2) needs between two sockets: it moves pages by reference from the one
+//! into the pipe, and from there into the other.
 
 use std::io;
 
@@ -61,6 +64,8 @@ impl Carrier {
         let mut done = 0;
         while done < count {
             match pipe.read(&mut bytes[done..])? {
+                // The pipe holds `count` bytes and its writer is open, so a kernel that says 0 is
+                // wrong about one of the two.
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 read => done += read,
             }

@@ -1,4 +1,7 @@
 //! Both directions of a relay.
+//!
+//! It adds to two pumps what no pump can know: that the failure of one end is the end of both
+//! directions, and that an end which neither reads nor writes any more may fail as well.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -104,6 +107,8 @@ impl Duplex {
     #[cold]
     pub(crate) fn fail(&mut self, at: usize, error: io::Error, local: &Local) {
         self.has_failed = true;
+        // The first failure is the cause. What follows, such as EPIPE at the other end, is its
+        // consequence.
         self.failure.get_or_insert(error);
         self.pumps[1 - at].end(local);
     }

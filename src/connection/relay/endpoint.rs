@@ -1,4 +1,7 @@
 //! What a relay asks of each of its two ends.
+//!
+//! The pumps are generic over it, so that a relay of tasks waits by wakers and one of handlers by
+//! events, with the same code in between.
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -1,4 +1,7 @@
 //! A handler's connection as one end of a relay.
+//!
+//! While a connection relays it is registered edge-triggered for everything, and its events are
+//! only remembered here. So a pump may stop at its budget and go on later without an event.
 
 use std::cell::Cell;
 use std::io;
@@ -78,6 +81,7 @@ impl Endpoint for HandlerEndpoint<'_> {
 
     fn shutdown_write(&self) -> io::Result<()> {
         if self.connection.has(Flags::HAS_OUTPUT) {
+            // The end must not overtake what was queued before the relay began.
             return Err(io::ErrorKind::WouldBlock.into());
         }
         socket::shutdown(self.fd.as_fd(), Shutdown::Write)

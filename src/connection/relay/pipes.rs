@@ -37,6 +37,7 @@ pub(crate) fn keep(local: &Local, pipe: Pipe) {
         // may run foreign code.
         local.defer(Deferred::FdFreed);
     }
+    // One timer for all spare pipes, and none while there are none.
     if !local.pipes.is_trim_armed.replace(true) {
         local.arm(clock::after(local.now(), KEEP_SPARE), TimerTarget::Pipes);
     }
@@ -46,6 +47,7 @@ pub(crate) fn keep(local: &Local, pipe: Pipe) {
 pub(crate) fn trim(local: &Local) {
     let unneeded = local.pipes.spare.trim();
     if !unneeded.is_empty() {
+        // Two descriptors a pipe, for which a listener may be waiting.
         drop(unneeded);
         local.fd_freed();
     }

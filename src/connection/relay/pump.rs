@@ -129,6 +129,8 @@ impl Pump {
     ) -> Result<Step, Failure> {
         let mut left = local.budget.read_per_event.saturating_mul(EVENTS_PER_TURN);
         loop {
+            // Writing first: what an earlier turn has left goes before anything new, and a pump
+            // never holds more than one batch.
             let written = self.write_batch(to, local, no_sigpipe);
             if let Some(step) = unless_blocked(written, Direction::Write, Failure::Target)? {
                 // The target is slow: from now on little is taken for it at once.
@@ -145,6 +147,7 @@ impl Pump {
             if let Some(step) = unless_blocked(read, Direction::Read, Failure::Source)? {
                 return Ok(step);
             }
+            // What is read counts: each byte that is read is written once.
             left = left.saturating_sub(self.held);
             if self.held == self.batch {
                 // The source has brought all that was asked for: it may have more.
@@ -257,6 +260,7 @@ impl Pump {
         }
         // Without descriptors or memory for a pipe, the bytes are copied: that needs neither.
         let pipe = pipes::take(local).ok();
+        // For good: a relay that begins to copy under such a pressure leaves the pipes to others.
         self.copies = pipe.is_none();
         pipe
     }
@@ -343,6 +347,7 @@ impl Pump {
         self.state = State::Finished;
         let is_loaded = mem::take(&mut self.held) > 0;
         match self.carrier.take() {
+            // Bytes are left in it, so that it can't be used by another relay.
             Some(pipe @ Carrier::Pipe(_)) if is_loaded => {
                 drop(pipe);
                 // Not now: the relay is borrowed, and what waits for a descriptor may run foreign

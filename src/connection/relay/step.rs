@@ -1,4 +1,6 @@
 //! Why a pump stops moving bytes.
+//!
+//! A relay waits for what its pumps wait for: both may wait at once, for different events.
 
 use std::io;
 

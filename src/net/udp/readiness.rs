@@ -1,8 +1,8 @@
 //! How tasks wait until a [`UdpSocket`] is ready for a direction.
 //!
 //! A datagram socket is writable nearly always: its send buffer is full only while the network
-//! device is slower than the program. There is no end of stream, and an ICMP error counts as
-//! readable (udp(7)).
+//! device is slower than the program. There is no end of stream, and an ICMP error wakes both
+//! directions (udp(7)).
 
 use std::io;
 use std::task::{Context, Poll};

@@ -1,4 +1,8 @@
 //! Output that a connection has accepted and the kernel has not taken yet.
+//!
+//! It sends nothing: it says what comes next ([`Outbox::next`]) and is told what the kernel has
+//! taken ([`Outbox::advance`]). Values of the user lie in it, `Bytes` and files, whose drop is
+//! foreign code. So they are handed out, and the caller drops them when it holds no borrow.
 
 mod segment;
 
@@ -91,6 +95,7 @@ impl<F> Outbox<F> {
         }
         self.count_in_memory(bytes.len());
         match self.segments.back_mut() {
+            // Also while the front of that segment is being sent: only its end changes.
             Some(Segment::Copied(last)) if last.len() + bytes.len() <= COALESCE => {
                 last.extend_from_slice(bytes);
             }
@@ -186,6 +191,7 @@ impl<F> Outbox<F> {
             *slice = IoSlice::new(&bytes[skip..]);
             count += 1;
         }
+        // A file behind the slices waits for its turn: one call sends one of the two kinds.
         if count == 0 { Next::Nothing } else { Next::Slices(count) }
     }
 
@@ -195,6 +201,7 @@ impl<F> Outbox<F> {
         if !matches!(self.segments.front(), Some(Segment::File { .. })) {
             self.in_memory -= count;
         }
+        // Not saturating, unlike the sums: what the kernel has taken was queued.
         self.pending -= count as u64;
         self.sent += count as u64;
     }
@@ -233,6 +240,7 @@ impl<F> Outbox<F> {
         if let Some(Segment::File { .. }) = segment {
             self.files -= 1;
         }
+        // The room of one burst is not kept for the life of the connection.
         if self.segments.is_empty() && self.segments.capacity() > MOST_ROOM {
             self.segments = VecDeque::new();
         }

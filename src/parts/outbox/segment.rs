@@ -1,4 +1,7 @@
 //! One piece of what an outbox holds.
+//!
+//! There are three kinds, since there are three owners of the bytes: the outbox, several
+//! connections together, and the file system.
 
 use bytes::Bytes;
 

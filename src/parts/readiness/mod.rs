@@ -1,4 +1,8 @@
 //! What a descriptor is ready for, and which tasks wait for it.
+//!
+//! An edge-triggered descriptor is registered once, and its events are remembered here in one word.
+//! A call that would block clears its bit; while the bit is clear, no call is made. That is the
+//! whole protocol between epoll and the sockets of tasks.
 
 mod ready_set;
 
@@ -153,6 +157,7 @@ impl Readiness {
     /// Notes an event. The caller then wakes the tasks that wait.
     pub(crate) fn set(&self, ready: ReadySet, trust_short: bool) {
         self.turn_on(ready.0);
+        // What an event has said is no guess any more.
         self.turn_off((ready.0 & (READ | WRITE)) << GUESSED_BY);
         if !trust_short {
             self.distrust_short_reads();
@@ -188,6 +193,7 @@ impl Readiness {
     pub(crate) fn wake(&self, ready: ReadySet) {
         for direction in [Direction::Write, Direction::Read] {
             if ready.has(direction.ready()) && self.has(direction.waits()) {
+                // Before the wake, in which the task may be polled and wait again.
                 self.turn_off(direction.waits());
                 ignore_panic(|| self.slot(direction).wake());
             }
@@ -199,6 +205,7 @@ impl Readiness {
     /// back while it is woken.
     pub(crate) fn next_waiter(&self, ready: ReadySet) -> Option<Waker> {
         let mut waiters = self.waiters.get()?.borrow_mut();
+        // One at a time, so that nothing is borrowed while the caller wakes it.
         let place = waiters.list.iter().position(|waiter| waiter.kinds.has(ready.0))?;
         let waiter = waiters.list.remove(place);
         if waiters.list.is_empty() {
@@ -262,6 +269,7 @@ impl Readiness {
             return Poll::Ready(());
         }
         let waker = cx.waker().clone();
+        // A task that is polled again goes to the end with its new waker.
         self.unlist(key);
         if self.is_known_ready(kinds) {
             // An event has come while the waker was cloned.

@@ -1,4 +1,7 @@
 //! The directions of a descriptor, and sets of kinds of readiness.
+//!
+//! The bits are epoll's own where it has some, so that an event is stored as it comes. The waits
+//! and the guesses stand at fixed distances from them, and are reached by a shift.
 
 use crate::base::interest::Interest;
 use crate::sys::epoll::Event;
