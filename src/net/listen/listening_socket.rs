@@ -1,6 +1,6 @@
 //! One listening socket, as every thread reaches it.
 //!
-//! The state says who owns the descriptor, under a lock: first the message to the poller, then the
+//! The state says what owns the descriptor, under a lock: first the message to the poller, then the
 //! poller's connection. Whichever thread closes it finds it in one of the two places, or closed,
 //! and the end is reported once.
 
