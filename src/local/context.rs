@@ -185,6 +185,10 @@ impl<'a> EvContext<'a> {
     /// Lends the poller's value of type `T` to `f`, and makes it by `init` if there is none: see
     /// [`with_local_or`](crate::with_local_or).
     ///
+    /// # Panics
+    ///
+    /// Panics if it is called inside itself for the same type.
+    ///
     /// # Examples
     ///
     /// ```
@@ -203,10 +207,6 @@ impl<'a> EvContext<'a> {
     /// # }
     /// # assert_eq!(ask(Session, "hello"), "request 101");
     /// ```
-    ///
-    /// # Panics
-    ///
-    /// Panics if it is called inside itself for the same type.
     pub fn with_local_or<T: 'static, R>(
         &self,
         init: impl FnOnce() -> T,

@@ -42,6 +42,7 @@ use crate::task::{Refused, SharedRef};
 /// ```
 #[derive(Clone)]
 pub struct PollerHandle {
+    /// What all handles of the poller share.
     shared: Arc<Shared>,
 }
 

@@ -14,9 +14,6 @@ const HEADINGS: [&str; 5] = ["Errors", "Panics", "Cancel safety", "Safety", "Exa
 /// Words that end in `s` and are no verbs.
 const NO_VERBS: [&str; 6] = ["As", "Its", "This", "Bytes", "Always", "Address"];
 
-/// Where the language is still worked on.
-const PENDING: [&str; 1] = ["src/local/"];
-
 /// The docs of an item: its name, and the lines.
 struct Docs {
     place: String,
@@ -107,14 +104,13 @@ impl<'ast> Visit<'ast> for Found<'_> {
 /// The docs of all functions, and of all types with their fields and arms.
 fn docs() -> (Vec<Docs>, Vec<Docs>) {
     let (mut functions, mut fields) = (Vec::new(), Vec::new());
-    let is_pending = |name: &str| PENDING.iter().any(|it| format!("src/{name}").starts_with(it));
-    for source in sources().iter().filter(|source| !is_pending(&source.name)) {
+    for source in sources() {
         let mut found = Found { file: &source.name, functions: Vec::new(), fields: Vec::new() };
         source.items.iter().for_each(|item| found.visit_item(item));
         functions.extend(found.functions);
         fields.extend(found.fields);
     }
-    assert!(functions.len() > 500 && fields.len() > 200, "these are the docs");
+    assert!(functions.len() > 1000 && fields.len() > 500, "these are the docs");
     (functions, fields)
 }
 
@@ -126,11 +122,12 @@ fn complain(about: &str, wrong: Vec<String>) {
 fn the_summary_of_a_function_begins_with_a_verb_in_the_third_person() {
     let is_right = |summary: &str| {
         let first = summary.split([' ', ',']).next().unwrap_or("");
-        // `Returns`, and not `Return` or `The`; what has no docs is a small helper.
+        // `Returns`, and not `Return` or `The`; what has no docs is a small helper. Of a callback
+        // the docs say when it is called.
         let is_verb = first.starts_with(char::is_uppercase)
             && first.ends_with('s')
             && first.chars().all(char::is_alphabetic);
-        summary.is_empty() || (is_verb && !NO_VERBS.contains(&first))
+        summary.is_empty() || first == "Called" || (is_verb && !NO_VERBS.contains(&first))
     };
     let (functions, _) = docs();
     let wrong = functions.iter().filter(|it| !is_right(&it.summary()));
@@ -206,10 +203,6 @@ fn texts() -> Vec<PathBuf> {
     let mut found = Vec::new();
     walk(root().parent().expect("the repository"), &mut found);
     found.retain(|path| !path.ends_with("house/language.rs"));
-    let pending = ["src/local/", "examples/"];
-    found.retain(|path| {
-        !pending.iter().any(|it| path.to_str().is_some_and(|path| path.contains(it)))
-    });
     assert!(found.len() > 150, "these are the texts");
     found
 }
