@@ -28,7 +28,6 @@ use std::{fmt, io};
 use pool::Job;
 
 use crate::local::state::Local;
-use crate::poller::paused;
 use crate::task::join_error::JoinError;
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
@@ -141,7 +140,7 @@ struct Call {
 }
 
 #[cfg(feature = "test-util")]
-use crate::poller::ClockHold;
+use crate::poller::{ClockHold, paused};
 #[cfg(not(feature = "test-util"))]
 type ClockHold = ();
 
