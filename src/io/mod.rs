@@ -1,11 +1,11 @@
 //! Relays: everything that one stream receives is sent to another one.
 //!
-//! [`relay`] passes on what either of two TCP streams sends to the other one, until both have
+//! [`relay()`] passes on what either of two TCP streams sends to the other one, until both have
 //! ended: a proxy, once it knows where a connection goes. The bytes go by splice(2) from socket to
 //! socket, and are not copied through the process. [`Relayed`] says how many went each way.
 //!
 //! - A proxy of tasks accepts with [`ReactorHandle::serve`](crate::ReactorHandle::serve), connects with
-//!   [`TcpStream::connect`](crate::net::TcpStream::connect), and awaits [`relay`].
+//!   [`TcpStream::connect`](crate::net::TcpStream::connect), and awaits [`relay()`].
 //! - A proxy of handlers does the same with [`EvContext::relay`](crate::EvContext::relay).
 //! - If the bytes have to be seen or changed on their way, read and write them:
 //!   [`TcpStream::into_split`](crate::net::TcpStream::into_split), with a task for each direction.

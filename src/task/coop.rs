@@ -6,7 +6,7 @@
 //! returns `Pending`, and the task goes on in its next turn: after the poller has looked at events,
 //! timers and mail, and behind the tasks that these have woken.
 //!
-//! - [`yield_now`](crate::yield_now) is for tasks that compute, or that only do what does not count:
+//! - [`yield_now`] is for tasks that compute, or that only do what does not count:
 //!   channels, locks, the `try_` methods of sockets, reads and writes of an empty buffer. No allowance
 //!   stops them, so they give the others a turn by themselves.
 //! - [`unconstrained`] lifts the limit for one future.

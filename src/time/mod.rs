@@ -2,10 +2,10 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | wait for some time | [`sleep`] |
+//! | wait for some time | [`sleep()`] |
 //! | wait until a point in time | [`sleep_until`] |
-//! | limit how long a future may take | [`timeout`], [`timeout_at`] |
-//! | do something at a fixed period | [`interval`], [`interval_at`] |
+//! | limit how long a future may take | [`timeout()`], [`timeout_at`] |
+//! | do something at a fixed period | [`interval()`], [`interval_at`] |
 //! | read the clock that these go by | [`now`] |
 //! | end connections whose peers are silent | [`Deadlines`](crate::Deadlines), which cost less than a timeout for each read |
 //! | test without waiting | `pause`, `advance` and `resume`, with the feature `test-util` |

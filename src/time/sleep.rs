@@ -17,7 +17,7 @@ use crate::task::{SharedRef, drop_ignoring_panic, ignore_panic};
 /// Waits until `duration` has passed from now.
 ///
 /// A sleep of [`Duration::MAX`] never ends. To limit how long another future may take, use
-/// [`timeout`](super::timeout) and not a `select` with a sleep: after the poller was held up, both
+/// [`timeout`](fn@super::timeout) and not a `select` with a sleep: after the poller was held up, both
 /// may be ready at the next poll, and a `select` takes the one that it polls first. A timeout
 /// prefers the output.
 ///
