@@ -54,9 +54,11 @@ impl EvContext<'_> {
     /// deadline while bytes are on their way to the peer.
     ///
     /// # Errors
+    ///
     /// Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the connection is ending.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::{Action, Deadlines, EvContext, EvHandler};
     /// use std::{io, time::Duration};

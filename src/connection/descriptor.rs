@@ -18,9 +18,11 @@ impl EvContext<'_> {
     /// 9.6).
     ///
     /// # Panics
+    ///
     /// Panics if [`EvContext::take_stream`] has taken the connection over.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -45,11 +47,13 @@ impl EvContext<'_> {
     /// Returns the IP address and port of the peer: getpeername(2).
     ///
     /// # Errors
+    ///
     /// Returns the errors of getpeername(2), such as `ENOTCONN` once the peer has reset the
     /// connection. Returns an error if it is not an IP socket, or if a stream has taken the
     /// connection over.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -70,9 +74,11 @@ impl EvContext<'_> {
     /// Returns the IP address and port of this side: getsockname(2).
     ///
     /// # Errors
+    ///
     /// Returns an error if it is not an IP socket, or if a stream has taken the connection over.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -100,6 +106,7 @@ impl EvContext<'_> {
     /// for as long as the handler leaves it in the queue.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::{Action, EvContext, EvHandler, Interest, Reactor};
     /// use std::{io, sync::mpsc, time::Duration};
@@ -144,10 +151,12 @@ impl EvContext<'_> {
     /// has acknowledged earlier ones (tcp(7)).
     ///
     /// # Errors
+    ///
     /// Returns the errors of setsockopt(2), as for a socket that is not TCP. Returns an error if a
     /// stream has taken the connection over.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;

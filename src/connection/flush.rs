@@ -36,6 +36,7 @@ pub(crate) enum Progress {
 /// left.
 ///
 /// # Errors
+///
 /// Returns the error of the connection or of a file. Ending the connection is up to the caller.
 pub(crate) fn queued(local: &Local, connection: &Connection) -> io::Result<bool> {
     // Taken out of the connection, as dropping what has been sent is foreign code: it may look for
@@ -110,6 +111,7 @@ fn on_drained(connection: &Connection, fd: BorrowedFd<'_>) -> io::Result<()> {
 /// may borrow the outbox: dropping what has been sent is foreign code.
 ///
 /// # Errors
+///
 /// Returns the error of the descriptor or of a file. On a socket for datagrams an error loses one
 /// datagram, and the others are sent.
 pub(crate) fn send(

@@ -50,6 +50,7 @@ pub(crate) fn is_needed(local: &Local, connection: &Connection, fd: BorrowedFd<'
 /// Shuts the write direction down, and waits for the peer's end.
 ///
 /// # Errors
+///
 /// Returns the descriptor if shutdown(2) fails: the peer has gone already.
 pub(crate) fn begin(local: &Local, connection: &Connection, fd: OwnedFd) -> Result<(), OwnedFd> {
     if socket::shutdown(fd.as_fd(), Shutdown::Write).is_err() {

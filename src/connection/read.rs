@@ -26,12 +26,14 @@ impl<'a> EvContext<'a> {
     /// what the buffer holds ([`Builder::read_buffer_size`](crate::Builder::read_buffer_size)).
     ///
     /// # Errors
+    ///
     /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if there is nothing to read now, or if the
     /// budget of this event, [`Budget::read_per_event`], is spent: `on_read` is called again for
     /// the rest. A callback may pass this error on, and the connection stays open. Otherwise
     /// returns the connection's error.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -86,9 +88,11 @@ impl<'a> EvContext<'a> {
     /// stream, unless `buf` is empty.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`EvContext::read`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;

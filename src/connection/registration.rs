@@ -26,10 +26,12 @@ impl EvContext<'_> {
     /// already: a handler that has left bytes unread is called for them.
     ///
     /// # Errors
+    ///
     /// Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the connection is ending or relays. If
     /// epoll_ctl(2) fails later, the connection ends with that error.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -67,11 +69,13 @@ impl EvContext<'_> {
     /// code may hold duplicates of it, so its close is a plain one: see [`EvContext::fd`].
     ///
     /// # Errors
+    ///
     /// Returns the errors of epoll_ctl(2): `EPERM` for a regular file, for example. The handler is
     /// dropped then, and the descriptor closed. Returns
     /// [`NotConnected`](io::ErrorKind::NotConnected) if the poller is ending.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -108,6 +112,7 @@ impl EvContext<'_> {
     /// may be this very connection. Returns `false` if it is gone or ending already.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;

@@ -34,6 +34,7 @@ impl EvContext<'_> {
     /// whole.
     ///
     /// # Errors
+    ///
     /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) if no file can be as long as
     /// `offset + len`; nothing has changed then.
     ///
@@ -44,6 +45,7 @@ impl EvContext<'_> {
     /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) if it is ending already.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
     /// use std::fs::File;

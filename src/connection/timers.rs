@@ -24,6 +24,7 @@ impl EvContext<'_> {
     /// [`TimerId::NONE`].
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::{Action, EvContext, EvHandler, TimerId};
     /// use std::io;
@@ -68,6 +69,7 @@ impl EvContext<'_> {
     /// returns [`TimerId::NONE`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -108,6 +110,7 @@ impl EvContext<'_> {
     /// Returns `false` if the timer is spent or cancelled, or not a timer of this connection.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -139,6 +142,7 @@ impl EvContext<'_> {
     /// connection.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;

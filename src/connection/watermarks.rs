@@ -25,6 +25,7 @@ impl EvContext<'_> {
     /// it crosses a new mark. On a connection that is ending the call does nothing.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::{Action, EvContext, EvHandler, Interest};
     /// use std::io;

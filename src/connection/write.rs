@@ -22,6 +22,7 @@ impl EvContext<'_> {
     /// See [`EvContext::set_watermarks`] for a handler that may write faster than its peer reads.
     ///
     /// # Errors
+    ///
     /// Returns the connection's error. The connection then ends with it, whether or not the handler
     /// passes it on. On a socket for datagrams the error belongs to one datagram, and the
     /// connection goes on unless the handler passes it on.
@@ -32,6 +33,7 @@ impl EvContext<'_> {
     /// already.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -83,9 +85,11 @@ impl EvContext<'_> {
     /// Sends several slices as if they were one. See [`EvContext::write`].
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`EvContext::write`].
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -196,6 +200,7 @@ impl EvContext<'_> {
     /// of files, and of a [`Writer`](crate::Writer).
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;

@@ -26,6 +26,7 @@ impl EvContext<'_> {
     /// is ending, every write of it fails.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;

@@ -10,6 +10,7 @@ use crate::base::token::Token;
 /// [`CloseReason::Error`]; see [`EvHandler`](crate::EvHandler).
 ///
 /// # Examples
+///
 /// ```
 /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
 /// # use example::*;
@@ -39,6 +40,7 @@ pub enum Action {
 /// told it.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::{Action, CloseReason, EvContext, EvHandler};
 /// use std::io;
@@ -89,6 +91,7 @@ pub enum CloseReason {
 /// timers of a poller have the same one, not even one after the other.
 ///
 /// # Examples
+///
 /// ```
 /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
 /// # use example::*;
@@ -120,10 +123,12 @@ pub enum CloseReason {
 pub struct TimerId(pub(crate) Token);
 
 impl TimerId {
-    /// No timer. A connection that has ended gets it instead of a new timer, as in
+    /// No timer: a value for the field of a handler that has not set its timer yet. A connection
+    /// that has ended gets it instead of a new timer, as in
     /// [`on_close`](crate::EvHandler::on_close). It can be neither reset nor cancelled.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::{Action, CloseReason, EvContext, EvHandler, TimerId};
     /// use std::{io, time::Duration};

@@ -28,6 +28,7 @@ pub(crate) fn set_activity(local: &mut Local, activity: Arc<Activity>) {
 /// Notes that a callback of `handler` runs, until the guard is dropped.
 ///
 /// # Panics
+///
 /// Panics if a callback is running: callbacks never nest.
 #[inline(always)]
 pub(crate) fn begin_callback<'a>(local: &'a Local, handler: &dyn EvHandler) -> impl Drop + 'a {

@@ -245,6 +245,7 @@ impl Connection {
     /// Borrows the handler and the descriptor, for a callback.
     ///
     /// # Panics
+    ///
     /// Panics if they are lent already: callbacks never nest.
     #[inline]
     pub(crate) fn body(&self) -> RefMut<'_, Body> {

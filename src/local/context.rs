@@ -17,9 +17,21 @@ use crate::task::{self, join::JoinHandle};
 
 /// The connection that a callback is called for, and the poller that it lives in.
 ///
-/// It reads, writes and closes; sets timers, deadlines and watermarks; and registers, connects and
-/// spawns on the same poller. Each method acts at once, and calls that follow from it come later in
-/// the turn: a callback is never called inside another one.
+/// | to | use |
+/// |---|---|
+/// | read | [`read`](EvContext::read), [`read_into`](EvContext::read_into) |
+/// | write | [`write`](EvContext::write), [`write_vectored`](EvContext::write_vectored), [`send_file`](EvContext::send_file) |
+/// | see and limit what is queued | [`pending_output`](EvContext::pending_output), [`set_watermarks`](EvContext::set_watermarks) |
+/// | let other threads and tasks write | [`writer`](EvContext::writer) |
+/// | wait for time | [`set_timer`](EvContext::set_timer), [`set_interval`](EvContext::set_interval), [`set_deadlines`](EvContext::set_deadlines) |
+/// | choose the events | [`set_interest`](EvContext::set_interest) |
+/// | end a connection | [`Action::Close`](crate::Action::Close) for this one, [`close`](EvContext::close) for any of this poller |
+/// | begin another one | [`connect`](EvContext::connect), [`register`](EvContext::register), [`ConnectPool::get_with`](crate::ConnectPool::get_with) |
+/// | pass this one on | [`take_stream`](EvContext::take_stream) to a task, [`relay`](EvContext::relay) to another connection, [`release`](EvContext::release) to its pool |
+/// | use the poller | [`spawn_local`](EvContext::spawn_local), [`with_local`](EvContext::with_local), [`reactor`](EvContext::reactor) |
+///
+/// Each method acts at once, and calls that follow from it come later in the turn: a callback is
+/// never called inside another one.
 ///
 /// A context lives for one callback. Other threads, and tasks, write to the connection by a
 /// [`Writer`](crate::Writer), which [`EvContext::writer`] returns. After [`EvContext::take_stream`]
@@ -27,6 +39,7 @@ use crate::task::{self, join::JoinHandle};
 /// [`NotConnected`](io::ErrorKind::NotConnected).
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::{Action, EvContext, EvHandler};
 /// use std::io;
@@ -79,6 +92,7 @@ impl<'a> EvContext<'a> {
     /// same poller name it. No two connections of a poller ever have the same one.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -101,6 +115,7 @@ impl<'a> EvContext<'a> {
     /// Borrows the descriptor, for system calls that keep nothing of it.
     ///
     /// # Panics
+    ///
     /// Panics if a stream has taken it.
     #[inline]
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
@@ -116,6 +131,7 @@ impl<'a> EvContext<'a> {
     /// Borrows the descriptor.
     ///
     /// # Errors
+    ///
     /// Returns an error if a stream has taken it.
     #[inline]
     pub(crate) fn present(&self) -> io::Result<BorrowedFd<'_>> {
@@ -135,6 +151,7 @@ impl<'a> EvContext<'a> {
     /// the turn has taken.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -159,9 +176,11 @@ impl<'a> EvContext<'a> {
     /// yet. See [`with_local`](crate::with_local).
     ///
     /// # Panics
-    /// Panics if it is called inside of `f` for the same type.
+    ///
+    /// Panics if `f` calls it again for the same type.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -187,7 +206,7 @@ impl<'a> EvContext<'a> {
     ///
     /// # Panics
     ///
-    /// Panics if it is called inside itself for the same type.
+    /// Panics if `f` calls it again for the same type.
     ///
     /// # Examples
     ///
@@ -222,6 +241,7 @@ impl<'a> EvContext<'a> {
     /// [`Writer`](crate::Writer) along.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;

@@ -24,6 +24,7 @@ use crate::task::{Refused, SharedRef};
 /// [`PollerHandle::current`] that of the calling thread.
 ///
 /// # Examples
+///
 /// ```
 /// # use corepoll::{PollerHandle, Reactor, block_on};
 /// # use std::time::Duration;
@@ -98,6 +99,7 @@ impl PollerHandle {
     /// As with [`PollerHandle::run_on`], there is no limit to the closures that wait.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::{Reactor, block_on};
     /// use std::rc::Rc;
@@ -131,10 +133,12 @@ impl PollerHandle {
     /// limit.
     ///
     /// # Errors
+    ///
     /// Returns `f` if the poller has ended. If the poller ends later, before `f` has run, `f` is
     /// dropped on the poller's thread.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::Reactor;
     /// use std::sync::mpsc;
@@ -158,11 +162,13 @@ impl PollerHandle {
     /// So a thread that sends faster than the poller runs is told so, and memory has a limit.
     ///
     /// # Errors
+    ///
     /// Returns `f` in [`TryRunOnError::Full`] if too many closures wait, and in
     /// [`TryRunOnError::Ended`] if the poller has ended. If the poller ends later, before `f` has
     /// run, `f` is dropped on the poller's thread.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::{Budget, Reactor, TryRunOnError};
     /// use std::time::Duration;
@@ -198,6 +204,7 @@ impl PollerHandle {
     /// [`registry::add_preregistered`](super::registry::add_preregistered).
     ///
     /// # Errors
+    ///
     /// Returns the errors of epoll_ctl(2), or that the poller has ended.
     pub(crate) fn preregister(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.shared.epoll.add(fd).unwrap_or_else(|| Err(poller_ended()))
@@ -209,6 +216,7 @@ impl PollerHandle {
     /// A busy poller writes its numbers once a turn.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::{Reactor, block_on};
     /// # fn main() -> std::io::Result<()> {

@@ -23,6 +23,7 @@ use crate::task::TypeName;
 /// loop over `cx.read()?` ends when there is nothing more to read.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
 /// use std::io::{self, Read, Write};
@@ -62,6 +63,7 @@ pub trait EvHandler: 'static {
     /// By default it keeps the connection.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -101,6 +103,7 @@ pub trait EvHandler: 'static {
     /// it is not called in every turn for that.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -127,6 +130,7 @@ pub trait EvHandler: 'static {
     /// default it keeps the connection.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -160,6 +164,7 @@ pub trait EvHandler: 'static {
     /// [`Budget::output_per_connection`](crate::Budget::output_per_connection).
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -193,6 +198,7 @@ pub trait EvHandler: 'static {
     /// By default it keeps the connection.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -224,6 +230,7 @@ pub trait EvHandler: 'static {
     /// By default it keeps the connection.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -254,6 +261,7 @@ pub trait EvHandler: 'static {
     /// [`ReactorHandle::shutdown`](crate::ReactorHandle::shutdown).
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::{Action, EvContext, EvHandler, Interest, Reactor};
     /// # use std::{io::{self, Read}, os::unix::net::UnixStream, time::Duration};
@@ -290,6 +298,7 @@ pub trait EvHandler: 'static {
     /// [`Connector`](crate::Connector) has an example of a client that reconnects.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::{Action, Connector, EvContext, EvHandler, Reactor};
     /// # use std::{io, sync::mpsc, time::Duration};
@@ -325,6 +334,7 @@ pub trait EvHandler: 'static {
     /// more, and timers are gone.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;

@@ -7,6 +7,7 @@ use std::fmt;
 /// not take the closure, with the closure.
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::{PollerHandle, TryRunOnError};
 ///
@@ -42,6 +43,7 @@ impl<F> TryRunOnError<F> {
     /// Returns the closure that was not taken.
     ///
     /// # Examples
+    ///
     /// ```
     /// # use corepoll::TryRunOnError;
     /// let error = TryRunOnError::Full(|| 7);

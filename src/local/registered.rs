@@ -27,6 +27,7 @@ impl Registered {
     /// Registers `fd`, which is non-blocking, with `local`.
     ///
     /// # Errors
+    ///
     /// Returns the errors of epoll_ctl(2), or that the poller has ended.
     pub(crate) fn new(fd: OwnedFd, local: Rc<Local>) -> io::Result<Registered> {
         let registration = Registration::with_ownership(fd.as_fd(), local, Ownership::Owned)?;
@@ -37,6 +38,7 @@ impl Registered {
     /// token, and the caller removes the entry of the old one.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`Registered::new`], with the descriptor.
     pub(crate) fn reregister(
         fd: OwnedFd,

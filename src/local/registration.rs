@@ -30,6 +30,7 @@ impl Registration {
     /// Registers `fd`, which is non-blocking and belongs to the caller, with `local`.
     ///
     /// # Errors
+    ///
     /// Returns the errors of epoll_ctl(2), or that the poller has ended.
     pub(crate) fn new(fd: BorrowedFd<'_>, local: Rc<Local>) -> io::Result<Registration> {
         Registration::with_ownership(fd, local, Ownership::Borrowed)

@@ -10,7 +10,7 @@ use crate::local::writer_queue::{Stage, WriterQueue};
 use crate::parts::outbox::Outbox;
 use crate::task::{Notification, SharedRef};
 
-/// Writes to one connection, from any thread. Clones write to the same one.
+/// A handle that writes to one connection, from any thread. Clones write to the same connection.
 ///
 /// The order of the bytes is the order of the calls, on whatever threads they are made, and those
 /// of [`EvContext::write`](crate::EvContext::write) count as well: bytes that were accepted before
@@ -31,9 +31,11 @@ use crate::task::{Notification, SharedRef};
 /// sent if the connection ends gracefully, as after [`Action::Close`]; otherwise they are lost with
 /// it, as on every socket. A writer does not keep its connection open.
 ///
+/// [`Bytes`]: https://docs.rs/bytes/latest/bytes/struct.Bytes.html
 /// [`Budget::output_per_connection`]: crate::Budget::output_per_connection
 ///
 /// # Examples
+///
 /// ```
 /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor};
 /// use std::io::{self, Read};
@@ -102,6 +104,7 @@ impl Writer {
     /// sends nothing.
     ///
     /// # Errors
+    ///
     /// Nothing of `bytes` is sent if this fails.
     ///
     /// Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if the connection is ending, if a stream
@@ -115,6 +118,7 @@ impl Writer {
     /// the peer reads looks at [`Writer::pending`], or the handler sets watermarks.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -153,6 +157,7 @@ impl Writer {
     /// number may be old when it is returned.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;
@@ -174,10 +179,11 @@ impl Writer {
     /// Ends the connection when everything that was accepted before has been sent.
     ///
     /// It does what [`Action::Close`](crate::Action::Close) does: the connection ends with
-    /// [`CloseReason::Requested`](crate::CloseReason::Requested). Writes after this fail, from
-    /// whatever writer of the connection. On a connection that is ending already it does nothing.
+    /// [`CloseReason::Requested`](crate::CloseReason::Requested). Later writes fail, by all writers
+    /// of the connection. On a connection that is ending already it does nothing.
     ///
     /// # Examples
+    ///
     /// ```
     /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
     /// # use example::*;

@@ -92,6 +92,7 @@ impl Poller {
     /// Makes a poller on this thread that belongs to no reactor.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`UnboundPoller::new`].
     pub(crate) fn on_this_thread(budget: Budget) -> io::Result<Poller> {
         Ok(UnboundPoller::new(0, budget, READ_BUFFER_SIZE)?.bind())

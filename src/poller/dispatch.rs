@@ -238,6 +238,7 @@ fn is_shut_down_datagram_socket(connection: &Connection, event: Event) -> bool {
 /// Returns `true` if there are bytes to read.
 ///
 /// # Errors
+///
 /// Returns the connection's error. The kernel reports it only once.
 fn has_input(connection: &Connection) -> io::Result<bool> {
     let has_input = connection.with_fd(|fd| {

@@ -109,6 +109,7 @@ impl UnboundPoller {
     /// Makes the poller number `index` of its reactor.
     ///
     /// # Errors
+    ///
     /// Returns the errors of epoll_create1(2), eventfd(2) and epoll_ctl(2).
     pub(crate) fn new(index: usize, budget: Budget, read_buffer_size: usize) -> io::Result<Self> {
         // Early: the longer the counter's speed is measured, the more exactly it is known.
@@ -176,6 +177,7 @@ impl Poller {
     /// The steps are numbered as in ARCHITECTURE.md, which gives the reasons for their order.
     ///
     /// # Errors
+    ///
     /// Returns the error of epoll_wait(2). The rest of the turn has been made all the same.
     pub(crate) fn turn(&self, max_wait: Option<Duration>) -> io::Result<()> {
         let local = &*self.local;

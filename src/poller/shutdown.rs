@@ -153,6 +153,7 @@ impl Poller {
     /// Turns the loop until the poller has been shut down, and ends the poller.
     ///
     /// # Errors
+    ///
     /// Returns the error of epoll_wait(2).
     pub(crate) fn run(self) -> std::io::Result<ShutdownOutcome> {
         let entered = self.enter();

@@ -223,8 +223,8 @@ impl ReactorHandle {
     /// ended when the grace is over are dropped on their own threads. This method returns at once;
     /// [`Running::join`] waits.
     ///
-    /// Tasks that destructors spawn then are dropped as well, without a poll. If destructors spawn
-    /// their own kind over and over, the last ones are leaked.
+    /// Tasks that destructors spawn then are dropped as well, without a poll. If the destructors of
+    /// such tasks spawn others without end, the last ones are leaked.
     ///
     /// A second request can only bring the end forward. This may be called from any thread, a
     /// poller's too, and before the reactor is started.

@@ -44,8 +44,8 @@ pub struct Running {
     watchdog: Option<Watchdog>,
 }
 
-/// What has become of a reactor's connections and tasks. Handlers' connections and tasks are
-/// counted together.
+/// What became of a reactor's connections and tasks in its shutdown, as [`Running::join`] returns
+/// it. Connections of handlers and tasks are counted together.
 ///
 /// # Examples
 ///
@@ -66,12 +66,12 @@ pub struct Running {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Shutdown {
-    /// How many have ended by themselves since the shutdown was requested.
+    /// The number that ended by themselves after the shutdown was requested.
     pub drained: usize,
-    /// How many were dropped when the grace was over.
+    /// The number that were dropped when the grace was over.
     pub cancelled: usize,
-    /// How many calls of `spawn_blocking`, look-ups of host names included, a poller had begun that
-    /// were not over when it ended. They run on, and nothing waits for them.
+    /// The number of calls of `spawn_blocking`, look-ups of host names included, that were not over
+    /// when the poller that had begun them ended. They run on, and nothing waits for them.
     pub leaked_blocking: usize,
 }
 

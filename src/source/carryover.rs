@@ -37,6 +37,7 @@ impl Registered {
     /// Waits until the carryover has been sent.
     ///
     /// # Errors
+    ///
     /// Returns the error of sending it, once.
     #[inline]
     pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -85,6 +86,7 @@ impl Registered {
     /// load of the poller.
     ///
     /// # Errors
+    ///
     /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if there is carryover that the kernel does
     /// not take now, or the error of sending it.
     pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {

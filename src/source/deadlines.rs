@@ -70,6 +70,7 @@ impl Registration {
     /// only.
     ///
     /// # Errors
+    ///
     /// Returns the error of a deadline that is missed. That deadline then starts anew.
     #[cold]
     pub(crate) fn wait_within_deadlines(&self, direction: Option<Direction>) -> io::Result<()> {

@@ -31,6 +31,7 @@ impl EvContext<'_> {
     /// is dropped after this callback, and no other callback of it is called.
     ///
     /// # Errors
+    ///
     /// Returns an error if the connection is ending, if it is not a TCP connection, or if the
     /// poller is ending. Nothing has changed then.
     pub(crate) fn take_registered(&mut self) -> io::Result<Registered> {
@@ -118,6 +119,7 @@ impl Registered {
     /// at the end of the turn.
     ///
     /// # Errors
+    ///
     /// Returns an error if the poller has ended, and the errors of epoll_ctl(2). The connection is
     /// closed then, and the handler is returned, as its destructor is foreign code.
     pub(crate) fn into_connection(

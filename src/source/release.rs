@@ -19,6 +19,7 @@ impl Registered {
     /// release it.
     ///
     /// # Errors
+    ///
     /// Returns the errors of [`Registered::into_connection`].
     pub(crate) fn into_pooled_connection(
         self,

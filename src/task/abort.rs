@@ -235,6 +235,7 @@ impl AbortHandle {
     /// Makes a handle.
     ///
     /// # Safety
+    ///
     /// The caller is on the owner's thread. It holds a reference to `task`, which either is not
     /// complete or has another abort handle: it is not retired then.
     unsafe fn new(task: NonNull<Header>) -> AbortHandle {

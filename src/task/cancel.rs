@@ -16,6 +16,7 @@ const MAX_LATE_SPAWNS: usize = 100_000;
 /// Drops the future of every task, and from now on of every new one.
 ///
 /// # Safety
+///
 /// The caller is the owner. No task is being polled, and none will be any more.
 pub(super) unsafe fn cancel_tasks(shared: &Shared) {
     let core = &shared.core;
@@ -31,6 +32,7 @@ pub(super) unsafe fn cancel_tasks(shared: &Shared) {
 /// Cancels a task that was spawned after [`cancel_tasks`], or by a destructor inside of it.
 ///
 /// # Safety
+///
 /// The caller is the owner; the task is in the table, and no other code knows it yet.
 #[cold]
 pub(super) unsafe fn cancel_late_spawn(shared: &Shared, task: NonNull<Header>) {
@@ -51,6 +53,7 @@ pub(super) unsafe fn cancel_late_spawn(shared: &Shared, task: NonNull<Header>) {
 /// on. Not to be called inside itself.
 ///
 /// # Safety
+///
 /// As [`cancel_tasks`].
 unsafe fn cancel_all(shared: &Shared) {
     let core = &shared.core;

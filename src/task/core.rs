@@ -77,6 +77,7 @@ impl Core {
     /// Returns the number of tasks that have not ended.
     ///
     /// # Safety
+    ///
     /// The caller is the owner.
     pub(super) unsafe fn alive(&self) -> usize {
         // SAFETY: **Owner**; nothing foreign runs while the table is borrowed.
@@ -86,6 +87,7 @@ impl Core {
     /// Keeps `waker` until the poller has looked at everything else.
     ///
     /// # Safety
+    ///
     /// The caller is the owner.
     pub(super) unsafe fn defer(&self, waker: Waker) {
         // SAFETY: **Owner**; nothing foreign runs while the list is borrowed.
@@ -96,6 +98,7 @@ impl Core {
     /// futures asks once for each of them.
     ///
     /// # Safety
+    ///
     /// The caller is the owner.
     pub(super) unsafe fn has_just_deferred(&self, waker: &Waker) -> bool {
         // SAFETY: **Owner**; nothing foreign runs while the list is borrowed: wakers are compared by
@@ -107,6 +110,7 @@ impl Core {
     /// Returns the number of wakers that are deferred.
     ///
     /// # Safety
+    ///
     /// The caller is the owner.
     #[cfg(all(test, not(loom)))]
     pub(super) unsafe fn deferred(&self) -> usize {
@@ -117,6 +121,7 @@ impl Core {
     /// Returns `true` if a waker is deferred.
     ///
     /// # Safety
+    ///
     /// The caller is the owner.
     #[inline]
     pub(super) unsafe fn has_deferred(&self) -> bool {
@@ -128,6 +133,7 @@ impl Core {
     /// the next time.
     ///
     /// # Safety
+    ///
     /// The caller is the owner.
     #[cold]
     pub(super) unsafe fn take_deferred(&self, mut act: impl FnMut(Waker)) {

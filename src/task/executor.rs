@@ -87,6 +87,7 @@ impl Drop for UnboundExecutor {
 /// Drops what was taken out of a closed inbox.
 ///
 /// # Safety
+///
 /// The caller is the owner; `first` heads a chain of nodes from its inbox.
 unsafe fn refuse(shared: &Shared, first: *mut Node) {
     let mut rest = first;
@@ -294,6 +295,7 @@ impl Drop for EnterGuard<'_> {
 /// Spawns a task by `spawn`, and cancels it if its executor is ending.
 ///
 /// # Safety
+///
 /// The caller is the owner of `shared`. `spawn` makes a task there by `raw::spawn` or
 /// `raw::spawn_named`, whose output is `T`.
 #[inline]

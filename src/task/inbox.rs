@@ -68,6 +68,7 @@ impl Inbox {
     /// Puts a node on top.
     ///
     /// # Safety
+    ///
     /// `node` is alive, its link belongs to the caller, and both stay so until it has been taken.
     pub(super) unsafe fn push(&self, node: *mut Node) -> Pushed {
         // A guess instead of a load, as in `RemoteWord::mail`: the owner is awake, and has taken all

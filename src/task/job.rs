@@ -29,6 +29,7 @@ impl<F: FnOnce()> VTableOf<F> {
 /// Runs the closure.
 ///
 /// # Safety
+///
 /// `node` is a `Job<F>` made by [`SharedRef::post`] that has been taken out of the inbox.
 unsafe fn deliver<F: FnOnce()>(node: *mut Node) {
     // SAFETY: the caller's contract.
@@ -40,6 +41,7 @@ unsafe fn deliver<F: FnOnce()>(node: *mut Node) {
 /// Drops the closure, since the executor ends.
 ///
 /// # Safety
+///
 /// `node` is a `Job<F>` made by [`SharedRef::post`] that has been taken out of the inbox.
 unsafe fn refuse<F: FnOnce()>(node: *mut Node) {
     // SAFETY: the caller's contract.
@@ -59,6 +61,7 @@ impl SharedRef {
     /// dropped if the executor ends first. Never blocks; may be called from any thread.
     ///
     /// # Errors
+    ///
     /// Gives `run` back if the executor has ended.
     pub(crate) fn post<F: FnOnce() + Send + 'static>(&self, run: F) -> Result<(), F> {
         self.as_ref().count_post();

@@ -52,6 +52,7 @@ impl<T> JoinHandle<T> {
     /// Makes the handle of a task.
     ///
     /// # Safety
+    ///
     /// `task` comes from `raw::spawn` on this thread with a future whose output is `T`, and its
     /// join handle's reference is given to this handle.
     pub(super) unsafe fn new(task: NonNull<Header>) -> JoinHandle<T> {

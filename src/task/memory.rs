@@ -57,6 +57,7 @@ impl Memory {
     /// Returns a block for `layout`, which is that of a task.
     ///
     /// # Safety
+    ///
     /// The caller is the owner.
     pub(super) unsafe fn allocate(&self, layout: Layout) -> NonNull<u8> {
         // SAFETY: **Owner**; the borrow ends before anything else runs.
@@ -75,6 +76,7 @@ impl Memory {
     /// Keeps a block for the next task, or returns it to the allocator.
     ///
     /// # Safety
+    ///
     /// The caller is the owner; `block` came from [`allocate`] or `Memory::allocate` with
     /// this layout, and it is not used any more.
     pub(super) unsafe fn release(&self, block: NonNull<u8>, layout: Layout) {
@@ -122,6 +124,7 @@ pub(super) fn allocate(layout: Layout) -> NonNull<u8> {
 /// Returns a block to the allocator, on any thread.
 ///
 /// # Safety
+///
 /// `block` came from [`allocate`] or `Memory::allocate` with this layout, and it is not used any
 /// more.
 pub(super) unsafe fn release(block: NonNull<u8>, layout: Layout) {

@@ -60,6 +60,7 @@ impl<T: OnNotify> VTableOf<T> {
 /// anew.
 ///
 /// # Safety
+///
 /// `node` is an `Inner<T>` that [`Notification::post`] has put into the inbox, and it is out again.
 unsafe fn arrived<T: OnNotify>(node: *mut Node) -> Arc<Inner<T>> {
     // SAFETY: the caller's contract: the count that the post gave to the node is ours now.
@@ -73,6 +74,7 @@ unsafe fn arrived<T: OnNotify>(node: *mut Node) -> Arc<Inner<T>> {
 /// Acts on the notification.
 ///
 /// # Safety
+///
 /// As [`arrived`].
 unsafe fn deliver<T: OnNotify>(node: *mut Node) {
     // SAFETY: the caller's contract.
@@ -83,6 +85,7 @@ unsafe fn deliver<T: OnNotify>(node: *mut Node) {
 /// Drops the node's reference, since the executor ends.
 ///
 /// # Safety
+///
 /// As [`arrived`].
 unsafe fn refuse<T: OnNotify>(node: *mut Node) {
     // SAFETY: the caller's contract.

@@ -49,6 +49,7 @@ impl RunQueue {
     /// Puts a task at the end.
     ///
     /// # Safety
+    ///
     /// The caller is the owner; the task is alive, in no queue, and flagged as queued.
     #[inline]
     pub(super) unsafe fn push(&self, task: *mut TaskNode) {
@@ -67,6 +68,7 @@ impl RunQueue {
     /// Takes the first task out.
     ///
     /// # Safety
+    ///
     /// The caller is the owner.
     #[inline]
     pub(super) unsafe fn pop(&self) -> Option<NonNull<TaskNode>> {

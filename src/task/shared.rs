@@ -119,6 +119,7 @@ impl Shared {
     /// Gives the executor's share up, and adds the owner's count to the shared one.
     ///
     /// # Safety
+    ///
     /// The caller is the owner, for the last time, and `CURRENT` does not point here any more.
     pub(super) unsafe fn end(shared: NonNull<Shared>) {
         // SAFETY: the executor's share keeps it alive; **Owner**.
@@ -130,6 +131,7 @@ impl Shared {
     /// Adds to the shared count, and frees the state when no reference is left.
     ///
     /// # Safety
+    ///
     /// If `by` is negative, the caller gives up as many references.
     unsafe fn count(shared: NonNull<Shared>, by: i64) {
         // AcqRel: the thread that frees sees what the others did before they dropped their references.
@@ -147,6 +149,7 @@ impl Shared {
     /// Frees the state.
     ///
     /// # Safety
+    ///
     /// No reference exists any more.
     unsafe fn free(shared: NonNull<Shared>) {
         // SAFETY: the caller's contract; it was allocated by `Box`.
@@ -194,6 +197,7 @@ impl Shared {
     /// executor has ended: the node is still the caller's then.
     ///
     /// # Safety
+    ///
     /// As [`Inbox::push`]; and the caller holds something that keeps the executor's state alive.
     pub(super) unsafe fn mail(&self, node: *mut Node) -> bool {
         self.witness.used();
@@ -214,6 +218,7 @@ impl SharedRef {
     /// Makes a new reference.
     ///
     /// # Safety
+    ///
     /// The caller holds something that keeps the executor's state alive.
     #[inline]
     pub(super) unsafe fn new(shared: NonNull<Shared>) -> SharedRef {

@@ -60,6 +60,7 @@ impl EvContext<'_> {
     /// on its way is then still sent, as queued output is.
     ///
     /// # Errors
+    ///
     /// Nothing has changed if this fails. Returns [`BrokenPipe`](io::ErrorKind::BrokenPipe) if this
     /// connection is ending or relays already. Returns
     /// [`InvalidInput`](io::ErrorKind::InvalidInput) if `other` is this connection itself, has not
@@ -67,6 +68,7 @@ impl EvContext<'_> {
     /// that carries a stream.
     ///
     /// # Examples
+    ///
     /// ```
     /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor, Token};
     /// use std::io::{self, Read, Write};

@@ -21,6 +21,7 @@ const KEEP_SPARE: Duration = Duration::from_millis(250);
 /// Returns an empty pipe: a spare one if there is one.
 ///
 /// # Errors
+///
 /// Returns the errors of pipe2(2) and of F_SETPIPE_SZ.
 pub(crate) fn take(local: &Local) -> io::Result<Pipe> {
     match local.pipes.spare.take() {

@@ -94,6 +94,7 @@ impl Header {
 /// Returns the task's name, if it has one.
 ///
 /// # Safety
+///
 /// The task lives for `'a`, and `header` may be used for the whole of its block.
 pub(in crate::task) unsafe fn name<'a>(header: NonNull<Header>) -> Option<&'a Name> {
     // SAFETY: the caller's contract; a name stands at its offset from the beginning to the end.
@@ -106,6 +107,7 @@ pub(in crate::task) unsafe fn name<'a>(header: NonNull<Header>) -> Option<&'a Na
 /// Returns the type of the task's future.
 ///
 /// # Safety
+///
 /// The task is alive.
 #[inline]
 pub(in crate::task) unsafe fn future_type(header: NonNull<Header>) -> TypeName {

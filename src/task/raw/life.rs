@@ -18,6 +18,7 @@ use super::waking::wake;
 /// Puts a task into the table of tasks.
 ///
 /// # Safety
+///
 /// The caller is the owner; the task is alive.
 pub(super) unsafe fn enter_table(core: &Core, header: NonNull<Header>) {
     // SAFETY: **Owner**; nothing foreign runs while the table is borrowed.
@@ -40,6 +41,7 @@ pub(super) unsafe fn enter_table(core: &Core, header: NonNull<Header>) {
 /// Takes a task out of the table of tasks.
 ///
 /// # Safety
+///
 /// The caller is the owner; the task is alive and in the table.
 unsafe fn leave_table(core: &Core, header: NonNull<Header>) {
     // SAFETY: **Owner**; nothing foreign runs while the table is borrowed.
@@ -58,6 +60,7 @@ unsafe fn leave_table(core: &Core, header: NonNull<Header>) {
 /// the caller calls [`run_panicked`] then.
 ///
 /// # Safety
+///
 /// The caller is the owner.
 #[inline]
 pub(in crate::task) unsafe fn run(header: NonNull<Header>) {
@@ -81,6 +84,7 @@ pub(in crate::task) unsafe fn run(header: NonNull<Header>) {
 /// Ends a task whose future has panicked in [`run`].
 ///
 /// # Safety
+///
 /// The caller is the owner, and `run` has just thrown `panic` for this task.
 #[cold]
 pub(in crate::task) unsafe fn run_panicked(header: NonNull<Header>, panic: Box<dyn Any + Send>) {
@@ -94,6 +98,7 @@ pub(in crate::task) unsafe fn run_panicked(header: NonNull<Header>, panic: Box<d
 /// Runs a task that was aborted, or has ended while it was queued: the rarer half of [`run`].
 ///
 /// # Safety
+///
 /// The caller is the owner; the task has just left the run queue.
 #[cold]
 unsafe fn run_ended(header: NonNull<Header>) {
@@ -113,6 +118,7 @@ unsafe fn run_ended(header: NonNull<Header>) {
 /// Asks for the future to be dropped instead of polled next.
 ///
 /// # Safety
+///
 /// The caller is the owner, or the task is complete; the task is alive.
 pub(in crate::task) unsafe fn abort(header: NonNull<Header>) {
     // SAFETY: the caller's contract.
@@ -128,6 +134,7 @@ pub(in crate::task) unsafe fn abort(header: NonNull<Header>) {
 /// Drops the future of a task that is not complete.
 ///
 /// # Safety
+///
 /// The caller is the owner; the task is not being polled.
 pub(in crate::task) unsafe fn cancel_now(header: NonNull<Header>) {
     // SAFETY: the caller's contract.
@@ -140,6 +147,7 @@ pub(in crate::task) unsafe fn cancel_now(header: NonNull<Header>) {
 /// Ends a task like [`cancel_now`], but does not run the future's destructor.
 ///
 /// # Safety
+///
 /// The caller is the owner; the task is not complete, and has never been polled.
 #[cold]
 pub(in crate::task) unsafe fn forget_now(header: NonNull<Header>) {
@@ -154,6 +162,7 @@ pub(in crate::task) unsafe fn forget_now(header: NonNull<Header>) {
 /// the executor's part.
 ///
 /// # Safety
+///
 /// The caller is the owner, and this is the first time.
 unsafe fn complete(header: NonNull<Header>) {
     // SAFETY: the executor's reference keeps the task alive until `retire`.

@@ -13,6 +13,7 @@ use super::references::release_handle_reference;
 /// Moves the output out.
 ///
 /// # Safety
+///
 /// The caller is on the owner's thread; OUTPUT is on, and `T` is the type of the future's output.
 pub(in crate::task) unsafe fn take_output<T>(header: NonNull<Header>) -> Result<T, JoinError> {
     // SAFETY: **Stage**; the output stands at the stage's offset, as a union's field does.
@@ -26,6 +27,7 @@ pub(in crate::task) unsafe fn take_output<T>(header: NonNull<Header>) -> Result<
 /// Drops the output, unless it was taken.
 ///
 /// # Safety
+///
 /// The caller is the owner; the task is alive.
 pub(super) unsafe fn drop_output(header: NonNull<Header>) {
     // SAFETY: **Stage**: OUTPUT says that the output is there; from here on it isn't.
@@ -41,6 +43,7 @@ pub(super) unsafe fn drop_output(header: NonNull<Header>) {
 /// Drops what the join handle leaves behind, and gives its reference up.
 ///
 /// # Safety
+///
 /// The caller is on the owner's thread and holds the join handle's reference.
 pub(in crate::task) unsafe fn drop_handle(header: NonNull<Header>) {
     // SAFETY: the handle's reference keeps the task alive until it is given up.

@@ -41,6 +41,7 @@ impl Header {
 /// Makes one reference more, on any thread.
 ///
 /// # Safety
+///
 /// The caller holds a reference.
 #[inline]
 pub(in crate::task) unsafe fn add_reference(header: NonNull<Header>) {
@@ -56,6 +57,7 @@ pub(in crate::task) unsafe fn add_reference(header: NonNull<Header>) {
 /// Makes one reference more that is counted in the remote word.
 ///
 /// # Safety
+///
 /// The caller holds a reference.
 #[cold]
 #[inline(never)]
@@ -69,6 +71,7 @@ unsafe fn add_remote_reference(header: NonNull<Header>) {
 /// Gives one reference up, on any thread.
 ///
 /// # Safety
+///
 /// The caller gives a reference up. It is not the executor's, and not the join handle's.
 #[inline]
 pub(in crate::task) unsafe fn drop_reference(header: NonNull<Header>) {
@@ -86,6 +89,7 @@ pub(in crate::task) unsafe fn drop_reference(header: NonNull<Header>) {
 /// Gives one reference up that is counted in the remote word.
 ///
 /// # Safety
+///
 /// As [`drop_reference`].
 #[cold]
 #[inline(never)]
@@ -110,6 +114,7 @@ unsafe fn drop_remote_reference(header: NonNull<Header>) {
 /// And a wake that is on its way shows: its MAILED bit was turned on before its waker was dropped.
 ///
 /// # Safety
+///
 /// The caller is the owner; the task is complete, and this is the first time.
 pub(super) unsafe fn retire(header: NonNull<Header>) {
     // SAFETY: the executor's reference keeps it alive; it is given up last.
@@ -139,6 +144,7 @@ pub(super) unsafe fn retire(header: NonNull<Header>) {
 /// Gives the executor's reference up.
 ///
 /// # Safety
+///
 /// The caller is the owner; the task is complete, has been through [`retire`], and is in no queue.
 pub(super) unsafe fn release_executor_reference(header: NonNull<Header>) {
     // SAFETY: the reference that is given up keeps it alive until here.
@@ -162,6 +168,7 @@ pub(super) unsafe fn release_executor_reference(header: NonNull<Header>) {
 /// Gives the join handle's reference up.
 ///
 /// # Safety
+///
 /// The caller is on the owner's thread and holds that reference; HANDLE is off.
 pub(super) unsafe fn release_handle_reference(header: NonNull<Header>) {
     // SAFETY: the reference that is given up keeps it alive until here.
@@ -191,6 +198,7 @@ pub(super) unsafe fn release_handle_reference(header: NonNull<Header>) {
 /// Gives the memory back. Future and output are gone.
 ///
 /// # Safety
+///
 /// No other reference exists.
 unsafe fn free(header: NonNull<Header>) {
     // SAFETY: the caller's contract; the block was allocated with the vtable's layout.

@@ -87,6 +87,7 @@ impl<F: Future> VTableOf<F> {
 /// handle's reference. If the executor is ending, the caller has to cancel the task.
 ///
 /// # Safety
+///
 /// The caller is the owner. What `future` and its output borrow outlives the executor, or the
 /// task is complete and its output taken or dropped before.
 pub(in crate::task) unsafe fn spawn<F: Future>(
@@ -104,6 +105,7 @@ pub(in crate::task) unsafe fn spawn<F: Future>(
 /// Makes a task like [`spawn`], with a name.
 ///
 /// # Safety
+///
 /// As [`spawn`].
 pub(in crate::task) unsafe fn spawn_named<F: Future>(
     shared: NonNull<Shared>,
@@ -122,6 +124,7 @@ pub(in crate::task) unsafe fn spawn_named<F: Future>(
 /// Makes a task in a fresh block, and puts it into the run queue.
 ///
 /// # Safety
+///
 /// As [`spawn`]; the block has the layout of `vtable`, which is one of `F`'s.
 #[inline]
 unsafe fn begin<F: Future>(
@@ -161,6 +164,7 @@ unsafe fn begin<F: Future>(
 /// Returns the place of the future and the output.
 ///
 /// # Safety
+///
 /// The task's future has the type `F`.
 unsafe fn stage<F: Future>(header: NonNull<Header>) -> *mut Stage<F> {
     // SAFETY: the header is the first field of a `Task<F>`.
@@ -170,6 +174,7 @@ unsafe fn stage<F: Future>(header: NonNull<Header>) -> *mut Stage<F> {
 /// Polls the future once. Returns `true` if it has ended, and the output is in its place.
 ///
 /// # Safety
+///
 /// The caller is the owner; the future has the type `F` and is in the task.
 unsafe fn poll<F: Future>(header: NonNull<Header>, cx: &mut Context<'_>) -> bool {
     // SAFETY: **Stage**; the future never moves: it is dropped where it was put.
@@ -183,6 +188,7 @@ unsafe fn poll<F: Future>(header: NonNull<Header>, cx: &mut Context<'_>) -> bool
 /// Drops a future that has panicked, and makes the panic the output.
 ///
 /// # Safety
+///
 /// The caller is the owner; the future has the type `F`, is in the task, and has thrown `panic`.
 unsafe fn panicked<F: Future>(header: NonNull<Header>, panic: Box<dyn Any + Send>) {
     // SAFETY: the caller's contract.
@@ -192,6 +198,7 @@ unsafe fn panicked<F: Future>(header: NonNull<Header>, panic: Box<dyn Any + Send
 /// Drops the future of a task that is cancelled.
 ///
 /// # Safety
+///
 /// The caller is the owner; the future has the type `F` and is in the task.
 unsafe fn cancel<F: Future>(header: NonNull<Header>) {
     // SAFETY: the caller's contract.
@@ -201,6 +208,7 @@ unsafe fn cancel<F: Future>(header: NonNull<Header>) {
 /// Forgets the future of a task that is cancelled, without running its destructor.
 ///
 /// # Safety
+///
 /// The caller is the owner; the future has the type `F`, is in the task, and was never polled.
 unsafe fn forget<F: Future>(header: NonNull<Header>) {
     // SAFETY: **Stage**. The future has never been polled, so it has never been pinned either: this
@@ -214,6 +222,7 @@ unsafe fn forget<F: Future>(header: NonNull<Header>) {
 /// Drops the future and puts the output in its place.
 ///
 /// # Safety
+///
 /// The caller is the owner; the future has the type `F` and is in the task.
 unsafe fn finish<F: Future>(header: NonNull<Header>, mut output: Result<F::Output, JoinError>) {
     // SAFETY: **Stage**.
@@ -233,6 +242,7 @@ unsafe fn finish<F: Future>(header: NonNull<Header>, mut output: Result<F::Outpu
 /// Drops the output.
 ///
 /// # Safety
+///
 /// The caller is the owner; the future has the type `F`, and the output is in the task.
 unsafe fn drop_output<F: Future>(header: NonNull<Header>) {
     // SAFETY: **Stage**. The output is moved out first: whatever its destructor does, it is gone.

@@ -14,6 +14,7 @@ static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, dr
 /// Clones a waker: one reference more.
 ///
 /// # Safety
+///
 /// `data` is the header of a task, and the caller's waker holds a reference to it.
 unsafe fn clone(data: *const ()) -> RawWaker {
     // SAFETY: the caller's contract.
@@ -24,6 +25,7 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 /// Wakes the task, and drops the waker.
 ///
 /// # Safety
+///
 /// As [`clone`]; the reference is given up.
 unsafe fn wake(data: *const ()) {
     // SAFETY: the caller's contract.
@@ -36,6 +38,7 @@ unsafe fn wake(data: *const ()) {
 /// Wakes the task.
 ///
 /// # Safety
+///
 /// As [`clone`].
 unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: the caller's contract.
@@ -45,6 +48,7 @@ unsafe fn wake_by_ref(data: *const ()) {
 /// Drops a waker: one reference less.
 ///
 /// # Safety
+///
 /// As [`clone`]; the reference is given up.
 unsafe fn drop(data: *const ()) {
     // SAFETY: the caller's contract.
@@ -54,6 +58,7 @@ unsafe fn drop(data: *const ()) {
 /// Returns the task that a waker's data stands for.
 ///
 /// # Safety
+///
 /// `data` is the header of a task.
 #[inline]
 unsafe fn header(data: *const ()) -> NonNull<Header> {
@@ -64,6 +69,7 @@ unsafe fn header(data: *const ()) -> NonNull<Header> {
 /// Makes a waker that borrows the executor's reference, for the time of a poll.
 ///
 /// # Safety
+///
 /// The task outlives the waker.
 #[inline]
 pub(super) unsafe fn borrowed(task: NonNull<Header>) -> ManuallyDrop<Waker> {
@@ -94,6 +100,7 @@ pub(super) fn into_task(waker: Waker) -> Result<NonNull<Header>, Waker> {
 /// Makes the waker that [`into_task`] has taken apart.
 ///
 /// # Safety
+///
 /// `task` came from [`into_task`], and this is the only inverse.
 pub(super) unsafe fn from_task(task: NonNull<Header>) -> Waker {
     // SAFETY: the reference becomes the waker's again.

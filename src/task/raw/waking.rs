@@ -12,6 +12,7 @@ use super::references::release_executor_reference;
 /// Makes the task runnable, on any thread.
 ///
 /// # Safety
+///
 /// The caller holds a reference.
 #[inline]
 pub(in crate::task) unsafe fn wake(header: NonNull<Header>) {
@@ -30,6 +31,7 @@ pub(in crate::task) unsafe fn wake(header: NonNull<Header>) {
 /// Makes the task runnable, on its own thread.
 ///
 /// # Safety
+///
 /// The caller is the owner, and the task is alive.
 #[inline]
 unsafe fn wake_here(header: NonNull<Header>) {
@@ -49,6 +51,7 @@ unsafe fn wake_here(header: NonNull<Header>) {
 /// have a poller's turn keep registers for it: four instructions more for each request of a task.
 ///
 /// # Safety
+///
 /// The caller holds a reference and has just turned the MAILED bit on.
 #[cold]
 #[inline]
@@ -69,6 +72,7 @@ unsafe fn wake_by_mail(header: NonNull<Header>) {
 /// Queues a task that has come out of the inbox, unless it is complete.
 ///
 /// # Safety
+///
 /// The caller is the owner; `node` is a task that it has just taken out of its inbox.
 pub(super) unsafe fn arrive(node: *mut Node) {
     // SAFETY: **Link**: the executor's reference keeps a mailed task alive.
