@@ -9,7 +9,7 @@ pub mod refuse;
 use std::fs;
 use std::future::Future;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
@@ -103,14 +103,19 @@ pub fn unsent(stream: &TcpStream) -> libc::c_int {
 /// An address at which no socket listens, and none will as long as the guard lives: a socket has
 /// it that doesn't listen.
 pub fn closed_port() -> (String, socket2::Socket) {
+    let (addr, socket) = closed_port_of([127, 0, 0, 1].into());
+    (addr.to_string(), socket)
+}
+
+/// As [`closed_port`], at an address of the loopback interface.
+pub fn closed_port_of(ip: IpAddr) -> (SocketAddr, socket2::Socket) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
     let socket = socket.expect("a socket");
     // Code that knows the port may still bind to it.
     socket.set_reuse_address(true).expect("SO_REUSEADDR");
-    let any: SocketAddr = ANY.parse().expect("an address");
-    socket.bind(&any.into()).expect("a free port");
+    socket.bind(&SocketAddr::new(ip, 0).into()).expect("a free port");
     let addr = socket.local_addr().expect("it is bound").as_socket().expect("an IP socket");
-    (addr.to_string(), socket)
+    (addr, socket)
 }
 
 /// Sends `bytes` and a descriptor with them: SCM_RIGHTS of unix(7).

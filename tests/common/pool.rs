@@ -19,7 +19,11 @@ pub struct Peer {
 
 impl Peer {
     pub fn new() -> Peer {
-        let listener = TcpListener::bind(ANY).expect("a free port");
+        Peer::at(ANY)
+    }
+
+    pub fn at(addr: &str) -> Peer {
+        let listener = TcpListener::bind(addr).expect("a free port");
         let addr = listener.local_addr().expect("it is bound").to_string();
         Peer { listener, addr }
     }

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 
+use crate::common::closed_port;
 use crate::support::Server;
 
 fn start(own: &[&str]) -> Server {
@@ -114,8 +115,8 @@ fn a_connection_that_broke_in_the_middle_is_not_used_again() {
 
 #[test]
 fn an_upstream_that_is_down_is_told_to_the_client() {
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|down| down.local_addr());
-    let server = start(&["--upstream", &address.expect("an address").to_string()]);
+    let (address, _guard) = closed_port();
+    let server = start(&["--upstream", &address]);
     let mut stream = BufReader::new(server.connect());
     assert_eq!(ask(&mut stream, "/").0, "502");
 }

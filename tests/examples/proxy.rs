@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-use crate::common::{eventually, is_ended, patient, reset};
+use crate::common::{closed_port, eventually, is_ended, patient, reset};
 use crate::support::{Server, pattern, send_until_held_back};
 
 const WAYS: [&[&str]; 2] = [&[], &["--copy"]];
@@ -55,8 +55,8 @@ fn each_direction_ends_by_itself() {
 
 #[test]
 fn an_upstream_that_is_down_ends_the_connection() {
-    let down = TcpListener::bind("127.0.0.1:0").and_then(|down| down.local_addr());
-    let server = start(&["--upstream", &down.expect("an address").to_string()]);
+    let (down, _guard) = closed_port();
+    let server = start(&["--upstream", &down]);
     for _ in 0..3 {
         assert_eq!(read_to_end(server.connect()), b"");
     }

@@ -103,9 +103,10 @@ fn one_reactor_listens_and_another_serves() -> io::Result<()> {
     assert_eq!(block_on(async { j.await.unwrap() }), 7);
 
     let (failed, error) = mpsc::channel();
+    let (closed, _guard) = common::closed_port();
     Connector::new(&h)
         .timeout(PATIENCE)
-        .connect("127.0.0.1:1", move || Echo { failed: Some(failed), ..ECHO })?;
+        .connect(&closed, move || Echo { failed: Some(failed), ..ECHO })?;
     assert_eq!(error.recv_timeout(PATIENCE), Ok(io::ErrorKind::ConnectionRefused));
 
     running.handle().shutdown(Duration::ZERO);

@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::common::{
-    self, PATIENCE, Server, closed_port, eventually, hold, in_own_process, open_descriptors,
+    self, PATIENCE, Server, closed_port_of, eventually, hold, in_own_process, open_descriptors,
     patient, within_patience,
 };
 use corepoll::net::{self, ConnectOptions};
@@ -59,8 +59,7 @@ fn good(ip: &str) -> (TcpListener, SocketAddr) {
 
 /// An address that refuses.
 fn refusing() -> (SocketAddr, socket2::Socket) {
-    let (addr, guard) = closed_port();
-    (addr.parse().expect("an address"), guard)
+    closed_port_of([127, 0, 0, 1].into())
 }
 
 /// Says which address it is connected to, or why it is not.

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::common::{
-    Echo, PATIENCE, Server, ask, connect, eventually, in_own_process, is_ended, open_descriptors,
-    panic_on_purpose, reset, tcp_pair,
+    Echo, PATIENCE, Server, ask, closed_port, connect, eventually, in_own_process, is_ended,
+    open_descriptors, panic_on_purpose, reset, tcp_pair,
 };
 use corepoll::{
     Action, Budget, CloseReason, Connector, EvContext, EvHandler, Interest, Reactor, TimerId, Token,
@@ -172,9 +172,10 @@ fn a_failure_to_connect_may_panic() {
     let bystander = connect(server.listen(|| Echo));
     let (failed, failures) = mpsc::channel();
     let connector = Connector::new(server.handle());
+    let (addr, _guard) = closed_port();
     for _ in 0..3 {
         let failed = failed.clone();
-        connector.connect("127.0.0.1:1", move || FailsToConnect(failed)).unwrap();
+        connector.connect(&addr, move || FailsToConnect(failed)).unwrap();
         failures.recv_timeout(PATIENCE).expect("it is told");
     }
     assert_eq!(ask(&bystander, b"after"), b"after");

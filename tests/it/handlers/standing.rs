@@ -195,7 +195,9 @@ fn a_datagram_handler_with_messages_of_errors_goes_on() {
     let none = Interest::NONE;
     for interest in [READ, READ.edge(), none, none | Interest::PRIORITY, Interest::WRITABLE.edge()]
     {
-        let (ours, theirs) = (UdpSocket::bind(ANY).unwrap(), UdpSocket::bind(ANY).unwrap());
+        // An address that no other test has, so that its port is free again afterwards.
+        let (ours, theirs) =
+            (UdpSocket::bind(ANY).unwrap(), UdpSocket::bind("127.11.7.1:0").unwrap());
         let (addr, our_addr) = (theirs.local_addr().unwrap(), ours.local_addr().unwrap());
         set_option(&ours, libc::IPPROTO_IP, libc::IP_RECVERR, 1);
         ours.connect(addr).unwrap();

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream as StdStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::common::{self, ANY, PATIENCE, Server, within_patience};
+use crate::common::{self, ANY, PATIENCE, Server, closed_port_of, within_patience};
 use corepoll::net::{ListenOptions, TcpKeepalive, TcpListener, TcpStream};
 use corepoll::{Acceptor, Action, Balance, EvContext, EvHandler, block_on, yield_now};
 use socket2::SockRef;
@@ -163,17 +163,12 @@ fn tries_take_several_buffers() {
 
 // ---- connecting ----
 
-/// A port of `ip` at which no socket listens.
-fn refusing(ip: &str) -> SocketAddr {
-    let listener = std::net::TcpListener::bind((ip, 0)).unwrap();
-    listener.local_addr().unwrap()
-}
-
 #[test]
 fn connect_tries_every_address_and_tells_of_every_failure() {
     in_a_poller(|| async {
         let listener = TcpListener::bind(ANY).await?;
-        let (one, other) = (refusing("127.0.0.2"), refusing("127.0.0.3"));
+        let (one, _one) = closed_port_of([127, 0, 0, 2].into());
+        let (other, _other) = closed_port_of([127, 0, 0, 3].into());
         let stream = TcpStream::connect(&[one, other, listener.local_addr()?][..]).await?;
         assert_eq!(stream.peer_addr()?, listener.local_addr()?);
         let error = TcpStream::connect(&[one, other][..]).await.unwrap_err();

@@ -147,7 +147,8 @@ fn a_datagram_that_is_too_long_is_an_error_and_the_socket_goes_on() {
 #[test]
 fn a_peer_that_is_gone_is_told_once() {
     in_a_poller(|| async {
-        let gone = peer().local_addr()?;
+        // An address that no other test has, so that its port stays free.
+        let gone = StdSocket::bind("127.11.6.1:0")?.local_addr()?;
         let socket = UdpSocket::bind(ANY).await?;
         socket.connect(gone).await?;
         socket.send(b"hello?").await?;
