@@ -7,10 +7,12 @@
 //! | `launch` | a reactor before it runs, and its start |
 //! | `running` | the threads, and the wait for their end |
 //! | `termination` | which pollers have ended, and which are stuck |
+//! | `lateness` | how a late poller is told from a stuck one |
 //! | `stall`, `watchdog` | what holds a poller up: the settings, and the thread that looks |
 
 mod builder;
 mod handle;
+mod lateness;
 mod launch;
 mod running;
 pub mod stall;

@@ -9,17 +9,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::local::handle::PollerHandle;
+use crate::reactor::lateness::{Late, Look};
 use crate::sys::{clock, thread};
-
-/// The time after which a poller that does not go on counts as stuck, from the end of the grace.
-/// [`Running::join`](crate::Running::join) promises a tenth of a second; the rest is for the look
-/// itself.
-const STUCK_AFTER: Duration = Duration::from_millis(60);
-
-/// The same while other threads of the process are active. One of them may hold a lock that the
-/// poller waits for, an allocator's for instance, and wait for a processor itself. That ends much
-/// sooner; the limit is for programs whose threads never rest.
-const STUCK_BESIDE_OTHERS: Duration = Duration::from_secs(2);
 
 /// The time between two looks at pollers that are late.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
@@ -47,17 +38,6 @@ impl State {
     fn left(&self, count: usize) -> Vec<usize> {
         (0..count).filter(|index| !self.ended[*index]).collect()
     }
-}
-
-/// What is known of a poller that is late, since it was last seen to go on.
-#[derive(Clone, Copy)]
-struct Late {
-    /// Its progress by then.
-    progress: u64,
-    /// The processor time that its thread had used by then.
-    used: Duration,
-    /// Since when each look has found its thread asleep.
-    asleep_since: Option<u64>,
 }
 
 impl Termination {
@@ -139,31 +119,23 @@ impl Termination {
         waited.unwrap_or_else(PoisonError::into_inner).0.left(count)
     }
 
-    /// Returns `true` if a late poller has stood still for too long: its thread sleeps in the
-    /// kernel, or runs in circles. A poller that waits for a processor is not stuck, nor is one
-    /// that waits for a thread which does.
+    /// Returns `true` if a late poller is stuck.
     fn is_stuck(&self, index: usize, poller: &PollerHandle, late: &mut Option<Late>) -> bool {
         let id = self.threads[index].load(Ordering::Relaxed);
         // The thread has not begun, so it can't be told from one that waits for a processor.
         if id == 0 {
             return false;
         }
-        let (progress, look) = (poller.progress(), thread::sample(id));
-        let used = look.map_or(Duration::ZERO, |look| look.used);
-        // One that goes on begins anew: it has ended a call since the last look.
-        let last = late.filter(|late| late.progress == progress);
-        let late = late.insert(last.unwrap_or(Late { progress, used, asleep_since: None }));
-        let now = clock::real();
-        // Where the kernel does not say, the clock alone decides, after the longer time.
-        late.asleep_since = match look {
-            Some(look) if look.is_runnable => None,
-            _ => late.asleep_since.or(Some(now)),
+        let Some(look) = Look::at(poller, id) else {
+            *late = None;
+            return false;
         };
-        let sleeps_for =
-            |limit| late.asleep_since.is_some_and(|since| now >= clock::after(since, limit));
-        let sleeps = sleeps_for(STUCK_BESIDE_OTHERS)
-            || sleeps_for(STUCK_AFTER) && !thread::others_are_active();
-        // A loop uses the processor without going on, and a poller that does its work goes on.
-        sleeps || used.saturating_sub(late.used) >= STUCK_AFTER
+        match late {
+            Some(late) if late.progress == look.progress => late.is_stuck_by(&look),
+            _ => {
+                *late = Some(Late::since(&look));
+                false
+            }
+        }
     }
 }
