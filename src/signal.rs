@@ -231,6 +231,8 @@ impl Signal {
     /// Polls for the next signal, in the poller of this thread.
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<i32>> {
         let pending = &self.pending;
+        // The poller that polls is the one that is woken. A `Signal` may have been polled in
+        // another one before, which may have ended since.
         let registration = match &mut self.registration {
             Some(present) if is_here(present) => present,
             other => {

@@ -1,4 +1,7 @@
 //! The free functions that act on the poller of the calling thread.
+//!
+//! They find the poller by a thread-local, where a callback has its context and other threads have
+//! a handle. A future may be polled deep inside of code that passes no context on.
 
 use std::borrow::Cow;
 use std::future::Future;

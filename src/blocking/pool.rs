@@ -120,6 +120,8 @@ impl Pool {
         let mut state = self.lock();
         state.threads -= 1;
         if state.threads > 0 {
+            // The other threads take what waits, sooner or later. The caller arms a timer if
+            // something does.
             return state.queue.is_empty();
         }
         let refused = std::mem::take(&mut state.queue);

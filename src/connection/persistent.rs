@@ -73,7 +73,7 @@ fn has_error(connection: &Connection) -> bool {
     connection.with_fd(|fd| epoll::poll_now(fd, none)).is_some_and(Event::is_error_alone)
 }
 
-/// Has the end of this turn ask what the descriptor of a connection with a persistent error is
+/// Asks at the end of this turn what the descriptor of a connection with a persistent error is
 /// ready for. An edge is reported when a condition begins; what holds already has to be asked for.
 pub(crate) fn recheck_later(local: &Local, connection: &Connection) {
     if connection.has(Flags::PERSISTENT_ERROR) && !connection.has(Flags::RECHECK_DUE) {

@@ -153,7 +153,7 @@ impl<'a> EvContext<'a> {
         failure
     }
 
-    /// Has the rest read in the next turn, and returns the error that says so.
+    /// Leaves the rest to be read in the next turn, and returns the error that says so.
     #[cold]
     fn budget_spent(&mut self) -> io::Error {
         if self.connection.interest().is_edge() {

@@ -1,4 +1,7 @@
 //! What callbacks answer, why a connection ended, and the identity of a timer.
+//!
+//! These are small values of the callback API. They know no poller, so that `handler` and `context`
+//! can both use them.
 
 use std::{fmt, io};
 

@@ -1,4 +1,7 @@
 //! An attempt to connect, to one address or to several, and the sockets that try.
+//!
+//! The type is the state; what is done with it is in `connection/connect.rs`. It is a noun of this
+//! floor since the table holds it, as it holds connections.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

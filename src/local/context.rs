@@ -83,7 +83,7 @@ impl<'a> EvContext<'a> {
         EvContext { local, connection, fd, read_left: local.budget.read_per_event as isize }
     }
 
-    /// Has every read of this callback find nothing.
+    /// Makes every read of this callback find nothing.
     pub(crate) fn refuse_to_read(&mut self) {
         self.read_left = 0;
     }

@@ -1,4 +1,7 @@
 //! The deadlines of one connection or stream, with the one timer that looks at them.
+//!
+//! A byte that moves only changes the tracker. The timer stays where it is in the heap, and finds
+//! out when it fires whether a deadline was missed or has moved on.
 
 use crate::base::token::Token;
 use crate::parts::deadlines::{DeadlineTracker, Deadlines};

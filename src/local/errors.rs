@@ -1,4 +1,7 @@
 //! One error for one condition: what callers are told, wherever they meet it.
+//!
+//! A caller that matches on the kind, or a test, then need not know by which method it came to the
+//! condition. The texts stand here once.
 
 use std::io;
 

@@ -1,4 +1,8 @@
 //! `PollerHandle`: a poller as other threads see it.
+//!
+//! Everything that it can do is mail, or a number that is read. It holds no part of the poller's
+//! own state, so that it may be kept after the poller's end: each request then says that it has
+//! ended.
 
 use std::any::Any;
 use std::future::Future;
@@ -43,6 +47,7 @@ use crate::task::{Refused, SharedRef};
 /// ```
 #[derive(Clone)]
 pub struct PollerHandle {
+    /// What all handles of the poller share.
     /// What all handles of the poller share.
     shared: Arc<Shared>,
 }

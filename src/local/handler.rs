@@ -1,4 +1,7 @@
 //! `EvHandler`: the trait that users of the callback API implement.
+//!
+//! It has one required method and defaults for the others, which do what a handler without an
+//! opinion would do: keep the connection, and close it at a shutdown.
 
 use std::io;
 

@@ -1,5 +1,7 @@
 //! The spare pipes of a poller. A relay moves bytes by splice(2), which needs a pipe between the
 //! two sockets.
+//!
+//! How they are used, and how long they are kept, is in `connection/relay/pipes.rs`.
 
 use std::cell::Cell;
 

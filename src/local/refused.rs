@@ -1,4 +1,7 @@
 //! The error of `PollerHandle::try_run_on`, with the closure that the poller did not take.
+//!
+//! The closure comes back, since it may own what the caller needs for another try, or for an
+//! answer.
 
 use std::error::Error;
 use std::fmt;

@@ -1,4 +1,7 @@
 //! A registration together with its descriptor: what the sockets of `net` are made of.
+//!
+//! The two are one value, so that no code can close the descriptor before its registration has
+//! ended: fields are dropped in the order of their declaration.
 
 use std::io;
 use std::ops::Deref;

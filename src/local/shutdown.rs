@@ -1,5 +1,7 @@
 //! The shutdown of a poller, as its thread sees it: whether it has been requested, and until when
 //! connections and tasks may go on. `poller/shutdown.rs` carries it out.
+//!
+//! It is asked in every turn, so the answer is one number in a cell: the end of the grace.
 
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll, Waker};

@@ -1,5 +1,8 @@
 //! The readiness of a descriptor that tasks wait on, shared by the table, which events reach, and
 //! by the registration, which tasks reach.
+//!
+//! It also holds what outlives an operation of a task: the deadlines of the stream, and the output
+//! that a handler has left to it.
 
 use std::cell::Cell;
 use std::io;

@@ -1,4 +1,7 @@
 //! `Writer`: output from any thread.
+//!
+//! This is the user's side. The queue behind it is `writer_queue`, and the poller's side is
+//! `connection/writer_drain.rs`.
 
 use std::{fmt, io};
 

@@ -1,4 +1,7 @@
 //! Running a future on the caller's thread, with a poller of its own.
+//!
+//! Such a poller is a whole one, with sockets, timers and tasks; it only belongs to no reactor, and
+//! lives for as long as its future. Tests and small programs need nothing else.
 
 use std::future::Future;
 use std::io;
@@ -101,6 +104,7 @@ impl Poller {
     /// Turns the loop until `future` completes, and ends the poller.
     fn block_on<F: Future>(self, future: F) -> io::Result<F::Output> {
         let entered = self.enter();
+        // Without it the turn in which the future completes would sleep until the next event.
         let skip_wait = SkipWaitOnDrop(self.local().clone());
         let future = async move {
             let _skip_wait = skip_wait;

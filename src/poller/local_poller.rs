@@ -231,6 +231,7 @@ impl LocalPoller {
 
     /// Returns `true` if the next turn has something to do without an event.
     fn has_work(&self) -> bool {
+        // Both are asked: tasks are the executor's, and deferred calls the poller's.
         self.poller.executor().has_work() || self.poller.local().has_work()
     }
 

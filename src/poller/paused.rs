@@ -73,6 +73,7 @@ impl Poller {
             return no_events_if_interrupted(local.epoll.wait(events, max_wait));
         };
         let limit = max_wait.map_or(clock::NEVER, |wait| clock::after(clock::now(), wait));
+        // Not beyond `max_wait`: the caller of a `LocalPoller` goes on at that time.
         paused::advance_to(deadline.min(limit));
         local.set_dispatched_until(clock::now());
         Ok(0)

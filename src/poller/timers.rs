@@ -1,5 +1,8 @@
 //! Firing the timers that are due. One queue holds the timers of handlers, of tasks and of the
 //! crate itself; here each finds the function that its expiry calls.
+//!
+//! A timer fires when the loop gets to it, and never early. It fires after the events that were
+//! ready before it was due, so that a timeout doesn't overtake the bytes that it waits for.
 
 use crate::base::token::Token;
 use crate::connection::relay::pipes;
@@ -96,6 +99,7 @@ fn rearm_interval(local: &Local, token: Token, period: u64) {
     let mut timers = local.timers.borrow_mut();
     let Some(deadline) = timers.deadline(token) else { return };
     let now = local.now();
+    // The ticks stay multiples of the period from the first one: a late turn moves none of them.
     let missed = (now - deadline.min(now)) / period.max(1);
     let next = deadline.saturating_add(period.saturating_mul(missed.saturating_add(1)));
     // Not before now: an interval with a period of zero would stay ahead of all other timers.

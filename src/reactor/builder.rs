@@ -70,7 +70,8 @@ pub struct Builder {
     read_buffer_size: usize,
     /// The prefix of the threads' names.
     thread_name: String,
-    /// The limits of each poller.
+    /// The limits of each poller, as the user has set them. Each poller brings its own copy within
+    /// bounds.
     budget: Budget,
     /// The watch over the pollers, if there is to be one.
     stall_watch: Option<StallWatch>,

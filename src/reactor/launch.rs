@@ -1,4 +1,8 @@
 //! A reactor before it runs, and how its threads are started.
+//!
+//! There are three ways to start it. `start` returns at once, `run` waits for the shutdown, and
+//! `run_until` runs a future on the calling thread in between, for a `main` that does something
+//! itself.
 
 use std::fmt;
 use std::future::Future;

@@ -15,6 +15,7 @@ use crate::sys::epoll::Event;
 pub(crate) fn on_event(source: &Source, event: Event) {
     // Room belongs to the carried-over output first. Tasks may write once all of that is sent.
     let writable = event.is_writable() && (!source.has_carryover.get() || carryover::flush(source));
+    // Noted beside the readiness, for a relay: it looks for a failure of either end.
     if event.is_hung_up() {
         source.readiness.note_hang_up();
     }

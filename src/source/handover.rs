@@ -40,6 +40,7 @@ impl EvContext<'_> {
         }
         let local = Local::expect_current("take_stream")?;
         let Some(fd) = self.fd.take() else { return Err(self.not_open_error()) };
+        // A handler may have any descriptor, and a `TcpStream` promises the addresses of one.
         if !socket::is_tcp_connection(fd.as_fd()) {
             // Put back: the handler goes on with its connection.
             *self.fd = Some(fd);

@@ -1,4 +1,9 @@
 //! A pooled connection goes to a handler, and back to its pool.
+//!
+//! A pool knows connections as streams, and a handler has a connection. So one that a pool lends to
+//! a handler goes through two hand-overs: as in `handover` on the way there, and by
+//! [`EvContext::reclaim`] in its last callback on the way back. In between, two flags of the
+//! connection tell how it is to end.
 
 use std::io;
 
@@ -25,6 +30,7 @@ impl Registered {
         self,
         handler: Box<dyn EvHandler>,
     ) -> Result<Token, RegisterError<Box<dyn EvHandler>>> {
+        // Kept, since the stream is consumed with its reference to the poller.
         let local = self.local().clone();
         let token = self.into_connection(handler)?;
         if let Some(connection) = registry::connection(&local, token) {

@@ -14,6 +14,7 @@ pub(crate) fn set_writable(source: &Source) {
 /// Sets the kinds in `ready`, and wakes the tasks that wait for one of them. With
 /// `trust_short_reads`, a short read still means that the socket is empty.
 pub(crate) fn set_ready(source: &Source, ready: ReadySet, trust_short_reads: bool) {
+    // Set before any waker runs: a task that is polled inside of its waker finds it.
     source.readiness.set(ready, trust_short_reads);
     if source.readiness.has_waiters() {
         wake_listed(source, ready);

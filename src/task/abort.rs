@@ -1,4 +1,7 @@
 //! Handles that abort a task: one that does it when it is dropped, and one that cannot join it.
+//!
+//! Aborting is a request: a flag, and a wake. The future is dropped by the run loop when the task's
+//! turn comes, so that its destructor never runs inside of the code that aborts.
 
 use std::fmt;
 use std::future::Future;
@@ -149,6 +152,7 @@ impl<T> JoinHandle<T> {
     /// });
     /// ```
     pub fn abort_handle(&self) -> AbortHandle {
+        // A task that has ended needs no reference: there is nothing left to abort.
         // SAFETY: this handle keeps the task alive; it is on the owner's thread, and the task is not
         // complete.
         let task = (!self.is_finished()).then(|| unsafe { AbortHandle::new(self.task()) });

@@ -1,4 +1,7 @@
 //! How the tasks of a group tell the group that they have ended.
+//!
+//! Each task of a group carries a guard, and the drop of the guard is the message: it comes however
+//! the task ends. So the group polls no join handle that has nothing to say.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -38,6 +41,7 @@ impl CompletionGuard {
 
 impl Drop for CompletionGuard {
     fn drop(&mut self) {
+        // Before the wake: the group may poll inside of it, and looks for the token.
         self.completions.ended.borrow_mut().push_back(self.token);
         if let Some(waiter) = self.completions.waiter.take() {
             ignore_panic(|| waiter.wake());

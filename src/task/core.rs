@@ -1,4 +1,7 @@
 //! The owner's half of an executor: its tasks, its run queue, and what it counts.
+//!
+//! Everything in it is a plain cell. The half that other threads touch is in `shared`, in the same
+//! allocation but on other cache lines.
 
 use std::cell::UnsafeCell;
 use std::ptr::{self, NonNull};

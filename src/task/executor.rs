@@ -1,6 +1,10 @@
 //! The owner's handle on its executor: entering it, parking, spawning and cancelling.
 //!
 //! How mail is opened and tasks are polled stands in `running`.
+//!
+//! It is made in two steps. An [`UnboundExecutor`] takes mail and may go to another thread; bound
+//! to its thread, it becomes an [`Executor`], which may not. So a reactor can hand out handles
+//! before its threads run.
 
 use std::borrow::Cow;
 use std::cell::Cell;

@@ -1,4 +1,7 @@
 //! Tasks that are awaited together, and end together.
+//!
+//! The members are real tasks, polled by the run queue like any other, and not futures that the
+//! group polls itself. So the group does as much work as tasks end, whatever their number.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -257,6 +260,8 @@ impl<T: 'static> TaskGroup<T> {
             if all_ended { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+        // All have ended, so that each `next` below is ready, and nothing is taken out before: the
+        // future is cancel-safe.
         let mut outputs = Vec::with_capacity(self.len());
         while let Some(output) = self.next().await {
             outputs.push(output);

@@ -1,4 +1,8 @@
 //! Foreign code whose panics are of no consequence to the caller.
+//!
+//! Foreign code is wakers, destructors and callbacks of the user. Each use says that there is
+//! nothing sensible to be done about the panic: others still have to be woken, or dropped. The
+//! panic hook has printed it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,4 +1,7 @@
 //! Closures that other threads send to the owner's thread.
+//!
+//! A job is one allocation: a node for the inbox, and the closure behind it. The node's vtable
+//! knows the closure's type, so that the inbox need not.
 
 use std::any::type_name;
 use std::ptr;

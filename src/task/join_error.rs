@@ -1,4 +1,7 @@
 //! Why a task has no output.
+//!
+//! It is tokio's type of the same name, with the same questions. One more is a task that could not
+//! begin: a blocking call for which the system gives no thread.
 
 use std::any::Any;
 use std::fmt;

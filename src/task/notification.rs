@@ -1,4 +1,7 @@
 //! A call to the owner's thread that is posted again and again, without an allocation.
+//!
+//! A closure would do the same, with an allocation each time. A `Writer` posts with every
+//! write, so its node is made once, and a flag says whether it is on its way.
 
 use std::any::type_name;
 use std::fmt;
@@ -102,7 +105,7 @@ impl<T: OnNotify> Notification<T> {
         }
     }
 
-    /// Has [`OnNotify::on_notify`] called on the owner's thread, unless the executor ends first.
+    /// Makes the owner's thread call [`OnNotify::on_notify`], unless the executor ends first.
     /// Never blocks and never allocates; may be called from any thread. Returns `false` if the
     /// executor has ended.
     pub(crate) fn post(&self) -> bool {

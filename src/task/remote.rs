@@ -1,4 +1,8 @@
 //! The output of a task that another thread has spawned, to be awaited on any thread.
+//!
+//! Such a task has two halves. The task itself lives on its poller and never leaves it; a packet
+//! behind a lock takes its output to the handle, and a request to abort back. The lock is
+//! never held while foreign code runs.
 
 use std::cell::Cell;
 use std::fmt;

@@ -1,4 +1,7 @@
 //! A handle that aborts a task of another thread.
+//!
+//! It reaches the task by the packet of its join handle, whose type it forgets behind a trait
+//! object.
 
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};

@@ -56,6 +56,7 @@ impl RunQueue {
         // SAFETY: **Owner**: the links of the run queue are the owner's.
         unsafe {
             (*task).queue_next.set(ptr::null_mut());
+            // First in, first out: a task that wakes itself goes behind all that are runnable.
             let last = self.last.replace(task);
             if last.is_null() {
                 self.first.set(task);

@@ -1,4 +1,8 @@
 //! How an executor runs: it opens mail and polls tasks, as many as it is granted.
+//!
+//! The loop asks its [`Grant`] for a number of calls, makes them, and asks again. So the poller
+//! decides about time, and the executor about tasks, and the clock is read between two batches
+//! only.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};

@@ -1,4 +1,7 @@
 //! The waker of a future that waits for something.
+//!
+//! A descriptor has one for each direction. It is the fast path of every event for a task: the slot
+//! of a task of this poller is woken by a flag and a push, with no virtual call.
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;

@@ -233,6 +233,7 @@ fn wake(taken: Option<Waker>) {
 impl Future for Sleep {
     type Output = ();
 
+    /// Polls for the deadline.
     ///
     /// # Panics
     ///

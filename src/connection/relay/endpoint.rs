@@ -28,7 +28,7 @@ pub(crate) trait Endpoint {
     /// bytes that come, at which splice(2) stops.
     fn may_have_urgent_mark(&self) -> bool;
 
-    /// Has the next read tried, whatever has been reported.
+    /// Makes the next read try, whatever has been reported.
     fn expect_input(&self);
 
     /// Returns the connection's error, if a hang-up or an error has been reported since the last

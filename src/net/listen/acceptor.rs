@@ -220,7 +220,7 @@ impl Acceptor {
         self
     }
 
-    /// Has the kernel choose the poller by processor, and not by a hash: a connection goes to the
+    /// Makes the kernel choose the poller by processor, and not by a hash: a connection goes to the
     /// poller whose index is the number of the processor that handled its first packet, modulo the
     /// number of pollers (`SO_ATTACH_REUSEPORT_CBPF` in socket(7)). Where the pollers run on the
     /// processors 0, 1, 2, ..., a packet stays on its processor all the way.

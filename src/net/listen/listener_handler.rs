@@ -66,7 +66,7 @@ impl<D: Deliver> ListenerHandler<D> {
         Ok(())
     }
 
-    /// Has a connection delivered. A panic in there costs this connection, and not the listener.
+    /// Delivers a connection. A panic in there costs this connection, and not the listener.
     fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, peer: SockAddr) {
         let deliver = AssertUnwindSafe(|| self.deliver.deliver(cx, fd, peer));
         if let Err(panic) = catch_unwind(deliver) {

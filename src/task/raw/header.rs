@@ -1,4 +1,7 @@
 //! The part of a task that does not depend on its future, and how the rest is reached from there.
+//!
+//! Wakers, handles and queues hold a pointer to a `Header` and know no type. What depends on the
+//! type goes through the vtable, whose offsets lead to the output and to the name without a call.
 
 use std::alloc::Layout;
 use std::any::Any;

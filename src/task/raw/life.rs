@@ -1,4 +1,7 @@
 //! The life of a task: it enters its executor's table, is run, aborted or cancelled, and completes.
+//!
+//! A task is spawned into the table and the run queue at once. It completes exactly once: by its
+//! own end, by a panic, or by being cancelled, and always by [`complete`].
 
 use std::any::Any;
 use std::ptr::NonNull;

@@ -1,4 +1,7 @@
 //! The output of a task: taken by the join handle, or dropped.
+//!
+//! The output stands where the future stood. A bit in the flags says whether it is there, so that
+//! it is taken once or dropped once, by the owner only.
 
 use std::ptr::NonNull;
 

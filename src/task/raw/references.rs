@@ -1,4 +1,8 @@
 //! The references to a task: made and given up, and the memory behind the last of them.
+//!
+//! There are two counts, since nearly all wakers are made and dropped by the owner. Its own is a
+//! plain number in the header, which costs one addition; all others share an atomic one. Neither
+//! says alone whether the task is in use. The two become one when the task is complete (`retire`).
 
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;

@@ -1,4 +1,7 @@
 //! The part of a task that depends on the type of its future: its memory, and what is done there.
+//!
+//! It is compiled anew for each type of future. So it is kept to what the type decides, and the rest
+//! of a task's life is shared code.
 
 use std::alloc::Layout;
 use std::any::{Any, type_name};

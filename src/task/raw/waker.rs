@@ -1,4 +1,7 @@
 //! std's `Waker` over a task: one vtable for all tasks, whatever their future.
+//!
+//! One vtable makes a waker of this crate known by one comparison. Slots and join handles use that
+//! to wake a task in place, and to hold its reference without the second word of a `Waker`.
 
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;

@@ -1,4 +1,7 @@
 //! How a task comes back into the run queue: woken on its own thread, or by mail.
+//!
+//! Both ways are idempotent: a bit says that the task is queued, or on its way by mail, and further
+//! wakes find it set. A task may be in both, and is released by the one that is left last.
 
 use std::ptr::NonNull;
 

@@ -170,7 +170,7 @@ impl OnTimer for Shared {
     }
 }
 
-/// Has the timer fire at `at` at the latest: in nanoseconds of the poller's clock, or
+/// Makes the timer fire at `at` at the latest: in nanoseconds of the poller's clock, or
 /// [`clock::NEVER`].
 fn arm(pool: &Rc<Shared>, poller: &Local, at: u64) {
     match pool.timer.get() {
@@ -187,7 +187,7 @@ fn arm(pool: &Rc<Shared>, poller: &Local, at: u64) {
     }
 }
 
-/// Has the users in the queue told when the poller ends.
+/// Arranges that the users in the queue are told when the poller ends.
 ///
 /// They may be tasks of another poller on this thread, which outlive this one. Only a timer that is
 /// armed hears of the end, so that one is armed that is never due.
