@@ -7,7 +7,8 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// An error with a text of ours. Its source is the `io::Error` that it began with, with its errno.
+/// An error with a text of this crate. Its source is the `io::Error` that it began with, with its
+/// errno.
 #[derive(Debug)]
 struct Described {
     /// What was being done, and what went wrong.
@@ -29,8 +30,8 @@ impl Error for Described {
 }
 
 /// Returns an error of the same kind with the text `text`. Its `source()` is `error` itself, or the
-/// source of `error` if that is an `io::Error`. So one look finds the errno, however many callers have
-/// added to the text.
+/// source of `error` if that is an `io::Error`. So one look finds the errno, however many callers
+/// have added to the text.
 pub(crate) fn described(text: String, error: io::Error) -> io::Error {
     let kind = error.kind();
     // The sources are not chained: the text has all that the callers have added.
@@ -64,8 +65,8 @@ pub(crate) fn errno(error: &io::Error) -> Option<i32> {
     })
 }
 
-/// Returns several failures of one operation as one error, whose text has all of them. Its kind and its
-/// source are those of the last one. Returns `None` if there are none.
+/// Returns several failures of one operation as one error, whose text has all of them. Its kind and
+/// its source are those of the last one. Returns `None` if there are none.
 pub(crate) fn all_of(mut failures: Vec<io::Error>) -> Option<io::Error> {
     let last = failures.pop()?;
     if failures.is_empty() {
@@ -77,7 +78,8 @@ pub(crate) fn all_of(mut failures: Vec<io::Error>) -> Option<io::Error> {
 
 /// Returns a copy of `error`, for a second receiver: the same kind, text and errno.
 pub(crate) fn copy(error: &io::Error) -> io::Error {
-    // An `io::Error` is not `Clone`, since it may hold any error in a box. Its text is what remains.
+    // An `io::Error` is not `Clone`, since it may hold any error in a box. Its text is what
+    // remains.
     if let Some(code) = error.raw_os_error() {
         return io::Error::from_raw_os_error(code);
     }

@@ -7,8 +7,8 @@
 /// The place of an item that is not in the heap.
 const ABSENT: u32 = u32::MAX;
 
-/// The number of children of a node. Four nodes of 16 bytes are one cache line, and the heap is half as
-/// deep as a binary one.
+/// The number of children of a node. Four nodes of 16 bytes are one cache line, and the heap is
+/// half as deep as a binary one.
 const ARITY: usize = 4;
 
 /// A 4-ary min-heap of small item numbers, ordered by key and then by the order of insertion.
@@ -18,16 +18,16 @@ pub(crate) struct Heap {
     nodes: Vec<Node>,
     /// The place of each item in `nodes`, or `ABSENT`.
     places: Vec<u32>,
-    /// The order of the next insertion, which is greater than that of any node in the heap. When the
-    /// numbers are used up, `renumber` gives the nodes smaller ones.
+    /// The order of the next insertion, which is greater than that of any node in the heap. When
+    /// the numbers are used up, `renumber` gives the nodes smaller ones.
     next_order: u32,
     /// The order of the next insertion at the time when the mark was set.
     mark: u32,
 }
 
-/// One node: 16 bytes, so that the comparison of a sift stays in the line it has loaded. From the high
-/// bits to the low ones: the key, the order and the item. No two orders are equal, so the item never
-/// decides a comparison.
+/// One node: 16 bytes, so that the comparison of a sift stays in the line it has loaded. From the
+/// high bits to the low ones: the key, the order and the item. No two orders are equal, so the item
+/// never decides a comparison.
 #[derive(Debug, Clone, Copy)]
 struct Node(u128);
 
@@ -56,7 +56,8 @@ impl Node {
         self.0 as u32
     }
 
-    /// Returns `true` if this node comes before `other`: its key is less, or it was inserted earlier.
+    /// Returns `true` if this node comes before `other`: its key is less, or it was inserted
+    /// earlier.
     #[inline]
     fn is_before(self, other: Node) -> bool {
         self.0 < other.0
@@ -92,7 +93,8 @@ impl Heap {
         self.next_order = self.next_order.saturating_add(insertions);
     }
 
-    /// Sets the mark: [`Heap::peek`] tells what is inserted after it from what is in the heap already.
+    /// Sets the mark: [`Heap::peek`] distinguishes what is inserted after it from what is in the
+    /// heap already.
     pub(crate) fn set_mark(&mut self) {
         self.mark = self.next_order;
     }
@@ -140,8 +142,8 @@ impl Heap {
     }
 
     /// Numbers the nodes from 0, in the order that they have. No comparison changes, so every node
-    /// stays in its place. This happens once in 2³² insertions, and takes some milliseconds for 100,000
-    /// nodes.
+    /// stays in its place. This happens once in 2³² insertions, and takes some milliseconds for
+    /// 100,000 nodes.
     #[cold]
     fn renumber(&mut self) {
         // Sorted by order: the sorted place of a node becomes its new order.

@@ -1,8 +1,8 @@
 //! A slab whose keys are never used again: each is a slot and its generation.
 //!
-//! The poller's table, its timers and its queues are slabs. An event, a message or a handle may come
-//! too late, when its slot holds something else already. The generation tells, so that what is late
-//! finds nothing, and no holder of a token has to be told that it has become stale.
+//! The poller's table, its timers and its queues are slabs. An event, a message or a handle may
+//! come too late, when its slot holds something else already. Its generation differs then, so that
+//! what is late finds nothing, and holders of a token need no notice that it has become stale.
 
 use crate::base::token::Token;
 

@@ -81,7 +81,7 @@ where
     }
 }
 
-/// Does what a callback has left to do: it has changed what epoll is to be told, it has given the
+/// Does what a callback has left to do: it has changed the interest, it has given the
 /// connection away, or the connection has deadlines.
 #[inline(never)]
 fn after_callback(local: &Local, connection: &Connection, has_read: bool) {

@@ -38,8 +38,8 @@ use crate::sys::epoll::Mask;
 use crate::sys::{clock, socket};
 use crate::task::ignore_panic;
 
-/// The first pause before a Unix socket with a full backlog is tried again. No event tells when
-/// there is room.
+/// The first pause before a Unix socket with a full backlog is tried again. No event reports
+/// room.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
 /// The longest of these pauses: each is twice as long as the one before.
@@ -249,7 +249,7 @@ fn finish_try(local: &Local, attempt: &Rc<Attempt>, place: usize, result: io::Re
     }
 }
 
-/// Closes the socket of a try. The caller tells those that wait for a descriptor.
+/// Closes the socket of a try. The caller notifies those that wait for a descriptor.
 fn close_try(local: &Local, ended: Try) {
     drop(registry::remove(local, ended.token));
     drop(ended.fd);

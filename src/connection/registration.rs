@@ -19,8 +19,8 @@ use crate::local::registry;
 use crate::local::state::Local;
 
 impl EvContext<'_> {
-    /// Changes what the handler wants to hear of, when the callback has returned. Queued output is
-    /// flushed whatever the interest is.
+    /// Changes the events for which the handler is called, once the callback has returned. Queued
+    /// output is flushed whatever the interest is.
     ///
     /// Setting an edge-triggered interest, even the same one again, reports anew what holds
     /// already: a handler that has left bytes unread is called for them.
@@ -138,7 +138,7 @@ impl EvContext<'_> {
     }
 }
 
-/// Tells epoll what the connection wants to hear of, if that has changed. If epoll_ctl(2) fails,
+/// Passes the interest of the connection on to epoll, if it has changed. If epoll_ctl(2) fails,
 /// the connection ends with its error.
 pub(crate) fn refresh(local: &Local, connection: &Connection) {
     connection.clear(Flags::DIRTY);

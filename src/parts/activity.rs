@@ -135,8 +135,8 @@ mod loom_models {
         builder.check(model);
     }
 
-    /// What the watchdog does until `done`. If it isn't woken it sleeps for ever, which loom calls a
-    /// deadlock.
+    /// What the watchdog does until `done`. If it isn't woken it sleeps for ever, which loom calls
+    /// a deadlock.
     fn watch(pollers: &[Arc<Activity>], parker: &Parker, done: impl Fn() -> bool) {
         let all_asleep = || pollers.iter().all(|poller| poller.is_asleep());
         while !done() {
@@ -177,7 +177,7 @@ mod loom_models {
         });
     }
 
-    /// Its end is heard of beside a poller that wakes it as well.
+    /// The same holds for its end.
     #[test]
     fn so_does_the_end() {
         check(|| {

@@ -334,7 +334,7 @@ fn wants_priority(connection: &Connection) -> bool {
 }
 
 /// Returns `true` if the handler asks for bytes and has not read the end of the input. The kernel
-/// goes on reporting the end, and the handler hears of it once.
+/// goes on reporting the end, but the handler is called for it once.
 fn wants_to_read(connection: &Connection) -> bool {
     is_open(connection) && connection.interest().is_readable() && !connection.has(Flags::READ_EOF)
 }

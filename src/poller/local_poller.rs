@@ -235,7 +235,7 @@ impl LocalPoller {
         self.poller.executor().has_work() || self.poller.local().has_work()
     }
 
-    /// Makes the descriptor tell the other loop when the next turn has something to do.
+    /// Makes the descriptor readable when the next turn has something to do.
     ///
     /// From here on mail rings the bell. If something is left to do already, this rings it.
     fn prepare_to_leave(&self) -> io::Result<()> {

@@ -1,8 +1,8 @@
 //! The wait for the end of a reactor's pollers, and which of them are stuck.
 //!
 //! A thread can't be ended from outside, so a poller that never returns from a callback would make
-//! `join` wait for ever. What is told apart here is a poller that is slow, which is waited for, and
-//! one that stands still, which is named in an error.
+//! `join` wait for ever. So a poller that is slow, which is waited for, is
+//! distinguished here from one that stands still, which is named in an error.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

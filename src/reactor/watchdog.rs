@@ -45,7 +45,7 @@ impl Drop for WatchdogGuard {
 }
 
 impl Watchdog {
-    /// Starts the thread. From then on the pollers tell it what they run.
+    /// Starts the thread. From then on the pollers report to it what they run.
     pub(super) fn start(
         watch: StallWatch,
         pollers: &mut [UnboundPoller],

@@ -11,9 +11,9 @@ pub(crate) const NEVER: u64 = u64::MAX;
 
 /// An instant and a reading that were taken together.
 ///
-/// A poller compares and adds times in every turn. That takes one instruction with a `u64` and about
-/// five with an `Instant`, so everything inside of the crate counts nanoseconds, and an `Instant` is
-/// converted where it enters or leaves.
+/// A poller compares and adds times in every turn. That takes one instruction with a `u64` and
+/// about five with an `Instant`, so everything inside of the crate counts nanoseconds, and an
+/// `Instant` is converted where it enters or leaves.
 struct Anchor {
     /// What [`Instant::now`] returned.
     instant: Instant,
@@ -21,8 +21,8 @@ struct Anchor {
     reading: u64,
 }
 
-/// How often the pair is taken. The closest one is kept, since the thread may be interrupted while it
-/// takes one.
+/// How often the pair is taken. The closest one is kept, since the thread may be interrupted while
+/// it takes one.
 const TRIES: usize = 8;
 
 /// Returns the pair by which this process converts.
@@ -33,9 +33,9 @@ fn anchor() -> &'static Anchor {
             let before = kernel_now();
             let instant = Instant::now();
             let gap = kernel_now() - before;
-            // The middle is wrong by a few nanoseconds at most, and two calls of the clock lie further
-            // apart. So an instant and a reading that are taken one after the other keep their
-            // order, whichever of them is converted.
+            // The middle is wrong by a few nanoseconds at most, and two calls of the clock lie
+            // further apart. So an instant and a reading that are taken one after the other keep
+            // their order, whichever of them is converted.
             (gap, Anchor { instant, reading: before + gap / 2 })
         });
         let closest = tries.min_by_key(|(gap, _)| *gap).expect("there is more than one try");
@@ -63,14 +63,15 @@ fn kernel_now() -> u64 {
 
 /// Reads the kernel's clock even where this thread's clock is paused.
 ///
-/// Threads that tell each other a time use this one, as each of them may have a clock of its own.
+/// Threads that exchange a point in time use this one, as each of them may have a clock of its own.
 pub(crate) fn real() -> u64 {
     kernel_now()
 }
 
 /// Returns what this thread's clock will read when the kernel's reads `real`.
 ///
-/// If this thread's clock is paused, it reads that after a test has moved it by the time that is left.
+/// If this thread's clock is paused, it reads that after a test has moved it by the time that is
+/// left.
 pub(crate) fn from_real(real: u64) -> u64 {
     // As a difference: the two clocks have no reading in common while one of them is paused.
     let left = real.saturating_sub(kernel_now());

@@ -26,7 +26,7 @@ pub(super) struct Completions {
 /// Tells the group that a task has ended, when it is dropped. It is dropped with the task's future,
 /// whether that has ended, has panicked or was aborted.
 pub(super) struct CompletionGuard {
-    /// The part of the group that hears of the end.
+    /// The part of the group that records the end.
     completions: Rc<Completions>,
     /// The task's place in the group.
     token: Token,
@@ -61,7 +61,7 @@ pin_project_lite::pin_project! {
 }
 
 impl<F> Member<F> {
-    /// Makes a future whose end `guard` tells the group.
+    /// Makes a future whose end `guard` reports to the group.
     pub(super) fn new(future: F, guard: CompletionGuard) -> Member<F> {
         Member { future, guard }
     }

@@ -52,7 +52,7 @@ use super::shared;
 pub struct TaskGroup<T: 'static> {
     /// The tasks whose output has not been taken, by the tokens of their completion guards.
     members: Slab<JoinHandle<T>>,
-    /// What the tasks tell the group.
+    /// The tasks that have ended, as they have reported it.
     completions: Rc<Completions>,
 }
 
@@ -140,9 +140,9 @@ impl<T: 'static> TaskGroup<T> {
         })
     }
 
-    /// Waits for the next task to end, and returns its output. Tasks come in the order in which they
-    /// end. A task that panicked or was aborted gives its [`JoinError`]. Returns `None` at once if
-    /// the group is empty.
+    /// Waits for the next task to end, and returns its output. Tasks come in the order in which
+    /// they end. A task that panicked or was aborted gives its [`JoinError`]. Returns `None` at
+    /// once if the group is empty.
     ///
     /// # Cancel safety
     ///
@@ -365,7 +365,8 @@ impl<T: 'static> Default for TaskGroup<T> {
 impl<T: 'static> Drop for TaskGroup<T> {
     fn drop(&mut self) {
         self.abort_all();
-        // The tasks keep their side until they have been dropped, and must not wake this waker then.
+        // The tasks keep their side until they have been dropped, and must not wake this waker
+        // then.
         self.completions.wake_no_more();
     }
 }

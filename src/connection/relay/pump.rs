@@ -38,7 +38,7 @@ enum State {
 }
 
 /// Where a mark of urgent data may be that came before the relay began. If its byte has been taken
-/// already, no event tells of the mark, but splice(2) stops at it all the same.
+/// already, no event reports the mark, but splice(2) stops at it all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum EarlierMark {
     /// Among the bytes that had come before.

@@ -105,7 +105,8 @@ fn look_up_now(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
-/// Looks a host name up for a connect of `local` that has this token, and tells it the result.
+/// Looks a host name up for a connect of `local` that has this token, and passes the result on to
+/// it.
 #[cfg(feature = "blocking")]
 pub(crate) fn look_up_for(local: &Local, token: Token, host: String, port: u16) {
     let poller = local.handle.clone();

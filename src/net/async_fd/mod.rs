@@ -219,7 +219,7 @@ impl<T: AsFd> AsyncFd<T> {
     }
 }
 
-/// Adds a reason to the kernel's refusals whose own text doesn't tell.
+/// Adds the reason to refusals of the kernel whose own text doesn't name it.
 fn why(error: io::Error) -> io::Error {
     let reason = match error.raw_os_error() {
         Some(libc::EEXIST) => "this descriptor is registered with this poller already",

@@ -1,7 +1,7 @@
 //! Listening: sockets that accept connections, for handlers and for tasks.
 //!
 //! There are two ways in. [`Acceptor`](acceptor::Acceptor) and `serve` listen from any thread and
-//! spread the connections over the pollers of a reactor; this folder is mostly theirs. The
+//! spread the connections over the pollers of a reactor; most files of this folder serve them. The
 //! listeners of tasks, [`TcpListener`](crate::net::TcpListener) and
 //! [`UnixListener`](crate::net::UnixListener), are in `net/tcp` and `net/unix`, and share
 //! `incoming`, `options` and `accept_backoff`.

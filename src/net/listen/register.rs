@@ -1,7 +1,7 @@
 //! A listening socket goes to its poller.
 //!
 //! The poller may not run yet, may be shutting down, or may end with the message still in its
-//! mailbox. In each case the socket is either registered or closed, and the latch hears of those
+//! mailbox. In each case the socket is either registered or closed, and the latch counts those
 //! that are closed.
 
 use std::io;

@@ -43,7 +43,7 @@ use crate::net::tcp::stream::TcpStream;
 pub struct TcpListener {
     /// The socket and its registration.
     socket: Socket,
-    /// What hears of the errors of accept(2).
+    /// The callback for errors of accept(2).
     on_error: ErrorCallback,
 }
 

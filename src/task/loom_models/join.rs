@@ -2,9 +2,9 @@
 //!
 //! Seen to fail by a deadlock: when `abort` takes the task's waker before it sets the flag; when
 //! the task looks at the flag before it leaves its waker, or not at all; when the handle looks for
-//! the result before it leaves its waker; when `finish` wakes no joiner. By a result that isn't true:
-//! when `finish` works twice. By a drop on a foreign thread: when `finish` keeps the output for a
-//! handle that is gone, or the handle drops it by itself.
+//! the result before it leaves its waker; when `finish` wakes no joiner. By a result that isn't
+//! true: when `finish` works twice. By a drop on a foreign thread: when `finish` keeps the output
+//! for a handle that is gone, or the handle drops it by itself.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -40,7 +40,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// The task ends at its second poll, or the abort comes first: one result, and it tells the truth.
+/// The task ends at its second poll, or the abort comes first: one result, and it is the true one.
 #[test]
 fn an_abort_and_a_completion_give_one_result() {
     check(4, || {

@@ -13,7 +13,7 @@ use loom::thread;
 
 use super::{check, executor, join_all, spawn_polled, turn_until};
 
-/// Two producers post to an owner that sleeps whenever it finds nothing: it hears of both jobs.
+/// Two producers post to an owner that sleeps whenever it finds nothing: it gets both jobs.
 #[test]
 fn a_post_wakes_an_owner_that_is_about_to_sleep() {
     check(2, || {

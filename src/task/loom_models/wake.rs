@@ -2,9 +2,9 @@
 //!
 //! Seen to fail by a deadlock, since the last poll misses a write: when `mail` writes nothing if
 //! the bit is on already; when it doesn't release, or `unmail` doesn't acquire; when `unmail` comes
-//! after the poll. By two unordered accesses to the node's link: when `mail` lets everybody push;
-//! when it doesn't acquire, or `unmail` doesn't release; when `push` doesn't release or `take`
-//! doesn't acquire.
+//! after the poll. By two unordered accesses to the node's link: when `mail` lets every thread
+//! push; when it doesn't acquire, or `unmail` doesn't release; when `push` doesn't release or
+//! `take` doesn't acquire.
 
 use std::sync::Arc;
 use std::task::Poll;

@@ -140,7 +140,7 @@ fn handles_of_a_poller_that_goes_hear_of_it() {
     census.assert_all_dropped_by_owner();
 }
 
-/// The future's drop panics, and so does the waker that is told of it on the way: one panic must
+/// The future's drop panics, and so does the waker that is woken on the way: one panic must
 /// not meet the other in a destructor.
 #[test]
 fn a_joiner_that_panics_in_wake_is_harmless_while_a_drop_panics() {

@@ -1,11 +1,11 @@
 //! User CPU time a request. The servers run side by side and have their turns A B C A B C, each
 //! with the same number of requests; a ratio is taken against the first peer.
 //!
-//! With perf the time comes from its samples, without (or by `--ticks`) from `/proc`, which takes many
-//! times as many requests to say as much. Either counts a little of the kernel as user time,
-//! for everyone alike: an interrupt that is due while the kernel leaves a system call strikes at the
-//! first instruction behind it. The ratio of the sums is the figure; the lowest and the highest of
-//! a single round tell how far to trust it.
+//! With perf the time comes from its samples, without (or by `--ticks`) from `/proc`, which takes
+//! many times as many requests to say as much. Either counts a little of the kernel as user time,
+//! for all peers alike: an interrupt that is due while the kernel leaves a system call strikes at
+//! the first instruction behind it. The ratio of the sums is the figure; the lowest and the highest
+//! of a single round tell how far to trust it.
 
 use super::process::{Load, Server, Work};
 use super::sampler::Sampler;

@@ -1,5 +1,6 @@
-//! CPU time of a message to many, for each of them: the server sends a message to all its listeners,
-//! and the next one when all have it. The servers run side by side and take turns: A B C A B C.
+//! CPU time of a message to many, for each of them: the server sends a message to all its
+//! listeners, and the next one when all have it. The servers run side by side and take turns: A B C
+//! A B C.
 //!
 //! The time is the kernel's account of the whole process, of the thread that hands the message over
 //! and of the loop that sends it. Most of it is the send itself, which is the same for all: what a
@@ -20,7 +21,7 @@ use crate::sys;
 /// Messages before every measured round.
 const WARMUP: u64 = 10;
 
-/// A room with everybody in it.
+/// A room with all of its connections.
 struct Room {
     peer: Peer,
     child: Child,

@@ -50,7 +50,7 @@ impl UnixDatagram {
 
     /// Waits until a send may succeed: the socket has room, or an error waits.
     ///
-    /// The kernel tells a sender of room in the queue of the socket that it is connected to, and of
+    /// The kernel reports room in the queue of the socket that the sender is connected to, and of
     /// no other. So after [`UnixDatagram::try_send_to`] has returned `WouldBlock`, this waits for a
     /// pause: 0.1 ms at first, up to 16 ms. [`UnixDatagram::send_to`] does the whole loop; a socket
     /// that sends much to one address should connect to it.

@@ -18,7 +18,7 @@ use crate::task::coop;
 use crate::time;
 
 /// How long a connect waits at first before it tries again while the listener's backlog is full.
-/// The kernel doesn't tell when the backlog has room.
+/// The kernel doesn't report room in the backlog.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 /// How long that wait may become: each one is twice as long as the one before.
 const LONGEST_PAUSE: Duration = Duration::from_millis(64);
