@@ -18,7 +18,8 @@ pub(super) const HANDLE: u8 = 1 << 3;
 pub(super) const ABORTED: u8 = 1 << 4;
 /// All references are counted in the remote word. The owner counts there too.
 pub(super) const MERGED: u8 = 1 << 5;
-/// The executor has given its reference up without a merge: no waker exists, nor can one.
+/// Ended without a merge: only the executor and the join handle may still have references, both of
+/// which the local count holds. No waker exists, nor can one.
 pub(super) const RETIRED: u8 = 1 << 6;
 
 /// Remote word: the task is in the inbox, or on its way there, or taken out and not yet looked at.

@@ -129,8 +129,10 @@ pub(super) unsafe fn retire(header: NonNull<Header>) {
         let own = 1 + i16::from(task.has(HANDLE));
         let local = i64::from(task.local_references.get());
         if !remote.is_mailed() && local + remote.references() == i64::from(own) {
-            // No other thread is left that could change or read the remote count.
+            // No other thread is left that could change or read the remote count. From here on both
+            // references are given up by the local one, wherever the join handle is dropped.
             task.local_references.set(own);
+            task.set_flag(RETIRED);
             if !task.has(QUEUED) {
                 release_executor_reference(header);
             }
@@ -161,7 +163,6 @@ pub(super) unsafe fn release_executor_reference(header: NonNull<Header>) {
             }
             return;
         }
-        task.set_flag(RETIRED);
         task.local_references.set(task.local_references.get() - 1);
         if task.local_references.get() == 0 {
             free(header);

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use corepoll::net::{TcpListener, TcpStream};
 use corepoll::{
-    Action, ConnectPool, EvContext, EvHandler, Interest, LocalPoller, PollerBound, PollerHandle,
-    Writer, block_on, shutdown_requested, spawn_local, time, yield_now,
+    Action, Budget, ConnectPool, EvContext, EvHandler, Interest, LocalPoller, PollerBound,
+    PollerHandle, Writer, block_on, shutdown_requested, spawn_local, time, yield_now,
 };
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use tokio::io::unix::AsyncFd;
@@ -631,4 +631,31 @@ fn shutdown_requested_ends_with_its_poller() {
         Ok(())
     });
     after_the_end_of_its_first_poller(LocalPoller::new().unwrap(), wait).unwrap();
+}
+
+/// The task has ended, and is still in the run queue, since it woke itself in its last poll.
+#[test]
+fn a_join_handle_that_is_dropped_outside_of_its_poller_leaves_nothing_behind() {
+    common::in_own_process(|| {
+        let before = common::open_descriptors();
+        let mut budget = Budget::default();
+        budget.tasks_per_turn = 1;
+        let mut poller = LocalPoller::with_budget(budget).unwrap();
+        // A turn runs tasks three times: the last poll of the first turn is that of the last task.
+        for _ in 0..2 {
+            drop(poller.spawn_local(async {}));
+        }
+        let task = poller.spawn_local(poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            Poll::Ready(())
+        }));
+        while !task.is_finished() {
+            poller.turn(Some(Duration::ZERO)).unwrap();
+        }
+        drop(task);
+        settle(&mut poller);
+        drop(poller);
+        // The eventfd of a poller lives as long as any of its tasks.
+        assert_eq!(common::open_descriptors(), before);
+    });
 }
