@@ -133,11 +133,11 @@ fn add(counter: &AtomicU64, more: u64) {
 }
 
 impl SharedStats {
-    /// Returns a number that changes as long as the poller goes on: from turn to turn, and after
-    /// some calls inside of a turn.
+    /// Returns a number that changes as long as the poller goes on: from turn to turn, and with
+    /// each event and after some other calls inside of a turn.
     pub(crate) fn progress(&self) -> u64 {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        read(&self.turns).wrapping_add(read(&self.steps))
+        read(&self.turns).wrapping_add(read(&self.events)).wrapping_add(read(&self.steps))
     }
 
     /// Returns a snapshot, on any thread. The caller knows how much mail waits.
@@ -206,18 +206,24 @@ impl Recorder {
         }
     }
 
-    /// Notes that the poller has woken up with `events` events.
+    /// Notes that the poller has woken up.
     #[inline]
-    pub(crate) fn awake(&self, events: usize) {
+    pub(crate) fn awake(&self) {
         let now = ticks::now();
         self.awake_since.set(now);
         self.last.set(now);
-        add(&self.published.events, events as u64);
     }
 
-    /// Notes `events` more events.
-    pub(crate) fn more_events(&self, events: usize) {
-        add(&self.published.events, events as u64);
+    /// Counts an event that is about to be acted on.
+    #[inline(always)]
+    pub(crate) fn event(&self) {
+        add(&self.published.events, 1);
+    }
+
+    /// Returns the number of events so far. It begins anew after its end.
+    #[inline]
+    pub(crate) fn events(&self) -> u64 {
+        self.published.events.load(Ordering::Relaxed)
     }
 
     /// Reads the clock after foreign code has run. Returns the reading and the time since the one
@@ -315,12 +321,14 @@ mod tests {
     #[test]
     fn numbers_at_their_end_begin_anew_and_progress_goes_on() {
         let published = Arc::<SharedStats>::default();
-        for counter in [&published.turns, &published.steps, &published.polls, &published.bytes_in] {
+        let SharedStats { turns, events, steps, polls, bytes_in, .. } = &*published;
+        for counter in [turns, events, steps, polls, bytes_in] {
             counter.store(u64::MAX - 1, Ordering::Relaxed);
         }
         let recorder = Recorder::new(published.clone());
         let mut seen = Vec::new();
         for _ in 0..4 {
+            recorder.event();
             recorder.step();
             recorder.polled(1);
             recorder.bytes_in(3);

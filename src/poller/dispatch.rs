@@ -4,7 +4,6 @@
 //! How a callback is called, and how a connection closes, relays or lingers, is in `connection`;
 //! what an event does to tasks is in `source::event`.
 
-use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -27,16 +26,15 @@ use crate::sys::{socket, stream};
 /// time than a reading.
 const CALLS_PER_LAP: usize = 64;
 
-/// Dispatches events to their connections and tasks. Each event is counted in `done` before it is
-/// acted on.
+/// Dispatches events to their connections and tasks. Each event is counted before it is acted on.
 ///
 /// Lets the panic of a callback through: the caller ends that connection, and dispatches the rest.
 #[inline]
-pub(crate) fn events(local: &Local, events: &[RawEvent], done: &Cell<usize>) {
+pub(crate) fn events(local: &Local, events: &[RawEvent]) {
     for lap in events.chunks(calls_per_lap(local)) {
         for raw in lap {
             // Counted first: if the callback panics, the caller knows which event it was.
-            done.set(done.get() + 1);
+            local.recorder.event();
             let (token, event) = (raw.token(), raw.event());
             match local.table.address(token, event) {
                 Addressee::Handler(connection) => on_event(local, &connection, event),
@@ -54,7 +52,6 @@ pub(crate) fn events(local: &Local, events: &[RawEvent], done: &Cell<usize>) {
 /// Reads the clock after some callbacks. Returns `false` if the grace of a shutdown has ended.
 fn end_lap(local: &Local) -> bool {
     calls::lap(local);
-    local.recorder.step();
     !local.shutdown.is_over()
 }
 

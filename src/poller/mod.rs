@@ -192,7 +192,7 @@ impl Poller {
         self.last_event_count.set(count.min(MAX_POLLS_PER_WAIT));
         // Time has passed: this turn reads the clock anew when it is first asked for the time.
         local.new_turn();
-        local.recorder.awake(count);
+        local.recorder.awake();
         // 3. Mail comes before the events: what another thread sent before a peer wrote is known
         //    when the peer's bytes are read.
         self.open_mail(budget.mail_per_turn);
@@ -267,7 +267,6 @@ impl Poller {
             let waited = local.epoll.wait(events, Some(Duration::ZERO));
             // An error here meets the wait of the next turn as well, which returns it.
             let count = waited.unwrap_or(0);
-            local.recorder.more_events(count);
             self.dispatch(events.first(count));
             if count < local.budget.events_per_wait {
                 return;
@@ -282,12 +281,14 @@ impl Poller {
     /// callback panics its connection ends, and the batch goes on with the next event.
     #[inline(always)]
     fn dispatch(&self, events: &[RawEvent]) {
-        let done = Cell::new(0);
+        let recorder = &self.local.recorder;
+        let before = recorder.events();
+        let done = || recorder.events().wrapping_sub(before) as usize;
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
-            dispatch::events(&self.local, &events[done.get()..], &done);
+            dispatch::events(&self.local, &events[done()..]);
         })) {
             // An event is counted before its callback, so the last one counted has panicked.
-            let panicked = events[done.get() - 1].token();
+            let panicked = events[done() - 1].token();
             call::on_panic(&self.local, panicked, panic);
         }
     }

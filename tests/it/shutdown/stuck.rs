@@ -2,7 +2,7 @@
 //! thread, `join` says which poller that is.
 
 use std::future::{pending, poll_fn};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::Poll;
@@ -10,7 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::{
-    PATIENCE, Server, connect, eventually, hold, is_ended, on_poller, read_exactly, within_patience,
+    PATIENCE, Server, connect, eventually, hold, is_ended, on_poller, read_exactly,
+    thread_cpu_time, within_patience,
 };
 use corepoll::{
     Action, EvContext, EvHandler, PollerHandle, Reactor, Running, Shutdown, spawn_local, yield_now,
@@ -213,6 +214,35 @@ fn callbacks_that_sleep_one_after_the_other_are_waited_for() {
     clients.iter().for_each(|client| assert_eq!(read_exactly(client, 1), b"."));
     let shutdown = within_patience(|| server.stop(Duration::ZERO));
     assert_eq!(shutdown.drained + shutdown.cancelled, 20);
+    assert!(clients.iter().all(is_ended));
+}
+
+/// Handlers that compute for a while, each for an event of the same batch. The poller learns of the
+/// shutdown when they are through.
+#[test]
+fn callbacks_that_compute_one_after_the_other_are_waited_for() {
+    struct Computes(mpsc::Sender<()>);
+    impl EvHandler for Computes {
+        fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+            cx.write(b".")?;
+            Ok(Action::Keep)
+        }
+        fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+            let _ = self.0.send(());
+            let start = thread_cpu_time();
+            while thread_cpu_time() - start < Duration::from_millis(4) {}
+            Ok(Action::Close)
+        }
+    }
+    let (say, said) = mpsc::channel();
+    let (server, addr) = Server::of_handlers(move || Computes(say.clone()));
+    let clients: Vec<_> = (0..60).map(|_| connect(addr)).collect();
+    clients.iter().for_each(|client| assert_eq!(read_exactly(client, 1), b"."));
+    let held = hold(server.poller());
+    clients.iter().for_each(|mut client| client.write_all(b"x").unwrap());
+    drop(held);
+    said.recv_timeout(PATIENCE).unwrap();
+    within_patience(|| server.stop(Duration::ZERO));
     assert!(clients.iter().all(is_ended));
 }
 
