@@ -12,6 +12,7 @@ use crate::local::connection::{Connection, OwnTimer, State};
 use crate::local::context::EvContext;
 use crate::local::deferred::{HandlerTimer, TimerTarget};
 use crate::local::state::Local;
+use crate::parts::timers::Timers;
 use crate::sys::clock;
 
 impl EvContext<'_> {
@@ -128,12 +129,8 @@ impl EvContext<'_> {
     /// ```
     pub fn reset_timer(&mut self, timer: TimerId, delay: Duration) -> bool {
         let mut timers = self.local.timers.borrow_mut();
-        match timers.get(timer.0) {
-            Some(TimerTarget::Handler(entry)) if entry.connection == self.connection.token => {
-                timers.reset(timer.0, clock::after(clock::now(), delay))
-            }
-            _ => false,
-        }
+        belongs_to(&timers, timer, self.connection)
+            && timers.reset(timer.0, clock::after(clock::now(), delay))
     }
 
     /// Cancels `timer`, even one that is due in this very turn, and returns `true`.
@@ -182,18 +179,23 @@ fn add(local: &Local, connection: &Connection, deadline: u64, period: Option<u64
 
 /// Removes an armed timer of this connection. Returns `false` if there is no such timer.
 fn cancel(local: &Local, connection: &Connection, timer: TimerId) -> bool {
-    let timers = local.timers.borrow_mut();
-    match timers.get(timer.0) {
-        Some(TimerTarget::Handler(entry)) if entry.connection == connection.token => {}
-        _ => return false,
-    }
+    let timers = local.timers.borrow();
     // One that is firing is not armed: it goes when its callback returns.
-    let was_armed = timers.is_armed(timer.0);
+    let was_armed = belongs_to(&timers, timer, connection) && timers.is_armed(timer.0);
     if was_armed {
         drop(timers);
         remove(local, connection, timer.0);
     }
     was_armed
+}
+
+/// Returns `true` if `timer` is a handler's timer, and that of this connection. A handler may hold
+/// the number of a timer that is another connection's.
+fn belongs_to(timers: &Timers<TimerTarget>, timer: TimerId, connection: &Connection) -> bool {
+    match timers.get(timer.0) {
+        Some(TimerTarget::Handler(entry)) => entry.connection == connection.token,
+        _ => false,
+    }
 }
 
 /// Removes a timer from the poller's timers and from its connection's list.

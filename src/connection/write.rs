@@ -107,8 +107,7 @@ impl EvContext<'_> {
         if bufs.len() > stream::MOST_SLICES && self.connection.has(Flags::MESSAGES) {
             // One system call takes a limited number of slices (IOV_MAX), and the datagram or
             // record would end with them.
-            let whole: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
-            return self.write(&whole);
+            return self.write(&joined(bufs));
         }
         let total: usize = bufs.iter().map(|buf| buf.len()).sum();
         let mut sent = 0;
@@ -180,8 +179,7 @@ impl EvContext<'_> {
             let fits = extra.outbox.in_memory().saturating_add(more) <= limit;
             if fits && keeps_apart {
                 // All slices of one call are one datagram or record.
-                let whole: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
-                extra.outbox.push_apart(whole.into());
+                extra.outbox.push_apart(joined(bufs).into());
             } else if fits {
                 bufs.iter().for_each(|buf| extra.outbox.push(buf));
             }
@@ -226,4 +224,9 @@ impl EvContext<'_> {
         let queued = self.connection.with_present_extra(|extra| extra.outbox.pending());
         queued.unwrap_or(0).saturating_add(self.uncollected())
     }
+}
+
+/// Returns the bytes of all slices, one after the other.
+fn joined(bufs: &[IoSlice<'_>]) -> Vec<u8> {
+    bufs.iter().flat_map(|buf| buf.iter().copied()).collect()
 }

@@ -104,20 +104,12 @@ impl Registration {
         direction: Direction,
         operation: impl FnOnce() -> io::Result<R>,
     ) -> io::Result<R> {
-        if !self.is_ready(direction) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let result = operation();
-        match &result {
-            Ok(_) => self.note_progress(direction),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(direction),
-            Err(_) => {}
-        }
-        result
+        self.try_io_for(direction.into(), operation)
     }
 
     /// Calls `operation` if the descriptor may be ready for one of `kinds`; returns `WouldBlock`
     /// otherwise. If the operation would block, all of `kinds` are cleared.
+    #[inline]
     pub(crate) fn try_io_for<R>(
         &self,
         kinds: ReadySet,

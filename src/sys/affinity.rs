@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::OnceLock;
 
+use super::syscall::libc_answer;
+
 /// The number of processors that libc's mask has room for.
 const MOST: usize = libc::CPU_SETSIZE as usize;
 
@@ -24,19 +26,14 @@ fn mask() -> io::Result<libc::cpu_set_t> {
     // SAFETY: all zeros is an empty cpu_set_t.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: `set` is writable for its size; 0 names the calling thread.
-    if unsafe { libc::sched_getaffinity(0, size_of_val(&set), &mut set) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    libc_answer(unsafe { libc::sched_getaffinity(0, size_of_val(&set), &mut set) })?;
     Ok(set)
 }
 
 /// Sets the affinity mask of the calling thread.
 fn set_mask(set: &libc::cpu_set_t) -> io::Result<()> {
     // SAFETY: `set` is readable for its size; 0 names the calling thread.
-    if unsafe { libc::sched_setaffinity(0, size_of_val(set), set) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    libc_answer(unsafe { libc::sched_setaffinity(0, size_of_val(set), set) }).map(drop)
 }
 
 /// Restricts the calling thread to processor `cpu`.

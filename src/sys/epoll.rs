@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::options::round_up;
-use super::syscall::{checked, syscall};
+use super::syscall::{checked, libc_answer, syscall};
 use crate::base::interest::Interest;
 use crate::base::token::Token;
 
@@ -228,10 +228,7 @@ impl Epoll {
     /// Creates an instance: epoll_create1(2).
     pub(crate) fn new() -> io::Result<Epoll> {
         // SAFETY: takes no pointers.
-        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let fd = libc_answer(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: the kernel just gave us this descriptor, and no other code has it.
         Ok(Epoll { fd: Arc::new(unsafe { OwnedFd::from_raw_fd(fd) }), raw_fd: fd })
     }
@@ -361,11 +358,7 @@ fn control(
     let mut event = libc::epoll_event { events: mask.0, u64: token.to_bits() };
     // SAFETY: `event` is a valid epoll_event. The descriptors are numbers to the kernel, which
     // answers EBADF or ENOENT to one that means nothing here.
-    let answer = unsafe { libc::epoll_ctl(epoll, operation, fd, &mut event) };
-    if answer < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    libc_answer(unsafe { libc::epoll_ctl(epoll, operation, fd, &mut event) }).map(drop)
 }
 
 /// Returns which conditions of `mask` hold now: poll(2), whose bits have the values of epoll's.

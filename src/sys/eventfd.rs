@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::syscall::syscall;
+use super::syscall::{libc_answer, syscall};
 
 /// An eventfd that wakes an epoll instance in which it is registered edge-triggered.
 ///
@@ -22,10 +22,7 @@ impl EventFd {
     /// Creates a non-blocking eventfd.
     pub(crate) fn new() -> io::Result<EventFd> {
         // SAFETY: takes no pointers.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let fd = libc_answer(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
         // SAFETY: the kernel just gave us this descriptor, and no other code has it.
         Ok(EventFd { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
     }

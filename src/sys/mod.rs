@@ -19,7 +19,7 @@
 //! | `clock`, `ticks` | the monotonic clock, and the processor's counter |
 //! | `affinity`, `thread` | where threads run, and what they are doing |
 //! | `traffic` | how much this thread has read, written and accepted |
-//! | `syscall` | the system call instruction |
+//! | `syscall` | the system call instruction, and what becomes of an answer |
 #![allow(unsafe_code)]
 
 pub(crate) mod affinity;

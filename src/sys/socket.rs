@@ -11,6 +11,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::options::round_up;
+use super::syscall::libc_answer;
 use super::traffic;
 use crate::base::error::during;
 
@@ -182,10 +183,7 @@ fn set_int(
     // SAFETY: the option takes an int, which is readable for its size.
     let answer =
         unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), size) };
-    if answer < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    libc_answer(answer).map(drop)
 }
 
 /// Returns `true` if the connect goes on in the background. EINTR means that as well: connect(2).
@@ -254,19 +252,14 @@ pub(crate) fn set_nodelay(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
 /// Sets O_NONBLOCK, for descriptors that the user has made.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: takes no pointers; the descriptor is open while borrowed.
-    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
-    if flags < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let flags = libc_answer(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
     // The flag is shared by all duplicates of the descriptor, so it is written only if need be.
     if flags & libc::O_NONBLOCK != 0 {
         return Ok(());
     }
     // SAFETY: as above.
-    if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    let set = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) };
+    libc_answer(set).map(drop)
 }
 
 /// What a socket carries.
@@ -336,9 +329,7 @@ pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<(Option<i32>, u
             &mut size,
         )
     };
-    if answer < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    libc_answer(answer)?;
     let libc::ucred { pid, uid, gid } = credentials;
     Ok(((pid != 0).then_some(pid), uid, gid))
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::sigpipe::NoSigpipe;
 use super::stream;
-use super::syscall::{checked, syscall};
+use super::syscall::{checked, libc_answer, syscall};
 
 /// The capacity of a pipe without any settings: pipe(7).
 const LEAST_CAPACITY: libc::c_int = 64 * 1024;
@@ -29,9 +29,7 @@ impl Pipe {
     pub(crate) fn new(capacity: usize) -> io::Result<Pipe> {
         let mut ends: [libc::c_int; 2] = [-1; 2];
         // SAFETY: `ends` has room for two descriptors.
-        if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        libc_answer(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
         // SAFETY: the kernel just gave us both descriptors, and no other code has them.
         let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
         let size = libc::c_int::try_from(capacity).unwrap_or(libc::c_int::MAX);

@@ -6,6 +6,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use super::syscall::libc_answer;
+
 /// The offset at which a classic BPF program reads the number of the processor that runs it. No
 /// packet has this offset: bpf(2), linux/filter.h.
 const CURRENT_CPU: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_CPU) as u32;
@@ -35,10 +37,7 @@ pub(crate) fn by_cpu(listener: BorrowedFd<'_>, count: usize) -> io::Result<()> {
             size_of_val(&program) as libc::socklen_t,
         )
     };
-    if answer < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    libc_answer(answer).map(drop)
 }
 
 /// Returns an instruction that does not jump.

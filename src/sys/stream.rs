@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::sigpipe::NoSigpipe;
-use super::syscall::{checked, syscall};
+use super::syscall::{checked, libc_answer, syscall};
 use super::traffic;
 
 /// Receives into `buffer`: recv(2).
@@ -180,10 +180,7 @@ pub(crate) fn has_input(fd: BorrowedFd<'_>) -> io::Result<bool> {
 pub(crate) fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut count: libc::c_int = 0;
     // SAFETY: FIONREAD writes one int to the pointer it is given.
-    let answer = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut count) };
-    if answer < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    libc_answer(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut count) })?;
     Ok(count.max(0) as usize)
 }
 

@@ -1,4 +1,4 @@
-//! The system call instruction.
+//! The system call instruction, and how the answers of the kernel and of libc become results.
 //!
 //! glibc's `recv`, `send` and `epoll_wait` are cancellation points: pthreads(7). In a process with
 //! threads each of them sets that state up and takes it down, which is about a tenth of the user
@@ -14,6 +14,14 @@ pub(super) fn checked(answer: isize) -> io::Result<usize> {
         return Err(failed(answer));
     }
     Ok(answer as usize)
+}
+
+/// Converts the answer of a function of libc, which is -1 after an error, with the reason in errno.
+pub(super) fn libc_answer(answer: libc::c_int) -> io::Result<libc::c_int> {
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(answer)
 }
 
 /// Converts a negated errno to an error. It is out of line because the compiler would otherwise

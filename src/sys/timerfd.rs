@@ -7,6 +7,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
+use super::syscall::libc_answer;
+
 /// A descriptor that becomes readable when a time has passed.
 ///
 /// It is registered edge-triggered and never read: setting it anew clears its readiness.
@@ -21,10 +23,7 @@ impl TimerFd {
     pub(crate) fn new() -> io::Result<TimerFd> {
         let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
         // SAFETY: takes no pointers.
-        let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let fd = libc_answer(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })?;
         // SAFETY: the kernel just gave us this descriptor, and no other code has it.
         Ok(TimerFd { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
     }
@@ -43,10 +42,7 @@ impl TimerFd {
         let answer = unsafe {
             libc::timerfd_settime(self.fd.as_raw_fd(), 0, &setting, std::ptr::null_mut())
         };
-        if answer < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(())
+        libc_answer(answer).map(drop)
     }
 }
 
