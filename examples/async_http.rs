@@ -5,31 +5,27 @@
 //! curl http://127.0.0.1:8080/sleep/500 http://127.0.0.1:8080/quick
 //! ```
 //!
-//! A handler collects what a client sends, and a worker answers through the connection's `Writer`, which
-//! takes bytes from any thread. A client may send many requests at once (pipelining) and knows the
-//! answers by their order alone, so one worker at a time serves a connection. After each answer the
-//! connection goes to the end of the queue: however much a client asks for, the others have their turn.
+//! A task serves each connection. It gives a request to the workers with the sender of a oneshot channel,
+//! and awaits the answer; meanwhile its poller serves others. The next request of the connection is
+//! read after that. So answers come in the order of the requests, a client that asks for much has one
+//! worker at a time, and one that does not read its answers is not read from either.
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, available_parallelism};
 use std::time::Duration;
-use std::{io, mem};
+use std::{io, pin::pin};
 
 use clap::Parser;
-use corepoll::{
-    Acceptor, Action, CloseReason, Deadlines, EvContext, EvHandler, Interest, Reactor, TimerId,
-    Writer,
-};
+use corepoll::{Deadlines, Reactor, net::TcpStream, shutdown_requested, time};
+use futures::AsyncWriteExt;
+use futures::channel::oneshot;
+use futures::future::{Either, select};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// The most bytes that wait for the workers, and that wait for the client.
-const MOST_INPUT: usize = 64 * 1024;
-const MOST_OUTPUT: usize = 256 * 1024;
-/// The time until a connection that waits for either looks again.
-const PAUSE: Duration = Duration::from_millis(10);
 /// The longest head of a request.
 const LONGEST_HEAD: usize = 8 * 1024;
 
@@ -39,7 +35,7 @@ struct Options {
     /// The address to listen on; port 0 takes a free port
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// The number of pollers, each a thread
+    /// The number of pollers, each a thread; by default one for each processor
     #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
     pollers: NonZeroUsize,
     /// The number of threads that answer
@@ -50,11 +46,15 @@ struct Options {
     patience: NonZeroU64,
 }
 
-fn main() -> io::Result<()> {
-    let Options { addr, pollers, workers, patience } = Options::parse();
+fn main() -> ExitCode {
+    let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
+    eprintln!("async_http: {error}");
+    ExitCode::FAILURE
+}
+
+fn run(Options { addr, pollers, workers, patience }: Options) -> io::Result<()> {
     let patience = Duration::from_millis(patience.get());
     let reactor = Reactor::builder().pollers(pollers.get()).build()?;
-    let handle = reactor.handle();
 
     // The first signal gives the connections five seconds to end, a second one no time at all.
     let (stop, mut signals) = (reactor.handle(), Signals::new([SIGINT, SIGTERM])?);
@@ -64,165 +64,99 @@ fn main() -> io::Result<()> {
         }
     });
 
-    // The connections that wait for a worker. The workers end with the process.
-    let (queue, waiting) = mpsc::channel::<Arc<Client>>();
-    let waiting = Arc::new(Mutex::new(waiting));
+    let (queue, jobs) = mpsc::channel::<Job>();
+    let jobs = Arc::new(Mutex::new(jobs));
     for number in 0..workers.get() {
-        let (queue, waiting) = (queue.clone(), waiting.clone());
-        let work = move || loop {
-            let client = waiting.lock().expect("no worker panics").recv().expect("never closed");
-            if client.answer_next() {
-                queue.send(client).expect("never closed");
+        let jobs = jobs.clone();
+        let worker = move || {
+            let next = || jobs.lock().expect("no worker panics").recv();
+            while let Ok(Job { path, answer }) = next() {
+                let _ = answer.send(work(&path)); // wakes the task, unless it has ended
             }
         };
-        thread::Builder::new().name(format!("worker {number}")).spawn(work)?;
+        thread::Builder::new().name(format!("worker {number}")).spawn(worker)?;
     }
 
-    let listening = Acceptor::new(addr.to_string()).listen(&handle, move || Session {
-        queue: queue.clone(),
-        client: None,
-        patience,
-        look: TimerId::NONE,
-        answers: 0,
-    })?;
+    let begin = move |stream, _peer| serve(stream, queue.clone(), patience);
+    let listening = reactor.handle().serve(addr, begin)?;
     println!("listening on {}", listening.local_addr()?);
     reactor.run()
 }
 
-/// A connection, as its poller and the workers share it.
-struct Client {
-    writer: Writer,
-    input: Mutex<Input>,
+/// What a worker gets.
+struct Job {
+    path: String,
+    answer: oneshot::Sender<String>,
 }
 
-#[derive(Default)]
-struct Input {
-    /// What has come of the requests that no worker has taken yet.
-    bytes: Vec<u8>,
-    /// Nothing more comes: the connection ends when these are answered.
-    is_last: bool,
-    /// The client is with a worker, or in the queue.
-    is_busy: bool,
-    /// The number of answers so far.
-    answers: u64,
-}
-
-impl Client {
-    fn input(&self) -> MutexGuard<'_, Input> {
-        self.input.lock().expect("no thread panics with it")
+/// The work: here it is to sleep, in place of a database or of much arithmetic.
+fn work(path: &str) -> String {
+    if let Some(Ok(millis)) = path.strip_prefix("/sleep/").map(str::parse) {
+        thread::sleep(Duration::from_millis(millis).min(Duration::from_secs(10)));
     }
-
-    /// Answers the next request. Returns `false` if the client leaves the queue.
-    fn answer_next(&self) -> bool {
-        let mut input = self.input();
-        let Some(request) = Request::parse(&input.bytes) else {
-            input.is_busy = false;
-            if input.is_last {
-                self.writer.close();
-            }
-            return false;
-        };
-        input.bytes.drain(..request.length);
-        drop(input); // the poller must not wait for the work
-        let is_gone = self.writer.write(request.answer()).is_err();
-        if request.is_last {
-            self.writer.close(); // after what has been written
-        }
-        self.input().answers += 1;
-        !request.is_last && !is_gone
-    }
+    format!("{path} by {}\n", thread::current().name().unwrap_or_default())
 }
 
-/// The poller's side of a connection.
-struct Session {
-    queue: mpsc::Sender<Arc<Client>>,
-    client: Option<Arc<Client>>,
+/// Serves one connection.
+async fn serve(
+    mut stream: TcpStream,
+    queue: mpsc::Sender<Job>,
     patience: Duration,
-    /// The timer that looks whether the client has been answered since the last look.
-    look: TimerId,
-    answers: u64,
-}
-
-impl Session {
-    fn client(&self) -> &Arc<Client> {
-        self.client.as_ref().expect("on_open comes first")
-    }
-
-    /// Takes no more requests. The connection ends when those before are answered.
-    fn end(&self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        cx.set_interest(Interest::NONE)?;
-        let mut input = self.client().input();
-        input.is_last = true;
-        Ok(if input.is_busy { Action::Keep } else { Action::Close })
-    }
-
-    /// Reads on as soon as the workers and the client have room. Until then what comes stays in the kernel.
-    fn read_on(&self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        let input = self.client().input();
-        let has_room = input.bytes.len() < MOST_INPUT && cx.pending_output() < MOST_OUTPUT;
-        cx.set_interest(if has_room && !input.is_last {
-            Interest::READABLE
-        } else {
-            Interest::NONE
-        })?;
-        if !has_room {
-            cx.set_timer(PAUSE);
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_deadlines(Deadlines { write: Some(patience), ..Deadlines::default() });
+    let mut input = Vec::new();
+    let mut shutdown = pin!(shutdown_requested());
+    loop {
+        let reading = pin!(time::timeout(patience, read_request(&stream, &mut input)));
+        let request = match select(reading, &mut shutdown).await {
+            Either::Left((Ok(request), _)) => request?,
+            Either::Left((Err(_elapsed), _)) => Some(Request::refused("408 Request Timeout")),
+            Either::Right(_) => None,
+        };
+        let Some(request) = request else { break };
+        let (status, content) = match request.path {
+            Ok(path) => {
+                let (answer, answered) = oneshot::channel();
+                queue.send(Job { path, answer }).expect("the workers wait for jobs");
+                ("200 OK", answered.await.expect("no worker panics"))
+            }
+            Err(status) => (status, String::new()),
+        };
+        let close = if request.is_last { "Connection: close\r\n" } else { "" };
+        let length = content.len();
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{close}\r\n");
+        let content = if request.is_head { "" } else { &content };
+        (&stream).write_all((head + content).as_bytes()).await?;
+        if request.is_last {
+            break;
         }
-        Ok(Action::Keep)
     }
+    // Closing a socket that holds unread bytes resets the connection, which destroys an answer on its
+    // way (RFC 9112, section 9.6). So what the client still sends is read, for a while.
+    stream.close().await?;
+    let rest = async { while stream.read_chunk().await.is_ok_and(|chunk| !chunk.is_empty()) {} };
+    let _ = time::timeout(Duration::from_secs(2), rest).await;
+    Ok(())
 }
 
-impl EvHandler for Session {
-    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        cx.set_deadlines(Deadlines { write: Some(self.patience), ..Deadlines::default() })?;
-        self.client = Some(Arc::new(Client { writer: cx.writer(), input: Mutex::default() }));
-        self.look = cx.set_interval(self.patience);
-        Ok(Action::Keep)
-    }
-
-    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        let chunk = cx.read()?;
+/// Takes the next request out of `input`, and reads until it is whole. Returns `None` at the end.
+async fn read_request(stream: &TcpStream, input: &mut Vec<u8>) -> io::Result<Option<Request>> {
+    loop {
+        if let Some(request) = Request::parse(input) {
+            input.drain(..request.length);
+            return Ok(Some(request));
+        }
+        let chunk = stream.read_chunk().await?;
         if chunk.is_empty() {
-            return self.end(cx);
+            return Ok(None);
         }
-        let mut input = self.client().input();
-        input.bytes.extend_from_slice(&chunk);
-        if !mem::replace(&mut input.is_busy, true) {
-            self.queue.send(self.client().clone()).expect("the workers never end");
-        }
-        drop(input);
-        self.read_on(cx)
-    }
-
-    fn on_timeout(&mut self, cx: &mut EvContext<'_>, timer: TimerId) -> io::Result<Action> {
-        if timer != self.look {
-            return self.read_on(cx);
-        }
-        let input = self.client().input();
-        let (is_answered, answers) = (input.answers > self.answers, input.answers);
-        if is_answered || input.is_busy {
-            drop(input);
-            self.answers = answers;
-            return Ok(Action::Keep);
-        }
-        if !input.bytes.is_empty() {
-            cx.write(Request::refused("408 Request Timeout").answer().as_bytes())?;
-        }
-        Ok(Action::Close)
-    }
-
-    fn on_shutdown(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        self.end(cx)
-    }
-
-    fn on_close(&mut self, _: &mut EvContext<'_>, _: CloseReason) {
-        self.client().input().bytes.clear(); // no work for a client that has gone
+        input.extend_from_slice(&chunk);
     }
 }
 
 /// A request, as far as this server looks at it.
 struct Request {
-    /// Its bytes.
     length: usize,
     /// What is asked for, or the status that refuses it.
     path: Result<String, &'static str>,
@@ -246,46 +180,20 @@ impl Request {
             Ok(_) => return Some(Request::refused("431 Request Header Fields Too Large")),
             Err(_) => return Some(Request::refused("400 Bad Request")),
         };
-        let values = |name: &'static str| {
-            let named =
-                request.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
-            named.map(|field| field.value.trim_ascii())
+        let has = |name: &str, is: fn(&[u8]) -> bool| {
+            let mut named = request.headers.iter().filter(|it| it.name.eq_ignore_ascii_case(name));
+            named.any(|field| is(field.value))
         };
-        let is_http_1_0 = request.version == Some(0);
-        if !is_http_1_0 && values("Host").count() != 1 {
-            return Some(Request::refused("400 Bad Request"));
-        }
-        // Bodies are not taken: where one may follow, the next request cannot be told from it.
-        if values("Content-Length").any(|value| value != b"0")
-            || values("Transfer-Encoding").next().is_some()
-        {
+        // Bodies are not read, and without the end of one the next request cannot be found.
+        if has("Content-Length", |length| length != b"0") || has("Transfer-Encoding", |_| true) {
             return Some(Request::refused("413 Content Too Large"));
         }
-        let is_close = |option: &[u8]| option.trim_ascii().eq_ignore_ascii_case(b"close");
-        let closes =
-            values("Connection").any(|value| value.split(|&byte| byte == b',').any(is_close));
+        let closes = has("Connection", |option| option.eq_ignore_ascii_case(b"close"));
         let path = match request.method {
             Some("GET" | "HEAD") => Ok(request.path.unwrap_or_default().to_owned()),
             _ => Err("405 Method Not Allowed\r\nAllow: GET, HEAD"),
         };
         let is_head = request.method == Some("HEAD");
-        Some(Request { length, path, is_head, is_last: is_http_1_0 || closes })
-    }
-
-    /// Does the work: here it is to sleep, in place of a database or of much arithmetic.
-    fn answer(&self) -> String {
-        let (status, content) = match &self.path {
-            Err(status) => (*status, String::new()),
-            Ok(path) => {
-                if let Some(Ok(millis)) = path.strip_prefix("/sleep/").map(str::parse) {
-                    thread::sleep(Duration::from_millis(millis).min(Duration::from_secs(10)));
-                }
-                let thread = thread::current();
-                ("200 OK", format!("{path} by {}\n", thread.name().unwrap_or_default()))
-            }
-        };
-        let close = if self.is_last { "Connection: close\r\n" } else { "" };
-        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{close}\r\n", content.len());
-        if self.is_head { head } else { head + &content }
+        Some(Request { length, path, is_head, is_last: closes || request.version == Some(0) })
     }
 }
