@@ -1,35 +1,26 @@
-//! Sends a file over HTTP at a speed that can be changed while it is being sent.
+//! Sends a file over HTTP at a speed that can be changed while it is being sent. Each poller has the
+//! speed in a value of its own, which a broadcast changes: no lock is needed.
 //!
 //! ```text
 //! cargo run --example download -- --file video.mp4 --sendfile
 //! curl -o copy http://127.0.0.1:8080/ &
 //! curl http://127.0.0.1:8080/speed/200000          # bytes a second, from now on
 //! ```
-//!
-//! Each poller has the speed in a value of its own. A new speed comes to all pollers by a broadcast, and
-//! every download sees it at its next tick, without a lock.
 
-use std::fs::File;
-use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::thread::{self, available_parallelism};
-use std::time::Duration;
-use std::{io, mem};
+use std::{
+    fs::File, io, net::SocketAddr, ops::Range, process::ExitCode, sync::Arc, time::Duration,
+};
 
 use clap::Parser;
 use corepoll::{
-    Acceptor, Action, Deadlines, EvContext, EvHandler, Reactor, ReactorHandle, TimerId, with_local,
+    Acceptor, Action, Deadlines, EvContext, EvHandler, Interest, Reactor, ReactorHandle,
 };
+use corepoll::{TimerId, with_local};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-
-/// The pieces a second. More of them are smoother, and cost more.
-const TICKS: u32 = 100;
-/// The most bytes of a piece, whatever the speed: other connections want to be served as well.
-const LONGEST_PIECE: u64 = 1024 * 1024;
 
 /// Sends a file over HTTP; a request of /speed/N sets the speed to N bytes a second
 #[derive(Clone, Parser)]
@@ -37,7 +28,7 @@ struct Options {
     /// The address to listen on; port 0 takes a free port
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// The number of pollers, each a thread
+    /// The number of pollers, each a thread; by default one for each processor
     #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
     pollers: NonZeroUsize,
     /// The file to send, by default this program itself
@@ -54,10 +45,14 @@ struct Options {
     patience: NonZeroU64,
 }
 
-fn main() -> io::Result<()> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
+    eprintln!("download: {error}");
+    ExitCode::FAILURE
+}
+
+fn run(options: Options) -> io::Result<()> {
     let reactor = Reactor::builder().pollers(options.pollers.get()).build()?;
-    let handle = reactor.handle();
 
     // The first signal gives the connections five seconds to end, a second one no time at all.
     let (stop, mut signals) = (reactor.handle(), Signals::new([SIGINT, SIGTERM])?);
@@ -67,29 +62,22 @@ fn main() -> io::Result<()> {
         }
     });
 
-    set_speed(&handle, options.speed);
-    let addr = options.addr.to_string();
+    let acceptor = Acceptor::new(options.addr);
     let begin = move || Download { options: options.clone(), head: Vec::new(), rest: None };
-    let listening = Acceptor::new(&addr).listen(&handle, begin)?;
+    let listening = acceptor.listen(&reactor.handle(), begin)?;
     println!("listening on {}", listening.local_addr()?);
     reactor.run()
 }
 
-/// The bytes a second for each connection of this poller.
+/// The bytes a second for each connection of this poller, once a request has set them.
 #[derive(Default)]
-struct Speed(u64);
-
-fn set_speed(reactor: &ReactorHandle, bytes_per_second: u64) {
-    reactor.broadcast(move || with_local(|speed: &mut Speed| speed.0 = bytes_per_second));
-}
+struct Speed(Option<u64>);
 
 /// A connection: one request, its answer, and the end.
 struct Download {
     options: Options,
-    /// What has come of the request.
-    head: Vec<u8>,
-    /// The part of the file that is still to be sent, once there is a request for it.
-    rest: Option<Range<u64>>,
+    head: Vec<u8>,            // what has come of the request
+    rest: Option<Range<u64>>, // the part of the file that is still to be sent, once it is asked for
 }
 
 impl EvHandler for Download {
@@ -102,70 +90,61 @@ impl EvHandler for Download {
 
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         let chunk = cx.read()?;
-        if self.rest.is_some() {
-            return Ok(Action::Keep); // the client may have ended its side, and reads on
-        }
-        let mut head = mem::take(&mut self.head);
-        head.extend_from_slice(&chunk);
+        self.head.extend_from_slice(&chunk);
         let mut fields = [httparse::EMPTY_HEADER; 64];
         let mut request = httparse::Request::new(&mut fields);
-        match request.parse(&head) {
+        match request.parse(&self.head) {
             Ok(httparse::Status::Complete(_)) => {}
-            Ok(_) if !chunk.is_empty() && head.len() < 8 * 1024 => {
-                self.head = head; // the rest is on its way
-                return Ok(Action::Keep);
-            }
-            _ => return answer(cx, "400 Bad Request", Some(0)),
+            Ok(_) if !chunk.is_empty() && self.head.len() < 8 * 1024 => return Ok(Action::Keep),
+            _ => return answer(cx, "400 Bad Request", 0),
         }
-        let (path, length) = (request.path.unwrap_or(""), self.options.file.metadata()?.len());
-        match (request.method.unwrap_or(""), path.strip_prefix("/speed/").map(str::parse)) {
-            ("GET", Some(Ok(speed))) => {
-                set_speed(&ReactorHandle::current(), speed);
-                answer(cx, "204 No Content", None)
+        let path = request.path.unwrap_or_default();
+        match (request.method, path.strip_prefix("/speed/").map(str::parse)) {
+            (Some("GET"), Some(Ok(speed))) => {
+                let set = move || with_local(|own: &mut Speed| own.0 = Some(speed));
+                ReactorHandle::current().broadcast(set);
+                answer(cx, "200 OK", 0)
             }
-            ("GET", Some(Err(_))) => answer(cx, "400 Bad Request", Some(0)),
-            ("GET" | "HEAD", _) if path != "/" => answer(cx, "404 Not Found", Some(0)),
-            ("HEAD", _) => answer(cx, "200 OK", Some(length)),
-            ("GET", _) => {
+            (Some("GET"), _) if path == "/" => {
+                let length = self.options.file.metadata()?.len();
                 self.rest = Some(0..length);
-                cx.set_interval(Duration::from_secs(1) / TICKS);
-                answer(cx, "200 OK", Some(length)).map(|_close| Action::Keep)
+                cx.set_interest(Interest::NONE)?; // there is nothing more to ask
+                cx.set_interval(Duration::from_millis(10)); // more ticks are smoother, and cost more
+                answer(cx, "200 OK", length).map(|_close| Action::Keep)
             }
-            _ => answer(cx, "405 Method Not Allowed\r\nAllow: GET, HEAD", Some(0)),
+            _ => answer(cx, "404 Not Found", 0),
         }
     }
 
     fn on_timeout(&mut self, cx: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
         let rest = match &mut self.rest {
-            None => return answer(cx, "408 Request Timeout", Some(0)),
-            // The client reads more slowly than that. Nothing is saved up for it.
-            Some(_) if cx.pending_output() > 0 => return Ok(Action::Keep),
+            None => return answer(cx, "408 Request Timeout", 0),
+            Some(_) if cx.pending_output() > 0 => return Ok(Action::Keep), // the client is slower
             Some(rest) if rest.is_empty() => return Ok(Action::Close),
             Some(rest) => rest,
         };
-        let speed = cx.with_local(|speed: &mut Speed| speed.0);
-        let length = speed.div_ceil(TICKS.into()).min(LONGEST_PIECE).min(rest.end - rest.start);
-        let (file, offset) = (&self.options.file, rest.start);
-        rest.start += length;
+        let speed = cx.with_local(|own: &mut Speed| own.0).unwrap_or(self.options.speed);
+        // At most 1 MiB at once: other connections want to be served as well.
+        let length = speed.div_ceil(100).min(1024 * 1024).min(rest.end - rest.start);
         if self.options.sendfile {
-            cx.send_file(file.try_clone()?, offset, length)?;
+            cx.send_file(self.options.file.try_clone()?, rest.start, length)?;
         } else {
             let mut piece = vec![0; length as usize];
-            file.read_exact_at(&mut piece, offset)?; // waits for the disk, as sendfile(2) does
+            self.options.file.read_exact_at(&mut piece, rest.start)?; // may wait for the disk
             cx.write(&piece)?;
         }
+        rest.start += length;
         Ok(Action::Keep)
     }
 
     fn on_shutdown(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
-        // A download has until the end of the grace.
-        Ok(if self.rest.is_some() { Action::Keep } else { Action::Close })
+        Ok(if self.rest.is_some() { Action::Keep } else { Action::Close }) // it has the grace
     }
 }
 
-/// Writes the head of an answer, and ends the connection after it unless there is more to do.
-fn answer(cx: &mut EvContext<'_>, status: &str, length: Option<u64>) -> io::Result<Action> {
-    let length = length.map_or(String::new(), |length| format!("Content-Length: {length}\r\n"));
-    cx.write(format!("HTTP/1.1 {status}\r\n{length}Connection: close\r\n\r\n").as_bytes())?;
+/// Writes the head of an answer. The connection ends after it, unless the caller keeps it.
+fn answer(cx: &mut EvContext<'_>, status: &str, length: u64) -> io::Result<Action> {
+    let fields = format!("Content-Length: {length}\r\nConnection: close");
+    cx.write(format!("HTTP/1.1 {status}\r\n{fields}\r\n\r\n").as_bytes())?;
     Ok(Action::Close)
 }
