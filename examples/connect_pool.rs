@@ -15,6 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::pin::{Pin, pin};
+use std::process::ExitCode;
 use std::task::{Context, Poll};
 use std::thread::{self, available_parallelism};
 use std::time::{Duration, Instant};
@@ -40,7 +41,7 @@ struct Options {
     /// The address to listen on; port 0 takes a free port
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// The number of pollers, each a thread
+    /// The number of pollers, each a thread; by default one for each processor
     #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
     pollers: NonZeroUsize,
     /// What to ask, a line for a line [default: an echo server of its own]
@@ -51,8 +52,13 @@ struct Options {
     patience: NonZeroU64,
 }
 
-fn main() -> io::Result<()> {
-    let Options { addr, pollers, upstream, patience } = Options::parse();
+fn main() -> ExitCode {
+    let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
+    eprintln!("connect_pool: {error}");
+    ExitCode::FAILURE
+}
+
+fn run(Options { addr, pollers, upstream, patience }: Options) -> io::Result<()> {
     let reactor = Reactor::builder().pollers(pollers.get()).build()?;
     let handle = reactor.handle();
 
@@ -70,7 +76,7 @@ fn main() -> io::Result<()> {
     };
     // A broadcast runs once on every poller, before that poller serves anything.
     handle.broadcast(move || {
-        let pool = ConnectPool::builder(upstream.to_string())
+        let pool = ConnectPool::builder(upstream)
             .min_idle(2)
             .max_live(8) // a request that needs one more waits for its turn
             .connect_timeout(Duration::from_secs(2))

@@ -9,20 +9,14 @@
 //! Both APIs do the same here. A peer that sends without reading is held back, a peer that has ended
 //! its side gets the rest of its bytes, and a connection on which nothing moves is closed.
 
-use std::io;
-use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::pin::pin;
 use std::thread::{self, available_parallelism};
-use std::time::Duration;
+use std::{io, net::SocketAddr, pin::pin, process::ExitCode, time::Duration};
 
 use clap::{Parser, ValueEnum};
-use corepoll::net::TcpStream;
-use corepoll::{
-    Acceptor, Action, Deadlines, EvContext, EvHandler, Interest, Reactor, shutdown_requested,
-};
-use futures::AsyncWriteExt;
-use futures::future::{Either, select};
+use corepoll::{Acceptor, Action, Deadlines, EvContext, EvHandler, Interest, Reactor};
+use corepoll::{net::TcpStream, shutdown_requested};
+use futures::{AsyncWriteExt, future::Either, future::select};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -32,7 +26,7 @@ struct Options {
     /// The address to listen on; port 0 takes a free port
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// The number of pollers, each a thread
+    /// The number of pollers, each a thread; by default one for each processor
     #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
     pollers: NonZeroUsize,
     /// What serves a connection
@@ -49,8 +43,13 @@ enum Api {
     Async,
 }
 
-fn main() -> io::Result<()> {
-    let Options { addr, pollers, api, patience } = Options::parse();
+fn main() -> ExitCode {
+    let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
+    eprintln!("echo: {error}");
+    ExitCode::FAILURE
+}
+
+fn run(Options { addr, pollers, api, patience }: Options) -> io::Result<()> {
     let reactor = Reactor::builder().pollers(pollers.get()).build()?;
     let handle = reactor.handle();
 
@@ -64,7 +63,7 @@ fn main() -> io::Result<()> {
 
     let idle = Some(Duration::from_millis(patience.get()));
     let deadlines = Deadlines { idle, ..Deadlines::default() };
-    let acceptor = Acceptor::new(addr.to_string());
+    let acceptor = Acceptor::new(addr);
     let listening = match api {
         Api::Handler => acceptor.listen(&handle, move || Echo(deadlines))?,
         Api::Async => acceptor.serve(&handle, move |stream, _peer| echo(stream, deadlines))?,

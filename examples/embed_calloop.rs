@@ -12,6 +12,7 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
@@ -42,8 +43,13 @@ struct Program {
     ticks: u32,
 }
 
-fn main() -> io::Result<()> {
-    let Options { addr, requests } = Options::parse();
+fn main() -> ExitCode {
+    let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
+    eprintln!("embed_calloop: {error}");
+    ExitCode::FAILURE
+}
+
+fn run(Options { addr, requests }: Options) -> io::Result<()> {
     let mut event_loop: EventLoop<'_, Program> = EventLoop::try_new()?;
     let mut program = Program { poller: LocalPoller::new()?, ticks: 0 };
 

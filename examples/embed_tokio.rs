@@ -12,6 +12,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -37,9 +38,13 @@ struct Options {
     requests: u32,
 }
 
-fn main() -> io::Result<()> {
-    let Options { addr, requests } = Options::parse();
+fn main() -> ExitCode {
+    let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
+    eprintln!("embed_tokio: {error}");
+    ExitCode::FAILURE
+}
 
+fn run(Options { addr, requests }: Options) -> io::Result<()> {
     let (stop, mut signals) = (Arc::new(Notify::new()), Signals::new([SIGINT, SIGTERM])?);
     let stopped = stop.clone();
     thread::spawn(move || {

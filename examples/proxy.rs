@@ -16,14 +16,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::pin::pin;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{self, available_parallelism};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use corepoll::io::relay;
-use corepoll::net::TcpStream;
-use corepoll::{Deadlines, Reactor, shutdown_requested, time};
+use corepoll::{Deadlines, Reactor, io::relay, net::TcpStream, shutdown_requested, time};
 use futures::AsyncWriteExt;
 use futures::future::{Either, select};
 use futures::io::{BufReader, copy_buf};
@@ -36,7 +35,7 @@ struct Options {
     /// The address to listen on; port 0 takes a free port
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// The number of pollers, each a thread
+    /// The number of pollers, each a thread; by default one for each processor
     #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
     pollers: NonZeroUsize,
     /// Where connections go [default: an echo server of its own]
@@ -62,8 +61,13 @@ static REFUSED: AtomicU64 = AtomicU64::new(0);
 static UP: AtomicU64 = AtomicU64::new(0);
 static DOWN: AtomicU64 = AtomicU64::new(0);
 
-fn main() -> io::Result<()> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
+    eprintln!("proxy: {error}");
+    ExitCode::FAILURE
+}
+
+fn run(options: Options) -> io::Result<()> {
     let reactor = Reactor::builder().pollers(options.pollers.get()).build()?;
     let handle = reactor.handle();
 

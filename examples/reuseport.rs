@@ -13,6 +13,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, available_parallelism};
@@ -32,7 +33,7 @@ struct Options {
     /// The address to listen on; port 0 takes a free port
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// The number of pollers, each a thread
+    /// The number of pollers, each a thread; by default one for each processor
     #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
     pollers: NonZeroUsize,
     /// Which poller gets a connection
@@ -53,8 +54,13 @@ enum How {
     Turn,
 }
 
-fn main() -> io::Result<()> {
-    let Options { addr, pollers, balance, patience } = Options::parse();
+fn main() -> ExitCode {
+    let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
+    eprintln!("reuseport: {error}");
+    ExitCode::FAILURE
+}
+
+fn run(Options { addr, pollers, balance, patience }: Options) -> io::Result<()> {
     let patience = Duration::from_millis(patience.get());
     let reactor = Reactor::builder().pollers(pollers.get()).build()?;
     let handle = reactor.handle();
@@ -74,7 +80,7 @@ fn main() -> io::Result<()> {
         with_local(|facts: &mut Facts| facts.number = number);
     });
 
-    let listening = Acceptor::new(addr.to_string())
+    let listening = Acceptor::new(addr)
         .reuse_port(true)
         .balance(match balance {
             How::Kernel => Balance::Local,

@@ -22,6 +22,7 @@ mod task;
 use std::io;
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
+use std::process::ExitCode;
 use std::thread::{self, available_parallelism};
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ struct Options {
     /// The address to listen on; port 0 takes a free port
     #[arg(long, default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// The number of pollers, each a thread
+    /// The number of pollers, each a thread; by default one for each processor
     #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
     pollers: NonZeroUsize,
     /// What serves a connection
@@ -54,8 +55,13 @@ enum Api {
     Async,
 }
 
-fn main() -> io::Result<()> {
-    let Options { addr, pollers, api, patience } = Options::parse();
+fn main() -> ExitCode {
+    let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
+    eprintln!("techempower: {error}");
+    ExitCode::FAILURE
+}
+
+fn run(Options { addr, pollers, api, patience }: Options) -> io::Result<()> {
     let patience = Duration::from_millis(patience.get());
     let reactor = Reactor::builder().pollers(pollers.get()).build()?;
     let handle = reactor.handle();
@@ -71,7 +77,7 @@ fn main() -> io::Result<()> {
     // A task on each poller keeps its Date field fresh. It ends by itself at the shutdown.
     handle.broadcast(|| drop(spawn_local(poller_cache::keep_date_fresh())));
 
-    let acceptor = Acceptor::new(addr.to_string());
+    let acceptor = Acceptor::new(addr);
     let listening = match api {
         Api::Handler => acceptor.listen(&handle, move || HttpHandler::new(patience))?,
         Api::Async => {

@@ -1,5 +1,5 @@
 //! The `techempower` example, asked by plain blocking sockets. What HTTP asks for in detail is held
-//! by `tests/techempower_http.rs`; here it meets a network, in both APIs.
+//! by `tests/it/techempower_http.rs`; here it meets a network, in both APIs.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
