@@ -17,7 +17,8 @@ use crate::task::TypeName;
 /// later in the turn. A callback that blocks holds up all connections of its poller.
 ///
 /// [`on_open`](EvHandler::on_open) comes first, and [`on_close`](EvHandler::on_close) last, both
-/// exactly once. Only [`on_read`](EvHandler::on_read) has to be written.
+/// exactly once. If the connection can't be made,
+/// [`on_connect_fail`](EvHandler::on_connect_fail) is the only call. Only [`on_read`](EvHandler::on_read) has to be written.
 ///
 /// # Errors and panics
 /// An error that a callback returns ends the connection with [`CloseReason::Error`], and a panic

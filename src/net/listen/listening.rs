@@ -18,7 +18,8 @@ use super::listener_handler::Deliver;
 use super::listening_socket::{BoundSocket, ListeningSocket};
 use super::register;
 
-/// An address that is listened at. Dropping it keeps listening.
+/// A handle to a listener, which [`Acceptor::listen`](crate::Acceptor::listen), `serve` and
+/// `try_serve` return. Dropping it leaves the listener open.
 ///
 /// It listens until it is closed, or its reactor is shut down. No error of accept(2) ends it: such
 /// an error is counted in [`PollerStats::accept_errors`](crate::PollerStats) and reported to
@@ -270,7 +271,7 @@ impl Listening {
     ///
     /// # Errors
     ///
-    /// Returns what ended the first socket that was not asked to end. An end by
+    /// Returns the error that ended the first socket to end by itself. An end by
     /// [`Listening::close`], or with the reactor, is `Ok`.
     ///
     /// # Cancel safety

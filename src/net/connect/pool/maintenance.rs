@@ -187,10 +187,10 @@ fn arm(pool: &Rc<Shared>, poller: &Local, at: u64) {
     }
 }
 
-/// Arranges that the users in the queue are told when the poller ends.
+/// Arranges that the users in the queue are notified when the poller ends.
 ///
-/// They may be tasks of another poller on this thread, which outlive this one. Only a timer that is
-/// armed hears of the end, so that one is armed that is never due.
+/// They may be tasks of another poller on this thread, which outlive this one. Only timers that are
+/// armed are notified of the end, so a timer is armed that is never due.
 pub(crate) fn watch(pool: &Rc<Shared>, poller: &Local) {
     if pool.timer.get().is_none() {
         start_timer(pool, poller, clock::NEVER);

@@ -30,9 +30,12 @@ use crate::net::unix::credentials::PeerCredentials;
 /// A connection of Unix sockets, of this thread's poller. See unix(7).
 ///
 /// It reads and writes like a [`TcpStream`](crate::net::TcpStream): by futures-io's `AsyncRead` and
-/// `AsyncWrite`, also through `&UnixStream`. Each direction has one waker for the poll functions
-/// and for [`UnixStream::read_chunk`]. Any number of tasks may wait in [`UnixStream::peek`],
-/// [`UnixStream::readable`] and [`UnixStream::writable`].
+/// `AsyncWrite`, also through `&UnixStream`.
+///
+/// Each direction has one waker for the poll functions, those of `AsyncRead` and `AsyncWrite`
+/// included, and for [`UnixStream::read_chunk`]: if two tasks wait there in the same direction, only
+/// the last one is woken. Any number may wait in [`UnixStream::peek`], [`UnixStream::readable`] and
+/// [`UnixStream::writable`].
 ///
 /// Dropping the stream closes the connection. A stream that outlives its poller returns errors.
 ///
