@@ -29,23 +29,6 @@ use signal_hook::iterator::Signals;
 /// The longest head of a request.
 const LONGEST_HEAD: usize = 8 * 1024;
 
-/// Answers HTTP by worker threads; /sleep/N takes N milliseconds
-#[derive(Parser)]
-struct Options {
-    /// The address to listen on; port 0 takes a free port
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    addr: SocketAddr,
-    /// The number of pollers, each a thread; by default one for each processor
-    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
-    pollers: NonZeroUsize,
-    /// The number of threads that answer
-    #[arg(long, default_value = "4")]
-    workers: NonZeroUsize,
-    /// The milliseconds that a client may take for a request, and to read some of what it is sent
-    #[arg(long, value_name = "MS", default_value = "60000")]
-    patience: NonZeroU64,
-}
-
 fn main() -> ExitCode {
     let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
     eprintln!("async_http: {error}");
@@ -196,4 +179,21 @@ impl Request {
         let is_head = request.method == Some("HEAD");
         Some(Request { length, path, is_head, is_last: closes || request.version == Some(0) })
     }
+}
+
+/// Answers HTTP by worker threads; /sleep/N takes N milliseconds
+#[derive(Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// The number of pollers, each a thread; by default one for each processor
+    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
+    pollers: NonZeroUsize,
+    /// The number of threads that answer
+    #[arg(long, default_value = "4")]
+    workers: NonZeroUsize,
+    /// The milliseconds that a client may take for a request, and to read some of what it is sent
+    #[arg(long, value_name = "MS", default_value = "60000")]
+    patience: NonZeroU64,
 }

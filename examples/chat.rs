@@ -31,20 +31,6 @@ use signal_hook::iterator::Signals;
 const LONGEST_MESSAGE: usize = 64 * 1024;
 const MOST_WAITING: usize = 256;
 
-/// A chat by WebSocket, with its page
-#[derive(Parser)]
-struct Options {
-    /// The address to listen on; port 0 takes a free port
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    addr: SocketAddr,
-    /// The number of pollers, each a thread; by default one for each processor
-    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
-    pollers: NonZeroUsize,
-    /// The milliseconds that a peer may take to ask, to read a message, and to answer a ping
-    #[arg(long, value_name = "MS", default_value = "60000")]
-    patience: NonZeroU64,
-}
-
 fn main() -> ExitCode {
     let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
     eprintln!("chat: {error}");
@@ -146,4 +132,18 @@ impl Room {
     fn tell(&mut self, message: &Message) {
         self.0.retain_mut(|member| member.try_send(message.clone()).is_ok());
     }
+}
+
+/// A chat by WebSocket, with its page
+#[derive(Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// The number of pollers, each a thread; by default one for each processor
+    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
+    pollers: NonZeroUsize,
+    /// The milliseconds that a peer may take to ask, to read a message, and to answer a ping
+    #[arg(long, value_name = "MS", default_value = "60000")]
+    patience: NonZeroU64,
 }

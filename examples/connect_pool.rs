@@ -35,23 +35,6 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use smol_hyper::rt::FuturesIo;
 
-/// Answers HTTP with what an upstream says, over pooled connections
-#[derive(Parser)]
-struct Options {
-    /// The address to listen on; port 0 takes a free port
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    addr: SocketAddr,
-    /// The number of pollers, each a thread; by default one for each processor
-    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
-    pollers: NonZeroUsize,
-    /// What to ask, a line for a line [default: an echo server of its own]
-    #[arg(long)]
-    upstream: Option<SocketAddr>,
-    /// The milliseconds that a client may take for a request, and to read some of what it is sent
-    #[arg(long, value_name = "MS", default_value = "60000")]
-    patience: NonZeroU64,
-}
-
 fn main() -> ExitCode {
     let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
     eprintln!("connect_pool: {error}");
@@ -195,4 +178,21 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         Pin::new(&mut self.0).poll(cx)
     }
+}
+
+/// Answers HTTP with what an upstream says, over pooled connections
+#[derive(Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// The number of pollers, each a thread; by default one for each processor
+    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
+    pollers: NonZeroUsize,
+    /// What to ask, a line for a line [default: an echo server of its own]
+    #[arg(long)]
+    upstream: Option<SocketAddr>,
+    /// The milliseconds that a client may take for a request, and to read some of what it is sent
+    #[arg(long, value_name = "MS", default_value = "60000")]
+    patience: NonZeroU64,
 }

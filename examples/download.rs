@@ -22,29 +22,6 @@ use corepoll::{TimerId, with_local};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Sends a file over HTTP; a request of /speed/N sets the speed to N bytes a second
-#[derive(Clone, Parser)]
-struct Options {
-    /// The address to listen on; port 0 takes a free port
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    addr: SocketAddr,
-    /// The number of pollers, each a thread; by default one for each processor
-    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
-    pollers: NonZeroUsize,
-    /// The file to send, by default this program itself
-    #[arg(long, default_value = "/proc/self/exe", value_parser = |path: &str| File::open(path).map(Arc::new))]
-    file: Arc<File>,
-    /// The bytes a second at first, for each connection
-    #[arg(long, default_value = "1048576")]
-    speed: u64,
-    /// Sends by sendfile(2): the bytes do not come to user space
-    #[arg(long)]
-    sendfile: bool,
-    /// The milliseconds that a client may take to ask, and to read some of what it is sent
-    #[arg(long, value_name = "MS", default_value = "60000")]
-    patience: NonZeroU64,
-}
-
 fn main() -> ExitCode {
     let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
     eprintln!("download: {error}");
@@ -147,4 +124,27 @@ fn answer(cx: &mut EvContext<'_>, status: &str, length: u64) -> io::Result<Actio
     let fields = format!("Content-Length: {length}\r\nConnection: close");
     cx.write(format!("HTTP/1.1 {status}\r\n{fields}\r\n\r\n").as_bytes())?;
     Ok(Action::Close)
+}
+
+/// Sends a file over HTTP; a request of /speed/N sets the speed to N bytes a second
+#[derive(Clone, Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// The number of pollers, each a thread; by default one for each processor
+    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
+    pollers: NonZeroUsize,
+    /// The file to send, by default this program itself
+    #[arg(long, default_value = "/proc/self/exe", value_parser = |path: &str| File::open(path).map(Arc::new))]
+    file: Arc<File>,
+    /// The bytes a second at first, for each connection
+    #[arg(long, default_value = "1048576")]
+    speed: u64,
+    /// Sends by sendfile(2): the bytes do not come to user space
+    #[arg(long)]
+    sendfile: bool,
+    /// The milliseconds that a client may take to ask, and to read some of what it is sent
+    #[arg(long, value_name = "MS", default_value = "60000")]
+    patience: NonZeroU64,
 }

@@ -20,29 +20,6 @@ use futures::{AsyncWriteExt, future::Either, future::select};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Sends back every byte that it is sent
-#[derive(Parser)]
-struct Options {
-    /// The address to listen on; port 0 takes a free port
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    addr: SocketAddr,
-    /// The number of pollers, each a thread; by default one for each processor
-    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
-    pollers: NonZeroUsize,
-    /// What serves a connection
-    #[arg(long, default_value = "handler")]
-    api: Api,
-    /// The milliseconds without a byte after which a connection is closed
-    #[arg(long, value_name = "MS", default_value = "60000")]
-    patience: NonZeroU64,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Api {
-    Handler,
-    Async,
-}
-
 fn main() -> ExitCode {
     let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
     eprintln!("echo: {error}");
@@ -114,4 +91,27 @@ async fn echo(mut stream: TcpStream, deadlines: Deadlines) -> io::Result<()> {
         (&stream).write_all(&chunk).await?; // waits for the peer: nothing is read meanwhile
     }
     stream.close().await
+}
+
+/// Sends back every byte that it is sent
+#[derive(Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// The number of pollers, each a thread; by default one for each processor
+    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
+    pollers: NonZeroUsize,
+    /// What serves a connection
+    #[arg(long, default_value = "handler")]
+    api: Api,
+    /// The milliseconds without a byte after which a connection is closed
+    #[arg(long, value_name = "MS", default_value = "60000")]
+    patience: NonZeroU64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Api {
+    Handler,
+    Async,
 }

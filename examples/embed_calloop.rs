@@ -25,17 +25,6 @@ use futures::{AsyncWriteExt, FutureExt};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// A corepoll poller inside of a calloop event loop, as an echo server
-#[derive(Parser)]
-struct Options {
-    /// The address to listen on; port 0 takes a free port
-    #[arg(long, default_value = "127.0.0.1:0")]
-    addr: SocketAddr,
-    /// The number of requests that the client makes before all end
-    #[arg(long, default_value = "3", allow_negative_numbers = true)]
-    requests: u32,
-}
-
 /// What calloop's callbacks share.
 struct Program {
     poller: LocalPoller,
@@ -125,4 +114,15 @@ fn ask(addr: SocketAddr, requests: u32) -> io::Result<()> {
         println!("the thread asked, corepoll answered: {}", String::from_utf8_lossy(&answer));
     }
     Ok(())
+}
+
+/// A corepoll poller inside of a calloop event loop, as an echo server
+#[derive(Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:0")]
+    addr: SocketAddr,
+    /// The number of requests that the client makes before all end
+    #[arg(long, default_value = "3", allow_negative_numbers = true)]
+    requests: u32,
 }

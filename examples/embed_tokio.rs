@@ -27,17 +27,6 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
 
-/// A corepoll poller inside of a tokio runtime, as an echo server
-#[derive(Parser)]
-struct Options {
-    /// The address to listen on; port 0 takes a free port
-    #[arg(long, default_value = "127.0.0.1:0")]
-    addr: SocketAddr,
-    /// The number of requests that tokio's client makes before both end
-    #[arg(long, default_value = "3", allow_negative_numbers = true)]
-    requests: u32,
-}
-
 fn main() -> ExitCode {
     let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
     eprintln!("embed_tokio: {error}");
@@ -120,4 +109,15 @@ async fn ask(addr: SocketAddr, requests: u32) -> io::Result<()> {
         println!("tokio asked, corepoll answered: {}", String::from_utf8_lossy(&answer));
     }
     Ok(())
+}
+
+/// A corepoll poller inside of a tokio runtime, as an echo server
+#[derive(Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:0")]
+    addr: SocketAddr,
+    /// The number of requests that tokio's client makes before both end
+    #[arg(long, default_value = "3", allow_negative_numbers = true)]
+    requests: u32,
 }

@@ -29,29 +29,6 @@ use futures::io::{BufReader, copy_buf};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Passes TCP connections on, and prints a line of statistics every second
-#[derive(Clone, Copy, Parser)]
-struct Options {
-    /// The address to listen on; port 0 takes a free port
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    addr: SocketAddr,
-    /// The number of pollers, each a thread; by default one for each processor
-    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
-    pollers: NonZeroUsize,
-    /// Where connections go [default: an echo server of its own]
-    #[arg(long)]
-    upstream: Option<SocketAddr>,
-    /// The milliseconds that the upstream may take to accept a connection
-    #[arg(long, value_name = "MS", default_value = "5000", allow_negative_numbers = true)]
-    connect_timeout: u64,
-    /// The milliseconds without a byte in either direction after which a connection is closed
-    #[arg(long, value_name = "MS", default_value = "300000", allow_negative_numbers = true)]
-    idle_timeout: u64,
-    /// Copies through user space instead of splice(2)
-    #[arg(long)]
-    copy: bool,
-}
-
 // Counts of all pollers. They change a few times a connection, so sharing them costs little.
 static OPEN: AtomicU64 = AtomicU64::new(0);
 static TOTAL: AtomicU64 = AtomicU64::new(0);
@@ -147,4 +124,27 @@ async fn print_counts() {
             [&OPEN, &TOTAL, &REFUSED, &UP, &DOWN].map(|count| count.load(Relaxed));
         println!("open {open} total {total} refused {refused} up {up} down {down}");
     }
+}
+
+/// Passes TCP connections on, and prints a line of statistics every second
+#[derive(Clone, Copy, Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// The number of pollers, each a thread; by default one for each processor
+    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
+    pollers: NonZeroUsize,
+    /// Where connections go [default: an echo server of its own]
+    #[arg(long)]
+    upstream: Option<SocketAddr>,
+    /// The milliseconds that the upstream may take to accept a connection
+    #[arg(long, value_name = "MS", default_value = "5000", allow_negative_numbers = true)]
+    connect_timeout: u64,
+    /// The milliseconds without a byte in either direction after which a connection is closed
+    #[arg(long, value_name = "MS", default_value = "300000", allow_negative_numbers = true)]
+    idle_timeout: u64,
+    /// Copies through user space instead of splice(2)
+    #[arg(long)]
+    copy: bool,
 }

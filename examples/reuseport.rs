@@ -27,33 +27,6 @@ use signal_hook::iterator::Signals;
 /// The longest head of a request that is read.
 const LONGEST_HEAD: usize = 8 * 1024;
 
-/// Answers HTTP with the number of the poller that serves
-#[derive(Parser)]
-struct Options {
-    /// The address to listen on; port 0 takes a free port
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    addr: SocketAddr,
-    /// The number of pollers, each a thread; by default one for each processor
-    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
-    pollers: NonZeroUsize,
-    /// Which poller gets a connection
-    #[arg(long, default_value = "kernel")]
-    balance: How,
-    /// The milliseconds that a client may take to ask
-    #[arg(long, value_name = "MS", default_value = "60000")]
-    patience: NonZeroU64,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum How {
-    /// The one whose listener the kernel has chosen
-    Kernel,
-    /// The one that has the fewest connections
-    Least,
-    /// The next one
-    Turn,
-}
-
 fn main() -> ExitCode {
     let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
     eprintln!("reuseport: {error}");
@@ -137,6 +110,33 @@ impl EvHandler for WhichPoller {
     }
 
     fn on_timeout(&mut self, _: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
-        Ok(Action::Close) // a client that has not asked by now never will
+        Ok(Action::Close) // the client has not asked in time
     }
+}
+
+/// Answers HTTP with the number of the poller that serves
+#[derive(Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// The number of pollers, each a thread; by default one for each processor
+    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
+    pollers: NonZeroUsize,
+    /// Which poller gets a connection
+    #[arg(long, default_value = "kernel")]
+    balance: How,
+    /// The milliseconds that a client may take to ask
+    #[arg(long, value_name = "MS", default_value = "60000")]
+    patience: NonZeroU64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum How {
+    /// The one whose listener the kernel has chosen
+    Kernel,
+    /// The one that has the fewest connections
+    Least,
+    /// The next one
+    Turn,
 }

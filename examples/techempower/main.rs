@@ -32,29 +32,6 @@ use handler::HttpHandler;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Answers GET and HEAD of /plaintext and /json by the TechEmpower rules
-#[derive(Parser)]
-struct Options {
-    /// The address to listen on; port 0 takes a free port
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    addr: SocketAddr,
-    /// The number of pollers, each a thread; by default one for each processor
-    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
-    pollers: NonZeroUsize,
-    /// What serves a connection
-    #[arg(long, default_value = "handler")]
-    api: Api,
-    /// The milliseconds that a client may take to have a request answered
-    #[arg(long, value_name = "MS", default_value = "60000")]
-    patience: NonZeroU64,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Api {
-    Handler,
-    Async,
-}
-
 fn main() -> ExitCode {
     let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
     eprintln!("techempower: {error}");
@@ -86,4 +63,27 @@ fn run(Options { addr, pollers, api, patience }: Options) -> io::Result<()> {
     };
     println!("listening on {}", listening.local_addr()?);
     reactor.run()
+}
+
+/// Answers GET and HEAD of /plaintext and /json by the TechEmpower rules
+#[derive(Parser)]
+struct Options {
+    /// The address to listen on; port 0 takes a free port
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// The number of pollers, each a thread; by default one for each processor
+    #[arg(long, default_value_t = available_parallelism().unwrap_or(NonZeroUsize::MIN))]
+    pollers: NonZeroUsize,
+    /// What serves a connection
+    #[arg(long, default_value = "handler")]
+    api: Api,
+    /// The milliseconds that a client may take to have a request answered
+    #[arg(long, value_name = "MS", default_value = "60000")]
+    patience: NonZeroU64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Api {
+    Handler,
+    Async,
 }
