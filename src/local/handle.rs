@@ -18,8 +18,8 @@ use crate::sys::epoll::RemoteEpoll;
 use crate::task::remote::{self, RemoteJoinHandle};
 use crate::task::{Refused, SharedRef};
 
-/// A poller, as every thread sees it: spawns tasks there, runs closures there, and registers
-/// descriptors.
+/// A handle to a poller, for any thread: it spawns tasks, runs closures and registers descriptors
+/// there.
 ///
 /// A clone costs one reference count, and all clones stand for the same poller. A handle may be
 /// kept after the end of its poller; what is asked of it then fails, and nothing blocks.

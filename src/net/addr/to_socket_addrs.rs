@@ -11,8 +11,8 @@ use socket2::SockAddr;
 
 use crate::base::error::{all_of, during};
 
-/// What can be given as an address: a `SocketAddr`, an `(IpAddr, port)`, several addresses, each of
-/// which is tried, or text like `"127.0.0.1:80"`, `"[::1]:80"` or `("127.0.0.1", 80)`.
+/// An address of an IP socket, for tasks: a `SocketAddr`, an `(IpAddr, port)`, several addresses,
+/// each of which is tried, or text like `"127.0.0.1:80"`, `"[::1]:80"` or `("127.0.0.1", 80)`.
 ///
 /// A host name in text needs the feature `blocking`, since looking it up blocks; without the
 /// feature it is an error that says so. The trait is implemented for these types only.
