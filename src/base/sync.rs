@@ -1,5 +1,8 @@
 //! The atomics, locks, cells and threads that a loom model has to see. Outside of a model they are
 //! std's.
+//!
+//! Only what the models explore goes through here: the queues and counts by which threads meet.
+//! Counters that guard nothing are std's atomics everywhere.
 
 #[cfg(loom)]
 pub(crate) use explored::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64};

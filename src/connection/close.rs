@@ -3,6 +3,15 @@
 //! [`begin`] comes at the end of the turn in which the end was requested. Output that the kernel
 //! doesn't take now has `Budget::close_linger`: the connection is in state `Flushing` until
 //! [`finish_flushing`]. Every end goes through [`finish`].
+//!
+//! What an end does depends on its reason:
+//!
+//! | reason | queued output | the peer |
+//! |---|---|---|
+//! | `Requested` | is sent, within `Budget::close_linger` | may go on sending for a while:
+//! [`linger`] |
+//! | `Shutdown` | is sent, within `Budget::close_linger` | is cut off |
+//! | `Error`, `PeerClosed`, `Panic`, `Overflow` | is dropped, and counted as such | is cut off |
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 

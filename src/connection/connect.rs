@@ -8,6 +8,12 @@
 //! token of that entry. So the connection has the token that was given out at the beginning,
 //! whichever socket wins, and no event of another socket in the same batch is taken for the
 //! connection's.
+//!
+//! An attempt at two addresses goes like this. [`begin`] makes the entry and starts the first try;
+//! its timer is due after 250 ms. If the socket becomes writable before, [`on_event`] asks for the
+//! outcome and [`complete`]s. If the timer comes first, [`on_timer`] starts the second try beside
+//! the first. From then on the first outcome that is a connection wins. If both fail, the error
+//! names both.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

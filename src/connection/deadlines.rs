@@ -2,6 +2,10 @@
 //!
 //! Each connection that has deadlines has one timer. A byte that moves only stores its time: the
 //! timer looks at what was stored when it fires, and is armed anew for the rest.
+//!
+//! For example, with a read deadline of 10 s: bytes come at 3 s, and at 8 s. The timer, armed for
+//! 10 s, fires, finds that the deadline has moved to 18 s, and is armed for then. So a busy
+//! connection costs a timer that fires once in each limit, and a store for each read.
 
 use std::io;
 

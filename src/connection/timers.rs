@@ -2,6 +2,10 @@
 //!
 //! A timer stands in the poller's timers and in the list of its connection. Each of the two entries
 //! names the other, so that no search is needed to remove a timer from both.
+//!
+//! A one-shot timer keeps its entry until its callback has returned, so that the callback can arm
+//! it again by the same number. An interval is armed for its next tick before its callback is
+//! called.
 
 use std::time::Duration;
 

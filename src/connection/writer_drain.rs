@@ -3,6 +3,10 @@
 //! Other threads push into a [`WriterQueue`] and post its notification to the poller's mailbox.
 //! Here the poller is notified: it looks the connection up by its token, so that bytes never reach
 //! another one. A callback that writes drains the queue first, to keep the order of the calls.
+//!
+//! One piece with nothing before it takes the short way ([`send_only`]): from the queue to the
+//! socket, without passing through the outbox. Everything else is collected into the outbox, behind
+//! what the connection had queued, and is sent by `flush`.
 
 use std::io;
 

@@ -25,6 +25,15 @@ use crate::sys::epoll::{Event, Mask};
 use crate::task::drop_ignoring_panic;
 
 /// Where a connection is in its life. It only moves down this list.
+///
+/// - A connection that is served: `Opening`, `Open`, `Closing`, `Closed`. After `Open` it may
+///   relay, with output left it is `Flushing` before it is `Closed`, and with a peer that still
+///   sends it is `Lingering` afterwards.
+/// - One that a stream takes over: `Open`, and `Closed` at once. What lives on is the stream.
+/// - One that is closed before its first call: `Opening`, `Closing`. `on_open` comes at the end of
+///   the turn, right before `on_close`.
+///
+/// The order makes "is it ending?" a comparison: everything from `Closing` on is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub(crate) enum State {

@@ -2,6 +2,15 @@
 //!
 //! They stand in one word with the interest and the state of the connection, so that a usual event
 //! is told from all others by one look: see [`Connection`](crate::local::connection::Connection).
+//!
+//! | bits | what they hold |
+//! |---|---|
+//! | 0 to 19 | facts |
+//! | 20 to 23 | the [`Interest`](crate::base::interest::Interest), in its own bits |
+//! | 24 | the state is `Open` |
+//! | 25 to 27 | the state, as a number |
+//! | 28 | open, and interested in reading: what nearly every event asks |
+//! | 29, 30 | facts about a connection of a pool |
 
 use std::ops::{BitOr, BitOrAssign};
 

@@ -3,6 +3,16 @@
 //! Each registration tells epoll first, under the token that the entry is going to have, and makes
 //! the entry only if the kernel has agreed. So a failure leaves nothing behind, and gives back what
 //! was to be registered.
+//!
+//! | function | the descriptor | is it in epoll already? |
+//! |---|---|---|
+//! | [`register`] | goes into the entry | no |
+//! | [`reregister`] | goes into the entry | yes, under a token that is given up |
+//! | [`register_borrowed`], [`reregister_borrowed`] | stays its owner's | no, yes |
+//! | [`add_connection`] | goes into a handler's connection | no |
+//! | [`add_preregistered`] | goes into a handler's connection | yes, by another thread |
+//! | [`register_foreign`] | comes from outside: it is made non-blocking, and counts as exposed | no
+//! |
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -3,6 +3,9 @@
 //!
 //! How a callback is called, and how a connection closes, relays or lingers, is in `connection`;
 //! what an event does to tasks is in `source::event`.
+//!
+//! The usual event takes one path: `events`, the look-up, [`on_event`], [`on_readable`], the
+//! callback. Everything else is marked cold, so that the usual path stays in a few cache lines.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

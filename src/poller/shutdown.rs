@@ -1,5 +1,13 @@
 //! How a poller is shut down. [`begin`] tells its connections and tasks, the loop of
 //! [`Poller::run`] gives them a grace, and the drop of the [`Poller`] ends what is left.
+//!
+//! 1. [`begin`] comes by mail, on the poller's thread. Listeners close, `on_shutdown` is called of
+//!    each connection, and the tasks in [`shutdown_requested`] are woken.
+//! 2. The loop goes on. During the grace it reads the clock before each call, so that no call
+//!    begins after its end.
+//! 3. When nothing is left, or the grace has passed, the loop ends and the poller is dropped:
+//!    tasks, then connections, then mail. Each connection gets its `on_close`, with `Shutdown` as the
+//!    reason.
 
 use std::future::poll_fn;
 use std::rc::Rc;

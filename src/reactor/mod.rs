@@ -9,6 +9,10 @@
 //! | `termination` | which pollers have ended, and which are stuck |
 //! | `lateness` | how a late poller is told from a stuck one |
 //! | `stall`, `watchdog` | what holds a poller up: the settings, and the thread that looks |
+//!
+//! A reactor adds little to its pollers: it makes them, starts a thread for each, hands out the
+//! handles and waits for their end. Pollers don't know each other. What looks like cooperation,
+//! such as spreading connections, is mail from one to another.
 
 mod builder;
 mod handle;

@@ -5,6 +5,9 @@
 //! much of it as the kernel takes. So it is sent whether or not a task writes, and the order of the
 //! bytes holds. If the stream is dropped before, its registration stays behind without it
 //! ("detached") until all is sent or `Budget::close_linger` has passed.
+//!
+//! A task that writes waits for it as it waits for room, and knows nothing of it. An error of
+//! sending it is kept for the next operation of the stream, since the kernel reports an error once.
 
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

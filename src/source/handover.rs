@@ -4,6 +4,10 @@
 //! Both ways keep the descriptor and its registration in epoll, give it a new token, and move what
 //! belongs to the connection along: queued output, a pending shutdown, and whether other code may
 //! hold the descriptor.
+//!
+//! What does not go along: the handler's timers, deadlines and watermarks on the way to a task, and
+//! the stream's deadlines on the way to a handler. They belong to the code that has set them. A
+//! `Writer` is closed, since it promises an order with the writes of the handler.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -2,6 +2,9 @@
 //!
 //! Servers spawn the same few kinds of future over and over. Blocks that are freed are kept by size, so
 //! that the next spawn takes one without a call of the allocator.
+//!
+//! A block is freed by the thread that drops the last reference. On the owner's thread it goes to
+//! the lists; on any other, straight to the allocator, since the lists are the owner's alone.
 
 use std::alloc::{self, Layout};
 use std::cell::UnsafeCell;

@@ -3,6 +3,11 @@
 //! The *flags* and a small count of references are the owner's alone, plain stores. The *remote word*
 //! is shared: two bits, and above them the references that were made (+) and dropped (-) by threads
 //! other than the owner, and those that the owner has moved there.
+//!
+//! A task is QUEUED and has its HANDLE when it is spawned. Polls come and go; each takes QUEUED off
+//! and a wake puts it on. At the end COMPLETE and OUTPUT come together. The join handle takes
+//! OUTPUT, and its drop takes HANDLE. MERGED or RETIRED says in which way the last references are
+//! counted.
 
 use crate::base::sync::{AtomicU64, Ordering};
 

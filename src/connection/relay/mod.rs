@@ -4,6 +4,16 @@
 //! [`Pump`](pump::Pump) moves one direction and [`Duplex`] both; they serve the relays of tasks as
 //! well (`io/relay.rs`). [`HandlerRelay`] is what the two connections share: it has their events,
 //! and ends both.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `mod` | a relay of handlers, from its begin to its end |
+//! | `handler_endpoint` | a handler's connection as one end |
+//! | `duplex` | both directions, and what the failure of an end means for them |
+//! | `pump` | one direction |
+//! | `carrier` | what holds the bytes on their way: a pipe, or a buffer |
+//! | `pipes` | the pipes that are kept for the next relay |
+//! | `endpoint`, `step` | what a pump asks of its ends, and why it stops |
 
 pub(crate) mod carrier;
 pub(crate) mod duplex;

@@ -3,6 +3,10 @@
 //! A pump moves bytes from a source to a target by splice(2), through a pipe, and copies them
 //! through a buffer where the kernel refuses to splice. It knows its ends only as [`Endpoint`]s, so
 //! that tasks and handlers use the same one.
+//!
+//! While bytes flow, a round is two system calls: one that fills the pipe from the source, and one
+//! that empties it into the target. A pump holds bytes only while its target takes none. Then it
+//! reads no more, the source's receive buffer fills up, and TCP tells the source's peer to wait.
 
 use std::os::fd::BorrowedFd;
 use std::{io, mem};

@@ -3,6 +3,15 @@
 //! The files beside this one say what can be done with a [`Socket`]: how bytes go in and out of it
 //! (`bytes`, `read_chunk`), how datagrams do (`datagrams`), and how a stream comes apart (`split`,
 //! `read_half`, `write_half`). The public types are made of these in `tcp`, `udp` and `unix`.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `bytes` | reading and writing a stream: polled, tried, and awaited |
+//! | `read_chunk` | reading into a buffer that the poller lends |
+//! | `datagrams` | sending and receiving datagrams |
+//! | `byte_stream` | futures-io's traits, for every type that has a socket |
+//! | `split`, `read_half`, `write_half` | the two directions of a stream, apart |
+//! | `std_types` | from std's sockets and back, and descriptors |
 
 pub(crate) mod byte_stream;
 pub(crate) mod bytes;

@@ -3,6 +3,10 @@
 //! It sends nothing: it says what comes next ([`Outbox::next`]) and is told what the kernel has
 //! taken ([`Outbox::advance`]). Values of the user lie in it, `Bytes` and files, whose drop is
 //! foreign code. So they are handed out, and the caller drops them when it holds no borrow.
+//!
+//! Copied bytes are joined into segments of up to 16 KiB, so that a handler that writes line by
+//! line does not make a slice of each line. Shared bytes stay as they are: they may be queued for a
+//! thousand connections, and a copy for each is what sharing saves.
 
 mod segment;
 

@@ -32,6 +32,12 @@ const GUESSED: u32 = Direction::Read.guessed() | Direction::Write.guessed();
 /// for readiness gets no guess and waits for the event. A call that would block clears the
 /// readiness of its direction, and the next event sets it.
 ///
+/// For each direction the word has three bits, so that one event is one look at it:
+///
+/// - *ready*: epoll's own bit, EPOLLIN or EPOLLOUT;
+/// - *waits*, the bit beside it: a task waits in the slot;
+/// - *guessed*, six bits above: no event has confirmed that it is ready.
+///
 /// Each direction has a slot for the task that reads or writes; it belongs to the last task that
 /// has polled. Tasks that only wait share a list, as there may be many.
 pub(crate) struct Readiness {

@@ -1,4 +1,7 @@
 //! The users that wait, in the order in which they came. Each may leave from anywhere.
+//!
+//! A `VecDeque` would do for the order, but a task that gives up leaves from the middle, and a
+//! value that has been unlinked must be found by its name until its task comes for it.
 
 use crate::base::slab::Slab;
 use crate::base::token::Token;
