@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The two APIs that each program can serve with.
 pub const APIS: [&str; 2] = ["handler", "async"];
@@ -103,9 +103,15 @@ impl Server {
 
     /// How it ends, whatever it prints until then.
     pub fn wait_printing(mut self) -> ExitStatus {
-        // A program that goes on may print for ever.
-        let ended = (0..100).find_map(|_| self.output.recv_timeout(PATIENCE).err());
-        assert_eq!(ended, Some(mpsc::RecvTimeoutError::Disconnected), "it goes on");
+        // A program that goes on may print for ever, and one that ends has printed many lines perhaps.
+        let begun = Instant::now();
+        let ended = loop {
+            match self.output.recv_timeout(PATIENCE) {
+                Ok(_line) => assert!(begun.elapsed() < PATIENCE, "it goes on"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(ended, mpsc::RecvTimeoutError::Disconnected, "it goes on");
         self.child.wait().expect("ends")
     }
 }
