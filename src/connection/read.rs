@@ -16,7 +16,7 @@ use crate::sys::stream;
 /// What a read takes of an event's budget at the least, in bytes: a system call takes its time,
 /// however few bytes it brings. It is a power of two and `or`ed to the count: one instruction, and
 /// never more than both together.
-const MIN_READ_COST: usize = 2048;
+pub(crate) const MIN_READ_COST: usize = 2048;
 
 impl<'a> EvContext<'a> {
     /// Reads the available bytes into the poller's buffer, and lends it to the caller. An empty

@@ -11,6 +11,7 @@
 use std::os::fd::BorrowedFd;
 use std::{io, mem};
 
+use crate::connection::read::MIN_READ_COST;
 use crate::connection::relay::carrier::Carrier;
 use crate::connection::relay::endpoint::Endpoint;
 use crate::connection::relay::pipes;
@@ -151,8 +152,9 @@ impl Pump {
             if let Some(step) = unless_blocked(read, Direction::Read, Failure::Source)? {
                 return Ok(step);
             }
-            // What is read counts: each byte that is read is written once.
-            left = left.saturating_sub(self.held);
+            // What is read counts: each byte that is read is written once. Few bytes take system calls
+            // as well, and a source may bring them one at a time.
+            left = left.saturating_sub(self.held.max(MIN_READ_COST));
             if self.held == self.batch {
                 // The source has brought all that was asked for: it may have more.
                 self.batch = (2 * self.batch).min(PIPE_CAPACITY);

@@ -1,16 +1,18 @@
 //! `cx.relay`: two handlers' connections become one, and both learn of its end.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 use crate::common::{self, Server};
 use corepoll::{
-    Acceptor, Action, Budget, CloseReason, EvContext, EvHandler, Interest, Reactor, TimerId, Token,
-    Writer,
+    Acceptor, Action, Budget, CloseReason, EvContext, EvHandler, Interest, PollerHandle, Reactor,
+    TimerId, Token, Writer, block_on_with, net, yield_now,
 };
 
 fn pattern(length: usize, salt: u8) -> Vec<u8> {
@@ -504,4 +506,53 @@ fn from_the_request_on_the_bytes_are_the_relays() {
     opens.recv_timeout(common::PATIENCE).unwrap();
     near.write_all(b"hello").unwrap();
     assert_eq!(common::read_exactly(&far, 5), b"hello");
+}
+
+/// One end of a connection whose both ends are relayed to each other: what one of them sends goes
+/// round for ever.
+struct InCircles(Rc<Cell<Option<Token>>>);
+
+impl EvHandler for InCircles {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        match self.0.get() {
+            None => {
+                cx.set_interest(Interest::NONE)?;
+                cx.write(b"x")?;
+                self.0.set(Some(cx.token()));
+            }
+            Some(other) => cx.relay(other)?,
+        }
+        Ok(Action::Keep)
+    }
+    fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Keep)
+    }
+}
+
+#[test]
+fn bytes_that_come_one_at_a_time_use_up_the_share_of_a_turn_too() {
+    let mut budget = Budget::default();
+    budget.read_per_event = 64 << 10;
+    let (bytes, turns) = block_on_with(budget, async {
+        let listener = net::TcpListener::bind(common::ANY).await?;
+        let client = net::TcpStream::connect(listener.local_addr()?).await?;
+        let (server, _peer) = listener.accept().await?;
+        let first = Rc::new(Cell::new(None));
+        client.into_handler(InCircles(first.clone()))?;
+        server.into_handler(InCircles(first))?;
+        let poller = PollerHandle::current();
+        while poller.stats().bytes_in < 100 {
+            yield_now().await;
+        }
+        let before = poller.stats();
+        while poller.stats().turns < before.turns + 5 {
+            yield_now().await;
+        }
+        let stats = poller.stats();
+        io::Result::Ok((stats.bytes_in - before.bytes_in, stats.turns - before.turns))
+    })
+    .unwrap();
+    // A share is four times what an event may read, and a read counts as 2 KiB at the least. A turn has
+    // several events of the two ends, each of which moves a share.
+    assert!(bytes <= 10 * turns * (4 * 64 / 2), "{bytes} bytes in {turns} turns, each by itself");
 }
