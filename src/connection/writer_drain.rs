@@ -101,8 +101,8 @@ impl EvContext<'_> {
 impl OnNotify for WriterQueue {
     /// Sends what the queue holds, on the poller's thread.
     fn on_notify(&self) {
-        // The notification comes by the mail of the connection's own poller. A token that has become
-        // stale finds nothing: the connection has ended, and its queue is closed.
+        // The notification comes by the mail of the connection's own poller. A token that has
+        // become stale finds nothing: the connection has ended, and its queue is closed.
         let Some(local) = Local::current() else { return };
         if let Some(connection) = registry::connection(&local, self.token) {
             on_writer_wake(&local, &connection, self);

@@ -6,8 +6,8 @@
 //! 2. The loop goes on. During the grace it reads the clock before each call, so that no call
 //!    begins after its end.
 //! 3. When nothing is left, or the grace has passed, the loop ends and the poller is dropped:
-//!    tasks, then connections, then mail. Each connection gets its `on_close`, with `Shutdown` as the
-//!    reason.
+//!    tasks, then connections, then mail. Each connection gets its `on_close`, with the reason
+//!    `Shutdown`.
 
 use std::future::poll_fn;
 use std::rc::Rc;

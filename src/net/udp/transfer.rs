@@ -1,6 +1,6 @@
 //! How datagrams move through a [`UdpSocket`].
 //!
-//! The methods are faces: what they do is in `socket/datagrams`, which Unix sockets share.
+//! The work is done in `socket/datagrams`, which Unix sockets share.
 
 use std::io;
 use std::net::SocketAddr;
