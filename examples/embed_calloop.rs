@@ -13,6 +13,8 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -60,11 +62,13 @@ fn run(Options { addr, requests }: Options) -> io::Result<()> {
     let timer = Timer::from_duration(millisecond);
     event_loop.handle().insert_source(timer, tick).map_err(|error| error.error)?;
 
-    let (stop, mut signals) = (event_loop.get_signal(), Signals::new([SIGINT, SIGTERM])?);
+    let (is_asked_to_end, mut signals) =
+        (Arc::new(AtomicBool::new(false)), Signals::new([SIGINT, SIGTERM])?);
+    let (ask_to_end, wake) = (is_asked_to_end.clone(), event_loop.get_signal());
     thread::spawn(move || {
         signals.forever().next();
-        stop.stop();
-        stop.wakeup();
+        ask_to_end.store(true, Ordering::Relaxed);
+        wake.wakeup();
     });
 
     let listener = std::net::TcpListener::bind(addr)?;
@@ -75,7 +79,8 @@ fn run(Options { addr, requests }: Options) -> io::Result<()> {
 
     let stop = event_loop.get_signal();
     event_loop.run(None, &mut program, |_program| {
-        if server.is_finished() {
+        // Not stopped by the thread above, as `run` forgets a stop that came before it.
+        if server.is_finished() || is_asked_to_end.load(Ordering::Relaxed) {
             stop.stop();
         }
     })?;
