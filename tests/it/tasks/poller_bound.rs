@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use corepoll::net::{TcpListener, TcpStream};
 use corepoll::{PollerBound, Reactor, Running, block_on, yield_now};
-use futures::{AsyncReadExt, AsyncWriteExt, Stream, StreamExt};
+use futures::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, FutureExt, Stream, StreamExt};
 
 /// Counts where it is dropped.
 #[derive(Default)]
@@ -246,6 +247,70 @@ fn streams_and_sockets_pass_through() {
         assert_eq!(stream.size_hint(), (5, Some(5)));
         assert_eq!(stream.collect::<Vec<_>>().await, [0, 1, 2, 3, 4]);
     });
+}
+
+#[test]
+fn buffered_readers_pass_through() {
+    block_on(async {
+        let text = Rc::<[u8]>::from(*b"one\ntwo\nthree");
+        let mut lines = PollerBound::new(futures::io::Cursor::new(text));
+        let mut line = String::new();
+        lines.read_line(&mut line).await.unwrap();
+        assert_eq!(line, "one\n");
+        // The value is where the binding has left it.
+        assert_eq!(lines.position(), 4);
+        let rest: Vec<_> = lines.lines().map(Result::unwrap).collect().await;
+        assert_eq!(rest, ["two", "three"]);
+    });
+}
+
+#[test]
+fn a_boxed_binding_has_a_name_and_may_be_moved_between_polls() {
+    type Named = PollerBound<Pin<Box<dyn Future<Output = Rc<u32>>>>>;
+    type NamedStream = PollerBound<Pin<Box<dyn Stream<Item = Rc<u32>>>>>;
+    fn asks<T: Send + Sync + Unpin + 'static>(value: T) -> T {
+        value
+    }
+    block_on(async {
+        let moved = Arc::new(AtomicUsize::new(0));
+        let mut future: Named = asks(PollerBound::boxed({
+            let moved = moved.clone();
+            async move {
+                let settled = Settled { address: Cell::new(0), moved };
+                settled.address.set(settled.address());
+                yield_now().await;
+                // Its drop looks where it is: here, at the end of the block.
+                Rc::new(7)
+            }
+        }));
+        assert!(future.poll_unpin(&mut Context::from_waker(Waker::noop())).is_pending());
+        let elsewhere = Box::new(future);
+        assert_eq!(*(*elsewhere).await, 7);
+        assert_eq!(moved.load(SeqCst), 0, "the future has not moved with its binding");
+        let stream: NamedStream =
+            asks(PollerBound::boxed_stream(futures::stream::iter(0..3).map(Rc::new)));
+        assert_eq!(stream.map(|it| *it).collect::<Vec<_>>().await, [0, 1, 2]);
+    });
+    assert!(complaint(|| PollerBound::boxed(async {})).contains("outside of a poller"));
+}
+
+#[test]
+fn a_boxed_future_is_dropped_at_home() {
+    let (census, running) = (Arc::new(Census::default()), one_poller());
+    let task = running.handle().pollers()[0].spawn_on({
+        let census = census.clone();
+        move || async move {
+            let guest = Guest::new(&census);
+            // Returned, and not awaited here.
+            Some(PollerBound::boxed(async move { guest.value.get() }))
+        }
+    });
+    let mut boxed = block_on(task).unwrap().expect("it is given");
+    let poll = || boxed.poll_unpin(&mut Context::from_waker(Waker::noop()));
+    assert!(complaint(poll).contains("outside of its poller"));
+    drop(boxed);
+    end(running);
+    assert_eq!(census.counts(), (1, 0));
 }
 
 /// What many a client asks of its stream.

@@ -23,19 +23,19 @@
 //! doesn't move the value. A `PollerBound` is `Unpin` only if the value is. So once it is pinned, safe
 //! code gets neither `&mut PollerBound`, which `DerefMut` needs, nor the whole, which `into_inner`
 //! needs.
+//!
+//! `traits` passes the traits of futures, streams and I/O through to the value, and `boxed` makes
+//! bindings that have a name.
+
+mod boxed;
+mod traits;
 
 use std::cell::Cell;
 use std::fmt;
-use std::future::Future;
-use std::io::{self, IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
-
-use futures_core::Stream;
-use futures_io::{AsyncRead, AsyncWrite};
 
 use super::shared::SharedRef;
 
@@ -47,8 +47,10 @@ use super::shared::SharedRef;
 /// is dropped on another thread, the value is sent back and dropped on its own. If its poller has
 /// ended by then, the value is leaked rather than dropped on a foreign thread.
 ///
-/// The box derefs to the value, and is a future, a stream, an `AsyncRead` or an `AsyncWrite` if the
-/// value is one. It costs one allocation.
+/// The box derefs to the value, and is a future, a stream, an `AsyncRead`, an `AsyncBufRead` or an
+/// `AsyncWrite` if the value is one. It costs one allocation. Where the type must be named, or must
+/// be `Unpin`, [`PollerBound::boxed`] and [`PollerBound::boxed_stream`] hide the type of the future
+/// or stream.
 ///
 /// # Examples
 ///
@@ -270,90 +272,6 @@ impl<T> DerefMut for PollerBound<T> {
     fn deref_mut(&mut self) -> &mut T {
         self.check();
         self.value.as_deref_mut().expect("a binding has its value until it is consumed")
-    }
-}
-
-impl<F: Future> Future for PollerBound<F> {
-    type Output = F::Output;
-
-    /// Does what the value's method does.
-    ///
-    /// # Panics
-    ///
-    /// Panics outside of its poller.
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.get_pin().poll(cx)
-    }
-}
-
-impl<S: Stream> Stream for PollerBound<S> {
-    type Item = S::Item;
-
-    /// Does what the value's method does.
-    ///
-    /// # Panics
-    ///
-    /// Panics outside of its poller.
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        self.get_pin().poll_next(cx)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.get().size_hint()
-    }
-}
-
-impl<R: AsyncRead> AsyncRead for PollerBound<R> {
-    /// Does what the value's method does.
-    ///
-    /// # Panics
-    ///
-    /// Panics outside of its poller.
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        self.get_pin().poll_read(cx, buf)
-    }
-
-    fn poll_read_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.get_pin().poll_read_vectored(cx, bufs)
-    }
-}
-
-impl<W: AsyncWrite> AsyncWrite for PollerBound<W> {
-    /// Does what the value's method does.
-    ///
-    /// # Panics
-    ///
-    /// Panics outside of its poller.
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.get_pin().poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.get_pin().poll_write_vectored(cx, bufs)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_pin().poll_flush(cx)
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_pin().poll_close(cx)
     }
 }
 
