@@ -165,7 +165,7 @@ pub use parts::buffers::Chunk;
 pub use parts::deadlines::Deadlines;
 pub use parts::stats::PollerStats;
 pub use poller::local_poller::LocalPoller;
-pub use poller::shutdown::shutdown_requested;
+pub use poller::shutdown_requested::{ShutdownRequested, shutdown_requested};
 pub use poller::{block_on, block_on_with};
 pub use reactor::stall;
 pub use reactor::{Builder, Placement, Reactor, ReactorHandle, Running, Shutdown};

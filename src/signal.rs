@@ -43,19 +43,26 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
+use crate::base::slab::Slab;
+use crate::base::token::Token;
 use crate::local::registration::Registration;
 use crate::local::state::Local;
 use crate::parts::readiness::Direction;
 use crate::sys::signal::{PendingSignals, SIGINT, SIGTERM};
+use crate::task::SharedRef;
 
 /// Waits for the next SIGINT, which Ctrl-C sends in a terminal. It counts from this call on, and
 /// not from the first poll.
+///
+/// The future is `Send` and `Sync`: see [`Signal`] for what happens where it is polled.
 ///
 /// # Errors
 ///
@@ -83,7 +90,7 @@ use crate::sys::signal::{PendingSignals, SIGINT, SIGTERM};
 /// # Ok(())
 /// # }
 /// ```
-pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
+pub fn ctrl_c() -> impl Future<Output = io::Result<()>> + Send + Sync {
     let next = any([SIGINT]);
     async move { next.await.map(drop) }
 }
@@ -111,7 +118,7 @@ pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
 /// # Ok(())
 /// # }
 /// ```
-pub fn terminate() -> impl Future<Output = io::Result<()>> {
+pub fn terminate() -> impl Future<Output = io::Result<()>> + Send + Sync {
     let next = any([SIGTERM]);
     async move { next.await.map(drop) }
 }
@@ -145,7 +152,9 @@ pub fn terminate() -> impl Future<Output = io::Result<()>> {
 /// })
 /// # }
 /// ```
-pub fn any(signals: impl IntoIterator<Item = i32>) -> impl Future<Output = io::Result<i32>> {
+pub fn any(
+    signals: impl IntoIterator<Item = i32>,
+) -> impl Future<Output = io::Result<i32>> + Send + Sync {
     let signal = Signal::new(signals);
     async move { signal?.recv().await }
 }
@@ -154,6 +163,10 @@ pub fn any(signals: impl IntoIterator<Item = i32>) -> impl Future<Output = io::R
 ///
 /// No signal is lost from [`Signal::new`] on while the value lives. A signal that comes again
 /// before it was received is received once, as always with signals.
+///
+/// It is `Send` and `Sync`, and so are its futures. The first poll registers it with the poller of
+/// that thread. If another poller polls it later, the registration moves there; the signals that
+/// have come meanwhile come along. It may be dropped on any thread.
 ///
 /// # Examples
 ///
@@ -172,11 +185,40 @@ pub fn any(signals: impl IntoIterator<Item = i32>) -> impl Future<Output = io::R
 #[derive(Debug)]
 #[must_use = "it does nothing until it is polled"]
 pub struct Signal {
-    /// The registration with the poller that last polled it. It is declared first, so that it is
-    /// dropped before its descriptor.
-    registration: Option<Registration>,
+    /// Where it is registered: the poller that last polled it. `None` until the first poll.
+    armed: Option<Armed>,
     /// The signals that have come, and the descriptor that says so.
-    pending: PendingSignals,
+    pending: Arc<PendingSignals>,
+}
+
+/// The place of a registration in the poller that has it.
+#[derive(Debug)]
+struct Armed {
+    /// The poller.
+    poller: SharedRef,
+    /// The place among its [`Registrations`].
+    place: Token,
+}
+
+/// The signals that are registered with one poller: a value of the poller, as
+/// [`with_local`](crate::with_local) lends them. It keeps what must not leave the poller's thread,
+/// and ends with the poller.
+struct Registrations(Slab<Rc<Registered>>);
+
+/// A signal that is registered with a poller.
+struct Registered {
+    /// The registration. It is declared first, so that it is dropped before its descriptor.
+    registration: Registration,
+    /// Keeps the descriptor open for as long as it is registered, on whichever thread the `Signal`
+    /// is dropped: its number could otherwise be that of another descriptor by then.
+    pending: Arc<PendingSignals>,
+}
+
+impl Registrations {
+    /// Lends the registrations of `local` to `f`, in which no foreign code may run.
+    fn with<R>(local: &Local, f: impl FnOnce(&mut Slab<Rc<Registered>>) -> R) -> R {
+        local.values.with(|| Registrations(Slab::new()), |registrations| f(&mut registrations.0))
+    }
 }
 
 impl Signal {
@@ -200,7 +242,7 @@ impl Signal {
     /// # }
     /// ```
     pub fn new(signals: impl IntoIterator<Item = i32>) -> io::Result<Signal> {
-        Ok(Signal { registration: None, pending: PendingSignals::new(signals)? })
+        Ok(Signal { armed: None, pending: Arc::new(PendingSignals::new(signals)?) })
     }
 
     /// Waits for the next signal and returns its number.
@@ -230,26 +272,56 @@ impl Signal {
 
     /// Polls for the next signal, in the poller of this thread.
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<i32>> {
-        let pending = &self.pending;
-        // The poller that polls is the one that is woken. A `Signal` may have been polled in
-        // another one before, which may have ended since.
-        let registration = match &mut self.registration {
-            Some(present) if is_here(present) => present,
-            other => {
-                *other = None;
-                let local = Local::expect_current("Signal::recv")?;
-                other.insert(Registration::new(std::os::fd::AsFd::as_fd(pending), local)?)
-            }
-        };
-        registration.poll_io(cx, Direction::Read, || {
-            pending.take().ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        let local = Local::expect_current("Signal::recv")?;
+        let registered = self.registered(&local)?;
+        registered.registration.poll_io(cx, Direction::Read, || {
+            registered.pending.take().ok_or_else(|| io::ErrorKind::WouldBlock.into())
         })
+    }
+
+    /// Returns the registration with `local`, the poller of this thread. It is made if there is
+    /// none, and that with another poller ends.
+    fn registered(&mut self, local: &Rc<Local>) -> io::Result<Rc<Registered>> {
+        if let Some(armed) = self.armed.as_ref().filter(|armed| armed.poller.is_current())
+            && let Some(present) =
+                Registrations::with(local, |registrations| registrations.get(armed.place).cloned())
+        {
+            return Ok(present);
+        }
+        self.disarm();
+        let registration = Registration::new(self.pending.as_fd(), local.clone())?;
+        let made = Rc::new(Registered { registration, pending: self.pending.clone() });
+        let place =
+            Registrations::with(local, |registrations| registrations.insert_with(|_| made.clone()));
+        self.armed = SharedRef::current().map(|poller| Armed { poller, place });
+        Ok(made)
+    }
+
+    /// Ends the registration, in whichever poller it is.
+    fn disarm(&mut self) {
+        let Some(Armed { poller, place }) = self.armed.take() else { return };
+        let remove = move || {
+            // The registrations of a poller that has ended are dropped with its other values.
+            let local = Local::current().filter(|local| !local.has_ended());
+            drop(local.and_then(|local| {
+                Registrations::with(&local, |registrations| registrations.remove(place))
+            }));
+        };
+        // A registration can only be taken out on the thread of its poller. Elsewhere the request
+        // goes by mail.
+        if poller.is_current() {
+            remove();
+        } else {
+            // A poller that has ended has dropped it.
+            let _ = poller.post(remove);
+        }
     }
 }
 
-/// Returns `true` if a registration is with the poller of this thread.
-fn is_here(registration: &Registration) -> bool {
-    Local::current().is_some_and(|here| Rc::ptr_eq(&here, registration.local()))
+impl Drop for Signal {
+    fn drop(&mut self) {
+        self.disarm();
+    }
 }
 
 impl Stream for Signal {
@@ -260,3 +332,8 @@ impl Stream for Signal {
         self.poll_recv(cx).map(Some)
     }
 }
+
+const _: () = {
+    const fn send_and_sync<T: Send + Sync + Unpin>() {}
+    send_and_sync::<Signal>();
+};

@@ -58,6 +58,16 @@ impl ShutdownState {
         self.waiters.borrow().get(place).is_some_and(|present| present.will_wake(waker))
     }
 
+    /// Puts `waker` at the place of a future that still waits, and returns the one that was there.
+    /// If the future waits no more, it returns `waker`. The caller drops what is returned.
+    pub(crate) fn replace(&self, place: Option<Token>, waker: Waker) -> Waker {
+        let mut waiters = self.waiters.borrow_mut();
+        match place.and_then(|place| waiters.get_mut(place)) {
+            Some(present) => std::mem::replace(present, waker),
+            None => waker,
+        }
+    }
+
     /// Wakes all futures that wait.
     pub(crate) fn wake_all(&self) {
         for waker in self.waiters.take().into_values() {

@@ -8,6 +8,7 @@
 //! | `dispatch` | what an event does, and the calls that wait for the end of the turn |
 //! | `timers` | firing the timers that are due |
 //! | `shutdown` | the grace of a shutdown, and the end of a poller |
+//! | `shutdown_requested` | the future that waits for the shutdown of a poller |
 //! | `block_on` | a poller on the caller's thread |
 //! | `local_poller` | a poller inside another event loop |
 //! | `remote` | the parts of `PollerHandle` that call into this floor |
@@ -20,6 +21,7 @@ pub(crate) mod local_poller;
 pub(crate) mod paused;
 mod remote;
 pub(crate) mod shutdown;
+pub(crate) mod shutdown_requested;
 mod sleep;
 #[cfg(all(test, not(loom)))]
 mod tests;

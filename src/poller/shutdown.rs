@@ -9,13 +9,9 @@
 //!    tasks, then connections, then mail. Each connection gets its `on_close`, with the reason
 //!    `Shutdown`.
 
-use std::future::poll_fn;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 
 use super::Poller;
-use crate::base::token::Token;
 use crate::connection::{call, close, connect, flush, linger, request_close};
 use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, State};
@@ -27,7 +23,7 @@ use crate::local::table::Entry;
 use crate::local::{calls, registry};
 use crate::poller::dispatch;
 use crate::source::wake;
-use crate::task::{drop_ignoring_panic, executor};
+use crate::task::executor;
 
 /// The connections and tasks of one poller, by how the shutdown ended them.
 #[derive(Debug, Default, Clone, Copy)]
@@ -176,67 +172,6 @@ impl Poller {
         // Counted after the drop of the tasks, which cancels blocking calls that have not begun.
         drop(self);
         Ok(ShutdownOutcome { drained, cancelled, leaked_blocking: blocking_calls(&local) })
-    }
-}
-
-/// Waits until the reactor of this poller is asked to shut down, or the poller ends.
-///
-/// It returns at once if that has happened already. A poller without a reactor, such as that of
-/// [`block_on`](crate::block_on), is never asked to shut down.
-///
-/// # Panics
-///
-/// Panics if it is first polled outside of a poller.
-///
-/// # Cancel safety
-///
-/// This function is cancel safe: dropping the future loses nothing, and a later call finds the
-/// request again.
-///
-/// # Examples
-///
-/// ```
-/// use corepoll::{Reactor, block_on, shutdown_requested};
-/// use std::time::Duration;
-///
-/// # fn main() -> std::io::Result<()> {
-/// let running = Reactor::builder().pollers(1).build()?.start()?;
-/// let task = running.handle().pollers()[0].spawn_on(|| async {
-///     shutdown_requested().await;
-///     "goodbye"
-/// });
-/// running.handle().shutdown(Duration::from_secs(5));
-/// assert_eq!(block_on(task).unwrap(), "goodbye");
-/// running.join()?;
-/// # Ok(())
-/// # }
-/// ```
-pub async fn shutdown_requested() {
-    let local = Local::current().expect("shutdown_requested was awaited outside of a poller");
-    let mut waiter = ShutdownWaiter { local, place: None };
-    poll_fn(|cx| {
-        let ShutdownWaiter { local, place } = &mut waiter;
-        // Nothing asks a poller that has ended.
-        if local.has_ended() {
-            return Poll::Ready(());
-        }
-        local.shutdown.poll(cx, place)
-    })
-    .await;
-}
-
-/// A task that waits for the shutdown of a poller. It leaves the list of waiters when it is
-/// dropped.
-struct ShutdownWaiter {
-    /// The poller.
-    local: Rc<Local>,
-    /// Its place in the list, once it waits.
-    place: Option<Token>,
-}
-
-impl Drop for ShutdownWaiter {
-    fn drop(&mut self) {
-        drop_ignoring_panic(self.local.shutdown.forget(&mut self.place));
     }
 }
 

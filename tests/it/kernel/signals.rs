@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::{PATIENCE, Server, in_own_process, open_descriptors, within_patience};
+use crate::common::{
+    PATIENCE, Server, eventually, in_own_process, open_descriptors, within_patience,
+};
 use corepoll::signal::{self, Signal};
 use corepoll::{Reactor, block_on, spawn_local, yield_now};
 use futures::{FutureExt, StreamExt};
@@ -177,6 +179,67 @@ fn a_signal_may_move_from_poller_to_poller() {
                 });
             }
         });
+    });
+}
+
+/// Polled in one poller, sent on, and heard in another one.
+#[test]
+fn a_signal_may_move_from_thread_to_thread() {
+    fn asks_for_send<T: Send + Sync>(value: T) -> T {
+        value
+    }
+    in_own_process(|| {
+        within_patience(|| {
+            let server = Server::start(2);
+            let mut signals = asks_for_send(Signal::new([SIGUSR1, SIGUSR2]).unwrap());
+            let mut wait = Box::pin(asks_for_send(signal::any([SIGUSR2])));
+            for poller in server.handle().pollers().iter().cycle().take(6) {
+                let polled = poller.spawn_on(move || async move {
+                    assert!(signals.recv().now_or_never().is_none());
+                    assert!(wait.as_mut().now_or_never().is_none());
+                    raise(SIGUSR1).unwrap();
+                    assert_eq!(signals.recv().await.unwrap(), SIGUSR1);
+                    // It comes along to the next poller.
+                    Some((signals, wait))
+                });
+                (signals, wait) = block_on(polled).unwrap().expect("they are given");
+            }
+            raise(SIGUSR2).unwrap();
+            let heard = server.poller().spawn_on(move || async move {
+                (signals.recv().await.unwrap(), wait.await.unwrap())
+            });
+            assert_eq!(block_on(heard).unwrap(), (SIGUSR2, SIGUSR2));
+        });
+    });
+}
+
+/// Dropped on a thread that is in no poller, before and after the end of the poller.
+#[test]
+fn nothing_is_left_of_those_that_were_dropped_on_another_thread() {
+    in_own_process(|| {
+        drop(Signal::new([SIGUSR1]).unwrap());
+        let before = open_descriptors();
+        let server = Server::start(1);
+        let running = open_descriptors();
+        let polled = |server: &Server| {
+            let polled = server.poller().spawn_on(|| async {
+                let mut signals = Signal::new([SIGUSR1]).unwrap();
+                assert!(signals.recv().now_or_never().is_none());
+                Some(signals)
+            });
+            block_on(polled).unwrap().expect("it is given")
+        };
+        for _ in 0..100 {
+            drop(polled(&server));
+        }
+        eventually("the descriptors are closed", || open_descriptors() == running);
+        let mut late = polled(&server);
+        server.stop(Duration::ZERO);
+        // Its poller has ended; another one takes it over.
+        raise(SIGUSR1).unwrap();
+        assert_eq!(block_on(late.recv()).unwrap(), SIGUSR1);
+        drop(late);
+        eventually("nothing is left", || open_descriptors() == before);
     });
 }
 

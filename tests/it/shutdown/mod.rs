@@ -4,6 +4,8 @@
 mod join;
 /// What `join` concludes from looks that take long or fail.
 mod looks;
+/// The future that waits for the request goes anywhere.
+mod requested;
 /// `join` returns whatever user code does, and names the poller that is stuck.
 mod stuck;
 /// A shutdown in the middle of everything leaves no descriptor, block or destructor.
