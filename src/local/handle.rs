@@ -215,6 +215,12 @@ impl PollerHandle {
         self.shared.epoll.add(fd).unwrap_or_else(|| Err(poller_ended()))
     }
 
+    /// Removes a descriptor that is about to be closed from the poller's epoll instance, from any
+    /// thread: other code may have a duplicate.
+    pub(crate) fn deregister(&self, fd: BorrowedFd<'_>) {
+        self.shared.epoll.remove(fd);
+    }
+
     /// Returns what the poller has done so far, in numbers. Any thread may call it, also after the
     /// end of the poller.
     ///

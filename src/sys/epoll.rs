@@ -50,6 +50,14 @@ impl RemoteEpoll {
         let nothing = Token::from_bits(u64::MAX);
         Some(control(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), nothing, Mask::QUIET))
     }
+
+    /// Removes `fd` from the instance, unless that is closed. A close of `fd` would not remove it
+    /// while other code has a duplicate: epoll(7).
+    pub(crate) fn remove(&self, fd: BorrowedFd<'_>) {
+        let Some(epoll) = self.fd.upgrade() else { return };
+        let (epoll, fd, nothing) = (epoll.as_raw_fd(), fd.as_raw_fd(), Token::from_bits(0));
+        let _ = control(epoll, libc::EPOLL_CTL_DEL, fd, nothing, Mask(0));
+    }
 }
 
 /// What a registration asks for: the events of epoll_ctl(2).

@@ -88,18 +88,53 @@ pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> 
         // Always set: the default depends on the machine's net.ipv6.bindv6only.
         named("IPV6_V6ONLY", socket.set_only_v6(settings.only_v6))?;
     }
-    set_buffers(&socket, settings.recv_buffer_size, settings.send_buffer_size)?;
-    if settings.nodelay && addr.domain() != Domain::UNIX {
+    set_inherited(&socket, addr.domain(), settings)?;
+    socket.bind(addr)?;
+    socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// Makes a socket that other code has bound a listener of the crate: non-blocking, with those
+/// settings that accepted connections inherit. Returns the address that it listens at.
+///
+/// # Errors
+/// Returns `InvalidInput` if it is not a stream socket that listens.
+pub(crate) fn adopt_listener(fd: BorrowedFd<'_>, settings: &Listen) -> io::Result<SockAddr> {
+    let address = listener_addr(fd)?;
+    set_nonblocking(fd)?;
+    set_inherited(&SockRef::from(&fd), address.domain(), settings)?;
+    Ok(address)
+}
+
+/// Returns the address that a stream socket listens at: getsockname(2).
+///
+/// # Errors
+/// Returns `InvalidInput` if it is not a stream socket that listens.
+pub(crate) fn listener_addr(fd: BorrowedFd<'_>) -> io::Result<SockAddr> {
+    let socket = SockRef::from(&fd);
+    // SO_ACCEPTCONN. A socket that doesn't listen would only fail at its first accept(2).
+    if kind(fd) == Some(SocketKind::Stream) && socket.is_listener()? {
+        return socket.local_addr();
+    }
+    let message = "the descriptor is not a stream socket that listens: see listen(2)";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+}
+
+/// Sets the options of a listener that accepted connections inherit from it.
+fn set_inherited(socket: &Socket, domain: Domain, settings: &Listen) -> io::Result<()> {
+    set_buffers(socket, settings.recv_buffer_size, settings.send_buffer_size)?;
+    if domain == Domain::UNIX {
+        return Ok(());
+    }
+    if settings.nodelay {
         named("TCP_NODELAY", socket.set_tcp_nodelay(true))?;
     }
-    if let (Some(limit), true) = (settings.defer_accept, addr.domain() != Domain::UNIX) {
+    if let Some(limit) = settings.defer_accept {
         let seconds = round_up(limit, Duration::from_secs(1));
         let set = set_int(socket.as_fd(), libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds);
         named("TCP_DEFER_ACCEPT", set)?;
     }
-    socket.bind(addr)?;
-    socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
+    Ok(())
 }
 
 /// Adds the name of the option to the error of setting it.

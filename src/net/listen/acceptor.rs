@@ -4,16 +4,19 @@
 //! the sockets, and in `deliver_to_handler` and `deliver_to_task`.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::net::addr::to_stream_addr::{Requested, ToStreamAddr};
+use crate::base::error::during;
+use crate::net::addr::to_stream_addr::ToStreamAddr;
 use crate::reactor::ReactorHandle;
 use crate::sys::socket;
 
 use super::balance::{Balance, Balancer};
 use super::error_reporter::{ErrorCallback, ErrorReporter};
 use super::options::BACKLOG;
+use super::place::{ExistingSocket, Place};
 
 /// An address to listen at, with options, for connections that are spread over a reactor's pollers.
 ///
@@ -53,7 +56,7 @@ use super::options::BACKLOG;
 #[must_use = "an acceptor does nothing until `listen` is called"]
 pub struct Acceptor {
     /// Where it will listen.
-    pub(crate) address: Requested,
+    pub(crate) place: Place,
     /// What the sockets are made with.
     pub(crate) listen: socket::Listen,
     /// A connection goes to the listener of the processor that handled its first packet.
@@ -100,8 +103,65 @@ impl Acceptor {
     /// # }
     /// ```
     pub fn new(addr: impl ToStreamAddr) -> Acceptor {
+        Acceptor::at(Place::Address(addr.requested()))
+    }
+
+    /// Returns an acceptor for a socket that listens already: a listener of std, TCP or Unix, or
+    /// the descriptor of one, as a service manager passes it on.
+    ///
+    /// It is one socket, whatever the number of pollers: the first one accepts, and the connections
+    /// are spread as [`Acceptor::balance`] says. The socket becomes non-blocking, and with it every
+    /// duplicate. Of the options, those that connections inherit are set on it; `backlog` and
+    /// `only_v6` were decided when it was bound, and have no effect. `reuse_port` and
+    /// `steer_by_cpu` are errors of [`Acceptor::listen`]. [`Listening::close`] closes the
+    /// acceptor's descriptor; if other code has a duplicate, the kernel goes on listening. The file
+    /// of a Unix socket is left alone.
+    ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` if the descriptor is not a stream socket that listens, and the errors
+    /// of getsockname(2). Returns an error if the socket is neither TCP nor Unix.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corepoll::{Acceptor, Reactor};
+    /// use std::os::fd::{FromRawFd, OwnedFd};
+    ///
+    /// /// Takes the first socket of a unit of systemd: sd_listen_fds(3).
+    /// fn from_systemd() -> Option<OwnedFd> {
+    ///     let is_ours = std::env::var("LISTEN_PID").ok()? == std::process::id().to_string();
+    ///     let count: u32 = std::env::var("LISTEN_FDS").ok()?.parse().ok()?;
+    ///     // SAFETY: systemd passes the sockets from descriptor 3 on, and this is called once.
+    ///     (is_ours && count > 0).then(|| unsafe { OwnedFd::from_raw_fd(3) })
+    /// }
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let acceptor = match from_systemd() {
+    ///     Some(socket) => Acceptor::from_std(socket)?,
+    ///     None => Acceptor::from_std(std::net::TcpListener::bind("127.0.0.1:0")?)?,
+    /// };
+    /// let reactor = Reactor::builder().pollers(2).build()?;
+    /// let listening = acceptor.serve(&reactor.handle(), |stream, _peer| async move {
+    ///     futures::io::copy(&stream, &mut &stream).await
+    /// })?;
+    /// println!("listening on {}", listening.local_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`Listening::close`]: crate::Listening::close
+    pub fn from_std(listener: impl Into<OwnedFd>) -> io::Result<Acceptor> {
+        let socket = ExistingSocket::new(listener.into());
+        Ok(Acceptor::at(Place::Socket(
+            socket.map_err(|error| during("Acceptor::from_std", error))?,
+        )))
+    }
+
+    /// Returns an acceptor with the default options.
+    fn at(place: Place) -> Acceptor {
         Acceptor {
-            address: addr.requested(),
+            place,
             listen: socket::Listen::new(BACKLOG),
             steer_by_cpu: false,
             balance: Balance::default(),
@@ -300,7 +360,7 @@ impl Acceptor {
 
     /// Returns what reports the errors of this address.
     pub(crate) fn error_reporter(&self) -> Arc<ErrorReporter> {
-        Arc::new(ErrorReporter::new(self.address.to_string(), self.on_error.clone()))
+        Arc::new(ErrorReporter::new(self.place.to_string(), self.on_error.clone()))
     }
 
     /// Returns what spreads the connections if `on` listens.

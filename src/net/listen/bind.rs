@@ -12,6 +12,7 @@ use std::os::unix::net::SocketAddr as UnixAddr;
 use std::sync::Arc;
 
 use crate::base::error::{all_of, during};
+use crate::local::handle::PollerHandle;
 use crate::net::addr::to_socket_addrs::with_address;
 use crate::net::addr::to_stream_addr::{StreamAddr, any_address};
 use crate::net::addr::unix;
@@ -23,6 +24,7 @@ use super::error_reporter::ErrorReporter;
 use super::listener_handler::Deliver;
 use super::listening::{Listening, LocalAddr};
 use super::listening_socket::BoundSocket;
+use super::place::{ExistingSocket, Place};
 
 /// Sockets that listen, and where they do.
 type Listened = (Vec<BoundSocket>, LocalAddr);
@@ -40,7 +42,10 @@ pub(crate) fn listen<D: Deliver + Send>(
     errors: &Arc<ErrorReporter>,
     make: impl Fn() -> D,
 ) -> io::Result<Listening> {
-    let address = acceptor.address.parse()?;
+    let address = match &acceptor.place {
+        Place::Socket(socket) => return listen_on(socket, acceptor, on, errors, make),
+        Place::Address(address) => address.parse()?,
+    };
     if acceptor.steer_by_cpu && !acceptor.listen.reuse_port {
         let message = "steer_by_cpu chooses among the listeners that reuse_port(true) makes";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
@@ -58,6 +63,35 @@ pub(crate) fn listen<D: Deliver + Send>(
         StreamAddr::Port(port) => bind_port(acceptor, port, count).map_err(describe)?,
         StreamAddr::Ip(addresses) => bind_first(acceptor, addresses.known()?, count)?,
     };
+    begin(sockets, address, pollers, errors, make)
+}
+
+/// Listens with a socket that listens already, on the first poller.
+fn listen_on<D: Deliver + Send>(
+    socket: &ExistingSocket,
+    acceptor: &Acceptor,
+    on: &ReactorHandle,
+    errors: &Arc<ErrorReporter>,
+    make: impl Fn() -> D,
+) -> io::Result<Listening> {
+    if acceptor.steer_by_cpu || acceptor.listen.reuse_port {
+        let message = "reuse_port and steer_by_cpu are for several sockets at one address, and \
+                       Acceptor::from_std has one";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let bound = socket.bound(&acceptor.listen).map_err(|error| errors.describe(DOING, error))?;
+    begin(vec![bound], socket.address().clone(), &on.pollers()[..1], errors, make)
+}
+
+/// Hands sockets that listen to their pollers.
+fn begin<D: Deliver + Send>(
+    sockets: Vec<BoundSocket>,
+    address: LocalAddr,
+    pollers: &[PollerHandle],
+    errors: &Arc<ErrorReporter>,
+    make: impl Fn() -> D,
+) -> io::Result<Listening> {
+    let describe = |error: io::Error| errors.describe(DOING, error);
     // This thread adds the sockets to the epoll instances, under a token that stands for nothing.
     // The poller, which may not run yet, only has to change the mask.
     for (socket, poller) in sockets.iter().zip(pollers) {

@@ -14,7 +14,6 @@ use socket2::SockAddr;
 use crate::local::context::EvContext;
 use crate::local::state::Local;
 use crate::net::addr::Address;
-use crate::net::addr::to_stream_addr::StreamAddr;
 use crate::net::tcp::stream::TcpStream;
 use crate::reactor::ReactorHandle;
 use crate::task;
@@ -41,8 +40,8 @@ where
     F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
     Fut: Future + 'static,
 {
-    if let StreamAddr::Unix(_) = acceptor.address.parse()? {
-        let message = format!("serving {}: a service is for TCP connections", acceptor.address);
+    if acceptor.place.is_unix()? {
+        let message = format!("serving {}: a service is for TCP connections", acceptor.place);
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     let balancer = acceptor.balancer(on);

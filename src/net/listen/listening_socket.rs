@@ -5,7 +5,7 @@
 //! and the end is reported once.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::error;
@@ -84,11 +84,11 @@ impl ListeningSocket {
         let mut state = self.lock();
         match *state {
             State::Sent(_) => {
-                let bound = std::mem::replace(&mut *state, State::Closed);
+                let sent = std::mem::replace(&mut *state, State::Closed);
                 // The drop of the file removes it from the file system: system calls that no other
                 // thread should wait for.
                 drop(state);
-                drop(bound);
+                self.drop_state(sent);
                 self.report_end(None);
             }
             State::Registered { token, .. } => {
@@ -142,11 +142,27 @@ impl ListeningSocket {
         let before = std::mem::replace(&mut *self.lock(), State::Closed);
         let was_open = !matches!(before, State::Closed);
         // The file goes before the socket: see `BoundSocket`.
-        drop(before);
-        drop(fd);
+        self.drop_state(before);
+        if let Some(fd) = fd {
+            self.close_fd(fd);
+        }
         if was_open {
             self.report_end(failure);
         }
+    }
+
+    /// Drops what `before` owns: the file first, and the socket if it has not reached its poller.
+    fn drop_state(&self, before: State) {
+        if let State::Sent(BoundSocket { file, fd }) = before {
+            drop(file);
+            self.close_fd(fd);
+        }
+    }
+
+    /// Closes the descriptor. The user's code may have a duplicate of a socket that it has made
+    /// itself, so that the close alone would leave it in the epoll instance: epoll(7).
+    fn close_fd(&self, fd: OwnedFd) {
+        self.poller.deregister(fd.as_fd());
     }
 
     /// Reports that the socket is closed, to the user and to the latch.

@@ -22,6 +22,7 @@
 //! | `deliver_to_task`, `deliver_to_handler` | a connection goes to its poller, and gets its task or handler there |
 //! | `bind` | the sockets of an acceptor |
 //! | `acceptor` | [`Acceptor`](acceptor::Acceptor): the options |
+//! | `place` | where it listens: an address, or a socket that listens already |
 //! | `listening` | [`Listening`](listening::Listening): what the user has of a service that runs |
 //! | `register` | a socket on its way to its poller |
 //! | `listener_handler` | the handler of a listening socket: it accepts |
@@ -48,5 +49,6 @@ mod listener_handler;
 pub(crate) mod listening;
 mod listening_socket;
 pub(crate) mod options;
+pub(crate) mod place;
 mod register;
 mod serve;

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
+use crate::base::error::during;
+use crate::sys::socket;
 use crate::task::coop;
 
 use crate::net::addr::Address;
@@ -131,6 +133,39 @@ impl TcpListener {
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
         let socket = Socket::from_std(listener, "TcpListener::from_std")?;
         Ok(TcpListener { socket, on_error: ErrorCallback::default() })
+    }
+
+    /// Takes over a listener of std with options. Those that connections inherit are set on the
+    /// socket; what is decided when a socket is bound, `reuse_port`, `backlog` and `only_v6`, stays
+    /// as it is.
+    ///
+    /// # Errors
+    ///
+    /// Returns `InvalidInput` if the socket doesn't listen, and the errors of
+    /// [`TcpListener::from_std`] and of the options.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let options = ListenOptions::new().nodelay(true);
+    /// let listener = TcpListener::from_std_with(listener, options)?;
+    /// let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// assert!(listener.accept().await?.0.nodelay()?);
+    /// # drop(client);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn from_std_with(
+        listener: std::net::TcpListener,
+        options: ListenOptions,
+    ) -> io::Result<TcpListener> {
+        socket::adopt_listener(listener.as_fd(), &options.listen)
+            .map_err(|error| during("TcpListener::from_std_with", error))?;
+        let socket = Socket::from_std(listener, "TcpListener::from_std_with")?;
+        Ok(TcpListener { socket, on_error: options.on_error })
     }
 
     /// Ends the registration, and returns the listener as std's type. It stays non-blocking.

@@ -11,6 +11,8 @@ use futures::AsyncWriteExt;
 mod balance;
 /// Without a free descriptor no listener spins, and every client is accepted in the end.
 mod descriptors;
+/// A socket that listens already is taken over.
+mod existing;
 /// Errors of accept end no listener; a listener's end is told, and its address is free.
 mod listening;
 /// A stale Unix path is replaced, and a path that is not ours is left alone.
