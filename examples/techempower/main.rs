@@ -38,15 +38,16 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run(Options { addr, pollers, api, patience }: Options) -> io::Result<()> {
+fn run(Options { addr, pollers, api, patience, grace }: Options) -> io::Result<()> {
     let patience = Duration::from_millis(patience.get());
     let reactor = Reactor::builder().pollers(pollers.get()).build()?;
     let handle = reactor.handle();
 
-    // The first signal gives the connections five seconds to end, a second one no time at all.
+    // The first signal gives the connections some time to end, a second one no time at all.
     let (stop, mut signals) = (reactor.handle(), Signals::new([SIGINT, SIGTERM])?);
+    let graces = [Duration::from_millis(grace), Duration::ZERO];
     thread::spawn(move || {
-        for (_signal, grace) in signals.forever().zip([Duration::from_secs(5), Duration::ZERO]) {
+        for (_signal, grace) in signals.forever().zip(graces) {
             stop.shutdown(grace);
         }
     });
@@ -80,6 +81,9 @@ struct Options {
     /// The milliseconds that a client may take to have a request answered
     #[arg(long, value_name = "MS", default_value = "60000")]
     patience: NonZeroU64,
+    /// The milliseconds that requests under way may take to end after the first signal
+    #[arg(long, value_name = "MS", default_value = "5000")]
+    grace: u64,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
