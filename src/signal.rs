@@ -289,12 +289,30 @@ impl Signal {
             return Ok(present);
         }
         self.disarm();
-        let registration = Registration::new(self.pending.as_fd(), local.clone())?;
-        let made = Rc::new(Registered { registration, pending: self.pending.clone() });
-        let place =
-            Registrations::with(local, |registrations| registrations.insert_with(|_| made.clone()));
+        let registered = match self.take_left_over(local) {
+            Some(left_over) => left_over,
+            None => Rc::new(Registered {
+                registration: Registration::new(self.pending.as_fd(), local.clone())?,
+                pending: self.pending.clone(),
+            }),
+        };
+        let place = Registrations::with(local, |registrations| {
+            registrations.insert_with(|_| registered.clone())
+        });
         self.armed = SharedRef::current().map(|poller| Armed { poller, place });
-        Ok(made)
+        Ok(registered)
+    }
+
+    /// Takes out the registration that is left of an earlier visit to the poller `local`, if the mail
+    /// that ends it has not been opened yet. Epoll would refuse a second one. In its new place the
+    /// mail no longer finds it.
+    fn take_left_over(&self, local: &Local) -> Option<Rc<Registered>> {
+        Registrations::with(local, |registrations| {
+            let is_ours = |it: &Rc<Registered>| Arc::ptr_eq(&it.pending, &self.pending);
+            let place =
+                registrations.tokens().find(|place| registrations.get(*place).is_some_and(is_ours));
+            registrations.remove(place?)
+        })
     }
 
     /// Ends the registration, in whichever poller it is.

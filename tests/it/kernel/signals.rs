@@ -213,6 +213,32 @@ fn a_signal_may_move_from_thread_to_thread() {
     });
 }
 
+/// Back in the first poller before that has opened the mail by which the registration ends.
+#[test]
+fn a_signal_may_come_back_to_a_poller_that_has_not_turned() {
+    /// Polls it in a poller of another thread.
+    fn visit(mut signals: Signal) -> Signal {
+        let visit = std::thread::spawn(move || {
+            let heard = block_on(async { signals.recv().now_or_never() });
+            assert!(heard.is_none());
+            signals
+        });
+        visit.join().unwrap()
+    }
+    async fn come_back() {
+        let mut signals = Signal::new([SIGUSR1]).unwrap();
+        for _ in 0..3 {
+            assert!(signals.recv().now_or_never().is_none());
+            signals = visit(signals);
+        }
+        assert!(signals.recv().now_or_never().is_none());
+        yield_now().await;
+        raise(SIGUSR1).unwrap();
+        assert_eq!(signals.recv().await.unwrap(), SIGUSR1);
+    }
+    in_own_process(|| within_patience(|| block_on(come_back())));
+}
+
 /// Dropped on a thread that is in no poller, before and after the end of the poller.
 #[test]
 fn nothing_is_left_of_those_that_were_dropped_on_another_thread() {
