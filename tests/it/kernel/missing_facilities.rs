@@ -203,11 +203,12 @@ impl EvHandler for Asks {
         Ok(Action::Keep)
     }
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        self.0.send(Ok(cx.read()?.to_vec())).expect("the test listens");
+        // The test may be over.
+        let _ = self.0.send(Ok(cx.read()?.to_vec()));
         Ok(Action::Close)
     }
     fn on_connect_fail(&mut self, error: io::Error) {
-        self.0.send(Err(error)).expect("the test listens");
+        let _ = self.0.send(Err(error));
     }
 }
 
