@@ -23,6 +23,8 @@ pub async fn serve(stream: TcpStream, patience: Duration) -> io::Result<()> {
     loop {
         let mut reading = pin!(stream.read_chunk().fuse());
         let verdict = futures::select_biased! {
+            // First: what is answered from now on says that the connection ends.
+            () = shutdown => connection.wind_down(),
             chunk = reading => {
                 let chunk = chunk?;
                 if chunk.is_empty() {
@@ -36,7 +38,6 @@ pub async fn serve(stream: TcpStream, patience: Duration) -> io::Result<()> {
                 with_local(|cache: &mut PollerCache| cache.take_back(output));
                 verdict
             }
-            () = shutdown => connection.wind_down(),
             _look = pin!(looks.tick().fuse()) => {
                 if connection.is_making_progress() {
                     continue;
