@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
 use crate::common::{closed_port, eventually, is_ended, patient, reset};
-use crate::support::{Server, pattern, send_until_held_back};
+use crate::support::{Server, more_than_sockets_hold, pattern, send_until_held_back};
 
 const WAYS: [&[&str]; 2] = [&[], &["--copy"]];
 
@@ -25,8 +25,8 @@ fn the_echo_server_of_its_own_is_reached_and_a_late_reader_holds_the_sender_back
     for way in WAYS {
         let server = start(way);
         let stream = server.connect();
-        // More than all the sockets and pipes on the way can hold.
-        let message = pattern(64 * 1024 * 1024);
+        // There and back, each by two connections; and the proxy's pipes.
+        let message = pattern(more_than_sockets_hold(4));
         let (sending, held_back) = send_until_held_back(&stream, [message.clone()]);
         held_back.recv().expect("the proxy took all, though nothing was read");
         assert!(read_to_end(stream) == message, "{way:?}");

@@ -1,5 +1,6 @@
 //! Starts the example programs, which `cargo test` builds before it runs any test.
 
+use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -131,6 +132,17 @@ pub fn pattern(length: usize) -> Vec<u8> {
     let mut bytes = period.repeat(length.div_ceil(PERIOD));
     bytes.truncate(length);
     bytes
+}
+
+/// Returns a number of bytes that the kernel does not hold in `directions` of connections. The buffers
+/// of each direction grow up to limits of the machine, the receiver's to 32 MiB on a usual one; pipes
+/// between them hold up to 1 MiB each.
+pub fn more_than_sockets_hold(directions: usize) -> usize {
+    let largest = |name: &str| -> usize {
+        let text = fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).expect("a limit");
+        text.split_whitespace().last().and_then(|word| word.parse().ok()).expect("three numbers")
+    };
+    directions * (largest("tcp_rmem") + largest("tcp_wmem")) + (4 << 20)
 }
 
 /// Sends all of `pieces` and ends the direction, from a thread of its own; and says so when nothing

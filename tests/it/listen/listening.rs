@@ -24,7 +24,8 @@ use corepoll::{
     Acceptor, Action, Balance, EvContext, EvHandler, Listening, Reactor, block_on, spawn_local,
 };
 
-/// Nothing is at `addr`: a socket that shares it with none can have it.
+/// Nothing is at `addr`: a socket that shares it with none can have it. For tests in a process of their
+/// own: a program that another test starts holds copies of all descriptors until it has begun.
 #[track_caller]
 fn is_free(addr: SocketAddr) {
     TcpListener::bind(addr).expect("the address is free");
@@ -306,137 +307,149 @@ fn listen_at(addr: SocketAddr, server: &corepoll::ReactorHandle) -> Listening {
 
 #[test]
 fn on_its_own_poller_it_is_closed_at_once() {
-    let server = Server::start(1);
-    let handle = server.handle().clone();
-    let addr = server.on_poller(move || {
-        let mut listening = listen_at(ANY.parse().unwrap(), &handle);
-        let addr = listening.local_addr().unwrap();
-        for _ in 0..50 {
-            listening.close();
-            listening = listen_at(addr, &handle);
-        }
-        addr
-    });
-    is_greeted(addr);
-
-    // In a callback, and in a task.
-    struct Restarts(Listening, corepoll::ReactorHandle);
-    impl EvHandler for Restarts {
-        fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-            let data = cx.read()?;
-            if !data.is_empty() {
-                let addr = self.0.local_addr()?;
-                self.0.close_and_wait();
-                self.0 = listen_at(addr, &self.1);
-                cx.write(&data)?;
+    in_own_process(|| {
+        let server = Server::start(1);
+        let handle = server.handle().clone();
+        let addr = server.on_poller(move || {
+            let mut listening = listen_at(ANY.parse().unwrap(), &handle);
+            let addr = listening.local_addr().unwrap();
+            for _ in 0..50 {
+                listening.close();
+                listening = listen_at(addr, &handle);
             }
-            Ok(if data.is_empty() { Action::Close } else { Action::Keep })
-        }
-    }
-    let listening = listen_at(ANY.parse().unwrap(), server.handle());
-    let (addr, handle) = (listening.local_addr().unwrap(), server.handle().clone());
-    let once = Mutex::new(Some(Restarts(listening, handle.clone())));
-    let control = server.listen(move || once.lock().unwrap().take().expect("one client"));
-    let control = connect(control);
-    for _ in 0..20 {
+            addr
+        });
         is_greeted(addr);
-        ask(&control, b"again");
-    }
-    is_greeted(addr);
-    let task = server.poller().spawn_on(move || async move {
-        let listening = handle.serve(ANY, hello).unwrap();
-        let addr = listening.local_addr().unwrap();
-        listening.close();
-        listening.closed().await.unwrap();
-        let again = listen_at(addr, &handle);
-        again.close_and_wait();
-        addr
+
+        // In a callback, and in a task.
+        struct Restarts(Listening, corepoll::ReactorHandle);
+        impl EvHandler for Restarts {
+            fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+                let data = cx.read()?;
+                if !data.is_empty() {
+                    let addr = self.0.local_addr()?;
+                    self.0.close_and_wait();
+                    self.0 = listen_at(addr, &self.1);
+                    cx.write(&data)?;
+                }
+                Ok(if data.is_empty() { Action::Close } else { Action::Keep })
+            }
+        }
+        let listening = listen_at(ANY.parse().unwrap(), server.handle());
+        let (addr, handle) = (listening.local_addr().unwrap(), server.handle().clone());
+        let once = Mutex::new(Some(Restarts(listening, handle.clone())));
+        let control = server.listen(move || once.lock().unwrap().take().expect("one client"));
+        let control = connect(control);
+        for _ in 0..20 {
+            is_greeted(addr);
+            ask(&control, b"again");
+        }
+        is_greeted(addr);
+        let task = server.poller().spawn_on(move || async move {
+            let listening = handle.serve(ANY, hello).unwrap();
+            let addr = listening.local_addr().unwrap();
+            listening.close();
+            listening.closed().await.unwrap();
+            let again = listen_at(addr, &handle);
+            again.close_and_wait();
+            addr
+        });
+        is_free(block_on(task).unwrap());
     });
-    is_free(block_on(task).unwrap());
 }
 
 #[test]
 fn elsewhere_its_close_can_be_waited_for() {
-    let server = Server::start(3);
-    for round in 0..20 {
-        let listening = server.handle().serve(ANY, hello).unwrap();
-        let addr = listening.local_addr().unwrap();
-        is_greeted(addr);
-        if round % 2 == 0 {
+    in_own_process(|| {
+        let server = Server::start(3);
+        for round in 0..20 {
+            let listening = server.handle().serve(ANY, hello).unwrap();
+            let addr = listening.local_addr().unwrap();
+            is_greeted(addr);
+            if round % 2 == 0 {
+                listening.close_and_wait();
+            } else {
+                listening.close();
+                block_on(listening.closed()).unwrap();
+            }
+            is_free(addr);
+            // Both may be asked again.
             listening.close_and_wait();
-        } else {
-            listening.close();
             block_on(listening.closed()).unwrap();
         }
-        is_free(addr);
-        // Both may be asked again.
-        listening.close_and_wait();
-        block_on(listening.closed()).unwrap();
-    }
+    });
 }
 
 #[test]
 fn a_wait_for_a_close_does_not_stop_a_poller() {
-    let server = Server::start(2);
-    let listening = Arc::new(server.handle().serve(ANY, hello).unwrap());
-    let there = listening.clone();
-    let held = hold(&server.handle().pollers()[1]);
-    let panicked = server.on_poller(move || {
-        let wait = catch_unwind(AssertUnwindSafe(|| there.close_and_wait()));
-        wait.expect_err("the other poller listens, too").downcast::<&str>().unwrap().to_string()
+    in_own_process(|| {
+        let server = Server::start(2);
+        let listening = Arc::new(server.handle().serve(ANY, hello).unwrap());
+        let there = listening.clone();
+        let held = hold(&server.handle().pollers()[1]);
+        let panicked = server.on_poller(move || {
+            let wait = catch_unwind(AssertUnwindSafe(|| there.close_and_wait()));
+            wait.expect_err("the other poller listens, too").downcast::<&str>().unwrap().to_string()
+        });
+        assert!(panicked.contains("await closed"), "{panicked}");
+        drop(held);
+        // It was asked to close all the same.
+        block_on(listening.closed()).unwrap();
+        is_free(listening.local_addr().unwrap());
     });
-    assert!(panicked.contains("await closed"), "{panicked}");
-    drop(held);
-    // It was asked to close all the same.
-    block_on(listening.closed()).unwrap();
-    is_free(listening.local_addr().unwrap());
 }
 
 #[test]
 fn a_factory_may_close_its_own_listener() {
-    let (give, take) = mpsc::channel::<Arc<Listening>>();
-    let take = Mutex::new(take);
-    let server = Server::start(1);
-    let acceptor = Acceptor::new(ANY);
-    let listening = acceptor.listen(server.handle(), move || {
-        take.lock().unwrap().recv_timeout(PATIENCE).expect("the test gives it").close();
-        Hello
+    in_own_process(|| {
+        let (give, take) = mpsc::channel::<Arc<Listening>>();
+        let take = Mutex::new(take);
+        let server = Server::start(1);
+        let acceptor = Acceptor::new(ANY);
+        let listening = acceptor.listen(server.handle(), move || {
+            take.lock().unwrap().recv_timeout(PATIENCE).expect("the test gives it").close();
+            Hello
+        });
+        let listening = Arc::new(listening.unwrap());
+        give.send(listening.clone()).unwrap();
+        is_greeted(listening.local_addr().unwrap());
+        block_on(listening.closed()).unwrap();
+        is_free(listening.local_addr().unwrap());
     });
-    let listening = Arc::new(listening.unwrap());
-    give.send(listening.clone()).unwrap();
-    is_greeted(listening.local_addr().unwrap());
-    block_on(listening.closed()).unwrap();
-    is_free(listening.local_addr().unwrap());
 }
 
 #[test]
 fn a_reactor_that_does_not_run_closes_at_once() {
-    let reactor = Reactor::builder().pollers(2).build().unwrap();
-    let closed = reactor.handle().serve(ANY, hello).unwrap();
-    within_patience(move || {
-        closed.close_and_wait();
-        is_free(closed.local_addr().unwrap());
+    in_own_process(|| {
+        let reactor = Reactor::builder().pollers(2).build().unwrap();
+        let closed = reactor.handle().serve(ANY, hello).unwrap();
+        within_patience(move || {
+            closed.close_and_wait();
+            is_free(closed.local_addr().unwrap());
+        });
+        let dropped = reactor.handle().serve(ANY, hello).unwrap();
+        drop(reactor);
+        is_free(dropped.local_addr().unwrap());
+        block_on(dropped.closed()).unwrap();
     });
-    let dropped = reactor.handle().serve(ANY, hello).unwrap();
-    drop(reactor);
-    is_free(dropped.local_addr().unwrap());
-    block_on(dropped.closed()).unwrap();
 }
 
 #[test]
 fn a_shutdown_is_the_end_of_a_listener() {
-    let server = Server::start(2);
-    let listening = server.handle().serve(ANY, hello).unwrap();
-    let addr = listening.local_addr().unwrap();
-    let client = connect(addr);
-    assert_eq!(read_exactly(&client, 5), b"hello");
-    let waiter = thread::spawn(move || block_on(listening.closed()));
-    server.handle().shutdown(PATIENCE);
-    // The client's task is still there, in its grace.
-    waiter.join().unwrap().expect("that was asked for");
-    is_free(addr);
-    drop(client);
-    server.stop(PATIENCE);
+    in_own_process(|| {
+        let server = Server::start(2);
+        let listening = server.handle().serve(ANY, hello).unwrap();
+        let addr = listening.local_addr().unwrap();
+        let client = connect(addr);
+        assert_eq!(read_exactly(&client, 5), b"hello");
+        let waiter = thread::spawn(move || block_on(listening.closed()));
+        server.handle().shutdown(PATIENCE);
+        // The client's task is still there, in its grace.
+        waiter.join().unwrap().expect("that was asked for");
+        is_free(addr);
+        drop(client);
+        server.stop(PATIENCE);
+    });
 }
 
 /// Shuts the listening socket of this process at `addr` down: what other code could do.
