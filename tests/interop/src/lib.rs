@@ -1,0 +1,36 @@
+//! What the tests of `tests/it` share: real programs that run beside a test and end with it, folders and
+//! ports of their own, certificates, and the reactors and clients of corepoll's own tests.
+
+/// The helpers of corepoll's own tests.
+#[allow(missing_docs, missing_debug_implementations, clippy::new_without_default)]
+#[path = "../../common/mod.rs"]
+pub mod common;
+
+pub mod certificates;
+pub mod folder;
+mod group;
+pub mod peer;
+pub mod port;
+pub mod tools;
+
+pub use common::{ANY, PATIENCE, Server, eventually, within_patience};
+pub use folder::Folder;
+pub use peer::{Finished, Peer};
+pub use port::Port;
+pub use tools::{program, program_as, python};
+
+use std::time::Duration;
+
+/// How long a program may take from its start to its end, or to its readiness: far more than it ever
+/// takes, for a machine that compiles beside it.
+pub const LONG: Duration = Duration::from_secs(120);
+
+/// Returns `length` bytes that repeat late, and at no power of two: a block that is lost, doubled or
+/// moved shows.
+pub fn pattern(length: usize) -> Vec<u8> {
+    const PERIOD: usize = 65_521;
+    let period: Vec<u8> = (0..PERIOD).map(|index| (index % 251) as u8).collect();
+    let mut bytes = period.repeat(length.div_ceil(PERIOD));
+    bytes.truncate(length);
+    bytes
+}

@@ -1,0 +1,4 @@
+//! corepoll under the crates of the ecosystem, a module a topic, each held against a real program.
+//! `cargo test -p interop --test it tls::` runs a module.
+
+mod streams;
