@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::Folder;
@@ -28,7 +31,10 @@ impl Certificates {
     pub fn new() -> Certificates {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, "an authority of a test");
+        // A name of its own: what signs for one authority is not mistaken for another.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("authority {} of a test", COUNT.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
         let authority_key = KeyPair::generate().expect("a key");
         let authority = params.self_signed(&authority_key).expect("a certificate");
         let issuer = Issuer::new(params, authority_key);
@@ -68,25 +74,40 @@ impl Certificates {
 
     /// Returns a server's configuration that offers `protocols` by ALPN.
     pub fn server(&self, protocols: &[&str]) -> Arc<ServerConfig> {
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.clone()));
-        let config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .expect("the versions of ring")
-            .with_no_client_auth()
-            .with_single_cert(vec![self.certificate.clone()], key);
-        let mut config = config.expect("a key that fits its certificate");
+        let mut config = self.server_with(WebPkiClientVerifier::no_client_auth());
         config.alpn_protocols = alpn(protocols);
         Arc::new(config)
     }
 
-    /// Returns a client's configuration that trusts this authority alone and offers `protocols` by ALPN.
-    pub fn client(&self, protocols: &[&str]) -> Arc<ClientConfig> {
+    /// Returns a server's configuration that asks for a certificate which this authority has signed.
+    pub fn server_that_asks(&self) -> Arc<ServerConfig> {
+        let roots = Arc::new(self.roots());
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
+        Arc::new(self.server_with(verifier.expect("an authority")))
+    }
+
+    fn server_with(&self, verifier: Arc<dyn ClientCertVerifier>) -> ServerConfig {
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.clone()));
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("the versions of ring")
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(vec![self.certificate.clone()], key);
+        config.expect("a key that fits its certificate")
+    }
+
+    fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.clone()).expect("a certificate");
+        roots
+    }
+
+    /// Returns a client's configuration that trusts this authority alone and offers `protocols` by ALPN.
+    pub fn client(&self, protocols: &[&str]) -> Arc<ClientConfig> {
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("the versions of ring")
-            .with_root_certificates(roots)
+            .with_root_certificates(self.roots())
             .with_no_client_auth();
         config.alpn_protocols = alpn(protocols);
         Arc::new(config)

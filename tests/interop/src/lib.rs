@@ -19,11 +19,23 @@ pub use peer::{Finished, Peer};
 pub use port::Port;
 pub use tools::{program, program_as, python};
 
+use std::future::Future;
 use std::time::Duration;
 
 /// How long a program may take from its start to its end, or to its readiness: far more than it ever
 /// takes, for a machine that compiles beside it.
 pub const LONG: Duration = Duration::from_secs(120);
+
+/// Runs a future on a poller of the calling thread, and returns its output.
+///
+/// # Panics
+///
+/// If that takes longer than [`LONG`].
+#[track_caller]
+pub fn wait_for<F: Future>(future: F) -> F::Output {
+    let output = corepoll::block_on(corepoll::time::timeout(LONG, future));
+    output.expect("the future ends")
+}
 
 /// Returns `length` bytes that repeat late, and at no power of two: a block that is lost, doubled or
 /// moved shows.

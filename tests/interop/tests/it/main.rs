@@ -1,4 +1,9 @@
 //! corepoll under the crates of the ecosystem, a module a topic, each held against a real program.
 //! `cargo test -p interop --test it tls::` runs a module.
 
+mod channels;
+mod multiplexed;
 mod streams;
+mod threads;
+mod tls;
+mod websocket;
