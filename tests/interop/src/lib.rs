@@ -9,12 +9,15 @@ pub mod common;
 pub mod certificates;
 pub mod folder;
 mod group;
+pub mod memory;
+pub mod pattern;
 pub mod peer;
 pub mod port;
 pub mod tools;
 
 pub use common::{ANY, PATIENCE, Server, eventually, within_patience};
 pub use folder::Folder;
+pub use pattern::{Pattern, pattern};
 pub use peer::{Finished, Peer};
 pub use port::Port;
 pub use tools::{program, program_as, python};
@@ -35,14 +38,4 @@ pub const LONG: Duration = Duration::from_secs(120);
 pub fn wait_for<F: Future>(future: F) -> F::Output {
     let output = corepoll::block_on(corepoll::time::timeout(LONG, future));
     output.expect("the future ends")
-}
-
-/// Returns `length` bytes that repeat late, and at no power of two: a block that is lost, doubled or
-/// moved shows.
-pub fn pattern(length: usize) -> Vec<u8> {
-    const PERIOD: usize = 65_521;
-    let period: Vec<u8> = (0..PERIOD).map(|index| (index % 251) as u8).collect();
-    let mut bytes = period.repeat(length.div_ceil(PERIOD));
-    bytes.truncate(length);
-    bytes
 }

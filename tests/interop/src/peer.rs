@@ -32,7 +32,7 @@ pub struct Peer {
 struct Printed {
     /// The bytes.
     bytes: Mutex<Vec<u8>>,
-    /// Told of more bytes, and of the end.
+    /// Told of more bytes.
     more: Condvar,
 }
 
@@ -77,15 +77,36 @@ impl Peer {
     ///
     /// If the program cannot be started.
     pub fn start(command: &mut Command) -> Peer {
+        let stdout = Arc::<Printed>::default();
+        let printed = Arc::clone(&stdout);
+        Peer::start_with(command, stdout, move |bytes| printed.append(bytes))
+    }
+
+    /// Starts a program that prints more than fits into memory: `take` gets what comes from its standard
+    /// output, on a thread of its own, and none of it is kept.
+    ///
+    /// # Panics
+    ///
+    /// If the program cannot be started.
+    pub fn start_large(command: &mut Command, take: impl FnMut(&[u8]) + Send + 'static) -> Peer {
+        Peer::start_with(command, Arc::default(), take)
+    }
+
+    fn start_with(
+        command: &mut Command,
+        stdout: Arc<Printed>,
+        take: impl FnMut(&[u8]) + Send + 'static,
+    ) -> Peer {
         let text = format!("{command:?}");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = group::spawn(command);
         let mut child = child.unwrap_or_else(|error| panic!("{text} does not start: {error}"));
         let input = child.stdin.take();
-        let (stdout, stderr) = (Arc::<Printed>::default(), Arc::<Printed>::default());
+        let stderr = Arc::<Printed>::default();
+        let printed = Arc::clone(&stderr);
         let readers = vec![
-            collect(child.stdout.take().expect("it is piped"), Arc::clone(&stdout)),
-            collect(child.stderr.take().expect("it is piped"), Arc::clone(&stderr)),
+            read(child.stdout.take().expect("it is piped"), take),
+            read(child.stderr.take().expect("it is piped"), move |bytes| printed.append(bytes)),
         ];
         Peer { command: text, child, input, stdout, stderr, readers }
     }
@@ -98,7 +119,7 @@ impl Peer {
     #[track_caller]
     pub fn run(command: &mut Command, input: &[u8]) -> Finished {
         let mut peer = Peer::start(command);
-        let mut pipe = peer.input.take().expect("it is not ended");
+        let mut pipe = peer.take_input();
         thread::scope(|scope| {
             // A program may end without having read all.
             scope.spawn(move || drop(pipe.write_all(input)));
@@ -144,6 +165,15 @@ impl Peer {
     pub fn send(&mut self, bytes: &[u8]) {
         let input = self.input.as_mut().expect("its input is not ended");
         input.write_all(bytes).and_then(|()| input.flush()).expect("the program reads");
+    }
+
+    /// Returns the program's standard input, which ends when it is dropped.
+    ///
+    /// # Panics
+    ///
+    /// If it is taken already, or has ended.
+    pub fn take_input(&mut self) -> ChildStdin {
+        self.input.take().expect("its input is not taken")
     }
 
     /// Ends the program's standard input.
@@ -215,6 +245,11 @@ impl Printed {
         self.bytes.lock().expect("what appends does not panic")
     }
 
+    fn append(&self, bytes: &[u8]) {
+        self.lock().extend_from_slice(bytes);
+        self.more.notify_all();
+    }
+
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.lock()).into_owned()
     }
@@ -226,13 +261,14 @@ impl Printed {
 }
 
 /// Reads `from` to its end, on a thread of its own.
-fn collect(mut from: impl Read + Send + 'static, into: Arc<Printed>) -> JoinHandle<()> {
+fn read(
+    mut from: impl Read + Send + 'static,
+    mut take: impl FnMut(&[u8]) + Send + 'static,
+) -> JoinHandle<()> {
     thread::spawn(move || {
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = [0; 64 << 10];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
-            into.lock().extend_from_slice(&buffer[..count]);
-            into.more.notify_all();
+            take(&buffer[..count]);
         }
-        into.more.notify_all();
     })
 }

@@ -2,6 +2,8 @@
 
 mod client;
 mod ends;
+mod handshakes;
+mod large;
 mod server;
 
 use std::io;
