@@ -72,14 +72,7 @@ async fn connect(options: &Options) -> Result<Client, Error> {
 /// Runs the queries of one poller. Returns the number of rows.
 async fn run(options: Options) -> Result<usize, Error> {
     let connecting = time::timeout(Duration::from_secs(10), connect(&options));
-    let client = match connecting.await {
-        Ok(Ok(client)) => client,
-        Ok(Err(error)) => {
-            let reason = with_causes(&*error);
-            return Err(format!("can't connect to {}: {reason}", options.server).into());
-        }
-        Err(_) => return Err(format!("{} doesn't answer", options.server).into()),
-    };
+    let client = connecting.await.map_err(|_| format!("{} doesn't answer", options.server))??;
     let statement = client.prepare(&options.query).await?;
     let queries = (0..options.times).map(|_| client.query(&statement, &[]));
     // The client sends each query when its future is polled, and doesn't wait for the answers before.
@@ -87,10 +80,12 @@ async fn run(options: Options) -> Result<usize, Error> {
     Ok(rows.try_fold(0, |count, rows| async move { Ok(count + rows.len()) }).await?)
 }
 
-/// Returns the error, and what has caused it.
+/// Returns what has failed, and why. Some errors end with their cause, and some leave it out.
 fn with_causes(error: &dyn StdError) -> String {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    causes.map(|cause| cause.to_string()).fold(error.to_string(), |text, cause| {
+        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 /// Runs the queries of all pollers.
