@@ -2,6 +2,7 @@
 //! `cargo test -p interop --test it tls::` runs a module.
 
 mod channels;
+mod clients;
 mod multiplexed;
 mod streams;
 mod threads;
