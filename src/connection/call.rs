@@ -53,13 +53,14 @@ where
     drop(body);
     drop(running);
     let has_read = || read_left < local.budget.read_per_event as isize;
+    // First the answer: epoll need not hear of the interest of a connection that ends.
+    if !matches!(result, Ok(Action::Keep)) {
+        apply_result(local, connection, result);
+    }
     // After a usual callback none of these is set: one look at the word tells that nothing is left
     // to do.
     if connection.has(Flags::DIRTY | Flags::HAS_DEADLINES | Flags::PERSISTENT_ERROR) {
         after_callback(local, connection, has_read());
-    }
-    if !matches!(result, Ok(Action::Keep)) {
-        apply_result(local, connection, result);
     }
     has_read()
 }

@@ -143,8 +143,11 @@ impl EvContext<'_> {
 pub(crate) fn refresh(local: &Local, connection: &Connection) {
     connection.clear(Flags::DIRTY);
     let wanted = connection.wanted_mask();
-    // The registration of a closed connection ends with its descriptor.
-    if connection.mask.get() == wanted || connection.state() == State::Closed {
+    // The registration of a closed connection ends with its descriptor, and one that closes at the
+    // end of this turn waits for nothing before. If it has output left then, or lingers, it comes
+    // here again.
+    let is_ending = matches!(connection.state(), State::Closing | State::Closed);
+    if connection.mask.get() == wanted || is_ending {
         return;
     }
     let modified = connection.with_fd(|fd| local.epoll.modify(fd, connection.token, wanted));

@@ -21,6 +21,7 @@ use crate::local::handler::EvHandler;
 use crate::sys::socket;
 
 use super::accept_backoff::{AcceptBackoff, Retry};
+use super::accept_batch::AcceptBatch;
 use super::error_reporter::{ErrorReporter, panic_error};
 use super::listening_socket::ListeningSocket;
 
@@ -37,6 +38,8 @@ pub(crate) struct ListenerHandler<D> {
     deliver: D,
     /// When accepting goes on after an error.
     backoff: AcceptBackoff,
+    /// How many connections are accepted for an event.
+    batch: AcceptBatch,
     /// The end of the pause that is under way.
     pause: Option<TimerId>,
     /// The socket, as other threads reach it.
@@ -52,7 +55,14 @@ impl<D: Deliver> ListenerHandler<D> {
         socket: Arc<ListeningSocket>,
         errors: Arc<ErrorReporter>,
     ) -> ListenerHandler<D> {
-        ListenerHandler { deliver, backoff: AcceptBackoff::default(), pause: None, socket, errors }
+        ListenerHandler {
+            deliver,
+            backoff: AcceptBackoff::default(),
+            batch: AcceptBatch::new(),
+            pause: None,
+            socket,
+            errors,
+        }
     }
 
     /// Accepts nothing for `time`.
@@ -88,7 +98,7 @@ impl<D: Deliver> ListenerHandler<D> {
         match retry {
             Retry::AtOnce => return Ok(ControlFlow::Continue(())),
             // The backlog is empty: the usual end of a loop over it.
-            Retry::WhenReadable => {}
+            Retry::WhenReadable => self.batch.found_none(),
             Retry::After(time) => self.pause(cx, time)?,
             Retry::AfterOrFdFreed(time) => {
                 self.pause(cx, time)?;
@@ -110,7 +120,7 @@ impl<D: Deliver> EvHandler for ListenerHandler<D> {
             cx.set_interest(Interest::READABLE)?;
         }
         // The limit lets connections that are open have their turn while new ones keep coming.
-        for _ in 0..cx.local.budget.accepts_per_event {
+        for _ in 0..self.batch.next(cx.local.budget.accepts_per_event) {
             match socket::accept(cx.descriptor()) {
                 Ok((fd, peer)) => {
                     self.backoff.reset();
@@ -118,11 +128,12 @@ impl<D: Deliver> EvHandler for ListenerHandler<D> {
                 }
                 Err(error) => {
                     if self.accept_failed(cx, error)?.is_break() {
-                        break;
+                        return Ok(Action::Keep);
                     }
                 }
             }
         }
+        self.batch.was_filled();
         Ok(Action::Keep)
     }
 

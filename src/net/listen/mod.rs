@@ -33,10 +33,12 @@
 //! | `error_reporter` | how errors reach the user |
 //! | `balance` | [`Balance`](balance::Balance): which poller a connection goes to |
 //! | `accept_backoff` | when accepting goes on after an error |
+//! | `accept_batch` | how many connections are accepted for an event |
 //!
 //! Each file calls only files below it in this table.
 
 pub(crate) mod accept_backoff;
+mod accept_batch;
 pub(crate) mod acceptor;
 pub(crate) mod balance;
 mod bind;

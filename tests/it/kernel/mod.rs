@@ -1,5 +1,7 @@
 //! The kernel at its worst: signals, interruptions, and facilities that are missing.
 
+/// A connection costs the system calls that it must, and no others.
+mod call_counts;
 /// Interrupted system calls are no failure, and nothing raises SIGPIPE.
 mod interrupts;
 /// What the kernel lacks is done without, or is an error of the call that asked for it.
