@@ -1,0 +1,11 @@
+//! QUIC endpoints on pollers, seen from outside: against each other, and against quinn on tokio as the
+//! independent peer.
+
+mod common;
+
+mod failures;
+mod idle;
+mod pollers;
+mod shutdown;
+mod transfer;
+mod wire;
