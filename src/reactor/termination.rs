@@ -85,6 +85,7 @@ impl Termination {
     pub(super) fn wait(&self, pollers: &[PollerHandle], count: usize) -> Vec<usize> {
         let mut late = vec![None; count];
         self.wait_for_the_grace(count);
+        self.wake(pollers, count);
         loop {
             let left = self.wait_a_little(count);
             let is_stuck =
@@ -109,6 +110,17 @@ impl Termination {
             let grace = Duration::from_nanos(state.deadline - now);
             let waited = self.changed.wait_timeout(state, grace);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Wakes those of the first `count` pollers that have not ended. The kernel lets a sleep of
+    /// minutes be late by a tenth of a second, and that of a niced thread five times sooner: such a
+    /// poller would look like one that is stuck.
+    fn wake(&self, pollers: &[PollerHandle], count: usize) {
+        let left = self.lock().left(count);
+        for index in left {
+            // An error is no news: the poller has just ended.
+            let _ = pollers[index].run_on(|| ());
         }
     }
 

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::{
-    PATIENCE, Server, connect, eventually, hold, is_ended, on_poller, read_exactly,
+    PATIENCE, Server, connect, eventually, hold, in_own_process, is_ended, on_poller, read_exactly,
     thread_cpu_time, within_patience,
 };
 use corepoll::{
@@ -62,6 +62,29 @@ fn join_names_all_of_several() {
     handle.shutdown(Duration::ZERO);
     assert_names(&join(running).unwrap_err(), "pollers 0, 2 are stuck", "(w-0, w-2)");
     drop(held);
+}
+
+/// The kernel may let a timer be late: the longer the sleep, and for niced threads, the later. Here it
+/// may let any sleep last a second longer.
+#[test]
+#[allow(unsafe_code)]
+fn a_poller_that_the_kernel_wakes_late_is_not_stuck() {
+    in_own_process(|| {
+        // SAFETY: PR_SET_TIMERSLACK takes one integer; 0 is the default.
+        let set_slack = |nanoseconds: u64| unsafe {
+            assert_eq!(libc::prctl(libc::PR_SET_TIMERSLACK, nanoseconds), 0);
+        };
+        // The pollers' threads inherit it, and the thread that joins them shall not be late.
+        set_slack(1_000_000_000);
+        let server = Server::start(2);
+        set_slack(0);
+        for poller in server.handle().pollers() {
+            drop(poller.spawn_on(pending::<()>));
+            on_poller(poller, || ());
+        }
+        let shutdown = server.stop(Duration::from_millis(50));
+        assert_eq!((shutdown.drained, shutdown.cancelled), (0, 2));
+    });
 }
 
 /// Lets those go round that look at it.
