@@ -3,6 +3,7 @@
 
 mod common;
 
+mod example;
 mod failures;
 mod idle;
 mod pollers;
