@@ -9,6 +9,7 @@ pub mod common;
 pub mod certificates;
 pub mod folder;
 mod group;
+pub mod h2;
 pub mod memory;
 pub mod pattern;
 pub mod peer;

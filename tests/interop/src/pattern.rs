@@ -1,5 +1,7 @@
 //! Bodies whose every byte is known, of any length.
 
+use std::io::{self, Write};
+
 /// How often the pattern repeats: late, and at no power of two.
 const PERIOD: usize = 65_521;
 
@@ -25,6 +27,19 @@ impl Pattern {
         let count = most.min(PERIOD as u64);
         self.done += count;
         &self.twice[start..start + count as usize]
+    }
+
+    /// Writes the next `length` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of `to`.
+    pub fn write(&mut self, length: u64, mut to: impl Write) -> io::Result<()> {
+        let end = self.done + length;
+        while self.done < end {
+            to.write_all(self.next(end - self.done))?;
+        }
+        Ok(())
     }
 
     /// Returns `true` if the body goes on with `bytes`, and goes on behind them.

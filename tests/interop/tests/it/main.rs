@@ -1,8 +1,13 @@
 //! corepoll under the crates of the ecosystem, a module a topic, each held against a real program.
 //! `cargo test -p interop --test it tls::` runs a module.
 
+mod axum;
+mod capnp;
 mod channels;
 mod clients;
+mod glue;
+mod grpc;
+mod http;
 mod multiplexed;
 mod streams;
 mod threads;

@@ -1,6 +1,6 @@
 //! Bodies that are larger than what a server may hold.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use futures_rustls::TlsAcceptor;
@@ -33,20 +33,12 @@ fn a_gibibyte_goes_there_and_back_in_bounded_memory() {
         let mut client = Peer::start_large(&mut s_client, move |bytes| {
             assert!(checked.lock().expect("exact so far").goes_on_with(bytes), "another byte");
         });
-        send(client.take_input()).expect("it is read");
+        let mut input = client.take_input();
+        writeln!(input, "{BYTES}").expect("it is read");
+        Pattern::new().write(BYTES, input).expect("it is read");
         client.finish().success();
         assert_eq!(received.lock().expect("exact").done(), BYTES);
         let growth = memory::peak() - before;
         assert!(growth < 32 << 20, "{growth} bytes");
     });
-}
-
-/// Says how much comes, and sends it.
-fn send(mut to: impl Write) -> io::Result<()> {
-    writeln!(to, "{BYTES}")?;
-    let mut body = Pattern::new();
-    while body.done() < BYTES {
-        to.write_all(body.next(BYTES - body.done()))?;
-    }
-    Ok(())
 }
