@@ -11,7 +11,7 @@ use corepoll_tokio::TokioIo;
 use futures::join;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::support::{Peer, pattern};
+use crate::support::{Peer, pattern, wait_for};
 
 /// More than the buffers of two sockets hold.
 const LARGE: usize = 16 * 1024 * 1024;
@@ -50,7 +50,7 @@ async fn send_and_receive(
 fn large_data_comes_back_exactly_through_a_tcp_stream() {
     let peer = Peer::start(echo::<StdStream>);
     let bytes = pattern(LARGE);
-    let received = corepoll::block_on(async {
+    let received = wait_for(async {
         let stream = TokioIo::new(TcpStream::connect(peer.address).await.expect("a connection"));
         let (reader, writer) = tokio::io::split(stream);
         send_and_receive(reader, writer, &bytes).await
@@ -63,7 +63,7 @@ fn large_data_comes_back_exactly_through_a_tcp_stream() {
 fn large_data_comes_back_exactly_through_owned_halves() {
     let peer = Peer::start(echo::<StdStream>);
     let bytes = pattern(LARGE);
-    let received = corepoll::block_on(async {
+    let received = wait_for(async {
         let stream = TcpStream::connect(peer.address).await.expect("a connection");
         let (reader, writer) = stream.into_split();
         send_and_receive(TokioIo::new(reader), TokioIo::new(writer), &bytes).await
@@ -79,7 +79,7 @@ fn large_data_comes_back_exactly_through_a_bound_stream() {
     }
     let peer = Peer::start(echo::<StdStream>);
     let bytes = pattern(LARGE);
-    let received = corepoll::block_on(async {
+    let received = wait_for(async {
         let stream = TcpStream::connect(peer.address).await.expect("a connection");
         let stream = asks_for_send(TokioIo::new(PollerBound::new(stream)));
         let (reader, writer) = tokio::io::split(stream);
@@ -99,7 +99,7 @@ fn large_data_comes_back_exactly_through_a_unix_stream_and_its_halves() {
         echo(listener.accept()?.0)
     });
     let bytes = pattern(LARGE);
-    corepoll::block_on(async {
+    wait_for(async {
         let stream = UnixStream::connect(&path).await.expect("a connection");
         let (reader, writer) = tokio::io::split(TokioIo::new(stream));
         assert!(send_and_receive(reader, writer, &bytes).await == bytes, "the stream");
@@ -117,7 +117,7 @@ fn large_data_comes_back_exactly_through_a_unix_stream_and_its_halves() {
 fn large_data_comes_back_exactly_through_a_connection_of_a_pool() {
     let peer = Peer::start(echo::<StdStream>);
     let bytes = pattern(LARGE);
-    let received = corepoll::block_on(async {
+    let received = wait_for(async {
         let pool = ConnectPool::builder(peer.address).build();
         let pooled = pool.get().await.expect("a connection");
         let (reader, writer) = tokio::io::split(TokioIo::new(pooled));
@@ -135,7 +135,7 @@ fn the_peer_reads_the_end_after_a_shutdown_and_can_still_answer() {
         stream.write_all(b"an answer after the end")?;
         Ok(question)
     });
-    corepoll::block_on(async {
+    wait_for(async {
         let mut stream = TokioIo::new(TcpStream::connect(peer.address).await.expect("connected"));
         stream.write_all(b"a question").await.expect("written");
         stream.shutdown().await.expect("shut down");
@@ -155,7 +155,7 @@ fn several_buffers_are_written_by_one_call() {
         Ok(received)
     });
     let parts: Vec<Vec<u8>> = (1..=40).map(|n| vec![n as u8; n]).collect();
-    corepoll::block_on(async {
+    wait_for(async {
         let stream = TcpStream::connect(peer.address).await.expect("a connection");
         let mut stream = TokioIo::new(PollerBound::new(stream));
         assert!(stream.is_write_vectored());
@@ -170,7 +170,7 @@ fn several_buffers_are_written_by_one_call() {
 #[test]
 fn streams_of_corepoll_say_that_they_write_several_buffers() {
     let peer = Peer::start(|_stream| Ok(()));
-    corepoll::block_on(async {
+    wait_for(async {
         let stream = TokioIo::new(TcpStream::connect(peer.address).await.expect("connected"));
         assert!(stream.is_write_vectored());
         let (_reader, writer) = stream.into_inner().into_split();

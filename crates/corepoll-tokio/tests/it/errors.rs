@@ -9,7 +9,7 @@ use corepoll::net::TcpStream;
 use corepoll_tokio::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::Peer;
+use crate::support::{Peer, wait_for};
 
 #[test]
 fn a_reset_is_an_error_of_the_read() {
@@ -17,7 +17,7 @@ fn a_reset_is_an_error_of_the_read() {
         // Closing with bytes unread is a reset.
         stream.read_exact(&mut [0; 1])
     });
-    corepoll::block_on(async {
+    wait_for(async {
         let mut stream = TokioIo::new(TcpStream::connect(peer.address).await.expect("connected"));
         stream.write_all(&[0; 1000]).await.expect("written");
         let error = stream.read(&mut [0; 8]).await.expect_err("the peer resets");
@@ -29,7 +29,7 @@ fn a_reset_is_an_error_of_the_read() {
 #[test]
 fn a_write_after_the_shutdown_is_an_error() {
     let peer = Peer::start(|mut stream| stream.read_to_end(&mut Vec::new()));
-    corepoll::block_on(async {
+    wait_for(async {
         let mut stream = TokioIo::new(TcpStream::connect(peer.address).await.expect("connected"));
         stream.shutdown().await.expect("shut down");
         let error = stream.write(b"late").await.expect_err("the direction has ended");
@@ -41,7 +41,7 @@ fn a_write_after_the_shutdown_is_an_error() {
 #[test]
 fn a_read_into_no_room_is_not_the_end() {
     let peer = Peer::start(|mut stream| stream.write_all(b"bytes"));
-    corepoll::block_on(async {
+    wait_for(async {
         let mut stream = TokioIo::new(TcpStream::connect(peer.address).await.expect("connected"));
         assert_eq!(stream.read(&mut []).await.expect("nothing asked for"), 0);
         let mut text = String::new();
@@ -54,7 +54,7 @@ fn a_read_into_no_room_is_not_the_end() {
 #[test]
 fn a_bound_stream_panics_on_another_thread_and_lives_on_at_home() {
     let peer = Peer::start(|mut stream| stream.write_all(b"bytes"));
-    corepoll::block_on(async {
+    wait_for(async {
         let stream = TcpStream::connect(peer.address).await.expect("a connection");
         let mut stream = TokioIo::new(PollerBound::new(stream));
         let elsewhere = thread::spawn(move || {

@@ -12,7 +12,7 @@ use h2::{RecvStream, SendStream};
 use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::support::pattern;
+use crate::support::{pattern, wait_for};
 
 /// More than the windows of a stream and of a connection, so that they have to be opened again.
 const LENGTH: usize = 300_000;
@@ -114,7 +114,7 @@ fn a_client_on_a_poller_talks_to_a_server_on_tokio() {
         let (stream, _peer) = tokio::net::TcpListener::from_std(listener)?.accept().await?;
         serve(stream, |answer| drop(tokio::task::spawn_local(answer))).await
     });
-    let equal = corepoll::block_on(async {
+    let equal = wait_for(async {
         let stream = TcpStream::connect(address).await.expect("a connection");
         ask(TokioIo::new(stream)).await.expect("answers")
     });
@@ -124,7 +124,7 @@ fn a_client_on_a_poller_talks_to_a_server_on_tokio() {
 
 #[test]
 fn a_server_on_a_poller_answers_a_client_on_tokio() {
-    let served = corepoll::block_on(async {
+    let served = wait_for(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let client = on_tokio(move || async move {

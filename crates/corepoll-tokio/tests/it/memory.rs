@@ -11,7 +11,7 @@ use corepoll::{ConnectPool, PollerBound};
 use corepoll_tokio::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::support::Peer;
+use crate::support::{Peer, wait_for};
 
 /// What a read into fresh memory leaves: the bytes that came, and how many are initialized.
 async fn read_fresh<S: AsyncRead + Unpin>(mut stream: S, room: usize) -> (Vec<u8>, usize) {
@@ -43,7 +43,7 @@ fn streams_of_corepoll_initialize_what_they_receive_and_no_more() {
     let send = |mut stream: std::net::TcpStream| stream.write_all(b"12345");
     let peers = [Peer::start(send), Peer::start(send), Peer::start(send), Peer::start(send)];
     let expected = (b"12345".to_vec(), 5);
-    corepoll::block_on(async {
+    wait_for(async {
         let [one, two, three, four] = peers.each_ref().map(|peer| peer.address);
         let stream = TcpStream::connect(one).await.expect("a connection");
         assert_eq!(read_fresh(TokioIo::new(stream), 100_000).await, expected, "TcpStream");
@@ -74,7 +74,7 @@ fn streams_of_corepoll_initialize_what_they_receive_and_no_more() {
 #[test]
 fn bytes_are_added_behind_those_that_are_there() {
     let peer = Peer::start(|mut stream| stream.write_all(b"12345"));
-    corepoll::block_on(async {
+    wait_for(async {
         let mut stream = TokioIo::new(TcpStream::connect(peer.address).await.expect("connected"));
         let mut memory = [MaybeUninit::uninit(); 8];
         let mut buf = ReadBuf::uninit(&mut memory);
@@ -90,7 +90,7 @@ fn bytes_are_added_behind_those_that_are_there() {
 
 #[test]
 fn a_foreign_stream_gets_at_most_16_kib_of_zeros_a_read() {
-    corepoll::block_on(async {
+    wait_for(async {
         let mut stream = TokioIo::new(Foreign { rooms: Vec::new() });
         let (bytes, initialized) = read_fresh(&mut stream, 100_000).await;
         assert_eq!((bytes.len(), initialized), (16_384, 16_384));
@@ -102,7 +102,7 @@ fn a_foreign_stream_gets_at_most_16_kib_of_zeros_a_read() {
 
 #[test]
 fn a_foreign_stream_gets_all_of_a_buffer_that_is_initialized() {
-    corepoll::block_on(async {
+    wait_for(async {
         let mut stream = TokioIo::new(Foreign { rooms: Vec::new() });
         let mut memory = vec![1; 100_000];
         let mut buf = ReadBuf::new(&mut memory);

@@ -13,7 +13,7 @@ use corepoll_tokio::TokioRuntime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Handle;
 
-use crate::support::Peer;
+use crate::support::{PATIENCE, Peer, wait_for};
 
 /// A value whose drop needs the context of tokio.
 struct SpawnsOnDrop(mpsc::Sender<bool>);
@@ -47,7 +47,7 @@ fn timers_sockets_and_tasks_of_tokio_work_on_a_poller() {
         stream.write_all(b"pong")
     });
     let runtime = TokioRuntime::start().expect("a runtime");
-    corepoll::block_on(runtime.wrap(async {
+    wait_for(runtime.wrap(async {
         let here = thread::current().id();
         let mut stream = tokio::net::TcpStream::connect(peer.address).await.expect("connected");
         stream.write_all(b"ping").await.expect("written");
@@ -68,7 +68,7 @@ fn timers_sockets_and_tasks_of_tokio_work_on_a_poller() {
 #[test]
 fn outside_of_the_context_there_is_no_tokio() {
     let runtime = TokioRuntime::start().expect("a runtime");
-    corepoll::block_on(async {
+    wait_for(async {
         runtime.wrap(tokio::task::yield_now()).await;
         assert!(Handle::try_current().is_err(), "the context ends with the poll");
         let sleep = || tokio::time::sleep(Duration::ZERO);
@@ -100,7 +100,7 @@ fn wake_ups_of_the_runtime_reach_every_poller() {
         })
     });
     for task in tasks.collect::<Vec<_>>() {
-        assert_eq!(corepoll::block_on(task).expect("no panic"), 200);
+        assert_eq!(wait_for(task).expect("no panic"), 200);
     }
     handle.shutdown(Duration::ZERO);
     running.join().expect("the pollers end");
@@ -116,10 +116,10 @@ fn a_wrapped_future_is_dropped_in_the_context() {
     drop(runtime.wrap(async move {
         let _guard = guard;
     }));
-    assert_eq!(told.recv(), Ok(true));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(true));
 
     // Aborted half-way, by its poller.
-    corepoll::block_on(async {
+    wait_for(async {
         let guard = SpawnsOnDrop(tell.clone());
         let task = corepoll::spawn_local(runtime.wrap(async move {
             let _guard = guard;
@@ -129,13 +129,13 @@ fn a_wrapped_future_is_dropped_in_the_context() {
         task.abort();
         assert!(task.await.is_err());
     });
-    assert_eq!(told.recv(), Ok(true));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(true));
 
     // Done: what it returns leaves the context.
     let guard = SpawnsOnDrop(tell);
-    let returned = corepoll::block_on(runtime.wrap(async move { guard }));
+    let returned = wait_for(runtime.wrap(async move { guard }));
     drop(returned);
-    assert_eq!(told.recv(), Ok(false));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(false));
 }
 
 #[test]
@@ -149,15 +149,15 @@ fn the_thread_ends_with_the_last_that_needs_it() {
     drop(runtime.clone());
     drop(runtime);
     // The future keeps it running.
-    assert_eq!(corepoll::block_on(waiting), 7);
-    assert_eq!(ended.recv(), Ok(true), "the tasks that are left are dropped");
+    assert_eq!(wait_for(waiting), 7);
+    assert_eq!(ended.recv_timeout(PATIENCE), Ok(true), "the tasks that are left are dropped");
 }
 
 #[test]
 fn the_runtime_of_a_program_is_used_and_not_ended() {
     let owned = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("one");
     let runtime = TokioRuntime::from(owned.handle().clone());
-    let id = corepoll::block_on(runtime.wrap(async { Handle::current().id() }));
+    let id = wait_for(runtime.wrap(async { Handle::current().id() }));
     assert_eq!(id, owned.handle().id());
     drop(runtime);
     assert_eq!(owned.block_on(async { tokio::spawn(async { 7 }).await.expect("no panic") }), 7);
@@ -166,7 +166,7 @@ fn the_runtime_of_a_program_is_used_and_not_ended() {
 #[test]
 fn a_panic_of_a_wrapped_future_leaves_the_context() {
     let runtime = TokioRuntime::start().expect("a runtime");
-    corepoll::block_on(async {
+    wait_for(async {
         let task = corepoll::spawn_local(runtime.wrap(async { panic!("of the test") }));
         assert!(task.await.expect_err("it panics").is_panic());
         assert!(Handle::try_current().is_err());

@@ -1,8 +1,23 @@
 //! Peers on threads of their own, and bytes that are easily told apart.
 
+use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// When a test gives up: far more than anything takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a future on a poller of this thread, and returns its output.
+///
+/// # Panics
+///
+/// If that takes longer than [`PATIENCE`].
+#[track_caller]
+pub(crate) fn wait_for<F: Future>(future: F) -> F::Output {
+    corepoll::block_on(corepoll::time::timeout(PATIENCE, future)).expect("the future ends")
+}
 
 /// Bytes of no short period, so that what is lost, doubled or swapped shows.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {

@@ -13,7 +13,7 @@ use futures_rustls::rustls::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Peer, pattern};
+use crate::support::{Peer, pattern, wait_for};
 
 /// A server's configuration, and that of a client that trusts it.
 fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
@@ -50,7 +50,7 @@ fn a_tls_stream_carries_bytes_exactly_and_ends_with_close_notify() {
         Ok(())
     });
     let bytes = pattern(1_000_000);
-    corepoll::block_on(async {
+    wait_for(async {
         let stream = TcpStream::connect(peer.address).await.expect("a connection");
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = TlsConnector::from(client).connect(name, stream).await.expect("a handshake");
