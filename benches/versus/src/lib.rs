@@ -10,12 +10,15 @@
 //! | [`peers`] | one file a server |
 //! | [`proxies`] | one file a proxy, and they as a program |
 //! | [`server`], [`load`] | the two ends as programs |
+//! | `ecosystem` | servers by hyper, axum and rustls on corepoll and on tokio, and their load |
 //! | [`fanout`] | one message to many: a program, one file a peer |
 //! | [`driver`] | one file a measurement |
 //! | [`sys`] | every system call that std does not offer; all the unsafe code |
 
 pub mod args;
 pub mod driver;
+#[cfg(feature = "ecosystem")]
+pub mod ecosystem;
 pub mod fanout;
 pub mod load;
 pub mod peers;

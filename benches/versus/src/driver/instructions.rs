@@ -6,6 +6,7 @@
 //! own turn. Instructions repeat to within one or two from run to run.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use super::process::{Load, Server, TwoRuns, Work};
 use super::{Plan, table};
@@ -36,11 +37,22 @@ pub(super) fn measure(plan: &Plan) -> Result<(), Error> {
 /// All user instructions of a server's life with this many requests.
 fn count(plan: &Plan, peer: Peer, requests: u64) -> Result<u64, Error> {
     let work = Work { requests, ..plan.work(Kind::Echo, 64) };
+    of_a_server(
+        |words| Server::start(words, peer, work.protocol),
+        |addr| Load::start(&[], addr, &work),
+    )
+}
+
+/// All user instructions of the life of the server that is started behind the words of callgrind.
+pub(super) fn of_a_server(
+    start_server: impl FnOnce(&[String]) -> Result<Server, Error>,
+    start_load: impl FnOnce(SocketAddr) -> Result<Load, Error>,
+) -> Result<u64, Error> {
     let file = std::env::temp_dir().join(format!("versus-{}.callgrind", std::process::id()));
     let out = format!("--callgrind-out-file={}", file.display());
     let callgrind = ["valgrind", "-q", "--tool=callgrind", &out].map(str::to_owned);
-    let server = Server::start(&callgrind, peer, work.protocol)?;
-    let mut load = Load::start(&[], server.addr, &work)?;
+    let server = start_server(&callgrind)?;
+    let mut load = start_load(server.addr)?;
     load.ask()?;
     load.end()?;
     server.stop()?;

@@ -13,6 +13,8 @@ use crate::protocol::Kind;
 use process::Work;
 
 mod cpu;
+#[cfg(feature = "ecosystem")]
+mod ecosystem;
 mod fanout;
 mod idle;
 mod instructions;
@@ -30,6 +32,8 @@ versus QUESTION [options]
   idle              resident bytes an idle connection
   fanout            CPU time of one message to many connections, for each of them
   relay             CPU time a byte of a proxy: splice, and copies
+  ecosystem         hyper, axum and TLS on corepoll beside tokio (needs strace and valgrind,
+                    and a build with --features ecosystem)
 options
   --peers A,B,..    default by the question; the first is what the others are held against
   --protocol NAME   plaintext | echo; default echo for instructions, else plaintext
@@ -40,9 +44,11 @@ options
   --rounds N        of cpu, fanout and relay: how often each peer has its turn; default 9
   --bytes N         of relay: how many go each way in a turn; default 1 GiB
   --ticks           of cpu: take the times from /proc even if there is perf
+  --kinds A,B,..    of ecosystem: h1 | h1-timer | h2 | axum | tls; default all
 also
   versus server ..  the server of this build, versus load ..  its load, versus room ..  its fan-out,
-                    versus proxy ..  its proxies; see their --help";
+                    versus proxy ..  its proxies, versus web ..  the servers of ecosystem, and
+                    versus web-load ..  their load; see their --help";
 
 /// How long a server may take to come up and to go down; under valgrind this is seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,6 +65,8 @@ struct Plan {
     rounds: usize,
     bytes: u64,
     ticks: bool,
+    /// Names, since a build may have no ecosystem.
+    kinds: Option<Vec<String>>,
 }
 
 impl Plan {
@@ -98,12 +106,18 @@ pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
         "load" => return crate::load::main(parser),
         "room" => return crate::fanout::main(parser),
         "proxy" => return crate::proxies::main(parser),
+        #[cfg(feature = "ecosystem")]
+        "web" => return crate::ecosystem::main(parser),
+        #[cfg(feature = "ecosystem")]
+        "web-load" => return crate::ecosystem::load::main(parser),
         "syscalls" => syscalls::measure,
         "instructions" => instructions::measure,
         "cpu" => cpu::measure,
         "idle" => idle::measure,
         "fanout" => fanout::measure,
         "relay" => relay::measure,
+        #[cfg(feature = "ecosystem")]
+        "ecosystem" => ecosystem::measure,
         other => return Err(failure(format!("no question {other:?}; see --help"))),
     };
     match read_plan(parser)? {
@@ -127,12 +141,17 @@ fn read_plan(mut parser: lexopt::Parser) -> Result<Option<Plan>, Error> {
         rounds: 9,
         bytes: 1 << 30,
         ticks: false,
+        kinds: None,
     };
     while let Some(arg) = parser.next()? {
         match arg {
             Long("peers") => {
                 let names = parser.value()?.string()?;
                 plan.peers = Some(names.split(',').map(str::parse).collect::<Result<_, _>>()?);
+            }
+            Long("kinds") => {
+                let names = parser.value()?.string()?;
+                plan.kinds = Some(names.split(',').map(str::to_owned).collect());
             }
             Long("protocol") => plan.protocol = Some(parser.value()?.parse()?),
             Long("connections") => plan.connections = Some(parser.value()?.parse()?),

@@ -46,7 +46,8 @@ impl Server {
         Server::launch(command, proxy.name())
     }
 
-    fn launch(mut command: Command, name: &str) -> Result<Server, Error> {
+    /// Starts a server by its command line, and waits until it listens.
+    pub(super) fn launch(mut command: Command, name: &str) -> Result<Server, Error> {
         command.args(pin_args(SERVER_CPU)).stdout(Stdio::piped());
         let mut child = spawn(&mut command)?;
         match read_announcement(&mut child) {
@@ -191,7 +192,7 @@ impl Load {
     /// Opens all connections and does the warm-up, behind the words of `wrapper`.
     pub(super) fn start(wrapper: &[String], addr: SocketAddr, work: &Work) -> Result<Load, Error> {
         let mut command = command(wrapper)?;
-        command.args(["load", "--stepwise", "--protocol", work.protocol.name()]);
+        command.args(["load", "--protocol", work.protocol.name()]);
         let numbers = [
             ("--addr", addr.to_string()),
             ("--connections", work.connections.to_string()),
@@ -201,7 +202,13 @@ impl Load {
             ("--requests", work.requests.to_string()),
         ];
         command.args(numbers.iter().flat_map(|(name, value)| [*name, value.as_str()]));
-        command.args(pin_args(LOAD_CPU)).stdin(Stdio::piped()).stdout(Stdio::piped());
+        Load::launch(command)
+    }
+
+    /// Starts a load by its command line, and waits until it has done the warm-up.
+    pub(super) fn launch(mut command: Command) -> Result<Load, Error> {
+        command.arg("--stepwise").args(pin_args(LOAD_CPU));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = spawn(&mut command)?;
         let out = child.stdout.take().ok_or_else(|| failure("no stdout"))?;
         let mut load = Load { child, lines: BufReader::new(out) };

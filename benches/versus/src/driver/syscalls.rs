@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::SocketAddr;
 
 use super::process::{Load, Server, TwoRuns, Work};
 use super::{Plan, table};
@@ -18,7 +19,7 @@ use crate::protocol::Kind;
 const RARE: f64 = 0.0005;
 
 /// System calls by name.
-type Counts = BTreeMap<String, u64>;
+pub(super) type Counts = BTreeMap<String, u64>;
 
 /// Prints the table.
 pub(super) fn measure(plan: &Plan) -> Result<(), Error> {
@@ -51,11 +52,22 @@ pub(super) fn measure(plan: &Plan) -> Result<(), Error> {
 /// All system calls of a server's life with this many requests.
 fn count(plan: &Plan, peer: Peer, requests: u64) -> Result<Counts, Error> {
     let work = Work { requests, ..plan.work(Kind::Plaintext, 64) };
+    of_a_server(
+        |words| Server::start(words, peer, work.protocol),
+        |addr| Load::start(&[], addr, &work),
+    )
+}
+
+/// All system calls of the life of the server that is started behind the words of strace.
+pub(super) fn of_a_server(
+    start_server: impl FnOnce(&[String]) -> Result<Server, Error>,
+    start_load: impl FnOnce(SocketAddr) -> Result<Load, Error>,
+) -> Result<Counts, Error> {
     let file = std::env::temp_dir().join(format!("versus-{}.strace", std::process::id()));
     let out = file.to_str().ok_or_else(|| failure("a temporary directory that is not UTF-8"))?;
     let strace = ["strace", "-f", "-c", "-U", "name,calls", "-o", out].map(str::to_owned);
-    let server = Server::start(&strace, peer, work.protocol)?;
-    let mut load = Load::start(&[], server.addr, &work)?;
+    let server = start_server(&strace)?;
+    let mut load = start_load(server.addr)?;
     load.ask()?;
     load.end()?;
     server.stop()?;

@@ -1,4 +1,4 @@
-//! A table on the terminal: the first column to the left, the others to the right.
+//! Tables: on the terminal the first column to the left, the others to the right; and in Markdown.
 
 /// Prints the rows, the first of which is the heading.
 pub(super) fn print(rows: &[Vec<String>]) {
@@ -25,4 +25,15 @@ fn print_row(row: &[String], widths: &[usize]) {
 /// A row of a name and its cells.
 pub(super) fn row(name: &str, cells: impl IntoIterator<Item = String>) -> Vec<String> {
     std::iter::once(name.to_owned()).chain(cells).collect()
+}
+
+/// Prints the rows, the first of which is the heading, as a table of Markdown.
+#[cfg(feature = "ecosystem")]
+pub(super) fn print_markdown(rows: &[Vec<String>]) {
+    for (number, row) in rows.iter().enumerate() {
+        println!("| {} |", row.join(" | "));
+        if number == 0 {
+            println!("|{}", "---|".repeat(row.len()));
+        }
+    }
 }

@@ -110,14 +110,14 @@ fn read_options(mut parser: lexopt::Parser) -> Result<Option<Options>, Error> {
 }
 
 /// Prints a line that another process may be waiting for.
-fn say(line: &str) -> io::Result<()> {
+pub(crate) fn say(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()
 }
 
 /// Waits for a line; the end of the input counts as one, so that this program ends with its driver.
-fn wait_for_line() -> io::Result<()> {
+pub(crate) fn wait_for_line() -> io::Result<()> {
     io::stdin().lock().read_line(&mut String::new())?;
     Ok(())
 }

@@ -21,7 +21,7 @@ mod bare;
 mod corepoll_handler;
 #[cfg(feature = "corepoll")]
 mod corepoll_task;
-mod tokio;
+pub(crate) mod tokio;
 mod tokio_shared;
 
 /// Connections that may wait to be accepted: the kernel's own default limit (somaxconn).

@@ -13,26 +13,32 @@ use super::{Options, on_each_thread};
 use crate::protocol::{Protocol, READ_BUFFER};
 
 pub(super) fn run<P: Protocol>(options: &Options) -> io::Result<()> {
-    run_tasks(options, answer::<P>)
+    run_tasks(options, Builder::enable_io, answer::<P>)
 }
 
-/// Runs `answer` as the task of every connection.
-pub(super) fn run_tasks<F>(options: &Options, answer: fn(TcpStream) -> F) -> io::Result<()>
+/// Runs `answer` as the task of every connection, on runtimes with what `enable` gives them.
+pub(crate) fn run_tasks<A, F>(
+    options: &Options,
+    enable: fn(&mut Builder) -> &mut Builder,
+    answer: A,
+) -> io::Result<()>
 where
-    F: Future<Output = io::Result<()>> + Send + 'static,
+    A: Fn(TcpStream) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output: Send> + Send + 'static,
 {
     on_each_thread(options, |listener| {
-        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let runtime = enable(&mut Builder::new_current_thread()).build()?;
         runtime.block_on(async {
-            tokio::spawn(accept(TcpListener::from_std(listener)?, answer));
+            tokio::spawn(accept(TcpListener::from_std(listener)?, answer.clone()));
             stopped(options.stop).await
         })
     })
 }
 
-async fn accept<F>(listener: TcpListener, answer: fn(TcpStream) -> F)
+async fn accept<A, F>(listener: TcpListener, answer: A)
 where
-    F: Future<Output = io::Result<()>> + Send + 'static,
+    A: Fn(TcpStream) -> F,
+    F: Future<Output: Send> + Send + 'static,
 {
     loop {
         match listener.accept().await {

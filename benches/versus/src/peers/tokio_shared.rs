@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::runtime::Builder;
 
 use super::Options;
 use super::tokio::run_tasks;
@@ -19,7 +20,7 @@ thread_local! {
 }
 
 pub(super) fn run<P: Protocol>(options: &Options) -> io::Result<()> {
-    run_tasks(options, answer::<P>)
+    run_tasks(options, Builder::enable_io, answer::<P>)
 }
 
 async fn answer<P: Protocol>(mut stream: TcpStream) -> io::Result<()> {

@@ -1,0 +1,86 @@
+//! What a request costs by the crates that run on both, hyper, axum and rustls: user instructions
+//! and system calls, on corepoll and on tokio.
+//!
+//! Counted as by the questions `instructions` and `syscalls`: callgrind and strace on the server,
+//! each with few and with many requests. A row is a [`Kind`], and has the ratio that this project
+//! wants to hold.
+
+use std::net::SocketAddr;
+
+use super::process::{Load, Server, TwoRuns, command};
+use super::{Plan, instructions, syscalls, table};
+use crate::args::Error;
+use crate::ecosystem::{Kind, Runtime};
+
+/// Prints the table.
+pub(super) fn measure(plan: &Plan) -> Result<(), Error> {
+    let runs = TwoRuns::of(plan.requests.unwrap_or(20_000));
+    let kinds: Vec<Kind> = match &plan.kinds {
+        Some(names) => names.iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
+        None => Kind::ALL.to_vec(),
+    };
+    let heading = ["corepoll", "tokio", "ratio", "goal", "calls, corepoll", "calls, tokio"];
+    let mut rows = vec![table::row("instructions a request", heading.map(str::to_owned))];
+    for kind in kinds {
+        let ours = a_request(kind, Runtime::Corepoll, runs)?;
+        let theirs = a_request(kind, Runtime::Tokio, runs)?;
+        let cells = [
+            format!("{:.0}", ours.instructions),
+            format!("{:.0}", theirs.instructions),
+            format!("{:.3}", ours.instructions / theirs.instructions),
+            format!("{:.3}", goal(kind)),
+            format!("{:.3}", ours.calls),
+            format!("{:.3}", theirs.calls),
+        ];
+        rows.push(table::row(kind.name(), cells));
+    }
+    table::print_markdown(&rows);
+    Ok(())
+}
+
+/// The most instructions that corepoll may take, as a share of tokio's.
+fn goal(kind: Kind) -> f64 {
+    match kind {
+        Kind::H1 => 0.88,
+        Kind::H1Timer => 0.885,
+        Kind::H2 => 0.91,
+        Kind::Axum => 0.91,
+        Kind::Tls => 0.79,
+    }
+}
+
+/// What a request costs.
+struct Cost {
+    instructions: f64,
+    calls: f64,
+}
+
+fn a_request(kind: Kind, runtime: Runtime, runs: TwoRuns) -> Result<Cost, Error> {
+    let start_server = |words: &[String]| {
+        let mut web = command(words)?;
+        web.args(["web", "--kind", kind.name(), "--runtime", runtime.name()]);
+        Server::launch(web, runtime.name())
+    };
+    let instructions =
+        |requests| instructions::of_a_server(start_server, |addr| load(kind, addr, requests));
+    let calls = |requests| {
+        let counts = syscalls::of_a_server(start_server, |addr| load(kind, addr, requests))?;
+        Ok::<u64, Error>(counts.values().sum())
+    };
+    Ok(Cost {
+        instructions: runs.per_request(instructions(runs.few)?, instructions(runs.many)?),
+        calls: runs.per_request(calls(runs.few)?, calls(runs.many)?),
+    })
+}
+
+/// Opens the connections of the load that a kind is measured with.
+fn load(kind: Kind, addr: SocketAddr, requests: u64) -> Result<Load, Error> {
+    let mut load = command(&[])?;
+    match kind {
+        Kind::H1 | Kind::H1Timer | Kind::Axum => load.arg("load"),
+        Kind::H2 => load.args(["web-load", "--protocol", "h2"]),
+        Kind::Tls => load.args(["web-load", "--protocol", "tls"]),
+    };
+    load.args(["--addr", &addr.to_string(), "--requests", &requests.to_string()]);
+    Load::launch(load)
+}

@@ -1,0 +1,85 @@
+//! The servers on a reactor with one poller.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use corepoll::Reactor;
+use corepoll::net::TcpStream;
+use futures_rustls::TlsAcceptor;
+use futures_util::{AsyncReadExt, AsyncWriteExt};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::service::TowerToHyperService;
+
+use super::glue::{HyperIo, LocalExec, LocalTimer};
+use super::service::{answer, router};
+use super::{Kind, tls};
+use crate::args::Error;
+use crate::peers::{Options, announce};
+use crate::protocol::READ_BUFFER;
+use crate::sys;
+
+pub(super) fn run(kind: Kind, options: &Options) -> Result<(), Error> {
+    match kind {
+        Kind::H1 => serve(options, h1)?,
+        Kind::H1Timer => serve(options, h1_with_timer)?,
+        Kind::H2 => serve(options, h2)?,
+        Kind::Axum => {
+            let service = TowerToHyperService::new(router());
+            serve(options, move |stream| {
+                http1::Builder::new().serve_connection(HyperIo::new(stream), service.clone())
+            })?;
+        }
+        Kind::Tls => {
+            let acceptor = TlsAcceptor::from(tls::server()?);
+            serve(options, move |stream| echo(acceptor.accept(stream)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs `task` for each connection.
+fn serve<T, F>(options: &Options, task: T) -> io::Result<()>
+where
+    T: Fn(TcpStream) -> F + Clone + Send + 'static,
+    F: Future + 'static,
+{
+    let reactor = Reactor::builder().pollers(1).build()?;
+    let listening = reactor.handle().serve(options.addr, move |stream, _peer| task(stream))?;
+    announce(listening.local_addr()?)?;
+    let running = reactor.start()?;
+    sys::wait_readable(options.stop.as_fd(), None)?;
+    running.handle().shutdown(Duration::ZERO);
+    running.join()?;
+    Ok(())
+}
+
+async fn h1(stream: TcpStream) -> hyper::Result<()> {
+    http1::Builder::new().serve_connection(HyperIo::new(stream), service_fn(answer)).await
+}
+
+async fn h1_with_timer(stream: TcpStream) -> hyper::Result<()> {
+    let mut builder = http1::Builder::new();
+    builder.timer(LocalTimer);
+    builder.serve_connection(HyperIo::new(stream), service_fn(answer)).await
+}
+
+async fn h2(stream: TcpStream) -> hyper::Result<()> {
+    let builder = http2::Builder::new(LocalExec);
+    builder.serve_connection(HyperIo::new(stream), service_fn(answer)).await
+}
+
+async fn echo(accept: futures_rustls::Accept<TcpStream>) -> io::Result<()> {
+    let mut stream = accept.await?;
+    let mut buffer = vec![0; READ_BUFFER];
+    loop {
+        let read = stream.read(&mut buffer).await?;
+        if read == 0 {
+            return stream.close().await;
+        }
+        stream.write_all(&buffer[..read]).await?;
+        stream.flush().await?;
+    }
+}
