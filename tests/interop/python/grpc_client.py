@@ -1,49 +1,13 @@
 """Talks to the gRPC service `interop.Words`, and prints `ok` if it does all that it must.
 
     grpc_client.py 127.0.0.1:PORT
-
-The messages have one field each, so they are written here by hand: a string or a number.
 """
 
 import sys
 
 import grpc
 
-
-def varint(number):
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def number_of(data, at=1):
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
-
-
-def text(word):
-    data = word.encode()
-    return b"\x0a" + varint(len(data)) + data if data else b""
-
-
-def of_text(data):
-    return data[number_of(data)[1] :].decode() if data else ""
-
-
-def number(value):
-    return b"\x08" + varint(value) if value else b""
-
-
-def of_number(data):
-    return number_of(data)[0] if data else 0
+from grpc_messages import number, of_number, of_text, text
 
 
 def failed(call, code):

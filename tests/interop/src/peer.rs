@@ -155,6 +155,16 @@ impl Peer {
         }
     }
 
+    /// Waits until the program has printed a line `port N`, and returns the address.
+    #[track_caller]
+    pub fn port(&mut self) -> SocketAddr {
+        self.wait_for("\n");
+        let printed = self.printed();
+        let port = printed.lines().find_map(|line| line.strip_prefix("port "));
+        let port = port.and_then(|number| number.parse().ok()).expect("the number of a port");
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
     /// Returns all that the program has printed so far, standard output first.
     pub fn printed(&self) -> String {
         format!("{}{}", self.stdout.text(), self.stderr.text())

@@ -6,13 +6,15 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use corepoll::net::TcpStream;
 use corepoll::{Listening, PollerBound, ReactorHandle, shutdown_requested, spawn_local, time};
 use futures::future::{Either, select};
 use futures::{AsyncRead, AsyncWrite};
 use hyper::body::{Body, Incoming};
 use hyper::rt::{Executor, ReadBufCursor, Sleep, Timer};
 use hyper::service::Service;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Uri};
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::server::conn::auto::Builder;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -137,4 +139,33 @@ where
             serve_connection(stream, service, Duration::from_secs(30)).await
         }
     })
+}
+
+/// Connects on the poller of the calling thread, for clients that ask for `Send`.
+#[derive(Debug, Clone, Copy)]
+pub struct Connector;
+
+impl tower::Service<Uri> for Connector {
+    type Response = FuturesIo<PollerBound<TcpStream>>;
+    type Error = io::Error;
+    type Future = PollerBound<Pin<Box<dyn Future<Output = io::Result<Self::Response>>>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        PollerBound::boxed(async move {
+            let authority = uri.authority().ok_or(io::ErrorKind::InvalidInput)?;
+            let stream = TcpStream::connect(authority.as_str()).await?;
+            stream.set_nodelay(true)?;
+            Ok(FuturesIo(PollerBound::new(stream)))
+        })
+    }
+}
+
+impl<S> Connection for FuturesIo<S> {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
 }

@@ -30,11 +30,11 @@ fn a_server_is_talked_to_by_python() {
 
 #[test]
 fn a_client_talks_to_python() {
-    let server = Peer::start(&mut python("websocket_server.py")).until_prints("\n");
-    let port = server.printed().trim().strip_prefix("port ").expect("it says its port").to_owned();
+    let mut server = Peer::start(&mut python("websocket_server.py"));
+    let addr = server.port();
     let talk = async {
-        let stream = TcpStream::connect(format!("127.0.0.1:{port}")).await?;
-        let (mut socket, _) = client_async(format!("ws://127.0.0.1:{port}/"), stream).await?;
+        let stream = TcpStream::connect(addr).await?;
+        let (mut socket, _) = client_async(format!("ws://{addr}/"), stream).await?;
         let messages =
             [Message::text("grüße"), Message::binary(pattern(1 << 20)), Message::text("")];
         for message in messages {

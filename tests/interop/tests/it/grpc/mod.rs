@@ -1,5 +1,6 @@
-//! A server of tonic, with Python's grpcio.
+//! tonic, with Python's grpcio.
 
+mod client;
 mod words;
 
 use std::sync::atomic::Ordering;

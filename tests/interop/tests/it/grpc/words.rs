@@ -34,13 +34,13 @@ pub static HANGING: AtomicUsize = AtomicUsize::new(0);
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Text {
     #[prost(string, tag = "1")]
-    text: String,
+    pub text: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Number {
     #[prost(uint64, tag = "1")]
-    number: u64,
+    pub number: u64,
 }
 
 type Reply<T> = BoxFuture<Response<T>, Status>;

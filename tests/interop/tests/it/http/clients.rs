@@ -1,14 +1,17 @@
 //! Clients of hyper, with the HTTP server of Python and with nghttpd.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use corepoll::net::TcpStream;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
 use hyper::{Method, Request, Response, StatusCode, Version};
-use interop::{Folder, Peer, Port, pattern, program, wait_for};
+use hyper_util::client::legacy::Client;
+use interop::{Folder, Peer, Port, Server, pattern, program, python, wait_for};
 
 use super::LARGE;
-use crate::glue::{FuturesIo, LocalExec, LocalTimer};
+use crate::glue::{Connector, FuturesIo, LocalExec, LocalTimer};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -102,4 +105,35 @@ fn http_2_with_nghttpd() {
         };
         assert!(exact, "{index}: {} bytes", body.len());
     }
+}
+
+#[test]
+fn hyper_utils_client_keeps_connections_for_the_tasks_of_two_pollers() {
+    const TASKS: usize = 8;
+    const REQUESTS: usize = 50;
+    let mut python = Peer::start(&mut python("http_ports.py"));
+    let url = format!("http://{}/", python.port());
+    let client = Client::builder(LocalExec).build::<_, Full<Bytes>>(Connector);
+    let server = Server::start(2);
+    // Each answer is the port that the request came from: the name of a connection.
+    let ask = |client: Client<Connector, Full<Bytes>>, url: String| async move {
+        let mut ports = Vec::new();
+        for _ in 0..REQUESTS {
+            let (status, _, port) = whole(client.get(url.parse()?).await?).await?;
+            assert_eq!(status, StatusCode::OK);
+            ports.push(port);
+        }
+        Ok::<_, Error>(ports)
+    };
+    let tasks = server.handle().pollers().iter().cycle().take(TASKS).map(|poller| {
+        let (client, url) = (client.clone(), url.clone());
+        poller.spawn_on(move || ask(client, url))
+    });
+    let answers = wait_for(futures::future::join_all(tasks.collect::<Vec<_>>()));
+    let ports = answers.into_iter().flat_map(|task| task.expect("it ends").expect("no error"));
+    let ports: Vec<_> = ports.collect();
+    assert_eq!(ports.len(), TASKS * REQUESTS);
+    // A task that finds none free connects, and takes the first that is there: the other stays too.
+    let different = ports.iter().collect::<HashSet<_>>().len();
+    assert!(different <= 2 * TASKS, "{different} connections");
 }
