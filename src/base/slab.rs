@@ -90,8 +90,9 @@ impl<T> Slab<T> {
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(Token) -> T) -> Token {
         let token = self.next_token();
         let slot = &mut self.slots[token.index() as usize];
-        // If `make` panics the slot is still the first of the free list.
-        slot.value = Some(make(token));
+        // If `make` panics the slot is still the first of the free list. A free slot holds nothing,
+        // so nothing is dropped here: the compiler can't know.
+        std::mem::forget(slot.value.replace(make(token)));
         self.free = slot.next_free;
         self.len += 1;
         token

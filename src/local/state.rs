@@ -172,12 +172,11 @@ impl Local {
     /// `Rc`. No foreign code may run in `look`, which would find no poller on this thread.
     #[inline]
     pub(crate) fn with_current<R>(look: impl FnOnce(&Local) -> R) -> Option<R> {
-        CURRENT.with(|current| {
-            let local = current.replace(ManuallyDrop::new(None));
-            let result = local.as_ref().map(|local| look(local));
-            current.set(local);
-            result
-        })
+        // Two short accesses are inlined where one around `look` is not.
+        let local = CURRENT.replace(ManuallyDrop::new(None));
+        let result = local.as_ref().map(|local| look(local));
+        CURRENT.set(local);
+        result
     }
 
     /// Returns the poller of this thread.
@@ -248,12 +247,13 @@ impl Local {
     }
 
     /// Arms a new timer that wakes a task at `deadline`.
+    #[inline]
     pub(crate) fn arm_task(&self, deadline: u64, waker: Waker) -> Token {
         self.timers.borrow_mut().insert(deadline, TimerTarget::Task(waker))
     }
 
-    /// Disarms a timer of a task, and returns its waker, which the caller drops after this. Returns
-    /// `None` if it has fired.
+    /// Disarms a task's timer, and returns its waker for the caller to drop; `None` if it has fired.
+    #[inline]
     pub(crate) fn disarm_task(&self, timer: Token) -> Option<Waker> {
         match self.timers.borrow_mut().remove(timer) {
             Some(TimerTarget::Task(waker)) => Some(waker),

@@ -2,22 +2,37 @@
 //!
 //! The heap orders numbers of slots and knows no payload, so that what a sift moves is 16 bytes a
 //! node. The slab says by its generations whether a timer is still the one that a token means.
+//!
+//! Most timers are limits that are not reached: a server arms one for each request and removes it
+//! again. So a removed timer leaves its node in the heap, up to a number of them. The next timer
+//! gets the slot that was freed last, and takes over the node that it finds there: if it is due
+//! later, as a new limit usually is, the node stays where it is and arming costs a few stores.
+//! A node that is not taken over is dropped when it comes to the top.
 
 use crate::base::heap::Heap;
 use crate::base::slab::Slab;
 use crate::base::token::Token;
 
+/// How many nodes of removed timers may wait in the heap for new timers. As many tasks as take part
+/// in a turn may drop a timer each before one of them arms the next; beyond that nodes are removed
+/// at once, so that no more than these ever have to be dropped together.
+const MAX_VACANT: u32 = 1024;
+
 /// Timers that carry a `T`. Deadlines are nanoseconds of the monotonic clock.
 ///
 /// An entry may exist without being armed: a one-shot timer that has fired, which its own callback
-/// may arm again. To postpone a timer only stores its new deadline; the entry is moved down when it
+/// may arm again. To postpone a timer only stores its new deadline; its node is moved down when it
 /// comes to the top. That keeps a deadline cheap that is set anew with every byte.
 #[derive(Debug)]
 pub(crate) struct Timers<T> {
     /// The timers, by their tokens.
     entries: Slab<Entry<T>>,
-    /// The armed timers. A timer's key is its deadline or an earlier time.
+    /// The slots of the armed timers, and of `vacant` removed ones. The key of an armed timer is its
+    /// deadline or an earlier time.
     heap: Heap,
+    /// The number of slots in the heap that are free: each is that of a timer which was removed
+    /// while it was armed, and at most `MAX_VACANT` are left at a time.
+    vacant: u32,
 }
 
 /// A timer.
@@ -46,19 +61,19 @@ impl<T> Default for Timers<T> {
 impl<T> Timers<T> {
     /// Creates a set without timers.
     pub(crate) fn new() -> Timers<T> {
-        Timers { entries: Slab::new(), heap: Heap::default() }
+        Timers { entries: Slab::new(), heap: Heap::default(), vacant: 0 }
     }
 
     /// Creates a set without timers in which `armed` timers were armed before, and the first slots
     /// were used `uses` times.
     #[cfg(test)]
     fn after(armed: u32, uses: u32) -> Timers<T> {
-        Timers { entries: Slab::aged(4, uses), heap: Heap::after(armed) }
+        Timers { entries: Slab::aged(4, uses), heap: Heap::after(armed), vacant: 0 }
     }
 
     /// Returns the number of armed timers.
     pub(crate) fn armed(&self) -> usize {
-        self.heap.len()
+        self.heap.len() - self.vacant as usize
     }
 
     /// Returns the number of timers, armed or not.
@@ -72,9 +87,32 @@ impl<T> Timers<T> {
     // that has just written it.
     #[inline(always)]
     pub(crate) fn insert(&mut self, deadline: u64, payload: T) -> Token {
-        let token = self.entries.insert_with(|_| Entry { deadline, payload });
-        self.heap.insert(token.index(), deadline);
+        let token = self.entries.insert_with(move |_| Entry { deadline, payload });
+        match self.heap.key(token.index()) {
+            None => self.heap.insert(token.index(), deadline),
+            Some(key) => self.take_over(token.index(), key, deadline),
+        }
         token
+    }
+
+    /// Arms the timer in slot `index`, whose last timer has left a node with this `key`.
+    #[inline(always)]
+    fn take_over(&mut self, index: u32, key: u64, deadline: u64) {
+        self.vacant -= 1;
+        if key < deadline {
+            // As if this timer had been armed for `key` and postponed: `surface` moves the node.
+            self.heap.renew(index);
+        } else {
+            self.replace_node(index, deadline);
+        }
+    }
+
+    /// Gives the timer in slot `index` a new node in place of one whose key is not less. An equal
+    /// one would not do: that node would come before timers that were armed earlier.
+    #[cold]
+    fn replace_node(&mut self, index: u32, deadline: u64) {
+        self.heap.remove(index);
+        self.heap.insert(index, deadline);
     }
 
     /// Returns what `timer` carries.
@@ -101,6 +139,17 @@ impl<T> Timers<T> {
     /// Removes `timer`, armed or not.
     #[inline(always)]
     pub(crate) fn remove(&mut self, timer: Token) -> Option<T> {
+        if self.vacant == MAX_VACANT {
+            return self.remove_at_once(timer);
+        }
+        let entry = self.entries.remove(timer)?;
+        // A timer that has fired has no node.
+        self.vacant += u32::from(self.heap.contains(timer.index()));
+        Some(entry.payload)
+    }
+
+    /// Removes `timer` and its node.
+    fn remove_at_once(&mut self, timer: Token) -> Option<T> {
         let entry = self.entries.remove(timer)?;
         self.heap.remove(timer.index());
         Some(entry.payload)
@@ -124,20 +173,37 @@ impl<T> Timers<T> {
 
     /// Returns when the next timer is due.
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
-        self.surface()
+        self.surface(u64::MAX)
     }
 
-    /// Moves postponed timers down until the first one is where it belongs, and returns its
-    /// deadline.
-    fn surface(&mut self) -> Option<u64> {
+    /// Returns a time before which no timer is due. Up to `limit` it is the deadline of the next
+    /// timer; beyond that it may be earlier, as nodes that lie there are left as they are.
+    pub(crate) fn next_look(&mut self, limit: u64) -> Option<u64> {
+        self.surface(limit)
+    }
+
+    /// Moves postponed timers down, and drops vacant nodes, until the first node is where it belongs
+    /// or lies beyond `limit`. Returns its key, unless no timer is armed.
+    fn surface(&mut self, limit: u64) -> Option<u64> {
+        if self.armed() == 0 {
+            // Vacant nodes are worth more to the next timer than their removal.
+            return None;
+        }
         loop {
             let least = self.heap.peek()?;
-            let token = self.entries.token_at(least.item).expect("an armed timer has an entry");
-            let deadline = self.entries.get(token).expect("its token is fresh").deadline;
-            if deadline <= least.key {
+            if least.key > limit {
                 return Some(least.key);
             }
-            self.heap.postpone(least.item, deadline);
+            let token = self.entries.token_at(least.item);
+            let Some(entry) = token.and_then(|token| self.entries.get(token)) else {
+                self.heap.remove(least.item);
+                self.vacant -= 1;
+                continue;
+            };
+            if entry.deadline == least.key {
+                return Some(least.key);
+            }
+            self.heap.postpone(least.item, entry.deadline);
         }
     }
 
@@ -152,7 +218,7 @@ impl<T> Timers<T> {
     /// It takes one at a time, so that a timer which its callback cancels does not fire; and a
     /// timer that its callback arms is not due in the same pass.
     pub(crate) fn take_due(&mut self, pass: Pass) -> Option<Token> {
-        let deadline = self.surface()?;
+        let deadline = self.surface(pass.now)?;
         let least = self.heap.peek()?;
         if deadline > pass.now || least.is_after_mark {
             return None;
@@ -170,161 +236,4 @@ impl<T> Timers<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Timers, Token};
-    use proptest::prelude::*;
-    use std::collections::BTreeMap;
-
-    fn timers<T>() -> Timers<T> {
-        Timers::new()
-    }
-
-    fn due<T: Copy>(timers: &mut Timers<T>, now: u64) -> Vec<T> {
-        let pass = timers.begin(now);
-        let mut fired = Vec::new();
-        while let Some(token) = timers.take_due(pass) {
-            fired.extend(timers.remove(token));
-        }
-        fired
-    }
-
-    #[test]
-    fn equal_deadlines_fire_in_the_order_they_were_set() {
-        let mut timers = timers();
-        for n in 0..100 {
-            timers.insert(7, n);
-        }
-        assert_eq!(due(&mut timers, 6), Vec::<i32>::new());
-        assert_eq!(due(&mut timers, 7), (0..100).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn what_is_armed_in_a_pass_is_not_due_in_it() {
-        let mut timers = timers();
-        timers.insert(1, 'a');
-        let pass = timers.begin(5);
-        let first = timers.take_due(pass).unwrap();
-        timers.insert(2, 'b');
-        assert!(timers.reset(first, 3), "a spent timer can be armed again");
-        assert_eq!(timers.take_due(pass), None);
-        assert_eq!(due(&mut timers, 5), vec!['b', 'a']);
-    }
-
-    #[test]
-    fn a_million_set_and_cancelled_leave_nothing() {
-        let mut timers = timers();
-        let tokens: Vec<Token> =
-            (0..1_000_000u64).map(|n| timers.insert(n * 7919 % 1000, n)).collect();
-        for token in &tokens {
-            assert!(timers.remove(*token).is_some());
-        }
-        assert_eq!((timers.armed(), timers.len(), timers.next_deadline()), (0, 0, None));
-        assert!(tokens.iter().all(|token| timers.remove(*token).is_none()));
-    }
-
-    #[test]
-    fn an_old_timer_fires_however_many_others_there_were() {
-        for others in [1, 1 << 31, (1 << 31) + 1, u32::MAX - 1, u32::MAX] {
-            let mut timers = timers();
-            let old = timers.insert(10, 'a');
-            timers.insert(10, 'b');
-            // As if they had been armed and cancelled meanwhile.
-            timers.heap.pretend(others);
-            for order in 0..3 {
-                assert!(timers.insert(11, 'x').index() > old.index(), "{order}");
-            }
-            assert_eq!(due(&mut timers, 11), ['a', 'b', 'x', 'x', 'x']);
-            assert_eq!(timers.next_deadline(), None);
-        }
-    }
-
-    #[test]
-    fn the_orders_of_a_heap_may_run_out_in_the_middle_of_a_pass() {
-        for left in 0..8 {
-            let mut timers = Timers::after(u32::MAX - left, 0);
-            let armed: Vec<Token> = (0..4).map(|n| timers.insert(5, n)).collect();
-            assert!(timers.reset(armed[1], 6));
-            let pass = timers.begin(9);
-            let mut fired = Vec::new();
-            while let Some(token) = timers.take_due(pass) {
-                // Each arms another one, which is due as well, but not in this pass.
-                let value = timers.remove(token).unwrap();
-                timers.insert(6, value + 10);
-                fired.push(value);
-            }
-            assert_eq!(fired, [0, 2, 3, 1]);
-            assert_eq!(due(&mut timers, 9), [10, 12, 13, 11]);
-        }
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Insert(u64),
-        Remove(usize),
-        Reset(usize, u64),
-        Pass(u64),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            (0u64..50).prop_map(Step::Insert),
-            any::<usize>().prop_map(Step::Remove),
-            (any::<usize>(), 0u64..50).prop_map(|(pick, at)| Step::Reset(pick, at)),
-            (0u64..60).prop_map(Step::Pass),
-        ]
-    }
-
-    proptest! {
-        /// Held against a BTreeMap by deadline: the same timers fire, in the order of deadlines.
-        #[test]
-        fn agrees_with_a_tree(
-            armed in prop_oneof![Just(0), u32::MAX - 50..=u32::MAX],
-            uses in prop_oneof![Just(0), u32::MAX - 4..=u32::MAX],
-            steps in prop::collection::vec(step(), 1..300),
-        ) {
-            let mut timers = Timers::after(armed, uses);
-            let mut model: BTreeMap<(u64, usize), Token> = BTreeMap::new();
-            let mut all: Vec<Token> = Vec::new();
-            for step in steps {
-                match step {
-                    Step::Insert(at) => {
-                        let token = timers.insert(at, all.len());
-                        model.insert((at, all.len()), token);
-                        all.push(token);
-                    }
-                    Step::Remove(pick) if !all.is_empty() => {
-                        let id = pick % all.len();
-                        let known = model.keys().find(|key| key.1 == id).copied();
-                        prop_assert_eq!(timers.remove(all[id]).is_some(), known.is_some());
-                        known.map(|key| model.remove(&key));
-                    }
-                    Step::Reset(pick, at) if !all.is_empty() => {
-                        let id = pick % all.len();
-                        let known = model.keys().find(|key| key.1 == id).copied();
-                        prop_assert_eq!(timers.reset(all[id], at), known.is_some());
-                        if let Some(key) = known {
-                            model.remove(&key);
-                            model.insert((at, id), all[id]);
-                        }
-                    }
-                    Step::Pass(now) => {
-                        let pass = timers.begin(now);
-                        let mut last = 0;
-                        while let Some(token) = timers.take_due(pass) {
-                            let id = timers.remove(token).expect("it carries its number");
-                            let key = model.keys().find(|key| key.1 == id).copied();
-                            let key = key.expect("what fires is armed");
-                            model.remove(&key);
-                            prop_assert!(last <= key.0 && key.0 <= now);
-                            last = key.0;
-                        }
-                        prop_assert!(model.keys().all(|key| key.0 > now));
-                    }
-                    _ => {}
-                }
-                prop_assert_eq!(timers.armed(), model.len());
-                prop_assert_eq!(timers.next_deadline(), model.keys().next().map(|key| key.0));
-            }
-        }
-    }
-}
+mod tests;

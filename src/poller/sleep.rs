@@ -11,8 +11,26 @@ use std::time::Duration;
 
 use super::Poller;
 use crate::local::calls;
+use crate::local::state::Local;
 use crate::sys::clock;
 use crate::sys::epoll::{Events, LONGEST_WAIT};
+
+/// How far ahead a poller looks for its next deadline before it sleeps, in nanoseconds.
+///
+/// The timers of a busy server are limits that move on with every request, so what is looked up for
+/// a time that far away has changed before it comes. A poller that does sleep that long may wake
+/// once for a timer that has moved on or is gone.
+const LOOK_AHEAD: u64 = 100_000_000;
+
+/// Returns until when a poller may sleep that falls asleep at `now`; `None` without a timer that
+/// ever fires. No timer is due before that. If it is further away than [`LOOK_AHEAD`], it may be
+/// earlier than the next deadline: the poller then wakes for nothing, and looks again.
+#[inline]
+fn next_look(local: &Local, now: u64) -> Option<u64> {
+    let limit = now.saturating_add(LOOK_AHEAD);
+    // A timer at `NEVER`, as of a sleep of centuries, is armed but doesn't limit the wait.
+    local.timers.borrow_mut().next_look(limit).filter(|look| *look != clock::NEVER)
+}
 
 /// Turns the error of a wait that a signal has interrupted (EINTR) into no events.
 #[inline]
@@ -69,11 +87,14 @@ impl Poller {
         max_wait: Option<Duration>,
     ) -> io::Result<usize> {
         let local = self.local();
-        let Some(deadline) = local.next_deadline() else {
+        if !local.has_timers() {
             return no_events_if_interrupted(local.epoll.wait(events, max_wait));
-        };
+        }
         let now = clock::now();
         local.set_dispatched_until(now);
+        let Some(deadline) = next_look(local, now) else {
+            return no_events_if_interrupted(local.epoll.wait(events, max_wait));
+        };
         let until_deadline = Duration::from_nanos(deadline.saturating_sub(now));
         // If the deadline is further away than the longest wait, the turn ends with nothing done,
         // and the next one waits on.

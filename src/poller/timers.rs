@@ -45,7 +45,8 @@ pub(super) fn fire_due(local: &Local) {
 /// Returns `true` if the next pass would fire a timer.
 #[cold]
 pub(super) fn is_due(local: &Local) -> bool {
-    local.next_deadline().is_some_and(|deadline| deadline <= local.dispatched_until())
+    let now = local.dispatched_until();
+    local.timers.borrow_mut().next_look(now).is_some_and(|look| look <= now)
 }
 
 /// Fires one timer. It is disarmed already, and its entry is still in the queue's table.

@@ -161,7 +161,9 @@ pub(crate) fn to_instant(ns: u64) -> Instant {
 /// Returns the time `delay` after `ns`, or [`NEVER`] if a `u64` can't hold it.
 #[inline]
 pub(crate) fn after(ns: u64, delay: Duration) -> u64 {
-    ns.saturating_add(u64::try_from(delay.as_nanos()).unwrap_or(NEVER))
+    // In 64 bits, which takes half the instructions of `Duration::as_nanos`.
+    let seconds = delay.as_secs().saturating_mul(1_000_000_000);
+    ns.saturating_add(seconds).saturating_add(u64::from(delay.subsec_nanos()))
 }
 
 #[cfg(test)]

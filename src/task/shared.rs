@@ -238,8 +238,10 @@ impl SharedRef {
     #[inline]
     pub(crate) fn current() -> Option<SharedRef> {
         let shared = NonNull::new(current().cast_mut())?;
-        // SAFETY: a current executor is alive.
-        Some(unsafe { SharedRef::new(shared) })
+        // SAFETY: a current executor is alive, and this thread is its owner.
+        let count = unsafe { &shared.as_ref().core.references };
+        count.set(count.get() + 1);
+        Some(SharedRef { shared })
     }
 
     /// Returns `true` if the calling thread is inside this executor.

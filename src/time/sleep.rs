@@ -87,6 +87,9 @@ pub struct Sleep {
     armed: Option<Armed>,
 }
 
+/// What a panic says where no poller runs.
+const OUTSIDE: &str = "a timer was polled outside of a poller";
+
 /// A timer in a poller.
 struct Armed {
     /// The poller that has the timer.
@@ -176,7 +179,7 @@ impl Sleep {
     /// everything that was ready before has been told; so a task that is woken for another reason
     /// does not find its time over while bytes for it wait in a socket.
     pub(super) fn poll_missed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let local = Local::current().expect("a timer was polled outside of a poller");
+        let local = Local::current().expect(OUTSIDE);
         let is_told = self.deadline <= local.dispatched_until();
         if let Some(armed) = self.armed.as_ref().filter(|_| !is_told)
             && armed.poller.is_current()
@@ -188,7 +191,6 @@ impl Sleep {
     }
 
     /// Polls in the poller `local`, and arms the timer if the time has not come.
-    #[inline]
     fn poll_in(&mut self, local: &Local, cx: &mut Context<'_>) -> Poll<()> {
         // The clock decides and not the timer, which fires when its turn comes, so that a poll
         // agrees with `is_elapsed`.
@@ -203,24 +205,44 @@ impl Sleep {
             // The timer has fired before a reset, or is in another poller.
             self.disarm(drop_ignoring_panic);
         }
-        let timer = local.arm_task(self.deadline, cx.waker().clone());
-        self.armed = SharedRef::current().map(|poller| Armed { poller, timer });
+        self.arm(cx);
         Poll::Pending
     }
 
+    /// Arms a timer in the poller of this thread, where none is armed.
+    #[inline]
+    fn arm(&mut self, cx: &mut Context<'_>) {
+        // Cloning is foreign code, so it comes before the poller is lent.
+        let waker = cx.waker().clone();
+        let armed = Local::with_current(|local| local.arm_task(self.deadline, waker));
+        let timer = armed.expect(OUTSIDE);
+        self.armed = SharedRef::current().map(|poller| Armed { poller, timer });
+    }
+
     /// Removes the timer, in whichever poller it is. `then` gets its waker there.
+    #[inline]
     fn disarm(&mut self, then: fn(Option<Waker>)) {
         let Some(Armed { poller, timer }) = self.armed.take() else { return };
-        // A timer can only be taken out on the thread of its poller. Elsewhere the request goes by
-        // mail.
-        let disarm = move || then(Local::with_current(|local| local.disarm_task(timer)).flatten());
         if poller.is_current() {
-            disarm();
+            then(disarm_here(timer));
         } else {
-            // If that poller has ended, its timers have as well.
-            let _ = poller.post(disarm);
+            disarm_elsewhere(&poller, timer, then);
         }
     }
+}
+
+/// Removes a timer from the poller that this thread is running, and returns its waker.
+#[inline]
+fn disarm_here(timer: Token) -> Option<Waker> {
+    Local::with_current(|local| local.disarm_task(timer)).flatten()
+}
+
+/// Removes a timer from a poller that this thread is not running. It can only be taken out where
+/// its poller runs, so the request goes by mail.
+#[cold]
+fn disarm_elsewhere(poller: &SharedRef, timer: Token, then: fn(Option<Waker>)) {
+    // If that poller has ended, its timers have as well.
+    let _ = poller.post(move || then(disarm_here(timer)));
 }
 
 /// Wakes the task of a timer that was removed.
@@ -239,7 +261,12 @@ impl Future for Sleep {
     ///
     /// Panics outside of a poller.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let local = Local::current().expect("a timer was polled outside of a poller");
+        // A limit that is not reached is polled once, and dropped.
+        if self.armed.is_none() && clock::now() < self.deadline {
+            self.arm(cx);
+            return Poll::Pending;
+        }
+        let local = Local::current().expect(OUTSIDE);
         // Waiting costs no operation of the task. If none is left, the next poll finds that the
         // time has come.
         ready!(self.poll_in(&local, cx));
@@ -248,6 +275,7 @@ impl Future for Sleep {
 }
 
 impl Drop for Sleep {
+    #[inline]
     fn drop(&mut self) {
         // Not woken: a future that is dropped waits for nothing.
         self.disarm(drop_ignoring_panic);
