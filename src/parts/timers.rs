@@ -16,7 +16,7 @@ use crate::base::token::Token;
 /// How many nodes of removed timers may wait in the heap for new timers. As many tasks as take part
 /// in a turn may drop a timer each before one of them arms the next; beyond that nodes are removed
 /// at once, so that no more than these ever have to be dropped together.
-const MAX_VACANT: u32 = 1024;
+const MAX_VACANT: usize = 1024;
 
 /// Timers that carry a `T`. Deadlines are nanoseconds of the monotonic clock.
 ///
@@ -27,12 +27,11 @@ const MAX_VACANT: u32 = 1024;
 pub(crate) struct Timers<T> {
     /// The timers, by their tokens.
     entries: Slab<Entry<T>>,
-    /// The slots of the armed timers, and of `vacant` removed ones. The key of an armed timer is its
-    /// deadline or an earlier time.
+    /// The slots of the armed timers, and up to `MAX_VACANT` free ones, of timers that were removed
+    /// while they were armed. The key of an armed timer is its deadline or an earlier time.
     heap: Heap,
-    /// The number of slots in the heap that are free: each is that of a timer which was removed
-    /// while it was armed, and at most `MAX_VACANT` are left at a time.
-    vacant: u32,
+    /// The number of armed timers.
+    armed: usize,
 }
 
 /// A timer.
@@ -61,19 +60,25 @@ impl<T> Default for Timers<T> {
 impl<T> Timers<T> {
     /// Creates a set without timers.
     pub(crate) fn new() -> Timers<T> {
-        Timers { entries: Slab::new(), heap: Heap::default(), vacant: 0 }
+        Timers { entries: Slab::new(), heap: Heap::default(), armed: 0 }
     }
 
     /// Creates a set without timers in which `armed` timers were armed before, and the first slots
     /// were used `uses` times.
     #[cfg(test)]
     fn after(armed: u32, uses: u32) -> Timers<T> {
-        Timers { entries: Slab::aged(4, uses), heap: Heap::after(armed), vacant: 0 }
+        Timers { entries: Slab::aged(4, uses), heap: Heap::after(armed), armed: 0 }
     }
 
     /// Returns the number of armed timers.
     pub(crate) fn armed(&self) -> usize {
-        self.heap.len() - self.vacant as usize
+        self.armed
+    }
+
+    /// Returns the number of nodes that removed timers have left.
+    #[inline]
+    fn vacant(&self) -> usize {
+        self.heap.len() - self.armed
     }
 
     /// Returns the number of timers, armed or not.
@@ -88,6 +93,7 @@ impl<T> Timers<T> {
     #[inline(always)]
     pub(crate) fn insert(&mut self, deadline: u64, payload: T) -> Token {
         let token = self.entries.insert_with(move |_| Entry { deadline, payload });
+        self.armed += 1;
         match self.heap.key(token.index()) {
             None => self.heap.insert(token.index(), deadline),
             Some(key) => self.take_over(token.index(), key, deadline),
@@ -98,7 +104,6 @@ impl<T> Timers<T> {
     /// Arms the timer in slot `index`, whose last timer has left a node with this `key`.
     #[inline(always)]
     fn take_over(&mut self, index: u32, key: u64, deadline: u64) {
-        self.vacant -= 1;
         if key < deadline {
             // As if this timer had been armed for `key` and postponed: `surface` moves the node.
             self.heap.renew(index);
@@ -139,19 +144,19 @@ impl<T> Timers<T> {
     /// Removes `timer`, armed or not.
     #[inline(always)]
     pub(crate) fn remove(&mut self, timer: Token) -> Option<T> {
-        if self.vacant == MAX_VACANT {
+        if self.vacant() == MAX_VACANT {
             return self.remove_at_once(timer);
         }
         let entry = self.entries.remove(timer)?;
         // A timer that has fired has no node.
-        self.vacant += u32::from(self.heap.contains(timer.index()));
+        self.armed -= usize::from(self.heap.contains(timer.index()));
         Some(entry.payload)
     }
 
     /// Removes `timer` and its node.
     fn remove_at_once(&mut self, timer: Token) -> Option<T> {
         let entry = self.entries.remove(timer)?;
-        self.heap.remove(timer.index());
+        self.armed -= usize::from(self.heap.remove(timer.index()));
         Some(entry.payload)
     }
 
@@ -165,8 +170,9 @@ impl<T> Timers<T> {
         entry.deadline = deadline;
         // The heap has no entry for a timer that has fired.
         if !postponed || !self.heap.contains(timer.index()) {
-            self.heap.remove(timer.index());
+            let was_armed = self.heap.remove(timer.index());
             self.heap.insert(timer.index(), deadline);
+            self.armed += usize::from(!was_armed);
         }
         true
     }
@@ -185,7 +191,7 @@ impl<T> Timers<T> {
     /// Moves postponed timers down, and drops vacant nodes, until the first node is where it belongs
     /// or lies beyond `limit`. Returns its key, unless no timer is armed.
     fn surface(&mut self, limit: u64) -> Option<u64> {
-        if self.armed() == 0 {
+        if self.armed == 0 {
             // Vacant nodes are worth more to the next timer than their removal.
             return None;
         }
@@ -197,7 +203,6 @@ impl<T> Timers<T> {
             let token = self.entries.token_at(least.item);
             let Some(entry) = token.and_then(|token| self.entries.get(token)) else {
                 self.heap.remove(least.item);
-                self.vacant -= 1;
                 continue;
             };
             if entry.deadline == least.key {
@@ -226,6 +231,7 @@ impl<T> Timers<T> {
         // The entry stays: its own callback may arm the timer again by the same token.
         let token = self.entries.token_at(least.item)?;
         self.heap.remove(token.index());
+        self.armed -= 1;
         Some(token)
     }
 

@@ -24,7 +24,7 @@
 //! code gets neither `&mut PollerBound`, which `DerefMut` needs, nor the whole, which `into_inner`
 //! needs.
 //!
-//! `traits` passes the traits of futures, streams and I/O through to the value, and `boxed` makes
+//! `traits` passes the traits of futures, streams, sinks and I/O through to the value, and `boxed` makes
 //! bindings that have a name.
 
 mod boxed;
@@ -47,8 +47,8 @@ use super::shared::SharedRef;
 /// is dropped on another thread, the value is sent back and dropped on its own. If its poller has
 /// ended by then, the value is leaked rather than dropped on a foreign thread.
 ///
-/// The box derefs to the value, and is a future, a stream, an `AsyncRead`, an `AsyncBufRead` or an
-/// `AsyncWrite` if the value is one. It costs one allocation. Where the type must be named, or must
+/// The box derefs to the value, and is a future, a stream, a sink, an `AsyncRead`, an
+/// `AsyncBufRead` or an `AsyncWrite` if the value is one. It costs one allocation. Where the type must be named, or must
 /// be `Unpin`, [`PollerBound::boxed`] and [`PollerBound::boxed_stream`] hide the type of the future
 /// or stream.
 ///

@@ -1,4 +1,4 @@
-//! A binding is a future, a stream, a reader or a writer if its value is one.
+//! A binding is a future, a stream, a sink, a reader or a writer if its value is one.
 //!
 //! Each method asks for the value, which panics outside of its poller, and does what the value's
 //! method does. Nothing here is unsafe: `get_pin` has the argument for the pin.
@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
+use futures_sink::Sink;
 
 use super::PollerBound;
 
@@ -40,6 +41,36 @@ impl<S: Stream> Stream for PollerBound<S> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.get().size_hint()
+    }
+}
+
+impl<Item, S: Sink<Item>> Sink<Item> for PollerBound<S> {
+    type Error = S::Error;
+
+    /// Does what the value's method does.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of its poller.
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.get_pin().poll_ready(cx)
+    }
+
+    /// Does what the value's method does.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of its poller.
+    fn start_send(self: Pin<&mut Self>, item: Item) -> Result<(), S::Error> {
+        self.get_pin().start_send(item)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.get_pin().poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.get_pin().poll_close(cx)
     }
 }
 

@@ -11,9 +11,11 @@ use std::task::{Context, Waker};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use async_tungstenite::tungstenite::Message;
 use corepoll::net::{TcpListener, TcpStream};
 use corepoll::{PollerBound, Reactor, Running, block_on, yield_now};
-use futures::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, FutureExt, Stream, StreamExt};
+use futures::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, FutureExt};
+use futures::{Sink, SinkExt, Stream, StreamExt};
 
 /// Counts where it is dropped.
 #[derive(Default)]
@@ -262,6 +264,52 @@ fn buffered_readers_pass_through() {
         let rest: Vec<_> = lines.lines().map(Result::unwrap).collect().await;
         assert_eq!(rest, ["two", "three"]);
     });
+}
+
+/// What code that spawns for any thread asks of the sink that it is given.
+async fn feed<S>(mut sink: S, messages: Vec<Message>) -> Result<(), S::Error>
+where
+    S: Sink<Message> + Send + Unpin + 'static,
+{
+    for message in messages {
+        sink.feed(message).await?;
+    }
+    sink.flush().await?;
+    sink.close().await
+}
+
+#[test]
+fn sinks_pass_through() {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let client = TcpStream::connect(addr).await.unwrap();
+        let server = corepoll::spawn_local(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let socket = async_tungstenite::accept_async(stream).await.unwrap();
+            socket.map(Result::unwrap).collect::<Vec<_>>().await
+        });
+        let (client, _) =
+            async_tungstenite::client_async(format!("ws://{addr}/"), client).await.unwrap();
+        // Not `Send`: corepoll's stream is in it.
+        let messages: Vec<_> = (0..100).map(|n| Message::text("x".repeat(n * 97))).collect();
+        feed(PollerBound::new(client), messages.clone()).await.unwrap();
+        let mut received = server.await.unwrap();
+        assert!(received.pop().is_some_and(|last| last.is_close()));
+        assert_eq!(received, messages);
+    });
+}
+
+#[test]
+fn a_sink_of_another_poller_panics() {
+    let running = one_poller();
+    let mut stranger = bound(&running, futures::sink::drain::<Rc<u32>>);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(complaint(|| stranger.poll_ready_unpin(&mut cx)).contains("outside of its poller"));
+    assert!(complaint(|| stranger.start_send_unpin(Rc::new(1))).contains("outside of its poller"));
+    assert!(complaint(|| stranger.poll_flush_unpin(&mut cx)).contains("outside of its poller"));
+    assert!(complaint(|| stranger.poll_close_unpin(&mut cx)).contains("outside of its poller"));
+    end(running);
 }
 
 #[test]
