@@ -8,7 +8,7 @@ mod imap;
 mod mqtt;
 /// async-nats with nats-server.
 mod nats;
-/// tokio-postgres with PostgreSQL.
+/// tokio-postgres, and sqlx as it is, with PostgreSQL.
 mod postgres;
 /// redis with its server.
 mod redis;

@@ -6,6 +6,7 @@ use corepoll::net::TcpStream;
 use corepoll_tokio::TokioIo;
 use futures::future::{join_all, try_join_all};
 use interop::{Finished, Folder, Peer, Port, Server, common, pattern, program_as, wait_for};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -125,6 +126,32 @@ fn one_client_shared_by_two_pollers() {
         wait_for(join_all(tasks)).into_iter().map(|sum| sum.unwrap().unwrap()).collect();
     assert_eq!(sums, [89_700, 689_700]);
     drop(client);
+    postgres.stop();
+}
+
+/// Queries of sqlx, whose sockets are async-io's: its thread wakes the task of the poller.
+async fn queries_of_sqlx(addr: SocketAddr) -> Result<i64, Error> {
+    let options = PgConnectOptions::new().host("127.0.0.1").port(addr.port()).username("postgres");
+    let options = options.ssl_mode(PgSslMode::Disable);
+    let pool = PgPoolOptions::new().max_connections(2).connect_with(options).await?;
+    let sums = (1..=100_i64).map(|last| {
+        let sum = "SELECT sum(n)::int8 FROM generate_series(1, $1) AS n";
+        sqlx::query_scalar::<_, i64>(sum).bind(last).fetch_one(&pool)
+    });
+    let sums = try_join_all(sums).await?;
+    pool.close().await;
+    Ok(sums.into_iter().sum())
+}
+
+#[test]
+fn a_pool_of_sqlx_a_poller() {
+    let postgres = Postgres::start();
+    let (addr, pollers) = (postgres.addr, Server::start(2));
+    let tasks = pollers.handle().pollers().iter();
+    let tasks = tasks.map(|poller| poller.spawn_on(move || queries_of_sqlx(addr)));
+    for sum in wait_for(join_all(tasks)) {
+        assert_eq!(sum.expect("no panic").expect("the queries succeed"), 171_700);
+    }
     postgres.stop();
 }
 
