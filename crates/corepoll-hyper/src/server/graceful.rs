@@ -1,0 +1,74 @@
+//! Drives a connection of hyper until it has ended, and tells it of the shutdown.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+
+use corepoll::shutdown_requested;
+use hyper::body::{Body, Incoming};
+use hyper::rt::{Read, Write};
+use hyper::server::conn::http1;
+use hyper::service::HttpService;
+
+use super::BoxError;
+
+/// A connection that can be asked to end after what is under way.
+pub(super) trait Graceful: Future<Output = hyper::Result<()>> {
+    /// Asks it to end: idle connections at once, others after the answers that are due.
+    fn graceful_shutdown(self: Pin<&mut Self>);
+}
+
+impl<I, S, B> Graceful for http1::Connection<I, S>
+where
+    I: Read + Write + Unpin + 'static,
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<BoxError>,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn graceful_shutdown(self: Pin<&mut Self>) {
+        http1::Connection::graceful_shutdown(self);
+    }
+}
+
+impl<I, S, B> Graceful for http1::UpgradeableConnection<I, S>
+where
+    I: Read + Write + Unpin + Send + 'static,
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<BoxError>,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn graceful_shutdown(self: Pin<&mut Self>) {
+        http1::UpgradeableConnection::graceful_shutdown(self);
+    }
+}
+
+#[cfg(feature = "http2")]
+impl<I, S, B> Graceful for hyper::server::conn::http2::Connection<I, S, crate::LocalExec>
+where
+    I: Read + Write + Unpin + 'static,
+    S: HttpService<Incoming, ResBody = B>,
+    S::Future: 'static,
+    S::Error: Into<BoxError>,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn graceful_shutdown(self: Pin<&mut Self>) {
+        hyper::server::conn::http2::Connection::graceful_shutdown(self);
+    }
+}
+
+/// Drives `connection` to its end, which the shutdown of the reactor brings about.
+pub(super) async fn drive(connection: impl Graceful) -> hyper::Result<()> {
+    let mut connection = pin!(connection);
+    let mut shutdown = pin!(shutdown_requested());
+    let mut is_ending = false;
+    poll_fn(|cx| {
+        if !is_ending && shutdown.as_mut().poll(cx).is_ready() {
+            is_ending = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    })
+    .await
+}

@@ -1,0 +1,199 @@
+//! The settings of a server.
+
+use std::fmt;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+#[cfg(feature = "http2")]
+use hyper::server::conn::http2;
+
+#[cfg(feature = "http2")]
+use crate::LocalExec;
+use crate::LocalTimer;
+
+/// How long the head of a request may take.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a connection of HTTP/2 may be silent before it is pinged, and how long the answer may take.
+#[cfg(feature = "http2")]
+const PING_AFTER: Duration = Duration::from_secs(30);
+#[cfg(feature = "http2")]
+const PONG_WITHIN: Duration = Duration::from_secs(20);
+
+/// The most bytes of a request's head.
+const LONGEST_HEAD: usize = 64 * 1024;
+
+/// The most requests that a client of HTTP/2 may have under way on one connection.
+#[cfg(feature = "http2")]
+const MOST_STREAMS: u32 = 200;
+
+/// The settings of a server of HTTP: [`serve`](crate::serve) is `Server::new().serve(..)`.
+///
+/// The defaults are made for the internet: the head of a request has 30 seconds and 64 KiB, a client of
+/// HTTP/2 has 200 streams, is pinged when it is silent for 30 seconds, and loses its connection when it
+/// resets streams faster than they can be refused (CVE-2023-44487). TCP_NODELAY is set. What
+/// hyper can do beyond that is reached by [`Server::http1`] and [`Server::http2`].
+///
+/// # Examples
+///
+/// ```
+/// use corepoll_hyper::Server;
+/// use std::time::Duration;
+///
+/// let server = Server::new()
+///     .header_timeout(Duration::from_secs(5))
+///     .http1(|http1| {
+///         http1.max_headers(50);
+///     });
+/// # drop(server);
+/// ```
+#[derive(Clone)]
+pub struct Server {
+    /// How hyper serves HTTP/1.
+    pub(super) http1: http1::Builder,
+    /// How hyper serves HTTP/2.
+    #[cfg(feature = "http2")]
+    pub(super) http2: http2::Builder<LocalExec>,
+    /// Which of the two are served.
+    pub(super) protocols: Protocols,
+    /// How long the head of a request, or the preface of HTTP/2, may take.
+    pub(super) header_timeout: Duration,
+}
+
+/// Which protocols are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocols {
+    /// Each client chooses.
+    #[cfg(feature = "http2")]
+    Both,
+    /// HTTP/1 alone.
+    Http1,
+    /// HTTP/2 alone.
+    #[cfg(feature = "http2")]
+    Http2,
+}
+
+impl Server {
+    /// Returns the defaults.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = corepoll_hyper::Server::new();
+    /// # drop(server);
+    /// ```
+    pub fn new() -> Server {
+        let mut http1 = http1::Builder::new();
+        http1.timer(LocalTimer).header_read_timeout(HEADER_TIMEOUT).max_buf_size(LONGEST_HEAD);
+        #[cfg(feature = "http2")]
+        let http2 = {
+            let mut http2 = http2::Builder::new(LocalExec);
+            http2
+                .timer(LocalTimer)
+                .keep_alive_interval(PING_AFTER)
+                .keep_alive_timeout(PONG_WITHIN)
+                .max_header_list_size(LONGEST_HEAD as u32)
+                .max_concurrent_streams(MOST_STREAMS);
+            http2
+        };
+        Server {
+            http1,
+            #[cfg(feature = "http2")]
+            http2,
+            #[cfg(feature = "http2")]
+            protocols: Protocols::Both,
+            #[cfg(not(feature = "http2"))]
+            protocols: Protocols::Http1,
+            header_timeout: HEADER_TIMEOUT,
+        }
+    }
+
+    /// Sets how long the head of a request may take. The time of a kept connection counts from the
+    /// answer before: it is how long a client of HTTP/1 may be idle. Default: 30 seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let server = corepoll_hyper::Server::new().header_timeout(Duration::from_secs(5));
+    /// # drop(server);
+    /// ```
+    pub fn header_timeout(mut self, limit: Duration) -> Server {
+        self.http1.header_read_timeout(limit);
+        self.header_timeout = limit;
+        self
+    }
+
+    /// Serves HTTP/1 alone. The first bytes of a connection are not looked at then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = corepoll_hyper::Server::new().http1_only();
+    /// # drop(server);
+    /// ```
+    pub fn http1_only(mut self) -> Server {
+        self.protocols = Protocols::Http1;
+        self
+    }
+
+    /// Serves HTTP/2 alone, as gRPC asks for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = corepoll_hyper::Server::new().http2_only();
+    /// # drop(server);
+    /// ```
+    #[cfg(feature = "http2")]
+    pub fn http2_only(mut self) -> Server {
+        self.protocols = Protocols::Http2;
+        self
+    }
+
+    /// Changes the settings of HTTP/1 by those that hyper has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = corepoll_hyper::Server::new().http1(|http1| {
+    ///     http1.half_close(true).max_headers(50);
+    /// });
+    /// # drop(server);
+    /// ```
+    pub fn http1(mut self, change: impl FnOnce(&mut http1::Builder)) -> Server {
+        change(&mut self.http1);
+        self
+    }
+
+    /// Changes the settings of HTTP/2 by those that hyper has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = corepoll_hyper::Server::new().http2(|http2| {
+    ///     http2.max_concurrent_streams(1000);
+    /// });
+    /// # drop(server);
+    /// ```
+    #[cfg(feature = "http2")]
+    pub fn http2(mut self, change: impl FnOnce(&mut http2::Builder<LocalExec>)) -> Server {
+        change(&mut self.http2);
+        self
+    }
+}
+
+impl Default for Server {
+    fn default() -> Server {
+        Server::new()
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("protocols", &self.protocols)
+            .field("header_timeout", &self.header_timeout)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,121 @@
+//! A reactor that ends with its test, and a client of plain bytes.
+
+use std::convert::Infallible;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use corepoll::{Listening, Reactor, ReactorHandle, Running};
+use corepoll_hyper::Server;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response};
+
+/// When a test gives up on what it waits for. None waits this long unless it fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A body of one piece.
+pub type Text = Full<Bytes>;
+
+/// A reactor that runs until it is dropped.
+#[derive(Debug)]
+pub struct Site(Option<Running>);
+
+impl Site {
+    pub fn start(pollers: usize) -> Site {
+        let reactor = Reactor::builder().pollers(pollers).build().expect("pollers");
+        Site(Some(reactor.start().expect("threads")))
+    }
+
+    pub fn handle(&self) -> ReactorHandle {
+        self.0.as_ref().expect("it runs").handle()
+    }
+
+    /// Shuts down with time for what is under way. Returns what was left.
+    pub fn stop(mut self) -> corepoll::Shutdown {
+        let running = self.0.take().expect("it runs");
+        running.handle().shutdown(PATIENCE);
+        running.join().expect("no poller is stuck")
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Some(running) = self.0.take() {
+            running.handle().shutdown(Duration::ZERO);
+            let _ = running.join();
+        }
+    }
+}
+
+/// Answers with the method and the path.
+pub async fn hello(request: Request<Incoming>) -> Result<Response<Text>, Infallible> {
+    Ok(Response::new(format!("{} {}", request.method(), request.uri().path()).into()))
+}
+
+/// Serves [`hello`].
+pub fn serve_hello(site: &Site, server: Server) -> (Listening, SocketAddr) {
+    let service = hyper::service::service_fn(hello);
+    let listening = server.serve(&site.handle(), "127.0.0.1:0", service).expect("it listens");
+    let addr = listening.local_addr().expect("an address");
+    (listening, addr)
+}
+
+/// A client of HTTP/1 that sends what it is told.
+#[derive(Debug)]
+pub struct Client(BufReader<TcpStream>);
+
+/// A response.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Client {
+    pub fn connect(addr: SocketAddr) -> Client {
+        let stream = TcpStream::connect(addr).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Client(BufReader::new(stream))
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.get_mut().write_all(bytes.as_ref()).expect("it is read");
+    }
+
+    pub fn get(&mut self, path: &str) -> Answer {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        self.answer()
+    }
+
+    pub fn answer(&mut self) -> Answer {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(self.0.read_line(&mut head).expect("a head") > 0, "the end after {head:?}");
+        }
+        let status = head[9..12].parse().expect("a status");
+        let lower = head.to_lowercase();
+        let length = lower.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+        let mut body = vec![0; length.map_or(0, |text| text.parse().expect("a length"))];
+        self.0.read_exact(&mut body).expect("a body");
+        Answer { status, head, body: String::from_utf8(body).expect("text") }
+    }
+
+    /// Reads until the end, which may be a reset.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match self.0.read_to_end(&mut bytes) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
+            Err(error) => panic!("no end: {error}"),
+        }
+        bytes
+    }
+}
+
+/// Runs `future` on a runtime of tokio, with hyper's client as an independent peer.
+pub fn on_tokio<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(future)
+}
