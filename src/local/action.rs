@@ -58,7 +58,7 @@ pub enum Action {
 ///     fn on_close(&mut self, cx: &mut EvContext<'_>, reason: CloseReason) {
 ///         match reason {
 ///             CloseReason::Requested | CloseReason::PeerClosed | CloseReason::Shutdown => {}
-///             other => eprintln!("{:?} has failed: {other:?}", cx.token()),
+///             other => eprintln!("{:?} has failed: {other}", cx.token()),
 ///         }
 ///     }
 /// }
@@ -84,6 +84,20 @@ pub enum CloseReason {
     /// The poller has ended. When the reactor shuts down, connections that are left at the end of
     /// the grace end so.
     Shutdown,
+}
+
+/// Says it in a few words, as for a line in a log.
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CloseReason::Requested => "closed by this side",
+            CloseReason::PeerClosed => "closed by the peer",
+            CloseReason::Error(error) => return error.fmt(f),
+            CloseReason::Panic => "a callback has panicked",
+            CloseReason::Overflow => "too much output is queued",
+            CloseReason::Shutdown => "the poller has ended",
+        })
+    }
 }
 
 /// The identity of one timer of one connection.

@@ -40,6 +40,21 @@ fn in_flight(stream: &TcpStream) -> usize {
     count as usize
 }
 
+#[test]
+fn a_reason_reads_as_the_end_of_a_line_of_a_log() {
+    let refused = io::Error::new(io::ErrorKind::TimedOut, "the idle deadline has passed");
+    for (reason, text) in [
+        (CloseReason::Requested, "closed by this side"),
+        (CloseReason::PeerClosed, "closed by the peer"),
+        (CloseReason::Error(refused), "the idle deadline has passed"),
+        (CloseReason::Panic, "a callback has panicked"),
+        (CloseReason::Overflow, "too much output is queued"),
+        (CloseReason::Shutdown, "the poller has ended"),
+    ] {
+        assert_eq!(format!("{reason}"), text);
+    }
+}
+
 // ---- a close never waits ----
 
 /// More than the buffers of a connection hold, and less than may be queued.

@@ -2,14 +2,19 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use super::{Hello, hello, is_greeted};
-use crate::common::{ANY, Echo, PATIENCE, Server, connect, load_of, read_exactly, within_patience};
-use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor, block_on, net};
+use crate::common::{
+    ANY, Echo, PATIENCE, Server, alone, connect, is_child_of, load_of, read_exactly,
+};
+use crate::common::{test_of, within_patience};
+use corepoll::{Acceptor, Action, CloseReason, EvContext, EvHandler, Reactor, block_on, net};
 use socket2::{Domain, Socket, Type};
 
 const POLLERS: usize = 4;
@@ -165,4 +170,60 @@ fn a_listener_of_a_task_gets_options() {
             assert!(stream.nodelay().unwrap());
         });
     });
+}
+
+#[test]
+#[allow(unsafe_code)]
+fn a_child_inherits_its_listener_as_descriptor_3() {
+    // As the docs of `Acceptor::from_std` take a socket from systemd.
+    let child = || {
+        assert_eq!(std::env::var("LISTEN_PID").unwrap(), std::process::id().to_string());
+        assert_eq!(std::env::var("LISTEN_FDS").unwrap(), "1");
+        // SAFETY: the shell that has become this process has put the socket there, and nothing else
+        // in here knows the number.
+        let inherited = unsafe { OwnedFd::from_raw_fd(3) };
+        let (send, closed) = mpsc::channel();
+        let server = Server::start(1);
+        let acceptor = Acceptor::from_std(inherited).unwrap();
+        let told = move || TellsOfItsEnd { send: send.clone() };
+        let _listening = acceptor.listen(server.handle(), told).unwrap();
+        assert_eq!(closed.recv_timeout(PATIENCE).unwrap(), "closed by this side");
+    };
+    let name = test_of(&child);
+    if is_child_of(name) {
+        return child();
+    }
+    let listener = listener();
+    let addr = listener.local_addr().unwrap();
+    // It waits in the socket for as long as there is no server.
+    let client = connect(addr);
+    let test = alone(name);
+    let envs = test.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    // std passes descriptors as 0, 1 and 2 only; the shell keeps its process id.
+    let script = "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\" 3<&0 </dev/null";
+    let mut activated = Command::new("sh");
+    activated.args(["-c", script, "sh"]).arg(test.get_program()).args(test.get_args()).envs(envs);
+    activated.stdin(OwnedFd::from(listener)).stdout(Stdio::null());
+    let mut activated = activated.spawn().unwrap();
+    assert_eq!(read_exactly(&client, 5), b"hello");
+    drop(client);
+    assert!(activated.wait().unwrap().success());
+}
+
+/// Greets, and tells the test why its connection has ended.
+struct TellsOfItsEnd {
+    send: mpsc::Sender<String>,
+}
+
+impl EvHandler for TellsOfItsEnd {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        cx.write(b"hello")?;
+        Ok(Action::Keep)
+    }
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
+    }
+    fn on_close(&mut self, _: &mut EvContext<'_>, reason: CloseReason) {
+        let _ = self.send.send(reason.to_string());
+    }
 }
