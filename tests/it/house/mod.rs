@@ -4,6 +4,8 @@
 mod architecture;
 /// Each public item has an example that runs, and says how it fails.
 mod documented;
+/// What the page on the crates of the ecosystem names is tested, in the version that it names.
+mod ecosystem;
 /// What README shows is there, and runs.
 mod front_door;
 /// The language of the docs, as far as a test can hold it.
