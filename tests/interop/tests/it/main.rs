@@ -8,6 +8,7 @@ mod clients;
 mod glue;
 mod grpc;
 mod http;
+mod http3;
 mod multiplexed;
 mod streams;
 mod threads;
