@@ -5,7 +5,6 @@ mod axum;
 mod capnp;
 mod channels;
 mod clients;
-mod glue;
 mod grpc;
 mod http;
 mod http3;

@@ -8,20 +8,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Json, Path, Query, State};
+use axum::extract::{ConnectInfo, Json, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, Sse};
 use axum::routing::{get, post};
 use corepoll::PollerBound;
+use corepoll_hyper::serve_axum;
 use futures::{Stream, StreamExt};
-use hyper_util::service::TowerToHyperService;
 use interop::{Peer, Server, pattern, program};
 use serde::{Deserialize, Serialize};
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
 use tower_http::trace::TraceLayer;
-
-use crate::glue;
 
 #[derive(Deserialize)]
 struct Range {
@@ -80,6 +78,10 @@ fn serve() -> (Server, SocketAddr) {
         .route("/events", get(events))
         .route("/large", get(|| async { pattern(5 << 20) }))
         .route(
+            "/peer",
+            get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }),
+        )
+        .route(
             "/agent",
             get(|headers: HeaderMap| async move { headers.contains_key("user-agent").to_string() }),
         )
@@ -88,8 +90,7 @@ fn serve() -> (Server, SocketAddr) {
         .layer(TraceLayer::new_for_http())
         .with_state(Arc::new(Shop { name: "interop".to_owned() }));
     let server = Server::start(2);
-    let service = TowerToHyperService::new(router);
-    let listening = glue::serve(server.handle(), interop::ANY, service);
+    let listening = serve_axum(server.handle(), interop::ANY, router);
     let addr = listening.expect("a free port").local_addr().expect("an IP socket");
     (server, addr)
 }
@@ -114,6 +115,7 @@ fn extractors_and_answers_of_many_kinds() {
     assert_eq!(curl(addr, "/words/corepoll?from=0&to=4", &[]), ["core|200"; 2]);
     assert_eq!(curl(addr, "/words/corepoll?from=5&to=99", &[]), ["|416"; 2]);
     assert_eq!(curl(addr, "/local", &[]), ["not Send|200"; 2]);
+    assert_eq!(curl(addr, "/peer", &[]), ["127.0.0.1|200"; 2]);
     assert_eq!(curl(addr, "/agent", &[]), ["true|200"; 2]);
     let events = "data: 0\n\ndata: 1\n\ndata: 2\n\n|200";
     assert_eq!(curl(addr, "/events", &[]), [events; 2]);

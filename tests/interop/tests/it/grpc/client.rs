@@ -1,5 +1,6 @@
 //! A client: tonic's `Channel`, whose connections are those of the poller that polls it.
 
+use corepoll_hyper::{Connector, LocalExec};
 use futures::{StreamExt, TryStreamExt, stream};
 use interop::{Peer, python, wait_for};
 use tonic::client::Grpc;
@@ -9,7 +10,6 @@ use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
 use super::words::{Number, Text};
-use crate::glue::{Connector, LocalExec};
 
 /// The path of a method.
 fn path(method: &'static str) -> PathAndQuery {
@@ -83,7 +83,7 @@ fn a_channel_calls_each_kind_of_method_of_python() {
     let addr = server.port();
     wait_for(async {
         let endpoint = Endpoint::from_shared(format!("http://{addr}")).expect("an address");
-        let channel = endpoint.executor(LocalExec).connect_with_connector(Connector).await;
+        let channel = endpoint.executor(LocalExec).connect_with_connector(Connector::new()).await;
         all_kinds(channel.expect("a connection")).await
     })
     .expect("no error");

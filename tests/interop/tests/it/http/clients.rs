@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use corepoll::net::TcpStream;
+use corepoll_hyper::{Connector, HyperIo, LocalExec, LocalTimer};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
 use hyper::{Method, Request, Response, StatusCode, Version};
@@ -11,7 +12,6 @@ use hyper_util::client::legacy::Client;
 use interop::{Folder, Peer, Port, Server, pattern, program, python, wait_for};
 
 use super::LARGE;
-use crate::glue::{Connector, FuturesIo, LocalExec, LocalTimer};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -35,7 +35,7 @@ fn http_1_with_python() {
 
     let answers = wait_for(async {
         let stream = TcpStream::connect(port.addr()).await?;
-        let (mut sender, connection) = http1::handshake(FuturesIo(stream)).await?;
+        let (mut sender, connection) = http1::handshake(HyperIo::new(stream)).await?;
         let connection = corepoll::spawn_local(connection);
         let mut answers = Vec::new();
         // All on one connection.
@@ -72,7 +72,7 @@ fn http_2_with_nghttpd() {
         let stream = TcpStream::connect(port.addr()).await?;
         stream.set_nodelay(true)?;
         let mut client = http2::Builder::new(LocalExec);
-        let (sender, connection) = client.timer(LocalTimer).handshake(FuturesIo(stream)).await?;
+        let (sender, connection) = client.timer(LocalTimer).handshake(HyperIo::new(stream)).await?;
         let connection = corepoll::spawn_local(connection);
         // Fifty at once, and two large ones among them: a file, and a body that comes back.
         let ask = |method, path: &str, body: Bytes| {
@@ -113,7 +113,7 @@ fn hyper_utils_client_keeps_connections_for_the_tasks_of_two_pollers() {
     const REQUESTS: usize = 50;
     let mut python = Peer::start(&mut python("http_ports.py"));
     let url = format!("http://{}/", python.port());
-    let client = Client::builder(LocalExec).build::<_, Full<Bytes>>(Connector);
+    let client = Client::builder(LocalExec).build::<_, Full<Bytes>>(Connector::new());
     let server = Server::start(2);
     // Each answer is the port that the request came from: the name of a connection.
     let ask = |client: Client<Connector, Full<Bytes>>, url: String| async move {

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
 
+use corepoll_hyper::FuturesIo;
 use futures_rustls::TlsAcceptor;
 use hyper::service::service_fn;
 use interop::certificates::Certificates;
@@ -11,7 +11,6 @@ use interop::{Peer, Server, pattern, program};
 
 use super::answers::answer;
 use super::{LARGE, curl, h2load};
-use crate::glue;
 
 /// A server that offers both versions.
 fn serve(certificates: &Certificates) -> (Server, SocketAddr) {
@@ -22,8 +21,8 @@ fn serve(certificates: &Certificates) -> (Server, SocketAddr) {
         async move {
             stream.set_nodelay(true).expect("it is open");
             let Ok(stream) = acceptor.accept(stream).await else { return };
-            let patience = Duration::from_secs(30);
-            let _ = glue::serve_connection(stream, service_fn(answer), patience).await;
+            let io = FuturesIo::new(stream);
+            let _ = corepoll_hyper::Server::new().serve_connection(io, service_fn(answer)).await;
         }
     });
     let addr = listening.expect("a free port").local_addr().expect("an IP socket");

@@ -18,7 +18,6 @@ use std::process::Command;
 use hyper::service::service_fn;
 use interop::{Peer, Server, program};
 
-use crate::glue;
 use answers::answer;
 
 /// A server of two pollers that speaks HTTP/1 and HTTP/2, and answers as [`answers`] says.
@@ -30,7 +29,7 @@ fn serve() -> (Server, SocketAddr) {
 
 /// Listens in `server`, as [`serve`] does.
 fn listen(server: &Server) -> SocketAddr {
-    let listening = glue::serve(server.handle(), interop::ANY, service_fn(answer));
+    let listening = corepoll_hyper::serve(server.handle(), interop::ANY, service_fn(answer));
     listening.expect("a free port").local_addr().expect("an IP socket")
 }
 

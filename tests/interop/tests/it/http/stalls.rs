@@ -11,14 +11,17 @@ use interop::h2::{Client, PREFACE, flag, frame, kind, request};
 use interop::{PATIENCE, Server};
 
 use super::answers::answer;
-use crate::glue;
 
 /// A server whose patience ends soon.
 fn serve() -> (Server, SocketAddr) {
-    Server::of_tasks(|stream, _| async move {
-        let patience = Duration::from_millis(300);
-        let _ = glue::serve_connection(stream, service_fn(answer), patience).await;
-    })
+    let patience = Duration::from_millis(300);
+    let server = Server::start(2);
+    let http = corepoll_hyper::Server::new().header_timeout(patience).http2(|http| {
+        http.keep_alive_interval(patience).keep_alive_timeout(patience);
+    });
+    let listening = http.serve(server.handle(), interop::ANY, service_fn(answer));
+    let addr = listening.expect("a free port").local_addr().expect("an IP socket");
+    (server, addr)
 }
 
 #[test]
@@ -58,9 +61,17 @@ fn an_http_2_client_that_does_not_answer_pings_ends_its_connection() {
 }
 
 #[test]
-fn an_http_2_client_that_says_nothing_after_its_preface_ends_its_connection() {
+fn an_http_2_client_whose_preface_stalls_loses_its_connection() {
     let (_server, addr) = serve();
-    let stalled = connect(addr);
-    (&stalled).write_all(PREFACE).expect("it is read");
-    assert!(is_ended(&stalled));
+    for length in [1, PREFACE.len() - 1, PREFACE.len()] {
+        let stalled = connect(addr);
+        (&stalled).write_all(&PREFACE[..length]).expect("it is read");
+        assert!(is_ended(&stalled), "{length} bytes");
+    }
+}
+
+#[test]
+fn a_client_that_says_nothing_at_all_loses_its_connection() {
+    let (_server, addr) = serve();
+    assert!(is_ended(&connect(addr)));
 }
