@@ -17,7 +17,7 @@
 //! | connect | [`net::TcpStream::connect`], [`EvContext::connect`], [`Connector`], [`ConnectPool`] |
 //! | relay two connections | [`io::relay`], [`EvContext::relay`] |
 //! | use any other descriptor | [`net::AsyncFd`], [`EvContext::register`] |
-//! | reach a poller from another thread | [`Writer`], [`PollerHandle`], [`ReactorHandle::broadcast`] |
+//! | reach a poller from another thread | [`Writer`], [`Notifier`], [`PollerHandle`], [`ReactorHandle::broadcast`] |
 //! | keep a value on each poller | [`with_local`], [`with_local_or`] |
 //! | let the tasks of a poller take turns | [`coop`], [`yield_now`] |
 //! | run code that blocks, or computes for long | `spawn_blocking`, feature `blocking` |
@@ -150,6 +150,7 @@ pub mod docs;
 
 pub use base::interest::Interest;
 pub use base::token::Token;
+pub use connection::notifier::Notifier;
 pub use local::action::{Action, CloseReason, TimerId};
 pub use local::context::EvContext;
 pub use local::handle::PollerHandle;

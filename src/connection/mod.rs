@@ -12,6 +12,7 @@
 //! | `read`, `write`, `send_file` | what a callback reads and writes |
 //! | `flush`, `sink` | queued output is sent |
 //! | `writer_drain` | what other threads have written is taken over |
+//! | `notifier` | other threads have a callback called |
 //! | `watermarks`, `deadlines`, `timers` | a handler is told of too much, too late, and of time |
 //! | `relay/` | two connections are passed on to each other |
 //! | `persistent` | conditions that epoll would report for ever |
@@ -28,6 +29,8 @@ pub(crate) mod send_file;
 pub(crate) mod watermarks;
 
 pub(crate) mod writer_drain;
+
+pub(crate) mod notifier;
 
 pub(crate) mod timers;
 

@@ -12,6 +12,7 @@ use crate::base::token::Token;
 use crate::local::connection::Connection;
 use crate::local::errors::{closing_error, stream_taken};
 use crate::local::state::Local;
+use crate::parts::budget::Budget;
 use crate::sys::clock;
 use crate::task::{self, join::JoinHandle};
 
@@ -23,6 +24,7 @@ use crate::task::{self, join::JoinHandle};
 /// | write | [`write`](EvContext::write), [`write_vectored`](EvContext::write_vectored), [`send_file`](EvContext::send_file) |
 /// | see and limit what is queued | [`pending_output`](EvContext::pending_output), [`set_watermarks`](EvContext::set_watermarks) |
 /// | let other threads and tasks write | [`writer`](EvContext::writer) |
+/// | let other threads call the handler | [`notifier`](EvContext::notifier) |
 /// | wait for time | [`set_timer`](EvContext::set_timer), [`set_interval`](EvContext::set_interval), [`set_deadlines`](EvContext::set_deadlines) |
 /// | choose the events | [`set_interest`](EvContext::set_interest) |
 /// | end a connection | [`Action::Close`](crate::Action::Close) for this one, [`close`](EvContext::close) for any of this poller |
@@ -170,6 +172,28 @@ impl<'a> EvContext<'a> {
     /// ```
     pub fn now(&self) -> Instant {
         clock::to_instant(self.local.now())
+    }
+
+    /// Returns the limits of the poller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     let _question = cx.read()?;
+    ///     let most = cx.budget().output_per_connection;
+    ///     cx.write(format!("no answer is longer than {most} bytes").as_bytes())?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "no answer is longer than 8388608 bytes");
+    /// ```
+    pub fn budget(&self) -> &'a Budget {
+        &self.local.budget
     }
 
     /// Lends the poller's value of type `T` to `f`, and makes it by `T::default()` if there is none

@@ -258,6 +258,32 @@ pub trait EvHandler: 'static {
         Ok(Action::Keep)
     }
 
+    /// Called after [`Notifier::notify`](crate::Notifier::notify), once for all calls of it before.
+    /// By default it keeps the connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// # fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    /// #     cx.notifier().notify()?;
+    /// #     cx.read().map(|_| Action::Keep)
+    /// # }
+    /// fn on_notify(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     cx.write(b"looked")?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "looked");
+    /// ```
+    fn on_notify(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        let _ = cx;
+        Ok(Action::Keep)
+    }
+
     /// Called when the shutdown of the reactor has been requested.
     ///
     /// By default it closes the connection. A handler that keeps it has until the end of the grace

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 /// The largest number of spare buffers. More than one buffer is in use only while chunks are held
 /// across reads.
@@ -26,6 +26,9 @@ pub(crate) struct Buffers {
 ///
 /// It dereferences to `[u8]`, and is empty at the end of the stream. Dropping the chunk returns the
 /// buffer. While the chunk is held, the next read gets another buffer.
+///
+/// The buffer belongs to the chunk alone for as long as it is lent. So its bytes may be changed, to
+/// decrypt or to unmask them where they are.
 ///
 /// # Examples
 ///
@@ -129,8 +132,21 @@ impl Deref for Chunk<'_> {
     }
 }
 
+impl DerefMut for Chunk<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[..self.length]
+    }
+}
+
 impl AsRef<[u8]> for Chunk<'_> {
     fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl AsMut<[u8]> for Chunk<'_> {
+    fn as_mut(&mut self) -> &mut [u8] {
         self
     }
 }

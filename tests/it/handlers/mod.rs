@@ -10,6 +10,8 @@ mod ends_of_connections;
 mod handover;
 /// A failure ends its own connection alone; each `on_open` has one `on_close`.
 mod lifecycle;
+/// A handler is called from any thread, once for all notifications before.
+mod notifier;
 /// Pipes, eventfds, datagrams and records are served; files are refused.
 mod odd_descriptors;
 /// Queued output is whole, in order, bounded, and flushed by a close.

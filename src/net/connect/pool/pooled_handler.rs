@@ -113,6 +113,10 @@ impl EvHandler for PooledHandler {
         self.handler.on_timeout(cx, timer)
     }
 
+    fn on_notify(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.handler.on_notify(cx)
+    }
+
     fn on_shutdown(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         self.handler.on_shutdown(cx)
     }
