@@ -10,13 +10,12 @@ use crate::support::{APIS, Server, command};
 const EXAMPLES: [&str; 2] = ["techempower", "echo"];
 
 /// The programs that serve by one API, and the options that each has beside those of all.
-const FURTHER: [(&str, &[&str]); 6] = [
+const FURTHER: [(&str, &[&str]); 5] = [
     ("async_http", &["--workers"]),
     ("connect_pool", &["--upstream"]),
     ("download", &["--file", "--speed", "--sendfile", "--patience"]),
     ("proxy", &["--upstream", "--connect-timeout", "--copy"]),
     ("reuseport", &["--balance"]),
-    ("chat", &[]),
 ];
 
 /// Runs a program that ends by itself.

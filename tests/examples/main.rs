@@ -2,7 +2,6 @@
 //! blocking sockets, ended by signals.
 
 mod async_http;
-mod chat;
 #[path = "../common/mod.rs"]
 mod common;
 mod connect_pool;

@@ -5,8 +5,6 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use async_tungstenite::tungstenite::client::client;
-
 use crate::support::Server;
 
 /// Shorter than the tests wait, and longer than a request takes.
@@ -16,13 +14,12 @@ const SHORT: &str = "300";
 const FOR_EVER: Duration = Duration::from_secs(60);
 
 /// The servers of HTTP, and how each is started with little patience.
-const HTTP: [(&str, &[&str]); 6] = [
+const HTTP: [(&str, &[&str]); 5] = [
     ("techempower", &["--api", "handler"]),
     ("techempower", &["--api", "async"]),
     ("async_http", &[]),
     ("connect_pool", &[]),
     ("download", &[]),
-    ("chat", &[]),
 ];
 
 fn start(example: &str, own: &[&str]) -> Server {
@@ -55,8 +52,7 @@ fn a_half_request_is_not_kept_for_ever() {
             let mut stream = server.connect();
             stream.write_all(half.as_bytes()).expect("writes");
             let answer = until_the_end(&stream);
-            // The chat ends a connection that asks for no page and no WebSocket without a word.
-            let is_said = half.is_empty() || answer.starts_with("HTTP/1.1 4") || example == "chat";
+            let is_said = half.is_empty() || answer.starts_with("HTTP/1.1 4");
             assert!(is_said, "{answer}");
         }
     }
@@ -205,33 +201,9 @@ fn clients_that_have_gone_leave_little_work() {
     assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
 }
 
-// ---- chat ----
-
-/// A member that has been accepted.
-fn join(server: &Server) -> async_tungstenite::tungstenite::WebSocket<TcpStream> {
-    client(format!("ws://{}/", server.address()), server.connect()).expect("is accepted").0
-}
-
-#[test]
-fn a_half_message_is_not_kept_for_ever() {
-    let server = start("chat", &[]);
-    let mut socket = join(&server);
-    // Some of a message of 64 KiB, and then nothing.
-    socket.get_mut().write_all(b"\x82\xff\0\0\0\0\0\x01\0\0\0\0\0\0half").expect("writes");
-    until_the_end(socket.get_ref());
-}
-
-#[test]
-fn a_member_that_has_vanished_is_not_kept_for_ever() {
-    let server = start("chat", &[]);
-    let socket = join(&server);
-    // It answers no ping.
-    until_the_end(socket.get_ref());
-}
-
 #[test]
 fn a_patience_that_is_none_is_named_on_stderr() {
-    for example in ["techempower", "chat"] {
+    for example in ["techempower", "download"] {
         for value in ["0", "-1", "long"] {
             let output = crate::support::command(example)
                 .args(["--addr", "127.0.0.1:0", "--patience", value])

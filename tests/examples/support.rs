@@ -82,14 +82,6 @@ impl Server {
         std::fs::read_dir(directory).expect("procfs").count()
     }
 
-    /// The most bytes of memory that it has had so far.
-    pub fn peak_memory(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("procfs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
-        peak.trim().strip_suffix(" kB").expect("a unit").parse::<usize>().expect("a number") * 1024
-    }
-
     /// Whether it has not ended yet.
     pub fn goes_on(&mut self) -> bool {
         self.child.try_wait().expect("it is our child").is_none()

@@ -104,6 +104,26 @@ fn readme_lists_each_example() {
 }
 
 #[test]
+fn readme_lists_each_example_of_a_companion() {
+    let page = read("README.md");
+    let mut listed = 0;
+    for companion in fs::read_dir(root().join("crates")).expect("companions") {
+        let folder = companion.expect("an entry").path();
+        let package = folder.file_name().expect("a name").display().to_string();
+        for entry in fs::read_dir(folder.join("examples")).into_iter().flatten() {
+            let path = entry.expect("an entry").path();
+            let name = path.file_stem().expect("a name").display().to_string();
+            if path.extension().is_some_and(|it| it == "rs") || path.join("main.rs").is_file() {
+                let row = format!("[`{name}`](crates/{package}/examples/{name}");
+                assert!(page.contains(&row), "README does not list {name} of {package}");
+                listed += 1;
+            }
+        }
+    }
+    assert!(listed > 5, "these are the examples of companions: {listed}");
+}
+
+#[test]
 fn each_link_of_a_page_leads_to_a_file() {
     for page in PAGES {
         let folder = Path::new(page).parent().expect("a folder");
