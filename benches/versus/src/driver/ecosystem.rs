@@ -19,7 +19,8 @@ pub(super) fn measure(plan: &Plan) -> Result<(), Error> {
         Some(names) => names.iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
         None => Kind::ALL.to_vec(),
     };
-    let heading = ["corepoll", "tokio", "ratio", "goal", "calls, corepoll", "calls, tokio"];
+    let calls = ["calls + waits, corepoll", "calls + waits, tokio"];
+    let heading = ["corepoll", "tokio", "ratio", "goal", calls[0], calls[1]];
     let mut rows = vec![table::row("instructions a request", heading.map(str::to_owned))];
     for kind in kinds {
         let ours = a_request(kind, Runtime::Corepoll, runs)?;
@@ -29,8 +30,8 @@ pub(super) fn measure(plan: &Plan) -> Result<(), Error> {
             format!("{:.0}", theirs.instructions),
             format!("{:.3}", ours.instructions / theirs.instructions),
             format!("{:.3}", goal(kind)),
-            format!("{:.3}", ours.calls),
-            format!("{:.3}", theirs.calls),
+            format!("{:.2} + {:.2}", ours.calls, ours.waits),
+            format!("{:.2} + {:.2}", theirs.calls, theirs.waits),
         ];
         rows.push(table::row(kind.name(), cells));
     }
@@ -52,7 +53,10 @@ fn goal(kind: Kind) -> f64 {
 /// What a request costs.
 struct Cost {
     instructions: f64,
+    /// System calls but for those that wait.
     calls: f64,
+    /// How often the loop waits. That depends on how many connections are ready at once.
+    waits: f64,
 }
 
 fn a_request(kind: Kind, runtime: Runtime, runs: TwoRuns) -> Result<Cost, Error> {
@@ -65,11 +69,15 @@ fn a_request(kind: Kind, runtime: Runtime, runs: TwoRuns) -> Result<Cost, Error>
         |requests| instructions::of_a_server(start_server, |addr| load(kind, addr, requests));
     let calls = |requests| {
         let counts = syscalls::of_a_server(start_server, |addr| load(kind, addr, requests))?;
-        Ok::<u64, Error>(counts.values().sum())
+        let is_wait = |name: &str| name.starts_with("epoll_") && name != "epoll_ctl";
+        let sum = |waits| counts.iter().filter(|of| is_wait(of.0) == waits).map(|of| of.1).sum();
+        Ok::<(u64, u64), Error>((sum(false), sum(true)))
     };
+    let (few, many) = (calls(runs.few)?, calls(runs.many)?);
     Ok(Cost {
         instructions: runs.per_request(instructions(runs.few)?, instructions(runs.many)?),
-        calls: runs.per_request(calls(runs.few)?, calls(runs.many)?),
+        calls: runs.per_request(few.0, many.0),
+        waits: runs.per_request(few.1, many.1),
     })
 }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use corepoll::Reactor;
 use corepoll::net::TcpStream;
+use corepoll_hyper::{HyperIo, LocalExec, LocalTimer};
 use futures_rustls::TlsAcceptor;
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
 
-use super::glue::{HyperIo, LocalExec, LocalTimer};
 use super::service::{answer, router};
 use super::{Kind, tls};
 use crate::args::Error;

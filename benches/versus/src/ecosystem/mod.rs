@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::thread;
 
 use lexopt::prelude::*;
 
@@ -13,7 +14,6 @@ use crate::peers::Options;
 use crate::sys;
 
 mod corepoll;
-mod glue;
 pub mod load;
 mod service;
 mod tls;
@@ -122,6 +122,10 @@ pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
     let options = Options { addr, threads: 1, stop: sys::stop_signal()? };
     match runtime {
         Runtime::Corepoll => corepoll::run(kind, &options),
-        Runtime::Tokio => tokio::run(kind, &options),
+        // On a thread of its own, where the loops of a process that has several of them run: glibc's
+        // recv, writev and malloc take a longer path there.
+        Runtime::Tokio => thread::scope(|scope| {
+            scope.spawn(|| tokio::run(kind, &options)).join().expect("the loop panicked")
+        }),
     }
 }
