@@ -225,22 +225,29 @@ impl Session {
     /// Gives rustls the next record, if all of it is there. What is left of the chunk otherwise is
     /// carried over.
     fn look(&mut self, input: &mut Input<'_>, output: &mut Output) -> io::Result<Looked> {
-        let mut plaintext = Plaintext::lend();
+        let mut plaintext;
         let found = if self.carry.is_empty() {
             let rest = input.rest();
+            if rest.is_empty() {
+                return Ok(Looked::NeedsMore);
+            }
             let Next::Whole(length) = next_record(rest) else {
                 self.carry.extend(rest);
                 input.clear();
                 return Ok(Looked::NeedsMore);
             };
+            plaintext = Plaintext::lend();
             let (used, found) = run(&mut self.engine, &mut rest[..length], &mut plaintext, output);
-            // rustls needs what it has not used again, with the record that follows.
-            self.carry.extend(&rest[used..length]);
-            self.carry.seen = length - used;
+            if used < length {
+                // rustls needs what it has not used again, with the record that follows.
+                self.carry.extend(&rest[used..length]);
+                self.carry.seen = length - used;
+            }
             input.advance(length);
             found
         } else {
             let Some(length) = self.complete(input) else { return Ok(Looked::NeedsMore) };
+            plaintext = Plaintext::lend();
             let window = self.carry.window(length);
             let size = window.len();
             let (used, found) = run(&mut self.engine, window, &mut plaintext, output);
