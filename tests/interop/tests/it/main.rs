@@ -12,4 +12,5 @@ mod multiplexed;
 mod streams;
 mod threads;
 mod tls;
+mod tls_handlers;
 mod websocket;
