@@ -42,7 +42,7 @@ fn is_run(command: &str, ci: &str) -> bool {
         // The heading of the table of examples.
         ["cargo", "run", "--release", "--example", "..."] => true,
         ["cargo", "run", "--release", "--example", name, ..] => is_tested_example(name),
-        ["cargo", "run", "--release", "-p", "versus", "--", question] => {
+        ["cargo", "run", "--release", "-p", "versus", .., "--", question] => {
             ci.contains("cargo build --release -p versus")
                 && ci.contains("target/release/versus")
                 && ci.contains(question)
