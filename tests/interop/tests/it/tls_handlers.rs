@@ -87,7 +87,7 @@ fn serve(
     let server = Server::start(pollers);
     let factory =
         Tls::server(config, move || Echo { left: None, line: Vec::new(), tell: tell.clone() });
-    let listening = Acceptor::new(interop::ANY).listen(&server.handle(), factory);
+    let listening = Acceptor::new(interop::ANY).listen(server.handle(), factory);
     let addr = listening.expect("a free port").local_addr().expect("an IP socket");
     (server, addr, ends)
 }
@@ -241,7 +241,7 @@ fn s_server_sends_a_large_file_to_those_who_trust_it() {
                 let name = "localhost".try_into().expect("a name");
                 Tls::client(config, name, Get { answer: Vec::new(), tell })
             };
-            Connector::new(&server.handle()).connect(port.addr(), handler).expect("an address");
+            Connector::new(server.handle()).connect(port.addr(), handler).expect("an address");
             told.recv_timeout(PATIENCE).expect("an end")
         };
         let refused = get(others.client(&[])).expect_err("it is refused");
