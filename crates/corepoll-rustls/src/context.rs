@@ -1,10 +1,10 @@
 //! `TlsContext`: what a callback is given.
 
+use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use std::{fmt, mem};
 
 use corepoll::net::ToStreamAddr;
 use corepoll::{
@@ -54,6 +54,7 @@ impl<'b> TlsContext<'_, 'b> {
     /// failed, and ends whether or not the handler passes the error on. A record that is refused
     /// is an error of rustls; the end of the TCP connection without a close_notify is
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof).
+    #[inline]
     pub fn read(&mut self) -> io::Result<Plaintext<'b>> {
         if let Some(failure) = &self.session.failure {
             return Err(failure.to_error());
@@ -71,6 +72,7 @@ impl<'b> TlsContext<'_, 'b> {
     ///
     /// Returns the errors of [`EvContext::write`]. An error of bytes that go when the callback
     /// returns is told by [`on_close`](crate::TlsHandler::on_close).
+    #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.may_write()?;
         self.session.write(self.cx, self.output, bytes)
@@ -88,6 +90,7 @@ impl<'b> TlsContext<'_, 'b> {
 
     /// Takes what writers have brought, which goes first, and returns an error if the connection is
     /// ending.
+    #[inline]
     fn may_write(&mut self) -> io::Result<()> {
         if self.session.writer.as_ref().is_some_and(WriterEnd::has_something) {
             self.drain_writers(false)?;
@@ -338,8 +341,11 @@ impl<'b> TlsContext<'_, 'b> {
 
     /// Carries over what the handler has left of the chunk.
     pub(crate) fn keep_rest(&mut self) {
-        self.session.carry.extend(self.input.rest());
-        mem::take(self.input).clear();
+        let rest = self.input.rest();
+        if !rest.is_empty() {
+            self.session.carry.extend(rest);
+            self.input.clear();
+        }
     }
 }
 

@@ -44,8 +44,8 @@ pub(crate) enum Found {
     Sent,
     /// The input has been used, and nothing waits to be sent.
     Exhausted,
-    /// The connection has failed.
-    Failed(rustls::Error),
+    /// The connection has failed. Boxed, so that the usual results are small.
+    Failed(Box<rustls::Error>),
 }
 
 impl Engine {
@@ -71,7 +71,7 @@ impl Engine {
     }
 
     /// Takes one step with `input`, and returns how many bytes of it are used.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn step(
         &mut self,
         input: &mut [u8],
@@ -91,7 +91,7 @@ impl Engine {
 }
 
 /// Does what one status of rustls asks for.
-#[inline]
+#[inline(always)]
 fn handle<Data>(
     status: UnbufferedStatus<'_, '_, Data>,
     plaintext: &mut Plaintext<'_>,
@@ -106,7 +106,7 @@ fn handle<Data>(
                     plaintext.push(record.payload);
                     discard += record.discard;
                 }
-                Some(Err(error)) => break Found::Failed(error),
+                Some(Err(error)) => break Found::Failed(error.into()),
                 None => break Found::Plaintext,
             }
         },
@@ -137,8 +137,10 @@ fn handle<Data>(
         Ok(ConnectionState::PeerClosed) => Found::PeerClosed,
         Ok(ConnectionState::BlockedHandshake | ConnectionState::Closed) => Found::Exhausted,
         // Early data is switched off in every configuration that comes here.
-        Ok(_) => Found::Failed(rustls::Error::General("unexpected state of the connection".into())),
-        Err(error) => Found::Failed(error),
+        Ok(_) => Found::Failed(
+            rustls::Error::General("unexpected state of the connection".into()).into(),
+        ),
+        Err(error) => Found::Failed(error.into()),
     };
     (discard, found)
 }
@@ -164,7 +166,7 @@ fn encode(
                 return Found::Sent;
             }
             Err(Some(more)) if more > needed => needed = more,
-            Err(_) => return Found::Failed(rustls::Error::EncryptError),
+            Err(_) => return Found::Failed(rustls::Error::EncryptError.into()),
         }
     }
 }

@@ -20,11 +20,13 @@ pub(crate) struct Input<'b> {
 
 impl<'b> Input<'b> {
     /// Goes on with another chunk. The one before must be used up.
+    #[inline]
     pub(crate) fn set(&mut self, chunk: Chunk<'b>) {
         (self.chunk, self.start) = (Some(chunk), 0);
     }
 
     /// Lends the unused bytes.
+    #[inline]
     pub(crate) fn rest(&mut self) -> &mut [u8] {
         match &mut self.chunk {
             Some(chunk) => &mut chunk[self.start..],
@@ -33,6 +35,7 @@ impl<'b> Input<'b> {
     }
 
     /// Notes that `count` more bytes are used. A chunk without any goes back to the poller.
+    #[inline]
     pub(crate) fn advance(&mut self, count: usize) {
         self.start += count;
         if self.chunk.as_ref().is_some_and(|chunk| self.start >= chunk.len()) {
@@ -41,6 +44,7 @@ impl<'b> Input<'b> {
     }
 
     /// Gives the chunk back.
+    #[inline]
     pub(crate) fn clear(&mut self) {
         (self.chunk, self.start) = (None, 0);
     }
@@ -98,6 +102,7 @@ pub(crate) enum Next {
 }
 
 /// Looks at the header of the next record.
+#[inline]
 pub(crate) fn next_record(bytes: &[u8]) -> Next {
     let Some(header) = bytes.first_chunk::<HEADER>() else {
         return Next::Missing(HEADER - bytes.len());

@@ -62,6 +62,7 @@ pub struct Plaintext<'a> {
 
 impl Plaintext<'_> {
     /// Lends an empty buffer.
+    #[inline]
     pub(crate) fn lend() -> Plaintext<'static> {
         let mut bytes = PLAINTEXT.take().unwrap_or_default();
         bytes.clear();
@@ -69,11 +70,13 @@ impl Plaintext<'_> {
     }
 
     /// Returns the end of the peer's data, which has no bytes.
+    #[inline]
     pub(crate) fn end() -> Plaintext<'static> {
         Plaintext { bytes: Vec::new(), lent: PhantomData }
     }
 
     /// Adds what was decrypted.
+    #[inline]
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
@@ -82,6 +85,7 @@ impl Plaintext<'_> {
 impl Deref for Plaintext<'_> {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         &self.bytes
     }
@@ -100,6 +104,7 @@ impl AsRef<[u8]> for Plaintext<'_> {
 }
 
 impl Drop for Plaintext<'_> {
+    #[inline]
     fn drop(&mut self) {
         // The end of the data has no buffer, and one record after another needs one.
         if self.bytes.capacity() > 0 {
@@ -126,6 +131,7 @@ pub(crate) struct Output {
 
 impl Output {
     /// Takes the thread's buffers, or makes new ones.
+    #[inline]
     pub(crate) fn take() -> Box<Output> {
         OUTPUT.take().unwrap_or_else(|| {
             let records = vec![0; OUTPUT_SIZE];
@@ -134,6 +140,7 @@ impl Output {
     }
 
     /// Returns the buffers to the thread. Nothing may be in them.
+    #[inline]
     pub(crate) fn give_back(mut self: Box<Self>) {
         self.gathered.clear();
         self.filled = 0;
@@ -149,6 +156,7 @@ impl Output {
     }
 
     /// Lends the room behind the records, at least `needed` bytes.
+    #[inline]
     pub(crate) fn room(&mut self, needed: usize) -> &mut [u8] {
         if self.records.len() - self.filled < needed {
             self.records.resize(self.filled + needed, 0);
@@ -167,6 +175,7 @@ impl Output {
     }
 
     /// Passes the records to the connection, which sends them at once and queues the rest.
+    #[inline]
     pub(crate) fn send(&mut self, cx: &mut EvContext<'_>) -> std::io::Result<()> {
         if self.filled == 0 {
             return Ok(());

@@ -112,7 +112,7 @@ impl Session {
         let mut plaintext = Plaintext::end();
         let (_, found) = run(&mut self.engine, &mut [], &mut plaintext, output);
         match found {
-            Found::Failed(error) => Err(tls_error(error)),
+            Found::Failed(error) => Err(tls_error(*error)),
             _ => Ok(()),
         }
     }
@@ -148,6 +148,7 @@ impl Session {
 
     /// Makes plaintext ready for the handler, or the end of the data. Returns `false` if there is
     /// neither now. The socket is read if `may_read`, which is turned off then.
+    #[inline]
     pub(crate) fn prepare<'b>(
         &mut self,
         cx: &mut EvContext<'b>,
@@ -212,6 +213,7 @@ impl Session {
     }
 
     /// Receives the next bytes. The end of them, without a close_notify before, is a failure.
+    #[inline]
     fn receive<'b>(&mut self, cx: &mut EvContext<'b>, input: &mut Input<'b>) -> io::Result<()> {
         let chunk = cx.read()?;
         if chunk.is_empty() {
@@ -224,39 +226,54 @@ impl Session {
 
     /// Gives rustls the next record, if all of it is there. What is left of the chunk otherwise is
     /// carried over.
+    #[inline]
     fn look(&mut self, input: &mut Input<'_>, output: &mut Output) -> io::Result<Looked> {
-        let mut plaintext;
-        let found = if self.carry.is_empty() {
-            let rest = input.rest();
-            if rest.is_empty() {
-                return Ok(Looked::NeedsMore);
-            }
-            let Next::Whole(length) = next_record(rest) else {
-                self.carry.extend(rest);
-                input.clear();
-                return Ok(Looked::NeedsMore);
-            };
-            plaintext = Plaintext::lend();
-            let (used, found) = run(&mut self.engine, &mut rest[..length], &mut plaintext, output);
-            if used < length {
-                // rustls needs what it has not used again, with the record that follows.
-                self.carry.extend(&rest[used..length]);
-                self.carry.seen = length - used;
-            }
-            input.advance(length);
-            found
-        } else {
-            let Some(length) = self.complete(input) else { return Ok(Looked::NeedsMore) };
-            plaintext = Plaintext::lend();
-            let window = self.carry.window(length);
-            let size = window.len();
-            let (used, found) = run(&mut self.engine, window, &mut plaintext, output);
-            self.carry.advance(used, size - used);
-            found
+        if !self.carry.is_empty() {
+            return self.look_at_carry(input, output);
+        }
+        let rest = input.rest();
+        if rest.is_empty() {
+            return Ok(Looked::NeedsMore);
+        }
+        let Next::Whole(length) = next_record(rest) else {
+            self.carry.extend(rest);
+            input.clear();
+            return Ok(Looked::NeedsMore);
         };
+        let mut plaintext = Plaintext::lend();
+        let (used, found) = run(&mut self.engine, &mut rest[..length], &mut plaintext, output);
+        if used < length {
+            // rustls needs what it has not used again, with the record that follows.
+            self.carry.extend(&rest[used..length]);
+            self.carry.seen = length - used;
+        }
+        input.advance(length);
         match found {
             Found::Plaintext => Ok(Looked::Plaintext(plaintext)),
-            Found::Failed(error) => Err(self.fail(Failure::Tls(error))),
+            found => self.looked(found, input),
+        }
+    }
+
+    /// Gives rustls the record that is carried over, if the chunk completes it.
+    #[cold]
+    fn look_at_carry(&mut self, input: &mut Input<'_>, output: &mut Output) -> io::Result<Looked> {
+        let Some(length) = self.complete(input) else { return Ok(Looked::NeedsMore) };
+        let mut plaintext = Plaintext::lend();
+        let window = self.carry.window(length);
+        let size = window.len();
+        let (used, found) = run(&mut self.engine, window, &mut plaintext, output);
+        self.carry.advance(used, size - used);
+        match found {
+            Found::Plaintext => Ok(Looked::Plaintext(plaintext)),
+            found => self.looked(found, input),
+        }
+    }
+
+    /// Notes what a record without plaintext has brought.
+    #[cold]
+    fn looked(&mut self, found: Found, input: &mut Input<'_>) -> io::Result<Looked> {
+        match found {
+            Found::Failed(error) => Err(self.fail(Failure::Tls(*error))),
             _ if self.carry.seen > MOST_SEEN => Err(self.fail(Failure::TooManyPieces)),
             Found::PeerClosed => {
                 // What follows is no data of this connection.
@@ -338,6 +355,7 @@ impl Session {
     }
 
     /// Encrypts one record, behind whatever rustls has to send before it.
+    #[inline]
     pub(crate) fn encrypt(&mut self, output: &mut Output, send: Send<'_>) -> io::Result<()> {
         let mut plaintext = Plaintext::end();
         loop {
@@ -345,7 +363,7 @@ impl Session {
             match self.engine.step(window, &mut plaintext, output, send).1 {
                 Found::Progress => {}
                 Found::Sent => return Ok(()),
-                Found::Failed(error) => return Err(self.fail(Failure::Tls(error))),
+                Found::Failed(error) => return Err(self.fail(Failure::Tls(*error))),
                 _ => return Err(closing_error()),
             }
         }
@@ -354,6 +372,7 @@ impl Session {
 
 /// Steps through `window` until there is plaintext or nothing more to be done. Returns how many of
 /// its bytes are used.
+#[inline]
 fn run(
     engine: &mut Engine,
     window: &mut [u8],
@@ -367,15 +386,20 @@ fn run(
         match found {
             Found::Progress => {}
             Found::Failed(_) => {
-                // The alert that tells the peer why. rustls hands it out before it looks at any
-                // input, and must not be given input after a failure.
-                let mut none = Plaintext::end();
-                while engine.state().wants_write() {
-                    engine.step(&mut [], &mut none, output, Send::Nothing);
-                }
+                encode_alert(engine, output);
                 return (used, found);
             }
             found => return (used, found),
         }
+    }
+}
+
+/// Encodes the alert that tells the peer why the connection has failed.
+#[cold]
+fn encode_alert(engine: &mut Engine, output: &mut Output) {
+    // rustls hands it out before it looks at any input, and must not be given input after a failure.
+    let mut none = Plaintext::end();
+    while engine.state().wants_write() {
+        engine.step(&mut [], &mut none, output, Send::Nothing);
     }
 }
