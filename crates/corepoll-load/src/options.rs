@@ -151,7 +151,8 @@ impl Options {
         };
         if !named("host") {
             let authority = self.target.authority().map_or("", |authority| authority.as_str());
-            head += &format!("Host: {authority}\r\n");
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            head += &format!("Host: {host}\r\n");
         }
         if mode == Mode::Churn && !named("connection") {
             head += "Connection: close\r\n";
@@ -209,6 +210,11 @@ mod tests {
         assert_eq!(
             request(&[target, "-H", "X-Test:  1 "], Mode::Http).unwrap(),
             "GET /a?b=c HTTP/1.1\r\nHost: host:81\r\nx-test: 1\r\n\r\n"
+        );
+        // RFC 9110, section 7.2: the host and the port alone.
+        assert_eq!(
+            request(&["http://me:secret@[::1]:81"], Mode::Http).unwrap(),
+            "GET / HTTP/1.1\r\nHost: [::1]:81\r\n\r\n"
         );
         assert_eq!(
             request(&[target, "-H", "host: other"], Mode::Churn).unwrap(),

@@ -33,7 +33,8 @@ pub fn text(options: &Options, outcome: &Outcome) -> String {
         let _ = writeln!(text, "{name:<12} {value}");
     };
     line("load", format!("{}, {pollers} pollers, {seconds:.2} s", title(options)));
-    line("connected", format!("{} in {}", statistics.connected, short(*connecting)));
+    let began = short(*connecting);
+    line("connected", format!("{}, the load began after {began}", statistics.connected));
     let rate = statistics.answered as f64 / seconds;
     line("requests", format!("{}, {rate:.0} a second", statistics.answered));
     let megabytes = statistics.received as f64 / seconds / 1e6;
