@@ -71,7 +71,7 @@
 //! # }
 //! ```
 //!
-//! What is of `Send` in quinn may be used on any thread, also on one without a poller: connections
+//! quinn's types are `Send` and may be used on any thread, also on one without a poller: connections
 //! that such a thread makes live on the poller of their endpoint. Waking a task on another poller
 //! costs more than on the same one, so a program that one processor can serve is best served by one
 //! poller.

@@ -53,9 +53,9 @@ pub async fn accept(endpoint: &Endpoint) -> Option<Incoming> {
 /// themselves, and closes the rest.
 ///
 /// It returns when the peers have been told. That takes three times the time in which a lost
-/// packet is noticed, a tenth of a second in most networks. So `grace` is a second shorter than the
-/// grace of [`ReactorHandle::shutdown`](corepoll::ReactorHandle::shutdown): a reactor that ends first
-/// tells nothing, and the peers wait until their idle timeout.
+/// packet is noticed, a tenth of a second in most networks. So `grace` should be a second shorter than
+/// that of [`ReactorHandle::shutdown`](corepoll::ReactorHandle::shutdown): if the reactor ends first,
+/// the peers are not told, and wait until their idle timeout.
 ///
 /// A connection ends by itself when its task has seen
 /// [`shutdown_requested`](corepoll::shutdown_requested), or when the last handle of it is dropped.

@@ -24,8 +24,8 @@
 //! code gets neither `&mut PollerBound`, which `DerefMut` needs, nor the whole, which `into_inner`
 //! needs.
 //!
-//! `traits` passes the traits of futures, streams, sinks and I/O through to the value, and `boxed` makes
-//! bindings that have a name.
+//! `traits` passes the traits of futures, streams, sinks and I/O through to the value, and `boxed`
+//! makes bindings that have a name.
 
 mod boxed;
 mod traits;
@@ -48,9 +48,9 @@ use super::shared::SharedRef;
 /// ended by then, the value is leaked rather than dropped on a foreign thread.
 ///
 /// The box derefs to the value, and is a future, a stream, a sink, an `AsyncRead`, an
-/// `AsyncBufRead` or an `AsyncWrite` if the value is one. It costs one allocation. Where the type must be named, or must
-/// be `Unpin`, [`PollerBound::boxed`] and [`PollerBound::boxed_stream`] hide the type of the future
-/// or stream.
+/// `AsyncBufRead` or an `AsyncWrite` if the value is one. It costs one allocation. Where the type
+/// must be named, or must be `Unpin`, [`PollerBound::boxed`] and [`PollerBound::boxed_stream`] hide
+/// the type of the future or stream.
 ///
 /// # Examples
 ///
