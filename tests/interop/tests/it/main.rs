@@ -9,6 +9,7 @@ mod grpc;
 mod http;
 mod http3;
 mod multiplexed;
+mod programs;
 mod streams;
 mod threads;
 mod tls;
