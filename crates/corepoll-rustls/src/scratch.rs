@@ -20,6 +20,7 @@ const SEND_AT: usize = 4 * RECORD;
 /// The size of the buffer for encrypted output: the last record may begin right below `SEND_AT`.
 const OUTPUT_SIZE: usize = SEND_AT + RECORD + 2048;
 
+// By `try_with` throughout: a poller that is itself in a thread-local may end after these are gone.
 thread_local! {
     /// The buffer of plaintext that was lent last.
     static PLAINTEXT: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
@@ -64,7 +65,8 @@ impl Plaintext<'_> {
     /// Lends an empty buffer.
     #[inline]
     pub(crate) fn lend() -> Plaintext<'static> {
-        let mut bytes = PLAINTEXT.take().unwrap_or_default();
+        let spare = PLAINTEXT.try_with(Cell::take);
+        let mut bytes = spare.ok().flatten().unwrap_or_default();
         bytes.clear();
         Plaintext { bytes, lent: PhantomData }
     }
@@ -108,7 +110,8 @@ impl Drop for Plaintext<'_> {
     fn drop(&mut self) {
         // The end of the data has no buffer, and one record after another needs one.
         if self.bytes.capacity() > 0 {
-            PLAINTEXT.set(Some(std::mem::take(&mut self.bytes)));
+            let bytes = std::mem::take(&mut self.bytes);
+            let _ = PLAINTEXT.try_with(|spare| spare.set(Some(bytes)));
         }
     }
 }
@@ -133,7 +136,7 @@ impl Output {
     /// Takes the thread's buffers, or makes new ones.
     #[inline]
     pub(crate) fn take() -> Box<Output> {
-        OUTPUT.take().unwrap_or_else(|| {
+        OUTPUT.try_with(Cell::take).ok().flatten().unwrap_or_else(|| {
             let records = vec![0; OUTPUT_SIZE];
             Box::new(Output { gathered: Vec::with_capacity(RECORD), records, filled: 0 })
         })
@@ -146,7 +149,7 @@ impl Output {
         self.filled = 0;
         // A limit on what one odd flight of a handshake leaves behind.
         if self.records.len() <= 2 * OUTPUT_SIZE {
-            OUTPUT.set(Some(self));
+            let _ = OUTPUT.try_with(|spare| spare.set(Some(self)));
         }
     }
 

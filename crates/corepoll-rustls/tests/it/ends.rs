@@ -1,13 +1,18 @@
+use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
+use std::thread;
 use std::time::Duration;
 
-use corepoll::{Action, Budget, CloseReason, TimerId};
-use corepoll_rustls::{TlsContext, TlsHandler, TlsOptions};
+use corepoll::net::TcpListener;
+use corepoll::{Action, Budget, CloseReason, LocalPoller, TimerId};
+use corepoll_rustls::{Tls, TlsContext, TlsHandler, TlsOptions};
 
 use crate::common::{
-    Client, Identity, Server, VERSIONS, connect, exchange, finish, next, plain, text,
+    Client, Identity, PATIENCE, Server, Session, VERSIONS, connect, echo, exchange, finish, next,
+    plain, text,
 };
 
 #[test]
@@ -215,4 +220,47 @@ fn a_shutdown_ends_connections_with_a_close_notify() {
     assert_eq!(told.iter().filter(|told| told.starts_with("open ")).count(), 9);
     assert_eq!(told.iter().filter(|told| *told == "closed Requested").count(), 9);
     assert_eq!(told.iter().filter(|told| *told == "failed Requested").count(), 1);
+}
+
+thread_local! {
+    /// A poller that ends after the function of its thread has returned.
+    static POLLER: RefCell<Option<LocalPoller>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn a_poller_in_a_thread_local_tells_its_connections_that_it_ends() {
+    let identity = Identity::new("localhost");
+    let (config, (tell, heard), (tell_addr, addr)) = (identity.server(), channel(), channel());
+    let poller = thread::spawn(move || {
+        let has_answered = Arc::new(AtomicBool::new(false));
+        let answered = has_answered.clone();
+        let make = Tls::server(Arc::new(config), move || {
+            let answered = answered.clone();
+            let on_data = move |cx: &mut TlsContext<'_, '_>, data: &[u8]| {
+                answered.store(true, Relaxed);
+                echo(cx, data)
+            };
+            Session { tell: tell.clone(), on_data }
+        });
+        // Before the thread-locals of its connections, and so dropped after them.
+        POLLER.set(Some(LocalPoller::new().expect("it is made")));
+        POLLER.with_borrow_mut(|poller| {
+            let poller = poller.as_mut().expect("it was put there");
+            drop(poller.spawn_local(async move {
+                let listener = TcpListener::bind("127.0.0.1:0").await.expect("it binds");
+                let _ = tell_addr.send(listener.local_addr().expect("it is bound"));
+                let (stream, _peer) = listener.accept().await.expect("a client comes");
+                stream.into_handler(make()).expect("the connection is open");
+            }));
+            while !has_answered.load(Relaxed) {
+                poller.turn(None).expect("it turns");
+            }
+        });
+    });
+    let addr = addr.recv_timeout(PATIENCE).expect("it listens");
+    let mut client = connect(addr, Arc::new(identity.client(&VERSIONS)), "localhost");
+    assert_eq!(exchange(&mut client, b"hello"), b"hello");
+    poller.join().expect("the thread has not panicked");
+    assert!(next(&heard).starts_with("open "));
+    assert_eq!(next(&heard), "closed Shutdown");
 }
