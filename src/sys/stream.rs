@@ -84,7 +84,15 @@ pub(crate) const MOST_SLICES: usize = libc::UIO_MAXIOV as usize;
 /// Sends `slices`, at most as many as the kernel takes at once: sendmsg(2). Empty slices before the
 /// first byte are skipped, so that they do not use up the places.
 pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    let slices = &slices[leading_empty(slices)..];
+    send_vectored_uncounted(fd, skip_empty(slices)).inspect(|count| traffic::bytes_out(*count))
+}
+
+/// Sends `slices` as they are, without counting: the request path has a counter at hand.
+#[inline]
+pub(crate) fn send_vectored_uncounted(
+    fd: BorrowedFd<'_>,
+    slices: &[IoSlice<'_>],
+) -> io::Result<usize> {
     // SAFETY: all zeros is a valid msghdr: no address, no control data.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     // An IoSlice has the layout of an iovec by its documentation; sendmsg doesn't write to it.
@@ -95,10 +103,16 @@ pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::R
     let arguments = [fd.as_raw_fd() as usize, &raw const message as usize, flags, 0, 0, 0];
     // SAFETY: `message` names `msg_iovlen` slices that are readable for their lengths.
     checked(unsafe { syscall(libc::SYS_sendmsg, arguments) })
-        .inspect(|count| traffic::bytes_out(*count))
+}
+
+/// Returns `slices` from the first on that is not empty.
+#[inline]
+pub(crate) fn skip_empty<S: Deref<Target = [u8]>>(slices: &[S]) -> &[S] {
+    &slices[leading_empty(slices)..]
 }
 
 /// Returns how many of `slices` come before the first that is not empty.
+#[inline]
 fn leading_empty(slices: &[impl Deref<Target = [u8]>]) -> usize {
     slices.iter().position(|slice| !slice.is_empty()).unwrap_or(slices.len())
 }

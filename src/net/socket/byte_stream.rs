@@ -43,6 +43,7 @@ macro_rules! byte_stream {
                 self.socket().poll_write(cx, buf)
             }
 
+            #[inline]
             fn poll_write_vectored(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
@@ -53,6 +54,7 @@ macro_rules! byte_stream {
 
             /// Waits until the output that a handler had queued before the stream was taken is in the
             /// kernel. What the stream has written is there already.
+            #[inline]
             fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 self.socket().poll_flush(cx)
             }

@@ -71,12 +71,14 @@ impl Socket {
     }
 
     /// Polls for room, and writes as much of `bufs` as there is room for.
+    #[inline]
     pub(crate) fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if bufs.iter().all(|buf| buf.is_empty()) {
+        let bufs = stream::skip_empty(bufs);
+        if bufs.is_empty() {
             return Poll::Ready(Ok(0));
         }
         self.registered.poll_io(cx, Direction::Write, |fd| self.write_vectored(fd, bufs))
@@ -84,6 +86,7 @@ impl Socket {
 
     /// Polls until the output that a handler had queued is in the kernel. What the stream itself
     /// has written is there already.
+    #[inline]
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.registered.poll_flushed(cx)
     }
@@ -151,7 +154,8 @@ impl Socket {
 
     /// Writes as much of `bufs` as there is room for, without waiting.
     pub(crate) fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        if bufs.iter().all(|buf| buf.is_empty()) {
+        let bufs = stream::skip_empty(bufs);
+        if bufs.is_empty() {
             return Ok(0);
         }
         self.registered.try_io(Direction::Write, |fd| self.write_vectored(fd, bufs))
@@ -209,7 +213,23 @@ impl Socket {
     /// Calls send(2) once.
     #[inline]
     fn write(&self, fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
-        match stream::send_uncounted(fd, buf) {
+        self.note_sent(stream::send_uncounted(fd, buf))
+    }
+
+    /// Calls sendmsg(2) once, or send(2) for a single buffer, as rustls and h2 often have it: that
+    /// call does with less. The first of `bufs` is not empty, so that such use up no places.
+    #[inline]
+    fn write_vectored(&self, fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.note_sent(match bufs {
+            [buf] => stream::send_uncounted(fd, buf),
+            _ => stream::send_vectored_uncounted(fd, bufs),
+        })
+    }
+
+    /// Takes note of what send(2) or sendmsg(2) has answered.
+    #[inline(always)]
+    fn note_sent(&self, sent: io::Result<usize>) -> io::Result<usize> {
+        match sent {
             Ok(count) => {
                 let local = self.registered.local();
                 local.recorder.bytes_out(count);
@@ -218,12 +238,6 @@ impl Socket {
             }
             Err(error) => Err(self.explain(error)),
         }
-    }
-
-    /// Calls sendmsg(2) once.
-    fn write_vectored(&self, fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let sent = stream::send_vectored(fd, bufs).map_err(|error| self.explain(error));
-        self.charged(sent)
     }
 
     /// Returns the error that ended the connection, if `error` only follows from it.

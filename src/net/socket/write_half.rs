@@ -155,6 +155,7 @@ macro_rules! write_half {
                 self.stream.socket().poll_write(cx, buf)
             }
 
+            #[inline]
             fn poll_write_vectored(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
@@ -163,6 +164,7 @@ macro_rules! write_half {
                 self.stream.socket().poll_write_vectored(cx, bufs)
             }
 
+            #[inline]
             fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 self.stream.socket().poll_flush(cx)
             }

@@ -55,7 +55,9 @@ pub(in crate::task) unsafe fn drop_handle(header: NonNull<Header>) {
         task.witness.used();
         // Foreign destructors run here, and the task is still counted while they do. The waiter's
         // comes first: it may complete the task, whose output would be left behind otherwise.
-        drop_ignoring_panic(take_waiter(task));
+        if let Some(waiter) = take_waiter(task) {
+            drop_ignoring_panic(waiter);
+        }
         if task.has(COMPLETE) {
             drop_output(header);
         }
