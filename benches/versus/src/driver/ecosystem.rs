@@ -12,6 +12,9 @@ use super::{Plan, instructions, syscalls, table};
 use crate::args::Error;
 use crate::ecosystem::{Kind, Runtime};
 
+/// How many times slower a server runs under callgrind, and its system calls under strace, about.
+const SLOWED: u32 = 50;
+
 /// Prints the table.
 pub(super) fn measure(plan: &Plan) -> Result<(), Error> {
     let runs = TwoRuns::of(plan.requests.unwrap_or(20_000));
@@ -63,6 +66,7 @@ fn a_request(kind: Kind, runtime: Runtime, runs: TwoRuns) -> Result<Cost, Error>
     let start_server = |words: &[String]| {
         let mut web = command(words)?;
         web.args(["web", "--kind", kind.name(), "--runtime", runtime.name()]);
+        web.args(["--slowed", &SLOWED.to_string()]);
         Server::launch(web, runtime.name())
     };
     let instructions =

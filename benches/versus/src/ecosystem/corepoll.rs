@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use corepoll::Reactor;
 use corepoll::net::TcpStream;
+use corepoll::{Budget, Reactor};
 use corepoll_hyper::{HyperIo, LocalExec, LocalTimer};
 use futures_rustls::TlsAcceptor;
 use futures_util::{AsyncReadExt, AsyncWriteExt};
@@ -21,39 +21,53 @@ use crate::peers::{Options, announce};
 use crate::protocol::READ_BUFFER;
 use crate::sys;
 
-pub(super) fn run(kind: Kind, options: &Options) -> Result<(), Error> {
+/// Serves in a process that is `slowed` that many times.
+pub(super) fn run(kind: Kind, options: &Options, slowed: u32) -> Result<(), Error> {
+    let mut budget = Budget::default();
+    // A poller measures what its tasks take: it shall decide as it does where they take less.
+    budget.slice *= slowed;
+    let on = On { options, budget };
     match kind {
-        Kind::H1 => serve(options, h1)?,
-        Kind::H1Timer => serve(options, h1_with_timer)?,
-        Kind::H2 => serve(options, h2)?,
+        Kind::H1 => on.serve(h1)?,
+        Kind::H1Timer => on.serve(h1_with_timer)?,
+        Kind::H2 => on.serve(h2)?,
         Kind::Axum => {
             let service = TowerToHyperService::new(router());
-            serve(options, move |stream| {
+            on.serve(move |stream| {
                 http1::Builder::new().serve_connection(HyperIo::new(stream), service.clone())
             })?;
         }
         Kind::Tls => {
             let acceptor = TlsAcceptor::from(tls::server()?);
-            serve(options, move |stream| echo(acceptor.accept(stream)))?;
+            on.serve(move |stream| echo(acceptor.accept(stream)))?;
         }
     }
     Ok(())
 }
 
-/// Runs `task` for each connection.
-fn serve<T, F>(options: &Options, task: T) -> io::Result<()>
-where
-    T: Fn(TcpStream) -> F + Clone + Send + 'static,
-    F: Future + 'static,
-{
-    let reactor = Reactor::builder().pollers(1).build()?;
-    let listening = reactor.handle().serve(options.addr, move |stream, _peer| task(stream))?;
-    announce(listening.local_addr()?)?;
-    let running = reactor.start()?;
-    sys::wait_readable(options.stop.as_fd(), None)?;
-    running.handle().shutdown(Duration::ZERO);
-    running.join()?;
-    Ok(())
+/// Where it is served.
+struct On<'a> {
+    options: &'a Options,
+    budget: Budget,
+}
+
+impl On<'_> {
+    /// Runs `task` for each connection.
+    fn serve<T, F>(self, task: T) -> io::Result<()>
+    where
+        T: Fn(TcpStream) -> F + Clone + Send + 'static,
+        F: Future + 'static,
+    {
+        let reactor = Reactor::builder().pollers(1).budget(self.budget).build()?;
+        let service = move |stream, _peer| task(stream);
+        let listening = reactor.handle().serve(self.options.addr, service)?;
+        announce(listening.local_addr()?)?;
+        let running = reactor.start()?;
+        sys::wait_readable(self.options.stop.as_fd(), None)?;
+        running.handle().shutdown(Duration::ZERO);
+        running.join()?;
+        Ok(())
+    }
 }
 
 async fn h1(stream: TcpStream) -> hyper::Result<()> {

@@ -96,18 +96,21 @@ web --kind KIND --runtime RUNTIME [options]
   --runtime NAME    corepoll | tokio
   --addr ADDR       default 127.0.0.1:0
   --cpu N           keep the process on one CPU
+  --slowed N        the process runs N times slower than usual, as under valgrind
 Prints the address that it listens on and its process id.";
 
 /// Serves by the arguments of a command line, until SIGINT or SIGTERM.
 pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
     let (mut kind, mut runtime) = (None::<Kind>, None::<Runtime>);
     let mut addr: SocketAddr = ([127, 0, 0, 1], 0).into();
+    let mut slowed = 1;
     while let Some(arg) = parser.next()? {
         match arg {
             Long("kind") => kind = Some(parser.value()?.parse()?),
             Long("runtime") => runtime = Some(parser.value()?.parse()?),
             Long("addr") => addr = parser.value()?.parse()?,
             Long("cpu") => sys::pin_to(parser.value()?.parse()?)?,
+            Long("slowed") => slowed = parser.value()?.parse()?,
             Long("help") => {
                 println!("{HELP}");
                 return Ok(());
@@ -121,7 +124,7 @@ pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
     sys::raise_descriptor_limit()?;
     let options = Options { addr, threads: 1, stop: sys::stop_signal()? };
     match runtime {
-        Runtime::Corepoll => corepoll::run(kind, &options),
+        Runtime::Corepoll => corepoll::run(kind, &options, slowed),
         // On a thread of its own, where the loops of a process that has several of them run: glibc's
         // recv, writev and malloc take a longer path there.
         Runtime::Tokio => thread::scope(|scope| {
