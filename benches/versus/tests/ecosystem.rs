@@ -54,7 +54,7 @@ fn load_of(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::H1 | Kind::H1Timer | Kind::Axum => &["load"],
         Kind::H2 => &["web-load", "--protocol", "h2"],
-        Kind::Tls => &["web-load", "--protocol", "tls"],
+        Kind::Tls | Kind::TlsHandler => &["web-load", "--protocol", "tls"],
     }
 }
 

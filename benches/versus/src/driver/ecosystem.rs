@@ -50,6 +50,7 @@ fn goal(kind: Kind) -> f64 {
         Kind::H2 => 0.91,
         Kind::Axum => 0.91,
         Kind::Tls => 0.79,
+        Kind::TlsHandler => 0.65,
     }
 }
 
@@ -91,7 +92,7 @@ fn load(kind: Kind, addr: SocketAddr, requests: u64) -> Result<Load, Error> {
     match kind {
         Kind::H1 | Kind::H1Timer | Kind::Axum => load.arg("load"),
         Kind::H2 => load.args(["web-load", "--protocol", "h2"]),
-        Kind::Tls => load.args(["web-load", "--protocol", "tls"]),
+        Kind::Tls | Kind::TlsHandler => load.args(["web-load", "--protocol", "tls"]),
     };
     load.args(["--addr", &addr.to_string(), "--requests", &requests.to_string()]);
     Load::launch(load)

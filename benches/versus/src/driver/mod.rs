@@ -44,7 +44,7 @@ options
   --rounds N        of cpu, fanout and relay: how often each peer has its turn; default 9
   --bytes N         of relay: how many go each way in a turn; default 1 GiB
   --ticks           of cpu: take the times from /proc even if there is perf
-  --kinds A,B,..    of ecosystem: h1 | h1-timer | h2 | axum | tls; default all
+  --kinds A,B,..    of ecosystem: h1 | h1-timer | h2 | axum | tls | tls-handler; default all
 also
   versus server ..  the server of this build, versus load ..  its load, versus room ..  its fan-out,
                     versus proxy ..  its proxies, versus web ..  the servers of ecosystem, and

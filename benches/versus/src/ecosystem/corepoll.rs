@@ -6,8 +6,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use corepoll::net::TcpStream;
-use corepoll::{Budget, Reactor};
+use corepoll::{Acceptor, Action, Budget, Listening, Reactor, ReactorHandle};
 use corepoll_hyper::{HyperIo, LocalExec, LocalTimer};
+use corepoll_rustls::{Tls, TlsContext, TlsHandler};
 use futures_rustls::TlsAcceptor;
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use hyper::server::conn::{http1, http2};
@@ -41,6 +42,10 @@ pub(super) fn run(kind: Kind, options: &Options, slowed: u32) -> Result<(), Erro
             let acceptor = TlsAcceptor::from(tls::server()?);
             on.serve(move |stream| echo(acceptor.accept(stream)))?;
         }
+        Kind::TlsHandler => {
+            let factory = Tls::server(tls::server()?, || Echo);
+            on.run(|reactor| Acceptor::new(options.addr).listen(reactor, factory))?;
+        }
     }
     Ok(())
 }
@@ -58,9 +63,14 @@ impl On<'_> {
         T: Fn(TcpStream) -> F + Clone + Send + 'static,
         F: Future + 'static,
     {
+        let addr = self.options.addr;
+        self.run(|reactor| reactor.serve(addr, move |stream, _peer| task(stream)))
+    }
+
+    /// Runs a reactor that listens.
+    fn run(self, listen: impl FnOnce(&ReactorHandle) -> io::Result<Listening>) -> io::Result<()> {
         let reactor = Reactor::builder().pollers(1).budget(self.budget).build()?;
-        let service = move |stream, _peer| task(stream);
-        let listening = reactor.handle().serve(self.options.addr, service)?;
+        let listening = listen(&reactor.handle())?;
         announce(listening.local_addr()?)?;
         let running = reactor.start()?;
         sys::wait_readable(self.options.stop.as_fd(), None)?;
@@ -95,5 +105,19 @@ async fn echo(accept: futures_rustls::Accept<TcpStream>) -> io::Result<()> {
         }
         stream.write_all(&buffer[..read]).await?;
         stream.flush().await?;
+    }
+}
+
+/// The echo over TLS as a handler.
+struct Echo;
+
+impl TlsHandler for Echo {
+    fn on_read(&mut self, cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
+        let data = cx.read()?;
+        if data.is_empty() {
+            return Ok(Action::Close);
+        }
+        cx.write(&data)?;
+        Ok(Action::Keep)
     }
 }

@@ -32,11 +32,14 @@ pub enum Kind {
     Axum,
     /// An echo over TLS, by tasks.
     Tls,
+    /// The same by handlers on corepoll; by tasks on tokio, which has no handlers.
+    TlsHandler,
 }
 
 impl Kind {
     /// All of them, in the order of the table.
-    pub const ALL: &[Kind] = &[Kind::H1, Kind::H1Timer, Kind::H2, Kind::Axum, Kind::Tls];
+    pub const ALL: &[Kind] =
+        &[Kind::H1, Kind::H1Timer, Kind::H2, Kind::Axum, Kind::Tls, Kind::TlsHandler];
 
     /// The name by which command lines and tables know it.
     pub fn name(self) -> &'static str {
@@ -46,6 +49,7 @@ impl Kind {
             Kind::H2 => "h2",
             Kind::Axum => "axum",
             Kind::Tls => "tls",
+            Kind::TlsHandler => "tls-handler",
         }
     }
 }
@@ -92,7 +96,7 @@ impl FromStr for Runtime {
 
 const HELP: &str = "\
 web --kind KIND --runtime RUNTIME [options]
-  --kind NAME       h1 | h1-timer | h2 | axum | tls
+  --kind NAME       h1 | h1-timer | h2 | axum | tls | tls-handler
   --runtime NAME    corepoll | tokio
   --addr ADDR       default 127.0.0.1:0
   --cpu N           keep the process on one CPU

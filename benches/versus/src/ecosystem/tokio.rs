@@ -30,7 +30,7 @@ pub(super) fn run(kind: Kind, options: &Options) -> Result<(), Error> {
                 http1::Builder::new().serve_connection(TokioIo::new(stream), service.clone())
             })?;
         }
-        Kind::Tls => {
+        Kind::Tls | Kind::TlsHandler => {
             let acceptor = TlsAcceptor::from(tls::server()?);
             run_tasks(options, io, move |stream| echo(acceptor.accept(stream)))?;
         }
