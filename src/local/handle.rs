@@ -94,6 +94,28 @@ impl PollerHandle {
         }
     }
 
+    /// Returns the index of the poller in [`ReactorHandle::pollers`](crate::ReactorHandle::pollers). A
+    /// poller without a reactor has the index 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corepoll::{PollerHandle, Reactor, block_on};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let running = Reactor::builder().pollers(2).build()?.start()?;
+    /// let second = running.handle().pollers()[1].clone();
+    /// let index = second.spawn_on(|| async { PollerHandle::current().index() });
+    /// assert_eq!(block_on(index).unwrap(), 1);
+    /// # running.handle().shutdown(std::time::Duration::ZERO);
+    /// # running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn index(&self) -> usize {
+        self.shared.index
+    }
+
     /// Spawns a task on the poller: runs `make` on its thread, and then the future that it returns.
     ///
     /// Any thread may call it, and it never blocks. The closure travels to the poller, and the
@@ -258,11 +280,6 @@ impl PollerHandle {
     /// Returns the poller's executor, with its mailbox.
     pub(crate) fn executor(&self) -> &SharedRef {
         &self.shared.executor
-    }
-
-    /// Returns its place in its reactor.
-    pub(crate) fn index(&self) -> usize {
-        self.shared.index
     }
 
     /// Sets the reactor that it belongs to, once.

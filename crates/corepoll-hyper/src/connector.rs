@@ -9,29 +9,23 @@ use std::time::Duration;
 use corepoll::PollerBound;
 use corepoll::net::{ConnectOptions, TcpStream};
 use hyper::Uri;
+use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tower_service::Service;
 
-use crate::HyperIo;
+use crate::{FuturesIo, HyperIo, LocalExec, LocalTimer};
 
-/// How long a connect may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Connects by TCP on the poller that asks: for the `Client` of hyper-util, which keeps a pool, and for
-/// the `Channel` of tonic.
-///
-/// A client may be shared by pollers. A connection lives on the poller that was first in need of it, and
-/// the others reach it by the channels of hyper.
+/// Returns the builder of a client of hyper-util that uses the tasks and the timers of the poller that
+/// asks: for its pool, and for what drives its connections.
 ///
 /// # Examples
 ///
 /// ```
 /// use corepoll::block_on;
-/// use corepoll_hyper::{Connector, LocalExec, LocalTimer};
+/// use corepoll_hyper::{Connector, client};
 /// use http_body_util::{BodyExt, Empty};
 /// use hyper::body::Bytes;
-/// use hyper_util::client::legacy::Client;
-/// # use std::io::{Read, Write};
+/// /// # use std::io::{Read, Write};
 ///
 /// # let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
 /// # let addr = server.local_addr().unwrap();
@@ -47,9 +41,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// # });
 /// # let uri: hyper::Uri = format!("http://{addr}/").parse().unwrap();
 /// block_on(async {
-///     let client: Client<_, Empty<Bytes>> = Client::builder(LocalExec)
-///         .pool_timer(LocalTimer)
-///         .build(Connector::new());
+///     let client = client().build::<_, Empty<Bytes>>(Connector::new());
 ///     let response = client.get(uri).await?;
 ///     assert_eq!(response.into_body().collect().await?.to_bytes(), "hello");
 ///     Ok::<(), Box<dyn std::error::Error>>(())
@@ -57,6 +49,68 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// .unwrap();
 /// # answering.join().unwrap();
 /// ```
+pub fn client() -> legacy::Builder {
+    let mut builder = legacy::Client::builder(LocalExec);
+    builder.timer(LocalTimer).pool_timer(LocalTimer);
+    builder
+}
+
+/// How long a connect may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connects by TCP on the poller that asks: for the `Client` of hyper-util, which keeps a pool, and for
+/// the `Channel` of tonic.
+///
+/// [`client`] has the settings of such a client. A client may be shared by pollers. A connection lives on the poller that was first in need of it, and
+/// the others reach it by the channels of hyper.
+///
+/// # HTTPS
+///
+/// A connector around this one shakes hands by TLS. It speaks HTTP/1, or with
+/// `client().http2_only(true)` HTTP/2:
+///
+/// ```
+/// use corepoll::{PollerBound, net::TcpStream};
+/// use corepoll_hyper::{Connector, FuturesIo};
+/// use futures_rustls::client::TlsStream;
+/// use futures_rustls::{TlsConnector, rustls::pki_types::ServerName};
+/// use hyper::Uri;
+/// use std::{io, pin::Pin, task::{Context, Poll}};
+/// use tower_service::Service;
+///
+/// #[derive(Clone)]
+/// struct Https {
+///     tcp: Connector, // Connector::new().enforce_http(false)
+///     tls: TlsConnector, // ALPN: "http/1.1", or "h2"
+/// }
+///
+/// impl Service<Uri> for Https {
+///     type Response = Tls;
+///     type Error = io::Error;
+///     type Future = PollerBound<Pin<Box<dyn Future<Output = io::Result<Tls>>>>>;
+///
+///     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+///         Poll::Ready(Ok(()))
+///     }
+///
+///     fn call(&mut self, uri: Uri) -> Self::Future {
+///         let Https { mut tcp, tls } = self.clone();
+///         PollerBound::boxed(async move {
+///             let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+///             let name = ServerName::try_from(host).map_err(io::Error::other)?;
+///             let stream = tcp.call(uri).await?.into_inner().into_inner();
+///             Ok(FuturesIo::new(PollerBound::new(tls.connect(name, stream).await?)))
+///         })
+///     }
+/// }
+///
+/// type Tls = FuturesIo<PollerBound<TlsStream<TcpStream>>>;
+/// # let _ = |https: Https| https;
+/// ```
+///
+/// # Examples
+///
+/// See [`client`].
 #[derive(Debug, Clone)]
 pub struct Connector {
     /// How long a connect may take.
@@ -143,6 +197,12 @@ impl Service<Uri> for Connector {
 }
 
 impl<S> Connection for HyperIo<S> {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl<S> Connection for FuturesIo<S> {
     fn connected(&self) -> Connected {
         Connected::new()
     }

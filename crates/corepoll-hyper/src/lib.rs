@@ -29,7 +29,7 @@ mod timer;
 mod upgraded;
 
 #[cfg(feature = "client")]
-pub use connector::Connector;
+pub use connector::{Connector, client};
 pub use executor::LocalExec;
 pub use io::futures_io::FuturesIo;
 pub use io::hyper_io::HyperIo;
@@ -37,9 +37,11 @@ pub use io::poller_stream::PollerStream;
 #[cfg(feature = "axum")]
 pub use server::axum::{AxumService, serve_axum};
 #[cfg(feature = "server")]
-pub use server::info::ConnectInfo;
+pub use server::connection::serve_connection;
 #[cfg(feature = "server")]
-pub use server::serve::{serve, serve_connection};
+pub use server::info::{ConnectInfo, WithConnectInfo};
+#[cfg(feature = "server")]
+pub use server::serve::serve;
 #[cfg(feature = "server")]
 pub use server::settings::Server;
 pub use timer::LocalTimer;

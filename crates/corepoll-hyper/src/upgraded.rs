@@ -4,9 +4,16 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+#[cfg(feature = "server")]
+use corepoll::{PollerBound, net::TcpStream};
 use futures_io::{AsyncRead, AsyncWrite};
 use hyper::rt::{Read, ReadBuf, Write};
 use hyper::upgrade::Upgraded;
+#[cfg(feature = "server")]
+use hyper::{body::Bytes, upgrade::Parts};
+
+#[cfg(feature = "server")]
+use crate::{HyperIo, server::prefixed::Prefixed};
 
 /// An upgraded connection, as a stream of futures-io: for WebSocket, CONNECT, or a protocol of one's own.
 ///
@@ -63,6 +70,54 @@ impl UpgradedIo {
     /// ```
     pub fn new(upgraded: Upgraded) -> UpgradedIo {
         UpgradedIo { upgraded }
+    }
+
+    /// Returns the TCP connection, and what the peer has sent on it that was not read yet. With it,
+    /// [`relay`](corepoll::io::relay()) moves bytes in the kernel.
+    ///
+    /// # Errors
+    ///
+    /// Returns the stream if it is no TCP connection that [`serve`](crate::serve()) has accepted: one
+    /// over TLS, or one of HTTP/2.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of the poller of the connection.
+    ///
+    /// # Examples
+    ///
+    /// A tunnel, for CONNECT:
+    ///
+    /// ```
+    /// use corepoll::net::TcpStream;
+    /// use corepoll_hyper::UpgradedIo;
+    /// use futures::AsyncWriteExt;
+    /// use std::io;
+    ///
+    /// async fn tunnel(client: UpgradedIo, mut target: TcpStream) -> io::Result<()> {
+    ///     let Ok((client, read)) = client.into_tcp() else {
+    ///         return Err(io::ErrorKind::Unsupported.into());
+    ///     };
+    ///     target.write_all(&read).await?;
+    ///     corepoll::io::relay(client, target).await?;
+    ///     Ok(())
+    /// }
+    /// # let _ = tunnel;
+    /// ```
+    #[cfg(feature = "server")]
+    pub fn into_tcp(self) -> Result<(TcpStream, Bytes), UpgradedIo> {
+        match self.upgraded.downcast::<Prefixed<HyperIo<PollerBound<TcpStream>>>>() {
+            Ok(Parts { io, read_buf, .. }) => {
+                let (io, prefix) = io.into_parts();
+                // What hyper had no room for comes after what it has read.
+                let read = match prefix.is_empty() {
+                    true => read_buf,
+                    false => [&read_buf[..], &prefix].concat().into(),
+                };
+                Ok((io.into_inner().into_inner(), read))
+            }
+            Err(upgraded) => Err(UpgradedIo { upgraded }),
+        }
     }
 
     /// Returns what hyper gave.

@@ -254,3 +254,14 @@ fn a_callback_finds_the_reactor_of_its_poller() {
     });
     assert_eq!(told.recv_timeout(PATIENCE), Ok(None));
 }
+
+#[test]
+fn a_poller_knows_its_index() {
+    let server = reactor("indexed");
+    for (index, poller) in server.handle().pollers().iter().enumerate() {
+        assert_eq!(poller.index(), index);
+        let there = poller.spawn_on(|| async { PollerHandle::current().index() });
+        assert_eq!(block_on(there).expect("it is not cancelled"), index);
+    }
+    assert_eq!(block_on(async { PollerHandle::current().index() }), 0);
+}

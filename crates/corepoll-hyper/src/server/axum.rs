@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo as AxumConnectInfo;
 use axum::routing::future::RouteFuture;
-use corepoll::net::ToSocketAddrs;
+use corepoll::net::ToStreamAddr;
 use corepoll::{Listening, ReactorHandle};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -64,7 +64,7 @@ use crate::{ConnectInfo, Server};
 /// ```
 pub fn serve_axum(
     on: &ReactorHandle,
-    addr: impl ToSocketAddrs,
+    addr: impl ToStreamAddr,
     router: Router,
 ) -> io::Result<Listening> {
     Server::new().serve_axum(on, addr, router)
@@ -93,7 +93,7 @@ impl Server {
     pub fn serve_axum(
         self,
         on: &ReactorHandle,
-        addr: impl ToSocketAddrs,
+        addr: impl ToStreamAddr,
         router: Router,
     ) -> io::Result<Listening> {
         self.serve(on, addr, AxumService::new(router))

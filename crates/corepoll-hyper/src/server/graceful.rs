@@ -17,6 +17,41 @@ pub(super) trait Graceful: Future<Output = hyper::Result<()>> {
     fn graceful_shutdown(self: Pin<&mut Self>);
 }
 
+/// A connection of HTTP/1, which gives back what it was made of.
+pub(super) trait IntoIo<I>: Graceful + Unpin {
+    /// Returns the connection below, and whether bytes of a next request have come. `None` if it was
+    /// upgraded.
+    fn into_io(self) -> Option<(I, bool)>;
+}
+
+impl<I, S, B> IntoIo<I> for http1::Connection<I, S>
+where
+    I: Read + Write + Unpin + 'static,
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<BoxError>,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn into_io(self) -> Option<(I, bool)> {
+        let parts = self.into_parts();
+        Some((parts.io, !parts.read_buf.is_empty()))
+    }
+}
+
+impl<I, S, B> IntoIo<I> for http1::UpgradeableConnection<I, S>
+where
+    I: Read + Write + Unpin + Send + 'static,
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<BoxError>,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn into_io(self) -> Option<(I, bool)> {
+        let parts = self.into_parts()?;
+        Some((parts.io, !parts.read_buf.is_empty()))
+    }
+}
+
 impl<I, S, B> Graceful for http1::Connection<I, S>
 where
     I: Read + Write + Unpin + 'static,
@@ -59,8 +94,7 @@ where
 }
 
 /// Drives `connection` to its end, which the shutdown of the reactor brings about.
-pub(super) async fn drive(connection: impl Graceful) -> hyper::Result<()> {
-    let mut connection = pin!(connection);
+pub(super) async fn drive(mut connection: Pin<&mut impl Graceful>) -> hyper::Result<()> {
     let mut shutdown = pin!(shutdown_requested());
     let mut is_ending = false;
     poll_fn(|cx| {

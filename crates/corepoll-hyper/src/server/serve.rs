@@ -1,21 +1,17 @@
-//! Listens, and serves the connections.
+//! Listens, and spawns a task for each connection.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use corepoll::net::{TcpStream, ToSocketAddrs};
-use corepoll::{Acceptor, Listening, PollerBound, ReactorHandle, shutdown_requested, time};
+use corepoll::net::{TcpStream, ToStreamAddr};
+use corepoll::{Acceptor, Deadlines, Listening, PollerBound, ReactorHandle};
 use hyper::body::{Body, Incoming};
-use hyper::rt::{Read, Write};
 use hyper::service::Service;
 use hyper::{Request, Response};
 
-use super::graceful::drive;
-use super::info::{ConnectInfo, WithInfo};
-use super::prefixed::{Begins, Prefixed};
-use super::settings::Protocols;
-use super::{BoxError, io_error};
+use super::BoxError;
+use super::info::{ConnectInfo, WithConnectInfo};
 use crate::{HyperIo, Server};
 
 /// Serves HTTP/1 and HTTP/2 at `addr` on every poller of `on`, by the defaults of [`Server`].
@@ -33,8 +29,8 @@ use crate::{HyperIo, Server};
 ///
 /// # Errors
 ///
-/// Returns the errors of [`ReactorHandle::serve`]. Those of connections go to the callback of
-/// [`Listening::on_error`].
+/// Returns the errors of [`Acceptor::serve`]. Those of connections go to the callback of
+/// [`Server::on_error`] or [`Listening::on_error`].
 ///
 /// # Examples
 ///
@@ -65,11 +61,7 @@ use crate::{HyperIo, Server};
 /// # Ok(())
 /// # }
 /// ```
-pub fn serve<S, B>(
-    on: &ReactorHandle,
-    addr: impl ToSocketAddrs,
-    service: S,
-) -> io::Result<Listening>
+pub fn serve<S, B>(on: &ReactorHandle, addr: impl ToStreamAddr, service: S) -> io::Result<Listening>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: 'static,
@@ -78,43 +70,6 @@ where
     B::Error: Into<BoxError>,
 {
     Server::new().serve(on, addr, service)
-}
-
-/// Serves one connection, which the caller has accepted: one of TLS, or of a Unix socket. The
-/// defaults are those of [`Server`], and the end is as [`serve`] describes it.
-///
-/// # Errors
-///
-/// Returns the error that has ended the connection.
-///
-/// # Examples
-///
-/// ```no_run
-/// # use corepoll_hyper::FuturesIo;
-/// # use http_body_util::Full;
-/// # use hyper::{Request, Response, body::{Bytes, Incoming}, service::service_fn};
-/// # use std::{convert::Infallible, io};
-/// # use corepoll::net::TcpStream;
-/// # use futures_rustls::TlsAcceptor;
-/// # async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-/// #     Ok(Response::new("hello".into()))
-/// # }
-/// async fn connection(acceptor: TlsAcceptor, stream: TcpStream) -> io::Result<()> {
-///     let stream = acceptor.accept(stream).await?;
-///     corepoll_hyper::serve_connection(FuturesIo::new(stream), service_fn(hello)).await
-/// }
-/// # let _ = connection;
-/// ```
-pub async fn serve_connection<I, S, B>(io: I, service: S) -> io::Result<()>
-where
-    I: Read + Write + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-    S::Future: 'static,
-    S::Error: Into<BoxError>,
-    B: Body + 'static,
-    B::Error: Into<BoxError>,
-{
-    Server::new().serve_connection(io, service).await
 }
 
 impl Server {
@@ -144,7 +99,7 @@ impl Server {
     pub fn serve<S, B>(
         self,
         on: &ReactorHandle,
-        addr: impl ToSocketAddrs,
+        addr: impl ToStreamAddr,
         service: S,
     ) -> io::Result<Listening>
     where
@@ -189,7 +144,7 @@ impl Server {
     pub fn serve_with<F, S, B>(
         self,
         on: &ReactorHandle,
-        addr: impl ToSocketAddrs,
+        addr: impl ToStreamAddr,
         factory: F,
     ) -> io::Result<Listening>
     where
@@ -200,12 +155,12 @@ impl Server {
         B: Body + 'static,
         B::Error: Into<BoxError>,
     {
-        let server = Arc::new(self);
-        on.try_serve(addr, move |stream, peer| server.clone().serve_stream(stream, peer, factory()))
+        self.serve_on(Acceptor::new(addr).reuse_port(true), on, factory)
     }
 
     /// Serves HTTP where `acceptor` says, with the options that it has, by services that `factory`
-    /// makes as for [`Server::serve_with`]. Errors go to the callback of [`Acceptor::on_error`].
+    /// makes as for [`Server::serve_with`]. Errors go to the callback of [`Acceptor::on_error`], unless
+    /// this server has one.
     ///
     /// # Errors
     ///
@@ -243,112 +198,33 @@ impl Server {
         B: Body + 'static,
         B::Error: Into<BoxError>,
     {
+        // Inherited by the connections, which saves a system call for each. Answers are written
+        // whole, so that waiting for more would only delay them.
+        let mut acceptor = acceptor.nodelay(true);
+        if let Some(hook) = self.on_error.clone() {
+            acceptor = acceptor.on_error(move |error| (hook.0)(error));
+        }
         let server = Arc::new(self);
-        acceptor
-            .try_serve(on, move |stream, peer| server.clone().serve_stream(stream, peer, factory()))
-    }
-
-    /// Serves one connection by these settings, as [`serve_connection`] does. It can't be upgraded:
-    /// see [`Server::serve_connection_with_upgrades`].
-    ///
-    /// # Errors
-    ///
-    /// Returns the error that has ended the connection.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # use corepoll::net::UnixStream;
-    /// # use corepoll_hyper::{HyperIo, Server};
-    /// # use http_body_util::Full;
-    /// # use hyper::{Request, Response, body::{Bytes, Incoming}, service::service_fn};
-    /// # use std::{convert::Infallible, io};
-    /// # async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    /// #     Ok(Response::new("hello".into()))
-    /// # }
-    /// async fn connection(server: &Server, stream: UnixStream) -> io::Result<()> {
-    ///     server.serve_connection(HyperIo::new(stream), service_fn(hello)).await
-    /// }
-    /// # let _ = connection;
-    /// ```
-    pub async fn serve_connection<I, S, B>(&self, io: I, service: S) -> io::Result<()>
-    where
-        I: Read + Write + Unpin + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-        S::Future: 'static,
-        S::Error: Into<BoxError>,
-        B: Body + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let mut io = Prefixed::new(io);
-        match self.protocol_of(&mut io).await? {
-            Begins::Nothing => Ok(()),
-            Begins::Http1 => {
-                drive(self.http1.serve_connection(io, service)).await.map_err(io_error)
-            }
-            #[cfg(feature = "http2")]
-            Begins::Http2 => self.serve_http2(io, service).await,
-            #[cfg(not(feature = "http2"))]
-            Begins::Http2 => {
-                drive(self.http1.serve_connection(io, service)).await.map_err(io_error)
-            }
+        let bound = Arc::new(OnceLock::new());
+        let known = bound.clone();
+        let listening = acceptor.try_serve(on, move |stream, peer| {
+            let local = known.get().copied();
+            server.clone().serve_stream(stream, peer, local, factory())
+        })?;
+        // A socket that listens at one address has only connections to that one.
+        if let Some(addr) = listening.local_addr().ok().filter(|addr| !addr.ip().is_unspecified()) {
+            let _ = bound.set(addr);
         }
+        Ok(listening)
     }
 
-    /// Serves one connection as [`Server::serve_connection`] does, and lets its requests upgrade it.
-    /// hyper asks for a connection that is `Send` then: put a stream into a [`PollerBound`].
-    ///
-    /// # Errors
-    ///
-    /// Returns the error that has ended the connection.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # use corepoll::{PollerBound, net::UnixStream};
-    /// # use corepoll_hyper::{HyperIo, Server};
-    /// # use http_body_util::Full;
-    /// # use hyper::{Request, Response, body::{Bytes, Incoming}, service::service_fn};
-    /// # use std::{convert::Infallible, io};
-    /// # async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    /// #     Ok(Response::new("hello".into()))
-    /// # }
-    /// async fn connection(server: &Server, stream: UnixStream) -> io::Result<()> {
-    ///     let io = HyperIo::new(PollerBound::new(stream));
-    ///     server.serve_connection_with_upgrades(io, service_fn(hello)).await
-    /// }
-    /// # let _ = connection;
-    /// ```
-    pub async fn serve_connection_with_upgrades<I, S, B>(&self, io: I, service: S) -> io::Result<()>
-    where
-        I: Read + Write + Unpin + Send + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-        S::Future: 'static,
-        S::Error: Into<BoxError>,
-        B: Body + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let mut io = Prefixed::new(io);
-        match self.protocol_of(&mut io).await? {
-            Begins::Nothing => Ok(()),
-            Begins::Http1 => {
-                let connection = self.http1.serve_connection(io, service).with_upgrades();
-                drive(connection).await.map_err(io_error)
-            }
-            #[cfg(feature = "http2")]
-            Begins::Http2 => self.serve_http2(io, service).await,
-            #[cfg(not(feature = "http2"))]
-            Begins::Http2 => {
-                drive(self.http1.serve_connection(io, service)).await.map_err(io_error)
-            }
-        }
-    }
-
-    /// Serves a connection that was accepted.
+    /// Serves a connection that was accepted. `local` is its own address, if that is known without a
+    /// system call.
     async fn serve_stream<S, B>(
         self: Arc<Server>,
         stream: TcpStream,
         peer: SocketAddr,
+        local: Option<SocketAddr>,
         service: S,
     ) -> io::Result<()>
     where
@@ -358,53 +234,13 @@ impl Server {
         B: Body + 'static,
         B::Error: Into<BoxError>,
     {
-        stream.set_nodelay(true)?;
-        let info = ConnectInfo { peer, local: stream.local_addr()? };
-        let io = HyperIo::new(PollerBound::new(stream));
-        self.serve_connection_with_upgrades(io, WithInfo { service, info }).await
-    }
-
-    /// Returns the protocol of a connection. It has the time of a request's head for its first bytes,
-    /// and ends with the reactor if it has sent none.
-    async fn protocol_of<I: Read + Unpin>(&self, io: &mut Prefixed<I>) -> io::Result<Begins> {
-        if self.protocols == Protocols::Http1 {
-            return Ok(Begins::Http1);
-        }
-        #[cfg(feature = "http2")]
-        if self.protocols == Protocols::Http2 {
-            return Ok(Begins::Http2);
-        }
-        let first_of = async {
-            let mut look = std::pin::pin!(io.look());
-            let mut shutdown = std::pin::pin!(shutdown_requested());
-            std::future::poll_fn(|cx| {
-                if let std::task::Poll::Ready(looked) = look.as_mut().poll(cx) {
-                    return std::task::Poll::Ready(looked);
-                }
-                shutdown.as_mut().poll(cx).map(|()| Ok(Begins::Nothing))
-            })
-            .await
+        let write = self.write_timeout;
+        stream.set_deadlines(Deadlines { write, ..Deadlines::default() });
+        let info = match self.has_connect_info {
+            true => Some(ConnectInfo::new(peer, local.map_or_else(|| stream.local_addr(), Ok)?)),
+            false => None,
         };
-        match time::timeout(self.header_timeout, first_of).await {
-            Ok(looked) => looked,
-            Err(_elapsed) => {
-                let message = format!("no request has come within {:?}", self.header_timeout);
-                Err(io::Error::new(io::ErrorKind::TimedOut, message))
-            }
-        }
-    }
-
-    /// Serves a connection of HTTP/2.
-    #[cfg(feature = "http2")]
-    async fn serve_http2<I, S, B>(&self, io: Prefixed<I>, service: S) -> io::Result<()>
-    where
-        I: Read + Write + Unpin + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-        S::Future: 'static,
-        S::Error: Into<BoxError>,
-        B: Body + 'static,
-        B::Error: Into<BoxError>,
-    {
-        drive(self.http2.serve_connection(io, service)).await.map_err(io_error)
+        let io = HyperIo::new(PollerBound::new(stream));
+        self.serve_connection_with_upgrades(io, WithConnectInfo::maybe(service, info)).await
     }
 }

@@ -1,12 +1,15 @@
 //! The settings of a server.
 
 use std::fmt;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 #[cfg(feature = "http2")]
 use hyper::server::conn::http2;
 
+use super::errors::ErrorHook;
 #[cfg(feature = "http2")]
 use crate::LocalExec;
 use crate::LocalTimer;
@@ -20,6 +23,9 @@ const PING_AFTER: Duration = Duration::from_secs(30);
 #[cfg(feature = "http2")]
 const PONG_WITHIN: Duration = Duration::from_secs(20);
 
+/// How long a client may take nothing of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The most bytes of a request's head.
 const LONGEST_HEAD: usize = 64 * 1024;
 
@@ -31,8 +37,10 @@ const MOST_STREAMS: u32 = 200;
 ///
 /// The defaults are made for the internet: the head of a request has 30 seconds and 64 KiB, a client of
 /// HTTP/2 has 200 streams, is pinged when it is silent for 30 seconds, and loses its connection when it
-/// resets streams faster than they can be refused (CVE-2023-44487). TCP_NODELAY is set. What
-/// hyper can do beyond that is reached by [`Server::http1`] and [`Server::http2`].
+/// resets streams faster than they can be refused (CVE-2023-44487). A client that takes nothing of its
+/// answer for 30 seconds is ended; one that has ended its side still gets its answers. TCP_NODELAY is
+/// set. What hyper can do beyond that is reached by [`Server::http1`] and `Server::http2`. The time
+/// for a body is up to the service: `corepoll::time::timeout` around what reads it.
 ///
 /// # Examples
 ///
@@ -58,6 +66,12 @@ pub struct Server {
     pub(super) protocols: Protocols,
     /// How long the head of a request, or the preface of HTTP/2, may take.
     pub(super) header_timeout: Duration,
+    /// How long a client may take nothing of what is sent to it.
+    pub(super) write_timeout: Option<Duration>,
+    /// Whether each request is told of its connection.
+    pub(super) has_connect_info: bool,
+    /// What hears of errors.
+    pub(super) on_error: Option<ErrorHook>,
 }
 
 /// Which protocols are served.
@@ -84,7 +98,11 @@ impl Server {
     /// ```
     pub fn new() -> Server {
         let mut http1 = http1::Builder::new();
-        http1.timer(LocalTimer).header_read_timeout(HEADER_TIMEOUT).max_buf_size(LONGEST_HEAD);
+        http1
+            .timer(LocalTimer)
+            .header_read_timeout(HEADER_TIMEOUT)
+            .half_close(true)
+            .max_buf_size(LONGEST_HEAD);
         #[cfg(feature = "http2")]
         let http2 = {
             let mut http2 = http2::Builder::new(LocalExec);
@@ -105,6 +123,9 @@ impl Server {
             #[cfg(not(feature = "http2"))]
             protocols: Protocols::Http1,
             header_timeout: HEADER_TIMEOUT,
+            write_timeout: Some(WRITE_TIMEOUT),
+            has_connect_info: true,
+            on_error: None,
         }
     }
 
@@ -121,6 +142,70 @@ impl Server {
     pub fn header_timeout(mut self, limit: Duration) -> Server {
         self.http1.header_read_timeout(limit);
         self.header_timeout = limit;
+        self
+    }
+
+    /// Sets how long a client may take nothing of what is sent to it, before its connection ends
+    /// with an error; `None` is for ever. Default: 30 seconds. It holds for connections that this
+    /// server accepts: others have deadlines of their own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let server = corepoll_hyper::Server::new().write_timeout(Duration::from_secs(5));
+    /// # drop(server);
+    /// ```
+    pub fn write_timeout(mut self, limit: impl Into<Option<Duration>>) -> Server {
+        self.write_timeout = limit.into();
+        self
+    }
+
+    /// Sets the largest head of a request, in bytes, with both protocols. A larger one is refused
+    /// with the status 431. Default: 64 KiB.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = corepoll_hyper::Server::new().max_header_size(8 * 1024);
+    /// # drop(server);
+    /// ```
+    pub fn max_header_size(mut self, bytes: u32) -> Server {
+        // The head has to fit into the buffer.
+        self.http1.max_header_size(bytes as usize).max_buf_size(LONGEST_HEAD.max(bytes as usize));
+        #[cfg(feature = "http2")]
+        self.http2.max_header_list_size(bytes);
+        self
+    }
+
+    /// Sets whether each request has a [`ConnectInfo`](crate::ConnectInfo) among its extensions.
+    /// Default: `true`. It costs some hundred instructions a request.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = corepoll_hyper::Server::new().connect_info(false);
+    /// # drop(server);
+    /// ```
+    pub fn connect_info(mut self, on: bool) -> Server {
+        self.has_connect_info = on;
+        self
+    }
+
+    /// Calls `hook` with each error: of accepting, of connections, and of services, those of single
+    /// requests of HTTP/2 included. It runs on the pollers' threads and should not block.
+    ///
+    /// Without it, [`Listening::on_error`](corepoll::Listening::on_error) hears of connections, and
+    /// of the first request of a connection of HTTP/2 that has failed, when the connection ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = corepoll_hyper::Server::new().on_error(|error| eprintln!("{error}"));
+    /// # drop(server);
+    /// ```
+    pub fn on_error(mut self, hook: impl Fn(io::Error) + Send + Sync + 'static) -> Server {
+        self.on_error = Some(ErrorHook(Arc::new(hook)));
         self
     }
 
@@ -157,7 +242,7 @@ impl Server {
     ///
     /// ```
     /// let server = corepoll_hyper::Server::new().http1(|http1| {
-    ///     http1.half_close(true).max_headers(50);
+    ///     http1.half_close(false).max_headers(50);
     /// });
     /// # drop(server);
     /// ```

@@ -1,13 +1,14 @@
 //! A reactor that ends with its test, and a client of plain bytes.
 
 use std::convert::Infallible;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use corepoll::{Listening, Reactor, ReactorHandle, Running};
 use corepoll_hyper::Server;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 
@@ -118,4 +119,51 @@ impl Client {
 pub fn on_tokio<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(future)
+}
+
+/// Answers with the method, the path and the body.
+pub async fn echo(request: Request<Incoming>) -> hyper::Result<Response<Text>> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let head = format!("{} {} ", parts.method, parts.uri.path());
+    Ok(Response::new([head.as_bytes(), &body].concat().into()))
+}
+
+/// Serves [`echo`] by one poller. Returns what hears of the server's errors.
+pub fn serve_echo(server: Server) -> (Site, SocketAddr, mpsc::Receiver<io::Error>) {
+    let site = Site::start(1);
+    let (tell, errors) = mpsc::channel();
+    let server = server.on_error(move |error| {
+        let _ = tell.send(error);
+    });
+    let service = hyper::service::service_fn(echo);
+    let listening = server.serve(&site.handle(), "127.0.0.1:0", service).expect("it listens");
+    (site, listening.local_addr().expect("an address"), errors)
+}
+
+/// Sends everything, ends the direction, and returns what comes until the end.
+pub fn exchange(addr: SocketAddr, requests: impl AsRef<[u8]>) -> String {
+    let mut client = Client::connect(addr);
+    client.send(requests);
+    client.0.get_ref().shutdown(Shutdown::Write).expect("its direction ends");
+    client.until_the_end()
+}
+
+impl Client {
+    /// Reads until the end, which is no reset.
+    pub fn until_the_end(&mut self) -> String {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes).expect("an end without a reset");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The connection.
+    pub fn stream(&self) -> &TcpStream {
+        self.0.get_ref()
+    }
+}
+
+/// The statuses of all answers, in order.
+pub fn statuses(answers: &str) -> Vec<&str> {
+    answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect()
 }

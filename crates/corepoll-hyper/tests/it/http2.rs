@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use crate::common::{Client, Site, Text, on_tokio, serve_hello};
 
-async fn connect<B>(addr: std::net::SocketAddr) -> http2::SendRequest<B>
+pub async fn connect<B>(addr: std::net::SocketAddr) -> http2::SendRequest<B>
 where
     B: hyper::body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send

@@ -5,4 +5,6 @@ mod common;
 mod ends;
 mod http1;
 mod http2;
+mod manners;
 mod router;
+mod services;
