@@ -7,7 +7,7 @@
 //!
 //! The same HTTP code is driven by a handler for each connection or by a task for each: `--api`
 //! chooses. It is written by hand because the benchmark counts every instruction; a server of your own
-//! is better off with a library, as the example `connect_pool` shows with hyper.
+//! is better off with a library, such as hyper, with corepoll-hyper.
 //!
 //! - `http/`: HTTP/1.1 without any I/O, bytes in and bytes out.
 //! - `handler.rs` and `task.rs`: the two ways to drive it.

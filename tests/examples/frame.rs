@@ -10,9 +10,7 @@ use crate::support::{APIS, Server, command};
 const EXAMPLES: [&str; 2] = ["techempower", "echo"];
 
 /// The programs that serve by one API, and the options that each has beside those of all.
-const FURTHER: [(&str, &[&str]); 5] = [
-    ("async_http", &["--workers"]),
-    ("connect_pool", &["--upstream"]),
+const FURTHER: [(&str, &[&str]); 3] = [
     ("download", &["--file", "--speed", "--sendfile", "--patience"]),
     ("proxy", &["--upstream", "--connect-timeout", "--copy"]),
     ("reuseport", &["--balance"]),
@@ -187,10 +185,8 @@ fn further_programs_need_no_arguments_but_a_port_that_is_free_and_end_by_either_
 #[test]
 fn options_of_a_program_that_make_no_sense_are_named_on_stderr() {
     for (example, option, value) in [
-        ("async_http", "--workers", "0"),
         ("embed_calloop", "--requests", "-1"),
         ("embed_tokio", "--requests", "many"),
-        ("connect_pool", "--upstream", "nonsense"),
         ("download", "--speed", "much"),
         ("download", "--file", "/nonexistent"),
         ("proxy", "--upstream", "nonsense"),

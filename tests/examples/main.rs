@@ -1,16 +1,13 @@
 //! The example programs, run as their users run them: started with arguments, asked by plain
 //! blocking sockets, ended by signals.
 
-mod async_http;
 #[path = "../common/mod.rs"]
 mod common;
-mod connect_pool;
 mod download;
 mod echo;
 mod embed;
 mod ends;
 mod frame;
-mod http_manners;
 mod patience;
 mod proxy;
 mod proxy_gibibyte;

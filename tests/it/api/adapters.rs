@@ -1,7 +1,7 @@
-//! The ecosystem's adapters take our streams: futures-util, TLS, WebSocket and hyper, each asked
-//! by a client that is not ours.
+//! The ecosystem's adapters take our streams: futures-util, TLS and WebSocket, each asked by a client
+//! that is not ours. hyper is in the tests of corepoll-hyper.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 
@@ -217,67 +217,4 @@ fn tungstenites_blocking_client_gets_its_echo() {
     client.close(None).unwrap();
     assert!(client.read().unwrap().is_close());
     assert!(matches!(client.read(), Err(tungstenite::Error::ConnectionClosed)));
-}
-
-// ---- hyper ----
-
-mod http {
-    use super::*;
-    use http_body_util::{BodyExt, Full};
-    use hyper::body::{Bytes, Incoming};
-    use hyper::service::service_fn;
-    use hyper::{Request, Response};
-    use smol_hyper::rt::FuturesIo;
-
-    async fn answer(request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
-        let path = request.uri().path().to_owned();
-        let body = request.into_body().collect().await?.to_bytes();
-        let text = [path.as_bytes(), b" ", &body].concat();
-        Ok(Response::new(Full::from(text)))
-    }
-
-    /// Reads one response with a Content-Length: its first line and its body.
-    fn read_response(reader: &mut impl BufRead) -> (String, Vec<u8>) {
-        let mut status = String::new();
-        reader.read_line(&mut status).unwrap();
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).unwrap();
-            if line == "\r\n" {
-                break;
-            }
-            let (name, value) = line.split_once(':').unwrap();
-            if name.eq_ignore_ascii_case("content-length") {
-                length = value.trim().parse().unwrap();
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
-        (status.trim_end().to_owned(), body)
-    }
-
-    #[test]
-    fn hyper_serves_a_client_of_std() {
-        let (_server, addr) = Server::of_tasks(|stream: net::TcpStream, _| async move {
-            let connection = hyper::server::conn::http1::Builder::new();
-            // A client that goes in the middle is no failure of the server.
-            let _ = connection.serve_connection(FuturesIo::new(stream), service_fn(answer)).await;
-        });
-        let client = connect(addr);
-        let mut reader = BufReader::new(&client);
-        for number in 0..20 {
-            let request = format!("GET /{number} HTTP/1.1\r\nHost: here\r\n\r\n");
-            (&client).write_all(request.as_bytes()).unwrap();
-            let (status, body) = read_response(&mut reader);
-            assert_eq!((status.as_str(), body), ("HTTP/1.1 200 OK", format!("/{number} ").into()));
-        }
-        // Two at once, the second one with a body, cut in two.
-        let two = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\nPOST /b HTTP/1.1\r\nHost: h\r\n";
-        (&client).write_all(two).unwrap();
-        assert_eq!(read_response(&mut reader).1, b"/a ");
-        (&client).write_all(b"Content-Length: 4\r\nConnection: close\r\n\r\nbody").unwrap();
-        assert_eq!(read_response(&mut reader).1, b"/b body");
-        assert!(reader.read_to_end(&mut Vec::new()).is_ok_and(|count| count == 0));
-    }
 }

@@ -7,9 +7,11 @@ use std::process::Output;
 use crate::support::{Server, command};
 
 /// The programs, what each needs to start, and the options that it has beside those of all.
-const PROGRAMS: [(&str, &[&str], &[&str]); 5] = [
+const PROGRAMS: [(&str, &[&str], &[&str]); 7] = [
+    ("async_http", &[], &["--workers", "--patience"]),
     ("axum_app", &[], &[]),
     ("chat", &[], &["--rate", "--patience"]),
+    ("connect_pool", &[], &["--upstream", "--patience"]),
     (
         "gateway",
         &["--upstream", "127.0.0.1:1", "--admin", "127.0.0.1:0"],

@@ -6,8 +6,8 @@ use std::net::{Shutdown, TcpStream};
 use crate::support::Server;
 
 fn start() -> Server {
-    let arguments = ["--addr", "127.0.0.1:0", "--pollers", "2", "--workers", "8"];
-    Server::start_with("async_http", &arguments)
+    let arguments = ["--pollers", "2", "--workers", "8"];
+    Server::start("async_http", &arguments)
 }
 
 fn ask(stream: &mut TcpStream, paths: &[String]) {
@@ -56,7 +56,7 @@ fn what_was_asked_before_the_signal_is_answered() {
     stream.read_exact(&mut first).expect("answers");
     server.signal("TERM");
     assert_eq!(answered(&mut stream), ["/sleep/300"]);
-    assert!(server.wait().success());
+    assert!(server.wait().0.success());
 }
 
 #[test]

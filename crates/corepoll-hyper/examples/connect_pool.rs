@@ -1,12 +1,12 @@
 //! A gateway: answers HTTP with what an upstream says, over connections that a `ConnectPool` keeps.
 //!
 //! ```text
-//! cargo run --example connect_pool
+//! cargo run -p corepoll-hyper --example connect_pool
 //! curl http://127.0.0.1:8080/hello
 //! curl http://127.0.0.1:8080/stats
 //! ```
 //!
-//! HTTP is spoken by hyper. The upstream answers each line with a line; by default it is an echo server
+//! HTTP is spoken by hyper, through `Server`. The upstream answers each line with a line; by default it is an echo server
 //! that this program starts for itself. A request takes a connection out of its poller's pool, sends the
 //! path as a line, answers with the line that comes back, and returns the connection. So a few
 //! connections are enough for many clients. No lock is needed: each poller has a pool of its own.
@@ -14,26 +14,20 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::pin::{Pin, pin};
 use std::process::ExitCode;
-use std::task::{Context, Poll};
 use std::thread::{self, available_parallelism};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
 use corepoll::net::TcpStream;
-use corepoll::{
-    ConnectPool, Deadlines, Reactor, shutdown_requested, spawn_local, time, with_local,
-};
-use futures::future::{Either, select};
+use corepoll::signal::Signal;
+use corepoll::{ConnectPool, Reactor, shutdown_requested, spawn_local, time, with_local};
+use corepoll_hyper::Server;
 use futures::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::ALLOW;
-use hyper::{Method, Request, Response, StatusCode, server::conn::http1, service::service_fn};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-use smol_hyper::rt::FuturesIo;
+use hyper::{Method, Request, Response, StatusCode, service::service_fn};
 
 fn main() -> ExitCode {
     let Err(error) = run(Options::parse()) else { return ExitCode::SUCCESS };
@@ -46,11 +40,14 @@ fn run(Options { addr, pollers, upstream, patience }: Options) -> io::Result<()>
     let handle = reactor.handle();
 
     // The first signal gives the connections five seconds to end, a second one no time at all.
-    let (stop, mut signals) = (reactor.handle(), Signals::new([SIGINT, SIGTERM])?);
+    let (stop, mut signals) = (reactor.handle(), Signal::new([libc::SIGINT, libc::SIGTERM])?);
     thread::spawn(move || {
-        for (_signal, grace) in signals.forever().zip([Duration::from_secs(5), Duration::ZERO]) {
-            stop.shutdown(grace);
-        }
+        corepoll::block_on(async {
+            for grace in [Duration::from_secs(5), Duration::ZERO] {
+                let _ = signals.recv().await;
+                stop.shutdown(grace);
+            }
+        });
     });
 
     let upstream = match upstream {
@@ -72,42 +69,17 @@ fn run(Options { addr, pollers, upstream, patience }: Options) -> io::Result<()>
         }));
     });
     let patience = Duration::from_millis(patience.get());
-    let listening = handle.serve(addr, move |stream, _peer| serve(stream, patience))?;
+    let listening = Server::new()
+        .header_timeout(patience)
+        .write_timeout(patience)
+        .max_header_size(8 * 1024)
+        .serve(&handle, addr, service_fn(answer))?;
     println!("listening on {}", listening.local_addr()?);
     reactor.run()
 }
 
 /// The pool of a poller, in that poller's cache.
 type Pool = Option<ConnectPool>;
-
-/// Serves one connection.
-async fn serve(stream: TcpStream, patience: Duration) -> io::Result<()> {
-    stream.set_deadlines(Deadlines { write: Some(patience), ..Deadlines::default() });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .half_close(true) // a client that has ended its side still reads the answers
-            .max_header_size(8 * 1024)
-            .timer(Timer)
-            .header_read_timeout(patience)
-            .serve_connection(FuturesIo::new(&stream), service_fn(answer))
-    );
-    let outcome = match select(connection.as_mut(), pin!(shutdown_requested())).await {
-        Either::Left((outcome, _)) => outcome,
-        Either::Right(_) => {
-            connection.as_mut().graceful_shutdown(); // the request under way is the last one
-            connection.await
-        }
-    };
-    if outcome.is_err_and(|error| error.is_timeout()) {
-        (&stream).write_all(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n").await?;
-    }
-    // Closing a socket that holds unread bytes resets the connection, which destroys an answer on its
-    // way (RFC 9112, section 9.6). So what the client still sends is read, for a while.
-    (&stream).close().await?;
-    let rest = async { while stream.read_chunk().await.is_ok_and(|chunk| !chunk.is_empty()) {} };
-    let _ = time::timeout(Duration::from_secs(2), rest).await;
-    Ok(())
-}
 
 /// Answers one request.
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
@@ -153,31 +125,6 @@ async fn ask(pool: &ConnectPool, line: &str) -> io::Result<Vec<u8>> {
 /// The upstream of its own: sends back what it is sent.
 async fn echo(stream: TcpStream) -> io::Result<u64> {
     futures::io::copy(&stream, &mut &stream).await
-}
-
-/// Gives hyper the poller's timers.
-struct Timer;
-
-impl hyper::rt::Timer for Timer {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(Sleep(time::sleep(duration)))
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(Sleep(time::sleep_until(deadline)))
-    }
-}
-
-struct Sleep(time::Sleep);
-
-impl hyper::rt::Sleep for Sleep {}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx)
-    }
 }
 
 /// Answers HTTP with what an upstream says, over pooled connections

@@ -6,12 +6,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 
-use crate::common::closed_port;
 use crate::support::Server;
 
 fn start(own: &[&str]) -> Server {
-    let arguments = [&["--addr", "127.0.0.1:0", "--pollers", "1"], own].concat();
-    Server::start_with("connect_pool", &arguments)
+    let arguments = [&["--pollers", "1"], own].concat();
+    Server::start("connect_pool", &arguments)
 }
 
 /// The status and the content of one answer.
@@ -75,7 +74,7 @@ fn the_upstream_of_its_own_answers() {
     assert!(stats.starts_with("idle ") && stats.ends_with(" waiting 0\n"), "{stats}");
     server.signal("TERM");
     assert_eq!(stream.read(&mut [0]).expect("ends"), 0);
-    assert!(server.wait().success());
+    assert!(server.wait().0.success());
 }
 
 #[test]
@@ -115,8 +114,12 @@ fn a_connection_that_broke_in_the_middle_is_not_used_again() {
 
 #[test]
 fn an_upstream_that_is_down_is_told_to_the_client() {
-    let (address, _guard) = closed_port();
-    let server = start(&["--upstream", &address]);
+    // Bound, so that no other test gets the port, and not listening.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let socket = socket.expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("binds");
+    let address = socket.local_addr().expect("an address").as_socket().expect("an IP address");
+    let server = start(&["--upstream", &address.to_string()]);
     let mut stream = BufReader::new(server.connect());
     assert_eq!(ask(&mut stream, "/").0, "502");
 }
