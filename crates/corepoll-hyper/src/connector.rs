@@ -25,7 +25,7 @@ use crate::{FuturesIo, HyperIo, LocalExec, LocalTimer};
 /// use corepoll_hyper::{Connector, client};
 /// use http_body_util::{BodyExt, Empty};
 /// use hyper::body::Bytes;
-/// /// # use std::io::{Read, Write};
+/// # use std::io::{Read, Write};
 ///
 /// # let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
 /// # let addr = server.local_addr().unwrap();
@@ -162,12 +162,13 @@ impl Connector {
 
     /// Connects to the host of `uri`.
     async fn connect(self, uri: Uri) -> io::Result<HyperIo<PollerBound<TcpStream>>> {
-        let is_http = uri.scheme_str() == Some("http");
+        let scheme = uri.scheme_str();
+        let (is_http, is_tls) = (scheme == Some("http"), matches!(scheme, Some("https" | "wss")));
         if self.enforce_http && !is_http {
             return Err(invalid(format!("{uri}: a connector without TLS asks for http://")));
         }
         let host = uri.host().ok_or_else(|| invalid(format!("{uri}: no host to connect to")))?;
-        let port = uri.port_u16().unwrap_or(if is_http { 80 } else { 443 });
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         // An address of IPv6 is in brackets.
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let options = ConnectOptions::new().timeout(self.timeout).nodelay(true);

@@ -25,13 +25,13 @@ use crate::Server;
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
     connection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// How long a connection that has ended is read from. It is the time that a client has to read the
-/// last answer: closing a socket that holds unread bytes resets the connection, which destroys what
-/// is on its way (RFC 9112, section 9.6).
+/// How long a connection that has ended is read from, unless the reactor is shut down. It is the time
+/// that a client has to read the last answer: closing a socket that holds unread bytes resets the
+/// connection, which destroys what is on its way (RFC 9112, section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Serves one connection, which the caller has accepted: one of TLS, or of a Unix socket. The
-/// defaults are those of [`Server`], and the end is as [`serve`] describes it.
+/// defaults are those of [`Server`], and the end is as [`serve`](crate::serve()) describes it.
 ///
 /// # Errors
 ///
@@ -113,7 +113,8 @@ impl Server {
     }
 
     /// Serves one connection as [`Server::serve_connection`] does, and lets its requests upgrade it.
-    /// hyper asks for a connection that is `Send` then: put a stream into a [`PollerBound`].
+    /// hyper asks for a connection that is `Send` then: put a stream into a
+    /// [`PollerBound`](corepoll::PollerBound).
     ///
     /// # Errors
     ///
@@ -220,7 +221,8 @@ where
     if is_late && !has_begun { Ok(()) } else { ended.map_err(io_error) }
 }
 
-/// Sends `answer`, ends this side, and reads until the peer ends its own.
+/// Sends `answer`, ends this side, and reads until the peer ends its own, or the shutdown comes. What
+/// has come by then is read in any case.
 async fn end<I: Read + Write + Unpin>(io: &mut Prefixed<I>, mut answer: &[u8]) -> io::Result<()> {
     while !answer.is_empty() {
         match poll_fn(|cx| Pin::new(&mut *io).poll_write(cx, answer)).await? {
@@ -230,6 +232,11 @@ async fn end<I: Read + Write + Unpin>(io: &mut Prefixed<I>, mut answer: &[u8]) -
     }
     poll_fn(|cx| Pin::new(&mut *io).poll_flush(cx)).await?;
     poll_fn(|cx| Pin::new(&mut *io).poll_shutdown(cx)).await?;
-    io.discard().await;
+    let (mut discard, mut shutdown) = (pin!(io.discard()), pin!(shutdown_requested()));
+    poll_fn(|cx| match discard.as_mut().poll(cx) {
+        Poll::Pending => shutdown.as_mut().poll(cx),
+        Poll::Ready(()) => Poll::Ready(()),
+    })
+    .await;
     Ok(())
 }

@@ -41,7 +41,11 @@ impl StreamErrors {
         let error = io::Error::new(kind, error);
         match &self.hook {
             Some(hook) => (hook.0)(error),
-            None => drop(self.first.borrow_mut().get_or_insert(error)),
+            // An error is foreign code: it is dropped when nothing is borrowed.
+            None if self.first.borrow().is_some() => drop(error),
+            None => {
+                self.first.replace(Some(error));
+            }
         }
     }
 

@@ -155,7 +155,15 @@ impl Server {
         B: Body + 'static,
         B::Error: Into<BoxError>,
     {
-        self.serve_on(Acceptor::new(addr).reuse_port(true), on, factory)
+        let local = Arc::new(OnceLock::new());
+        let listening =
+            self.listen(Acceptor::new(addr).reuse_port(true), on, local.clone(), factory)?;
+        // This socket listens at one address, and has only connections to that one. Until it is
+        // known, each connection is asked.
+        if let Some(addr) = listening.local_addr().ok().filter(|addr| !addr.ip().is_unspecified()) {
+            let _ = local.set(addr);
+        }
+        Ok(listening)
     }
 
     /// Serves HTTP where `acceptor` says, with the options that it has, by services that `factory`
@@ -198,6 +206,28 @@ impl Server {
         B: Body + 'static,
         B::Error: Into<BoxError>,
     {
+        // The acceptor may be one of a transparent proxy, whose connections have other addresses than
+        // its socket: each is asked.
+        self.listen(acceptor, on, Arc::default(), factory)
+    }
+
+    /// Listens, and serves each connection by what `factory` makes. `local` is the address of all
+    /// connections, once it is known.
+    fn listen<F, S, B>(
+        self,
+        acceptor: Acceptor,
+        on: &ReactorHandle,
+        local: Arc<OnceLock<SocketAddr>>,
+        factory: F,
+    ) -> io::Result<Listening>
+    where
+        F: Fn() -> S + Clone + Send + 'static,
+        S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+        S::Future: 'static,
+        S::Error: Into<BoxError>,
+        B: Body + 'static,
+        B::Error: Into<BoxError>,
+    {
         // Inherited by the connections, which saves a system call for each. Answers are written
         // whole, so that waiting for more would only delay them.
         let mut acceptor = acceptor.nodelay(true);
@@ -205,17 +235,9 @@ impl Server {
             acceptor = acceptor.on_error(move |error| (hook.0)(error));
         }
         let server = Arc::new(self);
-        let bound = Arc::new(OnceLock::new());
-        let known = bound.clone();
-        let listening = acceptor.try_serve(on, move |stream, peer| {
-            let local = known.get().copied();
-            server.clone().serve_stream(stream, peer, local, factory())
-        })?;
-        // A socket that listens at one address has only connections to that one.
-        if let Some(addr) = listening.local_addr().ok().filter(|addr| !addr.ip().is_unspecified()) {
-            let _ = bound.set(addr);
-        }
-        Ok(listening)
+        acceptor.try_serve(on, move |stream, peer| {
+            server.clone().serve_stream(stream, peer, local.get().copied(), factory())
+        })
     }
 
     /// Serves a connection that was accepted. `local` is its own address, if that is known without a

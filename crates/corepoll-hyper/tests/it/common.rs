@@ -33,9 +33,14 @@ impl Site {
     }
 
     /// Shuts down with time for what is under way. Returns what was left.
-    pub fn stop(mut self) -> corepoll::Shutdown {
+    pub fn stop(self) -> corepoll::Shutdown {
+        self.stop_within(PATIENCE)
+    }
+
+    /// Shuts down with this time for what is under way. Returns what was left.
+    pub fn stop_within(mut self, grace: Duration) -> corepoll::Shutdown {
         let running = self.0.take().expect("it runs");
-        running.handle().shutdown(PATIENCE);
+        running.handle().shutdown(grace);
         running.join().expect("no poller is stuck")
     }
 }

@@ -83,3 +83,16 @@ fn a_shutdown_ends_what_is_idle_and_lets_an_answer_come() {
     assert_eq!(busy.rest(), b"");
     assert_eq!(stopping.join().unwrap().cancelled, 0);
 }
+
+/// A client that does not hear of the end holds nothing up: its connection is no task that is
+/// cancelled after the grace.
+#[test]
+fn a_client_that_stays_does_not_hold_the_shutdown_up() {
+    let site = Site::start(1);
+    let (_listening, addr) = serve_hello(&site, Server::new());
+    let mut stays = Client::connect(addr);
+    assert_eq!(stays.get("/").status, 200);
+    // Less than a connection that ends by itself is read from.
+    assert_eq!(site.stop_within(Duration::from_millis(1500)).cancelled, 0);
+    assert_eq!(stays.rest(), b"");
+}
