@@ -17,7 +17,7 @@ use http::Uri;
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Options {
-    /// The server: http://HOST[:PORT][/PATH], or tcp://HOST:PORT for one that echoes
+    /// The server: http://HOST:PORT/PATH, or tcp://HOST:PORT for one that echoes
     pub target: Uri,
     /// What to do; http and echo follow from the target
     #[arg(long)]
