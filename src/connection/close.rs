@@ -13,7 +13,7 @@
 //! | `Shutdown` | is sent, within `Budget::close_linger` | is cut off |
 //! | `Error`, `PeerClosed`, `Panic`, `Overflow` | is dropped, and counted as such | is cut off |
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 use crate::connection::linger::Discarded;
 use crate::connection::{call, flush, linger, registration, timers};
@@ -25,6 +25,7 @@ use crate::local::flags::Flags;
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::sys::epoll::Event;
+use crate::sys::fd::OwnedFd;
 use crate::sys::{clock, socket};
 use crate::task::drop_ignoring_panic;
 

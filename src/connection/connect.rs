@@ -19,7 +19,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ use crate::local::table::Entry;
 use crate::local::{calls, registry};
 use crate::parts::address_order::{ATTEMPT_DELAY, attempt_order};
 use crate::sys::epoll::Mask;
+use crate::sys::fd::OwnedFd;
 use crate::sys::{clock, socket};
 use crate::task::ignore_panic;
 

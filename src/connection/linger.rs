@@ -8,7 +8,7 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::base::interest::Interest;
 use crate::connection::registration;
@@ -19,6 +19,7 @@ use crate::local::flags::Flags;
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::local::table::Entry;
+use crate::sys::fd::OwnedFd;
 use crate::sys::{clock, socket, stream};
 
 /// How many times a poller that ends reads one event's budget of a peer that sends faster than it

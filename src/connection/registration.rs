@@ -104,7 +104,7 @@ impl EvContext<'_> {
         handler: H,
     ) -> io::Result<Token> {
         // Foreign: the caller may have duplicates, so that the close deregisters it first.
-        registry::register_foreign(self.local, fd, interest, Box::new(handler))
+        registry::register_foreign(self.local, fd.into(), interest, Box::new(handler))
             .map_err(|failed| failed.error)
     }
 

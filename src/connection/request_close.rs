@@ -5,7 +5,6 @@
 //! [`close`](crate::connection::close), so that callbacks never nest.
 
 use std::io;
-use std::os::fd::OwnedFd;
 
 use crate::base::error;
 use crate::base::token::Token;
@@ -17,6 +16,7 @@ use crate::local::flags::Flags;
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::local::table::Entry;
+use crate::sys::fd::OwnedFd;
 
 /// Requests the end of a connection, after its output. Returns `false` if it is ending already.
 pub(crate) fn connection(local: &Local, connection: &Connection, reason: CloseReason) -> bool {

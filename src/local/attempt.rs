@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use socket2::SockAddr;
@@ -17,6 +17,7 @@ use crate::base::token::Token;
 use crate::local::deferred::Deferred;
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
+use crate::sys::fd::OwnedFd;
 use crate::sys::socket;
 
 /// What to connect to, and how.

@@ -4,7 +4,7 @@
 //! functions of `connection/`.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Duration;
 use std::{io, mem};
@@ -22,6 +22,7 @@ use crate::local::writer_queue::Stage;
 use crate::parts::outbox::Outbox;
 use crate::parts::watermarks::Watermarks;
 use crate::sys::epoll::{Event, Mask};
+use crate::sys::fd::OwnedFd;
 use crate::task::drop_ignoring_panic;
 
 /// Where a connection is in its life. It only moves down this list.

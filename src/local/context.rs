@@ -4,7 +4,7 @@
 //! write or change more stand in the files above that do it, in `connection/` and `source/`.
 
 use std::future::Future;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 use std::{fmt, io};
 
@@ -14,6 +14,7 @@ use crate::local::errors::{closing_error, stream_taken};
 use crate::local::state::Local;
 use crate::parts::budget::Budget;
 use crate::sys::clock;
+use crate::sys::fd::OwnedFd;
 use crate::task::{self, join::JoinHandle};
 
 /// The connection that a callback is called for, and the poller that it lives in.

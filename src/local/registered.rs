@@ -5,7 +5,7 @@
 
 use std::io;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -16,6 +16,7 @@ use crate::local::source::Ownership;
 use crate::local::state::Local;
 use crate::parts::outbox::Outbox;
 use crate::parts::readiness::Direction;
+use crate::sys::fd::OwnedFd;
 
 /// A descriptor that is owned and registered with a poller. Dropping it ends the registration and
 /// closes the descriptor.

@@ -15,7 +15,7 @@
 //! |
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
 use crate::base::interest::Interest;
@@ -28,6 +28,7 @@ use crate::local::handler::EvHandler;
 use crate::local::state::Local;
 use crate::local::table::Entry;
 use crate::sys::epoll::Mask;
+use crate::sys::fd::OwnedFd;
 use crate::sys::socket;
 
 /// Returns what `token` stands for, unless it has been removed.

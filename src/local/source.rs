@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 
 use crate::base::token::Token;
@@ -14,6 +14,7 @@ use crate::local::deadline_timer::DeadlineTimer;
 use crate::parts::outbox::Outbox;
 use crate::parts::readiness::Readiness;
 use crate::sys::epoll::Event;
+use crate::sys::fd::OwnedFd;
 
 /// A descriptor that tasks wait on. An event sets its readiness and wakes the tasks.
 pub(crate) struct Source {

@@ -13,7 +13,7 @@ use crate::local::handler::EvHandler;
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::sys::epoll::Epoll;
-use crate::sys::socket;
+use crate::sys::{fd, socket};
 
 impl PollerHandle {
     /// Returns the handle of the poller that runs on this thread.
@@ -121,6 +121,7 @@ impl PollerHandle {
         interest: Interest,
         factory: impl FnOnce() -> H + Send + 'static,
     ) -> io::Result<()> {
+        let fd = fd::OwnedFd::from(fd);
         socket::set_nonblocking(fd.as_fd())?;
         // Asked here, so that the caller gets the error and not a handler on another thread.
         Epoll::check_pollable(fd.as_fd())?;

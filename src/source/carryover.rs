@@ -10,7 +10,7 @@
 //! sending it is kept for the next operation of the stream, since the kernel reports an error once.
 
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::task::{Context, Poll};
 use std::{io, mem};
 
@@ -24,6 +24,7 @@ use crate::local::source::{Carryover, Ownership, Source};
 use crate::local::state::Local;
 use crate::parts::outbox::Outbox;
 use crate::parts::readiness::Direction;
+use crate::sys::fd::OwnedFd;
 use crate::sys::socket;
 
 impl Registered {

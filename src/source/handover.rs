@@ -10,7 +10,7 @@
 //! `Writer` is closed, since it promises an order with the writes of the handler.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use crate::base::interest::Interest;
@@ -28,6 +28,7 @@ use crate::local::registry;
 use crate::local::state::Local;
 use crate::local::table::Entry;
 use crate::sys::epoll::Mask;
+use crate::sys::fd::OwnedFd;
 use crate::sys::socket;
 
 impl EvContext<'_> {

@@ -5,10 +5,11 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
+use super::fd::OwnedFd;
 use super::traffic;
 
 /// Creates a non-blocking socket without an address.

@@ -5,11 +5,12 @@
 //! have their meaning in one file.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::fd::OwnedFd;
 use super::options::round_up;
 use super::syscall::{checked, libc_answer, syscall};
 use crate::base::interest::Interest;
@@ -238,7 +239,7 @@ impl Epoll {
         // SAFETY: takes no pointers.
         let fd = libc_answer(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: the kernel just gave us this descriptor, and no other code has it.
-        Ok(Epoll { fd: Arc::new(unsafe { OwnedFd::from_raw_fd(fd) }), raw_fd: fd })
+        Ok(Epoll { fd: Arc::new(unsafe { OwnedFd::from_raw(fd) }), raw_fd: fd })
     }
 
     /// Returns a reference for other threads.

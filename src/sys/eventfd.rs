@@ -4,8 +4,9 @@
 //! wakes before the poller looks are one event.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use super::fd::OwnedFd;
 use super::syscall::{libc_answer, syscall};
 
 /// An eventfd that wakes an epoll instance in which it is registered edge-triggered.
@@ -24,7 +25,7 @@ impl EventFd {
         // SAFETY: takes no pointers.
         let fd = libc_answer(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
         // SAFETY: the kernel just gave us this descriptor, and no other code has it.
-        Ok(EventFd { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+        Ok(EventFd { fd: unsafe { OwnedFd::from_raw(fd) } })
     }
 
     /// Wakes the poller. May be called from any thread, and in signal handlers.

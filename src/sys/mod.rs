@@ -12,6 +12,7 @@
 //! | `socket`, `options` | sockets: creation, accept, connect, shutdown, options |
 //! | `steering` | which listener of a SO_REUSEPORT group gets a connection |
 //! | `stream`, `datagram` | bytes and datagrams in and out |
+//! | `fd` | descriptors that the crate owns, and their close |
 //! | `file`, `splice` | sendfile(2) and splice(2), for output and relays without a copy |
 //! | `sigpipe` | a guard for the calls that would raise SIGPIPE |
 //! | `signal` | signals that have come, as a descriptor |
@@ -27,6 +28,7 @@ pub(crate) mod clock;
 pub(crate) mod datagram;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
+pub(crate) mod fd;
 pub(crate) mod file;
 mod lock_file;
 pub(crate) mod options;

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use socket2::SockAddr;
 
+use super::fd::OwnedFd;
 use super::lock_file::{LockFile, in_use};
 use super::socket::{self, Connect, Listen};
 

@@ -1,8 +1,9 @@
 //! Bytes from socket to socket without a copy: splice(2), with a pipe in between.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use super::fd::OwnedFd;
 use super::sigpipe::NoSigpipe;
 use super::stream;
 use super::syscall::{checked, libc_answer, syscall};
@@ -31,7 +32,7 @@ impl Pipe {
         // SAFETY: `ends` has room for two descriptors.
         libc_answer(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
         // SAFETY: the kernel just gave us both descriptors, and no other code has them.
-        let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });
+        let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw(end) });
         let size = libc::c_int::try_from(capacity).unwrap_or(libc::c_int::MAX);
         // SAFETY: takes no pointers. When it fails the pipe is as large as it was.
         let mut given = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, size) };

@@ -4,9 +4,10 @@
 //! loop, which waits for its epoll descriptor and knows nothing of its timers.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+use super::fd::OwnedFd;
 use super::syscall::libc_answer;
 
 /// A descriptor that becomes readable when a time has passed.
@@ -25,7 +26,7 @@ impl TimerFd {
         // SAFETY: takes no pointers.
         let fd = libc_answer(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })?;
         // SAFETY: the kernel just gave us this descriptor, and no other code has it.
-        Ok(TimerFd { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+        Ok(TimerFd { fd: unsafe { OwnedFd::from_raw(fd) } })
     }
 
     /// Arms the timer: it becomes readable once, when `delay` has passed. `None` disarms it.

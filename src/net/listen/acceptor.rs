@@ -152,7 +152,7 @@ impl Acceptor {
     ///
     /// [`Listening::close`]: crate::Listening::close
     pub fn from_std(listener: impl Into<OwnedFd>) -> io::Result<Acceptor> {
-        let socket = ExistingSocket::new(listener.into());
+        let socket = ExistingSocket::new(listener.into().into());
         Ok(Acceptor::at(Place::Socket(
             socket.map_err(|error| during("Acceptor::from_std", error))?,
         )))

@@ -4,7 +4,6 @@
 //! travels is the descriptor, with a shared factory.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use crate::local::handler::EvHandler;
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::reactor::ReactorHandle;
+use crate::sys::fd::OwnedFd;
 use crate::task::drop_ignoring_panic;
 
 use super::acceptor::Acceptor;

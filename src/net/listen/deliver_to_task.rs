@@ -5,7 +5,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use crate::local::state::Local;
 use crate::net::addr::Address;
 use crate::net::tcp::stream::TcpStream;
 use crate::reactor::ReactorHandle;
+use crate::sys::fd::OwnedFd;
 use crate::task;
 
 use super::acceptor::Acceptor;

@@ -6,7 +6,6 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -19,6 +18,7 @@ use crate::local::fd_waiters::FdWaiter;
 use crate::net::socket::Socket;
 use crate::net::tcp::stream::TcpStream;
 use crate::parts::readiness::Direction;
+use crate::sys::fd::OwnedFd;
 use crate::sys::socket;
 use crate::time;
 

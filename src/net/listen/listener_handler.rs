@@ -6,7 +6,6 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use crate::local::action::{Action, CloseReason, TimerId};
 use crate::local::context::EvContext;
 use crate::local::fd_waiters::FdWaiter;
 use crate::local::handler::EvHandler;
+use crate::sys::fd::OwnedFd;
 use crate::sys::socket;
 
 use super::accept_backoff::{AcceptBackoff, Retry};

@@ -5,7 +5,7 @@
 //! and the end is reported once.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::error;
@@ -14,6 +14,7 @@ use crate::connection::request_close;
 use crate::local::action::CloseReason;
 use crate::local::handle::PollerHandle;
 use crate::local::state::Local;
+use crate::sys::fd::OwnedFd;
 use crate::sys::socket_file::SocketFile;
 
 use super::close_latch::CloseLatch;

@@ -5,10 +5,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crate::net::addr::to_socket_addrs::first_of;
+use crate::sys::fd::OwnedFd;
 use crate::sys::socket;
 
 use super::error_reporter::ErrorCallback;

@@ -5,11 +5,12 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use crate::net::addr::to_stream_addr::{Requested, StreamAddr};
 use crate::net::addr::{Address, unix};
+use crate::sys::fd::OwnedFd;
 use crate::sys::socket;
 
 use super::listening::LocalAddr;

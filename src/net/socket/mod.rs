@@ -24,7 +24,7 @@ pub(crate) mod write_half;
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
@@ -37,6 +37,7 @@ use crate::parts::readiness::{Direction, ReadySet};
 use crate::sys::{socket, stream};
 
 use crate::net::addr::Address;
+use crate::sys::fd::OwnedFd;
 
 /// A socket of this thread's poller.
 pub(crate) struct Socket {
@@ -55,8 +56,11 @@ impl Socket {
     }
 
     /// Takes over a socket that was made elsewhere, blocking or not.
-    pub(crate) fn from_std(socket: impl Into<OwnedFd>, what: &str) -> io::Result<Socket> {
-        let fd = socket.into();
+    pub(crate) fn from_std(
+        socket: impl Into<std::os::fd::OwnedFd>,
+        what: &str,
+    ) -> io::Result<Socket> {
+        let fd = OwnedFd::from(socket.into());
         socket::set_nonblocking(fd.as_fd())?;
         let socket = Socket::new(fd, what)?;
         // There may be other descriptors of the same socket, and epoll watches the socket until the
@@ -66,11 +70,14 @@ impl Socket {
     }
 
     /// Takes over both sockets of a pair that corepoll has made.
-    pub(crate) fn pair<S: Into<OwnedFd>>(made: (S, S), what: &str) -> io::Result<(Socket, Socket)> {
+    pub(crate) fn pair<S: Into<std::os::fd::OwnedFd>>(
+        made: (S, S),
+        what: &str,
+    ) -> io::Result<(Socket, Socket)> {
         let take = |socket: S| {
             // std makes them CLOEXEC, but blocking. Nothing else has a descriptor of them, so they
             // need not count as exposed, as those of `from_std` do.
-            let fd = socket.into();
+            let fd = OwnedFd::from(socket.into());
             socket::set_nonblocking(fd.as_fd())?;
             Socket::new(fd, what)
         };
@@ -84,8 +91,8 @@ impl Socket {
     }
 
     /// Ends the registration, and returns the socket as a type of std. It stays non-blocking.
-    pub(crate) fn into_std<S: From<OwnedFd>>(self) -> io::Result<S> {
-        Ok(self.registered.into_fd()?.into())
+    pub(crate) fn into_std<S: From<std::os::fd::OwnedFd>>(self) -> io::Result<S> {
+        Ok(std::os::fd::OwnedFd::from(self.registered.into_fd()?).into())
     }
 
     /// Ends the registration of a socket that carries no output of a handler: of any but a TCP

@@ -44,7 +44,7 @@ macro_rules! into_owned_fd {
         impl From<$socket> for OwnedFd {
             /// Ends the registration. The descriptor stays non-blocking.
             fn from(socket: $socket) -> OwnedFd {
-                socket.socket.into_fd()
+                socket.socket.into_fd().into()
             }
         }
     };

@@ -16,6 +16,7 @@ use crate::parts::deadlines::Deadlines;
 use crate::net::socket::Socket;
 use crate::net::socket::byte_stream::{HasSocket, byte_stream};
 use crate::net::socket::std_types::std_types;
+use crate::sys::fd;
 
 /// A TCP connection of this thread's poller.
 ///
@@ -58,7 +59,7 @@ pub struct TcpStream {
 impl TcpStream {
     /// Registers a non-blocking socket that nothing else has a descriptor of. Errors name the
     /// operation `what`.
-    pub(crate) fn from_fd(fd: OwnedFd, what: &str) -> io::Result<TcpStream> {
+    pub(crate) fn from_fd(fd: fd::OwnedFd, what: &str) -> io::Result<TcpStream> {
         Ok(TcpStream { socket: Socket::new(fd, what)?.mark_stream() })
     }
 

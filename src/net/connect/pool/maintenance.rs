@@ -2,7 +2,6 @@
 //! been idle for too long.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use crate::base::error;
@@ -13,6 +12,7 @@ use crate::local::state::Local;
 use crate::net::connect::target;
 use crate::net::tcp::stream::TcpStream;
 use crate::sys::clock;
+use crate::sys::fd::OwnedFd;
 
 use super::shared::{Handoff, Shared};
 

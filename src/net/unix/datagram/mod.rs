@@ -18,6 +18,7 @@ use std::os::unix::net::SocketAddr;
 use crate::net::socket::Socket;
 use crate::net::socket::std_types::{into_owned_fd, std_types};
 use crate::net::unix::datagram::full_queue::FullQueue;
+use crate::sys::fd;
 
 /// A Unix socket for datagrams, of this thread's poller. See unix(7).
 ///
@@ -57,7 +58,7 @@ impl UnixDatagram {
     }
 
     /// Registers a non-blocking socket that nothing else has a descriptor of.
-    fn from_fd(fd: OwnedFd, what: &str) -> io::Result<UnixDatagram> {
+    fn from_fd(fd: fd::OwnedFd, what: &str) -> io::Result<UnixDatagram> {
         Ok(UnixDatagram::of(Socket::new(fd, what)?))
     }
 

@@ -26,6 +26,7 @@ use crate::net::socket::Socket;
 use crate::net::socket::byte_stream::{HasSocket, byte_stream};
 use crate::net::socket::std_types::{into_owned_fd, std_types};
 use crate::net::unix::credentials::PeerCredentials;
+use crate::sys::fd;
 
 /// A connection of Unix sockets, of this thread's poller. See unix(7).
 ///
@@ -73,7 +74,7 @@ impl UnixStream {
 
     /// Registers a non-blocking socket that nothing else has a descriptor of. Errors name the
     /// operation `what`.
-    pub(crate) fn from_fd(fd: OwnedFd, what: &str) -> io::Result<UnixStream> {
+    pub(crate) fn from_fd(fd: fd::OwnedFd, what: &str) -> io::Result<UnixStream> {
         Ok(UnixStream::of(Socket::new(fd, what)?))
     }
 
