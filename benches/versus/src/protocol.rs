@@ -1,7 +1,9 @@
 //! What a server answers: the same few lines in every peer, so that peers differ only in what
 //! brings the bytes in and out.
 
+use std::hint;
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use crate::args::{Error, failure};
 
@@ -17,6 +19,14 @@ pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Content-Length: 13\r\n\
     \r\n\
     Hello, World!";
+
+/// The beginning of a request that asks for work: `GET /spin/MICROSECONDS HTTP/1.1`. It is known by
+/// the beginning of a read alone, since looking for it elsewhere would be work for every request:
+/// a load sends it in one piece, when all before it is answered.
+const SPIN: &[u8] = b"GET /spin/";
+
+/// The longest work that a request can ask for.
+const LONGEST_SPIN: Duration = Duration::from_secs(1);
 
 /// What ends a request.
 const TERMINATOR: &[u8; 4] = b"\r\n\r\n";
@@ -40,10 +50,27 @@ const fn repeated_answer() -> [u8; ANSWER.len() * MOST_ANSWERS] {
 
 /// The server's side of one connection, the same for all peers.
 pub trait Protocol: Default + Send + 'static {
-    /// What to send after this read; empty as long as a request is incomplete.
-    ///
-    /// A read is at most [`READ_BUFFER`] bytes.
-    fn answer<'a>(&mut self, read: &'a [u8]) -> &'a [u8];
+    /// Returns what to send after this read. A read is at most [`READ_BUFFER`] bytes.
+    fn reply(&mut self, read: &[u8]) -> Reply;
+
+    /// Returns the bytes to send after this read; empty as long as a request is incomplete.
+    #[inline]
+    fn answer<'a>(&mut self, read: &'a [u8]) -> &'a [u8] {
+        match self.reply(read) {
+            Reply::Read => read,
+            Reply::Fixed(bytes) => bytes,
+        }
+    }
+}
+
+/// Which bytes to send. A peer whose sends take the buffer itself, as those of io_uring do, needs
+/// to know that it is the one that was read into.
+#[derive(Clone, Copy, Debug)]
+pub enum Reply {
+    /// The bytes that were read.
+    Read,
+    /// These; empty as long as a request is incomplete.
+    Fixed(&'static [u8]),
 }
 
 /// Bytes back.
@@ -52,12 +79,13 @@ pub struct Echo;
 
 impl Protocol for Echo {
     #[inline]
-    fn answer<'a>(&mut self, read: &'a [u8]) -> &'a [u8] {
-        read
+    fn reply(&mut self, _read: &[u8]) -> Reply {
+        Reply::Read
     }
 }
 
-/// [`ANSWER`] to each `\r\n\r\n` in the stream, wherever the reads cut it.
+/// [`ANSWER`] to each `\r\n\r\n` in the stream, wherever the reads cut it. A read that begins with
+/// `GET /spin/MICROSECONDS` is computed on for that long before it is answered.
 #[derive(Debug, Default)]
 pub struct Plaintext {
     /// How much of the terminator the stream ends with now: 0 to 3 bytes.
@@ -66,8 +94,11 @@ pub struct Plaintext {
 
 impl Protocol for Plaintext {
     #[inline]
-    fn answer<'a>(&mut self, read: &'a [u8]) -> &'a [u8] {
-        &ANSWERS[..ANSWER.len() * self.count_ends(read)]
+    fn reply(&mut self, read: &[u8]) -> Reply {
+        if let Some(path) = read.strip_prefix(SPIN) {
+            spin(path);
+        }
+        Reply::Fixed(&ANSWERS[..ANSWER.len() * self.count_ends(read)])
     }
 }
 
@@ -116,6 +147,24 @@ impl Plaintext {
         self.matched = u8::from(byte == b'\r');
         false
     }
+}
+
+/// Computes for as many microseconds as the digits say that `path` begins with.
+#[cold]
+fn spin(path: &[u8]) {
+    let begin = Instant::now();
+    let duration = spin_duration(path);
+    while begin.elapsed() < duration {
+        hint::spin_loop();
+    }
+}
+
+/// Returns how long to compute; no time if there are no digits.
+fn spin_duration(path: &[u8]) -> Duration {
+    let digits = path.iter().take_while(|byte| byte.is_ascii_digit());
+    let micros = digits
+        .fold(0_u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+    Duration::from_micros(micros).min(LONGEST_SPIN)
 }
 
 /// Which protocol a command line names.
@@ -176,6 +225,27 @@ mod tests {
         let mut fullest = b"\n".to_vec();
         fullest.extend(TERMINATOR.iter().cycle().take(READ_BUFFER - 1));
         assert_eq!(plaintext.answer(&fullest).len(), ANSWER.len() * MOST_ANSWERS);
+    }
+
+    #[test]
+    fn a_request_for_work_names_microseconds_up_to_a_second() {
+        let cases: [(&[u8], Duration); 4] = [
+            (b"1500 HTTP/1.1\r\n", Duration::from_micros(1500)),
+            (b" HTTP/1.1\r\n", Duration::ZERO),
+            (b"99999999999999999999999 HTTP/1.1\r\n", LONGEST_SPIN),
+            (b"", Duration::ZERO),
+        ];
+        for (path, duration) in cases {
+            assert_eq!(spin_duration(path), duration);
+        }
+    }
+
+    #[test]
+    fn a_request_for_work_is_answered_after_that_time_like_any_other() {
+        let begin = Instant::now();
+        let answer = Plaintext::default().answer(b"GET /spin/2000 HTTP/1.1\r\n\r\n");
+        assert!(begin.elapsed() >= Duration::from_micros(2000));
+        assert_eq!(answer, ANSWER);
     }
 
     #[test]

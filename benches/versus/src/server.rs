@@ -11,13 +11,14 @@ use crate::sys;
 
 const HELP: &str = "\
 server --peer PEER [options]
-  --peer NAME       bare | bare-threaded | corepoll-handler | corepoll-task | tokio | tokio-shared
+  --peer NAME       one of the servers of this build, named below
   --protocol NAME   plaintext (default) | echo
   --threads N       default 1
   --addr ADDR       default 127.0.0.1:0
   --cpu N           keep the process on one CPU
 The first line printed is the address that it listens on, the second is its process id
-(the parent of a server under strace knows only that of strace).";
+(the parent of a server under strace knows only that of strace).
+This build's peers are";
 
 /// Serves by the arguments of a command line.
 pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
@@ -33,7 +34,8 @@ pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
             Long("addr") => addr = parser.value()?.parse()?,
             Long("cpu") => sys::pin_to(parser.value()?.parse()?)?,
             Long("help") => {
-                println!("{HELP}");
+                let names: Vec<_> = Peer::ALL.iter().map(|peer| peer.name()).collect();
+                println!("{HELP} {}.", names.join(", "));
                 return Ok(());
             }
             other => return Err(other.unexpected().into()),

@@ -1,11 +1,14 @@
 //! Every server of this build does the work by which it is measured.
 
+use std::collections::HashSet;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use versus::peers::Peer;
 use versus::protocol::{ANSWER, Kind};
 use versus::sys;
@@ -43,6 +46,16 @@ impl Server {
             .unwrap();
         assert!(load.status.success(), "{}", String::from_utf8_lossy(&load.stderr));
         assert!(load.stdout.starts_with(b"requests 10001 seconds "));
+    }
+
+    /// Returns how many sockets the server has open. Other descriptors, and second ones of a socket,
+    /// are a loop's own, and a loop may begin after the address is announced.
+    fn sockets(&self) -> usize {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        // A descriptor may be closed while the folder is read.
+        let links = descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        let sockets = links.filter(|link| link.to_string_lossy().starts_with("socket:"));
+        sockets.collect::<HashSet<_>>().len()
     }
 
     fn stop(mut self) {
@@ -108,4 +121,60 @@ fn every_peer_echoes_a_stream_larger_than_all_buffers() {
         assert!(echo == bytes, "{}: {} bytes came back", peer.name(), echo.len());
         server.stop();
     }
+}
+
+/// A connection ends in one of three ways: the client closes it after the answer, in the middle of a
+/// request, or by a reset.
+#[test]
+fn every_peer_closes_what_its_clients_have_ended() {
+    for &peer in Peer::ALL {
+        let server = Server::start(peer, Kind::Plaintext);
+        ask(&mut server.connect());
+        let mut first = server.connect();
+        ask(&mut first);
+        let before = server.sockets();
+        for number in 0..1000 {
+            let mut stream = server.connect();
+            match number % 8 {
+                0 => stream.write_all(b"GET / HTTP/1.1\r\n").unwrap(),
+                1 => SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap(),
+                _ => ask(&mut stream),
+            }
+        }
+        // The last ones may be open still. The server has as many as before, or one less: the
+        // connection before the first.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while server.sockets() > before {
+            assert!(Instant::now() < deadline, "{}: {}", peer.name(), server.sockets());
+            thread::sleep(Duration::from_millis(5));
+        }
+        ask(&mut first);
+        server.stop();
+    }
+}
+
+#[test]
+fn every_peer_computes_as_long_as_a_request_says() {
+    for &peer in Peer::ALL {
+        let server = Server::start(peer, Kind::Plaintext);
+        let mut stream = server.connect();
+        let begin = Instant::now();
+        stream.write_all(b"GET /spin/20000 HTTP/1.1\r\nHost: versus\r\n\r\n").unwrap();
+        read_answer(&mut stream);
+        assert!(begin.elapsed() >= Duration::from_millis(20), "{}", peer.name());
+        ask(&mut stream);
+        server.stop();
+    }
+}
+
+/// Asks once, and takes the answer.
+fn ask(stream: &mut TcpStream) {
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: versus\r\n\r\n").unwrap();
+    read_answer(stream);
+}
+
+fn read_answer(stream: &mut TcpStream) {
+    let mut answer = [0; ANSWER.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, *ANSWER);
 }

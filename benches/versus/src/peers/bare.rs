@@ -8,6 +8,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::thread;
 
 use libc::{EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP};
 
@@ -26,7 +27,14 @@ const ENDING: i32 = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 const EVENTS: usize = 256;
 
 pub(super) fn run<P: Protocol>(options: &Options) -> io::Result<()> {
-    on_each_thread(options, |listener| Loop::<P>::new(listener, options.stop)?.run())
+    on_each_thread(options, Epoll::new, |epoll, listener| {
+        Loop::<P>::new(epoll, listener, options.stop)?.run()
+    })
+}
+
+/// Runs the same on a thread that is not the only one of its process.
+pub(super) fn run_threaded<P: Protocol>(options: &Options) -> io::Result<()> {
+    thread::scope(|scope| scope.spawn(|| run::<P>(options)).join().expect("the loop panicked"))
 }
 
 /// One thread's loop.
@@ -51,8 +59,7 @@ struct Connection<P> {
 }
 
 impl<P: Protocol> Loop<P> {
-    fn new(listener: TcpListener, stop: &UnixStream) -> io::Result<Self> {
-        let epoll = Epoll::new()?;
+    fn new(epoll: Epoll, listener: TcpListener, stop: &UnixStream) -> io::Result<Self> {
         epoll.add(listener.as_fd(), EPOLLIN, LISTENER)?;
         epoll.add(stop.as_fd(), EPOLLIN, STOP)?;
         Ok(Loop { epoll, listener, connections: Vec::new(), buffer: Box::new([0; READ_BUFFER]) })

@@ -26,8 +26,8 @@ where
     A: Fn(TcpStream) -> F + Clone + Send + Sync + 'static,
     F: Future<Output: Send> + Send + 'static,
 {
-    on_each_thread(options, |listener| {
-        let runtime = enable(&mut Builder::new_current_thread()).build()?;
+    let make = || enable(&mut Builder::new_current_thread()).build();
+    on_each_thread(options, make, |runtime, listener| {
         runtime.block_on(async {
             tokio::spawn(accept(TcpListener::from_std(listener)?, answer.clone()));
             stopped(options.stop).await
@@ -35,7 +35,7 @@ where
     })
 }
 
-async fn accept<A, F>(listener: TcpListener, answer: A)
+pub(super) async fn accept<A, F>(listener: TcpListener, answer: A)
 where
     A: Fn(TcpStream) -> F,
     F: Future<Output: Send> + Send + 'static,
@@ -48,11 +48,11 @@ where
     }
 }
 
-async fn stopped(stop: &StdUnixStream) -> io::Result<()> {
+pub(super) async fn stopped(stop: &StdUnixStream) -> io::Result<()> {
     UnixStream::from_std(stop.try_clone()?)?.readable().await
 }
 
-async fn answer<P: Protocol>(mut stream: TcpStream) -> io::Result<()> {
+pub(super) async fn answer<P: Protocol>(mut stream: TcpStream) -> io::Result<()> {
     let mut protocol = P::default();
     let mut buffer = vec![0; READ_BUFFER];
     loop {
