@@ -51,12 +51,24 @@ pub(crate) fn begin(local: &Local, connection: &Connection, reason: CloseReason)
     if is_unsent {
         connection.set(Flags::WROTE_BEFORE_CLOSE);
     }
+    if wants_flush && !local.has_ended() && is_in_handshake(connection) {
+        // shutdown(2) would undo the connection. EPOLLOUT says that it is made, and is asked for
+        // as long as output is queued.
+        connection.set(Flags::HAS_OUTPUT);
+        return keep_flushing(local, connection, reason);
+    }
     match if is_unsent { flush::queued(local, connection) } else { Ok(true) } {
         // A poller that is ending waits for no event any more.
         Ok(false) if !local.has_ended() => keep_flushing(local, connection, reason),
         Ok(_) => finish(local, connection, reason),
         Err(error) => finish(local, connection, CloseReason::Error(error)),
     }
+}
+
+/// Returns `true` if a connection was opened before its handshake, which isn't over yet.
+fn is_in_handshake(connection: &Connection) -> bool {
+    let fast_open = connection.with_present_extra(|extra| extra.fast_open).unwrap_or(false);
+    fast_open && connection.with_fd(|fd| !socket::is_connected(fd)).unwrap_or(false)
 }
 
 /// Leaves the connection open until its output is in the kernel, but for `Budget::close_linger` at

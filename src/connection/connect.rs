@@ -309,7 +309,11 @@ fn open_connected(local: &Local, attempt: &Attempt, fd: OwnedFd, handler: Box<dy
         return report_failure(local, attempt, Recipient::Handler(handler), error);
     }
     let flags = Flags::SOCKET | Flags::COUNTED;
+    let is_early = attempt.target.settings.fast_open && !socket::is_connected(fd.as_fd());
     let connection = Rc::new(Connection::new(attempt.token, handler, fd, interest, flags));
+    if is_early {
+        connection.with_extra(|extra| extra.fast_open = true);
+    }
     drop(registry::replace(local, attempt.token, Entry::Handler(connection.clone())));
     call::on_open(local, &connection);
 }

@@ -151,7 +151,7 @@ pub(crate) fn outcome(fd: BorrowedFd<'_>) -> Option<io::Result<()>> {
     if socket::is_self_connected(fd) {
         return Some(Err(socket::self_connect_error()));
     }
-    socket::is_connected(fd).then_some(Ok(()))
+    (socket::is_connected(fd) || socket::is_connect_deferred(fd)).then_some(Ok(()))
 }
 
 /// Returns `error` with the operation and the address.

@@ -150,6 +150,8 @@ pub(crate) struct Extra {
     pub(crate) deadlines: Option<Box<DeadlineTimer>>,
     /// What is known of a handler that leaves bytes unread after a hang-up.
     pub(crate) unread_hang_up: Option<UnreadHangUp>,
+    /// The connection was opened before its handshake: TCP_FASTOPEN_CONNECT.
+    pub(crate) fast_open: bool,
 }
 
 /// A connection with a handler, or any other descriptor that is registered with one. Only the

@@ -5,10 +5,12 @@
 //! would mean the opposite.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use socket2::SockRef;
+
+use super::syscall::libc_answer;
 
 /// The longest time of SO_LINGER, about 49 days. Kernels before 6.8 convert it to 32 bits of ticks,
 /// of which there are up to a thousand in a second. A longer time could wrap to zero, which means a
@@ -58,6 +60,34 @@ pub(crate) fn set_ttl(fd: BorrowedFd<'_>, is_v6: bool, ttl: u32) -> io::Result<(
         return SockRef::from(&fd).set_unicast_hops_v6(ttl);
     }
     SockRef::from(&fd).set_ttl_v4(ttl)
+}
+
+/// Sets an option that takes an int: for options that socket2 does not have.
+pub(super) fn set_int(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    let size = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the option takes an int, which is readable for its size.
+    let answer =
+        unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), size) };
+    libc_answer(answer).map(drop)
+}
+
+/// Returns an option that is an int: for options that socket2 does not have.
+pub(super) fn get_int(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut size = size_of_val(&value) as libc::socklen_t;
+    let place = (&raw mut value).cast();
+    // SAFETY: the option is an int, which is writable for its size.
+    let answer = unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, place, &mut size) };
+    libc_answer(answer).map(|_| value)
 }
 
 #[cfg(test)]

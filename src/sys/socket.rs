@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
+use super::epoll::{self, Event, Mask};
 use super::fd::OwnedFd;
-use super::options::round_up;
+use super::options::{get_int, round_up, set_int};
 use super::syscall::libc_answer;
 use super::traffic;
 use crate::base::error::during;
+use crate::base::interest::Interest;
 
 /// The settings of a listening socket.
 #[derive(Debug, Clone)]
@@ -33,6 +35,9 @@ pub(crate) struct Listen {
     pub(crate) only_v6: bool,
     /// TCP_DEFER_ACCEPT: how long the kernel holds a connection back that has sent nothing.
     pub(crate) defer_accept: Option<Duration>,
+    /// TCP_FASTOPEN: how many connections may wait for the end of their handshake whose first bytes
+    /// came with the SYN.
+    pub(crate) fast_open: Option<u32>,
     /// TCP_NODELAY of the listener, inherited by what it accepts.
     pub(crate) nodelay: bool,
 }
@@ -47,6 +52,7 @@ impl Listen {
             send_buffer_size: None,
             only_v6: false,
             defer_accept: None,
+            fast_open: None,
             nodelay: false,
         }
     }
@@ -62,6 +68,8 @@ pub(crate) struct Connect {
     pub(crate) recv_buffer_size: Option<usize>,
     /// SO_SNDBUF.
     pub(crate) send_buffer_size: Option<usize>,
+    /// TCP_FASTOPEN_CONNECT: the SYN waits for the first bytes if the peer has given a cookie before.
+    pub(crate) fast_open: bool,
     /// TCP_NODELAY.
     pub(crate) nodelay: bool,
 }
@@ -89,21 +97,21 @@ pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> 
         // Always set: the default depends on the machine's net.ipv6.bindv6only.
         named("IPV6_V6ONLY", socket.set_only_v6(settings.only_v6))?;
     }
-    set_inherited(&socket, addr.domain(), settings)?;
+    set_options(&socket, addr.domain(), settings)?;
     socket.bind(addr)?;
     socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
 }
 
 /// Makes a socket that other code has bound a listener of the crate: non-blocking, with those
-/// settings that accepted connections inherit. Returns the address that it listens at.
+/// settings that a socket may be given while it listens. Returns the address that it listens at.
 ///
 /// # Errors
 /// Returns `InvalidInput` if it is not a stream socket that listens.
 pub(crate) fn adopt_listener(fd: BorrowedFd<'_>, settings: &Listen) -> io::Result<SockAddr> {
     let address = listener_addr(fd)?;
     set_nonblocking(fd)?;
-    set_inherited(&SockRef::from(&fd), address.domain(), settings)?;
+    set_options(&SockRef::from(&fd), address.domain(), settings)?;
     Ok(address)
 }
 
@@ -121,8 +129,9 @@ pub(crate) fn listener_addr(fd: BorrowedFd<'_>) -> io::Result<SockAddr> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
-/// Sets the options of a listener that accepted connections inherit from it.
-fn set_inherited(socket: &Socket, domain: Domain, settings: &Listen) -> io::Result<()> {
+/// Sets the options of a listener that a socket takes also while it listens: those that accepted
+/// connections inherit, and those that say which connections are accepted.
+fn set_options(socket: &Socket, domain: Domain, settings: &Listen) -> io::Result<()> {
     set_buffers(socket, settings.recv_buffer_size, settings.send_buffer_size)?;
     if domain == Domain::UNIX {
         return Ok(());
@@ -134,6 +143,11 @@ fn set_inherited(socket: &Socket, domain: Domain, settings: &Listen) -> io::Resu
         let seconds = round_up(limit, Duration::from_secs(1));
         let set = set_int(socket.as_fd(), libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds);
         named("TCP_DEFER_ACCEPT", set)?;
+    }
+    if let Some(queue) = settings.fast_open {
+        let queue = libc::c_int::try_from(queue).unwrap_or(libc::c_int::MAX);
+        let set = set_int(socket.as_fd(), libc::IPPROTO_TCP, libc::TCP_FASTOPEN, queue);
+        named("TCP_FASTOPEN", set)?;
     }
     Ok(())
 }
@@ -188,6 +202,10 @@ pub(crate) fn connect(addr: &SockAddr, settings: &Connect) -> io::Result<OwnedFd
     if settings.nodelay && addr.domain() != Domain::UNIX {
         named("TCP_NODELAY", socket.set_tcp_nodelay(true))?;
     }
+    if settings.fast_open && addr.domain() != Domain::UNIX {
+        let set = set_int(socket.as_fd(), libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, 1);
+        named("TCP_FASTOPEN_CONNECT", set)?;
+    }
     if let Some(from) = settings.from {
         if from.port() == 0 {
             // With IP_BIND_ADDRESS_NO_PORT the kernel chooses the port at connect, when it knows
@@ -200,26 +218,13 @@ pub(crate) fn connect(addr: &SockAddr, settings: &Connect) -> io::Result<OwnedFd
         socket.set_reuse_address(true)?;
         socket.bind(&from.into())?;
     }
-    // A Unix socket is connected at once. A TCP connect to this machine may be, too.
+    // A Unix socket is connected at once. A TCP connect to this machine may be, too. With
+    // TCP_FASTOPEN_CONNECT and a cookie of the peer, connect(2) returns at once and sends nothing.
     match socket.connect(addr) {
         Ok(()) => Ok(socket.into()),
         Err(error) if in_progress(&error) => Ok(socket.into()),
         Err(error) => Err(error),
     }
-}
-
-/// Sets an option that takes an int: for options that socket2 does not have.
-fn set_int(
-    fd: BorrowedFd<'_>,
-    level: libc::c_int,
-    name: libc::c_int,
-    value: libc::c_int,
-) -> io::Result<()> {
-    let size = size_of_val(&value) as libc::socklen_t;
-    // SAFETY: the option takes an int, which is readable for its size.
-    let answer =
-        unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), size) };
-    libc_answer(answer).map(drop)
 }
 
 /// Returns `true` if the connect goes on in the background. EINTR means that as well: connect(2).
@@ -267,6 +272,16 @@ pub(crate) fn self_connect_error() -> io::Error {
 /// Returns `true` if a socket has a peer: getpeername(2).
 pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
     SockRef::from(&fd).peer_addr().is_ok()
+}
+
+/// Returns `true` if the SYN of a socket waits for its first bytes: TCP_FASTOPEN_CONNECT. Such a
+/// socket has no peer yet, and can be written.
+pub(crate) fn is_connect_deferred(fd: BorrowedFd<'_>) -> bool {
+    let asked = get_int(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT);
+    // Without a cookie the SYN is on its way, and there is no room before its answer.
+    let room = Mask::of(Interest::WRITABLE, false);
+    let has_room = || epoll::poll_now(fd, room).plain_readiness() == Some(Event::OUT);
+    asked.is_ok_and(|on| on == 1) && !is_connected(fd) && has_room()
 }
 
 /// Ends one or both directions: shutdown(2). On a connection that has ended already it does

@@ -29,7 +29,10 @@ pub(super) fn libc_answer(answer: libc::c_int) -> io::Result<libc::c_int> {
 #[cold]
 #[inline(never)]
 fn failed(answer: isize) -> io::Error {
-    io::Error::from_raw_os_error(-answer as i32)
+    let errno = -answer as i32;
+    // The answer of a send whose bytes didn't fit into the SYN that it caused, by TCP_FASTOPEN_CONNECT:
+    // nothing was taken, and there is room when the connection is made.
+    io::Error::from_raw_os_error(if errno == libc::EINPROGRESS { libc::EAGAIN } else { errno })
 }
 
 /// Calls the kernel; the answer is a count or a negated errno.

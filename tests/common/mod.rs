@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test binary uses its own part of this.
 
 pub mod counting;
+pub mod network;
 pub mod pool;
 pub mod refuse;
 
@@ -330,11 +331,18 @@ const CHILD: &str = "COREPOLL_TEST_CHILD";
 /// child finds that test again.
 #[track_caller]
 pub fn in_own_process<F: FnOnce()>(test: F) {
-    let name = test_of(&test);
+    in_own_process_by(test_of(&test), test, |_| {});
+}
+
+/// As [`in_own_process`], for the test called `name`: `prepare` changes how its process begins.
+#[track_caller]
+pub fn in_own_process_by(name: &str, test: impl FnOnce(), prepare: impl FnOnce(&mut Command)) {
     if is_child_of(name) {
         return test();
     }
-    let output = run_alone(name);
+    let mut command = alone(name);
+    prepare(&mut command);
+    let output = run_to_end(command);
     assert!(
         output.status.success(),
         "{}\n{}\n{}",
@@ -366,9 +374,9 @@ pub fn alone(name: &str) -> Command {
     command
 }
 
-fn run_alone(name: &str) -> Output {
+fn run_to_end(mut command: Command) -> Output {
     let mut child =
-        alone(name).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
     let deadline = Instant::now() + 3 * PATIENCE;
     while child.try_wait().expect("it is our child").is_none() {
         if Instant::now() > deadline {

@@ -156,4 +156,56 @@ impl ConnectOptions {
         self.settings.nodelay = on;
         self
     }
+
+    /// Sends the first bytes with the SYN, if the server has agreed to that in an earlier connection
+    /// (`TCP_FASTOPEN_CONNECT` in tcp(7), RFC 7413): the answer comes one round trip earlier. For
+    /// protocols in which the client speaks first. It has no effect on Unix sockets. Default: off.
+    ///
+    /// The kernel keeps a cookie for each server that has agreed. With one, connecting sends
+    /// nothing and succeeds at once, whether the server is there or not:
+    ///
+    /// - The first write makes the connection. If the server refuses it, that is an error of a
+    ///   later read or write, or ends the handler.
+    /// - Until then there is no peer's address. Of several addresses the first one with a cookie is
+    ///   taken.
+    /// - A stream that is shut down or dropped before the peer's first answer is reset, since a
+    ///   handshake that is under way has no end of its own. A handler's connection waits for it
+    ///   before it closes, for at most [`Budget::close_linger`](crate::Budget::close_linger).
+    /// - The first write may reach the server twice: RFC 7413, section 6.3.1. So it must be a
+    ///   request that may be repeated.
+    ///
+    /// If bit 1 of `net.ipv4.tcp_fastopen` is not set, connecting fails with `EOPNOTSUPP`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::net::{ConnectOptions, TcpListener, TcpStream};
+    /// use futures::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let addr = listener.local_addr()?;
+    /// # let answer = corepoll::spawn_local(async move {
+    /// #     let (mut stream, _peer) = listener.accept().await?;
+    /// #     assert_eq!(&*stream.read_chunk().await?, b"request");
+    /// #     stream.write_all(b"answer").await
+    /// # });
+    /// let options = ConnectOptions::new().fast_open(true);
+    /// # // A machine may have it switched off.
+    /// # let options = match std::fs::read_to_string("/proc/sys/net/ipv4/tcp_fastopen") {
+    /// #     Ok(bits) if bits.trim().parse().is_ok_and(|bits: u32| bits & 1 == 1) => options,
+    /// #     _ => ConnectOptions::new(),
+    /// # };
+    /// let mut stream = TcpStream::connect_with(addr, options).await?;
+    /// stream.write_all(b"request").await?;
+    /// let mut answer = String::new();
+    /// stream.read_to_string(&mut answer).await?;
+    /// assert_eq!(answer, "answer");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn fast_open(mut self, on: bool) -> ConnectOptions {
+        self.settings.fast_open = on;
+        self
+    }
 }

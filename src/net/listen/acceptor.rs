@@ -111,8 +111,8 @@ impl Acceptor {
     ///
     /// It is one socket, whatever the number of pollers: the first one accepts, and the connections
     /// are spread as [`Acceptor::balance`] says. The socket becomes non-blocking, and with it every
-    /// duplicate. Of the options, those that connections inherit are set on it; `backlog` and
-    /// `only_v6` were decided when it was bound, and have no effect. `reuse_port` and
+    /// duplicate. Of the options, those that the kernel takes for a socket that listens are set on
+    /// it; `backlog` and `only_v6` were decided when it was bound, and have no effect. `reuse_port` and
     /// `steer_by_cpu` are errors of [`Acceptor::listen`]. [`Listening::close`] closes the
     /// acceptor's descriptor; if other code has a duplicate, the kernel goes on listening. The file
     /// of a Unix socket is left alone.
@@ -277,6 +277,27 @@ impl Acceptor {
     /// ```
     pub fn defer_accept(mut self, limit: Duration) -> Acceptor {
         self.listen.defer_accept = Some(limit);
+        self
+    }
+
+    /// Accepts a connection with the bytes that came with its SYN (`TCP_FASTOPEN` in tcp(7), RFC
+    /// 7413): a client that has been here before, and that asks for it, has its answer one round
+    /// trip earlier. At most `queue` such connections may wait for the end of their handshake;
+    /// further ones are made in the usual way. Zero turns it off. It has no effect on Unix sockets, nor where bit 2 of
+    /// `net.ipv4.tcp_fastopen` is not set, which is the default of Linux. Default: off.
+    ///
+    /// A SYN may arrive twice, and its bytes with it. So the first request of a connection must be
+    /// one that may be repeated: RFC 7413, section 6.3.1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::Acceptor;
+    /// let acceptor = Acceptor::new("0.0.0.0:8080").fast_open(256);
+    /// # drop(acceptor);
+    /// ```
+    pub fn fast_open(mut self, queue: u32) -> Acceptor {
+        self.listen.fast_open = Some(queue);
         self
     }
 

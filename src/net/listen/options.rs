@@ -207,6 +207,31 @@ impl ListenOptions {
         self
     }
 
+    /// Accepts a connection with the bytes that came with its SYN (`TCP_FASTOPEN` in tcp(7), RFC
+    /// 7413): a client that has been here before, and that asks for it, has its answer one round
+    /// trip earlier. At most `queue` such connections may wait for the end of their handshake;
+    /// further ones are made in the usual way. Zero turns it off. It has no effect where bit 2 of
+    /// `net.ipv4.tcp_fastopen` is not set, which is the default of Linux. Default: off.
+    ///
+    /// A SYN may arrive twice, and its bytes with it. So the first request of a connection must be
+    /// one that may be repeated: RFC 7413, section 6.3.1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().fast_open(256);
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+    /// # drop(listener);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn fast_open(mut self, queue: u32) -> ListenOptions {
+        self.listen.fast_open = Some(queue);
+        self
+    }
+
     /// Calls `callback` with each error of accepting, on the poller's thread. Such an error doesn't
     /// end [`TcpListener::accept`](crate::net::TcpListener::accept), which goes on after a pause.
     /// Default: errors are only counted, in [`PollerStats::accept_errors`](crate::PollerStats).

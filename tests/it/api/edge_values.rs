@@ -356,6 +356,7 @@ fn the_options_of_a_listener_take_every_value() {
     let (acceptor, options) = (|| Acceptor::new(ANY), ListenOptions::new);
     for n in [0, 1, 128, u32::MAX - 1, u32::MAX] {
         tried(acceptor().backlog(n), options().backlog(n));
+        tried(acceptor().fast_open(n), options().fast_open(n));
     }
     for n in NUMBERS {
         tried(acceptor().recv_buffer_size(n), options().recv_buffer_size(n));

@@ -156,6 +156,10 @@ fn an_option_of_a_listener_that_is_refused_is_an_error() {
         says(listen(acceptor().defer_accept(limit)), "TCP_DEFER_ACCEPT", libc::ENOPROTOOPT);
         says(bind(options().defer_accept(limit)), "TCP_DEFER_ACCEPT", libc::ENOPROTOOPT);
 
+        refuse_option(libc::IPPROTO_TCP, libc::TCP_FASTOPEN, libc::ENOPROTOOPT);
+        says(listen(acceptor().fast_open(1)), "TCP_FASTOPEN", libc::ENOPROTOOPT);
+        says(bind(options().fast_open(1)), "TCP_FASTOPEN", libc::ENOPROTOOPT);
+
         refuse_option(libc::IPPROTO_TCP, libc::TCP_NODELAY, libc::EPERM);
         says(listen(acceptor().nodelay(true)), "TCP_NODELAY", libc::EPERM);
         says(bind(options().nodelay(true)), "TCP_NODELAY", libc::EPERM);
@@ -224,6 +228,26 @@ fn a_local_address_is_bound_without_bind_address_no_port() {
         let connector = Connector::new(server.handle()).bind_local(from);
         connector.connect(addr, move || Asks(give)).unwrap();
         assert_eq!(take.recv_timeout(PATIENCE).unwrap().expect("it is connected"), b"hello");
+    });
+}
+
+/// It was asked for by name.
+#[test]
+fn fast_open_that_is_refused_is_an_error_of_connecting() {
+    in_own_process(|| {
+        let option = libc::TCP_FASTOPEN_CONNECT;
+        refuse_option(libc::IPPROTO_TCP, option, libc::ENOPROTOOPT);
+        let (server, addr) = Server::of_handlers(|| Echo);
+        let options = || net::ConnectOptions::new().fast_open(true);
+        let connected = block_on(net::TcpStream::connect_with(addr, options()));
+        says(connected, "TCP_FASTOPEN_CONNECT", libc::ENOPROTOOPT);
+        let (give, take) = mpsc::channel();
+        let connector = Connector::new(server.handle()).options(options());
+        connector.connect(addr, move || Asks(give)).unwrap();
+        let connected = take.recv_timeout(PATIENCE).unwrap();
+        says(connected, "TCP_FASTOPEN_CONNECT", libc::ENOPROTOOPT);
+        // Without it a connection is made.
+        assert_eq!(ask(&connect(addr), b"hello"), b"hello");
     });
 }
 

@@ -1,5 +1,7 @@
 //! Sockets of tasks: TCP, UDP and Unix.
 
+/// The first bytes go with the SYN, where both sides and the machine allow it.
+mod fast_open;
 /// A name is looked up on another thread, or refused at once.
 mod host_names;
 /// What was sent before an end is read before the end is seen.
