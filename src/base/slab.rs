@@ -26,12 +26,26 @@ pub(crate) struct Slab<T> {
 /// A place for one value at a time.
 #[derive(Debug)]
 struct Slot<T> {
-    /// The generation of the value that is in here, or of the next one.
-    generation: u32,
-    /// The free slot after this one, while this one is free.
-    next_free: u32,
+    /// The bits of the token of the value that is in here. While the slot is free, the generation is
+    /// that of the next value, and the free slot after this one stands in place of the index. So one
+    /// comparison tells whether a token is that of the value.
+    key: u64,
     /// The value, if the slot is in use.
     value: Option<T>,
+}
+
+impl<T> Slot<T> {
+    /// Returns the generation of the value that is in here, or of the next one.
+    #[inline]
+    fn generation(&self) -> u32 {
+        Token::from_bits(self.key).generation()
+    }
+
+    /// Returns the free slot after this one, while this one is free.
+    #[inline]
+    fn next_free(&self) -> u32 {
+        Token::from_bits(self.key).index()
+    }
 }
 
 impl<T> Default for Slab<T> {
@@ -54,8 +68,8 @@ impl<T> Slab<T> {
             slab.add_slot();
         }
         for (slot, index) in slab.slots.iter_mut().zip(0..) {
-            slot.generation = generation;
-            slot.next_free = if index == 0 { NONE } else { index - 1 };
+            let next_free = if index == 0 { NONE } else { index - 1 };
+            slot.key = Token::new(next_free, generation).to_bits();
         }
         slab
     }
@@ -72,7 +86,7 @@ impl<T> Slab<T> {
             self.add_slot();
         }
         // The slot is not taken yet: this is asked before a value that holds its own token is made.
-        Token::new(self.free, self.slots[self.free as usize].generation)
+        Token::new(self.free, self.slots[self.free as usize].generation())
     }
 
     /// Adds a slot, as none is free.
@@ -81,7 +95,7 @@ impl<T> Slab<T> {
         let index = self.slots.len() as u32;
         // A table of 2³² - 1 live registrations is far beyond any descriptor limit.
         assert!(index < NONE, "slab is full");
-        self.slots.push(Slot { generation: 0, next_free: NONE, value: None });
+        self.slots.push(Slot { key: Token::new(NONE, 0).to_bits(), value: None });
         self.free = index;
     }
 
@@ -93,7 +107,8 @@ impl<T> Slab<T> {
         // If `make` panics the slot is still the first of the free list. A free slot holds nothing,
         // so nothing is dropped here: the compiler can't know.
         std::mem::forget(slot.value.replace(make(token)));
-        self.free = slot.next_free;
+        self.free = slot.next_free();
+        slot.key = token.to_bits();
         self.len += 1;
         token
     }
@@ -103,7 +118,7 @@ impl<T> Slab<T> {
     pub(crate) fn get(&self, token: Token) -> Option<&T> {
         let slot = self.slots.get(token.index() as usize)?;
         // Another generation: the value is gone, and the slot may hold a younger one.
-        if slot.generation != token.generation() {
+        if slot.key != token.to_bits() {
             return None;
         }
         slot.value.as_ref()
@@ -113,7 +128,7 @@ impl<T> Slab<T> {
     #[inline]
     pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
         let slot = self.slots.get_mut(token.index() as usize)?;
-        if slot.generation != token.generation() {
+        if slot.key != token.to_bits() {
             return None;
         }
         slot.value.as_mut()
@@ -123,16 +138,15 @@ impl<T> Slab<T> {
     #[inline(always)]
     pub(crate) fn remove(&mut self, token: Token) -> Option<T> {
         let slot = self.slots.get_mut(token.index() as usize)?;
-        if slot.generation != token.generation() {
+        if slot.key != token.to_bits() {
             return None;
         }
         // A retired slot is empty at its last generation, and ends here.
         let value = slot.value.take()?;
         self.len -= 1;
         // The last generation retires the slot: it never enters the free list again.
-        if let Some(next) = slot.generation.checked_add(1) {
-            slot.generation = next;
-            slot.next_free = self.free;
+        if let Some(next) = token.generation().checked_add(1) {
+            slot.key = Token::new(self.free, next).to_bits();
             self.free = token.index();
         }
         Some(value)
@@ -141,7 +155,7 @@ impl<T> Slab<T> {
     /// Returns the token of the value in slot `index`, if there is one.
     pub(crate) fn token_at(&self, index: u32) -> Option<Token> {
         let slot = self.slots.get(index as usize)?;
-        slot.value.as_ref().map(|_| Token::new(index, slot.generation))
+        slot.value.as_ref().map(|_| Token::new(index, slot.generation()))
     }
 
     /// Returns all values, in the order of their slots.
@@ -165,7 +179,7 @@ mod tests {
     fn a_used_up_slot_is_retired() {
         let mut slab = Slab::new();
         let first = slab.insert_with(|_| 'a');
-        slab.slots[0].generation = u32::MAX;
+        slab.slots[0].key = Token::new(0, u32::MAX).to_bits();
         assert_eq!(slab.get(first), None);
         assert_eq!(slab.remove(Token::new(0, u32::MAX)), Some('a'));
         assert_eq!(slab.insert_with(|_| 'b').index(), 1);

@@ -1,8 +1,8 @@
 //! Calls the callbacks of handlers, and does what their answers ask for.
 //!
-//! [`handler_uncaught`] is the one place from which a handler's callbacks are called. It lends the
-//! callback the handler and the descriptor, and borrows nothing else: so a callback reaches every
-//! connection of the poller, its own included.
+//! [`handler_uncaught`], and [`on_read_uncaught`] for the usual event, are the places from which a
+//! handler's callbacks are called. They lend the callback the handler and the descriptor, and borrow
+//! nothing else: so a callback reaches every connection of the poller, its own included.
 
 use std::any::Any;
 use std::io;
@@ -48,21 +48,54 @@ where
     // Only the handler and the descriptor are lent. The connection itself is shared, so that the
     // callback can look itself up by its token.
     let result = callback(&mut **handler, &mut cx);
-    let read_left = cx.read_left;
+    let has_read = cx.has_read();
     // Given back before anything else happens: what follows may close the connection.
     drop(body);
     drop(running);
-    let has_read = || read_left < local.budget.read_per_event as isize;
+    after_callback(local, connection, result, has_read);
+    has_read
+}
+
+/// Calls `on_read` for a usual event: [`handler_uncaught`] as nearly all events need it. The caller
+/// has begun callbacks, and `report` tells a stall watch of this one.
+#[inline(always)]
+pub(crate) fn on_read_uncaught(
+    local: &Local,
+    connection: &Connection,
+    report: impl Fn(&dyn EvHandler),
+) {
+    let mut body = connection.body();
+    let Body { handler, fd } = &mut *body;
+    report(&**handler);
+    local.has_written.set(false);
+    let mut cx = EvContext::new(local, connection, fd);
+    let result = handler.on_read(&mut cx);
+    // One look at the word tells that nothing is left to do.
+    if matches!(result, Ok(Action::Keep)) && !connection.has(LEFT_TO_DO) {
+        return;
+    }
+    let has_read = cx.has_read();
+    drop(body);
+    after_callback(local, connection, result, has_read);
+}
+
+/// What a callback may leave to do. After a usual one none of it is set.
+const LEFT_TO_DO: Flags = Flags::DIRTY.and(Flags::HAS_DEADLINES).and(Flags::PERSISTENT_ERROR);
+
+/// Does what a callback has answered, and what it has left to do.
+fn after_callback(
+    local: &Local,
+    connection: &Connection,
+    result: io::Result<Action>,
+    has_read: bool,
+) {
     // First the answer: epoll need not hear of the interest of a connection that ends.
     if !matches!(result, Ok(Action::Keep)) {
         apply_result(local, connection, result);
     }
-    // After a usual callback none of these is set: one look at the word tells that nothing is left
-    // to do.
-    if connection.has(Flags::DIRTY | Flags::HAS_DEADLINES | Flags::PERSISTENT_ERROR) {
-        after_callback(local, connection, has_read());
+    if connection.has(LEFT_TO_DO) {
+        settle(local, connection, has_read);
     }
-    has_read()
 }
 
 /// Calls a callback that doesn't deal with bytes, if the connection is open or relays. While it
@@ -84,8 +117,9 @@ where
 
 /// Does what a callback has left to do: it has changed the interest, it has given the
 /// connection away, or the connection has deadlines.
+#[cold]
 #[inline(never)]
-fn after_callback(local: &Local, connection: &Connection, has_read: bool) {
+fn settle(local: &Local, connection: &Connection, has_read: bool) {
     if !connection.has_fd() {
         // A stream has taken the descriptor, and with it everything that epoll knows.
         connection.clear(Flags::DIRTY | Flags::HAS_DEADLINES | Flags::PERSISTENT_ERROR);

@@ -10,8 +10,9 @@ use std::os::fd::AsFd;
 use crate::local::context::EvContext;
 use crate::local::deferred::Deferred;
 use crate::local::flags::Flags;
-use crate::parts::buffers::Chunk;
+use crate::sys::buffers::Chunk;
 use crate::sys::stream;
+use crate::sys::syscall::Answer;
 
 /// What a read takes of an event's budget at the least, in bytes: a system call takes its time,
 /// however few bytes it brings. It is a power of two and `or`ed to the count: one instruction, and
@@ -56,32 +57,37 @@ impl<'a> EvContext<'a> {
     // read therefore has a return of its own, and no error is made on the way to it.
     #[inline(always)]
     pub fn read(&mut self) -> io::Result<Chunk<'a>> {
-        let buffers = &self.local.buffers;
-        let mut buffer = buffers.take().unwrap_or_else(|| buffers.another());
-        let failure = match &*self.fd {
-            Some(fd) if self.read_left > 0 && self.connection.has(Flags::SOCKET) => {
-                match stream::recv_uncounted(fd.as_fd(), &mut buffer) {
-                    Ok(count) if count > 0 => {
-                        self.local.recorder.bytes_in(count);
-                        self.read_left -= (count | MIN_READ_COST) as isize;
-                        return Ok(buffers.chunk(buffer, count));
-                    }
-                    nothing => self.note_empty_read(nothing.err()),
-                }
-            }
-            // No socket, no descriptor, or no budget: each is rare, and `receive` tells them apart.
-            _ => match self.receive(&mut buffer) {
-                Ok(count) => return Ok(buffers.chunk(buffer, count)),
-                Err(error) => Some(error),
-            },
-        };
-        match failure {
-            None => Ok(buffers.chunk(buffer, 0)),
-            Some(error) => {
-                buffers.take_back(buffer);
-                Err(error)
-            }
+        // No socket, no descriptor, or no budget: each is rare, and `receive` tells them apart.
+        let Some(fd) = &*self.fd else { return self.read_rarely() };
+        if self.read_left <= 0 || !self.connection.has(Flags::SOCKET) {
+            return self.read_rarely();
         }
+        match self.local.buffers.receive(fd.as_fd()) {
+            Ok(chunk) => {
+                self.local.recorder.bytes_in(chunk.len());
+                self.read_left -= (chunk.len() | MIN_READ_COST) as isize;
+                Ok(chunk)
+            }
+            Err(answer) => self.read_nothing(answer),
+        }
+    }
+
+    /// Returns what a read without bytes means: an error, or the end of the stream.
+    #[cold]
+    #[inline(never)]
+    fn read_nothing(&mut self, answer: Answer) -> io::Result<Chunk<'a>> {
+        match self.note_empty_read(answer.result().err()) {
+            None => Ok(self.local.buffers.empty()),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Does the work of [`EvContext::read`], from any kind of descriptor and whatever the budget.
+    #[cold]
+    #[inline(never)]
+    fn read_rarely(&mut self) -> io::Result<Chunk<'a>> {
+        let local = self.local;
+        local.buffers.lend(|space| self.receive(space))
     }
 
     /// Reads the available bytes into `buf`, and returns their number. Zero is the end of the

@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::parts::buffers::Buffers;
 use crate::parts::outbox::{MOST_SLICES, Next, Outbox, SLICES};
+use crate::sys::buffers::Buffers;
 use crate::sys::splice::is_refusal;
 use crate::sys::{file, stream};
 

@@ -13,6 +13,7 @@ use crate::local::context::EvContext;
 use crate::local::errors::output_overflow;
 use crate::local::flags::Flags;
 use crate::sys::stream;
+use crate::sys::syscall::Answer;
 
 impl EvContext<'_> {
     /// Sends `bytes` at once, as far as the kernel takes them, and queues the rest. Either all of
@@ -52,22 +53,24 @@ impl EvContext<'_> {
     /// [`Budget::output_per_connection`]: crate::Budget::output_per_connection
     #[inline(always)]
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut sent = Ok(0);
         // What nearly every write is, and small enough to become a part of its caller.
         if let (Some(fd), true) = (&*self.fd, self.may_send_now()) {
-            sent = stream::send_uncounted(fd.as_fd(), bytes);
+            let answer = stream::send_now(fd.as_fd(), bytes);
             self.local.has_written.set(true);
-            if matches!(sent, Ok(count) if count == bytes.len()) {
+            if answer.is_all_of(bytes.len()) {
                 self.local.recorder.bytes_out(bytes.len());
                 return Ok(());
             }
+            return self.write_rest(bytes, answer);
         }
-        self.write_rest(bytes, sent)
+        self.write_rest(bytes, Answer::NOTHING)
     }
 
     /// Finishes a write that has not sent everything, or that could not be tried.
     #[cold]
-    fn write_rest(&mut self, bytes: &[u8], sent: io::Result<usize>) -> io::Result<()> {
+    #[inline(never)]
+    fn write_rest(&mut self, bytes: &[u8], answer: Answer) -> io::Result<()> {
+        let sent = answer.result();
         self.local.recorder.bytes_out(*sent.as_ref().unwrap_or(&0));
         let sent = match sent {
             // Not tried, as the descriptor is no socket, or as writers may have gone first.

@@ -3,8 +3,10 @@
 //!
 //! With a stall watch the poller reports the beginning of each callback. It reports the end of many
 //! at once, since the crate's own code between two callbacks is short. Without one a callback costs
-//! nothing extra: the byte that says that a callback is running also says whether callbacks are
-//! reported, so that one test covers both.
+//! nothing extra: the loop that dispatches events exists twice.
+//!
+//! That a callback runs is noted once for a batch of events, and not for each: between two of the
+//! usual callbacks nothing runs that could call one.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -25,34 +27,60 @@ pub(crate) fn set_activity(local: &mut Local, activity: Arc<Activity>) {
     local.callback_bits.set(REPORTED);
 }
 
+/// Says that no callback runs any more, when it is dropped.
+struct Running<'a>(&'a Cell<u8>);
+
+impl Drop for Running<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.set(self.0.get() & !RUNNING);
+    }
+}
+
 /// Notes that a callback of `handler` runs, until the guard is dropped.
 ///
 /// # Panics
 ///
 /// Panics if a callback is running: callbacks never nest.
-#[inline(always)]
+#[inline]
 pub(crate) fn begin_callback<'a>(local: &'a Local, handler: &dyn EvHandler) -> impl Drop + 'a {
-    /// Clears `RUNNING` when the callback has returned or panicked.
-    struct Running<'a>(&'a Cell<u8>);
-    impl Drop for Running<'_> {
-        #[inline]
-        fn drop(&mut self) {
-            self.0.set(self.0.get() & !RUNNING);
-        }
-    }
-    // Usually 0: no callback runs, and none is reported.
-    if local.callback_bits.get() != 0 {
+    let running = begin_callbacks(local);
+    if local.callback_bits.get() & REPORTED != 0 {
         report_callback(local, handler);
     }
-    local.callback_bits.set(local.callback_bits.get() | RUNNING);
     local.has_written.set(false);
+    running
+}
+
+/// Notes that callbacks run one after the other, until the guard is dropped. Each is reported by
+/// itself. What else is done meanwhile, and may call a callback, is done [`between_callbacks`].
+///
+/// # Panics
+///
+/// Panics if a callback is running: callbacks never nest.
+#[inline]
+pub(crate) fn begin_callbacks(local: &Local) -> impl Drop + '_ {
+    assert!(!is_in_callback(local), "callbacks never nest");
+    local.callback_bits.set(local.callback_bits.get() | RUNNING);
     Running(&local.callback_bits)
+}
+
+/// Notes that none of the callbacks of [`begin_callbacks`] runs, until the guard is dropped.
+pub(crate) fn between_callbacks(local: &Local) -> impl Drop + '_ {
+    /// Says that callbacks run again.
+    struct Between<'a>(&'a Cell<u8>);
+    impl Drop for Between<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() | RUNNING);
+        }
+    }
+    local.callback_bits.set(local.callback_bits.get() & !RUNNING);
+    Between(&local.callback_bits)
 }
 
 /// Reports the beginning of a callback to the stall watch.
 #[cold]
-fn report_callback(local: &Local, handler: &dyn EvHandler) {
-    assert!(!is_in_callback(local), "callbacks never nest");
+pub(crate) fn report_callback(local: &Local, handler: &dyn EvHandler) {
     if let Some(activity) = &local.activity {
         activity.current_call.begin(StallKind::Callback, handler.type_name(Sealed));
     }

@@ -86,6 +86,12 @@ impl<'a> EvContext<'a> {
         EvContext { local, connection, fd, read_left: local.budget.read_per_event as isize }
     }
 
+    /// Returns `true` if the callback has read any bytes.
+    #[inline]
+    pub(crate) fn has_read(&self) -> bool {
+        self.read_left < self.local.budget.read_per_event as isize
+    }
+
     /// Makes every read of this callback find nothing.
     pub(crate) fn refuse_to_read(&mut self) {
         self.read_left = 0;

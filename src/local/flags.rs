@@ -89,6 +89,11 @@ impl Flags {
         self.0
     }
 
+    /// Returns these flags and `others`: `|` for constants.
+    pub(crate) const fn and(self, others: Flags) -> Flags {
+        Flags(self.0 | others.0)
+    }
+
     /// Returns `true` if any of `these` is set.
     pub(crate) const fn has(self, these: Flags) -> bool {
         self.0 & these.0 != 0

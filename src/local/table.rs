@@ -55,7 +55,7 @@ impl Table {
 
     /// Finds out what an event is for. The usual event of a task's descriptor is done in here,
     /// inside of the look-up, so that it needs neither a clone of the `Rc` nor a second look.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn address(&self, token: Token, event: Event) -> Addressee {
         // SAFETY: **Table**.
         let slab = unsafe { &*self.slab.get() };

@@ -8,7 +8,6 @@
 //! | `activity` | what a poller is doing, for the thread of a stall watch |
 //! | `address_order` | in which order the addresses of a name are tried |
 //! | `budget` | every limit of a poller, with its reason |
-//! | `buffers` | read buffers that are lent |
 //! | `census` | how many connections there are |
 //! | `deadlines` | how long a connection may be silent |
 //! | `outbox` | output that the kernel has not taken yet |
@@ -23,7 +22,6 @@
 pub(crate) mod activity;
 pub(crate) mod address_order;
 pub(crate) mod budget;
-pub(crate) mod buffers;
 pub(crate) mod census;
 pub(crate) mod deadlines;
 pub(crate) mod outbox;

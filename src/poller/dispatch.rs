@@ -4,7 +4,7 @@
 //! How a callback is called, and how a connection closes, relays or lingers, is in `connection`;
 //! what an event does to tasks is in `source::event`.
 //!
-//! The usual event takes one path: `events`, the look-up, [`on_event`], [`on_readable`], the
+//! The usual event takes one path: [`events`], the look-up, [`call::on_read_uncaught`], the
 //! callback. Everything else is marked cold, so that the usual path stays in a few cache lines.
 
 use std::io;
@@ -18,6 +18,7 @@ use crate::local::action::CloseReason;
 use crate::local::connection::{Connection, State};
 use crate::local::deferred::Deferred;
 use crate::local::flags::Flags;
+use crate::local::handler::EvHandler;
 use crate::local::state::Local;
 use crate::local::table::{Addressee, Entry};
 use crate::local::{calls, registry};
@@ -34,16 +35,37 @@ const CALLS_PER_LAP: usize = 64;
 /// Lets the panic of a callback through: the caller ends that connection, and dispatches the rest.
 #[inline]
 pub(crate) fn events(local: &Local, events: &[RawEvent]) {
+    // Two copies of what follows: the one without a stall watch pays nothing for the other.
+    match &local.activity {
+        None => events_reporting(local, events, |_| {}),
+        Some(_) => {
+            events_reporting(local, events, |handler| calls::report_callback(local, handler))
+        }
+    }
+}
+
+/// Does the work of [`events`], and reports each callback to `report` before it is called.
+#[inline(always)]
+fn events_reporting(local: &Local, events: &[RawEvent], report: impl Fn(&dyn EvHandler)) {
+    let _callbacks = calls::begin_callbacks(local);
     for lap in events.chunks(calls_per_lap(local)) {
         for raw in lap {
             // Counted first: if the callback panics, the caller knows which event it was.
             local.recorder.event();
             let (token, event) = (raw.token(), raw.event());
             match local.table.address(token, event) {
-                Addressee::Handler(connection) => on_event(local, &connection, event),
+                Addressee::Handler(connection) => {
+                    // Nearly every event: bytes to read, on an open connection whose handler wants
+                    // them.
+                    if event.is_plain_read() && connection.has(Flags::READING) {
+                        call::on_read_uncaught(local, &connection, &report);
+                    } else {
+                        on_rare_addressee(local, Addressee::Handler(connection), token, event);
+                    }
+                }
                 // The look-up has marked the readiness and queued the task already.
                 Addressee::Noted => {}
-                Addressee::Rare(entry) => on_rare_entry(local, entry, token, event),
+                other => on_rare_addressee(local, other, token, event),
             }
         }
         if !end_lap(local) {
@@ -64,25 +86,19 @@ fn calls_per_lap(local: &Local) -> usize {
     if local.shutdown.is_requested() { 1 } else { CALLS_PER_LAP }
 }
 
-/// Acts on an event for anything but a handler's connection. There may be no entry: it was removed
-/// earlier in the batch, or the event is the mailbox's.
+/// Acts on any event but the usual ones. There may be no entry: it was removed earlier in the batch,
+/// or the event is the mailbox's.
 #[cold]
-fn on_rare_entry(local: &Local, entry: Option<Entry>, token: Token, event: Event) {
-    match entry {
-        Some(Entry::Readiness(source)) => event::on_event(&source, event),
-        Some(Entry::Connecting(attempt)) => connect::on_event(local, &attempt, token),
-        Some(Entry::Handler(_)) | None => {}
-    }
-}
-
-/// Acts on an event for a handler's connection.
-#[inline]
-fn on_event(local: &Local, connection: &Connection, event: Event) {
-    // Nearly every event: bytes to read on an open connection whose handler wants them.
-    if event.is_plain_read() && connection.has(Flags::READING) {
-        on_readable(local, connection);
-    } else {
-        on_rare_event(local, connection, event);
+#[inline(never)]
+fn on_rare_addressee(local: &Local, addressee: Addressee, token: Token, event: Event) {
+    let _between = calls::between_callbacks(local);
+    match addressee {
+        Addressee::Handler(connection) => on_event(local, &connection, event),
+        Addressee::Rare(Some(Entry::Readiness(source))) => event::on_event(&source, event),
+        Addressee::Rare(Some(Entry::Connecting(attempt))) => {
+            connect::on_event(local, &attempt, token);
+        }
+        Addressee::Rare(Some(Entry::Handler(_)) | None) | Addressee::Noted => {}
     }
 }
 
@@ -96,9 +112,8 @@ pub(super) fn on_polled_event(local: &Local, connection: &Connection, event: Opt
     }
 }
 
-/// Acts on any event but the usual one, as the connection's state demands.
-#[cold]
-fn on_rare_event(local: &Local, connection: &Connection, event: Event) {
+/// Acts on any event for a handler's connection, as its state demands.
+fn on_event(local: &Local, connection: &Connection, event: Event) {
     match connection.state() {
         State::Open => on_event_while_open(local, connection, event),
         // The event has overtaken the end of the turn, at which `on_open` would have been called.
@@ -149,7 +164,6 @@ fn on_readable_or_urgent(local: &Local, connection: &Connection, event: Event) -
 }
 
 /// Calls `on_read`. Returns `true` if it has read any bytes. The caller catches a panic.
-#[inline]
 fn on_readable(local: &Local, connection: &Connection) -> bool {
     call::handler_uncaught(local, connection, |handler, cx| handler.on_read(cx))
 }

@@ -12,6 +12,7 @@
 //! | `socket`, `options` | sockets: creation, accept, connect, shutdown, options |
 //! | `steering` | which listener of a SO_REUSEPORT group gets a connection |
 //! | `stream`, `datagram` | bytes and datagrams in and out |
+//! | `buffers` | the buffers of a poller that the kernel receives into |
 //! | `fd` | descriptors that the crate owns, and their close |
 //! | `file`, `splice` | sendfile(2) and splice(2), for output and relays without a copy |
 //! | `sigpipe` | a guard for the calls that would raise SIGPIPE |
@@ -24,6 +25,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod affinity;
+pub(crate) mod buffers;
 pub(crate) mod clock;
 pub(crate) mod datagram;
 pub(crate) mod epoll;
@@ -40,7 +42,7 @@ pub(crate) mod socket_file;
 pub(crate) mod splice;
 pub(crate) mod steering;
 pub(crate) mod stream;
-mod syscall;
+pub(crate) mod syscall;
 pub(crate) mod thread;
 pub(crate) mod ticks;
 pub(crate) mod timerfd;

@@ -8,9 +8,10 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::NonNull;
 
 use super::sigpipe::NoSigpipe;
-use super::syscall::{checked, libc_answer, syscall};
+use super::syscall::{Answer, checked, libc_answer, syscall};
 use super::traffic;
 
 /// Receives into `buffer`: recv(2).
@@ -23,6 +24,19 @@ pub(crate) fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
 #[inline(always)]
 pub(crate) fn recv_uncounted(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     recv_flags(fd, buffer, libc::MSG_DONTWAIT)
+}
+
+/// Receives up to `length` bytes at `buffer`, without counting, for the request path: recv(2).
+///
+/// # Safety
+///
+/// `buffer` is writable for `length` bytes.
+#[inline(always)]
+pub(super) unsafe fn recv_at(fd: BorrowedFd<'_>, buffer: NonNull<u8>, length: usize) -> Answer {
+    let [fd, pointer] = [fd.as_raw_fd() as usize, buffer.as_ptr() as usize];
+    let flags = libc::MSG_DONTWAIT as usize;
+    // SAFETY: the caller vouches for the buffer, and no address is asked for.
+    Answer::of(unsafe { syscall(libc::SYS_recvfrom, [fd, pointer, length, flags, 0, 0]) })
 }
 
 /// Receives into `buffer` and leaves the bytes in the queue: recv(2) with MSG_PEEK.
@@ -72,10 +86,16 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 /// Sends as [`send`] does, without counting: the request path has a counter at hand.
 #[inline(always)]
 pub(crate) fn send_uncounted(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    send_now(fd, bytes).result()
+}
+
+/// Sends as [`send_uncounted`] does, and returns the kernel's answer as it is.
+#[inline(always)]
+pub(crate) fn send_now(fd: BorrowedFd<'_>, bytes: &[u8]) -> Answer {
     let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
     let arguments = [fd.as_raw_fd() as usize, bytes.as_ptr() as usize, bytes.len(), flags, 0, 0];
     // SAFETY: `bytes` is readable for its length, and no address is given.
-    checked(unsafe { syscall(libc::SYS_sendto, arguments) })
+    Answer::of(unsafe { syscall(libc::SYS_sendto, arguments) })
 }
 
 /// The most slices that one sendmsg(2) or recvmsg(2) takes.

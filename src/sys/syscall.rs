@@ -16,6 +16,42 @@ pub(super) fn checked(answer: isize) -> io::Result<usize> {
     Ok(answer as usize)
 }
 
+/// The kernel's answer to a system call: a count, or a negated errno.
+///
+/// The request path looks at it as it is: one comparison tells the usual answer, which an
+/// `io::Result` would be made of first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer(isize);
+
+impl Answer {
+    /// The answer to a call that has done nothing.
+    pub(crate) const NOTHING: Answer = Answer(0);
+
+    /// Takes what [`syscall`] has returned.
+    #[inline(always)]
+    pub(super) fn of(answer: isize) -> Answer {
+        Answer(answer)
+    }
+
+    /// Returns the count, unless it is zero or the call has failed.
+    #[inline(always)]
+    pub(crate) fn positive(self) -> Option<usize> {
+        if self.0 > 0 { Some(self.0 as usize) } else { None }
+    }
+
+    /// Returns `true` if all of `length` bytes were taken: the length of a slice.
+    #[inline(always)]
+    pub(crate) fn is_all_of(self, length: usize) -> bool {
+        self.0 == length as isize
+    }
+
+    /// Returns the count or the error.
+    #[inline(always)]
+    pub(crate) fn result(self) -> io::Result<usize> {
+        checked(self.0)
+    }
+}
+
 /// Converts the answer of a function of libc, which is -1 after an error, with the reason in errno.
 pub(super) fn libc_answer(answer: libc::c_int) -> io::Result<libc::c_int> {
     if answer < 0 {

@@ -78,10 +78,7 @@ impl Carrier {
         match self {
             Carrier::Pipe(pipe) => pipes::keep(local, pipe),
             // One that was spilled out of a pipe has another size, and is dropped.
-            Carrier::Buffer(buffer, _) if buffer.len() == local.buffers.size() => {
-                local.buffers.take_back(buffer);
-            }
-            Carrier::Buffer(..) => {}
+            Carrier::Buffer(buffer, _) => local.buffers.take_back(buffer),
         }
     }
 }

@@ -278,8 +278,7 @@ impl Pump {
         most: usize,
         local: &Local,
     ) -> io::Result<usize> {
-        let buffers = &local.buffers;
-        let mut buffer = buffers.take().unwrap_or_else(|| buffers.another());
+        let mut buffer = local.buffers.take();
         let space = most.min(buffer.len());
         let received = stream::recv_uncounted(fd, &mut buffer[..space]);
         self.has_copied |= matches!(received, Ok(1..));

@@ -45,7 +45,7 @@ impl Socket {
         }
         self.registered.poll_io(cx, Direction::Read, |fd| {
             let room = buf.len();
-            self.note_received(stream::recv_uninit(fd, buf), room)
+            self.check_received(stream::recv_uninit(fd, buf), room)
         })
     }
 
@@ -165,13 +165,20 @@ impl Socket {
     #[inline(always)]
     pub(super) fn read(&self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
         let room = buf.len();
-        self.note_received(stream::recv_uncounted(fd, buf), room)
+        self.check_received(stream::recv_uncounted(fd, buf), room)
     }
 
     /// Takes note of what recv(2) has answered to a buffer of `room` bytes.
     #[inline(always)]
-    fn note_received(&self, received: io::Result<usize>, room: usize) -> io::Result<usize> {
+    fn check_received(&self, received: io::Result<usize>, room: usize) -> io::Result<usize> {
         let Ok(count @ 1..) = received else { return self.received_nothing(received) };
+        self.note_received(count, room);
+        Ok(count)
+    }
+
+    /// Takes note of `count` bytes that have been received into a buffer of `room` bytes.
+    #[inline(always)]
+    pub(super) fn note_received(&self, count: usize, room: usize) {
         let local = self.registered.local();
         local.recorder.bytes_in(count);
         if count < room {
@@ -181,12 +188,11 @@ impl Socket {
         } else {
             local.allowance.charge(count);
         }
-        Ok(count)
     }
 
     /// Returns what a read without bytes means: an error, or the end of the stream.
     #[cold]
-    fn received_nothing(&self, received: io::Result<usize>) -> io::Result<usize> {
+    pub(super) fn received_nothing(&self, received: io::Result<usize>) -> io::Result<usize> {
         match received? {
             // The kernel tells of an error once, and may have told it to an earlier send of a
             // handler's output. What looks like the end is that error then.

@@ -9,8 +9,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use crate::parts::buffers::Chunk;
 use crate::parts::readiness::Direction;
+use crate::sys::buffers::Chunk;
+use crate::sys::syscall::Answer;
 
 use crate::net::socket::Socket;
 
@@ -60,18 +61,35 @@ impl<'a> Future for ReadChunk<'a> {
         let local = registered.local();
         ready!(local.allowance.poll_proceed(cx));
         // The buffer is taken only now that there may be bytes: a connection that waits has none.
-        let buffers = &local.buffers;
-        let mut buffer = buffers.take().unwrap_or_else(|| buffers.another());
-        let failure = match socket.read(registered.fd(), &mut buffer) {
-            Ok(count) => {
+        match local.buffers.receive(registered.fd()) {
+            Ok(chunk) => {
+                socket.note_received(chunk.len(), local.buffers.size());
                 registered.note_progress(Direction::Read);
-                return Poll::Ready(Ok(buffers.chunk(buffer, count)));
+                Poll::Ready(Ok(chunk))
             }
-            Err(error) => registered.poll_failed(cx, Direction::Read, error),
-        };
-        // Nothing was read: the next connection gets the buffer while this one waits.
-        buffers.take_back(buffer);
-        failure.map(Err)
+            Err(answer) => ReadChunk::poll_nothing(socket, cx, answer),
+        }
+    }
+}
+
+impl<'a> ReadChunk<'a> {
+    /// Returns what a read without bytes means: the end of the stream or an error, or the task
+    /// waits.
+    #[cold]
+    #[inline(never)]
+    fn poll_nothing(
+        socket: &'a Socket,
+        cx: &mut Context<'_>,
+        answer: Answer,
+    ) -> Poll<io::Result<Chunk<'a>>> {
+        let registered = &socket.registered;
+        match socket.received_nothing(answer.result()) {
+            Ok(_) => {
+                registered.note_progress(Direction::Read);
+                Poll::Ready(Ok(registered.local().buffers.empty()))
+            }
+            Err(error) => registered.poll_failed(cx, Direction::Read, error).map(Err),
+        }
     }
 }
 

@@ -143,7 +143,7 @@ impl Readiness {
     ///
     /// Returns `false` if it would. Then the caller does all of it by [`Readiness::set`] and
     /// [`Readiness::wake`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn mark(&self, ready: u32) -> bool {
         let word = self.word.get();
         // The bit that says that a task waits stands beside the one that it waits for.
