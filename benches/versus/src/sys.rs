@@ -102,13 +102,20 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
 
 /// Keeps this thread, and those that it starts from now on, on one CPU.
 pub fn pin_to(cpu: usize) -> io::Result<()> {
-    if cpu >= libc::CPU_SETSIZE as usize {
+    pin_to_any(&[cpu])
+}
+
+/// Keeps this thread, and what it starts from now on, on some CPUs.
+pub fn pin_to_any(cpus: &[usize]) -> io::Result<()> {
+    if cpus.iter().any(|&cpu| cpu >= libc::CPU_SETSIZE as usize) {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
     // SAFETY: a cpu_set_t is plain bits, and all of them zero is the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `cpu` is below CPU_SETSIZE, so it names a bit inside the set.
-    unsafe { libc::CPU_SET(cpu, &mut set) };
+    for &cpu in cpus {
+        // SAFETY: `cpu` is below CPU_SETSIZE, so it names a bit inside the set.
+        unsafe { libc::CPU_SET(cpu, &mut set) };
+    }
     // SAFETY: the kernel reads as many bytes as the set has; 0 is this thread.
     check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) })?;
     Ok(())

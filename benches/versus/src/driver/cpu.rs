@@ -52,7 +52,8 @@ pub(super) fn measure(plan: &Plan) -> Result<(), Error> {
 impl Contender {
     /// A round by perf. It also samples the connecting and the warm-up, a percent of the whole.
     fn sampled_turn(&self, work: &Work, sampler: &Sampler) -> Result<(f64, f64), Error> {
-        let mut load = Load::start(&sampler.wrapper(self.server.pid), self.server.addr, work)?;
+        let mut load =
+            Load::start(&sampler.wrapper(&self.server.pid.to_string()), self.server.addr, work)?;
         load.ask()?;
         load.end()?;
         sampler.seconds()

@@ -12,6 +12,7 @@ use crate::protocol::Kind;
 
 use process::Work;
 
+mod compare;
 mod cpu;
 #[cfg(feature = "ecosystem")]
 mod ecosystem;
@@ -26,6 +27,7 @@ mod table;
 
 const HELP: &str = "\
 versus QUESTION [options]
+  compare           all cells on all servers, with tables and charts; see versus compare --help
   syscalls          system calls a request, by name (needs strace)
   instructions      user instructions a request (needs valgrind)
   cpu               user CPU time a request, and its ratio to the first peer (better with perf)
@@ -110,6 +112,7 @@ pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
         "web" => return crate::ecosystem::main(parser),
         #[cfg(feature = "ecosystem")]
         "web-load" => return crate::ecosystem::load::main(parser),
+        "compare" => return compare::main(parser),
         "syscalls" => syscalls::measure,
         "instructions" => instructions::measure,
         "cpu" => cpu::measure,

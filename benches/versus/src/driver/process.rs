@@ -67,23 +67,12 @@ impl Server {
 
     /// CPU time so far of all its threads, in nanoseconds.
     pub(super) fn cpu_nanoseconds(&self) -> Result<u64, Error> {
-        let mut total = 0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
-            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
-            let time = text.split(' ').next().ok_or_else(|| failure("an empty schedstat"))?;
-            total += time.parse::<u64>()?;
-        }
-        Ok(total)
+        cpu_nanoseconds(self.pid)
     }
 
-    /// Resident memory in bytes, by a walk over the page tables: VmRSS in `status` is off by the
-    /// pages that each CPU has not yet added, which is much for a difference of small numbers.
+    /// Resident memory in bytes.
     pub(super) fn resident_bytes(&self) -> Result<u64, Error> {
-        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid))?;
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
-        let kib = line.and_then(|line| line.split_whitespace().next());
-        let kib: u64 = kib.ok_or_else(|| failure("no Rss in smaps_rollup"))?.parse()?;
-        Ok(kib * 1024)
+        resident_bytes(self.pid)
     }
 
     /// Ends it by SIGTERM, and holds it to exit status 0.
@@ -125,6 +114,27 @@ pub(super) fn cpu_seconds(pid: i32) -> Result<(f64, f64), Error> {
         (Some(user), Some(system)) => Ok((user? / 100.0, system? / 100.0)),
         _ => Err(failure("no CPU times in /proc/PID/stat")),
     }
+}
+
+/// CPU time so far of all threads of a process, in nanoseconds.
+pub(super) fn cpu_nanoseconds(pid: i32) -> Result<u64, Error> {
+    let mut total = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let time = text.split(' ').next().ok_or_else(|| failure("an empty schedstat"))?;
+        total += time.parse::<u64>()?;
+    }
+    Ok(total)
+}
+
+/// Resident memory of a process in bytes, by a walk over the page tables: VmRSS in `status` is off by
+/// the pages that each CPU has not yet added, which is much for a difference of small numbers.
+pub(super) fn resident_bytes(pid: i32) -> Result<u64, Error> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let kib = line.and_then(|line| line.split_whitespace().next());
+    let kib: u64 = kib.ok_or_else(|| failure("no Rss in smaps_rollup"))?.parse()?;
+    Ok(kib * 1024)
 }
 
 /// This program, behind the words of another that runs it.

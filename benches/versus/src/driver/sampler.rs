@@ -12,7 +12,8 @@ use crate::args::{Error, failure};
 /// costs microseconds, which fall to the kernel's side: twice as often doubles the time of a run.
 const PERIOD_NANOS: u64 = 100_000;
 
-/// perf on one process, for as long as the program behind it runs.
+/// perf on some processes, for as long as the program behind it runs.
+#[derive(Debug)]
 pub(super) struct Sampler {
     file: PathBuf,
 }
@@ -27,11 +28,12 @@ impl Sampler {
         works.then_some(Sampler { file })
     }
 
-    /// The words before a program, by which the process is sampled until that program ends.
-    pub(super) fn wrapper(&self, pid: i32) -> Vec<String> {
-        let (period, pid) = (PERIOD_NANOS.to_string(), pid.to_string());
+    /// The words before a program, by which the processes, separated by commas, are sampled until that
+    /// program ends.
+    pub(super) fn wrapper(&self, pids: &str) -> Vec<String> {
+        let period = PERIOD_NANOS.to_string();
         let out = self.file.display().to_string();
-        ["perf", "record", "-q", "-e", "cpu-clock", "-c", &period, "-p", &pid, "-o", &out, "--"]
+        ["perf", "record", "-q", "-e", "cpu-clock", "-c", &period, "-p", pids, "-o", &out, "--"]
             .map(str::to_owned)
             .to_vec()
     }

@@ -43,7 +43,7 @@ impl Exchange {
 }
 
 /// Reads one answer with a Content-Length to its end, byte by byte: it happens once.
-fn read_http_answer(stream: &mut TcpStream) -> io::Result<usize> {
+pub(crate) fn read_http_answer(stream: &mut TcpStream) -> io::Result<usize> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

@@ -19,6 +19,7 @@ mod exchange;
 
 use clients::Clients;
 use exchange::Exchange;
+pub(crate) use exchange::read_http_answer;
 
 const HELP: &str = "\
 load --addr ADDR --requests N [options]
