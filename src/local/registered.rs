@@ -101,13 +101,24 @@ impl Registered {
         self.registration.try_io(direction, || operation(self.fd()))
     }
 
+    /// Calls [`Registration::attempt`] with the descriptor.
+    #[inline]
+    pub(crate) fn attempt<R>(
+        &self,
+        direction: Direction,
+        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Option<io::Result<R>> {
+        self.registration.attempt(direction, || operation(self.fd()))
+    }
+
     /// Calls [`Registration::io`] with the descriptor.
-    pub(crate) async fn io<R>(
+    #[inline]
+    pub(crate) fn io<R>(
         &self,
         direction: Direction,
         mut operation: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
-    ) -> io::Result<R> {
-        self.registration.io(direction, || operation(self.fd())).await
+    ) -> impl Future<Output = io::Result<R>> {
+        self.registration.io(direction, move || operation(self.fd()))
     }
 
     /// Removes the entry from the table, and returns what belongs to the stream. The descriptor

@@ -127,25 +127,50 @@ impl Registration {
         result
     }
 
+    /// Calls `operation` once, if the descriptor may be ready and the task's allowance isn't used
+    /// up. Returns `None` if it has to wait, which is up to [`Registration::io`].
+    ///
+    /// A future that begins with this has little to set up if it needs no wait, as most don't. It
+    /// is for descriptors without deadlines: datagrams have none.
+    #[inline]
+    pub(crate) fn attempt<R>(
+        &self,
+        direction: Direction,
+        operation: impl FnOnce() -> io::Result<R>,
+    ) -> Option<io::Result<R>> {
+        if !self.is_ready(direction) || !self.local().allowance.proceed_now() {
+            return None;
+        }
+        match operation() {
+            Err(error) => self.failed_attempt(direction, error).map(Err),
+            result => Some(result),
+        }
+    }
+
+    /// Returns the error of an attempt that has failed, or `None` if it would have blocked. Then it
+    /// costs nothing.
+    #[cold]
+    fn failed_attempt(&self, direction: Direction, error: io::Error) -> Option<io::Error> {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return Some(error);
+        }
+        self.clear(direction);
+        self.local().allowance.give_back();
+        None
+    }
+
     /// Calls `operation` until it doesn't block, and waits in between. Any number of tasks may wait
     /// here at a time.
     ///
-    /// It is cancel safe: the result of an operation is returned without another await.
-    pub(crate) async fn io<R>(
+    /// It is cancel safe: the future ends with the call that has done something.
+    #[inline]
+    pub(crate) fn io<R, F: FnMut() -> io::Result<R>>(
         &self,
-        direction: Direction,
-        mut operation: impl FnMut() -> io::Result<R>,
-    ) -> io::Result<R> {
-        loop {
-            self.local().allowance.proceed().await;
-            // The task waits in the list, not in the slot: that belongs to one task only.
-            match self.try_io(direction, &mut operation) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.ready(direction).await?;
-                }
-                result => return result,
-            }
-        }
+        kinds: impl Into<ReadySet>,
+        operation: F,
+    ) -> Io<'_, F> {
+        // The task waits in the list, not in a slot: that belongs to one task only.
+        Io { waiting: self.ready(kinds), operation }
     }
 
     /// Notes that reads from this kind of descriptor may come back short although there is more.
@@ -245,6 +270,40 @@ impl Registration {
     }
 }
 
+/// The future of an operation that is repeated until it doesn't block. See [`Registration::io`].
+pub(crate) struct Io<'a, F> {
+    /// What it waits for in between, and its place in the list while it waits.
+    waiting: Ready<'a>,
+    /// The operation.
+    operation: F,
+}
+
+// The operation is called, and never pinned.
+impl<F> Unpin for Io<'_, F> {}
+
+impl<R, F: FnMut() -> io::Result<R>> Future for Io<'_, F> {
+    type Output = io::Result<R>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
+        let this = &mut *self;
+        let (registration, kinds) = (this.waiting.registration, this.waiting.kinds);
+        loop {
+            if registration.is_ready(kinds) {
+                ready!(registration.local().allowance.poll_proceed(cx));
+                match registration.try_io_for(kinds, &mut this.operation) {
+                    // As in `poll_failed`: a call that has to wait costs nothing.
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        registration.local().allowance.give_back();
+                    }
+                    result => return Poll::Ready(result),
+                }
+            }
+            ready!(this.waiting.poll_wait(cx))?;
+        }
+    }
+}
+
 /// A future that waits until one of some kinds of readiness has been reported. See
 /// [`Registration::ready`].
 ///
@@ -259,32 +318,43 @@ pub(crate) struct Ready<'a> {
     key: Option<u64>,
 }
 
-impl Future for Ready<'_> {
-    type Output = io::Result<()>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let readiness = &this.registration.source().readiness;
-        let allowance = &this.registration.local().allowance;
-        ready!(allowance.poll_proceed(cx));
-        match readiness.poll_listed(cx, this.kinds, &mut this.key) {
+impl Ready<'_> {
+    /// Polls for the readiness, and waits in the list without it. Takes nothing from the allowance.
+    #[inline(never)]
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let readiness = &self.registration.source().readiness;
+        match readiness.poll_listed(cx, self.kinds, &mut self.key) {
             Poll::Ready(()) => {
                 // It may still be in the list: what has woken the task may be something else that
                 // it polls.
-                readiness.unlist(&mut this.key);
+                readiness.unlist(&mut self.key);
                 Poll::Ready(Ok(()))
             }
-            Poll::Pending => {
-                // Only a readiness that was found counts as an operation.
-                allowance.give_back();
-                this.registration.poll_wait_error(this.kinds.direction()).map(Err)
-            }
+            Poll::Pending => self.registration.poll_wait_error(self.kinds.direction()).map(Err),
         }
     }
 }
 
+impl Future for Ready<'_> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.registration.local().allowance.poll_proceed(cx));
+        let waited = self.poll_wait(cx);
+        if !matches!(waited, Poll::Ready(Ok(()))) {
+            // Only a readiness that was found counts as an operation.
+            self.registration.local().allowance.give_back();
+        }
+        waited
+    }
+}
+
 impl Drop for Ready<'_> {
+    #[inline]
     fn drop(&mut self) {
-        self.registration.source().readiness.unlist(&mut self.key);
+        // Most have never waited.
+        if self.key.is_some() {
+            self.registration.source().readiness.unlist(&mut self.key);
+        }
     }
 }

@@ -5,11 +5,14 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::BorrowedFd;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::fd::OwnedFd;
+use super::ip_address::{IpAddress, not_ip};
+use super::syscall::{checked, syscall};
 use super::traffic;
 
 /// Creates a non-blocking socket without an address.
@@ -30,23 +33,74 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &SockAddr) -> io::Result<()> {
     SockRef::from(&fd).connect(addr)
 }
 
-/// Receives one datagram and returns its length and its sender: recvfrom(2). Bytes that `buffer`
-/// has no room for are lost.
-pub(crate) fn recv_from(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, SockAddr)> {
+/// Receives one datagram of IP and returns its length and its sender: recvfrom(2). Bytes that
+/// `buffer` has no room for are lost.
+#[inline]
+pub(crate) fn recv_from(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    let received = recv_from_flags(fd, buffer, libc::MSG_DONTWAIT)?;
+    traffic::bytes_in(received.0);
+    Ok(received)
+}
+
+/// Receives one datagram of IP and leaves it in the queue: recvfrom(2) with MSG_PEEK.
+pub(crate) fn peek_from(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    // It is not counted: the receive that follows counts the same bytes.
+    recv_from_flags(fd, buffer, libc::MSG_DONTWAIT | libc::MSG_PEEK)
+}
+
+/// Receives one datagram of IP with `flags`: recvfrom(2).
+#[inline]
+fn recv_from_flags(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: libc::c_int,
+) -> io::Result<(usize, SocketAddr)> {
+    let mut from = IpAddress::UNSPECIFIED;
+    let mut length = IpAddress::ROOM;
+    let [pointer, room] = [buffer.as_mut_ptr() as usize, buffer.len()];
+    let [address, address_length] = [&raw mut from as usize, &raw mut length as usize];
+    let arguments =
+        [fd.as_raw_fd() as usize, pointer, room, flags as usize, address, address_length];
+    // SAFETY: `buffer` is writable for `room` bytes, and `from` for as many as `length` says.
+    let count = checked(unsafe { syscall(libc::SYS_recvfrom, arguments) })?;
+    Ok((count, from.as_std().ok_or_else(not_ip)?))
+}
+
+/// Sends one datagram of IP: sendto(2).
+#[inline]
+pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &SocketAddr) -> io::Result<usize> {
+    let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
+    let (address, length) = IpAddress::from_std(to);
+    let [pointer, count] = [bytes.as_ptr() as usize, bytes.len()];
+    let to = &raw const address as usize;
+    let arguments = [fd.as_raw_fd() as usize, pointer, count, flags, to, length as usize];
+    // SAFETY: `bytes` is readable for its length, and `address` for `length`.
+    let count = checked(unsafe { syscall(libc::SYS_sendto, arguments) })?;
+    traffic::bytes_out(count);
+    Ok(count)
+}
+
+/// Receives one datagram of any family, as [`recv_from`] does.
+pub(crate) fn recv_from_any(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<(usize, SockAddr)> {
     SockRef::from(&fd)
         .recv_from_with_flags(to_fill(buffer), libc::MSG_DONTWAIT)
         .inspect(|(count, _)| traffic::bytes_in(*count))
 }
 
-/// Receives one datagram and leaves it in the queue: recvfrom(2) with MSG_PEEK.
-pub(crate) fn peek_from(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, SockAddr)> {
-    // It is not counted: the receive that follows counts the same bytes.
+/// Receives one datagram of any family and leaves it in the queue, as [`peek_from`] does.
+pub(crate) fn peek_from_any(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<(usize, SockAddr)> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
     SockRef::from(&fd).recv_from_with_flags(to_fill(buffer), flags)
 }
 
-/// Sends one datagram: sendto(2).
-pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &SockAddr) -> io::Result<usize> {
+/// Sends one datagram of any family, as [`send_to`] does.
+pub(crate) fn send_to_any(fd: BorrowedFd<'_>, bytes: &[u8], to: &SockAddr) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     SockRef::from(&fd)
         .send_to_with_flags(bytes, to, flags)

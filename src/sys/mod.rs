@@ -14,6 +14,7 @@
 //! | `stream`, `datagram` | bytes and datagrams in and out |
 //! | `buffers` | the buffers of a poller that the kernel receives into |
 //! | `fd` | descriptors that the crate owns, and their close |
+//! | `ip_address` | IP addresses in the kernel's form |
 //! | `file`, `splice` | sendfile(2) and splice(2), for output and relays without a copy |
 //! | `sigpipe` | a guard for the calls that would raise SIGPIPE |
 //! | `signal` | signals that have come, as a descriptor |
@@ -32,6 +33,7 @@ pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod fd;
 pub(crate) mod file;
+pub(crate) mod ip_address;
 mod lock_file;
 pub(crate) mod options;
 #[cfg(feature = "signal")]

@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::epoll::{self, Event, Mask};
 use super::fd::OwnedFd;
+use super::ip_address::not_ip;
 use super::options::{get_int, round_up, set_int};
 use super::syscall::libc_answer;
 use super::traffic;
@@ -249,8 +250,7 @@ pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
 
 /// Returns the IP address in `addr`.
 pub(crate) fn ip_address(addr: &SockAddr) -> io::Result<SocketAddr> {
-    addr.as_socket()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the socket has no IP address"))
+    addr.as_socket().ok_or_else(not_ip)
 }
 
 /// Returns `true` if a socket is connected to itself.

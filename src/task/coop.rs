@@ -92,6 +92,15 @@ impl Allowance {
         Poll::Ready(())
     }
 
+    /// Takes one operation off the running task's allowance. Returns `false` if it is used up: the
+    /// task has to ask [`Allowance::poll_proceed`] then.
+    #[inline]
+    pub(crate) fn proceed_now(&self) -> bool {
+        let Some(left) = self.left().get().checked_sub(1) else { return false };
+        self.left().set(left);
+        true
+    }
+
     /// Takes what moving so many bytes costs beyond the operation itself.
     #[inline(always)]
     pub(crate) fn charge(&self, bytes: usize) {

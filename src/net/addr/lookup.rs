@@ -68,9 +68,9 @@ pub(crate) async fn resolve_known(addresses: Addresses) -> io::Result<Vec<Socket
     }
 }
 
-/// Returns the first of the addresses that `addr` stands for.
-pub(crate) async fn resolve_first(addr: &impl Sealed) -> io::Result<SocketAddr> {
-    match addr.addresses()? {
+/// Returns the first of the addresses, looking a host name up.
+pub(crate) async fn first_known(addresses: Addresses) -> io::Result<SocketAddr> {
+    match addresses {
         Addresses::One(address) => Ok(address),
         Addresses::Known(addresses) => addresses.first().copied().ok_or_else(no_address),
         // `look_up` never returns an empty list.

@@ -6,53 +6,43 @@
 //! well.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll};
-
-use socket2::SockAddr;
 
 use crate::parts::readiness::Direction;
 use crate::sys::{datagram, stream};
 
-use crate::net::addr::Address;
 use crate::net::socket::Socket;
 
 impl Socket {
     /// Sends one to the connected address.
-    pub(crate) async fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.registered.io(Direction::Write, |fd| self.charged(stream::send(fd, buf))).await
-    }
-
-    /// Sends one to `target`.
-    pub(crate) async fn send_to(&self, buf: &[u8], target: &SockAddr) -> io::Result<usize> {
-        self.registered
-            .io(Direction::Write, |fd| self.charged(datagram::send_to(fd, buf, target)))
-            .await
+    pub(crate) fn send(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        self.registered.io(Direction::Write, |fd| self.charged(stream::send(fd, buf)))
     }
 
     /// Receives one.
-    pub(crate) async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.registered.io(Direction::Read, |fd| self.charged(stream::recv(fd, buf))).await
+    pub(crate) fn recv(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        self.registered.io(Direction::Read, |fd| self.charged(stream::recv(fd, buf)))
     }
 
-    /// Receives one, and returns the address of its sender.
-    pub(crate) async fn recv_from<A: Address>(&self, buf: &mut [u8]) -> io::Result<(usize, A)> {
-        self.registered.io(Direction::Read, |fd| self.received(datagram::recv_from(fd, buf))).await
+    /// Receives one by `receive`, which returns its length and the address of its sender.
+    #[inline]
+    pub(crate) fn recv_from<A>(
+        &self,
+        buf: &mut [u8],
+        receive: impl Fn(BorrowedFd<'_>, &mut [u8]) -> io::Result<(usize, A)>,
+    ) -> impl Future<Output = io::Result<(usize, A)>> {
+        self.registered.io(Direction::Read, move |fd| self.charged_from(receive(fd, buf)))
     }
 
-    /// Copies the next one into `buf` and leaves it there, and returns the address of its sender.
-    pub(crate) async fn peek_from<A: Address>(&self, buf: &mut [u8]) -> io::Result<(usize, A)> {
-        self.registered.io(Direction::Read, |fd| self.received(datagram::peek_from(fd, buf))).await
-    }
-
-    /// Polls for one, and receives it with the address of its sender.
-    pub(crate) fn poll_recv_from<A: Address>(
+    /// Polls for one, and receives it by `receive`.
+    pub(crate) fn poll_recv_from<A>(
         &self,
         cx: &mut Context<'_>,
-        buf: &mut [u8],
+        receive: impl FnOnce(BorrowedFd<'_>) -> io::Result<(usize, A)>,
     ) -> Poll<io::Result<(usize, A)>> {
-        let receive = |fd: BorrowedFd<'_>| self.received(datagram::recv_from(fd, buf));
-        self.registered.poll_io(cx, Direction::Read, receive)
+        self.registered.poll_io(cx, Direction::Read, |fd| self.charged_from(receive(fd)))
     }
 
     /// Polls for room, and sends one to `target`.
@@ -60,30 +50,26 @@ impl Socket {
         &self,
         cx: &mut Context<'_>,
         buf: &[u8],
-        target: &SockAddr,
+        target: &SocketAddr,
     ) -> Poll<io::Result<usize>> {
         let send = |fd: BorrowedFd<'_>| self.charged(datagram::send_to(fd, buf, target));
         self.registered.poll_io(cx, Direction::Write, send)
     }
 
     /// Takes what so many bytes cost from the task's allowance.
+    #[inline]
     pub(crate) fn charged(&self, moved: io::Result<usize>) -> io::Result<usize> {
         // The call itself is counted where it waits; this is for the bytes that were copied.
         moved.inspect(|count| self.registered.local().allowance.charge(*count))
     }
 
-    /// Returns the length and the sender of a received datagram, the sender in std's form.
-    fn received<A: Address>(
+    /// Takes what the bytes of a received datagram cost, as [`Socket::charged`] does.
+    #[inline]
+    pub(crate) fn charged_from<A>(
         &self,
-        received: io::Result<(usize, SockAddr)>,
+        received: io::Result<(usize, A)>,
     ) -> io::Result<(usize, A)> {
-        let (count, from) = received?;
-        // Before the address is looked at: the datagram has been taken, whatever its sender is
-        // called.
-        self.charged(Ok(count))?;
-        // Only an address of another family can't be converted, which the kernel doesn't return
-        // here.
-        Ok((count, A::from_kernel(&from)?))
+        received.inspect(|(count, _)| self.registered.local().allowance.charge(*count))
     }
 
     /// Sends one to the connected address without waiting.
@@ -92,7 +78,7 @@ impl Socket {
     }
 
     /// Sends one to `target` without waiting.
-    pub(crate) fn try_send_to(&self, buf: &[u8], target: &SockAddr) -> io::Result<usize> {
+    pub(crate) fn try_send_to(&self, buf: &[u8], target: &SocketAddr) -> io::Result<usize> {
         self.registered
             .try_io(Direction::Write, |fd| self.charged(datagram::send_to(fd, buf, target)))
     }
@@ -102,8 +88,11 @@ impl Socket {
         self.registered.try_io(Direction::Read, |fd| self.charged(stream::recv(fd, buf)))
     }
 
-    /// Receives one without waiting, and returns the address of its sender.
-    pub(crate) fn try_recv_from<A: Address>(&self, buf: &mut [u8]) -> io::Result<(usize, A)> {
-        self.registered.try_io(Direction::Read, |fd| self.received(datagram::recv_from(fd, buf)))
+    /// Receives one by `receive` without waiting.
+    pub(crate) fn try_recv_from<A>(
+        &self,
+        receive: impl FnOnce(BorrowedFd<'_>) -> io::Result<(usize, A)>,
+    ) -> io::Result<(usize, A)> {
+        self.registered.try_io(Direction::Read, |fd| self.charged_from(receive(fd)))
     }
 }

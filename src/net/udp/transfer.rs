@@ -4,10 +4,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll};
 
-use crate::net::addr::lookup::resolve_first;
-use crate::net::addr::to_socket_addrs::ToSocketAddrs;
+use crate::parts::readiness::Direction;
+use crate::sys::datagram;
+
+use crate::net::addr::lookup::first_known;
+use crate::net::addr::to_socket_addrs::{Addresses, ToSocketAddrs};
 use crate::net::udp::UdpSocket;
 
 impl UdpSocket {
@@ -62,7 +66,16 @@ impl UdpSocket {
     /// # }).unwrap();
     /// ```
     pub async fn send_to(&self, buf: &[u8], target: impl ToSocketAddrs) -> io::Result<usize> {
-        self.socket.send_to(buf, &resolve_first(&target).await?.into()).await
+        let target = match target.addresses()? {
+            Addresses::One(address) => address,
+            // Boxed, as it is rare and its future is large.
+            other => Box::pin(first_known(other)).await?,
+        };
+        let send = |fd: BorrowedFd<'_>| self.socket.charged(datagram::send_to(fd, buf, &target));
+        if let Some(sent) = self.socket.registered.attempt(Direction::Write, send) {
+            return sent;
+        }
+        self.socket.registered.io(Direction::Write, send).await
     }
 
     /// Receives one datagram into `buf`, and returns how many of its bytes are there. Zero is an
@@ -122,7 +135,12 @@ impl UdpSocket {
     /// # }).unwrap();
     /// ```
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.recv_from(buf).await
+        let mut receive =
+            |fd: BorrowedFd<'_>| self.socket.charged_from(datagram::recv_from(fd, buf));
+        if let Some(received) = self.socket.registered.attempt(Direction::Read, &mut receive) {
+            return received;
+        }
+        self.socket.registered.io(Direction::Read, receive).await
     }
 
     /// Copies the next datagram into `buf` and leaves it to be received: MSG_PEEK of recv(2).
@@ -179,7 +197,7 @@ impl UdpSocket {
     /// # }).unwrap();
     /// ```
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.peek_from(buf).await
+        self.socket.recv_from(buf, datagram::peek_from).await
     }
 
     /// Polls for a datagram, and receives it into `buf`: [`UdpSocket::recv_from`] as a poll
@@ -211,7 +229,7 @@ impl UdpSocket {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<(usize, SocketAddr)>> {
-        self.socket.poll_recv_from(cx, buf)
+        self.socket.poll_recv_from(cx, |fd| datagram::recv_from(fd, buf))
     }
 
     /// Polls for room, and sends one datagram to `target`: [`UdpSocket::send_to`] as a poll
@@ -242,7 +260,7 @@ impl UdpSocket {
         buf: &[u8],
         target: SocketAddr,
     ) -> Poll<io::Result<usize>> {
-        self.socket.poll_send_to(cx, buf, &target.into())
+        self.socket.poll_send_to(cx, buf, &target)
     }
 
     /// Sends one datagram to the connected address without waiting, and returns its length in
@@ -284,7 +302,7 @@ impl UdpSocket {
     /// # }).unwrap();
     /// ```
     pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
-        self.socket.try_send_to(buf, &target.into())
+        self.socket.try_send_to(buf, &target)
     }
 
     /// Receives one datagram into `buf` without waiting, and returns how many of its bytes are
@@ -329,6 +347,6 @@ impl UdpSocket {
     /// # }).unwrap();
     /// ```
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.try_recv_from(buf)
+        self.socket.try_recv_from(|fd| datagram::recv_from(fd, buf))
     }
 }

@@ -278,6 +278,34 @@ fn the_first_address_that_can_be_had_is_taken() {
     });
 }
 
+/// The two families have forms of different lengths, and a scope is a part of one.
+#[test]
+fn an_address_of_ipv6_comes_back_as_it_went() {
+    in_a_poller(|| async {
+        let from = StdSocket::bind("[::1]:0")?;
+        from.set_read_timeout(Some(PATIENCE))?;
+        let here = from.local_addr()?;
+        let socket = UdpSocket::bind("[::1]:0").await?;
+        from.send_to(b"six", socket.local_addr()?)?;
+        let mut bytes = [0; 10];
+        assert_eq!(socket.peek_from(&mut bytes).await?, (3, here));
+        assert_eq!(socket.recv_from(&mut bytes).await?, (3, here));
+        assert_eq!(socket.send_to(&bytes[..3], here).await?, 3);
+        assert_eq!(from.recv_from(&mut bytes)?, (3, socket.local_addr()?));
+        // A socket for both families names a peer of the older one in the newer form.
+        let both = UdpSocket::bind("[::]:0").await?;
+        let port = both.local_addr()?.port();
+        let four = peer();
+        four.send_to(b"four", ("127.0.0.1", port))?;
+        let (count, mapped) = both.recv_from(&mut bytes).await?;
+        assert_eq!((count, mapped.port()), (4, four.local_addr()?.port()));
+        assert_eq!(mapped.ip().to_canonical(), four.local_addr()?.ip());
+        assert_eq!(both.send_to(b"back", mapped).await?, 4);
+        assert_eq!(four.recv(&mut bytes)?, 4);
+        Ok(())
+    });
+}
+
 #[test]
 fn a_busy_socket_leaves_the_others_their_turn() {
     in_a_poller(|| async {

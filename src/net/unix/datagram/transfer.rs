@@ -4,11 +4,13 @@
 //! datagrams). Only the sends to an address have to care: see `full_queue`.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 
 use crate::sys::datagram;
 
+use crate::net::addr::Address;
 use crate::net::addr::unix::{of_path, to_kernel};
 use crate::net::unix::datagram::UnixDatagram;
 use crate::net::unix::datagram::full_queue::FullQueue;
@@ -104,7 +106,7 @@ impl UnixDatagram {
             // Without this, a sender whose datagrams are always taken would keep the poller.
             self.socket.registered.local().allowance.proceed().await;
             // Called whatever the socket's readiness says, which is about the connected peer.
-            match full.note(datagram::send_to(self.socket.fd(), buf, &address)) {
+            match full.note(datagram::send_to_any(self.socket.fd(), buf, &address)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => full.wait().await,
                 result => return result,
             }
@@ -169,7 +171,7 @@ impl UnixDatagram {
     /// # }).unwrap();
     /// ```
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.recv_from(buf).await
+        self.socket.recv_from(buf, recv_from).await
     }
 
     /// Copies the next datagram into `buf` and leaves it to be received: MSG_PEEK of recv(2).
@@ -196,7 +198,7 @@ impl UnixDatagram {
     /// # }).unwrap();
     /// ```
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.peek_from(buf).await
+        self.socket.recv_from(buf, peek_from).await
     }
 
     /// Sends one datagram to the connected socket without waiting, and returns its length in bytes.
@@ -244,7 +246,7 @@ impl UnixDatagram {
     pub fn try_send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         let address = to_kernel(&of_path(path.as_ref())?)?;
         // The socket's own readiness says nothing here: the room is in the receiver's queue.
-        self.full.note(datagram::send_to(self.socket.fd(), buf, &address))
+        self.full.note(datagram::send_to_any(self.socket.fd(), buf, &address))
     }
 
     /// Receives one datagram into `buf` without waiting, and returns how many of its bytes are
@@ -289,6 +291,18 @@ impl UnixDatagram {
     /// # }).unwrap();
     /// ```
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.try_recv_from(buf)
+        self.socket.try_recv_from(|fd| recv_from(fd, buf))
     }
+}
+
+/// Receives one, with the address of its sender in std's form.
+fn recv_from(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    let (count, from) = datagram::recv_from_any(fd, buf)?;
+    Ok((count, SocketAddr::from_kernel(&from)?))
+}
+
+/// Copies the next one into `buf`, and leaves it in the queue.
+fn peek_from(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    let (count, from) = datagram::peek_from_any(fd, buf)?;
+    Ok((count, SocketAddr::from_kernel(&from)?))
 }
