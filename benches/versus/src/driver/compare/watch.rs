@@ -134,7 +134,7 @@ struct Stat {
 }
 
 /// The CPU times of all programs but this one and what it has started. Threads of the kernel are
-/// left out: they work for whoever sends and receives.
+/// left out: they work for those that send and receive.
 fn times_of_others() -> Result<BTreeMap<i32, u64>, Error> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir("/proc")?.flatten() {
