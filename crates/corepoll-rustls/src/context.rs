@@ -59,7 +59,10 @@ impl<'b> TlsContext<'_, 'b> {
         if let Some(failure) = &self.session.failure {
             return Err(failure.to_error());
         }
-        self.session.read(self.cx, self.input, self.output)
+        match self.session.take_ready() {
+            Some(plaintext) => Ok(plaintext),
+            None => self.session.read(self.cx, self.input, self.output),
+        }
     }
 
     /// Encrypts and sends `bytes`. Either all of them are accepted, or the connection ends.
@@ -332,11 +335,6 @@ impl<'b> TlsContext<'_, 'b> {
     /// Returns which kind of handshake it was: a full one, or the resumption of a session.
     pub fn handshake_kind(&self) -> Option<HandshakeKind> {
         self.session.engine.state().handshake_kind()
-    }
-
-    /// Returns `true` if the handler has taken what was ready for it.
-    pub(crate) fn has_taken(&self) -> bool {
-        self.session.ready.is_none()
     }
 
     /// Carries over what the handler has left of the chunk.

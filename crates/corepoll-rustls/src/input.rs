@@ -6,6 +6,9 @@ use corepoll::Chunk;
 /// The length of a record's header.
 const HEADER: usize = 5;
 
+/// The type of a record of data, and of every encrypted record of TLS 1.3.
+const DATA: u8 = 23;
+
 /// The most that a record may hold, as in RFC 8446, 5.2, and RFC 5246, 6.2.3.
 const MOST_IN_RECORD: usize = 16 * 1024 + 2048;
 
@@ -23,6 +26,13 @@ impl<'b> Input<'b> {
     #[inline]
     pub(crate) fn set(&mut self, chunk: Chunk<'b>) {
         (self.chunk, self.start) = (Some(chunk), 0);
+    }
+
+    /// Returns `true` if no bytes are left.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        // A chunk without any has been given back.
+        self.chunk.is_none()
     }
 
     /// Lends the unused bytes.
@@ -64,6 +74,7 @@ pub(crate) struct Carry {
 
 impl Carry {
     /// Returns `true` if nothing is carried over.
+    #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -101,6 +112,14 @@ pub(crate) enum Next {
     Missing(usize),
 }
 
+/// Returns `true` if `bytes` are one whole record of data. rustls looks at the rest of its header.
+#[inline(always)]
+pub(crate) fn is_record_of_data(bytes: &[u8]) -> bool {
+    let Some(header) = bytes.first_chunk::<HEADER>() else { return false };
+    let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
+    header[0] == DATA && HEADER + length == bytes.len()
+}
+
 /// Looks at the header of the next record.
 #[inline]
 pub(crate) fn next_record(bytes: &[u8]) -> Next {
@@ -121,7 +140,7 @@ pub(crate) fn next_record(bytes: &[u8]) -> Next {
 
 #[cfg(test)]
 mod tests {
-    use super::{Carry, Next, next_record};
+    use super::{Carry, Next, is_record_of_data, next_record};
 
     #[test]
     fn a_record_is_whole_once_its_last_byte_is_there() {
@@ -133,6 +152,19 @@ mod tests {
             })
             .collect();
         assert_eq!(told, ["-5", "-4", "-3", "-2", "-1", "-2", "-1", "7", "7"]);
+    }
+
+    #[test]
+    fn one_whole_record_of_data_is_told_from_everything_else() {
+        assert!(is_record_of_data(&[23, 3, 3, 0, 2, 7, 7]));
+        let others: [&[u8]; 5] = [
+            &[],
+            &[23, 3, 3, 0],
+            &[23, 3, 3, 0, 2, 7],
+            &[23, 3, 3, 0, 2, 7, 7, 23],
+            &[22, 3, 3, 0, 2, 7, 7],
+        ];
+        assert!(others.iter().all(|bytes| !is_record_of_data(bytes)));
     }
 
     #[test]

@@ -80,16 +80,19 @@
 //! # }
 //! ```
 
+mod callbacks;
 mod context;
 mod engine;
 mod failure;
 mod handler;
 mod input;
+mod reading;
 mod scratch;
 mod server_name;
 mod session;
 mod tls;
 mod writer;
+mod writing;
 
 pub use context::TlsContext;
 pub use handler::TlsHandler;

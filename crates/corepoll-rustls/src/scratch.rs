@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
 
 use corepoll::EvContext;
 
@@ -20,12 +21,59 @@ const SEND_AT: usize = 4 * RECORD;
 /// The size of the buffer for encrypted output: the last record may begin right below `SEND_AT`.
 const OUTPUT_SIZE: usize = SEND_AT + RECORD + 2048;
 
-// By `try_with` throughout: a poller that is itself in a thread-local may end after these are gone.
-thread_local! {
+/// A buffer for the plaintext of a record.
+type Buffer = [u8; RECORD];
+
+/// Makes a buffer for the plaintext of a record.
+#[cold]
+fn new_buffer() -> Box<Buffer> {
+    // By way of a vector: a boxed array would be made on the stack.
+    vec![0; RECORD].try_into().expect("a vector of this length")
+}
+
+/// The buffers of a thread. Its connections share it, as they outlive the thread's own reference
+/// where a poller is itself in a thread-local.
+#[derive(Default)]
+pub(crate) struct Scratch {
     /// The buffer of plaintext that was lent last.
-    static PLAINTEXT: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
+    plaintext: Cell<Option<Box<Buffer>>>,
     /// The buffers for output.
-    static OUTPUT: Cell<Option<Box<Output>>> = const { Cell::new(None) };
+    output: Cell<Option<Box<Output>>>,
+}
+
+thread_local! {
+    static SCRATCH: Rc<Scratch> = Rc::default();
+}
+
+impl Scratch {
+    /// Returns the buffers of this thread.
+    pub(crate) fn of_thread() -> Rc<Scratch> {
+        SCRATCH.try_with(Rc::clone).unwrap_or_default()
+    }
+
+    /// Lends a buffer for plaintext.
+    #[inline(always)]
+    pub(crate) fn lend(&self) -> Plaintext<'static> {
+        let buffer = self.plaintext.take().unwrap_or_else(new_buffer);
+        Plaintext { buffer: Some(buffer), length: 0, lent: PhantomData }
+    }
+
+    /// Takes the buffers for output, or makes new ones.
+    #[inline(always)]
+    pub(crate) fn take_output(&self) -> Box<Output> {
+        self.output.take().unwrap_or_else(Output::new)
+    }
+
+    /// Takes the buffers for output back. What is in them is lost.
+    #[inline(always)]
+    pub(crate) fn keep_output(&self, mut output: Box<Output>) {
+        output.gathered.clear();
+        output.records.filled = 0;
+        // A limit on what one odd flight of a handshake leaves behind.
+        if output.records.buffer.len() <= 2 * OUTPUT_SIZE {
+            self.output.set(Some(output));
+        }
+    }
 }
 
 /// Bytes that were decrypted, in a buffer that is lent.
@@ -55,32 +103,29 @@ thread_local! {
 /// }
 /// ```
 pub struct Plaintext<'a> {
-    /// The bytes.
-    bytes: Vec<u8>,
+    /// The buffer; `None` at the end of the data.
+    buffer: Option<Box<Buffer>>,
+    /// How many of its bytes are plaintext.
+    length: usize,
     /// Lent for a callback, and on the poller's thread.
     lent: PhantomData<(&'a (), *const ())>,
 }
 
 impl Plaintext<'_> {
-    /// Lends an empty buffer.
-    #[inline]
-    pub(crate) fn lend() -> Plaintext<'static> {
-        let spare = PLAINTEXT.try_with(Cell::take);
-        let mut bytes = spare.ok().flatten().unwrap_or_default();
-        bytes.clear();
-        Plaintext { bytes, lent: PhantomData }
-    }
-
     /// Returns the end of the peer's data, which has no bytes.
     #[inline]
     pub(crate) fn end() -> Plaintext<'static> {
-        Plaintext { bytes: Vec::new(), lent: PhantomData }
+        Plaintext { buffer: None, length: 0, lent: PhantomData }
     }
 
-    /// Adds what was decrypted.
-    #[inline]
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+    /// Fills the buffer with what was decrypted. Returns `false` if that is no plaintext of a record.
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, bytes: &[u8]) -> bool {
+        let Some(buffer) = &mut self.buffer else { return false };
+        let Some(room) = buffer.get_mut(..bytes.len()) else { return false };
+        room.copy_from_slice(bytes);
+        self.length = bytes.len();
+        true
     }
 }
 
@@ -89,13 +134,20 @@ impl Deref for Plaintext<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        match &self.buffer {
+            Some(buffer) => &buffer[..self.length],
+            None => &[],
+        }
     }
 }
 
 impl DerefMut for Plaintext<'_> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        match &mut self.buffer {
+            Some(buffer) => &mut buffer[..self.length],
+            None => &mut [],
+        }
     }
 }
 
@@ -108,10 +160,8 @@ impl AsRef<[u8]> for Plaintext<'_> {
 impl Drop for Plaintext<'_> {
     #[inline]
     fn drop(&mut self) {
-        // The end of the data has no buffer, and one record after another needs one.
-        if self.bytes.capacity() > 0 {
-            let bytes = std::mem::take(&mut self.bytes);
-            let _ = PLAINTEXT.try_with(|spare| spare.set(Some(bytes)));
+        if let Some(buffer) = self.buffer.take() {
+            let _ = SCRATCH.try_with(|scratch| scratch.plaintext.set(Some(buffer)));
         }
     }
 }
@@ -126,48 +176,49 @@ impl fmt::Debug for Plaintext<'_> {
 pub(crate) struct Output {
     /// Plaintext of small writes, which becomes one record; at most `RECORD` bytes.
     pub(crate) gathered: Vec<u8>,
-    /// The buffer for records.
-    records: Vec<u8>,
+    /// The records.
+    pub(crate) records: Records,
+}
+
+/// Encrypted records, one behind the other.
+pub(crate) struct Records {
+    /// The buffer; all of it is initialized.
+    buffer: Vec<u8>,
     /// How much of it is filled.
     filled: usize,
 }
 
 impl Output {
-    /// Takes the thread's buffers, or makes new ones.
-    #[inline]
-    pub(crate) fn take() -> Box<Output> {
-        OUTPUT.try_with(Cell::take).ok().flatten().unwrap_or_else(|| {
-            let records = vec![0; OUTPUT_SIZE];
-            Box::new(Output { gathered: Vec::with_capacity(RECORD), records, filled: 0 })
-        })
-    }
-
-    /// Returns the buffers to the thread. Nothing may be in them.
-    #[inline]
-    pub(crate) fn give_back(mut self: Box<Self>) {
-        self.gathered.clear();
-        self.filled = 0;
-        // A limit on what one odd flight of a handshake leaves behind.
-        if self.records.len() <= 2 * OUTPUT_SIZE {
-            let _ = OUTPUT.try_with(|spare| spare.set(Some(self)));
-        }
+    /// Makes buffers.
+    #[cold]
+    fn new() -> Box<Output> {
+        let records = Records { buffer: vec![0; OUTPUT_SIZE], filled: 0 };
+        Box::new(Output { gathered: Vec::with_capacity(RECORD), records })
     }
 
     /// Returns how many bytes wait.
     pub(crate) fn pending(&self) -> usize {
-        self.gathered.len() + self.filled
+        self.gathered.len() + self.records.filled
+    }
+}
+
+impl Records {
+    /// Lends the room behind the records.
+    #[inline]
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.filled..]
     }
 
     /// Lends the room behind the records, at least `needed` bytes.
-    #[inline]
-    pub(crate) fn room(&mut self, needed: usize) -> &mut [u8] {
-        if self.records.len() - self.filled < needed {
-            self.records.resize(self.filled + needed, 0);
+    pub(crate) fn room_for(&mut self, needed: usize) -> &mut [u8] {
+        if self.buffer.len() - self.filled < needed {
+            self.buffer.resize(self.filled + needed, 0);
         }
-        &mut self.records[self.filled..]
+        self.room()
     }
 
     /// Notes that `count` bytes of the room were filled.
+    #[inline]
     pub(crate) fn advance(&mut self, count: usize) {
         self.filled += count;
     }
@@ -178,12 +229,12 @@ impl Output {
     }
 
     /// Passes the records to the connection, which sends them at once and queues the rest.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send(&mut self, cx: &mut EvContext<'_>) -> std::io::Result<()> {
         if self.filled == 0 {
             return Ok(());
         }
         let filled = std::mem::take(&mut self.filled);
-        cx.write(&self.records[..filled])
+        cx.write(&self.buffer[..filled])
     }
 }

@@ -9,12 +9,11 @@ use corepoll::{Action, CloseReason, EvContext, EvHandler, TimerId};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 
+use crate::callbacks::{finish, keep_if_blocked, pump, read_record, shake_hands};
 use crate::context::TlsContext;
-use crate::engine::Send as Sending;
 use crate::failure::Failure;
 use crate::handler::TlsHandler;
 use crate::input::Input;
-use crate::scratch::Output;
 use crate::server_name;
 use crate::session::{Session, Side, Stage};
 use crate::writer::WriterEnd;
@@ -171,11 +170,13 @@ impl<H: TlsHandler> Tls<H> {
         work: impl FnOnce(&mut H, &mut TlsContext<'_, 'b>) -> io::Result<Action>,
     ) -> io::Result<Action> {
         let Some(session) = &mut self.session else { return Ok(Action::Keep) };
-        let (mut input, mut output) = (Input::default(), Output::take());
-        let mut cx = TlsContext { cx, session, input: &mut input, output: &mut output };
+        let mut input = Input::default();
+        let mut output = session.scratch.take_output();
+        let mut cx =
+            TlsContext { cx, session: &mut *session, input: &mut input, output: &mut output };
         let result = work(&mut self.handler, &mut cx);
         let result = finish(&mut cx, result);
-        output.give_back();
+        session.scratch.keep_output(output);
         result
     }
 
@@ -192,96 +193,6 @@ impl<H: TlsHandler> Tls<H> {
     }
 }
 
-/// Calls `on_read` for what there is to read, as long as the handler goes on.
-fn pump<H: TlsHandler>(
-    handler: &mut H,
-    cx: &mut TlsContext<'_, '_>,
-    mut may_read: bool,
-) -> io::Result<Action> {
-    while cx.session.stage == Stage::Open && cx.session.wants_read {
-        if !cx.session.prepare(cx.cx, cx.input, cx.output, &mut may_read)? {
-            break;
-        }
-        let action = keep_if_blocked(handler.on_read(cx))?;
-        if action == Action::Close || !cx.has_taken() || cx.session.failure.is_some() {
-            return Ok(action);
-        }
-    }
-    Ok(Action::Keep)
-}
-
-/// Returns `Keep` for what `cx.read()?` returns when there is nothing to read.
-fn keep_if_blocked(result: io::Result<Action>) -> io::Result<Action> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Action::Keep),
-        result => result,
-    }
-}
-
-/// Goes on with the handshake. When it is done, opens the connection and reads what has come.
-fn shake_hands<H: TlsHandler>(handler: &mut H, cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
-    if !cx.session.shake_hands(cx.cx, cx.input, cx.output)? {
-        return Ok(Action::Keep);
-    }
-    cx.cx.cancel_timer(cx.session.handshake_timer);
-    cx.session.stage = Stage::Open;
-    cx.session.is_opened = true;
-    match keep_if_blocked(handler.on_open(cx))? {
-        Action::Keep => pump(handler, cx, false),
-        Action::Close => Ok(Action::Close),
-    }
-}
-
-/// Does what a callback of the user has asked for, sends what waits, and says how the plain
-/// connection goes on.
-fn finish(cx: &mut TlsContext<'_, '_>, result: io::Result<Action>) -> io::Result<Action> {
-    let mut result = keep_if_blocked(result);
-    if cx.session.writer.as_ref().is_some_and(WriterEnd::has_something) {
-        // Also after an error: an overflow that a writer has caused is the reason then.
-        let drained = cx.drain_writers(false);
-        result = result.and_then(|action| drained.map(|()| action));
-    }
-    if cx.session.failure.is_some() {
-        return end_in_failure(cx);
-    }
-    let closes = matches!(result, Ok(Action::Close)) || cx.session.stage == Stage::Closing;
-    if closes && result.is_ok() {
-        cx.drain_writers(true)?;
-        cx.session.stage = Stage::Closing;
-        cx.session.flush(cx.cx, cx.output)?;
-        // After a handshake that is not done there is nothing to close.
-        if !cx.session.engine.state().is_handshaking() {
-            cx.session.encrypt(cx.output, Sending::CloseNotify)?;
-        }
-        cx.output.send(cx.cx)?;
-        return Ok(Action::Close);
-    }
-    let flushed = cx.session.flush(cx.cx, cx.output);
-    if cx.session.failure.is_some() {
-        return end_in_failure(cx);
-    }
-    let action = result.and_then(|action| flushed.map(|()| action))?;
-    cx.keep_rest();
-    if cx.session.stage == Stage::Open && cx.session.wants_read && cx.session.has_backlog() {
-        // No event comes for records that are here already.
-        cx.notifier().notify()?;
-    }
-    Ok(action)
-}
-
-/// Sends the alert that tells the peer why, and ends the connection gracefully, so that the alert
-/// arrives. The handler is told the failure.
-#[cold]
-fn end_in_failure(cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
-    cx.session.stage = Stage::Closing;
-    cx.output.gathered.clear();
-    if matches!(cx.session.failure, Some(Failure::Overflow)) {
-        return Err(io::ErrorKind::OutOfMemory.into());
-    }
-    cx.output.send(cx.cx)?;
-    Ok(Action::Close)
-}
-
 impl<H: TlsHandler> EvHandler for Tls<H> {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         let Some(side) = self.side.take() else { return Ok(Action::Keep) };
@@ -295,10 +206,20 @@ impl<H: TlsHandler> EvHandler for Tls<H> {
     }
 
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        self.call(cx, |handler, cx| match cx.session.stage {
-            Stage::Handshaking => shake_hands(handler, cx),
-            _ => pump(handler, cx, true),
-        })
+        let Some(session) = &mut self.session else { return Ok(Action::Keep) };
+        if !session.awaits_record() {
+            return self.call(cx, |handler, cx| match cx.session.stage {
+                Stage::Handshaking => shake_hands(handler, cx),
+                _ => pump(handler, cx, true),
+            });
+        }
+        let mut input = Input::default();
+        let mut output = session.scratch.take_output();
+        let mut cx =
+            TlsContext { cx, session: &mut *session, input: &mut input, output: &mut output };
+        let result = read_record(&mut self.handler, &mut cx);
+        session.scratch.keep_output(output);
+        result
     }
 
     fn on_write(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
@@ -360,10 +281,12 @@ impl<H: TlsHandler> EvHandler for Tls<H> {
         if !was_open {
             return self.handler.on_handshake_fail(cx, reason);
         }
-        let (mut input, mut output) = (Input::default(), Output::take());
-        let mut cx = TlsContext { cx, session, input: &mut input, output: &mut output };
+        let mut input = Input::default();
+        let mut output = session.scratch.take_output();
+        let mut cx =
+            TlsContext { cx, session: &mut *session, input: &mut input, output: &mut output };
         self.handler.on_close(&mut cx, reason);
-        output.give_back();
+        session.scratch.keep_output(output);
     }
 }
 

@@ -82,22 +82,3 @@ fn a_client_that_stalls_in_its_handshake_is_ended() {
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(exchange(&mut client, b"hello"), b"hello");
 }
-
-#[test]
-fn empty_records_and_key_updates_have_a_limit() {
-    let identity = Identity::new("localhost");
-    let (server, heard) = Server::echo(identity.server());
-    let config = Arc::new(identity.client(&[&rustls::version::TLS13]));
-    let mut client = connect(server.addr, config, "localhost");
-    exchange(&mut client, b"hello");
-    for _ in 0..1000 {
-        if client.conn.refresh_traffic_keys().is_err() || client.flush().is_err() {
-            break;
-        }
-    }
-    let mut rest = Vec::new();
-    let error = client.read_to_end(&mut rest).expect_err("it is refused");
-    assert!(next(&heard).starts_with("open "));
-    let told = next(&heard);
-    assert!(told.contains("TooManyKeyUpdateRequests"), "{told} {error}");
-}

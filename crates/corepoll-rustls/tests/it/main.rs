@@ -10,5 +10,7 @@ mod bytes;
 mod clients;
 /// Each end is told once, with its reason, and the peer learns of it.
 mod ends;
+/// Floods of records that carry no data have a limit, or cost nothing.
+mod floods;
 /// What a hostile peer sends ends its own connection.
 mod hostile;
