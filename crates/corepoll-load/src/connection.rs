@@ -1,4 +1,4 @@
-//! A connection of the load: sends requests, and measures how long their answers take.
+//! A connection of the load, on any wire: sends requests, and measures how long their answers take.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -6,16 +6,17 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use corepoll::{Action, CloseReason, EvContext, EvHandler, TimerId};
+use corepoll::{Action, CloseReason, TimerId};
 use futures::channel::oneshot;
 
 use crate::options::{Mode, Protocol};
 use crate::response::Responses;
 use crate::schedule::Schedule;
 use crate::statistics::Statistics;
+use crate::wire::Wire;
 
 /// What each connection sends, and how it goes on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// What is said.
     pub protocol: Protocol,
@@ -105,7 +106,7 @@ impl Connection {
     }
 
     /// Sends what is due, and arms the timers for what comes next.
-    fn send(&mut self, cx: &mut EvContext<'_>) -> io::Result<()> {
+    fn send(&mut self, cx: &mut impl Wire) -> io::Result<()> {
         let now = Instant::now();
         let before = self.sent.len();
         while self.sent.len() < self.plan.pipeline && self.left > 0 && now < self.end {
@@ -136,7 +137,7 @@ impl Connection {
     }
 
     /// Gives the answer that is waited for its whole time. Postponing a timer costs a store.
-    fn be_patient(&mut self, cx: &mut EvContext<'_>) {
+    fn be_patient(&mut self, cx: &mut impl Wire) {
         let timeout = self.plan.timeout;
         if self.sent.is_empty() || self.patience.is_some_and(|timer| cx.reset_timer(timer, timeout))
         {
@@ -200,9 +201,10 @@ impl Connection {
     }
 }
 
-impl EvHandler for Connection {
-    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        cx.set_nodelay(true)?;
+/// What the handlers of both kinds of wires do.
+impl Connection {
+    /// Begins to send.
+    pub fn begin(&mut self, cx: &mut impl Wire) -> io::Result<Action> {
         // The first request of a churned connection counts from before its connect.
         if !self.sent.is_empty() {
             cx.write(&self.plan.requests[..self.plan.length])?;
@@ -211,13 +213,14 @@ impl EvHandler for Connection {
         Ok(Action::Keep)
     }
 
-    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
-        let bytes = cx.read()?;
+    /// Takes what has come, and sends what is due after it. No bytes are the end.
+    #[inline]
+    pub fn take(&mut self, cx: &mut impl Wire, bytes: &[u8]) -> io::Result<Action> {
         if bytes.is_empty() {
             self.receive_end();
             return Ok(Action::Close);
         }
-        if self.receive(&bytes)? {
+        if self.receive(bytes)? {
             if self.is_done() || self.is_to_be_closed() {
                 return Ok(Action::Close);
             }
@@ -228,7 +231,8 @@ impl EvHandler for Connection {
         Ok(Action::Keep)
     }
 
-    fn on_timeout(&mut self, cx: &mut EvContext<'_>, timer: TimerId) -> io::Result<Action> {
+    /// Does what a timer was armed for.
+    pub fn fire(&mut self, cx: &mut impl Wire, timer: TimerId) -> io::Result<Action> {
         if self.pace == Some(timer) {
             self.pace = None;
             self.send(cx)?;
@@ -240,7 +244,8 @@ impl EvHandler for Connection {
         Ok(Action::Keep)
     }
 
-    fn on_close(&mut self, _cx: &mut EvContext<'_>, reason: CloseReason) {
+    /// Counts the end.
+    pub fn end(&mut self, reason: CloseReason) {
         let mut statistics = self.statistics.borrow_mut();
         statistics.unanswered += self.sent.len() as u64;
         match reason {
@@ -272,6 +277,6 @@ fn record(statistics: &mut Statistics, status: u16, latency: Duration) {
 }
 
 /// Makes the error of an answer that does not belong to a request.
-fn invalid(what: &str) -> io::Error {
+pub fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }

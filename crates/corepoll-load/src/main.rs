@@ -9,6 +9,8 @@ mod run;
 mod schedule;
 mod statistics;
 mod svg;
+mod tls;
+mod wire;
 mod work;
 
 use std::process::ExitCode;

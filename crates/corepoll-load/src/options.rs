@@ -17,7 +17,7 @@ use http::Uri;
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Options {
-    /// The server: http://HOST:PORT/PATH, or tcp://HOST:PORT for one that echoes
+    /// The server: http://HOST:PORT/PATH, https://HOST:PORT/PATH, or tcp://HOST:PORT for one that echoes
     pub target: Uri,
     /// What to do; http and echo follow from the target
     #[arg(long)]
@@ -49,6 +49,18 @@ pub struct Options {
     /// An address to connect from; may be repeated, the connections take turns
     #[arg(long)]
     pub source: Vec<std::net::IpAddr>,
+    /// Speak TLS; follows from https://
+    #[arg(long)]
+    pub tls: bool,
+    /// Accept whatever certificate the server has
+    #[arg(long, conflicts_with = "ca")]
+    pub insecure: bool,
+    /// Trust the certificates of this PEM file, and not the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// The name that the server has to prove [default: the target's host]
+    #[arg(long, value_name = "NAME")]
+    pub server_name: Option<String>,
     /// Print the results as JSON
     #[arg(long)]
     pub json: bool,
@@ -97,9 +109,12 @@ impl Options {
     /// Returns a sentence for a target with an unknown scheme, or one that the mode can't load.
     pub fn protocol_and_mode(&self) -> Result<(Protocol, Mode), String> {
         let (protocol, own) = match self.target.scheme_str() {
-            Some("http") => (Protocol::Http, Mode::Http),
+            Some("http" | "https") => (Protocol::Http, Mode::Http),
             Some("tcp") => (Protocol::Echo, Mode::Echo),
-            _ => return Err(format!("{}: a target begins with http:// or tcp://", self.target)),
+            _ => {
+                let text = "a target begins with http://, https:// or tcp://";
+                return Err(format!("{}: {text}", self.target));
+            }
         };
         match self.mode.unwrap_or(own) {
             Mode::Http if protocol != Protocol::Http => {
@@ -112,21 +127,31 @@ impl Options {
         }
     }
 
+    /// Returns `true` if TLS is asked for.
+    pub fn has_tls(&self) -> bool {
+        self.tls || self.target.scheme_str() == Some("https")
+    }
+
+    /// Returns the target's host. An address of IPv6 is without its brackets.
+    pub fn host(&self) -> &str {
+        let host = self.target.host().unwrap_or_default();
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
     /// Returns the addresses of the target's host.
     ///
     /// # Errors
     ///
     /// Returns a sentence if the host has none.
     pub fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
-        let host = self.target.host().unwrap_or_default();
+        let host = self.host();
         let port = match (self.target.port_u16(), self.target.scheme_str()) {
             (Some(port), _) => port,
+            (None, Some("http" | "https")) if self.has_tls() => 443,
             (None, Some("http")) => 80,
             (None, _) => return Err(format!("{}: which port?", self.target)),
         };
-        // An address of IPv6 is in brackets.
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let addresses: Vec<SocketAddr> = (bare, port)
+        let addresses: Vec<SocketAddr> = (host, port)
             .to_socket_addrs()
             .map_err(|error| format!("looking up {host}: {error}"))?
             .collect();
@@ -189,6 +214,12 @@ mod tests {
         assert_eq!(echo.addresses(), Ok(vec!["[::1]:7000".parse().unwrap()]));
         let port = options(&["http://127.0.0.1"]).addresses();
         assert_eq!(port, Ok(vec!["127.0.0.1:80".parse().unwrap()]));
+        for secured in [&["https://127.0.0.1"][..], &["http://127.0.0.1", "--tls"]] {
+            let secured = options(secured);
+            assert_eq!(secured.addresses(), Ok(vec!["127.0.0.1:443".parse().unwrap()]));
+            assert!(secured.has_tls());
+        }
+        assert!(!http.has_tls());
         for wrong in [
             &["ftp://127.0.0.1:1"][..],
             &["127.0.0.1:1"],

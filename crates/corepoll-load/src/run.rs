@@ -12,6 +12,7 @@ use crate::connection::Plan;
 use crate::options::Options;
 use crate::schedule::planned;
 use crate::statistics::Statistics;
+use crate::tls::Security;
 use crate::work::{Progress, Work, work};
 
 /// How often the line of progress is printed.
@@ -51,6 +52,8 @@ struct Started {
 /// Returns a sentence for options that don't go together, and if no connection can be made.
 pub fn run(options: &Options) -> Result<Outcome, String> {
     let count = options.poller_count();
+    let plan = plan(options)?;
+    let security = Security::of(options, plan.protocol)?;
     let reactor = Reactor::builder().pollers(count).thread_name("load").build();
     let running = reactor.and_then(Reactor::start).map_err(|error| error.to_string())?;
     let handle = running.handle();
@@ -62,12 +65,13 @@ pub fn run(options: &Options) -> Result<Outcome, String> {
         let (begin, begun) = oneshot::channel();
         let progress = Arc::new(Progress::default());
         let own = Work {
-            plan: plan(options)?,
+            plan: plan.clone(),
             share,
             connections,
             rate: options.rate,
             target: options.addresses()?,
             sources: options.source.clone(),
+            security: security.clone(),
             progress: progress.clone(),
             ready: tell_ready,
             begin: begun,

@@ -73,6 +73,13 @@ impl Statistics {
         self.count_error(format!("{doing}: {}", error.kind()));
     }
 
+    /// Counts a connection that the poller has refused to take. If it has `begun`, a request was to be
+    /// sent on it, which stays without an answer.
+    pub fn count_refusal(&mut self, begun: bool, error: &io::Error) {
+        self.unanswered += u64::from(begun);
+        self.count_io_error("refused by the poller", error);
+    }
+
     /// Adds what another poller has measured.
     pub fn add(&mut self, other: &Statistics) {
         self.latencies.add(&other.latencies).expect("all have the same bounds");
@@ -139,6 +146,16 @@ mod tests {
         near(first.longest(), 100);
         assert_eq!(first.errors["timeout"], 2);
         assert_eq!(first.error_count(), 3);
+    }
+
+    #[test]
+    fn a_request_on_a_connection_that_was_refused_is_not_under_way() {
+        let mut statistics = Statistics::new();
+        statistics.sent = 1;
+        statistics.count_refusal(true, &io::ErrorKind::OutOfMemory.into());
+        statistics.count_refusal(false, &io::ErrorKind::OutOfMemory.into());
+        assert_eq!(statistics.under_way(), 0);
+        assert_eq!(statistics.errors["refused by the poller: out of memory"], 2);
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::connection::{Connection, Plan};
 use crate::options::Mode;
 use crate::schedule::Schedule;
 use crate::statistics::Statistics;
+use crate::tls::Security;
+use crate::wire::Ready;
 
 /// How many connections a poller makes at once before the load begins. More would overflow the backlog of
 /// most servers, and a SYN that is dropped is sent again after a second.
@@ -49,6 +51,8 @@ pub struct Work {
     pub target: Vec<SocketAddr>,
     /// The addresses to connect from.
     pub sources: Vec<IpAddr>,
+    /// How its connections are secured, if they are.
+    pub security: Option<Security>,
     /// Where to publish progress.
     pub progress: Arc<Progress>,
     /// Says that the connections are made, or why none was.
@@ -78,6 +82,8 @@ struct Poller {
     target: Vec<SocketAddr>,
     /// The addresses to connect from.
     sources: Vec<IpAddr>,
+    /// How connections are secured, if they are.
+    security: Option<Security>,
 }
 
 /// Does the work. Returns what was measured, and when the last answer was there.
@@ -87,10 +93,11 @@ pub async fn work(work: Work) -> (Statistics, Instant) {
         statistics: Rc::new(RefCell::new(Statistics::new())),
         target: work.target,
         sources: work.sources,
+        security: work.security,
     });
 
     // Connections that are kept are there before the load begins.
-    let mut streams: Vec<Option<TcpStream>> = work.share.clone().map(|_| None).collect();
+    let mut streams: Vec<Option<Ready>> = work.share.clone().map(|_| None).collect();
     let mut first_error = None;
     if poller.plan.mode != Mode::Churn {
         let connects = stream::iter(work.share.clone()).map(|index| {
@@ -143,20 +150,28 @@ fn publish(poller: &Poller, progress: &Progress) {
 }
 
 impl Poller {
-    /// Connects. A failure is counted.
-    async fn connect(&self, index: usize) -> io::Result<TcpStream> {
+    /// Connects, and shakes hands where that is asked for. A failure is counted.
+    async fn connect(&self, index: usize) -> io::Result<Ready> {
         let mut options = ConnectOptions::new().timeout(self.plan.timeout).nodelay(true);
         if !self.sources.is_empty() {
             let source = self.sources[index % self.sources.len()];
             options = options.bind_local(SocketAddr::new(source, 0));
         }
-        let connected = TcpStream::connect_with(&self.target[..], options).await;
-        let mut statistics = self.statistics.borrow_mut();
-        match &connected {
-            Ok(_) => statistics.connected += 1,
-            Err(error) => statistics.count_io_error("connect", error),
-        }
-        connected
+        let stream = TcpStream::connect_with(&self.target[..], options).await;
+        let stream = stream.inspect_err(|error| {
+            self.statistics.borrow_mut().count_io_error("connect", error);
+        })?;
+        let ready = match &self.security {
+            None => Ready::Plain(stream),
+            Some(security) => {
+                let opened = security.shake_hands(stream).await.inspect_err(|error| {
+                    self.statistics.borrow_mut().count_error(format!("handshake: {error}"));
+                })?;
+                Ready::Secured(opened)
+            }
+        };
+        self.statistics.borrow_mut().connected += 1;
+        Ok(ready)
     }
 }
 
@@ -164,7 +179,7 @@ impl Poller {
 async fn keep(
     poller: Rc<Poller>,
     index: usize,
-    mut stream: Option<TcpStream>,
+    mut ready: Option<Ready>,
     mut schedule: Option<Schedule>,
     end: Instant,
 ) {
@@ -185,10 +200,14 @@ async fn keep(
                 }
             });
         }
-        let connected = match stream.take() {
-            Some(stream) => stream,
+        let connected = match ready.take() {
+            Some(ready) if ready.has_ended() => {
+                poller.statistics.borrow_mut().count_error("closed before the load");
+                continue;
+            }
+            Some(ready) => ready,
             None => match poller.connect(index).await {
-                Ok(stream) => stream,
+                Ok(ready) => ready,
                 Err(_counted) => {
                     time::sleep(pause).await;
                     pause = LONGEST_PAUSE.min(2 * pause);
@@ -203,8 +222,8 @@ async fn keep(
         if let Some(begun) = begun {
             connection = connection.begun_at(begun);
         }
-        if let Err(error) = connected.into_handler(connection) {
-            poller.statistics.borrow_mut().count_io_error("connection", &error);
+        if let Err(error) = connected.begin(connection) {
+            poller.statistics.borrow_mut().count_refusal(begun.is_some(), &error);
         }
         match ended.await {
             Ok(left) => schedule = left,

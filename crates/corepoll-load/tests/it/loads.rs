@@ -12,13 +12,13 @@ use crate::server::Server;
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-fn program(arguments: &[&str]) -> Output {
+pub fn program(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_corepoll-load"));
     command.args(arguments).args(["--quiet"]).output().expect("the program runs")
 }
 
 /// Loads `target`, and returns the results.
-fn load(target: &str, arguments: &[&str]) -> Value {
+pub fn load(target: &str, arguments: &[&str]) -> Value {
     let output = program(&[&[target, "--json", "--pollers", "2"], arguments].concat());
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -26,11 +26,11 @@ fn load(target: &str, arguments: &[&str]) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-fn number(results: &Value, name: &str) -> u64 {
+pub fn number(results: &Value, name: &str) -> u64 {
     results[name].as_u64().unwrap_or_else(|| panic!("no {name} in {results:#}"))
 }
 
-fn errors(results: &Value) -> Vec<&str> {
+pub fn errors(results: &Value) -> Vec<&str> {
     results["errors"].as_object().expect("a map").keys().map(String::as_str).collect()
 }
 

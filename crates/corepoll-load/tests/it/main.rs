@@ -1,4 +1,6 @@
-//! Runs `corepoll-load` against servers of the standard library, which count what they are asked.
+//! Runs `corepoll-load` against servers of the standard library, which count what they are asked, plain and
+//! over TLS.
 
 mod loads;
 mod server;
+mod tls;

@@ -71,7 +71,7 @@ impl Server {
 }
 
 /// Reads a request. Returns `false` at the end.
-fn next_request(reader: &mut impl BufRead) -> bool {
+pub fn next_request(reader: &mut impl BufRead) -> bool {
     let mut line = String::new();
     loop {
         line.clear();
