@@ -120,9 +120,8 @@ impl fmt::Debug for Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let Source { token, raw, ref ownership, ref is_counted, ref has_carryover, .. } =
-            *self.source;
-        if self.source.has_deadlines.get() {
+        let Source { token, raw, ref ownership, ref is_counted, ref readiness, .. } = *self.source;
+        if readiness.is_timed() {
             self.disarm_deadlines();
         }
         if self.source.is_stream.get() {
@@ -136,7 +135,7 @@ impl Drop for Registration {
             self.local.handle.decrement_load();
         }
         // `source::carryover` closes the connection then, and reports the free descriptor.
-        if has_carryover.get() && self.detach_carryover() {
+        if readiness.has_carryover() && self.detach_carryover() {
             return;
         }
         // A plain close ends the registration only of a descriptor that has no duplicate

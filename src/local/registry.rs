@@ -96,6 +96,17 @@ pub(crate) fn register_borrowed(
     insert_borrowed(local, |token| local.epoll.add(fd, token, mask), make)
 }
 
+/// Notes that the poller ends: nothing new is registered from now on, and a task that waits for a
+/// descriptor gets an error.
+pub(crate) fn end(local: &Local) {
+    local.set_ended();
+    for token in local.table.tokens() {
+        if let Some(Entry::Readiness(source)) = local.table.get(token) {
+            source.readiness.set_ended();
+        }
+    }
+}
+
 /// Registers a descriptor anew, as [`reregister`] does, that its owner keeps open.
 pub(crate) fn reregister_borrowed(
     local: &Local,

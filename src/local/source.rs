@@ -30,13 +30,11 @@ pub(crate) struct Source {
     pub(crate) is_counted: Cell<bool>,
     /// Whether it is a stream, which is one of the poller's connections.
     pub(crate) is_stream: Cell<bool>,
-    /// Whether the stream has deadlines. One look at it tells usual operations that there are none.
-    pub(crate) has_deadlines: Cell<bool>,
-    /// The deadlines of the stream, and the timer that looks at them.
+    /// The deadlines of the stream, and the timer that looks at them. The readiness says whether
+    /// there are any, so that one look at it tells usual operations that there are none.
     pub(crate) deadline_timer: Cell<Option<Box<DeadlineTimer>>>,
-    /// Whether there is something in `carryover`.
-    pub(crate) has_carryover: Cell<bool>,
-    /// Output that a handler has left to the stream. It is sent before anything else.
+    /// Output that a handler has left to the stream. It is sent before anything else. The readiness
+    /// says whether there is any.
     pub(crate) carryover: Cell<Option<Box<Carryover>>>,
 }
 
@@ -66,34 +64,29 @@ impl Source {
             ownership: Cell::new(ownership),
             is_counted: Cell::new(false),
             is_stream: Cell::new(false),
-            has_deadlines: Cell::new(false),
             deadline_timer: Cell::new(None),
-            has_carryover: Cell::new(false),
             carryover: Cell::new(None),
         })
     }
 
     /// Notes a usual event, if that runs no foreign code. Returns `false` if the event needs more,
     /// and then nothing has been done.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn mark(&self, event: Event) -> bool {
-        match event.plain_readiness() {
-            Some(ready) if !self.has_carryover.get() => self.readiness.mark(ready),
-            _ => false,
-        }
+        event.plain_readiness().is_some_and(|ready| self.readiness.mark(ready))
     }
 
     /// Stores output that is sent before anything that the stream writes.
     pub(crate) fn set_carryover(&self, carryover: impl Into<Box<Carryover>>) {
         self.carryover.set(Some(carryover.into()));
-        self.has_carryover.set(true);
+        self.readiness.set_carryover(true);
     }
 
     /// Takes the error that sending the carryover has met with. With it the carryover is over.
     pub(crate) fn take_failure(&self) -> Option<io::Error> {
         let mut carryover = self.carryover.take()?;
         let failure = carryover.failure.take();
-        self.has_carryover.set(failure.is_none());
+        self.readiness.set_carryover(failure.is_none());
         self.carryover.set(failure.is_none().then_some(carryover));
         failure
     }
@@ -101,7 +94,7 @@ impl Source {
     /// Takes the carryover apart: the rest of the output, whether the write direction is shut down
     /// after it, and the error that sending it has met with.
     pub(crate) fn take_carryover(&self) -> (Outbox, bool, Option<io::Error>) {
-        self.has_carryover.set(false);
+        self.readiness.set_carryover(false);
         match self.carryover.take() {
             Some(carryover) => (carryover.outbox, carryover.shuts_down, carryover.failure),
             None => (Outbox::default(), false, None),

@@ -181,7 +181,7 @@ impl Drop for Poller {
     fn drop(&mut self) {
         let entered = self.enter();
         // From here on destructors can register nothing any more. What they spawn is dropped.
-        self.local.set_ended();
+        registry::end(&self.local);
         calls::end_calls(&self.local);
         self.executor.cancel_tasks();
         close_all(&self.local);

@@ -45,7 +45,7 @@ impl Registered {
     /// Returns the error of sending it, once.
     #[inline]
     pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.source().has_carryover.get() {
+        if self.source().readiness.has_carryover() {
             self.poll_carryover(cx)
         } else {
             Poll::Ready(Ok(()))
@@ -68,7 +68,7 @@ impl Registered {
     /// Shuts down one direction or both, by shutdown(2). With carryover, the write direction is
     /// shut down once that has been sent.
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        if how == Shutdown::Read || !self.source().has_carryover.get() {
+        if how == Shutdown::Read || !self.source().readiness.has_carryover() {
             return socket::shutdown(self.fd(), how);
         }
         // Now it would cut the carryover off: the peer must get that before the end.
@@ -83,7 +83,7 @@ impl Registered {
     /// or an error returns this one instead: the kernel reports a connection's error only once.
     #[cold]
     pub(crate) fn take_carryover_error(&self) -> Option<io::Error> {
-        if self.source().has_carryover.get() { self.source().take_failure() } else { None }
+        if self.source().readiness.has_carryover() { self.source().take_failure() } else { None }
     }
 
     /// Ends the registration and returns the descriptor. The connection no longer counts for the
@@ -94,7 +94,7 @@ impl Registered {
     /// Returns [`WouldBlock`](io::ErrorKind::WouldBlock) if there is carryover that the kernel does
     /// not take now, or the error of sending it.
     pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
-        if self.source().has_carryover.get() {
+        if self.source().readiness.has_carryover() {
             if !flush(self.source()) {
                 let message =
                     "output that a handler has queued is not sent yet: flush the stream first";
@@ -157,7 +157,7 @@ pub(crate) fn flush(source: &Source) -> bool {
     }
     // What is left keeps an error for the stream, or the timer that closes.
     let is_over = carryover.failure.is_none() && carryover.linger_timer.is_none();
-    source.has_carryover.set(!is_over);
+    source.readiness.set_carryover(!is_over);
     source.carryover.set((!is_over).then_some(carryover));
     true
 }

@@ -34,7 +34,7 @@ impl Registration {
     pub(crate) fn set_deadlines(&self, deadlines: Deadlines) {
         let is_timed = deadlines != Deadlines::default();
         let new = is_timed.then(|| Box::new(DeadlineTimer::new(deadlines)));
-        self.source().has_deadlines.set(is_timed);
+        self.source().readiness.set_timed(is_timed);
         self.disarm_deadlines();
         self.source().deadline_timer.set(new);
         // Tasks that wait already are polled again, and so wait by the new deadlines.
@@ -43,14 +43,15 @@ impl Registration {
 
     /// Returns `true` if an operation has failed because one of the present deadlines was missed.
     pub(crate) fn has_missed_deadline(&self) -> bool {
-        self.source().has_deadlines.get()
+        self.source().readiness.is_timed()
             && update(&self.source().deadline_timer, |deadlines| deadlines.has_missed)
                 .unwrap_or(false)
     }
 
     /// Removes the deadlines. No task waits.
     pub(crate) fn clear_deadlines(&self) {
-        if self.source().has_deadlines.replace(false) {
+        if self.source().readiness.is_timed() {
+            self.source().readiness.set_timed(false);
             self.disarm_deadlines();
         }
     }

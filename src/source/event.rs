@@ -14,7 +14,8 @@ use crate::sys::epoll::Event;
 #[cold]
 pub(crate) fn on_event(source: &Source, event: Event) {
     // Room belongs to the carried-over output first. Tasks may write once all of that is sent.
-    let writable = event.is_writable() && (!source.has_carryover.get() || carryover::flush(source));
+    let writable =
+        event.is_writable() && (!source.readiness.has_carryover() || carryover::flush(source));
     // Noted beside the readiness, for a relay: it looks for a failure of either end.
     if event.is_hung_up() {
         source.readiness.note_hang_up();
@@ -26,7 +27,7 @@ pub(crate) fn on_event(source: &Source, event: Event) {
 
 /// Sends more of the carried-over output, whose last event had used up its budget.
 pub(crate) fn resume_flush(source: &Source) {
-    if source.has_carryover.get() && carryover::flush(source) {
+    if source.readiness.has_carryover() && carryover::flush(source) {
         wake::set_writable(source);
     }
 }

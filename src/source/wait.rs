@@ -65,15 +65,34 @@ impl Registration {
 
     /// Waits in the slot of `direction` for the next event. Returns an error if none can come or a
     /// deadline is missed. Waiting takes nothing from the task's allowance.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_wait(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Error> {
         self.source().readiness.wait(cx, direction);
         self.poll_wait_error(direction)
     }
 
+    /// Waits for bytes to read, as [`Registration::poll_wait`] does, for the read that has found none.
+    ///
+    /// A call of its own: the read need not save registers for what a rare wait does.
+    #[inline(never)]
+    pub(crate) fn poll_bytes(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.source().readiness.wait_again(cx, Direction::Read) {
+            return Poll::Pending;
+        }
+        self.poll_bytes_rarely(cx)
+    }
+
+    /// Does the work of [`Registration::poll_bytes`].
+    #[cold]
+    #[inline(never)]
+    fn poll_bytes_rarely(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.poll_wait(cx, Direction::Read).map(Err)
+    }
+
     /// Returns the error of an operation that has failed. If it would have blocked the task waits,
     /// and gets its unit of the allowance back.
     #[cold]
+    #[inline(never)]
     pub(crate) fn poll_failed(
         &self,
         cx: &mut Context<'_>,
@@ -92,7 +111,7 @@ impl Registration {
     /// Notes that an operation has succeeded, which starts the deadlines of `direction` anew.
     #[inline]
     pub(crate) fn note_progress(&self, direction: Direction) {
-        if self.source().has_deadlines.get() {
+        if self.source().readiness.is_timed() {
             self.note_progress_in_time(direction);
         }
     }
@@ -204,7 +223,7 @@ impl Registration {
     pub(crate) fn poll_hang_up(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
         // A hang-up and an error count as readable, so their events wake this slot.
         self.source().readiness.wait(cx, Direction::Read);
-        if self.local().has_ended() || self.source().has_deadlines.get() {
+        if self.source().readiness.may_fail() {
             return self.check_wait(None);
         }
         Poll::Pending
@@ -251,7 +270,7 @@ impl Registration {
     /// ends when the poller has ended or a deadline is missed.
     #[inline]
     pub(crate) fn poll_wait_error(&self, direction: Direction) -> Poll<io::Error> {
-        if self.local().has_ended() || self.source().has_deadlines.get() {
+        if self.source().readiness.may_fail() {
             return self.check_wait(Some(direction));
         }
         Poll::Pending
@@ -259,6 +278,7 @@ impl Registration {
 
     /// Does the work of [`Registration::poll_wait_error`], if it may have to return an error.
     #[cold]
+    #[inline(never)]
     fn check_wait(&self, direction: Option<Direction>) -> Poll<io::Error> {
         if self.local().has_ended() {
             return Poll::Ready(poller_ended());

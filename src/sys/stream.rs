@@ -59,13 +59,16 @@ pub(crate) fn has_urgent(fd: BorrowedFd<'_>) -> bool {
 /// Receives into `buffer` without counting, for the request path: recv(2). As many bytes as it
 /// returns are initialized then.
 #[inline(always)]
-pub(crate) fn recv_uninit(fd: BorrowedFd<'_>, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-    let [pointer, length] = [buffer.as_mut_ptr() as usize, buffer.len()];
-    let flags = libc::MSG_DONTWAIT as usize;
-    // SAFETY: `buffer` is writable for `length` bytes, and no address is asked for.
-    checked(unsafe {
-        syscall(libc::SYS_recvfrom, [fd.as_raw_fd() as usize, pointer, length, flags, 0, 0])
-    })
+pub(crate) fn recv_uninit(fd: BorrowedFd<'_>, buffer: &mut [MaybeUninit<u8>]) -> Answer {
+    // SAFETY: `buffer` is writable for its length.
+    unsafe { recv_at(fd, NonNull::from(&mut *buffer).cast(), buffer.len()) }
+}
+
+/// Receives into `buffer` without counting, and returns the kernel's answer as it is: recv(2).
+#[inline(always)]
+pub(crate) fn recv_now(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Answer {
+    // SAFETY: `buffer` is writable for its length.
+    unsafe { recv_at(fd, NonNull::from(&mut *buffer).cast(), buffer.len()) }
 }
 
 /// Receives into `buffer` with `flags`: recvfrom(2).
@@ -104,15 +107,12 @@ pub(crate) const MOST_SLICES: usize = libc::UIO_MAXIOV as usize;
 /// Sends `slices`, at most as many as the kernel takes at once: sendmsg(2). Empty slices before the
 /// first byte are skipped, so that they do not use up the places.
 pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    send_vectored_uncounted(fd, skip_empty(slices)).inspect(|count| traffic::bytes_out(*count))
+    send_vectored_now(fd, skip_empty(slices)).result().inspect(|count| traffic::bytes_out(*count))
 }
 
 /// Sends `slices` as they are, without counting: the request path has a counter at hand.
 #[inline]
-pub(crate) fn send_vectored_uncounted(
-    fd: BorrowedFd<'_>,
-    slices: &[IoSlice<'_>],
-) -> io::Result<usize> {
+pub(crate) fn send_vectored_now(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Answer {
     // SAFETY: all zeros is a valid msghdr: no address, no control data.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     // An IoSlice has the layout of an iovec by its documentation; sendmsg doesn't write to it.
@@ -122,7 +122,7 @@ pub(crate) fn send_vectored_uncounted(
     let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
     let arguments = [fd.as_raw_fd() as usize, &raw const message as usize, flags, 0, 0, 0];
     // SAFETY: `message` names `msg_iovlen` slices that are readable for their lengths.
-    checked(unsafe { syscall(libc::SYS_sendmsg, arguments) })
+    Answer::of(unsafe { syscall(libc::SYS_sendmsg, arguments) })
 }
 
 /// Returns `slices` from the first on that is not empty.

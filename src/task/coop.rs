@@ -87,9 +87,23 @@ impl Allowance {
     /// these have made runnable.
     #[inline]
     pub(crate) fn poll_proceed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(left) = self.left().get().checked_sub(1) else { return self.used_up(cx) };
+        if self.take() { Poll::Ready(()) } else { self.used_up(cx) }
+    }
+
+    /// Takes one operation off the running task's allowance. Returns `false` if that is used up: the
+    /// caller then has to call [`Allowance::used_up`].
+    #[inline(always)]
+    pub(crate) fn take(&self) -> bool {
+        // Subtracted where it stands: two instructions instead of five.
+        let (left, is_used_up) = self.left().get().overflowing_sub(1);
         self.left().set(left);
-        Poll::Ready(())
+        !is_used_up
+    }
+
+    /// Returns `true` if moving so many bytes costs more than the operation itself.
+    #[inline(always)]
+    pub(crate) fn is_charged(bytes: usize) -> bool {
+        bytes >= BYTES_PER_OPERATION
     }
 
     /// Takes one operation off the running task's allowance. Returns `false` if it is used up: the
@@ -104,7 +118,7 @@ impl Allowance {
     /// Takes what moving so many bytes costs beyond the operation itself.
     #[inline(always)]
     pub(crate) fn charge(&self, bytes: usize) {
-        if bytes >= BYTES_PER_OPERATION {
+        if Allowance::is_charged(bytes) {
             self.charge_many(bytes);
         }
     }
@@ -118,9 +132,11 @@ impl Allowance {
         }
     }
 
-    /// Defers the task, whose allowance is used up.
+    /// Defers the task, whose allowance is used up: [`Allowance::take`] has said so.
     #[cold]
-    fn used_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+    #[inline(never)]
+    pub(crate) fn used_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.left().set(0);
         let core = &self.executor.as_ref().core;
         // SAFETY: **Owner**: an allowance is on its owner's thread, as it is not Send.
         unsafe {

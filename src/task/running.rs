@@ -110,6 +110,7 @@ impl Executor {
         let shared = unsafe { self.shared.as_ref() };
         let core = &shared.core;
         loop {
+            let mut has_left_mail = false;
             if progress.made >= progress.granted {
                 // The last task has been polled, and may be freed: a panic of `grant` is not its.
                 progress.task = None;
@@ -118,8 +119,11 @@ impl Executor {
                     break;
                 }
                 progress.granted = progress.made + more;
+                // Mail that was taken out of the inbox is left only where a grant was used up: it
+                // is not looked for before each poll.
+                has_left_mail = !core.mail.get().is_null();
             }
-            if !core.mail.get().is_null() || shared.inbox.has_mail() {
+            if has_left_mail || shared.inbox.has_mail() {
                 progress.task = None;
                 progress.open(|most| self.deliver(most, begin));
                 if core.interrupted.take() {

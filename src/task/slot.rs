@@ -34,13 +34,19 @@ impl WakerSlot {
     /// foreign code has run.
     #[inline]
     pub(crate) fn set(&self, cx: &Context<'_>) -> bool {
-        // SAFETY: **Slot**.
-        let present = unsafe { &*self.waker.get() };
-        let has_changed = !present.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        let has_changed = !self.holds(cx);
         if has_changed {
             self.replace(cx);
         }
         has_changed
+    }
+
+    /// Returns `true` if the waker in the slot is that of `cx`.
+    #[inline(always)]
+    pub(crate) fn holds(&self, cx: &Context<'_>) -> bool {
+        // SAFETY: **Slot**.
+        let present = unsafe { &*self.waker.get() };
+        present.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
     }
 
     /// Replaces the waker. Cloning and dropping wakers is foreign code: the slot holds the old one or

@@ -14,14 +14,18 @@ use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
 use std::task::{Context, Poll, ready};
 
+use crate::local::source::Source;
+use crate::local::state::Local;
 use crate::parts::readiness::Direction;
 use crate::sys::stream;
+use crate::sys::syscall::Answer;
+use crate::task::coop::Allowance;
 
 use crate::net::socket::Socket;
 
 impl Socket {
     /// Polls for bytes, and reads them into `buf`.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
@@ -30,11 +34,12 @@ impl Socket {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.registered.poll_io(cx, Direction::Read, |fd| self.read(fd, buf))
+        let room = buf.len();
+        self.poll_recv(cx, room, |fd| stream::recv_now(fd, buf))
     }
 
     /// Polls for bytes, and reads them into `buf`, whose first bytes are initialized then.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn poll_read_uninit(
         &self,
         cx: &mut Context<'_>,
@@ -43,10 +48,52 @@ impl Socket {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.registered.poll_io(cx, Direction::Read, |fd| {
-            let room = buf.len();
-            self.check_received(stream::recv_uninit(fd, buf), room)
-        })
+        let room = buf.len();
+        self.poll_recv(cx, room, |fd| stream::recv_uninit(fd, buf))
+    }
+
+    /// Polls for bytes, which `receive` writes into a buffer of `room` bytes. Everything but the usual
+    /// read is the last call of a path, so that this one saves hardly a register.
+    #[inline(always)]
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        room: usize,
+        receive: impl FnOnce(BorrowedFd<'_>) -> Answer,
+    ) -> Poll<io::Result<usize>> {
+        let registered = &self.registered;
+        if !registered.is_ready(Direction::Read) {
+            return registered.poll_bytes(cx);
+        }
+        // The check above costs no allowance: a task that only waits has done nothing.
+        if !registered.local().allowance.take() {
+            return registered.local().allowance.used_up(cx).map(|()| Ok(0));
+        }
+        let answer = receive(registered.fd());
+        let Some(count) = answer.positive() else { return self.poll_received_nothing(cx, answer) };
+        registered.local().recorder.bytes_in(count);
+        if count < room && registered.source().readiness.usual_read() {
+            return Poll::Ready(Ok(count));
+        }
+        self.note_rare_read(count, room)
+    }
+
+    /// Returns what a read without bytes means: the end of the stream or an error, or the task
+    /// waits.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn poll_received_nothing(
+        &self,
+        cx: &mut Context<'_>,
+        answer: Answer,
+    ) -> Poll<io::Result<usize>> {
+        match self.received_nothing(answer.result()) {
+            Ok(count) => {
+                self.registered.note_progress(Direction::Read);
+                Poll::Ready(Ok(count))
+            }
+            Err(error) => self.registered.poll_failed(cx, Direction::Read, error).map(Err),
+        }
     }
 
     /// Polls for bytes, and reads them into `bufs`, one after the other.
@@ -62,16 +109,16 @@ impl Socket {
     }
 
     /// Polls for room, and writes as much of `buf` as there is room for.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.registered.poll_io(cx, Direction::Write, |fd| self.write(fd, buf))
+        self.poll_send(cx, |fd| stream::send_now(fd, buf))
     }
 
     /// Polls for room, and writes as much of `bufs` as there is room for.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,
@@ -81,7 +128,58 @@ impl Socket {
         if bufs.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.registered.poll_io(cx, Direction::Write, |fd| self.write_vectored(fd, bufs))
+        self.poll_send(cx, |fd| send_all(fd, bufs))
+    }
+
+    /// Polls for room, which `send` fills. Everything but the usual write is the last call of a path,
+    /// so that this one saves hardly a register.
+    #[inline(always)]
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        send: impl FnOnce(BorrowedFd<'_>) -> Answer,
+    ) -> Poll<io::Result<usize>> {
+        let registered = &self.registered;
+        let is_ready = registered.is_ready(Direction::Write);
+        if !is_ready || !registered.local().allowance.take() {
+            return self.poll_unsendable(cx);
+        }
+        let answer = send(registered.fd());
+        let Some(count) = answer.positive() else { return self.poll_sent_nothing(cx, answer) };
+        registered.local().recorder.bytes_out(count);
+        if Allowance::is_charged(count) || registered.source().readiness.is_timed() {
+            return self.note_rare_write(count);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Waits for room, or for the task's next turn if its allowance is used up.
+    #[cold]
+    #[inline(never)]
+    fn poll_unsendable(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if !self.registered.is_ready(Direction::Write) {
+            return self.registered.poll_wait(cx, Direction::Write).map(Err);
+        }
+        self.registered.local().allowance.used_up(cx).map(|()| Ok(0))
+    }
+
+    /// Takes note of a write that is charged by its bytes, or that starts a deadline anew. Returns
+    /// what the poll returns.
+    #[inline(never)]
+    fn note_rare_write(&self, count: usize) -> Poll<io::Result<usize>> {
+        self.registered.local().allowance.charge(count);
+        self.registered.note_progress(Direction::Write);
+        Poll::Ready(Ok(count))
+    }
+
+    /// Returns the error of a write, or the task waits for room.
+    #[cold]
+    #[inline(never)]
+    fn poll_sent_nothing(&self, cx: &mut Context<'_>, answer: Answer) -> Poll<io::Result<usize>> {
+        match self.check_sent(answer) {
+            Ok(count) => Poll::Ready(Ok(count)),
+            Err(error) => self.registered.poll_failed(cx, Direction::Write, error).map(Err),
+        }
     }
 
     /// Polls until the output that a handler had queued is in the kernel. What the stream itself
@@ -149,7 +247,7 @@ impl Socket {
         if buf.is_empty() {
             return Ok(0);
         }
-        self.registered.try_io(Direction::Write, |fd| self.write(fd, buf))
+        self.registered.try_io(Direction::Write, |fd| self.check_sent(stream::send_now(fd, buf)))
     }
 
     /// Writes as much of `bufs` as there is room for, without waiting.
@@ -158,36 +256,42 @@ impl Socket {
         if bufs.is_empty() {
             return Ok(0);
         }
-        self.registered.try_io(Direction::Write, |fd| self.write_vectored(fd, bufs))
+        self.registered.try_io(Direction::Write, |fd| self.check_sent(send_all(fd, bufs)))
     }
 
     /// Calls recv(2) once.
-    #[inline(always)]
-    pub(super) fn read(&self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    fn read(&self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
         let room = buf.len();
-        self.check_received(stream::recv_uncounted(fd, buf), room)
-    }
-
-    /// Takes note of what recv(2) has answered to a buffer of `room` bytes.
-    #[inline(always)]
-    fn check_received(&self, received: io::Result<usize>, room: usize) -> io::Result<usize> {
-        let Ok(count @ 1..) = received else { return self.received_nothing(received) };
-        self.note_received(count, room);
+        let answer = stream::recv_now(fd, buf);
+        let Some(count) = answer.positive() else { return self.received_nothing(answer.result()) };
+        let registered = &self.registered;
+        self.note_received(registered.local(), registered.source(), count, room);
         Ok(count)
     }
 
-    /// Takes note of `count` bytes that have been received into a buffer of `room` bytes.
+    /// Takes note of `count` bytes that have been received into a buffer of `room` bytes. `local` and
+    /// `source` are the socket's own.
     #[inline(always)]
-    pub(super) fn note_received(&self, count: usize, room: usize) {
-        let local = self.registered.local();
+    pub(super) fn note_received(&self, local: &Local, source: &Source, count: usize, room: usize) {
         local.recorder.bytes_in(count);
+        // Nearly always the socket is empty now: the next read has to wait, and costs the task its
+        // turn anyway. So this one isn't charged by its bytes.
+        if count >= room || !source.readiness.usual_read() {
+            let _ = self.note_rare_read(count, room);
+        }
+    }
+
+    /// Takes note of a read that has filled its buffer, or that starts a deadline anew. Returns what
+    /// the poll returns.
+    #[inline(never)]
+    fn note_rare_read(&self, count: usize, room: usize) -> Poll<io::Result<usize>> {
         if count < room {
-            // The socket is empty now: the next read has to wait, and costs the task its turn
-            // anyway. So this one isn't charged by its bytes.
             self.registered.note_short_read();
         } else {
-            local.allowance.charge(count);
+            self.registered.local().allowance.charge(count);
         }
+        self.registered.note_progress(Direction::Read);
+        Poll::Ready(Ok(count))
     }
 
     /// Returns what a read without bytes means: an error, or the end of the stream.
@@ -216,34 +320,13 @@ impl Socket {
         Ok(count)
     }
 
-    /// Calls send(2) once.
-    #[inline]
-    fn write(&self, fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
-        self.note_sent(stream::send_uncounted(fd, buf))
-    }
-
-    /// Calls sendmsg(2) once, or send(2) for a single buffer, as rustls and h2 often have it: that
-    /// call does with less. The first of `bufs` is not empty, so that such use up no places.
-    #[inline]
-    fn write_vectored(&self, fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.note_sent(match bufs {
-            [buf] => stream::send_uncounted(fd, buf),
-            _ => stream::send_vectored_uncounted(fd, bufs),
-        })
-    }
-
     /// Takes note of what send(2) or sendmsg(2) has answered.
-    #[inline(always)]
-    fn note_sent(&self, sent: io::Result<usize>) -> io::Result<usize> {
-        match sent {
-            Ok(count) => {
-                let local = self.registered.local();
-                local.recorder.bytes_out(count);
-                local.allowance.charge(count);
-                Ok(count)
-            }
-            Err(error) => Err(self.explain(error)),
-        }
+    fn check_sent(&self, answer: Answer) -> io::Result<usize> {
+        let count = answer.result().map_err(|error| self.explain(error))?;
+        let local = self.registered.local();
+        local.recorder.bytes_out(count);
+        local.allowance.charge(count);
+        Ok(count)
     }
 
     /// Returns the error that ended the connection, if `error` only follows from it.
@@ -255,5 +338,15 @@ impl Socket {
         // EPIPE and ECONNRESET only say that the connection is over. The reason may have been told
         // to the sending of a handler's output before.
         self.registered.take_carryover_error().unwrap_or(error)
+    }
+}
+
+/// Calls sendmsg(2) once, or send(2) for a single buffer, as rustls and h2 often have it: that call
+/// does with less. The first of `bufs` is not empty, so that such use up no places.
+#[inline]
+fn send_all(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> Answer {
+    match bufs {
+        [buf] => stream::send_now(fd, buf),
+        _ => stream::send_vectored_now(fd, bufs),
     }
 }

@@ -55,16 +55,19 @@ impl<'a> Future for ReadChunk<'a> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Chunk<'a>>> {
         let socket = self.socket;
         let registered = &socket.registered;
-        if !registered.is_ready(Direction::Read) {
+        // Looked up once: what a system call leaves alone, the compiler can't know.
+        let (source, local) = (registered.source(), &**registered.local());
+        if !source.readiness.is_ready(Direction::Read) {
+            if source.readiness.wait_again(cx, Direction::Read) {
+                return Poll::Pending;
+            }
             return registered.poll_wait(cx, Direction::Read).map(Err);
         }
-        let local = registered.local();
         ready!(local.allowance.poll_proceed(cx));
         // The buffer is taken only now that there may be bytes: a connection that waits has none.
         match local.buffers.receive(registered.fd()) {
             Ok(chunk) => {
-                socket.note_received(chunk.len(), local.buffers.size());
-                registered.note_progress(Direction::Read);
+                socket.note_received(local, source, chunk.len(), local.buffers.size());
                 Poll::Ready(Ok(chunk))
             }
             Err(answer) => ReadChunk::poll_nothing(socket, cx, answer),
@@ -82,14 +85,8 @@ impl<'a> ReadChunk<'a> {
         cx: &mut Context<'_>,
         answer: Answer,
     ) -> Poll<io::Result<Chunk<'a>>> {
-        let registered = &socket.registered;
-        match socket.received_nothing(answer.result()) {
-            Ok(_) => {
-                registered.note_progress(Direction::Read);
-                Poll::Ready(Ok(registered.local().buffers.empty()))
-            }
-            Err(error) => registered.poll_failed(cx, Direction::Read, error).map(Err),
-        }
+        let end = socket.poll_received_nothing(cx, answer);
+        end.map_ok(|_| socket.registered.local().buffers.empty())
     }
 }
 

@@ -5,6 +5,8 @@
 //! whole protocol between epoll and the sockets of tasks.
 
 mod ready_set;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -22,6 +24,12 @@ const DISTRUST_SHORT: u32 = 1 << 4;
 const LISTED: u32 = 1 << 5;
 /// A hang-up or an error has been reported and has not been examined since.
 const HUNG_UP: u32 = 1 << 12;
+/// The stream has deadlines: progress restarts them, and a wait may miss one.
+const TIMED: u32 = 1 << 13;
+/// The poller has ended: no event comes any more, and a wait is an error.
+const ENDED: u32 = 1 << 14;
+/// Carried-over output is sent before anything else, so that room belongs to it first.
+const CARRYOVER: u32 = 1 << 15;
 /// The readiness of either direction is a guess.
 const GUESSED: u32 = Direction::Read.guessed() | Direction::Write.guessed();
 
@@ -138,6 +146,56 @@ impl Readiness {
         }
     }
 
+    /// Notes a short read, if it means that the socket is empty and there are no deadlines. Returns
+    /// `false` if it is not so, and then nothing has been done.
+    #[inline(always)]
+    pub(crate) fn usual_read(&self) -> bool {
+        let word = self.word.get();
+        let is_usual = word & (DISTRUST_SHORT | TIMED) == 0;
+        if is_usual {
+            self.word.set(word & !(Direction::Read.ready() | Direction::Read.guessed()));
+        }
+        is_usual
+    }
+
+    /// Returns `true` if progress restarts a deadline.
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.has(TIMED)
+    }
+
+    /// Notes whether there are deadlines.
+    pub(crate) fn set_timed(&self, is_timed: bool) {
+        self.turn(TIMED, is_timed);
+    }
+
+    /// Notes that no event comes any more.
+    pub(crate) fn set_ended(&self) {
+        self.turn_on(ENDED);
+    }
+
+    /// Returns `true` if there is carryover.
+    #[inline]
+    pub(crate) fn has_carryover(&self) -> bool {
+        self.has(CARRYOVER)
+    }
+
+    /// Notes whether there is carryover.
+    pub(crate) fn set_carryover(&self, has_carryover: bool) {
+        self.turn(CARRYOVER, has_carryover);
+    }
+
+    /// Returns `true` if a wait may be an error: there are deadlines, or the poller has ended.
+    #[inline]
+    pub(crate) fn may_fail(&self) -> bool {
+        self.has(TIMED | ENDED)
+    }
+
+    /// Sets or clears `bits`.
+    fn turn(&self, bits: u32, on: bool) {
+        if on { self.turn_on(bits) } else { self.turn_off(bits) }
+    }
+
     /// Notes an event that reports bytes or room and nothing else: `ready`, as epoll has it. It
     /// wakes the tasks in the slots if that runs no foreign code.
     ///
@@ -149,8 +207,9 @@ impl Readiness {
         // The bit that says that a task waits stands beside the one that it waits for.
         let woken = word & (ready << 1);
         let wakes = |direction: Direction| woken & direction.waits() != 0;
-        // A guess has bits of its own to clear, and wakers in the list may be foreign code.
-        if word & (LISTED | GUESSED) != 0
+        // A guess has bits of its own to clear, wakers in the list may be foreign code, and
+        // carryover has the room.
+        if word & (LISTED | GUESSED | CARRYOVER) != 0
             || (wakes(Direction::Read) && !self.reader.wake_task())
             || (wakes(Direction::Write) && !self.writer.wake_task())
         {
@@ -250,8 +309,21 @@ impl Readiness {
         Poll::Pending
     }
 
+    /// Makes the task wait in the slot of `direction` for the next event, if it has waited there
+    /// before, and the wait can't be an error. Otherwise it returns `false`, and nothing has been
+    /// done.
+    #[inline(always)]
+    pub(crate) fn wait_again(&self, cx: &Context<'_>, direction: Direction) -> bool {
+        let word = self.word.get();
+        let is_usual = self.slot(direction).holds(cx) && word & (TIMED | ENDED) == 0;
+        if is_usual {
+            self.word.set(word | direction.waits());
+        }
+        is_usual
+    }
+
     /// Makes the task wait in the slot of `direction` for the next event.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wait(&self, cx: &Context<'_>, direction: Direction) {
         let is_news = self.slot(direction).set(cx);
         self.turn_on(direction.waits());
@@ -299,71 +371,5 @@ impl Readiness {
         let left = place.and_then(|place| waiters.list.remove(place));
         drop(waiters);
         drop_ignoring_panic(left);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Direction, Readiness, ReadySet};
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::{Context, Poll, Wake, Waker};
-
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn counting() -> (Arc<Count>, Waker) {
-        let count = Arc::new(Count(AtomicUsize::new(0)));
-        (count.clone(), Waker::from(count))
-    }
-
-    #[test]
-    fn the_directions_wait_apart() {
-        let readiness = Readiness::new();
-        let ((reads, reader), (writes, writer)) = (counting(), counting());
-        for direction in [Direction::Read, Direction::Write] {
-            assert_eq!(
-                readiness.poll(&mut Context::from_waker(&reader), direction),
-                Poll::Ready(())
-            );
-            readiness.clear(direction);
-        }
-        assert!(readiness.poll(&mut Context::from_waker(&reader), Direction::Read).is_pending());
-        assert!(readiness.poll(&mut Context::from_waker(&writer), Direction::Write).is_pending());
-        let read = Direction::Read.into();
-        readiness.set(read, true);
-        readiness.wake(read);
-        assert_eq!((reads.0.load(Ordering::Relaxed), writes.0.load(Ordering::Relaxed)), (1, 0));
-        let write = Direction::Write.into();
-        readiness.set(write, true);
-        readiness.wake(write);
-        assert_eq!((reads.0.load(Ordering::Relaxed), writes.0.load(Ordering::Relaxed)), (1, 1));
-    }
-
-    #[test]
-    fn a_future_that_leaves_the_list_is_not_woken() {
-        let readiness = Readiness::new();
-        readiness.clear(Direction::Read);
-        let ((first, one), (second, two)) = (counting(), counting());
-        let (mut key_one, mut key_two) = (None, None);
-        let read = Direction::Read.into();
-        assert!(
-            readiness.poll_listed(&mut Context::from_waker(&one), read, &mut key_one).is_pending()
-        );
-        assert!(
-            readiness.poll_listed(&mut Context::from_waker(&two), read, &mut key_two).is_pending()
-        );
-        readiness.unlist(&mut key_one);
-        assert_eq!(readiness.waiting(), 1);
-        readiness.set(ReadySet::ALL, true);
-        readiness.wake(ReadySet::ALL);
-        readiness.next_waiter(read).unwrap().wake();
-        assert!(readiness.next_waiter(read).is_none());
-        assert_eq!((first.0.load(Ordering::Relaxed), second.0.load(Ordering::Relaxed)), (0, 1));
     }
 }

@@ -71,9 +71,9 @@ pub(in crate::task) unsafe fn run(header: NonNull<Header>) {
     unsafe {
         let task = header.as_ref();
         task.witness.used();
-        let flags = task.flags.get();
         // Before the poll: a task that wakes itself in its poll is queued again.
-        task.flags.set(flags & !QUEUED);
+        let flags = task.flags.get() & !QUEUED;
+        task.flags.set(flags);
         if flags & (COMPLETE | ABORTED) != 0 {
             return run_ended(header);
         }
