@@ -169,7 +169,7 @@ pub use poller::local_poller::LocalPoller;
 pub use poller::shutdown_requested::{ShutdownRequested, shutdown_requested};
 pub use poller::{block_on, block_on_with};
 pub use reactor::stall;
-pub use reactor::{Builder, Placement, Reactor, ReactorHandle, Running, Shutdown};
+pub use reactor::{Builder, BusyPoll, Placement, Reactor, ReactorHandle, Running, Shutdown};
 pub use spawn::{spawn_local, spawn_local_named, with_local, with_local_or};
 pub use sys::buffers::Chunk;
 pub use task::abort::{AbortHandle, AbortOnDrop};

@@ -51,7 +51,7 @@ use crate::parts::budget::Budget;
 use crate::parts::stats::Report;
 use crate::sys::epoll::{Epoll, Events, Mask, RawEvent};
 use crate::sys::eventfd::EventFd;
-use crate::sys::{ticks, traffic};
+use crate::sys::{busy_poll, ticks, traffic};
 use crate::task::{Bell, Executor, Grant, UnboundExecutor};
 
 /// The token of the mailbox's eventfd. It has no entry in the table: its event only ends the wait.
@@ -128,6 +128,15 @@ impl UnboundPoller {
         let handle = PollerHandle::new(executor.shared(), index, remote_epoll, budget.mail_waiting);
         let activity = None;
         Ok(UnboundPoller { executor, epoll, bell, handle, budget, read_buffer_size, activity })
+    }
+
+    /// Makes the poller look for packets at network devices before it sleeps.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of ioctl_eventpoll(2).
+    pub(crate) fn set_busy_poll(&self, how: busy_poll::Parameters) -> io::Result<()> {
+        busy_poll::set(self.epoll.fd(), how)
     }
 
     /// Makes the poller report to a stall watch what it runs.

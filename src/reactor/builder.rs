@@ -10,6 +10,7 @@ use crate::parts::budget::Budget;
 use crate::poller::{READ_BUFFER_SIZE, UnboundPoller};
 use crate::sys::affinity;
 
+use super::busy_poll::BusyPoll;
 use super::handle::ReactorHandle;
 use super::launch::Reactor;
 use super::stall::StallWatch;
@@ -73,6 +74,8 @@ pub struct Builder {
     /// The limits of each poller, as the user has set them. Each poller brings its own copy within
     /// bounds.
     budget: Budget,
+    /// How the pollers look for packets before they sleep, if they do.
+    busy_poll: Option<BusyPoll>,
     /// The watch over the pollers, if there is to be one.
     stall_watch: Option<StallWatch>,
 }
@@ -91,6 +94,7 @@ impl Default for Builder {
             read_buffer_size: READ_BUFFER_SIZE,
             thread_name: "corepoll".into(),
             budget: Budget::default(),
+            busy_poll: None,
             stall_watch: None,
         }
     }
@@ -236,6 +240,27 @@ impl Builder {
         self
     }
 
+    /// Makes the pollers look for packets at the network device itself before they sleep (Linux
+    /// 6.9): see [`BusyPoll`], also for when that pays. By default they don't, and none is looked
+    /// for unless `net.core.busy_poll` says so for the whole machine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corepoll::{BusyPoll, Reactor};
+    /// use std::time::Duration;
+    ///
+    /// let busy_poll = BusyPoll::new(Duration::from_micros(50));
+    /// match Reactor::builder().pollers(1).busy_poll(busy_poll).build() {
+    ///     Ok(reactor) => drop(reactor),
+    ///     Err(error) => eprintln!("this kernel has no such thing: {error}"),
+    /// }
+    /// ```
+    pub fn busy_poll(mut self, how: BusyPoll) -> Builder {
+        self.busy_poll = Some(how);
+        self
+    }
+
     /// Adds a thread that reports what holds a poller up: see [`stall`](crate::stall). By default
     /// there is none, at no cost.
     ///
@@ -268,7 +293,9 @@ impl Builder {
     /// - the thread name contains a NUL.
     ///
     /// Also returns the errors of epoll_create1(2) and eventfd(2), as when there are no descriptors
-    /// left.
+    /// left. With [`Builder::busy_poll`] it returns those of ioctl_eventpoll(2): `ENOTTY` before
+    /// Linux 6.9, `EOPNOTSUPP` on a kernel that is built without busy polling, and `EPERM` for more
+    /// than 64 packets without `CAP_NET_ADMIN`.
     ///
     /// # Examples
     ///
@@ -292,6 +319,9 @@ impl Builder {
         let pollers = (0..cores.len())
             .map(|index| UnboundPoller::new(index, self.budget.clone(), self.read_buffer_size))
             .collect::<io::Result<Vec<_>>>()?;
+        if let Some(how) = self.busy_poll {
+            pollers.iter().try_for_each(|poller| poller.set_busy_poll(how.parameters))?;
+        }
         let handles = pollers.iter().map(|poller| poller.handle().clone()).collect();
         let handle = ReactorHandle::new(handles);
         let Builder { thread_name, stall_watch, .. } = self;

@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `builder` | how a reactor is configured |
+//! | `busy_poll` | how pollers look for packets before they sleep |
 //! | `handle` | a reactor as every thread sees it: broadcasts, numbers, shutdown |
 //! | `launch` | a reactor before it runs, and its start |
 //! | `running` | the threads, and the wait for their end |
@@ -15,6 +16,7 @@
 //! such as spreading connections, is mail from one to another.
 
 mod builder;
+mod busy_poll;
 mod handle;
 mod lateness;
 mod launch;
@@ -24,6 +26,7 @@ mod termination;
 mod watchdog;
 
 pub use builder::{Builder, Placement};
+pub use busy_poll::BusyPoll;
 pub use handle::ReactorHandle;
 pub use launch::Reactor;
 pub use running::{Running, Shutdown};

@@ -8,6 +8,7 @@
 //! | file | what it wraps |
 //! |---|---|
 //! | `epoll` | epoll(7): registrations, waits, events |
+//! | `busy_poll` | how an epoll instance looks at network devices before it sleeps |
 //! | `eventfd`, `timerfd` | the descriptor that wakes a poller, and one that ends a wait in a foreign loop |
 //! | `socket`, `options` | sockets: creation, accept, connect, shutdown, options |
 //! | `steering` | which listener of a SO_REUSEPORT group gets a connection |
@@ -27,6 +28,7 @@
 
 pub(crate) mod affinity;
 pub(crate) mod buffers;
+pub(crate) mod busy_poll;
 pub(crate) mod clock;
 pub(crate) mod datagram;
 pub(crate) mod epoll;

@@ -20,8 +20,9 @@ use corepoll::net::{ConnectOptions, ListenOptions, TcpKeepalive, TcpListener, Tc
 use corepoll::stall::StallWatch;
 use corepoll::time::{self, MissedTickBehavior, Sleep};
 use corepoll::{
-    Acceptor, Action, Budget, Builder, ConnectPool, Connector, Deadlines, EvContext, EvHandler,
-    Interest, LocalPoller, Placement, Reactor, TimerId, block_on, block_on_with, spawn_local,
+    Acceptor, Action, Budget, Builder, BusyPoll, ConnectPool, Connector, Deadlines, EvContext,
+    EvHandler, Interest, LocalPoller, Placement, Reactor, TimerId, block_on, block_on_with,
+    spawn_local,
 };
 use socket2::SockRef;
 
@@ -305,6 +306,17 @@ fn a_reactor_is_built_or_says_what_is_wrong() {
     for threshold in DURATIONS {
         let watch = StallWatch::new().threshold(threshold).report_to(|_| {});
         works(Reactor::builder().stall_watch(watch));
+    }
+    for time in DURATIONS {
+        for packets in [0, 1, 64, u16::MAX - 1, u16::MAX] {
+            let builder = Reactor::builder().pollers(1);
+            let builder = builder.busy_poll(BusyPoll::new(time).packets(packets));
+            match builder.clone().build() {
+                Ok(_) => works(builder),
+                // A kernel without it, or no privilege for so many.
+                Err(error) => assert!(error.to_string().contains("EPIOCSPARAMS"), "{error}"),
+            }
+        }
     }
 }
 

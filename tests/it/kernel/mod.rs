@@ -1,5 +1,7 @@
 //! The kernel at its worst: signals, interruptions, and facilities that are missing.
 
+/// Pollers poll network devices as they were told.
+mod busy_poll;
 /// A connection costs the system calls that it must, and no others.
 mod call_counts;
 /// Interrupted system calls are no failure, and nothing raises SIGPIPE.
