@@ -155,6 +155,12 @@ pub fn bind_address_without_port(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Turns a socket into the type of another library that holds a descriptor in its own way.
+pub fn convert<T: FromRawFd>(socket: impl IntoRawFd) -> T {
+    // SAFETY: the descriptor was owned by the socket, which has given it up.
+    unsafe { T::from_raw_fd(socket.into_raw_fd()) }
+}
+
 /// The end of the socket pair that the signal handler shuts down; -1 until there is one.
 static STOPPING_END: AtomicI32 = AtomicI32::new(-1);
 
@@ -174,6 +180,32 @@ pub fn stop_signal() -> io::Result<&'static UnixStream> {
         check(unsafe { libc::sigaction(signal, &action, ptr::null_mut()) })?;
     }
     Ok(Box::leak(Box::new(watched)))
+}
+
+/// Blocks SIGINT and SIGTERM in this thread and those that it starts from now on, and returns a
+/// descriptor that is readable, and remains so, once one of them has come.
+///
+/// For a server that waits in io_uring_enter: valgrind takes that for a call that does not block,
+/// and runs no handler before it returns.
+pub fn stop_signal_blocked() -> io::Result<OwnedFd> {
+    // SAFETY: a sigset_t is plain bits, and sigemptyset below gives them their meaning.
+    let mut signals: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set lives through the calls, and both numbers are those of signals.
+    unsafe {
+        libc::sigemptyset(&mut signals);
+        libc::sigaddset(&mut signals, libc::SIGINT);
+        libc::sigaddset(&mut signals, libc::SIGTERM);
+    }
+    // SAFETY: the set lives through the call; a null pointer says that the old one is not wanted.
+    let failed = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &signals, ptr::null_mut()) };
+    if failed != 0 {
+        return Err(io::Error::from_raw_os_error(failed));
+    }
+    // SAFETY: the set lives through the call; -1 asks for a new descriptor.
+    let fd =
+        check(unsafe { libc::signalfd(-1, &signals, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC) })?;
+    // SAFETY: the kernel has just made this descriptor, and nothing else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Puts the stream that is watched at its end. Doing so again changes nothing, and errno is left

@@ -167,6 +167,19 @@ fn every_peer_computes_as_long_as_a_request_says() {
     }
 }
 
+#[cfg(feature = "glommio")]
+#[test]
+fn a_peer_that_needs_more_locked_memory_says_so_and_ends() {
+    let server = Command::new("sh")
+        .args(["-c", "ulimit -l 64; exec \"$0\" --peer glommio --threads 2"])
+        .arg(env!("CARGO_BIN_EXE_server"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&server.stderr);
+    assert!(!server.status.success() && server.stdout.is_empty(), "{said}");
+    assert!(said.contains("MemLock") && said.contains("io_uring"), "{said}");
+}
+
 /// Asks once, and takes the answer.
 fn ask(stream: &mut TcpStream) {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: versus\r\n\r\n").unwrap();

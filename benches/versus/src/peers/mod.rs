@@ -9,8 +9,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::str::FromStr;
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{RwLock, mpsc};
 use std::thread;
 
 use socket2::{Domain, Socket, Type};
@@ -19,14 +18,22 @@ use crate::args::{Error, failure};
 use crate::protocol::{Echo, Kind, Plaintext, Protocol};
 
 mod bare;
+#[cfg(feature = "compio")]
+mod compio;
 #[cfg(feature = "corepoll")]
 mod corepoll_handler;
 #[cfg(feature = "corepoll")]
 mod corepoll_read;
 #[cfg(feature = "corepoll")]
 mod corepoll_task;
+#[cfg(feature = "glommio")]
+mod glommio;
+#[cfg(feature = "may")]
+mod may;
 #[cfg(feature = "mio")]
 mod mio;
+#[cfg(feature = "monoio")]
+mod monoio;
 #[cfg(feature = "smol")]
 mod smol;
 pub(crate) mod tokio;
@@ -93,6 +100,21 @@ peers! {
     /// smol: one executor that all threads run.
     #[cfg(feature = "smol")]
     Smol = "smol", smol::run::<P>;
+    /// monoio by epoll.
+    #[cfg(feature = "monoio")]
+    Monoio = "monoio", monoio::run::<P>;
+    /// monoio by io_uring.
+    #[cfg(feature = "monoio")]
+    MonoioUring = "monoio-uring", monoio::run_uring::<P>;
+    /// compio by io_uring.
+    #[cfg(feature = "compio")]
+    Compio = "compio", compio::run::<P>;
+    /// glommio, which has io_uring only.
+    #[cfg(feature = "glommio")]
+    Glommio = "glommio", glommio::run::<P>;
+    /// may: coroutines with stacks.
+    #[cfg(feature = "may")]
+    May = "may", may::run::<P>;
 }
 
 impl FromStr for Peer {
@@ -143,7 +165,7 @@ pub(crate) fn announce(addr: SocketAddr) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// An error of `make` on any thread is returned before the address is announced.
+/// Returns an error of `make` on any thread before the address is announced.
 fn on_each_thread<L>(
     options: &Options,
     make: impl Fn() -> io::Result<L> + Sync,
@@ -151,32 +173,49 @@ fn on_each_thread<L>(
 ) -> io::Result<()> {
     let (first, addr) = listen(options.addr)?;
     let others: Vec<_> = (1..options.threads).map(|_| listen(addr)).collect::<Result<_, _>>()?;
-    let all_made = Barrier::new(options.threads);
-    let failed = AtomicBool::new(false);
-    // Returns None if another thread has failed, whose error is the one to tell.
-    let make_with_all = || {
-        let made = make();
-        failed.fetch_or(made.is_err(), Ordering::Relaxed);
-        all_made.wait();
-        let failed = failed.load(Ordering::Relaxed);
-        made.map(|made| (!failed).then_some(made))
-    };
-    let serve_if_made = |made, listener| match made {
-        Some(made) => serve(made, listener),
-        None => Ok(()),
-    };
+    let (tell, told) = mpsc::channel();
+    // Whether to serve. The other threads can read it once all have made what they need.
+    let go = RwLock::new(false);
     thread::scope(|scope| {
-        let (make_with_all, serve_if_made) = (&make_with_all, &serve_if_made);
-        let start = |(listener, _)| scope.spawn(move || serve_if_made(make_with_all()?, listener));
+        let mut deciding = go.write().expect("no thread reads it yet");
+        let (make, serve, go) = (&make, &serve, &go);
+        let start = |(listener, _)| {
+            let tell = tell.clone();
+            scope.spawn(move || {
+                let made = make();
+                let _ = tell.send(made.is_ok());
+                // A thread that panics in `make` tells nothing, and the channel ends without it.
+                drop(tell);
+                let made = made?;
+                if go.read().is_ok_and(|go| *go) { serve(made, listener) } else { Ok(()) }
+            })
+        };
         let threads: Vec<_> = others.into_iter().map(start).collect();
-        let made = make_with_all();
-        if let Ok(Some(_)) = made {
+        drop(tell);
+        let begin = || {
+            let made = make()?;
+            if told.iter().filter(|&ok| ok).count() < threads.len() {
+                return Err(io::Error::other("another thread has failed"));
+            }
             announce(addr)?;
-        }
-        let mut ended = vec![made.and_then(|made| serve_if_made(made, first))];
-        ended.extend(threads.into_iter().map(|thread| thread.join().expect("a loop panicked")));
-        ended.into_iter().collect()
+            Ok(made)
+        };
+        let begun = begin();
+        *deciding = begun.is_ok();
+        drop(deciding);
+        let own = begun.and_then(|made| serve(made, first));
+        // The error of another thread comes first: it may be the one that this thread only repeats.
+        let ended = threads.into_iter().map(|thread| thread.join().expect("a loop panicked"));
+        ended.collect::<Vec<_>>().into_iter().chain([own]).collect()
     })
+}
+
+/// Says what is missing when a runtime by io_uring cannot be made.
+#[cfg(any(feature = "compio", feature = "glommio", feature = "monoio"))]
+fn io_uring_failed(error: io::Error) -> io::Error {
+    let hint = "this peer needs io_uring, which the kernel or its limits may refuse \
+        (kernel.io_uring_disabled, seccomp, ulimit -l)";
+    io::Error::new(error.kind(), format!("{error}: {hint}"))
 }
 
 /// Returns a listener of which a port may have several, and its address: the kernel spreads
@@ -190,4 +229,33 @@ fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::from(socket);
     let addr = listener.local_addr()?;
     Ok((listener, addr))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::ThreadId;
+
+    use super::*;
+
+    /// Runs two threads of which the other makes nothing, and which serve nothing.
+    fn run_where_another_thread_makes(other: impl Fn() -> io::Result<()> + Sync) -> io::Result<()> {
+        let stop = Box::leak(Box::new(UnixStream::pair().unwrap().0));
+        let options = Options { addr: ([127, 0, 0, 1], 0).into(), threads: 2, stop };
+        let this: ThreadId = thread::current().id();
+        let make = || if thread::current().id() == this { Ok(()) } else { other() };
+        on_each_thread(&options, make, |(), _| panic!("a thread serves"))
+    }
+
+    #[test]
+    fn an_error_of_another_thread_is_returned_and_no_thread_serves() {
+        let error =
+            run_where_another_thread_makes(|| Err(io::Error::other("no room"))).unwrap_err();
+        assert_eq!(error.to_string(), "no room");
+    }
+
+    #[test]
+    #[should_panic = "a loop panicked"]
+    fn a_panic_of_another_thread_leaves_no_thread_waiting() {
+        let _ = run_where_another_thread_makes(|| panic!("no room"));
+    }
 }

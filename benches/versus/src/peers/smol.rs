@@ -1,7 +1,6 @@
 //! smol: a task and a buffer for each connection, on one executor that all threads run.
 
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::thread;
 
 use smol::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,8 +16,9 @@ static EXECUTOR: Executor<'static> = Executor::new();
 pub(super) fn run<P: Protocol>(options: &Options) -> io::Result<()> {
     let (listener, addr) = listen(options.addr)?;
     EXECUTOR.spawn(accept::<P>(Async::new(listener)?.into())).detach();
+    let stop = Async::new(options.stop.try_clone()?)?;
     announce(addr)?;
-    let work = || block_on(EXECUTOR.run(stopped(options.stop)));
+    let work = || block_on(EXECUTOR.run(stop.readable()));
     thread::scope(|scope| {
         let threads: Vec<_> = (1..options.threads).map(|_| scope.spawn(work)).collect();
         let mut ended = vec![work()];
@@ -49,8 +49,4 @@ async fn answer<P: Protocol>(mut stream: TcpStream) -> io::Result<()> {
             stream.write_all(answer).await?;
         }
     }
-}
-
-async fn stopped(stop: &UnixStream) -> io::Result<()> {
-    Async::new(stop.try_clone()?)?.readable().await
 }
