@@ -12,9 +12,11 @@
 //! | [`server`], [`load`] | the two ends as programs |
 //! | `ecosystem` | servers by hyper, axum and rustls on corepoll and on tokio, and their load |
 //! | [`fanout`] | one message to many: a program, one file a peer |
+//! | [`timers`], [`across`] | programs that measure one library in a process of their own |
 //! | [`driver`] | one file a measurement |
 //! | [`sys`] | every system call that std does not offer; all the unsafe code |
 
+pub mod across;
 pub mod args;
 pub mod driver;
 #[cfg(feature = "ecosystem")]
@@ -26,3 +28,4 @@ pub mod protocol;
 pub mod proxies;
 pub mod server;
 pub mod sys;
+pub mod timers;

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -119,6 +120,24 @@ pub fn pin_to_any(cpus: &[usize]) -> io::Result<()> {
     // SAFETY: the kernel reads as many bytes as the set has; 0 is this thread.
     check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) })?;
     Ok(())
+}
+
+/// Returns the CPU time of this process so far, up to now.
+pub fn cpu_time() -> io::Result<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel fills the struct, which lives through the call.
+    check(unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) })?;
+    Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
+/// Returns the resident memory of a process in bytes, by a walk over the page tables: VmRSS in `status`
+/// is off by the pages that each CPU has not yet added, which is much for a difference of small numbers.
+pub fn resident_bytes(process: &str) -> io::Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|it| it.parse().ok());
+    let kib: u64 = kib.ok_or_else(|| io::Error::other("no Rss in smaps_rollup"))?;
+    Ok(kib * 1024)
 }
 
 /// Asks a process to end.

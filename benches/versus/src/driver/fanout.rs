@@ -22,12 +22,13 @@ use crate::sys;
 const WARMUP: u64 = 10;
 
 /// A room with all of its connections.
-struct Room {
+#[derive(Debug)]
+pub(super) struct Room {
     peer: Peer,
     child: Child,
     /// Each byte is a message.
     say: Option<ChildStdin>,
-    pid: i32,
+    pub(super) pid: i32,
     listeners: Vec<TcpStream>,
     /// User and system seconds, a round each.
     rounds: Vec<(f64, f64)>,
@@ -53,7 +54,7 @@ pub(super) fn measure(plan: &Plan) -> Result<(), Error> {
 }
 
 impl Room {
-    fn open(peer: Peer, listeners: usize, size: usize) -> Result<Room, Error> {
+    pub(super) fn open(peer: Peer, listeners: usize, size: usize) -> Result<Room, Error> {
         let mut room = command(&[])?;
         room.args(["room", "--peer", peer.name()]);
         room.args(["--listeners", &listeners.to_string(), "--size", &size.to_string()]);
@@ -74,9 +75,14 @@ impl Room {
         Ok(room)
     }
 
+    /// Has the messages said that go before those that are measured.
+    pub(super) fn warm_up(&mut self, size: usize) -> Result<(), Error> {
+        self.hear(WARMUP, size)
+    }
+
     /// One round, with what it took.
     fn turn(&mut self, messages: u64, size: usize) -> Result<(), Error> {
-        self.hear(WARMUP, size)?;
+        self.warm_up(size)?;
         let (user_before, system_before) = cpu_seconds(self.pid)?;
         self.hear(messages, size)?;
         let (user, system) = cpu_seconds(self.pid)?;
@@ -85,7 +91,7 @@ impl Room {
     }
 
     /// Has messages said, one after the other, and hears each with every ear.
-    fn hear(&mut self, messages: u64, size: usize) -> Result<(), Error> {
+    pub(super) fn hear(&mut self, messages: u64, size: usize) -> Result<(), Error> {
         let mut buffer = vec![0; size];
         for _ in 0..messages {
             self.say.as_mut().ok_or_else(|| failure("no stdin"))?.write_all(b".")?;
@@ -100,7 +106,7 @@ impl Room {
         self.rounds.iter().fold((0.0, 0.0), |(u, s), (user, system)| (u + user, s + system))
     }
 
-    fn close(mut self) -> Result<(), Error> {
+    pub(super) fn close(mut self) -> Result<(), Error> {
         drop(self.say.take());
         let status = self.child.wait()?;
         if status.success() { Ok(()) } else { Err(failure(format!("a room ended with {status}"))) }

@@ -49,7 +49,8 @@ options
   --kinds A,B,..    of ecosystem: h1 | h1-timer | h2 | axum | tls | tls-handler; default all
 also
   versus server ..  the server of this build, versus load ..  its load, versus room ..  its fan-out,
-                    versus proxy ..  its proxies, versus web ..  the servers of ecosystem, and
+                    versus proxy ..  its proxies, versus timers .. and versus across ..  what a
+                    library does by itself, versus web ..  the servers of ecosystem, and
                     versus web-load ..  their load; see their --help";
 
 /// How long a server may take to come up and to go down; under valgrind this is seconds.
@@ -108,6 +109,8 @@ pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
         "load" => return crate::load::main(parser),
         "room" => return crate::fanout::main(parser),
         "proxy" => return crate::proxies::main(parser),
+        "timers" => return crate::timers::main(parser),
+        "across" => return crate::across::main(parser),
         #[cfg(feature = "ecosystem")]
         "web" => return crate::ecosystem::main(parser),
         #[cfg(feature = "ecosystem")]

@@ -127,14 +127,9 @@ pub(super) fn cpu_nanoseconds(pid: i32) -> Result<u64, Error> {
     Ok(total)
 }
 
-/// Resident memory of a process in bytes, by a walk over the page tables: VmRSS in `status` is off by
-/// the pages that each CPU has not yet added, which is much for a difference of small numbers.
+/// Resident memory of a process in bytes.
 pub(super) fn resident_bytes(pid: i32) -> Result<u64, Error> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
-    let kib = line.and_then(|line| line.split_whitespace().next());
-    let kib: u64 = kib.ok_or_else(|| failure("no Rss in smaps_rollup"))?.parse()?;
-    Ok(kib * 1024)
+    Ok(sys::resident_bytes(&pid.to_string())?)
 }
 
 /// This program, behind the words of another that runs it.
@@ -226,10 +221,12 @@ impl Load {
         Ok(load)
     }
 
-    /// Does the measured requests.
-    pub(super) fn ask(&mut self) -> Result<(), Error> {
+    /// Does the measured requests. Returns how many a second.
+    pub(super) fn ask(&mut self) -> Result<f64, Error> {
         self.go_on()?;
-        self.expect("requests ")
+        let line = self.expect("requests ")?;
+        let rate = line.split_whitespace().last().and_then(|rate| rate.parse().ok());
+        rate.ok_or_else(|| failure(format!("the load says {line:?}")))
     }
 
     /// Ends a load that has no measured requests.
@@ -255,10 +252,10 @@ impl Load {
     }
 
     /// Waits for a line. Not for ever: a load gives up on a server that is stuck, and ends.
-    fn expect(&mut self, beginning: &str) -> Result<(), Error> {
+    fn expect(&mut self, beginning: &str) -> Result<String, Error> {
         let mut line = String::new();
         self.lines.read_line(&mut line)?;
-        if line.starts_with(beginning) { Ok(()) } else { Err(failure("the load failed")) }
+        if line.starts_with(beginning) { Ok(line) } else { Err(failure("the load failed")) }
     }
 }
 

@@ -50,9 +50,21 @@ fn spread(mut figures: Vec<f64>) -> (f64, f64, f64) {
 fn nanoseconds_a_kib(proxy: Proxy, bytes: u64) -> Result<f64, Error> {
     let upstream = TcpListener::bind("127.0.0.1:0")?;
     let server = Server::start_proxy(proxy, upstream.local_addr()?)?;
+    let before = server.cpu_nanoseconds()?;
+    pass_through(&server, &upstream, bytes)?;
+    let used = server.cpu_nanoseconds()? - before;
+    server.stop()?;
+    Ok(used as f64 / (2 * bytes / 1024) as f64)
+}
+
+/// Sends so many bytes each way through a proxy to `upstream`, and reads them.
+pub(super) fn pass_through(
+    server: &Server,
+    upstream: &TcpListener,
+    bytes: u64,
+) -> Result<(), Error> {
     let near = patient(TcpStream::connect(server.addr)?)?;
     let far = patient(upstream.accept()?.0)?;
-    let before = server.cpu_nanoseconds()?;
     thread::scope(|scope| {
         let work = [
             scope.spawn(|| send(&near, bytes)),
@@ -61,10 +73,7 @@ fn nanoseconds_a_kib(proxy: Proxy, bytes: u64) -> Result<f64, Error> {
             scope.spawn(|| receive(&far, bytes)),
         ];
         work.into_iter().try_for_each(|thread| thread.join().expect("an end panicked"))
-    })?;
-    let used = server.cpu_nanoseconds()? - before;
-    server.stop()?;
-    Ok(used as f64 / (2 * bytes / 1024) as f64)
+    })
 }
 
 fn patient(stream: TcpStream) -> Result<TcpStream, Error> {

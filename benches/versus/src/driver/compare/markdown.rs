@@ -90,7 +90,9 @@ fn section(cell: &CellResult) -> String {
         rows.push(server_row(contestant, &contestants[0], columns));
     }
     let mut text = format!("\n## {title} (`{name}`)\n\n{method}\n\n{}", table(&rows));
-    let _ = writeln!(text, "\n![{title}]({name}.svg)");
+    for file in cell.charts().into_iter().map(|(_, file)| file).chain(cell.curves()) {
+        let _ = writeln!(text, "\n![{title}]({file})");
+    }
     text
 }
 

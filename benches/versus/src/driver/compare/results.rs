@@ -38,7 +38,7 @@ pub(super) struct CellResult {
     pub(super) title: String,
     /// What the figures are, and how they are made.
     pub(super) method: String,
-    /// The figures of a sample; the first is the one that is drawn.
+    /// The figures of a sample; the first is the main one.
     pub(super) columns: Vec<Column>,
     pub(super) contestants: Vec<Contestant>,
 }
@@ -52,12 +52,19 @@ pub(super) struct Column {
     pub(super) sum: Sum,
     /// Whether more of it is better.
     pub(super) more_is_better: bool,
+    /// Whether it has a chart. The first one of a cell always has.
+    pub(super) is_drawn: bool,
 }
 
 impl Column {
     /// A figure whose median is shown.
     pub(super) fn new(name: &str, unit: Unit, more_is_better: bool) -> Column {
-        Column { name: name.to_owned(), unit, sum: Sum::Median, more_is_better }
+        Column { name: name.to_owned(), unit, sum: Sum::Median, more_is_better, is_drawn: false }
+    }
+
+    pub(super) fn drawn(mut self) -> Column {
+        self.is_drawn = true;
+        self
     }
 
     pub(super) fn summed_by(mut self, sum: Sum) -> Column {
@@ -105,6 +112,24 @@ pub(super) struct Sample {
     /// Percentiles with their latencies in nanoseconds, where a cell is about these.
     pub(super) percentiles: Vec<(f64, f64)>,
     pub(super) disturbance: Disturbance,
+}
+
+impl CellResult {
+    /// The columns that have a chart, and the names of its files.
+    pub(super) fn charts(&self) -> Vec<(usize, String)> {
+        let drawn = self.columns.iter().enumerate().filter(|(at, of)| *at == 0 || of.is_drawn);
+        let name = |(at, column): (usize, &Column)| match at {
+            0 => (at, format!("{}.svg", self.name)),
+            _ => (at, format!("{}-{}.svg", self.name, column.name.replace(' ', "-"))),
+        };
+        drawn.map(name).collect()
+    }
+
+    /// The name of the file with the curves by percentile, if the samples have percentiles.
+    pub(super) fn curves(&self) -> Option<String> {
+        let has_curve = self.contestants.iter().any(|contestant| !contestant.curve().is_empty());
+        has_curve.then(|| format!("{}-percentiles.svg", self.name))
+    }
 }
 
 impl Sample {

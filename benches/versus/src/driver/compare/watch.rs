@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::server::Server;
 use crate::args::{Error, failure};
 
 /// What `/proc` counts times in: hundredths of a second on every Linux (USER_HZ).
@@ -35,18 +34,19 @@ impl Disturbance {
 /// turn anyway.
 pub(super) const LIMITS: Disturbance = Disturbance { others: 0.05, stolen: 0.02, waited: 0.03 };
 
-/// What is let pass where the slowest of a thousand requests count.
+/// What is let pass where the slowest of a thousand requests count. Of other programs, two ticks in a
+/// second: they may have been on any CPU.
 pub(super) const LIMITS_OF_TAILS: Disturbance =
-    Disturbance { others: 0.011, stolen: 0.004, waited: 0.006 };
+    Disturbance { others: 0.021, stolen: 0.004, waited: 0.006 };
 
 /// A look at the counts of the kernel, from which the next one is told apart.
 #[derive(Debug)]
-pub(super) struct Watch<'a> {
-    server: &'a Server,
+pub(super) struct Watch {
+    pids: Vec<i32>,
     is_apart: bool,
     began: Instant,
     threads: BTreeMap<i32, ThreadTimes>,
-    others: BTreeMap<i32, u64>,
+    others: u64,
     stolen: u64,
 }
 
@@ -72,14 +72,14 @@ struct ThreadTimes {
     waited: u64,
 }
 
-impl<'a> Watch<'a> {
-    /// Looks for the first time. `is_apart`: the server has CPUs of its own.
-    pub(super) fn begin(server: &'a Server, is_apart: bool) -> Result<Watch<'a>, Error> {
+impl Watch {
+    /// Looks for the first time at the processes of a server. `is_apart`: it has CPUs of its own.
+    pub(super) fn begin(pids: &[i32], is_apart: bool) -> Result<Watch, Error> {
         Ok(Watch {
-            others: times_of_others()?,
+            others: ticks_of_others()?,
             stolen: stolen_ticks()?,
-            threads: threads_of(&server.pids)?,
-            server,
+            threads: threads_of(pids)?,
+            pids: pids.to_vec(),
             is_apart,
             began: Instant::now(),
         })
@@ -88,16 +88,16 @@ impl<'a> Watch<'a> {
     /// Looks for the second time.
     pub(super) fn end(self) -> Result<Window, Error> {
         let elapsed = self.began.elapsed();
-        let after = threads_of(&self.server.pids)?;
+        let after = threads_of(&self.pids)?;
         let before = |thread: &i32| self.threads.get(thread).copied().unwrap_or_default();
         let threads = after.iter().map(|(thread, times)| times.ran - before(thread).ran).collect();
         let waited: u64 =
             after.iter().map(|(thread, times)| times.waited - before(thread).waited).sum();
-        let ticks = added_ticks(&self.others, &times_of_others()?);
+        let others = ticks_of_others()?.saturating_sub(self.others);
         let share = |ticks: u64| ticks as f64 * TICK_SECONDS / elapsed.as_secs_f64();
         let waited = if self.is_apart { waited as f64 / elapsed.as_nanos() as f64 } else { 0.0 };
         let stolen = share(stolen_ticks()?.saturating_sub(self.stolen));
-        let disturbance = Disturbance { others: share(ticks), stolen, waited };
+        let disturbance = Disturbance { others: share(others), stolen, waited };
         Ok(Window { threads, disturbance })
     }
 }
@@ -133,19 +133,24 @@ struct Stat {
     ticks: u64,
 }
 
-/// The CPU times of all programs but this one and what it has started. Threads of the kernel are
-/// left out: they work for those that send and receive.
-fn times_of_others() -> Result<BTreeMap<i32, u64>, Error> {
+/// CPU time so far of all programs but this one and what it has started, in ticks. Threads of the kernel
+/// are left out: they work for those that send and receive.
+fn ticks_of_others() -> Result<u64, Error> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir("/proc")?.flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
         let Ok(text) = fs::read_to_string(entry.path().join("stat")) else { continue };
         all.extend(stat(&text).map(|stat| (pid, stat)));
     }
-    let this = std::process::id() as i32;
-    let is_ours = |pid: i32| ancestry(&all, pid).any(|ancestor| ancestor == this);
+    Ok(ticks_beside(&all, std::process::id() as i32))
+}
+
+/// The ticks of all processes that neither are `this` one nor were started by it. The time of one that
+/// has ended is that of the one that waited for it, so that the sum goes on.
+fn ticks_beside(all: &BTreeMap<i32, Stat>, this: i32) -> u64 {
+    let is_ours = |pid: i32| ancestry(all, pid).any(|ancestor| ancestor == this);
     let others = all.iter().filter(|(pid, stat)| !stat.is_kernel_thread && !is_ours(**pid));
-    Ok(others.map(|(pid, stat)| (*pid, stat.ticks)).collect())
+    others.map(|(_, stat)| stat.ticks).sum()
 }
 
 /// A process, its parent, and so on. Ends where a parent is not in the list, or where ids that
@@ -165,15 +170,6 @@ fn stat(text: &str) -> Option<Stat> {
         is_kernel_thread: flags & 0x0020_0000 != 0,
         ticks: ticks.sum::<Result<_, _>>().ok()?,
     })
-}
-
-/// What the processes of the second list took since the first. One that is new has taken all of its
-/// time since then.
-fn added_ticks(before: &BTreeMap<i32, u64>, after: &BTreeMap<i32, u64>) -> u64 {
-    let added = |(pid, ticks): (&i32, &u64)| {
-        ticks.saturating_sub(before.get(pid).copied().unwrap_or_default())
-    };
-    after.iter().map(added).sum()
 }
 
 /// Stolen time of all CPUs, the eighth number of the first line of `/proc/stat`.
@@ -211,17 +207,25 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_new_counts_whole_and_one_that_ended_not_at_all() {
-        let before = BTreeMap::from([(1, 100), (2, 50)]);
-        let after = BTreeMap::from([(1, 103), (3, 7)]);
-        assert_eq!(added_ticks(&before, &after), 10);
+    fn what_this_process_and_its_children_do_is_no_disturbance() {
+        let stat = |parent, is_kernel_thread, ticks| Stat { parent, is_kernel_thread, ticks };
+        let all = BTreeMap::from([
+            (1, stat(0, false, 1)),
+            (2, stat(0, true, 1000)),
+            (10, stat(1, false, 20)),
+            (20, stat(1, false, 300)),
+            (21, stat(20, false, 5000)),
+            (22, stat(21, false, 70_000)),
+        ]);
+        assert_eq!(ticks_beside(&all, 20), 21);
+        // Ids that were read at different times may make a circle.
+        let circle = BTreeMap::from([(5, stat(6, false, 1)), (6, stat(5, false, 2))]);
+        assert_eq!(ticks_beside(&circle, 20), 3);
     }
 
     #[test]
-    fn what_this_process_does_is_no_disturbance() {
-        let this = std::process::id() as i32;
-        assert!(!times_of_others().unwrap().contains_key(&this));
-        let own = threads_of(&[this]).unwrap();
+    fn a_thread_has_its_times() {
+        let own = threads_of(&[std::process::id() as i32]).unwrap();
         assert!(own.values().any(|times| times.ran > 0));
     }
 }

@@ -69,7 +69,7 @@ impl Cell for UserCpu {
             ..Load::closed(Kind::Plaintext, 64, bench.turn.mul_f64(TURNS))
         };
         let wrapper = sampler.wrapper(&server.pid_list());
-        let watch = Watch::begin(&server, placement.is_apart())?;
+        let watch = Watch::begin(&server.pids, placement.is_apart())?;
         let report = bench.load.run(&load, server.addr, &placement.load, &wrapper)?;
         let window = watch.end()?;
         let (user, kernel) = sampler.seconds()?;

@@ -74,7 +74,7 @@ impl Cell for Exchange {
         let server = Server::start(bench, bench.candidate(contestant)?, service)?;
         let placement = Placement::new(1);
         let load = Load { duration: bench.turn, ..self.load.clone() };
-        let watch = Watch::begin(&server, placement.is_apart())?;
+        let watch = Watch::begin(&server.pids, placement.is_apart())?;
         let report = bench.load.run(&load, server.addr, &placement.load, &[])?;
         let window = watch.end()?;
         let cpu = window.cpu_ns();

@@ -6,10 +6,15 @@ use crate::args::Error;
 
 mod cpu;
 mod exchange;
+mod fanout;
 mod idle;
 mod neighbour;
+mod programs;
+mod relay;
 mod tail;
 mod two_loops;
+#[cfg(feature = "ecosystem")]
+mod web;
 
 /// A measurement under one name.
 pub(super) trait Cell {
@@ -22,7 +27,7 @@ pub(super) trait Cell {
     /// What the figures are, and how they are made.
     fn method(&self) -> String;
 
-    /// The figures of a sample. The first is the one that is drawn.
+    /// The figures of a sample. The first is the main one, which is drawn.
     fn columns(&self) -> Vec<Column>;
 
     /// Who is compared: all servers, unless the cell has programs of its own.
@@ -59,6 +64,12 @@ pub(super) fn all() -> Vec<Box<dyn Cell>> {
     all.push(Box::new(two_loops::TwoLoops));
     all.push(Box::new(idle::Idle));
     all.extend(tail::cells());
+    all.push(Box::new(fanout::Fanout));
+    all.push(Box::new(relay::Relay));
+    #[cfg(feature = "ecosystem")]
+    all.extend(web::cells());
+    all.push(Box::new(programs::Timers));
+    all.push(Box::new(programs::Across));
     all
 }
 

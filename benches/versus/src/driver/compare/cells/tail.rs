@@ -106,7 +106,7 @@ impl Cell for Tail {
             rate: Some(rate as u64),
             ..Load::closed(self.protocol, CONNECTIONS, Duration::from_secs_f64(seconds))
         };
-        let watch = Watch::begin(&server, placement.is_apart())?;
+        let watch = Watch::begin(&server.pids, placement.is_apart())?;
         let report = beside(self.neighbour, bench, &server, self.protocol, || {
             bench.load.run(&load, server.addr, &placement.load, &[])
         })?;

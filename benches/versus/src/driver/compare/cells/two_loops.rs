@@ -65,7 +65,7 @@ impl Cell for TwoLoops {
         let placement = Placement::new(2);
         let duration = bench.turn.mul_f64(TURNS).max(Duration::from_millis(50));
         let load = Load { pollers: 2, ..Load::closed(Kind::Plaintext, 2, duration) };
-        let watch = Watch::begin(&server, placement.is_apart())?;
+        let watch = Watch::begin(&server.pids, placement.is_apart())?;
         let report = bench.load.run(&load, server.addr, &placement.load, &[])?;
         let window = watch.end()?;
         let both = serving_threads(&window) >= 2;

@@ -11,12 +11,10 @@ use super::results::{CellResult, Machine, Results};
 pub(super) fn of_cell(machine: &Machine, cell: &CellResult) -> Vec<(String, String)> {
     let mut charts = Vec::new();
     if cell.contestants.iter().any(|contestant| !contestant.samples.is_empty()) {
-        charts.push((format!("{}.svg", cell.name), bars::draw(cell, &caption(machine))));
+        let draw = |(column, name)| (name, bars::draw(cell, column, &caption(machine)));
+        charts.extend(cell.charts().into_iter().map(draw));
     }
-    if cell.contestants.iter().any(|contestant| !contestant.curve().is_empty()) {
-        let name = format!("{}-percentiles.svg", cell.name);
-        charts.push((name, curves::draw(cell, &caption(machine))));
-    }
+    charts.extend(cell.curves().map(|name| (name, curves::draw(cell, &caption(machine)))));
     charts
 }
 
@@ -24,7 +22,7 @@ pub(super) fn of_cell(machine: &Machine, cell: &CellResult) -> Vec<(String, Stri
 pub(super) fn of_readme(results: &Results) -> Vec<(String, String)> {
     let caption = caption(&results.machine);
     let cell = |name: &str| results.cells.iter().find(|cell| cell.name == name);
-    let cpu = cell("cpu-http").map(|cell| ("cpu-http.svg", bars::draw(cell, &caption)));
+    let cpu = cell("cpu-http").map(|cell| ("cpu-http.svg", bars::draw(cell, 0, &caption)));
     let tail =
         cell("tail-80-flood").map(|cell| ("tail-80-flood.svg", curves::draw(cell, &caption)));
     [cpu, tail].into_iter().flatten().map(|(name, chart)| (name.to_owned(), chart)).collect()
