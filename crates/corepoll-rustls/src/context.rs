@@ -1,18 +1,9 @@
-//! `TlsContext`: what a callback is given.
+//! `TlsContext`: what a callback is given. Its other methods are in `timers`, `poller` and `agreed`.
 
 use std::fmt;
-use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
-use corepoll::net::ToStreamAddr;
-use corepoll::{
-    Budget, Deadlines, EvContext, EvHandler, Interest, JoinHandle, Notifier, ReactorHandle,
-    TimerId, Token,
-};
-use rustls::pki_types::CertificateDer;
-use rustls::{HandshakeKind, ProtocolVersion, SupportedCipherSuite};
+use corepoll::{EvContext, Interest, Notifier};
 
 use crate::failure::{Failure, closing_error};
 use crate::input::Input;
@@ -54,6 +45,25 @@ impl<'b> TlsContext<'_, 'b> {
     /// failed, and ends whether or not the handler passes the error on. A record that is refused
     /// is an error of rustls; the end of the TCP connection without a close_notify is
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/example/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl TlsHandler for Session {
+    /// fn on_read(&mut self, cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
+    ///     let data = cx.read()?;
+    ///     if data.is_empty() {
+    ///         return Ok(Action::Close); // the peer's close_notify
+    ///     }
+    ///     cx.write(format!("{} bytes", data.len()).as_bytes())?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "5 bytes");
+    /// ```
     #[inline]
     pub fn read(&mut self) -> io::Result<Plaintext<'b>> {
         if let Some(failure) = &self.session.failure {
@@ -75,6 +85,24 @@ impl<'b> TlsContext<'_, 'b> {
     ///
     /// Returns the errors of [`EvContext::write`]. An error of bytes that go when the callback
     /// returns is told by [`on_close`](crate::TlsHandler::on_close).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/example/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl TlsHandler for Session {
+    /// fn on_read(&mut self, cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
+    ///     let _ = cx.read()?;
+    ///     // One record and one system call.
+    ///     cx.write(b"good ")?;
+    ///     cx.write(b"day")?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "good day");
+    /// ```
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.may_write()?;
@@ -86,6 +114,22 @@ impl<'b> TlsContext<'_, 'b> {
     /// # Errors
     ///
     /// Returns the errors of [`TlsContext::write`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/example/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl TlsHandler for Session {
+    /// fn on_read(&mut self, cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
+    ///     let data = cx.read()?;
+    ///     cx.write_vectored(&[IoSlice::new(b"you said "), IoSlice::new(&data)])?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "you said hello");
+    /// ```
     pub fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<()> {
         self.may_write()?;
         bufs.iter().try_for_each(|buf| self.session.write(self.cx, self.output, buf))
@@ -129,6 +173,24 @@ impl<'b> TlsContext<'_, 'b> {
 
     /// Returns how many bytes are accepted and not in the kernel yet. What is encrypted counts with
     /// what encryption adds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/example/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl TlsHandler for Session {
+    /// fn on_read(&mut self, cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
+    ///     let data = cx.read()?;
+    ///     cx.write(&data)?;
+    ///     // It goes when the callback returns.
+    ///     assert_eq!(cx.pending_output(), data.len());
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "hello");
+    /// ```
     #[must_use]
     pub fn pending_output(&self) -> usize {
         let uncollected = self.session.writer.as_ref().map_or(0, WriterEnd::uncollected);
@@ -137,12 +199,61 @@ impl<'b> TlsContext<'_, 'b> {
 
     /// Sets the watermarks of the queued output, in encrypted bytes. See
     /// [`EvContext::set_watermarks`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/example/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl TlsHandler for Session {
+    /// fn on_open(&mut self, cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
+    ///     cx.set_watermarks(64 * 1024, 256 * 1024);
+    ///     Ok(Action::Keep)
+    /// }
+    /// fn on_write_high(&mut self, cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
+    ///     cx.set_interest(Interest::NONE)?; // the peer reads too slowly
+    ///     Ok(Action::Keep)
+    /// }
+    /// fn on_write_low(&mut self, cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
+    ///     cx.set_interest(Interest::READABLE)?;
+    ///     Ok(Action::Keep)
+    /// }
+    /// # fn on_read(&mut self, cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
+    /// #     let data = cx.read()?;
+    /// #     cx.write(&data)?;
+    /// #     Ok(Action::Close)
+    /// # }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "hello");
+    /// ```
     pub fn set_watermarks(&mut self, low: usize, high: usize) {
         self.cx.set_watermarks(low, high);
     }
 
     /// Returns a [`TlsWriter`], which writes to this connection from any thread. On a connection
     /// that is ending, every write of it fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/example/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl TlsHandler for Session {
+    /// fn on_read(&mut self, cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
+    ///     let _ = cx.read()?;
+    ///     let writer = cx.writer();
+    ///     thread::spawn(move || -> io::Result<()> {
+    ///         writer.write("worked hard")?;
+    ///         writer.close();
+    ///         Ok(())
+    ///     });
+    ///     Ok(Action::Keep)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "worked hard");
+    /// ```
     pub fn writer(&mut self) -> TlsWriter {
         let mut end = match self.session.writer.take() {
             Some(end) => end,
@@ -161,6 +272,30 @@ impl<'b> TlsContext<'_, 'b> {
 
     /// Returns a [`Notifier`], which has [`on_notify`](crate::TlsHandler::on_notify) of this
     /// connection called, from any thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/example/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl TlsHandler for Session {
+    /// fn on_open(&mut self, cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
+    ///     let notifier = cx.notifier();
+    ///     thread::spawn(move || notifier.notify());
+    ///     Ok(Action::Keep)
+    /// }
+    /// fn on_notify(&mut self, cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
+    ///     cx.write(b"notified")?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # fn on_read(&mut self, cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
+    /// #     let _ = cx.read()?;
+    /// #     Ok(Action::Keep)
+    /// # }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "notified");
+    /// ```
     pub fn notifier(&mut self) -> Notifier {
         let cx = &*self.cx;
         self.session.notifier.get_or_insert_with(|| cx.notifier()).clone()
@@ -174,6 +309,28 @@ impl<'b> TlsContext<'_, 'b> {
     /// Returns [`InvalidInput`](io::ErrorKind::InvalidInput) for an edge-triggered interest: what
     /// the socket reports and what there is to read differ under TLS. Otherwise returns the errors
     /// of [`EvContext::set_interest`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/example/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl TlsHandler for Session {
+    /// fn on_read(&mut self, cx: &mut TlsContext<'_, '_>) -> io::Result<Action> {
+    ///     let _ = cx.read()?;
+    ///     cx.set_interest(Interest::NONE)?;
+    ///     cx.set_timer(Duration::from_millis(1));
+    ///     Ok(Action::Keep)
+    /// }
+    /// fn on_timeout(&mut self, cx: &mut TlsContext<'_, '_>, _: TimerId) -> io::Result<Action> {
+    ///     cx.set_interest(Interest::READABLE)?;
+    ///     cx.write(b"rested")?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "rested");
+    /// ```
     pub fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
         if interest.is_edge() {
             let text = "the interest of a TLS connection is level-triggered";
@@ -182,159 +339,6 @@ impl<'b> TlsContext<'_, 'b> {
         self.cx.set_interest(interest)?;
         self.session.wants_read = interest.is_readable();
         Ok(())
-    }
-
-    /// Gives this connection deadlines. See [`EvContext::set_deadlines`].
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of [`EvContext::set_deadlines`].
-    pub fn set_deadlines(&mut self, deadlines: Deadlines) -> io::Result<()> {
-        self.cx.set_deadlines(deadlines)
-    }
-
-    /// Has [`on_timeout`](crate::TlsHandler::on_timeout) called when `delay` has passed.
-    pub fn set_timer(&mut self, delay: Duration) -> TimerId {
-        self.cx.set_timer(delay)
-    }
-
-    /// Has [`on_timeout`](crate::TlsHandler::on_timeout) called again and again.
-    pub fn set_interval(&mut self, every: Duration) -> TimerId {
-        self.cx.set_interval(every)
-    }
-
-    /// Makes `timer` due when `delay` from now has passed. See [`EvContext::reset_timer`].
-    pub fn reset_timer(&mut self, timer: TimerId, delay: Duration) -> bool {
-        self.cx.reset_timer(timer, delay)
-    }
-
-    /// Cancels `timer`. See [`EvContext::cancel_timer`].
-    pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
-        self.cx.cancel_timer(timer)
-    }
-
-    /// Requests the end of a connection of this poller. For this connection it is
-    /// [`Action::Close`](corepoll::Action::Close). Another TLS connection that is closed so ends
-    /// without a close_notify: ask its handler instead, or its [`TlsWriter`].
-    pub fn close(&mut self, token: Token) -> bool {
-        if token != self.cx.token() {
-            return self.cx.close(token);
-        }
-        let is_open = self.session.stage == Stage::Open;
-        self.session.stage = Stage::Closing;
-        is_open
-    }
-
-    /// Connects to `addr` on this poller, with a plain handler or one of
-    /// [`Tls::client`](crate::Tls::client). See [`EvContext::connect`].
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of [`EvContext::connect`].
-    pub fn connect<H: EvHandler>(
-        &mut self,
-        addr: impl ToStreamAddr,
-        handler: H,
-    ) -> io::Result<Token> {
-        self.cx.connect(addr, handler)
-    }
-
-    /// Returns the token of the connection.
-    pub fn token(&self) -> Token {
-        self.cx.token()
-    }
-
-    /// Returns the time of this turn of the poller.
-    pub fn now(&self) -> Instant {
-        self.cx.now()
-    }
-
-    /// Returns the limits of the poller.
-    pub fn budget(&self) -> &'b Budget {
-        self.cx.budget()
-    }
-
-    /// Returns the reactor of the poller.
-    pub fn reactor(&self) -> ReactorHandle {
-        self.cx.reactor()
-    }
-
-    /// Returns the address of the peer.
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of [`EvContext::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.cx.peer_addr()
-    }
-
-    /// Returns the address of this side.
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of [`EvContext::local_addr`].
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.cx.local_addr()
-    }
-
-    /// Switches Nagle's algorithm off or on.
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of [`EvContext::set_nodelay`].
-    pub fn set_nodelay(&mut self, on: bool) -> io::Result<()> {
-        self.cx.set_nodelay(on)
-    }
-
-    /// Lends the poller's value of type `T` to `f`. See [`EvContext::with_local`].
-    pub fn with_local<T: Default + 'static, R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        self.cx.with_local(f)
-    }
-
-    /// Lends the poller's value of type `T` to `f`. See [`EvContext::with_local_or`].
-    pub fn with_local_or<T: 'static, R>(
-        &self,
-        init: impl FnOnce() -> T,
-        f: impl FnOnce(&mut T) -> R,
-    ) -> R {
-        self.cx.with_local_or(init, f)
-    }
-
-    /// Spawns a task on this poller. To write to the connection it takes a [`TlsWriter`] along.
-    pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        self.cx.spawn_local(future)
-    }
-
-    // ---- what was agreed on ----
-
-    /// Returns the protocol that was agreed on by ALPN.
-    pub fn alpn_protocol(&self) -> Option<&[u8]> {
-        self.session.engine.state().alpn_protocol()
-    }
-
-    /// Returns the name that the client has asked for (SNI). On a client it is `None`.
-    pub fn server_name(&self) -> Option<&str> {
-        self.session.server_name.as_deref()
-    }
-
-    /// Returns the certificates of the peer, its own first.
-    pub fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
-        self.session.engine.state().peer_certificates()
-    }
-
-    /// Returns the version of TLS.
-    pub fn protocol_version(&self) -> Option<ProtocolVersion> {
-        self.session.engine.state().protocol_version()
-    }
-
-    /// Returns the cipher suite.
-    pub fn negotiated_cipher_suite(&self) -> Option<SupportedCipherSuite> {
-        self.session.engine.state().negotiated_cipher_suite()
-    }
-
-    /// Returns which kind of handshake it was: a full one, or the resumption of a session.
-    pub fn handshake_kind(&self) -> Option<HandshakeKind> {
-        self.session.engine.state().handshake_kind()
     }
 
     /// Carries over what the handler has left of the chunk.

@@ -80,16 +80,19 @@
 //! # }
 //! ```
 
+mod agreed;
 mod callbacks;
 mod context;
 mod engine;
 mod failure;
 mod handler;
 mod input;
+mod poller;
 mod reading;
 mod scratch;
 mod server_name;
 mod session;
+mod timers;
 mod tls;
 mod writer;
 mod writing;
