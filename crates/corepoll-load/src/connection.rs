@@ -147,6 +147,8 @@ impl Connection {
     }
 
     /// Takes bytes that have come. Returns `true` if an answer has ended in them.
+    // A part of both of its callers, the ways of plain connections and of TLS.
+    #[inline(always)]
     fn receive(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let now = Instant::now();
         let mut statistics = self.statistics.borrow_mut();
@@ -214,7 +216,7 @@ impl Connection {
     }
 
     /// Takes what has come, and sends what is due after it. No bytes are the end.
-    #[inline]
+    #[inline(always)]
     pub fn take(&mut self, cx: &mut impl Wire, bytes: &[u8]) -> io::Result<Action> {
         if bytes.is_empty() {
             self.receive_end();
