@@ -43,6 +43,8 @@ pub use server::info::{ConnectInfo, WithConnectInfo};
 #[cfg(feature = "server")]
 pub use server::serve::serve;
 #[cfg(feature = "server")]
+pub use server::service::LocalService;
+#[cfg(feature = "server")]
 pub use server::settings::Server;
 pub use timer::LocalTimer;
 pub use upgraded::UpgradedIo;

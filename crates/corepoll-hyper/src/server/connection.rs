@@ -1,23 +1,25 @@
 //! One connection, from its first bytes to its end.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corepoll::{shutdown_requested, time};
-use hyper::body::{Body, Incoming};
 use hyper::rt::{Read, Write};
-use hyper::service::Service;
-use hyper::{Request, Response};
+use hyper::server::conn::http1;
 
-use super::BoxError;
 use super::errors::io_error;
+use super::first_head::FirstHead;
 use super::graceful::{IntoIo, drive};
+#[cfg(feature = "http2")]
+use super::lent::Lent;
 use super::prefixed::{Begins, Prefixed};
 #[cfg(feature = "http2")]
 use super::reporting::{Reporting, StreamErrors};
+use super::service::LocalService;
 use super::settings::Protocols;
 use crate::Server;
 
@@ -55,14 +57,10 @@ const LINGER: Duration = Duration::from_secs(2);
 /// }
 /// # let _ = connection;
 /// ```
-pub async fn serve_connection<I, S, B>(io: I, service: S) -> io::Result<()>
+pub async fn serve_connection<I, S>(io: I, service: S) -> io::Result<()>
 where
     I: Read + Write + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-    S::Future: 'static,
-    S::Error: Into<BoxError>,
-    B: Body + 'static,
-    B::Error: Into<BoxError>,
+    S: LocalService,
 {
     Server::new().serve_connection(io, service).await
 }
@@ -93,22 +91,18 @@ impl Server {
     /// }
     /// # let _ = connection;
     /// ```
-    pub async fn serve_connection<I, S, B>(&self, io: I, service: S) -> io::Result<()>
+    pub async fn serve_connection<I, S>(&self, io: I, service: S) -> io::Result<()>
     where
         I: Read + Write + Unpin + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-        S::Future: 'static,
-        S::Error: Into<BoxError>,
-        B: Body + 'static,
-        B::Error: Into<BoxError>,
+        S: LocalService,
     {
-        let mut io = Prefixed::new(io);
+        let (mut io, begun) = (Prefixed::new(io), time::now());
         match self.protocol_of(&mut io).await? {
             Begins::Nothing => Ok(()),
             #[cfg(feature = "http2")]
             // In a box: HTTP/1 needs less room, and most connections wait in it.
             Begins::Http2 => Box::pin(self.serve_http2(io, service)).await,
-            _ => serve_http1(self.http1.serve_connection(io, service)).await,
+            _ => serve_http1(self.http1_since(begun).serve_connection(io, service)).await,
         }
     }
 
@@ -137,22 +131,21 @@ impl Server {
     /// }
     /// # let _ = connection;
     /// ```
-    pub async fn serve_connection_with_upgrades<I, S, B>(&self, io: I, service: S) -> io::Result<()>
+    pub async fn serve_connection_with_upgrades<I, S>(&self, io: I, service: S) -> io::Result<()>
     where
         I: Read + Write + Unpin + Send + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-        S::Future: 'static,
-        S::Error: Into<BoxError>,
-        B: Body + 'static,
-        B::Error: Into<BoxError>,
+        S: LocalService,
     {
-        let mut io = Prefixed::new(io);
+        let (mut io, begun) = (Prefixed::new(io), time::now());
         match self.protocol_of(&mut io).await? {
             Begins::Nothing => Ok(()),
             #[cfg(feature = "http2")]
             // In a box: HTTP/1 needs less room, and most connections wait in it.
             Begins::Http2 => Box::pin(self.serve_http2(io, service)).await,
-            _ => serve_http1(self.http1.serve_connection(io, service).with_upgrades()).await,
+            _ => {
+                let connection = self.http1_since(begun).serve_connection(io, service);
+                serve_http1(connection.with_upgrades()).await
+            }
         }
     }
 
@@ -185,21 +178,33 @@ impl Server {
         }
     }
 
+    /// Returns how hyper serves a connection of HTTP/1 that was there at `begun`: the time for its
+    /// first head has passed since then.
+    fn http1_since(&self, begun: Instant) -> Cow<'_, http1::Builder> {
+        if time::now() == begun {
+            return Cow::Borrowed(&self.http1);
+        }
+        let mut http1 = self.http1.clone();
+        http1.timer(FirstHead::new(begun + self.header_timeout));
+        Cow::Owned(http1)
+    }
+
     /// Serves a connection of HTTP/2.
     #[cfg(feature = "http2")]
-    async fn serve_http2<I, S, B>(&self, io: Prefixed<I>, service: S) -> io::Result<()>
+    async fn serve_http2<I, S>(&self, io: Prefixed<I>, service: S) -> io::Result<()>
     where
         I: Read + Write + Unpin + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-        S::Future: 'static,
-        S::Error: Into<BoxError>,
-        B: Body + 'static,
-        B::Error: Into<BoxError>,
+        S: LocalService,
     {
         let errors = StreamErrors::new(self.on_error.clone());
         let service = Reporting { service, errors: errors.clone() };
-        let connection = pin!(self.http2.serve_connection(io, service));
-        drive(connection).await.map_err(io_error)?;
+        let (io, given_back) = Lent::new(io);
+        let ended = drive(pin!(self.http2.serve_connection(io, service))).await;
+        if let Some(mut io) = given_back.take() {
+            // An error of the end is nothing that the client would miss.
+            let _ = time::timeout(LINGER, end(&mut io, b"")).await;
+        }
+        ended.map_err(io_error)?;
         errors.take_first().map_or(Ok(()), Err)
     }
 }

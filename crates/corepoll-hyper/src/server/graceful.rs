@@ -4,12 +4,10 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 
 use corepoll::shutdown_requested;
-use hyper::body::{Body, Incoming};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
-use hyper::service::HttpService;
 
-use super::BoxError;
+use super::service::LocalService;
 
 /// A connection that can be asked to end after what is under way.
 pub(super) trait Graceful: Future<Output = hyper::Result<()>> {
@@ -24,13 +22,10 @@ pub(super) trait IntoIo<I>: Graceful + Unpin {
     fn into_io(self) -> Option<(I, bool)>;
 }
 
-impl<I, S, B> IntoIo<I> for http1::Connection<I, S>
+impl<I, S> IntoIo<I> for http1::Connection<I, S>
 where
     I: Read + Write + Unpin + 'static,
-    S: HttpService<Incoming, ResBody = B>,
-    S::Error: Into<BoxError>,
-    B: Body + 'static,
-    B::Error: Into<BoxError>,
+    S: LocalService,
 {
     fn into_io(self) -> Option<(I, bool)> {
         let parts = self.into_parts();
@@ -38,13 +33,10 @@ where
     }
 }
 
-impl<I, S, B> IntoIo<I> for http1::UpgradeableConnection<I, S>
+impl<I, S> IntoIo<I> for http1::UpgradeableConnection<I, S>
 where
     I: Read + Write + Unpin + Send + 'static,
-    S: HttpService<Incoming, ResBody = B>,
-    S::Error: Into<BoxError>,
-    B: Body + 'static,
-    B::Error: Into<BoxError>,
+    S: LocalService,
 {
     fn into_io(self) -> Option<(I, bool)> {
         let parts = self.into_parts()?;
@@ -52,26 +44,20 @@ where
     }
 }
 
-impl<I, S, B> Graceful for http1::Connection<I, S>
+impl<I, S> Graceful for http1::Connection<I, S>
 where
     I: Read + Write + Unpin + 'static,
-    S: HttpService<Incoming, ResBody = B>,
-    S::Error: Into<BoxError>,
-    B: Body + 'static,
-    B::Error: Into<BoxError>,
+    S: LocalService,
 {
     fn graceful_shutdown(self: Pin<&mut Self>) {
         http1::Connection::graceful_shutdown(self);
     }
 }
 
-impl<I, S, B> Graceful for http1::UpgradeableConnection<I, S>
+impl<I, S> Graceful for http1::UpgradeableConnection<I, S>
 where
     I: Read + Write + Unpin + Send + 'static,
-    S: HttpService<Incoming, ResBody = B>,
-    S::Error: Into<BoxError>,
-    B: Body + 'static,
-    B::Error: Into<BoxError>,
+    S: LocalService,
 {
     fn graceful_shutdown(self: Pin<&mut Self>) {
         http1::UpgradeableConnection::graceful_shutdown(self);
@@ -79,14 +65,10 @@ where
 }
 
 #[cfg(feature = "http2")]
-impl<I, S, B> Graceful for hyper::server::conn::http2::Connection<I, S, crate::LocalExec>
+impl<I, S> Graceful for hyper::server::conn::http2::Connection<I, S, crate::LocalExec>
 where
     I: Read + Write + Unpin + 'static,
-    S: HttpService<Incoming, ResBody = B>,
-    S::Future: 'static,
-    S::Error: Into<BoxError>,
-    B: Body + 'static,
-    B::Error: Into<BoxError>,
+    S: LocalService,
 {
     fn graceful_shutdown(self: Pin<&mut Self>) {
         hyper::server::conn::http2::Connection::graceful_shutdown(self);

@@ -8,6 +8,9 @@
 //! | `settings` | [`Server`](crate::Server): the settings, and their defaults |
 //! | `serve` | listens, and spawns a task for each connection |
 //! | `connection` | one connection, from its first bytes to its end |
+//! | `service` | [`LocalService`](crate::LocalService): what a service must be |
+//! | `first_head` | the time for the first head of a connection |
+//! | `lent` | a connection that hyper gives back by dropping it |
 //! | `errors` | the errors of connections |
 //! | `reporting` | the errors of services of HTTP/2, which hyper keeps for itself |
 //! | `axum` | the same for a router of axum |
@@ -16,12 +19,16 @@
 pub(crate) mod axum;
 pub(crate) mod connection;
 mod errors;
+mod first_head;
 mod graceful;
 pub(crate) mod info;
+#[cfg(feature = "http2")]
+mod lent;
 pub(crate) mod prefixed;
 #[cfg(feature = "http2")]
 mod reporting;
 pub(crate) mod serve;
+pub(crate) mod service;
 pub(crate) mod settings;
 
 use std::error::Error;

@@ -6,12 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use corepoll::net::{TcpStream, ToStreamAddr};
 use corepoll::{Acceptor, Deadlines, Listening, PollerBound, ReactorHandle};
-use hyper::body::{Body, Incoming};
-use hyper::service::Service;
-use hyper::{Request, Response};
 
-use super::BoxError;
 use super::info::{ConnectInfo, WithConnectInfo};
+use super::service::LocalService;
 use crate::{HyperIo, Server};
 
 /// Serves HTTP/1 and HTTP/2 at `addr` on every poller of `on`, by the defaults of [`Server`].
@@ -61,13 +58,9 @@ use crate::{HyperIo, Server};
 /// # Ok(())
 /// # }
 /// ```
-pub fn serve<S, B>(on: &ReactorHandle, addr: impl ToStreamAddr, service: S) -> io::Result<Listening>
+pub fn serve<S>(on: &ReactorHandle, addr: impl ToStreamAddr, service: S) -> io::Result<Listening>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: 'static,
-    S::Error: Into<BoxError>,
-    B: Body + 'static,
-    B::Error: Into<BoxError>,
+    S: LocalService + Clone + Send,
 {
     Server::new().serve(on, addr, service)
 }
@@ -96,18 +89,14 @@ impl Server {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn serve<S, B>(
+    pub fn serve<S>(
         self,
         on: &ReactorHandle,
         addr: impl ToStreamAddr,
         service: S,
     ) -> io::Result<Listening>
     where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: 'static,
-        S::Error: Into<BoxError>,
-        B: Body + 'static,
-        B::Error: Into<BoxError>,
+        S: LocalService + Clone + Send,
     {
         self.serve_with(on, addr, move || service.clone())
     }
@@ -141,7 +130,7 @@ impl Server {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn serve_with<F, S, B>(
+    pub fn serve_with<F, S>(
         self,
         on: &ReactorHandle,
         addr: impl ToStreamAddr,
@@ -149,11 +138,7 @@ impl Server {
     ) -> io::Result<Listening>
     where
         F: Fn() -> S + Clone + Send + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-        S::Future: 'static,
-        S::Error: Into<BoxError>,
-        B: Body + 'static,
-        B::Error: Into<BoxError>,
+        S: LocalService,
     {
         let local = Arc::new(OnceLock::new());
         let listening =
@@ -192,7 +177,7 @@ impl Server {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn serve_on<F, S, B>(
+    pub fn serve_on<F, S>(
         self,
         acceptor: Acceptor,
         on: &ReactorHandle,
@@ -200,11 +185,7 @@ impl Server {
     ) -> io::Result<Listening>
     where
         F: Fn() -> S + Clone + Send + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-        S::Future: 'static,
-        S::Error: Into<BoxError>,
-        B: Body + 'static,
-        B::Error: Into<BoxError>,
+        S: LocalService,
     {
         // The acceptor may be one of a transparent proxy, whose connections have other addresses than
         // its socket: each is asked.
@@ -213,7 +194,7 @@ impl Server {
 
     /// Listens, and serves each connection by what `factory` makes. `local` is the address of all
     /// connections, once it is known.
-    fn listen<F, S, B>(
+    fn listen<F, S>(
         self,
         acceptor: Acceptor,
         on: &ReactorHandle,
@@ -222,11 +203,7 @@ impl Server {
     ) -> io::Result<Listening>
     where
         F: Fn() -> S + Clone + Send + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-        S::Future: 'static,
-        S::Error: Into<BoxError>,
-        B: Body + 'static,
-        B::Error: Into<BoxError>,
+        S: LocalService,
     {
         // Inherited by the connections, which saves a system call for each. Answers are written
         // whole, so that waiting for more would only delay them.
@@ -242,7 +219,7 @@ impl Server {
 
     /// Serves a connection that was accepted. `local` is its own address, if that is known without a
     /// system call.
-    async fn serve_stream<S, B>(
+    async fn serve_stream<S>(
         self: Arc<Server>,
         stream: TcpStream,
         peer: SocketAddr,
@@ -250,11 +227,7 @@ impl Server {
         service: S,
     ) -> io::Result<()>
     where
-        S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-        S::Future: 'static,
-        S::Error: Into<BoxError>,
-        B: Body + 'static,
-        B::Error: Into<BoxError>,
+        S: LocalService,
     {
         let write = self.write_timeout;
         stream.set_deadlines(Deadlines { write, ..Deadlines::default() });

@@ -129,9 +129,9 @@ impl Server {
         }
     }
 
-    /// Sets how long the head of a request may take. The time of a kept connection counts from the
-    /// answer before: it is how long a client of HTTP/1 may be idle. A new connection has as long for
-    /// its first byte, and then for the head. Default: 30 seconds.
+    /// Sets how long the head of a request may take. The time of a new connection counts from its
+    /// beginning, and that of a kept one from the answer before: it is how long a client of HTTP/1 may
+    /// be idle. Default: 30 seconds.
     ///
     /// A client that has sent a part of a head gets the status 408, and the error is of the kind
     /// `TimedOut`. A connection on which nothing was asked is closed without a word. In HTTP/2 this

@@ -11,6 +11,7 @@ use corepoll_hyper::Server;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
+use socket2::{Domain, Socket, Type};
 
 /// When a test gives up on what it waits for. None waits this long unless it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -81,7 +82,18 @@ pub struct Answer {
 
 impl Client {
     pub fn connect(addr: SocketAddr) -> Client {
-        let stream = TcpStream::connect(addr).expect("it listens");
+        Client::of(TcpStream::connect(addr).expect("it listens"))
+    }
+
+    /// Connects with so small a receive buffer that what it does not read stays with the server.
+    pub fn connect_with_little_room(addr: SocketAddr) -> Client {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(1).expect("the smallest");
+        socket.connect(&addr.into()).expect("it listens");
+        Client::of(socket.into())
+    }
+
+    fn of(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         Client(BufReader::new(stream))
     }
@@ -157,9 +169,14 @@ pub fn exchange(addr: SocketAddr, requests: impl AsRef<[u8]>) -> String {
 impl Client {
     /// Reads until the end, which is no reset.
     pub fn until_the_end(&mut self) -> String {
+        String::from_utf8_lossy(&self.bytes_until_the_end()).into_owned()
+    }
+
+    /// Reads bytes until the end, which is no reset.
+    pub fn bytes_until_the_end(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.0.read_to_end(&mut bytes).expect("an end without a reset");
-        String::from_utf8_lossy(&bytes).into_owned()
+        bytes
     }
 
     /// The connection.

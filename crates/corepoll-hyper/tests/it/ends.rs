@@ -4,13 +4,16 @@ use std::convert::Infallible;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use corepoll_hyper::Server;
+use corepoll::net::UnixStream;
+use corepoll::{spawn_local, time};
+use corepoll_hyper::{HyperIo, Server};
 use futures::channel::oneshot;
+use futures::{AsyncReadExt, AsyncWriteExt};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 
-use crate::common::{Client, PATIENCE, Site, Text, serve_hello};
+use crate::common::{Client, PATIENCE, Site, Text, hello, serve_hello};
 
 #[test]
 fn a_client_that_stalls_in_the_head_is_ended() {
@@ -32,6 +35,49 @@ fn a_client_that_stalls_in_the_head_is_ended() {
         let kind = heard.recv_timeout(PATIENCE).expect("it is told");
         assert_eq!(kind, std::io::ErrorKind::TimedOut, "{bytes:?}");
     }
+}
+
+/// The first head of a connection has one time, whenever its bytes come.
+#[test]
+fn the_first_bytes_of_a_head_give_it_no_more_time() {
+    corepoll::block_on(async {
+        time::pause();
+        let limit = Duration::from_secs(10);
+        for waits in [0, 7, 9].map(Duration::from_secs) {
+            let begun = time::now();
+            let (near, mut far) = UnixStream::pair().expect("a pair");
+            let served = spawn_local(async move {
+                let server = Server::new().header_timeout(limit);
+                server.serve_connection(HyperIo::new(near), service_fn(hello)).await
+            });
+            time::sleep(waits).await;
+            far.write_all(b"GET / HT").await.expect("it is read");
+            let mut answer = String::new();
+            far.read_to_string(&mut answer).await.expect("the end");
+            assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+            assert_eq!(time::now() - begun, limit, "after {waits:?}");
+            drop(far);
+            let error = served.await.expect("no panic").expect_err("it was late");
+            assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+        }
+        // The heads that follow have their own time.
+        let (near, mut far) = UnixStream::pair().expect("a pair");
+        let served = spawn_local(async move {
+            let server = Server::new().header_timeout(limit);
+            server.serve_connection(HyperIo::new(near), service_fn(hello)).await
+        });
+        for _ in 0..5 {
+            time::sleep(Duration::from_secs(8)).await;
+            far.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("it is read");
+            let mut answer = [0; 15];
+            far.read_exact(&mut answer).await.expect("an answer");
+            assert_eq!(&answer, b"HTTP/1.1 200 OK");
+            let mut rest = vec![0; 1024];
+            let _ = far.read(&mut rest).await.expect("the rest of it");
+        }
+        drop(far);
+        served.await.expect("no panic").expect("it was in time");
+    });
 }
 
 #[test]

@@ -93,3 +93,37 @@ fn streams_are_served_side_by_side_and_a_panic_ends_its_own() {
         assert_eq!(ask("/", 3).await.expect("the connection lives"), 3);
     });
 }
+
+/// One frame of HTTP/2: RFC 9113, section 4.1.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = u32::try_from(payload.len()).expect("it is short").to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// The client breaks the rules, and has sent more by the time that the server ends the connection. It
+/// takes its time to read, and still gets everything: a reset would destroy what is on its way.
+#[test]
+fn a_client_that_still_sends_reads_everything_at_the_end() {
+    const PINGS: usize = 2000;
+    let site = Site::start(1);
+    let (_listening, addr) = serve_hello(&site, Server::new());
+    let mut client = Client::connect_with_little_room(addr);
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    // SETTINGS, PINGs that are answered, then HEADERS on stream 0, which is an error of the connection,
+    // and more PINGs, which the server does not look at.
+    let mut frames = frame(4, 0, 0, &[]);
+    let pings = frame(6, 0, 0, &[0; 8]).repeat(PINGS);
+    frames.extend(&pings);
+    frames.extend(frame(1, 5, 0, &[0x82]));
+    frames.extend(&pings);
+    client.send(frames);
+    let heard = client.bytes_until_the_end();
+    let answers = heard.windows(5).filter(|bytes| *bytes == [0, 0, 8, 6, 1]).count();
+    assert_eq!(answers, PINGS);
+    // The last frame is a GOAWAY with PROTOCOL_ERROR.
+    let last = &heard[heard.len() - 17..];
+    assert_eq!((last[3], last[16]), (7, 1), "{last:?}");
+}
