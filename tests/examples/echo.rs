@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 
-use crate::support::{APIS, Server, more_than_sockets_hold, pattern, send_until_held_back};
+use crate::slow_peers::send_until_held_back;
+use crate::support::{APIS, Server, more_than_sockets_hold, pattern};
 
 /// Sends all of `bytes` and ends the direction, from a thread of its own.
 fn send_from_thread(stream: &TcpStream, bytes: Vec<u8>) -> thread::JoinHandle<()> {

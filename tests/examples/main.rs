@@ -12,5 +12,7 @@ mod patience;
 mod proxy;
 mod proxy_gibibyte;
 mod reuseport;
+#[path = "../common/slow_peers.rs"]
+mod slow_peers;
 mod support;
 mod techempower;

@@ -5,7 +5,8 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
 use crate::common::{closed_port, eventually, is_ended, patient, reset};
-use crate::support::{Server, more_than_sockets_hold, pattern, send_until_held_back};
+use crate::slow_peers::send_until_held_back;
+use crate::support::{Server, more_than_sockets_hold, pattern};
 
 const WAYS: [&[&str]; 2] = [&[], &["--copy"]];
 

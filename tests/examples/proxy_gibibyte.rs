@@ -7,7 +7,8 @@ use std::thread;
 use std::time::Instant;
 
 use crate::common::{PATIENCE, eventually, patient};
-use crate::support::{Server, send_until_held_back};
+use crate::slow_peers::send_until_held_back;
+use crate::support::Server;
 
 const GIBIBYTE: usize = 1 << 30;
 

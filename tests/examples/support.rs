@@ -1,8 +1,8 @@
 //! Starts the example programs, which `cargo test` builds before it runs any test.
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -135,34 +135,6 @@ pub fn more_than_sockets_hold(directions: usize) -> usize {
         text.split_whitespace().last().and_then(|word| word.parse().ok()).expect("three numbers")
     };
     directions * (largest("tcp_rmem") + largest("tcp_wmem")) + (4 << 20)
-}
-
-/// Sends all of `pieces` and ends the direction, from a thread of its own; and says so when nothing
-/// could be written for a while. Where the server is only slow, that is said early, which does no
-/// harm; where nothing holds the sender back, the channel just closes.
-pub fn send_until_held_back<Piece: AsRef<[u8]>>(
-    stream: &TcpStream,
-    pieces: impl IntoIterator<Item = Piece> + Send + 'static,
-) -> (thread::JoinHandle<()>, mpsc::Receiver<()>) {
-    let (notice, held_back) = mpsc::sync_channel(1);
-    let mut stream = stream.try_clone().expect("a clone");
-    stream.set_write_timeout(Some(Duration::from_millis(300))).expect("a timeout");
-    let sending = thread::spawn(move || {
-        for piece in pieces {
-            let mut rest = piece.as_ref();
-            while !rest.is_empty() {
-                match stream.write(rest) {
-                    Ok(length) => rest = &rest[length..],
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        let _ = notice.try_send(());
-                    }
-                    Err(error) => panic!("is read: {error}"),
-                }
-            }
-        }
-        stream.shutdown(Shutdown::Write).expect("ends");
-    });
-    (sending, held_back)
 }
 
 /// Raises this process's limit of open descriptors as far as that is allowed; what it starts

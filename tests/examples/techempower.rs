@@ -4,7 +4,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use crate::support::{APIS, Server, send_until_held_back};
+use crate::slow_peers::send_until_held_back;
+use crate::support::{APIS, Server};
 
 /// The request that most tests send.
 const REQUEST: &str = "GET /plaintext HTTP/1.1\r\nHost: localhost\r\n\r\n";

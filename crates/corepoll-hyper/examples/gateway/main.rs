@@ -30,7 +30,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use corepoll::net::TcpStream;
-use corepoll::{Deadlines, PollerBound, Reactor, shutdown_requested, time};
+use corepoll::{
+    Deadlines, Listening, PollerBound, Reactor, ReactorHandle, shutdown_requested, time,
+};
 use corepoll::{signal::Signal, spawn_local, with_local};
 use corepoll_hyper::{FuturesIo, Server, serve};
 use futures_rustls::TlsAcceptor;
@@ -55,18 +57,7 @@ fn run(options: Options) -> io::Result<()> {
     let (addr, admin) = (options.addr, options.admin);
     let reactor = Reactor::builder().pollers(options.pollers.get()).build()?;
     let handle = reactor.handle();
-
-    // The first signal gives the requests this time to end, a second one no time at all.
-    let (stop, grace) = (reactor.handle(), Duration::from_millis(options.grace));
-    let mut signals = Signal::new([libc::SIGINT, libc::SIGTERM])?;
-    thread::spawn(move || {
-        corepoll::block_on(async {
-            for grace in [grace, Duration::ZERO] {
-                let _ = signals.recv().await;
-                stop.shutdown(grace);
-            }
-        });
-    });
+    end_by_signals(handle.clone(), Duration::from_millis(options.grace))?;
 
     let (log, lines) = sync_channel(16 * 1024);
     let writer = thread::spawn(move || write_log(&lines));
@@ -79,8 +70,38 @@ fn run(options: Options) -> io::Result<()> {
         .http2(|it| _ = it.max_header_list_size(header_size));
     let gateway = Arc::new(Gateway { options, server, acceptor, log, metrics });
 
+    prepare_pollers(&handle, gateway.options.upstream.len());
+    let listening = handle.serve(addr, {
+        let gateway = gateway.clone();
+        move |stream, peer| connection(gateway.clone(), stream, peer)
+    })?;
+    let metrics = serve_metrics(&handle, admin, registry)?;
+    println!("listening on {}", listening.local_addr()?);
+    println!("metrics on http://{}/metrics", metrics.local_addr()?);
+    reactor.run()?;
+    drop(gateway); // the last sender of lines
+    let _ = writer.join();
+    Ok(())
+}
+
+/// Ends the reactor by SIGINT or SIGTERM: the first signal gives the requests `grace` to end, a second
+/// one no time at all.
+fn end_by_signals(stop: ReactorHandle, grace: Duration) -> io::Result<()> {
+    let mut signals = Signal::new([libc::SIGINT, libc::SIGTERM])?;
+    thread::spawn(move || {
+        corepoll::block_on(async {
+            for grace in [grace, Duration::ZERO] {
+                let _ = signals.recv().await;
+                stop.shutdown(grace);
+            }
+        });
+    });
+    Ok(())
+}
+
+/// Gives each poller its pools, one for each upstream.
+fn prepare_pollers(handle: &ReactorHandle, upstreams: usize) {
     // A broadcast runs once on every poller, before that poller serves anything.
-    let upstreams = gateway.options.upstream.len();
     handle.broadcast(move || {
         with_local(|local: &mut Local| local.upstreams.resize_with(upstreams, Default::default));
         // What is idle would hold up the shutdown.
@@ -92,25 +113,16 @@ fn run(options: Options) -> io::Result<()> {
             });
         }));
     });
-    let listening = handle.serve(addr, {
-        let gateway = gateway.clone();
-        move |stream, peer| connection(gateway.clone(), stream, peer)
-    })?;
-    let registry = Arc::new(registry);
-    let metrics = serve(
-        &handle,
-        admin,
-        service_fn(move |request| {
-            let registry = registry.clone();
-            async move { Ok::<_, Infallible>(show_metrics(&registry, &request)) }
-        }),
-    )?;
-    println!("listening on {}", listening.local_addr()?);
-    println!("metrics on http://{}/metrics", metrics.local_addr()?);
-    reactor.run()?;
-    drop(gateway); // the last sender of lines
-    let _ = writer.join();
-    Ok(())
+}
+
+/// Serves the metrics at an address of their own.
+fn serve_metrics(on: &ReactorHandle, addr: SocketAddr, all: Registry) -> io::Result<Listening> {
+    let registry = Arc::new(all);
+    let service = service_fn(move |request| {
+        let registry = registry.clone();
+        async move { Ok::<_, Infallible>(show_metrics(&registry, &request)) }
+    });
+    serve(on, addr, service)
 }
 
 /// What all pollers share.

@@ -3,7 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use crate::support::{Server, send_until_held_back};
+use crate::slow_peers::send_until_held_back;
+use crate::support::Server;
 
 /// The programs that keep connections, and how each is started.
 const KEEPING: [(&str, &[&str]); 2] =

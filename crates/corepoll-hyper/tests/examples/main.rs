@@ -13,6 +13,8 @@ mod grpc;
 mod http_manners;
 mod https;
 mod patience;
+#[path = "../../../../tests/common/slow_peers.rs"]
+mod slow_peers;
 mod support;
 mod tls;
 mod upstream;

@@ -1,7 +1,7 @@
 //! Starts the example programs, which `cargo test` builds before it runs any test, and asks them.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -147,34 +147,6 @@ pub fn status(answer: &str) -> u16 {
 /// The body of an answer.
 pub fn body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").expect("a head").1
-}
-
-/// Sends all of `pieces` and ends the direction, from a thread of its own; and says so when nothing
-/// could be written for a while. Where the server is only slow, that is said early, which does no
-/// harm; where nothing holds the sender back, the channel just closes.
-pub fn send_until_held_back<Piece: AsRef<[u8]>>(
-    stream: &TcpStream,
-    pieces: impl IntoIterator<Item = Piece> + Send + 'static,
-) -> (thread::JoinHandle<()>, mpsc::Receiver<()>) {
-    let (notice, held_back) = mpsc::sync_channel(1);
-    let mut stream = stream.try_clone().expect("a clone");
-    stream.set_write_timeout(Some(Duration::from_millis(300))).expect("a timeout");
-    let sending = thread::spawn(move || {
-        for piece in pieces {
-            let mut rest = piece.as_ref();
-            while !rest.is_empty() {
-                match stream.write(rest) {
-                    Ok(length) => rest = &rest[length..],
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        let _ = notice.try_send(());
-                    }
-                    Err(error) => panic!("is read: {error}"),
-                }
-            }
-        }
-        stream.shutdown(Shutdown::Write).expect("ends");
-    });
-    (sending, held_back)
 }
 
 /// The command that runs an example.
