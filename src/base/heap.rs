@@ -127,14 +127,6 @@ impl Heap {
         self.items.get(item as usize).is_some_and(|known| known.place != ABSENT)
     }
 
-    /// Returns the key of `item`, if it is in the heap.
-    #[inline]
-    pub(crate) fn key(&self, item: u32) -> Option<u64> {
-        // No node is at the place `ABSENT`.
-        let place = self.items.get(item as usize)?.place;
-        self.nodes.get(place as usize).map(|node| node.key())
-    }
-
     /// Inserts `item`, which must not be in the heap.
     #[inline]
     pub(crate) fn insert(&mut self, item: u32, key: u64) {
@@ -142,31 +134,38 @@ impl Heap {
         if self.items.len() <= item as usize {
             self.make_room(item);
         }
-        let order = self.take_order();
+        let order = self.order();
+        self.next_order = order + 1;
         self.items[item as usize].order = order;
         let node = Node::new(key, order, item);
         self.nodes.push(node);
         self.sift_up(self.nodes.len() - 1, node);
     }
 
-    /// Counts `item`, which must be in the heap, as inserted now. Its node stays as it is until the
-    /// item is postponed, so the caller must postpone it before it means anything that the item is
-    /// the least one.
+    /// Counts `item` as inserted now, if it is in the heap with a key less than `key`, and returns
+    /// `true`. Its node stays as it is until the item is postponed, so the caller must postpone it
+    /// before it means anything that the item is the least one.
     #[inline]
-    pub(crate) fn renew(&mut self, item: u32) {
-        debug_assert!(self.contains(item));
-        self.items[item as usize].order = self.take_order();
+    pub(crate) fn renew_below(&mut self, item: u32, key: u64) -> bool {
+        let order = self.order();
+        let Some(known) = self.items.get_mut(item as usize) else { return false };
+        // No node is at the place `ABSENT`.
+        let Some(node) = self.nodes.get(known.place as usize) else { return false };
+        if node.key() >= key {
+            return false;
+        }
+        known.order = order;
+        self.next_order = order + 1;
+        true
     }
 
-    /// Returns the order of an insertion.
+    /// Returns the order of the next insertion. If there is one, the caller counts it.
     #[inline]
-    fn take_order(&mut self) -> u32 {
+    fn order(&mut self) -> u32 {
         if self.next_order == u32::MAX {
             self.renumber();
         }
-        let order = self.next_order;
-        self.next_order += 1;
-        order
+        self.next_order
     }
 
     /// Makes room in `items` for an item with a greater number than all before.
@@ -292,7 +291,7 @@ mod tests {
             let mut heap = Heap::after(u32::MAX - left);
             heap.insert(0, 1);
             heap.insert(1, 3);
-            heap.renew(0);
+            assert!(heap.renew_below(0, 3));
             for item in 2..8 {
                 heap.insert(item, 3);
             }
@@ -320,7 +319,6 @@ mod tests {
             for (order, (kind, item, key)) in (1..).zip(steps) {
                 let known = model.iter().find(|entry| entry.2 == item).copied();
                 prop_assert_eq!(heap.contains(item), known.is_some());
-                prop_assert_eq!(heap.key(item), known.map(|entry| entry.0));
                 if kind < 2 {
                     known.map(|entry| model.remove(&entry));
                     heap.remove(item);
@@ -331,9 +329,12 @@ mod tests {
                     model.remove(&entry);
                     heap.postpone(item, entry.0 + key);
                     model.insert((entry.0 + key, orders[item as usize], item));
-                } else if let (4, Some(_)) = (kind, known) {
-                    heap.renew(item);
-                    orders[item as usize] = order;
+                } else if kind == 4 {
+                    let is_below = known.is_some_and(|entry| entry.0 < key);
+                    prop_assert_eq!(heap.renew_below(item, key), is_below);
+                    if is_below {
+                        orders[item as usize] = order;
+                    }
                 } else if kind == 5 {
                     heap.set_mark();
                     mark = order;

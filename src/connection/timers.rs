@@ -133,7 +133,7 @@ impl EvContext<'_> {
     /// ```
     pub fn reset_timer(&mut self, timer: TimerId, delay: Duration) -> bool {
         let mut timers = self.local.timers.borrow_mut();
-        belongs_to(&timers, timer, self.connection)
+        belongs_to(timers.get(timer.0), self.connection)
             && timers.reset(timer.0, clock::after(clock::now(), delay))
     }
 
@@ -183,28 +183,28 @@ fn add(local: &Local, connection: &Connection, deadline: u64, period: Option<u64
 
 /// Removes an armed timer of this connection. Returns `false` if there is no such timer.
 fn cancel(local: &Local, connection: &Connection, timer: TimerId) -> bool {
-    let timers = local.timers.borrow();
+    let mut timers = local.timers.borrow_mut();
     // One that is firing is not armed: it goes when its callback returns.
-    let was_armed = belongs_to(&timers, timer, connection) && timers.is_armed(timer.0);
-    if was_armed {
-        drop(timers);
-        remove(local, connection, timer.0);
+    let is_armed = belongs_to(timers.get_armed(timer.0), connection);
+    if is_armed {
+        remove_from(&mut timers, connection, timer.0);
     }
-    was_armed
+    is_armed
 }
 
 /// Returns `true` if `timer` is a handler's timer, and that of this connection. A handler may hold
 /// the number of a timer that is another connection's.
-fn belongs_to(timers: &Timers<TimerTarget>, timer: TimerId, connection: &Connection) -> bool {
-    match timers.get(timer.0) {
-        Some(TimerTarget::Handler(entry)) => entry.connection == connection.token,
-        _ => false,
-    }
+fn belongs_to(timer: Option<&TimerTarget>, connection: &Connection) -> bool {
+    matches!(timer, Some(TimerTarget::Handler(entry)) if entry.connection == connection.token)
 }
 
 /// Removes a timer from the poller's timers and from its connection's list.
 pub(crate) fn remove(local: &Local, connection: &Connection, token: Token) {
-    let mut timers = local.timers.borrow_mut();
+    remove_from(&mut local.timers.borrow_mut(), connection, token);
+}
+
+/// Does the work of [`remove`] with the poller's timers at hand.
+fn remove_from(timers: &mut Timers<TimerTarget>, connection: &Connection, token: Token) {
     let Some(TimerTarget::Handler(HandlerTimer { place, .. })) = timers.remove(token) else {
         return;
     };

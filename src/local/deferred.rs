@@ -40,6 +40,10 @@ pub(crate) enum Deferred {
 }
 
 /// What a timer is for.
+///
+/// Its first word says which it is, and the other two are what it carries. Otherwise some variants
+/// would begin in the middle of a word, and moving any of them would go through memory.
+#[repr(u64)]
 pub(crate) enum TimerTarget {
     /// `on_timeout` of a handler is called.
     Handler(HandlerTimer),
@@ -62,6 +66,16 @@ pub(crate) enum TimerTarget {
 }
 
 impl TimerTarget {
+    /// Returns the waker of a task's timer.
+    #[inline]
+    pub(crate) fn into_waker(self) -> Option<Waker> {
+        if let TimerTarget::Task(waker) = self {
+            return Some(waker);
+        }
+        debug_assert!(false, "the timers of tasks carry wakers");
+        None
+    }
+
     /// Tells the target that the poller ends, and that the timer will not fire.
     pub(crate) fn end(self) {
         if let TimerTarget::Internal(target) = self {

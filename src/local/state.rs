@@ -247,21 +247,15 @@ impl Local {
     }
 
     /// Arms a new timer that wakes a task at `deadline`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn arm_task(&self, deadline: u64, waker: Waker) -> Token {
-        self.timers.borrow_mut().insert(deadline, TimerTarget::Task(waker))
+        self.timers.borrow_mut().insert_with(deadline, move || TimerTarget::Task(waker))
     }
 
     /// Disarms a task's timer, and returns its waker for the caller to drop; `None` if it has fired.
     #[inline]
     pub(crate) fn disarm_task(&self, timer: Token) -> Option<Waker> {
-        match self.timers.borrow_mut().remove(timer) {
-            Some(TimerTarget::Task(waker)) => Some(waker),
-            other => {
-                debug_assert!(other.is_none(), "the timers of tasks carry wakers");
-                None
-            }
-        }
+        self.timers.borrow_mut().remove(timer)?.into_waker()
     }
 
     /// Disarms a timer, and returns what it was for, which the caller drops after this. Returns
@@ -275,14 +269,19 @@ impl Local {
         self.timers.borrow_mut().reset(timer, deadline)
     }
 
+    /// Returns `true` if `timer` is a task's timer that has not fired, and wakes `waker`.
+    #[inline]
+    pub(crate) fn timer_wakes(&self, timer: Token, waker: &Waker) -> bool {
+        let timers = self.timers.borrow();
+        matches!(timers.get(timer), Some(TimerTarget::Task(present)) if present.will_wake(waker))
+    }
+
     /// Makes a task's timer wake `waker`. Returns `false` if it has fired.
     pub(crate) fn set_timer_waker(&self, timer: Token, waker: &Waker) -> bool {
-        match self.timers.borrow().get(timer) {
-            Some(TimerTarget::Task(present)) if present.will_wake(waker) => return true,
-            Some(TimerTarget::Task(_)) => {}
-            _ => return false,
+        if self.timer_wakes(timer, waker) {
+            return true;
         }
-        // Cloning is foreign code, which may disarm the timer: it is looked up again after that.
+        // Cloning is foreign code, which may disarm the timer: it is looked up after that.
         let mut new = Some(waker.clone());
         let mut is_there = false;
         if let Some(TimerTarget::Task(present)) = self.timers.borrow_mut().get_mut(timer)

@@ -30,8 +30,8 @@ pub(crate) struct Timers<T> {
     /// The slots of the armed timers, and up to `MAX_VACANT` free ones, of timers that were removed
     /// while they were armed. The key of an armed timer is its deadline or an earlier time.
     heap: Heap,
-    /// The number of armed timers.
-    armed: usize,
+    /// The number of nodes that removed timers have left.
+    vacant: usize,
 }
 
 /// A timer.
@@ -60,25 +60,20 @@ impl<T> Default for Timers<T> {
 impl<T> Timers<T> {
     /// Creates a set without timers.
     pub(crate) fn new() -> Timers<T> {
-        Timers { entries: Slab::new(), heap: Heap::default(), armed: 0 }
+        Timers { entries: Slab::new(), heap: Heap::default(), vacant: 0 }
     }
 
     /// Creates a set without timers in which `armed` timers were armed before, and the first slots
     /// were used `uses` times.
     #[cfg(test)]
     fn after(armed: u32, uses: u32) -> Timers<T> {
-        Timers { entries: Slab::aged(4, uses), heap: Heap::after(armed), armed: 0 }
+        Timers { entries: Slab::aged(4, uses), heap: Heap::after(armed), vacant: 0 }
     }
 
     /// Returns the number of armed timers.
-    pub(crate) fn armed(&self) -> usize {
-        self.armed
-    }
-
-    /// Returns the number of nodes that removed timers have left.
     #[inline]
-    fn vacant(&self) -> usize {
-        self.heap.len() - self.armed
+    pub(crate) fn armed(&self) -> usize {
+        self.heap.len() - self.vacant
     }
 
     /// Returns the number of timers, armed or not.
@@ -88,35 +83,32 @@ impl<T> Timers<T> {
     }
 
     /// Adds a timer that is due at `deadline`.
-    // Inlined always, like `remove`: a payload that is passed through memory stalls on the store
-    // that has just written it.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn insert(&mut self, deadline: u64, payload: T) -> Token {
-        let token = self.entries.insert_with(move |_| Entry { deadline, payload });
-        self.armed += 1;
-        match self.heap.key(token.index()) {
-            None => self.heap.insert(token.index(), deadline),
-            Some(key) => self.take_over(token.index(), key, deadline),
+        self.insert_with(deadline, move || payload)
+    }
+
+    /// Adds a timer that is due at `deadline` and carries what `make` returns.
+    // Inlined always, like `remove`, and with the payload made last: one that is passed through
+    // memory stalls on the store that has just written it.
+    #[inline(always)]
+    pub(crate) fn insert_with(&mut self, deadline: u64, make: impl FnOnce() -> T) -> Token {
+        let token = self.entries.insert_with(move |_| Entry { deadline, payload: make() });
+        // If the slot's last timer has left a node, it is as if this one had been armed for the
+        // node's key and postponed: `surface` moves the node.
+        if self.heap.renew_below(token.index(), deadline) {
+            self.vacant -= 1;
+        } else {
+            self.make_node(token.index(), deadline);
         }
         token
     }
 
-    /// Arms the timer in slot `index`, whose last timer has left a node with this `key`.
-    #[inline(always)]
-    fn take_over(&mut self, index: u32, key: u64, deadline: u64) {
-        if key < deadline {
-            // As if this timer had been armed for `key` and postponed: `surface` moves the node.
-            self.heap.renew(index);
-        } else {
-            self.replace_node(index, deadline);
-        }
-    }
-
-    /// Gives the timer in slot `index` a new node in place of one whose key is not less. An equal
-    /// one would not do: that node would come before timers that were armed earlier.
+    /// Gives the timer in slot `index` a node, in place of one whose key is not less. An equal one
+    /// would not do: that node would come before timers that were armed earlier.
     #[cold]
-    fn replace_node(&mut self, index: u32, deadline: u64) {
-        self.heap.remove(index);
+    fn make_node(&mut self, index: u32, deadline: u64) {
+        self.vacant -= usize::from(self.heap.remove(index));
         self.heap.insert(index, deadline);
     }
 
@@ -124,6 +116,12 @@ impl<T> Timers<T> {
     #[inline]
     pub(crate) fn get(&self, timer: Token) -> Option<&T> {
         self.entries.get(timer).map(|entry| &entry.payload)
+    }
+
+    /// Returns what `timer` carries, if it is armed.
+    #[inline]
+    pub(crate) fn get_armed(&self, timer: Token) -> Option<&T> {
+        self.get(timer).filter(|_| self.heap.contains(timer.index()))
     }
 
     /// Returns what `timer` carries, to be changed.
@@ -138,26 +136,27 @@ impl<T> Timers<T> {
 
     /// Returns `true` if `timer` is armed.
     pub(crate) fn is_armed(&self, timer: Token) -> bool {
-        self.entries.get(timer).is_some() && self.heap.contains(timer.index())
+        self.get_armed(timer).is_some()
     }
 
     /// Removes `timer`, armed or not.
     #[inline(always)]
     pub(crate) fn remove(&mut self, timer: Token) -> Option<T> {
-        if self.vacant() == MAX_VACANT {
-            return self.remove_at_once(timer);
+        if self.vacant == MAX_VACANT {
+            self.remove_node(timer);
         }
         let entry = self.entries.remove(timer)?;
         // A timer that has fired has no node.
-        self.armed -= usize::from(self.heap.contains(timer.index()));
+        self.vacant += usize::from(self.heap.contains(timer.index()));
         Some(entry.payload)
     }
 
-    /// Removes `timer` and its node.
-    fn remove_at_once(&mut self, timer: Token) -> Option<T> {
-        let entry = self.entries.remove(timer)?;
-        self.armed -= usize::from(self.heap.remove(timer.index()));
-        Some(entry.payload)
+    /// Removes the node of `timer`, so that it is not left behind.
+    #[cold]
+    fn remove_node(&mut self, timer: Token) {
+        if self.entries.get(timer).is_some() {
+            self.heap.remove(timer.index());
+        }
     }
 
     /// Makes `timer` due at `deadline`, armed or not. Returns `false` if there is no such timer.
@@ -170,9 +169,8 @@ impl<T> Timers<T> {
         entry.deadline = deadline;
         // The heap has no entry for a timer that has fired.
         if !postponed || !self.heap.contains(timer.index()) {
-            let was_armed = self.heap.remove(timer.index());
+            self.heap.remove(timer.index());
             self.heap.insert(timer.index(), deadline);
-            self.armed += usize::from(!was_armed);
         }
         true
     }
@@ -191,7 +189,7 @@ impl<T> Timers<T> {
     /// Moves postponed timers down, and drops vacant nodes, until the first node is where it belongs
     /// or lies beyond `limit`. Returns its key, unless no timer is armed.
     fn surface(&mut self, limit: u64) -> Option<u64> {
-        if self.armed == 0 {
+        if self.armed() == 0 {
             // Vacant nodes are worth more to the next timer than their removal.
             return None;
         }
@@ -202,7 +200,7 @@ impl<T> Timers<T> {
             }
             let token = self.entries.token_at(least.item);
             let Some(entry) = token.and_then(|token| self.entries.get(token)) else {
-                self.heap.remove(least.item);
+                self.vacant -= usize::from(self.heap.remove(least.item));
                 continue;
             };
             if entry.deadline == least.key {
@@ -231,7 +229,6 @@ impl<T> Timers<T> {
         // The entry stays: its own callback may arm the timer again by the same token.
         let token = self.entries.token_at(least.item)?;
         self.heap.remove(token.index());
-        self.armed -= 1;
         Some(token)
     }
 

@@ -15,7 +15,7 @@ use crate::local::table::Entry;
 use crate::local::{calls, registry};
 use crate::poller::dispatch;
 use crate::source::{self, carryover};
-use crate::task::ignore_panic;
+use crate::task::{ignore_panic, wake_waker};
 
 /// Fires the timers that were due when the wait looked at the events, until the slice is over.
 ///
@@ -60,7 +60,7 @@ fn fire(local: &Local, token: Token) {
     let target = timers.remove(token);
     drop(timers);
     match target {
-        Some(TimerTarget::Task(waker)) => ignore_panic(|| waker.wake()),
+        Some(TimerTarget::Task(waker)) => wake_waker(waker),
         Some(TimerTarget::Linger(connection)) => on_linger_timeout(local, connection),
         Some(TimerTarget::Reread(token)) => {
             dispatch::with_connection(local, token, |local, connection| {

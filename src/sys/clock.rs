@@ -9,26 +9,18 @@ use std::time::{Duration, Instant};
 /// A deadline that never comes: 584 years after the machine's start.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// An instant and a reading that were taken together.
-///
-/// A poller compares and adds times in every turn. That takes one instruction with a `u64` and
-/// about five with an `Instant`, so everything inside of the crate counts nanoseconds, and an
-/// `Instant` is converted where it enters or leaves.
-struct Anchor {
-    /// What [`Instant::now`] returned.
-    instant: Instant,
-    /// The middle of what [`kernel_now`] returned right before and right after that.
-    reading: u64,
-}
-
-/// How often the pair is taken. The closest one is kept, since the thread may be interrupted while
-/// it takes one.
+/// How many times an instant and a reading are taken together. The closest pair is kept, since the
+/// thread may be interrupted while it takes one.
 const TRIES: usize = 8;
 
-/// Returns the pair by which this process converts.
-fn anchor() -> &'static Anchor {
-    static ANCHOR: OnceLock<Anchor> = OnceLock::new();
-    ANCHOR.get_or_init(|| {
+/// Returns the instant at which the clock read zero. By it this process converts.
+///
+/// A poller compares and adds times in every turn. That takes one instruction with a `u64` and about
+/// five with an `Instant`, so everything inside of the crate counts nanoseconds, and an `Instant` is
+/// converted where it enters or leaves.
+fn origin() -> Instant {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    *ORIGIN.get_or_init(|| {
         let tries = (0..TRIES).map(|_| {
             let before = kernel_now();
             let instant = Instant::now();
@@ -36,7 +28,7 @@ fn anchor() -> &'static Anchor {
             // The middle is wrong by a few nanoseconds at most, and two calls of the clock lie
             // further apart. So an instant and a reading that are taken one after the other keep
             // their order, whichever of them is converted.
-            (gap, Anchor { instant, reading: before + gap / 2 })
+            (gap, instant - Duration::from_nanos(before + gap / 2))
         });
         let closest = tries.min_by_key(|(gap, _)| *gap).expect("there is more than one try");
         closest.1
@@ -52,13 +44,63 @@ pub(crate) fn now() -> u64 {
     kernel_now()
 }
 
+/// Returns [`now`] as an instant.
+#[inline]
+pub(crate) fn now_instant() -> Instant {
+    #[cfg(feature = "test-util")]
+    if !paused::is_real() {
+        return to_instant(paused::now());
+    }
+    Instant::now()
+}
+
+/// How far a time must lie ahead of the coarse clock to be taken for one that has not come. The
+/// coarse clock is moved at each tick of the kernel, of which there are at least a hundred a second.
+const FAR: u64 = 100_000_000;
+
+/// Returns `true` if the clock of this thread has reached `time`.
+///
+/// Most times that are asked about are limits, and lie far ahead. The coarse clock is enough to
+/// tell so, and reading it takes a fifth of the time. Once this has returned `true` for a time it
+/// always does, since neither of the two clocks ever goes back.
+#[inline]
+pub(crate) fn has_reached(time: u64) -> bool {
+    !is_far(time) && now() >= time
+}
+
+/// Returns `true` if `time` lies further ahead of the coarse clock than that clock is slow.
+#[inline]
+fn is_far(time: u64) -> bool {
+    #[cfg(feature = "test-util")]
+    if !paused::is_real() {
+        return false;
+    }
+    time.saturating_sub(kernel_coarse()) > FAR
+}
+
 /// Reads the kernel's clock.
 #[inline]
 fn kernel_now() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is one valid timespec. Linux always has this clock, so the call can't fail.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    nanoseconds(&now)
+}
+
+/// Reads the kernel's coarse clock, which is the same one as it was at the last tick. Returns
+/// [`NEVER`] where there is none.
+#[inline]
+fn kernel_coarse() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is one valid timespec.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut now) } != 0;
+    if failed { NEVER } else { nanoseconds(&now) }
+}
+
+/// Returns what a clock has read.
+#[inline]
+fn nanoseconds(time: &libc::timespec) -> u64 {
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// Reads the kernel's clock even where this thread's clock is paused.
@@ -102,6 +144,11 @@ pub(crate) mod paused {
         })
     }
 
+    /// Returns `true` if the clock is the kernel's: no test has paused or moved it.
+    pub(super) fn is_real() -> bool {
+        PAUSED_AT.get().is_none() && AHEAD.get() == 0 && BEHIND.get() == 0
+    }
+
     /// Returns `true` if the clock is paused.
     pub(crate) fn is_paused() -> bool {
         PAUSED_AT.get().is_some()
@@ -135,27 +182,16 @@ pub(crate) mod paused {
     }
 }
 
-/// Converts an instant to its reading: never to an earlier one.
+/// Converts an instant to its reading: never to an earlier one. Before the machine's start it is 0.
 #[inline]
 pub(crate) fn to_ns(instant: Instant) -> u64 {
-    let anchor = anchor();
-    match instant.checked_duration_since(anchor.instant) {
-        Some(later) => after(anchor.reading, later),
-        None => {
-            let earlier = anchor.instant.saturating_duration_since(instant).as_nanos();
-            anchor.reading.saturating_sub(u64::try_from(earlier).unwrap_or(NEVER))
-        }
-    }
+    after(0, instant.saturating_duration_since(origin()))
 }
 
 /// Converts a reading to its instant: never to a later one.
 #[inline]
 pub(crate) fn to_instant(ns: u64) -> Instant {
-    let anchor = anchor();
-    match ns.checked_sub(anchor.reading) {
-        Some(later) => anchor.instant + Duration::from_nanos(later),
-        None => anchor.instant - Duration::from_nanos(anchor.reading - ns),
-    }
+    origin() + Duration::from_nanos(ns)
 }
 
 /// Returns the time `delay` after `ns`, or [`NEVER`] if a `u64` can't hold it.
@@ -168,7 +204,7 @@ pub(crate) fn after(ns: u64, delay: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{NEVER, kernel_now, to_instant, to_ns};
+    use super::{FAR, NEVER, has_reached, kernel_now, to_instant, to_ns};
     use std::time::{Duration, Instant};
 
     #[test]
@@ -177,6 +213,20 @@ mod tests {
             let (first, second, third) = (kernel_now(), Instant::now(), kernel_now());
             assert!(first <= to_ns(second) && to_ns(second) <= third);
             assert!(to_instant(first) <= second && second <= to_instant(third));
+        }
+    }
+
+    #[test]
+    fn a_time_is_reached_when_the_clock_reads_it_and_no_earlier() {
+        assert!(has_reached(0) && has_reached(kernel_now()));
+        assert!(!has_reached(NEVER));
+        // Far away at first, and then near.
+        for ahead in [FAR * 3 / 2, FAR / 2, 1_000_000] {
+            let time = kernel_now() + ahead;
+            while !has_reached(time) {
+                std::hint::spin_loop();
+            }
+            assert!(kernel_now() >= time);
         }
     }
 

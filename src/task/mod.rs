@@ -17,6 +17,7 @@
 //! | `coop` | the allowance that makes an always-ready task yield |
 //! | `join_error` | why a task has no output |
 //! | `raw` | one task: its allocation, its life from spawn to release, its waker |
+//! | `wakers` | wakers that the crate keeps for a while |
 //! | `slot` | the waker of a future that waits for something |
 //! | `cancel` | the end of all tasks of an executor |
 //! | `join` | the output of a task, on its own thread |
@@ -78,6 +79,7 @@ mod slot;
 mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod wakers;
 
 pub(crate) use current_call::{CurrentCall, StallKind, TypeName};
 pub(crate) use executor::{Executor, UnboundExecutor, spawn, spawn_named};
@@ -87,3 +89,4 @@ pub(crate) use notification::{Notification, OnNotify};
 pub(crate) use running::Grant;
 pub(crate) use shared::{Bell, SharedRef};
 pub(crate) use slot::WakerSlot;
+pub(crate) use wakers::{clone_waker, drop_waker, wake_waker};

@@ -136,5 +136,5 @@ use crate::sys::clock;
 /// });
 /// ```
 pub fn now() -> Instant {
-    clock::to_instant(clock::now())
+    clock::now_instant()
 }

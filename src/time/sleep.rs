@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::base::token::Token;
 use crate::local::state::Local;
 use crate::sys::clock;
-use crate::task::{SharedRef, drop_ignoring_panic, ignore_panic};
+use crate::task::{SharedRef, clone_waker, drop_waker, wake_waker};
 
 /// Waits until `duration` has passed from now.
 ///
@@ -35,6 +35,7 @@ use crate::task::{SharedRef, drop_ignoring_panic, ignore_panic};
 /// block_on(time::sleep(Duration::from_millis(2)));
 /// assert!(start.elapsed() >= Duration::from_millis(2));
 /// ```
+#[inline]
 pub fn sleep(duration: Duration) -> Sleep {
     Sleep { deadline: clock::after(clock::now(), duration), armed: None }
 }
@@ -55,6 +56,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// block_on(time::sleep_until(deadline));
 /// assert!(Instant::now() >= deadline);
 /// ```
+#[inline]
 pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep { deadline: clock::to_ns(deadline), armed: None }
 }
@@ -127,7 +129,7 @@ impl Sleep {
     /// assert!(!time::sleep(Duration::from_secs(60)).is_elapsed());
     /// ```
     pub fn is_elapsed(&self) -> bool {
-        clock::now() >= self.deadline
+        clock::has_reached(self.deadline)
     }
 
     /// Changes the deadline. That is one store if the new one is later.
@@ -169,7 +171,7 @@ impl Sleep {
         if !is_moved {
             // The timer has fired, or is in another poller, where the task is woken. The next poll
             // arms it again.
-            self.disarm(wake);
+            self.disarm(wake_waker);
         }
     }
 
@@ -179,6 +181,21 @@ impl Sleep {
     /// everything that was ready before has been told; so a task that is woken for another reason
     /// does not find its time over while bytes for it wait in a socket.
     pub(super) fn poll_missed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let waits = match &self.armed {
+            None => !clock::has_reached(self.deadline),
+            Some(_) => {
+                Local::with_current(|local| self.deadline > local.dispatched_until()) == Some(true)
+            }
+        };
+        if waits && self.waits(cx) {
+            return Poll::Pending;
+        }
+        self.poll_missed_again(cx)
+    }
+
+    /// Does the work of [`Sleep::poll_missed`], if the time has come or the timer is another one.
+    #[inline(never)]
+    fn poll_missed_again(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let local = Local::current().expect(OUTSIDE);
         let is_told = self.deadline <= local.dispatched_until();
         if let Some(armed) = self.armed.as_ref().filter(|_| !is_told)
@@ -190,12 +207,24 @@ impl Sleep {
         self.poll_in(&local, cx)
     }
 
+    /// Returns `true` if a timer wakes the task of `cx`: the one that is armed, or one that this arms.
+    #[inline(always)]
+    fn waits(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(armed) = &self.armed {
+            let wakes = |local: &Local| local.timer_wakes(armed.timer, cx.waker());
+            return armed.poller.is_current() && Local::with_current(wakes) == Some(true);
+        }
+        // A limit that is not reached is often polled only once.
+        self.arm(&Local::current().expect(OUTSIDE), cx);
+        true
+    }
+
     /// Polls in the poller `local`, and arms the timer if the time has not come.
     fn poll_in(&mut self, local: &Local, cx: &mut Context<'_>) -> Poll<()> {
         // The clock decides and not the timer, which fires when its turn comes, so that a poll
         // agrees with `is_elapsed`.
-        if clock::now() >= self.deadline {
-            self.disarm(drop_ignoring_panic);
+        if clock::has_reached(self.deadline) {
+            self.disarm(drop_waker);
             return Poll::Ready(());
         }
         if let Some(armed) = &self.armed {
@@ -203,31 +232,41 @@ impl Sleep {
                 return Poll::Pending;
             }
             // The timer has fired before a reset, or is in another poller.
-            self.disarm(drop_ignoring_panic);
+            self.disarm(drop_waker);
         }
-        self.arm(cx);
+        self.arm(local, cx);
         Poll::Pending
     }
 
-    /// Arms a timer in the poller of this thread, where none is armed.
-    #[inline]
-    fn arm(&mut self, cx: &mut Context<'_>) {
-        // Cloning is foreign code, so it comes before the poller is lent.
-        let waker = cx.waker().clone();
-        let armed = Local::with_current(|local| local.arm_task(self.deadline, waker));
-        let timer = armed.expect(OUTSIDE);
-        self.armed = SharedRef::current().map(|poller| Armed { poller, timer });
+    /// Arms a timer in `local`, the poller of this thread. None is armed.
+    #[inline(always)]
+    fn arm(&mut self, local: &Local, cx: &mut Context<'_>) {
+        let timer = local.arm_task(self.deadline, clone_waker(cx.waker()));
+        let armed = SharedRef::current().map(|poller| Armed { poller, timer });
+        // No timer was armed, so nothing is dropped here: the compiler can't know.
+        std::mem::forget(std::mem::replace(&mut self.armed, armed));
     }
 
     /// Removes the timer, in whichever poller it is. `then` gets its waker there.
     #[inline]
-    fn disarm(&mut self, then: fn(Option<Waker>)) {
+    fn disarm(&mut self, then: impl FnOnce(Waker) + Send + 'static) {
         let Some(Armed { poller, timer }) = self.armed.take() else { return };
-        if poller.is_current() {
-            then(disarm_here(timer));
-        } else {
-            disarm_elsewhere(&poller, timer, then);
+        if !poller.is_current() {
+            return disarm_elsewhere(&poller, timer, then);
         }
+        if let Some(waker) = disarm_here(timer) {
+            then(waker);
+        }
+    }
+
+    /// Polls a sleep whose time has come, or whose task was woken before that.
+    #[inline(never)]
+    fn poll_again(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let local = Local::current().expect(OUTSIDE);
+        // Waiting costs no operation of the task. If none is left, the next poll finds that the
+        // time has come.
+        ready!(self.poll_in(&local, cx));
+        local.allowance.poll_proceed(cx)
     }
 }
 
@@ -240,16 +279,13 @@ fn disarm_here(timer: Token) -> Option<Waker> {
 /// Removes a timer from a poller that this thread is not running. It can only be taken out where
 /// its poller runs, so the request goes by mail.
 #[cold]
-fn disarm_elsewhere(poller: &SharedRef, timer: Token, then: fn(Option<Waker>)) {
+fn disarm_elsewhere(poller: &SharedRef, timer: Token, then: impl FnOnce(Waker) + Send + 'static) {
     // If that poller has ended, its timers have as well.
-    let _ = poller.post(move || then(disarm_here(timer)));
-}
-
-/// Wakes the task of a timer that was removed.
-fn wake(taken: Option<Waker>) {
-    if let Some(waker) = taken {
-        ignore_panic(|| waker.wake());
-    }
+    let _ = poller.post(move || {
+        if let Some(waker) = disarm_here(timer) {
+            then(waker);
+        }
+    });
 }
 
 impl Future for Sleep {
@@ -261,16 +297,10 @@ impl Future for Sleep {
     ///
     /// Panics outside of a poller.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // A limit that is not reached is polled once, and dropped.
-        if self.armed.is_none() && clock::now() < self.deadline {
-            self.arm(cx);
+        if !clock::has_reached(self.deadline) && self.waits(cx) {
             return Poll::Pending;
         }
-        let local = Local::current().expect(OUTSIDE);
-        // Waiting costs no operation of the task. If none is left, the next poll finds that the
-        // time has come.
-        ready!(self.poll_in(&local, cx));
-        local.allowance.poll_proceed(cx)
+        self.poll_again(cx)
     }
 }
 
@@ -278,7 +308,7 @@ impl Drop for Sleep {
     #[inline]
     fn drop(&mut self) {
         // Not woken: a future that is dropped waits for nothing.
-        self.disarm(drop_ignoring_panic);
+        self.disarm(drop_waker);
     }
 }
 

@@ -94,7 +94,8 @@ pub(in crate::task) fn task_of(waker: &Waker) -> Option<NonNull<Header>> {
 }
 
 /// Takes the waker of one of our tasks apart, into its task and the reference that it held.
-pub(super) fn into_task(waker: Waker) -> Result<NonNull<Header>, Waker> {
+#[inline]
+pub(in crate::task) fn into_task(waker: Waker) -> Result<NonNull<Header>, Waker> {
     let Some(task) = task_of(&waker) else { return Err(waker) };
     std::mem::forget(waker);
     Ok(task)
@@ -104,8 +105,9 @@ pub(super) fn into_task(waker: Waker) -> Result<NonNull<Header>, Waker> {
 ///
 /// # Safety
 ///
-/// `task` came from [`into_task`], and this is the only inverse.
-pub(super) unsafe fn from_task(task: NonNull<Header>) -> Waker {
+/// The caller holds a reference to the task, as from [`into_task`], and gives it to the waker.
+#[inline]
+pub(in crate::task) unsafe fn from_task(task: NonNull<Header>) -> Waker {
     // SAFETY: the reference becomes the waker's again.
     ManuallyDrop::into_inner(unsafe { borrowed(task) })
 }
