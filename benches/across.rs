@@ -1,7 +1,15 @@
-//! How long does a round trip between two pollers take, by wakers? Measured while both are busy, and
-//! while both are parked. The second is compared with two hand-written threads on epoll and eventfd.
+//! How long does a round trip between two pollers take, by wakers? Measured while both are busy, in
+//! turn with two threads that exchange two words, and while both sleep, in turn with two threads
+//! on epoll and eventfd.
+//!
+//! ```sh
+//! cargo bench --bench across
+//! ```
+//!
+//! Both threads must run at the same time, so another program that computes spoils a round: the
+//! table shows the best round and the lower quartile.
 
-#![allow(missing_docs)] // criterion_group makes a function without any
+#![allow(missing_docs)]
 
 use std::fs::File;
 use std::future::poll_fn;
@@ -13,60 +21,102 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use corepoll::{Reactor, block_on, spawn_local, yield_now};
-use criterion::{Criterion, criterion_group, criterion_main};
+
+/// A row of the table: its name, and what makes so many round trips.
+type Row = (&'static str, fn(u64) -> Duration);
+
+const ROWS: [Row; 4] = [
+    ("busy pollers, by wakers", |trips| round_trips(true, trips)),
+    ("two words by hand", lines),
+    ("sleeping pollers, by wakers", |trips| round_trips(false, trips)),
+    ("epoll and eventfd by hand", by_hand),
+];
+
+/// The round trips of one round: few, so that some rounds are not disturbed.
+const TRIPS: u64 = 1000;
+
+/// How long rounds are begun.
+const TIME: Duration = Duration::from_secs(20);
+
+fn main() {
+    // `cargo bench -- --test` asks whether it runs.
+    let is_test = std::env::args().any(|argument| argument == "--test");
+    let (start, time) = (Instant::now(), if is_test { Duration::ZERO } else { TIME });
+    let mut times = ROWS.map(|_| Vec::new());
+    while times[0].is_empty() || start.elapsed() < time {
+        for ((_, measure), times) in ROWS.iter().zip(&mut times) {
+            let trips = if is_test { 10 } else { TRIPS };
+            times.push(measure(trips).as_nanos() as u64 / trips);
+        }
+    }
+    println!("{:<44}{:>16}{:>16}", "a round trip, ns", "best", "lower quartile");
+    for ((name, _), times) in ROWS.iter().zip(&mut times) {
+        times.sort();
+        println!("{name:<44}{:>16}{:>16}", times[0], times[times.len() / 4]);
+    }
+}
 
 /// A ball that goes to and fro.
 #[derive(Default)]
-struct Court {
+#[repr(align(128))]
+struct Ball {
     /// How often it has been hit; whose turn it is follows from that.
     hits: AtomicU64,
-    /// A task keeps its waker, so each comes here once, and to look for it takes no lock.
+}
+
+#[derive(Default)]
+struct Court {
+    ball: Ball,
+    /// A task keeps its waker, so to look for it takes no lock.
     players: [OnceLock<Waker>; 2],
 }
 
-async fn play(court: Arc<Court>, me: u64, rounds: u64) {
+/// Returns how long the game took.
+async fn play(court: Arc<Court>, me: usize, rounds: u64) -> Duration {
+    let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+    court.players[me].set(waker).expect("each comes once");
+    let other = loop {
+        match court.players[1 - me].get() {
+            Some(other) => break other,
+            None => yield_now().await,
+        }
+    };
+    let start = Instant::now();
     for round in 0..rounds {
-        poll_fn(|cx| {
-            let due = round * 2 + me;
-            court.players[me as usize].get_or_init(|| cx.waker().clone());
-            if court.hits.load(Ordering::SeqCst) != due {
+        let due = round * 2 + me as u64;
+        poll_fn(|_| {
+            // The side that finds it too early is woken by the next hit.
+            if court.ball.hits.load(Ordering::Acquire) != due {
                 return Poll::Pending;
             }
-            court.hits.store(due + 1, Ordering::SeqCst);
-            // A side that is not waiting yet reads the value when it comes.
-            if let Some(other) = court.players[1 - me as usize].get() {
-                other.wake_by_ref();
-            }
+            court.ball.hits.store(due + 1, Ordering::Release);
+            other.wake_by_ref();
             Poll::Ready(())
         })
         .await;
     }
+    start.elapsed()
 }
 
 fn round_trips(busy: bool, rounds: u64) -> Duration {
     let running = Reactor::builder().pollers(2).build().unwrap().start().unwrap();
     let court = Arc::new(Court::default());
-    let start = Instant::now();
-    let players: Vec<_> = (0..2)
-        .map(|me| {
-            let court = court.clone();
-            running.handle().pollers()[me].spawn_on(move || async move {
-                let company = busy.then(|| {
-                    spawn_local(async {
-                        loop {
-                            yield_now().await;
-                        }
-                    })
-                });
-                play(court, me as u64, rounds).await;
-                company.inspect(|company| company.abort());
-            })
+    let players = [0, 1].map(|me| {
+        let court = court.clone();
+        running.handle().pollers()[me].spawn_on(move || async move {
+            let company = busy.then(|| {
+                spawn_local(async {
+                    loop {
+                        yield_now().await;
+                    }
+                })
+            });
+            let elapsed = play(court, me, rounds).await;
+            company.inspect(|company| company.abort());
+            elapsed
         })
-        .collect();
-    for player in players {
-        block_on(player).unwrap();
-    }
-    let elapsed = start.elapsed();
+    });
+    let [elapsed, _] = players.map(|player| block_on(player).unwrap());
     running.handle().shutdown(Duration::ZERO);
     running.join().unwrap();
     elapsed
@@ -84,20 +134,23 @@ fn lines(rounds: u64) -> Duration {
             std::hint::spin_loop();
         }
     };
-    let start = Instant::now();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for round in 1..=rounds {
-                wait(&to, round);
-                fro.0.store(round, Ordering::Release);
+            for round in 0..=rounds {
+                wait(&to, round + 1);
+                fro.0.store(round + 1, Ordering::Release);
             }
         });
-        for round in 1..=rounds {
-            to.0.store(round, Ordering::Release);
-            wait(&fro, round);
-        }
-    });
-    start.elapsed()
+        let exchange = |round| {
+            to.0.store(round + 1, Ordering::Release);
+            wait(&fro, round + 1);
+        };
+        // Until the other thread runs.
+        exchange(0);
+        let start = Instant::now();
+        (1..=rounds).for_each(exchange);
+        start.elapsed()
+    })
 }
 
 /// One end of the round trip by hand: waits in epoll for its eventfd, and rings the other's.
@@ -150,15 +203,3 @@ fn eventfd() -> OwnedFd {
         OwnedFd::from_raw_fd(libc::eventfd(0, libc::EFD_CLOEXEC))
     }
 }
-
-fn across(c: &mut Criterion) {
-    let mut group = c.benchmark_group("round trip between two pollers");
-    group.bench_function("busy", |b| b.iter_custom(|rounds| round_trips(true, rounds)));
-    group.bench_function("two words by hand", |b| b.iter_custom(lines));
-    group.bench_function("parked", |b| b.iter_custom(|rounds| round_trips(false, rounds)));
-    group.bench_function("epoll and eventfd by hand", |b| b.iter_custom(by_hand));
-    group.finish();
-}
-
-criterion_group!(benches, across);
-criterion_main!(benches);
