@@ -98,10 +98,13 @@ fn measure(options: &Options) -> Result<Results, Error> {
     Ok(results)
 }
 
-/// Returns the cells that the options name, or all that belong to a run without names.
+/// Returns the cells that the options name. Without names, all; of a quick run, those that say most.
 fn chosen_cells(options: &Options) -> Result<Vec<Box<dyn Cell>>, Error> {
     let mut all = cells::all();
-    let Some(names) = &options.cells else { return Ok(all) };
+    let Some(names) = &options.cells else {
+        all.retain(|cell| cell.is_quick() || !options.quick);
+        return Ok(all);
+    };
     let mut chosen = Vec::new();
     for name in names {
         let found = all.iter().position(|cell| cell.name() == name);

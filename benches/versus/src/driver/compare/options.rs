@@ -10,7 +10,7 @@ use crate::peers::Peer;
 
 pub(super) const HELP: &str = "\
 versus compare [options]
-  --quick              less precise, within five minutes: --rounds 3 --minutes 4.5
+  --quick              the cells that say most, within five minutes: --rounds 3 --minutes 4.5
   --minutes N          how long the whole may take; default 20. The turns are as long as that allows
   --rounds N           how many turns each server has in a cell; default 5
   --cells A,B,..       default all; --list names them
@@ -32,6 +32,8 @@ versus compare [options]
 pub(super) struct Options {
     pub(super) minutes: f64,
     pub(super) rounds: usize,
+    /// Only the cells that say most, unless some are named.
+    pub(super) quick: bool,
     pub(super) cells: Option<Vec<String>>,
     pub(super) candidates: Vec<Candidate>,
     pub(super) out: PathBuf,
@@ -46,6 +48,7 @@ pub(super) fn read(mut parser: lexopt::Parser) -> Result<Option<Options>, Error>
     let mut options = Options {
         minutes: 20.0,
         rounds: 5,
+        quick: false,
         cells: None,
         candidates: Vec::new(),
         out: workspace().join("target/versus"),
@@ -57,7 +60,9 @@ pub(super) fn read(mut parser: lexopt::Parser) -> Result<Option<Options>, Error>
     let (mut servers, mut extras) = (None, Vec::new());
     while let Some(arg) = parser.next()? {
         match arg {
-            Long("quick") => (options.rounds, options.minutes) = (3, 4.5),
+            Long("quick") => {
+                (options.quick, options.rounds, options.minutes) = (true, 3, 4.5);
+            }
             Long("minutes") => options.minutes = parser.value()?.parse()?,
             Long("rounds") => options.rounds = parser.value()?.parse()?,
             Long("cells") => options.cells = Some(names(&mut parser)?),
@@ -145,7 +150,7 @@ mod tests {
     #[test]
     fn quick_ends_within_five_minutes() {
         let quick = options(&["--quick"]).unwrap().unwrap();
-        assert!(quick.minutes < 5.0);
+        assert!(quick.quick && quick.minutes < 5.0);
     }
 
     #[test]

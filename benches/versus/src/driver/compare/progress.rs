@@ -27,14 +27,19 @@ impl Progress {
     }
 
     /// How long the turns that are left take by plan.
-    pub(super) fn seconds_left(&self) -> f64 {
+    fn seconds_left(&self) -> f64 {
         (self.planned - self.done).max(0.0)
+    }
+
+    /// How much of the plan is done; 1 is all of it.
+    pub(super) fn share_done(&self) -> f64 {
+        (self.done / self.planned.max(1e-9)).min(1.0)
     }
 
     /// Shows which turn begins.
     pub(super) fn show(&self, cell: &str, round: usize, rounds: usize, server: &str) {
         if self.is_terminal {
-            let percent = 100.0 * self.done / self.planned.max(1e-9);
+            let percent = 100.0 * self.share_done();
             let left = short(self.seconds_left());
             eprint!(
                 "\r\x1b[K{percent:3.0} %  {cell}  round {} of {rounds}  {server}  {left} left",
@@ -88,7 +93,7 @@ mod tests {
     fn what_is_left_is_what_was_planned_and_not_done() {
         let mut progress = Progress::new(90.0);
         progress.advance(30.0);
-        assert_eq!(progress.seconds_left(), 60.0);
+        assert_eq!((progress.seconds_left(), progress.share_done()), (60.0, 1.0 / 3.0));
         progress.advance(100.0);
         assert_eq!(progress.seconds_left(), 0.0);
         assert_eq!((short(59.9), short(61.0)), ("59 s".to_owned(), "1:01 min".to_owned()));

@@ -13,7 +13,7 @@ use crate::args::{Error, failure};
 const SECOND_TRIES: usize = 2;
 
 /// The share of the time that is kept for turns that are taken again.
-const RESERVE: f64 = 0.15;
+const RESERVE: f64 = 0.1;
 
 /// A turn that is shorter measures how a server starts.
 const SHORTEST_TURN: f64 = 0.1;
@@ -21,24 +21,27 @@ const SHORTEST_TURN: f64 = 0.1;
 /// A turn that is longer says no more.
 const LONGEST_TURN: f64 = 5.0;
 
-/// How much of a run's time is left.
+/// The time that a run may take.
 #[derive(Debug)]
 pub(super) struct Clock {
-    ends: Instant,
+    began: Instant,
+    /// How long the run may take.
+    allowed: Duration,
 }
 
 impl Clock {
     pub(super) fn new(minutes: f64) -> Clock {
-        Clock { ends: Instant::now() + Duration::from_secs_f64(minutes * 60.0) }
+        Clock { began: Instant::now(), allowed: Duration::from_secs_f64(minutes * 60.0) }
     }
 
-    /// Returns `true` if there is time for more than what is planned and not yet done.
-    fn has_spare(&self, planned_seconds: f64) -> bool {
-        Instant::now() + Duration::from_secs_f64(planned_seconds) < self.ends
+    /// Returns `true` if there is time for a turn that is not planned, with so much of the plan done:
+    /// the spare time is for all cells alike.
+    fn has_spare(&self, share_done: f64) -> bool {
+        self.began.elapsed() < self.allowed.mul_f64(share_done)
     }
 
     fn is_over(&self) -> bool {
-        Instant::now() >= self.ends
+        self.began.elapsed() >= self.allowed
     }
 }
 
@@ -82,7 +85,7 @@ pub(super) fn run_cell(
     let seconds = cell.cost().seconds + cell.cost().turns * bench.turn.as_secs_f64();
     let contestants = interleave(&names, rounds, |name, round, is_second_try| {
         if (round > 0 && clock.is_over())
-            || (is_second_try && !clock.has_spare(progress.seconds_left() + seconds))
+            || (is_second_try && !clock.has_spare(progress.share_done()))
         {
             return Turn::NoTime;
         }
@@ -213,7 +216,7 @@ mod tests {
                 },
             );
         assert_eq!(contestants[0].samples.len(), 1);
-        assert!(Clock::new(1.0).has_spare(59.0));
-        assert!(!Clock::new(1.0).has_spare(61.0));
+        assert!(Clock::new(1.0).has_spare(0.5));
+        assert!(!Clock::new(1.0).has_spare(0.0));
     }
 }

@@ -1,7 +1,7 @@
 //! User CPU time of a request, and of a connection that comes and goes: what the server itself adds
 //! to the kernel's work, which is the same for all.
 
-use super::{Bench, Cell, Cost};
+use super::{Bench, Cell, Cost, fewer};
 use crate::args::{Error, failure};
 use crate::driver::compare::candidate::Service;
 use crate::driver::compare::load::Load;
@@ -50,9 +50,17 @@ impl Cell for UserCpu {
 
     fn columns(&self) -> Vec<Column> {
         vec![
-            Column::new("user", Unit::Nanoseconds, false),
-            Column::new("kernel", Unit::Nanoseconds, false),
+            Column::new("user CPU", Unit::Nanoseconds, false),
+            Column::new("kernel CPU", Unit::Nanoseconds, false),
         ]
+    }
+
+    fn is_quick(&self) -> bool {
+        !self.is_churn
+    }
+
+    fn rounds(&self, usual: usize) -> usize {
+        fewer(usual)
     }
 
     fn cost(&self) -> Cost {

@@ -69,6 +69,10 @@ impl Cell for Exchange {
         ]
     }
 
+    fn is_quick(&self) -> bool {
+        matches!(self.name, "http-64" | "http-pipelined" | "echo-64" | "churn")
+    }
+
     fn turn(&self, bench: &Bench, contestant: &str) -> Result<Sample, Error> {
         let service = Service { protocol: self.load.protocol, threads: 1 };
         let server = Server::start(bench, bench.candidate(contestant)?, service)?;

@@ -38,6 +38,10 @@ impl Cell for Idle {
         vec![Column::new("bytes", Unit::Bytes, false)]
     }
 
+    fn is_quick(&self) -> bool {
+        true
+    }
+
     fn rounds(&self, _usual: usize) -> usize {
         1
     }

@@ -30,6 +30,11 @@ pub(super) trait Cell {
     /// The figures of a sample. The first is the main one, which is drawn.
     fn columns(&self) -> Vec<Column>;
 
+    /// Whether it belongs to a quick run.
+    fn is_quick(&self) -> bool {
+        false
+    }
+
     /// Who is compared: all servers, unless the cell has programs of its own.
     fn contestants(&self, bench: &Bench) -> Vec<String> {
         bench.servers()
@@ -47,6 +52,11 @@ pub(super) trait Cell {
 
     /// Takes a turn with one contestant, from the start of its processes to their end.
     fn turn(&self, bench: &Bench, contestant: &str) -> Result<Sample, Error>;
+}
+
+/// How many turns a server has in a cell whose turns are long.
+fn fewer(usual: usize) -> usize {
+    (usual * 2).div_ceil(3)
 }
 
 /// How long one turn takes: so many seconds, and so many times the length of a turn.

@@ -94,7 +94,7 @@ pub(super) fn beside<T>(
     match neighbour {
         Neighbour::Nothing => work(),
         Neighbour::Callback => {
-            // Two seconds have two, the first after half a second.
+            // The first comes after half a second.
             beside_spins(Spin { micros: 5000, pause: Duration::from_millis(995) }, server, work)
         }
         Neighbour::Task => beside_spins(Spin { micros: 1000, pause: Duration::ZERO }, server, work),

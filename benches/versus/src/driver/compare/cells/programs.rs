@@ -3,7 +3,7 @@
 
 use std::process::Stdio;
 
-use super::{Bench, Cell, Cost};
+use super::{Bench, Cell, Cost, fewer};
 use crate::across::Pair;
 use crate::args::{Error, failure};
 use crate::driver::compare::placement::{Placement, spawn_on};
@@ -51,7 +51,7 @@ impl Cell for Timers {
     }
 
     fn rounds(&self, usual: usize) -> usize {
-        usual.min(3)
+        fewer(usual).min(3)
     }
 
     fn cost(&self) -> Cost {
@@ -94,6 +94,10 @@ impl Cell for Across {
 
     fn contestants(&self, _bench: &Bench) -> Vec<String> {
         Pair::ALL.iter().map(|pair| pair.name().to_owned()).collect()
+    }
+
+    fn is_quick(&self) -> bool {
+        true
     }
 
     fn cost(&self) -> Cost {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::neighbour::{Neighbour, beside};
-use super::{Bench, Cell, Cost};
+use super::{Bench, Cell, Cost, fewer};
 use crate::args::{Error, failure};
 use crate::driver::compare::candidate::Service;
 use crate::driver::compare::load::Load;
@@ -24,6 +24,9 @@ const CAPACITY_TIME: Duration = Duration::from_millis(300);
 
 /// How much longer than another turn: of a thousand requests, one counts.
 const TURNS: f64 = 2.0;
+
+/// With less time, the slowest of a thousand requests are a handful.
+const SHORTEST: Duration = Duration::from_millis(300);
 
 /// Latencies at a share of the server's own full speed.
 #[derive(Debug)]
@@ -91,8 +94,19 @@ impl Cell for Tail {
         ]
     }
 
+    fn is_quick(&self) -> bool {
+        matches!(self.name, "tail-80" | "tail-80-flood")
+    }
+
+    fn rounds(&self, usual: usize) -> usize {
+        fewer(usual)
+    }
+
     fn cost(&self) -> Cost {
-        Cost { seconds: 0.6, turns: TURNS }
+        match self.neighbour {
+            Neighbour::Callback => Cost { seconds: 1.4, turns: 0.0 },
+            _ => Cost { seconds: 0.4, turns: TURNS },
+        }
     }
 
     fn turn(&self, bench: &Bench, contestant: &str) -> Result<Sample, Error> {
@@ -100,12 +114,13 @@ impl Cell for Tail {
         let service = Service { protocol: self.protocol, threads: 1 };
         let server = Server::start(bench, bench.candidate(contestant)?, service)?;
         let placement = Placement::new(1);
-        // Whole seconds: a callback each second is then in each of them.
-        let seconds = (bench.turn.as_secs_f64() * TURNS).round().max(1.0);
-        let load = Load {
-            rate: Some(rate as u64),
-            ..Load::closed(self.protocol, CONNECTIONS, Duration::from_secs_f64(seconds))
+        let duration = match self.neighbour {
+            // It comes once a second.
+            Neighbour::Callback => Duration::from_secs(1),
+            _ => bench.turn.mul_f64(TURNS).max(SHORTEST),
         };
+        let load =
+            Load { rate: Some(rate as u64), ..Load::closed(self.protocol, CONNECTIONS, duration) };
         let watch = Watch::begin(&server.pids, placement.is_apart())?;
         let report = beside(self.neighbour, bench, &server, self.protocol, || {
             bench.load.run(&load, server.addr, &placement.load, &[])

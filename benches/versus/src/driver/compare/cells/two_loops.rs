@@ -50,6 +50,10 @@ impl Cell for TwoLoops {
         ]
     }
 
+    fn is_quick(&self) -> bool {
+        true
+    }
+
     fn rounds(&self, usual: usize) -> usize {
         // Fewer only for a look at whether it runs.
         if usual == 1 { 1 } else { SERVERS }

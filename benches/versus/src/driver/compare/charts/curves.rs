@@ -5,9 +5,9 @@ use super::canvas::{self, Canvas, Colour, FAINT, GRID, INK, Side, picture};
 use crate::driver::compare::figures;
 use crate::driver::compare::results::{CellResult, Contestant, Unit};
 
-const SIZE: (f64, f64) = (860.0, 500.0);
+const SIZE: (f64, f64) = (860.0, 580.0);
 const TOP: f64 = 76.0;
-const BOTTOM: f64 = 424.0;
+const BOTTOM: f64 = 504.0;
 const LEFT: f64 = 80.0;
 const RIGHT: f64 = 640.0;
 /// The distance of the names of two curves.
