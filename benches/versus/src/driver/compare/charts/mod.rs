@@ -5,34 +5,38 @@ mod bars;
 mod canvas;
 mod curves;
 
-use super::results::{CellResult, Machine, Results};
+use super::results::{CellResult, Contestant, Machine, Results};
 
 /// Returns the charts of a cell, with the names of their files.
 pub(super) fn of_cell(machine: &Machine, cell: &CellResult) -> Vec<(String, String)> {
+    let caption = caption(machine, cell);
     let mut charts = Vec::new();
     if cell.contestants.iter().any(|contestant| !contestant.samples.is_empty()) {
-        let draw = |(column, name)| (name, bars::draw(cell, column, &caption(machine)));
+        let draw = |(column, name)| (name, bars::draw(cell, column, &caption));
         charts.extend(cell.charts().into_iter().map(draw));
     }
-    charts.extend(cell.curves().map(|name| (name, curves::draw(cell, &caption(machine)))));
+    charts.extend(cell.curves().map(|name| (name, curves::draw(cell, &caption))));
     charts
 }
 
-/// Returns the two charts that README.md shows, of those that were measured.
+/// The files of the charts that README.md shows.
+const OF_README: [&str; 2] = ["cpu-http.svg", "tail-80-flood-percentiles.svg"];
+
+/// Returns the charts that README.md shows, of those that were measured.
 pub(super) fn of_readme(results: &Results) -> Vec<(String, String)> {
-    let caption = caption(&results.machine);
-    let cell = |name: &str| results.cells.iter().find(|cell| cell.name == name);
-    let cpu = cell("cpu-http").map(|cell| ("cpu-http.svg", bars::draw(cell, 0, &caption)));
-    let tail =
-        cell("tail-80-flood").map(|cell| ("tail-80-flood.svg", curves::draw(cell, &caption)));
-    [cpu, tail].into_iter().flatten().map(|(name, chart)| (name.to_owned(), chart)).collect()
+    let all = results.cells.iter().flat_map(|cell| of_cell(&results.machine, cell));
+    all.filter(|(name, _)| OF_README.contains(&name.as_str())).collect()
 }
 
 /// Returns the line below a chart.
-fn caption(machine: &Machine) -> String {
+fn caption(machine: &Machine, cell: &CellResult) -> String {
     let Machine { date, kernel, cpu, cpus, .. } = machine;
     let day = date.split('T').next().unwrap_or_default();
-    format!("{cpu}, {cpus} CPUs, Linux {kernel}, {day}")
+    let mut caption = format!("{cpu}, {cpus} CPUs, Linux {kernel}, {day}");
+    if cell.contestants.iter().any(Contestant::is_disturbed) {
+        caption += "; † other programs disturbed all of its turns";
+    }
+    caption
 }
 
 #[cfg(test)]
