@@ -12,7 +12,7 @@
 //! | [`server`], [`load`] | the two ends as programs |
 //! | `ecosystem` | servers by hyper, axum and rustls on corepoll and on tokio, and their load |
 //! | [`fanout`] | one message to many: a program, one file a peer |
-//! | [`timers`], [`across`] | programs that measure one library in a process of their own |
+//! | `timers`, [`across`] | programs that measure one library in a process of their own |
 //! | [`driver`] | one file a measurement |
 //! | [`sys`] | every system call that std does not offer; all the unsafe code |
 
@@ -28,4 +28,5 @@ pub mod protocol;
 pub mod proxies;
 pub mod server;
 pub mod sys;
+#[cfg(feature = "timers")]
 pub mod timers;

@@ -109,6 +109,7 @@ pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
         "load" => return crate::load::main(parser),
         "room" => return crate::fanout::main(parser),
         "proxy" => return crate::proxies::main(parser),
+        #[cfg(feature = "timers")]
         "timers" => return crate::timers::main(parser),
         "across" => return crate::across::main(parser),
         #[cfg(feature = "ecosystem")]

@@ -19,7 +19,6 @@ use crate::sys;
 mod corepoll;
 #[cfg(feature = "smol")]
 mod smol;
-#[cfg(feature = "timers")]
 mod tokio;
 
 const HELP: &str = "\
@@ -39,7 +38,6 @@ pub enum Library {
     #[cfg(feature = "corepoll")]
     CorepollTask,
     /// tokio's `sleep_until`.
-    #[cfg(feature = "timers")]
     Tokio,
     /// smol's `Timer`.
     #[cfg(feature = "smol")]
@@ -53,7 +51,6 @@ impl Library {
         Library::CorepollHandler,
         #[cfg(feature = "corepoll")]
         Library::CorepollTask,
-        #[cfg(feature = "timers")]
         Library::Tokio,
         #[cfg(feature = "smol")]
         Library::Smol,
@@ -66,7 +63,6 @@ impl Library {
             Library::CorepollHandler => "corepoll-handler",
             #[cfg(feature = "corepoll")]
             Library::CorepollTask => "corepoll-task",
-            #[cfg(feature = "timers")]
             Library::Tokio => "tokio",
             #[cfg(feature = "smol")]
             Library::Smol => "smol",
@@ -137,7 +133,6 @@ fn measure(library: Library, count: usize) -> io::Result<Figures> {
         Library::CorepollHandler => corepoll::measure_handler(count),
         #[cfg(feature = "corepoll")]
         Library::CorepollTask => corepoll::measure_tasks(count),
-        #[cfg(feature = "timers")]
         Library::Tokio => tokio::measure(count),
         #[cfg(feature = "smol")]
         Library::Smol => smol::measure(count),

@@ -4,14 +4,16 @@ use super::bench::Bench;
 use super::results::{Column, Sample};
 use crate::args::Error;
 
+mod across;
 mod cpu;
 mod exchange;
 mod fanout;
 mod idle;
 mod neighbour;
-mod programs;
 mod relay;
 mod tail;
+#[cfg(feature = "timers")]
+mod timers;
 mod two_loops;
 #[cfg(feature = "ecosystem")]
 mod web;
@@ -78,8 +80,9 @@ pub(super) fn all() -> Vec<Box<dyn Cell>> {
     all.push(Box::new(relay::Relay));
     #[cfg(feature = "ecosystem")]
     all.extend(web::cells());
-    all.push(Box::new(programs::Timers));
-    all.push(Box::new(programs::Across));
+    #[cfg(feature = "timers")]
+    all.push(Box::new(timers::Timers));
+    all.push(Box::new(across::Across));
     all
 }
 
