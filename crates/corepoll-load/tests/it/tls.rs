@@ -185,6 +185,9 @@ fn connections_that_end_before_the_load_are_told_and_replaced() {
         if counts.connections.load(SeqCst) == 1 {
             stream.conn.send_close_notify();
             let _ = stream.flush();
+            let _ = stream.sock.shutdown(Shutdown::Write);
+            // A request that is on its way would make the end a reset.
+            let _ = stream.sock.read_to_end(&mut Vec::new());
             return;
         }
         let mut reader = BufReader::new(stream);
