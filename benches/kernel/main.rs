@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | `busy_poll` | How long is a round trip to a poller that looks at the device before it sleeps? | a network of its own |
 //! | `fast_open` | What does a client gain that sends its first bytes with the SYN? | a network of its own |
+//! | `placement` | What is it worth that the kernel chooses the poller on the client's processor? | the machine's network |
 //!
 //! Absolute times say little on a shared machine: compare the two columns. A question that needs a
 //! network namespace says so where this user may not have one.
@@ -17,6 +18,7 @@
 mod busy_poll;
 mod fast_open;
 mod network;
+mod placement;
 
 use std::io;
 
@@ -45,9 +47,10 @@ struct Question {
     changes_network: bool,
 }
 
-const QUESTIONS: [Question; 2] = [
+const QUESTIONS: [Question; 3] = [
     Question { name: "busy_poll", ask: busy_poll::ask, changes_network: true },
     Question { name: "fast_open", ask: fast_open::ask, changes_network: true },
+    Question { name: "placement", ask: placement::ask, changes_network: false },
 ];
 
 fn main() {

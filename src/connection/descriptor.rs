@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::local::context::EvContext;
 use crate::local::flags::Flags;
-use crate::sys::socket;
+use crate::sys::{options, socket};
 
 impl EvContext<'_> {
     /// Borrows the descriptor, for system calls that have no method here.
@@ -94,6 +94,33 @@ impl EvContext<'_> {
     /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         socket::local_addr(self.present()?)
+    }
+
+    /// Returns the number of the processor that handled the last packet of the connection
+    /// (`SO_INCOMING_CPU` in socket(7)), or `None` before the first one.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of getsockopt(2), or an error if a stream has taken the connection over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod example { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/ask.rs")); }
+    /// # use example::*;
+    /// # struct Session;
+    /// # impl EvHandler for Session {
+    /// fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+    ///     cx.read()?;
+    ///     let known = cx.incoming_cpu()?.is_some();
+    ///     cx.write(if known { b"known" } else { b"unknown" })?;
+    ///     Ok(Action::Close)
+    /// }
+    /// # }
+    /// # assert_eq!(ask(Session, "hello"), "known");
+    /// ```
+    pub fn incoming_cpu(&self) -> io::Result<Option<usize>> {
+        options::incoming_cpu(self.present()?)
     }
 
     /// Returns `true` if this callback was called for out-of-band data: TCP's urgent byte, which

@@ -323,9 +323,9 @@ impl Builder {
             pollers.iter().try_for_each(|poller| poller.set_busy_poll(how.parameters))?;
         }
         let handles = pollers.iter().map(|poller| poller.handle().clone()).collect();
-        let handle = ReactorHandle::new(handles);
+        let handle = ReactorHandle::new(handles, cores);
         let Builder { thread_name, stall_watch, .. } = self;
-        Ok(Reactor { pollers, handle, cores, thread_name, stall_watch })
+        Ok(Reactor { pollers, handle, thread_name, stall_watch })
     }
 
     /// Returns the processor of each poller, or `None` where the scheduler decides.

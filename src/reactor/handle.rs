@@ -44,6 +44,8 @@ pub struct ReactorHandle {
 struct Shared {
     /// Its pollers.
     pollers: Vec<PollerHandle>,
+    /// The processor of each poller, if it has one.
+    processors: Vec<Option<usize>>,
     /// Held while a broadcast is sent, so that all pollers get broadcasts in one order.
     broadcast: Mutex<()>,
     /// `true` once a shutdown has been requested.
@@ -53,11 +55,13 @@ struct Shared {
 }
 
 impl ReactorHandle {
-    /// Makes a handle to the reactor of `pollers`, which then know it.
-    pub(super) fn new(pollers: Vec<PollerHandle>) -> ReactorHandle {
+    /// Makes a handle to the reactor of `pollers`, which then know it. `processors` are where they
+    /// run.
+    pub(super) fn new(pollers: Vec<PollerHandle>, processors: Vec<Option<usize>>) -> ReactorHandle {
         let shared = Shared {
             termination: Termination::new(&pollers),
             pollers,
+            processors,
             broadcast: Mutex::new(()),
             shutting_down: AtomicBool::new(false),
         };
@@ -263,6 +267,11 @@ impl ReactorHandle {
             });
         }
         self.shared.termination.request(deadline);
+    }
+
+    /// Returns the processor of each poller, or `None` where the scheduler decides.
+    pub(crate) fn processors(&self) -> &[Option<usize>] {
+        &self.shared.processors
     }
 
     /// Returns when its pollers are to end, and which have ended.

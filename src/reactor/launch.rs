@@ -49,8 +49,6 @@ pub struct Reactor {
     pub(super) pollers: Vec<UnboundPoller>,
     /// The handle to the reactor.
     pub(super) handle: ReactorHandle,
-    /// The processor of each poller, if it has one.
-    pub(super) cores: Vec<Option<usize>>,
     /// The prefix of the threads' names.
     pub(super) thread_name: String,
     /// The watch over the pollers, if there is one.
@@ -95,12 +93,12 @@ impl Reactor {
     /// # }
     /// ```
     pub fn start(self) -> io::Result<Running> {
-        let Reactor { mut pollers, handle, cores, thread_name, stall_watch } = self;
+        let Reactor { mut pollers, handle, thread_name, stall_watch } = self;
         let watchdog = match stall_watch {
             Some(watch) => Some(Watchdog::start(watch, &mut pollers, &thread_name)?),
             None => None,
         };
-        Running::start(pollers, handle, cores, &thread_name, watchdog)
+        Running::start(pollers, handle, &thread_name, watchdog)
     }
 
     /// Starts the threads and waits until the reactor has been shut down:

@@ -80,12 +80,12 @@ impl Running {
     pub(super) fn start(
         pollers: Vec<UnboundPoller>,
         handle: ReactorHandle,
-        cores: Vec<Option<usize>>,
         thread_name: &str,
         watchdog: Option<Watchdog>,
     ) -> io::Result<Running> {
         let mut running = Running { handle, threads: Vec::new(), watchdog };
-        for (index, (poller, core)) in pollers.into_iter().zip(cores).enumerate() {
+        let processors = running.handle.processors().to_vec();
+        for (index, (poller, core)) in pollers.into_iter().zip(processors).enumerate() {
             let handle = running.handle.clone();
             let guard = running.watchdog.as_ref().map(Watchdog::guard);
             let thread =

@@ -11,6 +11,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::syscall::libc_answer;
+use crate::base::error::during;
 
 /// The longest time of SO_LINGER, about 49 days. Kernels before 6.8 convert it to 32 bits of ticks,
 /// of which there are up to a thousand in a second. A longer time could wrap to zero, which means a
@@ -60,6 +61,21 @@ pub(crate) fn set_ttl(fd: BorrowedFd<'_>, is_v6: bool, ttl: u32) -> io::Result<(
         return SockRef::from(&fd).set_unicast_hops_v6(ttl);
     }
     SockRef::from(&fd).set_ttl_v4(ttl)
+}
+
+/// Sets SO_INCOMING_CPU of a listener: socket(7). Of several that share an address, the kernel
+/// prefers the one whose processor handles the first packet of a connection, since Linux 6.2.
+pub(crate) fn set_incoming_cpu(fd: BorrowedFd<'_>, processor: usize) -> io::Result<()> {
+    let processor = libc::c_int::try_from(processor).unwrap_or(libc::c_int::MAX);
+    let set = set_int(fd, libc::SOL_SOCKET, libc::SO_INCOMING_CPU, processor);
+    set.map_err(|error| during("SO_INCOMING_CPU", error))
+}
+
+/// Returns the processor that has handled the last packet of a connection: SO_INCOMING_CPU.
+pub(crate) fn incoming_cpu(fd: BorrowedFd<'_>) -> io::Result<Option<usize>> {
+    let processor = get_int(fd, libc::SOL_SOCKET, libc::SO_INCOMING_CPU)?;
+    // -1 before the first packet.
+    Ok(usize::try_from(processor).ok())
 }
 
 /// Sets an option that takes an int: for options that socket2 does not have.

@@ -13,7 +13,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use super::epoll::{self, Event, Mask};
 use super::fd::OwnedFd;
 use super::ip_address::not_ip;
-use super::options::{get_int, round_up, set_int};
+use super::options::{get_int, round_up, set_incoming_cpu, set_int};
 use super::syscall::libc_answer;
 use super::traffic;
 use crate::base::error::during;
@@ -39,6 +39,9 @@ pub(crate) struct Listen {
     /// TCP_FASTOPEN: how many connections may wait for the end of their handshake whose first bytes
     /// came with the SYN.
     pub(crate) fast_open: Option<u32>,
+    /// SO_INCOMING_CPU: the processor whose connections the listener gets, of several that share
+    /// the address.
+    pub(crate) incoming_cpu: Option<usize>,
     /// TCP_NODELAY of the listener, inherited by what it accepts.
     pub(crate) nodelay: bool,
 }
@@ -54,6 +57,7 @@ impl Listen {
             only_v6: false,
             defer_accept: None,
             fast_open: None,
+            incoming_cpu: None,
             nodelay: false,
         }
     }
@@ -149,6 +153,9 @@ fn set_options(socket: &Socket, domain: Domain, settings: &Listen) -> io::Result
         let queue = libc::c_int::try_from(queue).unwrap_or(libc::c_int::MAX);
         let set = set_int(socket.as_fd(), libc::IPPROTO_TCP, libc::TCP_FASTOPEN, queue);
         named("TCP_FASTOPEN", set)?;
+    }
+    if let Some(processor) = settings.incoming_cpu {
+        set_incoming_cpu(socket.as_fd(), processor)?;
     }
     Ok(())
 }

@@ -11,13 +11,13 @@ use std::os::fd::AsFd;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::sync::Arc;
 
-use crate::base::error::{all_of, during};
+use crate::base::error::all_of;
 use crate::local::handle::PollerHandle;
 use crate::net::addr::to_socket_addrs::with_address;
 use crate::net::addr::to_stream_addr::{StreamAddr, any_address};
 use crate::net::addr::unix;
 use crate::reactor::ReactorHandle;
-use crate::sys::{socket, socket_file, steering};
+use crate::sys::{socket, socket_file};
 
 use super::acceptor::Acceptor;
 use super::error_reporter::ErrorReporter;
@@ -25,6 +25,7 @@ use super::listener_handler::Deliver;
 use super::listening::{Listening, LocalAddr};
 use super::listening_socket::BoundSocket;
 use super::place::{ExistingSocket, Place};
+use super::steering::Steering;
 
 /// Sockets that listen, and where they do.
 type Listened = (Vec<BoundSocket>, LocalAddr);
@@ -46,10 +47,7 @@ pub(crate) fn listen<D: Deliver + Send>(
         Place::Socket(socket) => return listen_on(socket, acceptor, on, errors, make),
         Place::Address(address) => address.parse()?,
     };
-    if acceptor.steer_by_cpu && !acceptor.listen.reuse_port {
-        let message = "steer_by_cpu chooses among the listeners that reuse_port(true) makes";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-    }
+    acceptor.steering.check(acceptor.listen.reuse_port, on)?;
     let describe = |error: io::Error| errors.describe(DOING, error);
     let pollers = match &address {
         // Of several Unix sockets at one path only the last one would be found.
@@ -63,6 +61,7 @@ pub(crate) fn listen<D: Deliver + Send>(
         StreamAddr::Port(port) => bind_port(acceptor, port, count).map_err(describe)?,
         StreamAddr::Ip(addresses) => bind_first(acceptor, addresses.known()?, count)?,
     };
+    acceptor.steering.apply(&sockets, on).map_err(describe)?;
     begin(sockets, address, pollers, errors, make)
 }
 
@@ -74,8 +73,8 @@ fn listen_on<D: Deliver + Send>(
     errors: &Arc<ErrorReporter>,
     make: impl Fn() -> D,
 ) -> io::Result<Listening> {
-    if acceptor.steer_by_cpu || acceptor.listen.reuse_port {
-        let message = "reuse_port and steer_by_cpu are for several sockets at one address, and \
+    if acceptor.steering != Steering::Hash || acceptor.listen.reuse_port {
+        let message = "reuse_port and steering are for several sockets at one address, and \
                        Acceptor::from_std has one";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
@@ -154,11 +153,6 @@ fn bind_ip(acceptor: &Acceptor, mut address: SocketAddr, count: usize) -> io::Re
         // The others listen at the port that the kernel has chosen for the first.
         address = socket::local_addr(fd.as_fd())?;
         sockets.push(BoundSocket { file: None, fd });
-    }
-    if acceptor.steer_by_cpu && count > 1 {
-        // The kernel numbers the sockets in the order in which they began to listen.
-        steering::by_cpu(sockets[0].fd.as_fd(), count)
-            .map_err(|error| during("SO_ATTACH_REUSEPORT_CBPF", error))?;
     }
     Ok((sockets, LocalAddr::Ip(address)))
 }

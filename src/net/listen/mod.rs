@@ -21,7 +21,9 @@
 //! | `serve` | `serve` and `try_serve`: a task for each connection |
 //! | `deliver_to_task`, `deliver_to_handler` | a connection goes to its poller, and gets its task or handler there |
 //! | `bind` | the sockets of an acceptor |
-//! | `acceptor` | [`Acceptor`](acceptor::Acceptor): the options |
+//! | `socket_options` | the options of an acceptor that its sockets are made with |
+//! | `acceptor` | [`Acceptor`](acceptor::Acceptor): the other options |
+//! | `steering` | how the kernel chooses among the listeners of one address |
 //! | `place` | where it listens: an address, or a socket that listens already |
 //! | `listening` | [`Listening`](listening::Listening): what the user has of a service that runs |
 //! | `register` | a socket on its way to its poller |
@@ -54,3 +56,5 @@ pub(crate) mod options;
 pub(crate) mod place;
 mod register;
 mod serve;
+mod socket_options;
+mod steering;

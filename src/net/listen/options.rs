@@ -232,6 +232,27 @@ impl ListenOptions {
         self
     }
 
+    /// Prefers connections whose first packet the processor with this number handles, among the
+    /// listeners that share the address by [`ListenOptions::reuse_port`] (`SO_INCOMING_CPU` in
+    /// socket(7), since Linux 6.2). For a listener on a poller that is placed on that processor.
+    /// Where no listener of the address has the processor, a hash decides. Default: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::net::{ListenOptions, TcpListener};
+    /// # corepoll::block_on(async {
+    /// let options = ListenOptions::new().reuse_port(true).incoming_cpu(0);
+    /// let listener = TcpListener::bind_with("127.0.0.1:0", options).await?;
+    /// # drop(listener);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn incoming_cpu(mut self, processor: usize) -> ListenOptions {
+        self.listen.incoming_cpu = Some(processor);
+        self
+    }
+
     /// Calls `callback` with each error of accepting, on the poller's thread. Such an error doesn't
     /// end [`TcpListener::accept`](crate::net::TcpListener::accept), which goes on after a pause.
     /// Default: errors are only counted, in [`PollerStats::accept_errors`](crate::PollerStats).

@@ -345,4 +345,29 @@ impl TcpStream {
     pub fn busy_poll(&self) -> io::Result<Duration> {
         Ok(Duration::from_micros(self.socket().options().busy_poll()?.into()))
     }
+
+    /// Returns the number of the processor that handled the last packet of the connection
+    /// (`SO_INCOMING_CPU` in socket(7)), or `None` before the first one. A poller that runs there
+    /// finds the connection in its caches.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of getsockopt(2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let client = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (server, _peer) = listener.accept().await?;
+    /// assert!(server.incoming_cpu()?.is_some());
+    /// # drop(client);
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn incoming_cpu(&self) -> io::Result<Option<usize>> {
+        options::incoming_cpu(self.socket().fd())
+    }
 }

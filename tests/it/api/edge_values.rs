@@ -373,6 +373,7 @@ fn the_options_of_a_listener_take_every_value() {
     for n in NUMBERS {
         tried(acceptor().recv_buffer_size(n), options().recv_buffer_size(n));
         tried(acceptor().send_buffer_size(n), options().send_buffer_size(n));
+        tried(acceptor(), options().incoming_cpu(n));
     }
     for limit in DURATIONS {
         tried(acceptor().defer_accept(limit), options().defer_accept(limit));

@@ -15,6 +15,8 @@ mod descriptors;
 mod existing;
 /// Errors of accept end no listener; a listener's end is told, and its address is free.
 mod listening;
+/// The kernel chooses the poller by processor.
+mod steering;
 /// A stale Unix path is replaced, and a path that is not ours is left alone.
 mod unix_acceptor;
 
