@@ -1,5 +1,5 @@
-//! What do the kernel's options bring that are off by default? Each question is measured with the
-//! option and without, in turn, in one run.
+//! What do the kernel's options bring that are off by default, or not used? Each question is measured
+//! with the option and without, in turn, in one run.
 //!
 //! ```sh
 //! cargo bench --bench kernel                # every question
@@ -11,6 +11,7 @@
 //! | `busy_poll` | How long is a round trip to a poller that looks at the device before it sleeps? | a network of its own |
 //! | `fast_open` | What does a client gain that sends its first bytes with the SYN? | a network of its own |
 //! | `placement` | What is it worth that the kernel chooses the poller on the client's processor? | the machine's network |
+//! | `zero_copy` | What would MSG_ZEROCOPY save, which corepoll doesn't use? | a network of its own |
 //!
 //! Absolute times say little on a shared machine: compare the two columns. A question that needs a
 //! network namespace says so where this user may not have one.
@@ -19,6 +20,7 @@ mod busy_poll;
 mod fast_open;
 mod network;
 mod placement;
+mod zero_copy;
 
 use std::io;
 
@@ -47,10 +49,11 @@ struct Question {
     changes_network: bool,
 }
 
-const QUESTIONS: [Question; 3] = [
+const QUESTIONS: [Question; 4] = [
     Question { name: "busy_poll", ask: busy_poll::ask, changes_network: true },
     Question { name: "fast_open", ask: fast_open::ask, changes_network: true },
     Question { name: "placement", ask: placement::ask, changes_network: false },
+    Question { name: "zero_copy", ask: zero_copy::ask, changes_network: true },
 ];
 
 fn main() {

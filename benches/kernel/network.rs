@@ -5,10 +5,10 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -137,6 +137,41 @@ fn give_queue(name: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// An address behind a device that takes packets and drops them: a veth whose other end is down.
+pub const SINK: &str = "10.88.0.2";
+
+/// Makes that device.
+pub fn make_sink() -> io::Result<()> {
+    ip("link add sink type veth peer name drain")?;
+    ip("addr add 10.88.0.1/24 dev sink")?;
+    ip("link set sink up")?;
+    ip(&format!("neigh add {SINK} lladdr 02:00:00:00:00:02 dev sink"))
+}
+
+/// The network of the other end, for other threads.
+static FAR_NETWORK: OnceLock<File> = OnceLock::new();
+
+/// Configures the other end of the pair, in the network of the thread number `far`, and remembers
+/// that network.
+pub fn remember_far_network(far: i32) -> io::Result<()> {
+    let network = File::open(format!("/proc/self/task/{far}/ns/net"))?;
+    let _ = FAR_NETWORK.set(network);
+    thread::spawn(|| {
+        enter_far_network()?;
+        configure_far_end()
+    })
+    .join()
+    .expect("it doesn't panic")
+}
+
+/// Moves this thread to the network of the other end: setns(2).
+pub fn enter_far_network() -> io::Result<()> {
+    let network = FAR_NETWORK.get().expect("there is a pair");
+    // SAFETY: takes no pointers.
+    let answer = unsafe { libc::setns(network.as_raw_fd(), libc::CLONE_NEWNET) };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Returns a request about the device `name`.
 fn request_for(name: &str) -> libc::ifreq {
     // SAFETY: all zeros is a valid ifreq.
@@ -200,4 +235,118 @@ fn tun_device(name: &str) -> io::Result<File> {
         libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &mut request)
     };
     if answer == 0 { Ok(device) } else { Err(io::Error::last_os_error()) }
+}
+
+// ---- sending without a copy ----
+
+/// Sends by MSG_ZEROCOPY, or by copies, and counts what the kernel says of its pieces.
+pub struct ZeroCopy<'a> {
+    socket: BorrowedFd<'a>,
+    /// MSG_ZEROCOPY or nothing.
+    flag: libc::c_int,
+    /// Sends that succeeded without a copy, how many of them are complete, and how many the kernel
+    /// has copied all the same.
+    sent: u64,
+    complete: u64,
+    copied: u64,
+}
+
+impl<'a> ZeroCopy<'a> {
+    pub fn new(socket: &'a impl AsFd, is_on: bool) -> io::Result<ZeroCopy<'a>> {
+        let socket = socket.as_fd();
+        set_int(socket, libc::SOL_SOCKET, libc::SO_ZEROCOPY, is_on.into())?;
+        let flag = if is_on { libc::MSG_ZEROCOPY } else { 0 };
+        Ok(ZeroCopy { socket, flag, sent: 0, complete: 0, copied: 0 })
+    }
+
+    /// Sends some of `bytes`. They must not change until [`ZeroCopy::finish`] has returned.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.flag != 0 && self.sent - self.complete >= 16 {
+            // As a program would do that has other events to look at, too.
+            self.take_completions()?;
+        }
+        loop {
+            let (fd, place) = (self.socket.as_raw_fd(), bytes.as_ptr().cast());
+            // SAFETY: `bytes` is readable for its length, and stays as it is by the contract.
+            let sent =
+                unsafe { libc::send(fd, place, bytes.len(), self.flag | libc::MSG_NOSIGNAL) };
+            if sent >= 0 {
+                self.sent += u64::from(self.flag != 0);
+                return Ok(sent as usize);
+            }
+            match io::Error::last_os_error() {
+                // Too many are on their way: net.core.optmem_max.
+                error if error.raw_os_error() == Some(libc::ENOBUFS) && self.flag != 0 => {
+                    self.wait()?;
+                }
+                error => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until all pieces are complete. Returns how many were sent without a copy, and how many
+    /// of them were copied all the same.
+    pub fn finish(mut self) -> io::Result<(u64, u64)> {
+        self.take_completions()?;
+        while self.complete < self.sent {
+            self.wait()?;
+        }
+        Ok((self.sent, self.copied))
+    }
+
+    /// Waits for a message in the error queue, and takes what there is.
+    fn wait(&mut self) -> io::Result<()> {
+        let mut asked = libc::pollfd { fd: self.socket.as_raw_fd(), events: 0, revents: 0 };
+        // SAFETY: `asked` is one valid pollfd.
+        if unsafe { libc::poll(&mut asked, 1, 1000) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        self.take_completions()
+    }
+
+    /// Takes the messages of the error queue, each of which is about a range of pieces.
+    fn take_completions(&mut self) -> io::Result<()> {
+        loop {
+            let mut control = [0u64; 16];
+            // SAFETY: all zeros is a valid msghdr; `control` is aligned, writable for its size, and
+            // outlives the call. A message of the error queue is a `sock_extended_err`.
+            let error = unsafe {
+                let mut message: libc::msghdr = std::mem::zeroed();
+                message.msg_control = control.as_mut_ptr().cast();
+                message.msg_controllen = size_of_val(&control);
+                let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+                if libc::recvmsg(self.socket.as_raw_fd(), &mut message, flags) < 0 {
+                    return match io::Error::last_os_error() {
+                        error if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+                        error => Err(error),
+                    };
+                }
+                let header = libc::CMSG_FIRSTHDR(&message);
+                assert!(!header.is_null(), "a message says what it is about");
+                libc::CMSG_DATA(header).cast::<libc::sock_extended_err>().read_unaligned()
+            };
+            let pieces = u64::from(error.ee_data.wrapping_sub(error.ee_info)) + 1;
+            self.complete += pieces;
+            // SO_EE_CODE_ZEROCOPY_COPIED of linux/errqueue.h.
+            self.copied += if error.ee_code & 1 != 0 { pieces } else { 0 };
+        }
+    }
+}
+
+/// Makes the kernel divide each send into datagrams of `bytes`: UDP_SEGMENT.
+pub fn segment(socket: &impl AsFd, bytes: libc::c_int) -> io::Result<()> {
+    set_int(socket.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, bytes)
+}
+
+/// Sets an option that takes an int.
+fn set_int(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    let (place, size) = ((&raw const value).cast(), size_of_val(&value) as libc::socklen_t);
+    // SAFETY: the option takes an int, which is readable for its size.
+    let answer = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, place, size) };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
