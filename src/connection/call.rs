@@ -12,9 +12,9 @@ use crate::base::token::Token;
 use crate::connection::deadlines::Transferred;
 use crate::connection::{deadlines, persistent, registration, request_close};
 use crate::local::action::{Action, CloseReason};
-use crate::local::connection::{Body, Connection, State};
+use crate::local::connection::Connection;
 use crate::local::context::EvContext;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
 use crate::local::{calls, registry};
@@ -28,7 +28,7 @@ where
 {
     let call = AssertUnwindSafe(|| handler_uncaught(local, connection, callback));
     if let Err(panic) = catch_unwind(call) {
-        on_panic(local, connection.token, panic);
+        on_panic(local, connection.token(), panic);
     }
 }
 
@@ -36,21 +36,20 @@ where
 ///
 /// The caller catches a panic of the callback: one net spans a batch of events. Unwinding has given
 /// back what was lent to the callback by then.
-#[inline]
 pub(crate) fn handler_uncaught<C>(local: &Local, connection: &Connection, callback: C) -> bool
 where
     C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
 {
-    let mut body = connection.body();
-    let Body { handler, fd } = &mut *body;
-    let running = calls::begin_callback(local, &**handler);
-    let mut cx = EvContext::new(local, connection, fd);
+    let mut lent = connection.lend_handler();
+    let running = calls::begin_callback(local, &*lent.handler);
+    let mut cx = EvContext::new(local, connection);
     // Only the handler and the descriptor are lent. The connection itself is shared, so that the
     // callback can look itself up by its token.
-    let result = callback(&mut **handler, &mut cx);
+    let result = callback(&mut *lent.handler, &mut cx);
     let has_read = cx.has_read();
     // Given back before anything else happens: what follows may close the connection.
-    drop(body);
+    drop(cx);
+    drop(lent);
     drop(running);
     after_callback(local, connection, result, has_read);
     has_read
@@ -64,18 +63,18 @@ pub(crate) fn on_read_uncaught(
     connection: &Connection,
     report: impl Fn(&dyn EvHandler),
 ) {
-    let mut body = connection.body();
-    let Body { handler, fd } = &mut *body;
-    report(&**handler);
+    let mut lent = connection.lend_handler();
+    report(&*lent.handler);
     local.has_written.set(false);
-    let mut cx = EvContext::new(local, connection, fd);
-    let result = handler.on_read(&mut cx);
+    let mut cx = EvContext::new(local, connection);
+    let result = lent.handler.on_read(&mut cx);
     // One look at the word tells that nothing is left to do.
     if matches!(result, Ok(Action::Keep)) && !connection.has(LEFT_TO_DO) {
         return;
     }
     let has_read = cx.has_read();
-    drop(body);
+    drop(cx);
+    drop(lent);
     after_callback(local, connection, result, has_read);
 }
 
@@ -164,7 +163,7 @@ pub(crate) fn on_panic(local: &Local, token: Token, panic: Box<dyn Any + Send>) 
     drop_ignoring_panic(panic);
     if let Some(connection) = registry::connection(local, token) {
         connection.clear(Flags::RELEASED);
-        request_close::connection(local, &connection, CloseReason::Panic);
+        request_close::connection(local, connection, CloseReason::Panic);
     }
 }
 

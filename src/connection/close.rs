@@ -18,10 +18,10 @@ use std::os::fd::{AsFd, AsRawFd};
 use crate::connection::linger::Discarded;
 use crate::connection::{call, flush, linger, registration, timers};
 use crate::local::action::{Action, CloseReason};
-use crate::local::connection::{Connection, State};
+use crate::local::connection::Connection;
 use crate::local::context::EvContext;
 use crate::local::deferred::TimerTarget;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::sys::epoll::Event;
@@ -75,7 +75,7 @@ fn is_in_handshake(connection: &Connection) -> bool {
 /// most.
 fn keep_flushing(local: &Local, connection: &Connection, reason: CloseReason) {
     let deadline = clock::after(clock::now(), local.budget.close_linger);
-    let timer = local.arm(deadline, TimerTarget::Linger(connection.token));
+    let timer = local.arm(deadline, TimerTarget::Linger(connection.token()));
     // `on_timeout` is not called any more, and the linger timer takes the place of the deadlines.
     timers::remove_all(local, connection);
     connection.with_extra(|extra| extra.ending = Some((reason, timer)));
@@ -140,13 +140,14 @@ pub(crate) fn finish(local: &Local, connection: &Connection, reason: CloseReason
     });
     // `on_close` may have given the descriptor away: a pool takes it back there.
     let Some(fd) = connection.take_fd() else {
-        return drop(registry::remove(local, connection.token));
+        drop(registry::remove(local, connection.token()));
+        return drop_ignoring_panic(connection.take_handler());
     };
     let handler = connection.take_handler();
     let lingers = is_graceful && linger::is_needed(local, connection, fd.as_fd());
     let closing = if lingers { linger::begin(local, connection, fd).err() } else { Some(fd) };
     if closing.is_some() {
-        drop(registry::remove(local, connection.token));
+        drop(registry::remove(local, connection.token()));
     }
     drop_ignoring_panic(handler);
     if connection.has(Flags::COUNTED) {

@@ -37,7 +37,7 @@ use crate::local::errors::poller_ended;
 use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
-use crate::local::table::Entry;
+use crate::local::table::{Entry, NewEntry};
 use crate::local::{calls, registry};
 use crate::parts::address_order::{ATTEMPT_DELAY, attempt_order};
 use crate::sys::epoll::Mask;
@@ -80,7 +80,7 @@ pub(crate) fn begin(local: &Local, target: Target, recipient: Recipient) -> Toke
             backlog_pause: Cell::new(SHORTEST_PAUSE),
             is_failing: Cell::new(false),
         });
-        (Entry::Connecting(attempt.clone()), attempt)
+        (NewEntry::Connecting(attempt.clone()), attempt)
     });
     if local.has_ended() {
         attempt.fail_later(local, poller_ended());
@@ -173,7 +173,7 @@ fn start_try(local: &Local, attempt: &Rc<Attempt>, address: &SockAddr) -> io::Re
     };
     // A socket that is connecting becomes writable when the outcome is known: connect(2).
     let mask = Mask::of(Interest::WRITABLE, false);
-    let entry = |_| Entry::Connecting(attempt.clone());
+    let entry = |_| NewEntry::Connecting(attempt.clone());
     // Borrowed: the descriptor stays with the try, for it becomes the connection's if this one
     // wins.
     let token = registry::register_borrowed(local, fd.as_fd(), mask, entry)?;
@@ -310,12 +310,14 @@ fn open_connected(local: &Local, attempt: &Attempt, fd: OwnedFd, handler: Box<dy
     }
     let flags = Flags::SOCKET | Flags::COUNTED;
     let is_early = attempt.target.settings.fast_open && !socket::is_connected(fd.as_fd());
-    let connection = Rc::new(Connection::new(attempt.token, handler, fd, interest, flags));
+    let connection = Connection::new(attempt.token, handler, fd, interest, flags);
     if is_early {
         connection.with_extra(|extra| extra.fast_open = true);
     }
-    drop(registry::replace(local, attempt.token, Entry::Handler(connection.clone())));
-    call::on_open(local, &connection);
+    drop(registry::replace(local, attempt.token, NewEntry::Handler(connection)));
+    if let Some(connection) = registry::connection(local, attempt.token) {
+        call::on_open(local, connection);
+    }
 }
 
 /// Removes an attempt that has failed, and gives its recipient the error.

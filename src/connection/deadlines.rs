@@ -12,11 +12,11 @@ use std::io;
 use crate::base::token::Token;
 use crate::connection::request_close;
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, State};
+use crate::local::connection::Connection;
 use crate::local::context::EvContext;
 use crate::local::deadline_timer::DeadlineTimer;
 use crate::local::deferred::TimerTarget;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::local::state::Local;
 use crate::parts::deadlines::Deadlines;
 use crate::sys::clock;
@@ -147,7 +147,7 @@ pub(crate) fn note_awaited(
             tracker.waits_to_write(clock::now, room);
         }
         // After 0, so that a deadline that ended during the callback counts as well.
-        arm(local, connection.token, deadlines, 0);
+        arm(local, connection.token(), deadlines, 0);
     });
 }
 
@@ -163,7 +163,7 @@ pub(crate) fn check(local: &Local, connection: &Connection) {
         deadlines.timer = None;
         let missed = deadlines.tracker.missed(now);
         if missed.is_none() {
-            arm(local, connection.token, deadlines, now);
+            arm(local, connection.token(), deadlines, now);
         }
         missed
     });

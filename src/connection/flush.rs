@@ -11,10 +11,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::connection::deadlines::{self, Transferred};
 use crate::connection::sink::{Sent, Sink, SinkKind};
-use crate::local::connection::{Connection, State};
+use crate::local::connection::Connection;
 use crate::local::context::EvContext;
 use crate::local::deferred::Deferred;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::local::state::Local;
 use crate::parts::outbox::Outbox;
 use crate::parts::watermarks::Crossing;
@@ -74,7 +74,7 @@ fn queued_into(local: &Local, connection: &Connection, fd: BorrowedFd<'_>) -> io
     let is_edge = connection.interest().is_edge() || connection.state() == State::Relaying;
     if matches!(progress, Ok(Progress::Spent)) && is_edge {
         // The edge has been reported: no event comes for the room that is left.
-        local.defer(Deferred::Flush(connection.token));
+        local.defer(Deferred::Flush(connection.token()));
     }
     output_changed(local, connection);
     if has_sent && connection.has(Flags::HAS_DEADLINES) {
@@ -184,8 +184,8 @@ fn notify_output_changed(local: &Local, connection: &Connection) {
     });
     // Deferred, since this may be inside of a callback, and callbacks never nest.
     match crossing.flatten() {
-        Some(Crossing::High) => local.defer(Deferred::WriteHigh(connection.token)),
-        Some(Crossing::Low) => local.defer(Deferred::WriteLow(connection.token)),
+        Some(Crossing::High) => local.defer(Deferred::WriteHigh(connection.token())),
+        Some(Crossing::Low) => local.defer(Deferred::WriteLow(connection.token())),
         None => {}
     }
 }

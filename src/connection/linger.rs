@@ -13,9 +13,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::base::interest::Interest;
 use crate::connection::registration;
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, NoHandler, State};
+use crate::local::connection::{Connection, NoHandler};
 use crate::local::deferred::TimerTarget;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::local::table::Entry;
@@ -78,7 +78,7 @@ pub(crate) fn begin_without_handler(local: &Local, fd: OwnedFd) {
     let added = registry::add_connection(local, fd, Interest::READABLE, Box::new(NoHandler), flags);
     // If it can't be registered, the descriptor has been closed: no worse than a plain close.
     if let Some(connection) = added.ok().and_then(|token| registry::connection(local, token)) {
-        arm(local, &connection);
+        arm(local, connection);
     }
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn begin_without_handler(local: &Local, fd: OwnedFd) {
 fn arm(local: &Local, connection: &Connection) {
     connection.advance(State::Lingering);
     let deadline = clock::after(clock::now(), local.budget.close_linger);
-    let timer = local.arm(deadline, TimerTarget::Linger(connection.token));
+    let timer = local.arm(deadline, TimerTarget::Linger(connection.token()));
     connection.with_extra(|extra| extra.ending = Some((CloseReason::Requested, timer)));
     local.census.linger_began();
 }
@@ -137,7 +137,7 @@ pub(crate) fn end(local: &Local, connection: &Connection) {
     if let Some((_, timer)) = ending {
         drop(local.disarm(timer));
     }
-    drop(registry::remove(local, connection.token));
+    drop(registry::remove(local, connection.token()));
     if let Some(fd) = connection.take_fd() {
         local.census.linger_ended();
         drop(fd);
@@ -154,7 +154,7 @@ pub(crate) fn end_all(local: &Local) {
         if let Some(Entry::Handler(connection)) = registry::entry(local, token)
             && connection.state() == State::Lingering
         {
-            end(local, &connection);
+            end(local, connection);
         }
     }
 }

@@ -112,7 +112,7 @@ impl EvContext<'_> {
     /// # assert_eq!(ask(Session, "hello"), "notified");
     /// ```
     pub fn notifier(&self) -> Notifier {
-        let target = Target { token: self.connection.token };
+        let target = Target { token: self.connection.token() };
         let home = self.local.handle.executor();
         Notifier { notification: Notification::new(home.clone(), target) }
     }
@@ -164,7 +164,7 @@ impl OnNotify for Target {
         // become stale finds nothing: the connection has ended.
         let Some(local) = Local::current() else { return };
         if let Some(connection) = registry::connection(&local, self.token) {
-            call::if_open_or_relaying(&local, &connection, |handler, cx| handler.on_notify(cx));
+            call::if_open_or_relaying(&local, connection, |handler, cx| handler.on_notify(cx));
         }
     }
 }

@@ -78,7 +78,7 @@ fn has_error(connection: &Connection) -> bool {
 pub(crate) fn recheck_later(local: &Local, connection: &Connection) {
     if connection.has(Flags::PERSISTENT_ERROR) && !connection.has(Flags::RECHECK_DUE) {
         connection.set(Flags::RECHECK_DUE);
-        local.defer(Deferred::Recheck(connection.token));
+        local.defer(Deferred::Recheck(connection.token()));
     }
 }
 
@@ -120,7 +120,7 @@ pub(crate) fn reread_later(local: &Local, connection: &Connection) -> bool {
         }
         if hang_up.timer.is_none() {
             let due = clock::after(now, hang_up.pause).min(hang_up.give_up_at);
-            hang_up.timer = Some(local.arm(due, TimerTarget::Reread(connection.token)));
+            hang_up.timer = Some(local.arm(due, TimerTarget::Reread(connection.token())));
             hang_up.pause = (2 * hang_up.pause).min(LONGEST_PAUSE);
         }
         hang_up.give_up_at

@@ -58,7 +58,7 @@ impl<'a> EvContext<'a> {
     #[inline(always)]
     pub fn read(&mut self) -> io::Result<Chunk<'a>> {
         // No socket, no descriptor, or no budget: each is rare, and `receive` tells them apart.
-        let Some(fd) = &*self.fd else { return self.read_rarely() };
+        let Some(fd) = &self.fd else { return self.read_rarely() };
         if self.read_left <= 0 || !self.connection.has(Flags::SOCKET) {
             return self.read_rarely();
         }

@@ -11,9 +11,9 @@ use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::connection::request_close;
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, State};
+use crate::local::connection::Connection;
 use crate::local::context::EvContext;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::local::handler::EvHandler;
 use crate::local::registry;
 use crate::local::state::Local;
@@ -150,7 +150,7 @@ pub(crate) fn refresh(local: &Local, connection: &Connection) {
     if connection.mask.get() == wanted || is_ending {
         return;
     }
-    let modified = connection.with_fd(|fd| local.epoll.modify(fd, connection.token, wanted));
+    let modified = connection.with_fd(|fd| local.epoll.modify(fd, connection.token(), wanted));
     match modified {
         Some(Err(error)) => {
             request_close::connection(local, connection, CloseReason::Error(error));

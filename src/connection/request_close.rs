@@ -9,10 +9,10 @@ use std::io;
 use crate::base::error;
 use crate::base::token::Token;
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, State};
+use crate::local::connection::Connection;
 use crate::local::context::EvContext;
 use crate::local::deferred::Deferred;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::local::table::Entry;
@@ -33,7 +33,7 @@ pub(crate) fn connection(local: &Local, connection: &Connection, reason: CloseRe
     if connection.has(Flags::HAS_WRITER) {
         close_writers(connection);
     }
-    local.defer(Deferred::Close(connection.token, reason));
+    local.defer(Deferred::Close(connection.token(), reason));
     true
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn connection(local: &Local, connection: &Connection, reason: CloseRe
 /// Returns `false` if it is gone or ending already.
 pub(crate) fn token(local: &Local, token: Token) -> bool {
     match registry::entry(local, token) {
-        Some(Entry::Handler(it)) => connection(local, &it, CloseReason::Requested),
+        Some(Entry::Handler(it)) => connection(local, it, CloseReason::Requested),
         Some(Entry::Connecting(attempt)) => attempt.abort(local),
         // A task's descriptor ends with its stream, and only so.
         Some(Entry::Readiness(_)) | None => false,
@@ -52,8 +52,8 @@ pub(crate) fn token(local: &Local, token: Token) -> bool {
 /// listener's end. Returns `None` if one of its own callbacks is running, or if it has ended.
 pub(crate) fn take_listener(local: &Local, token: Token) -> Option<OwnedFd> {
     let listener = registry::connection(local, token)?;
-    let fd = listener.try_take_fd()?;
-    connection(local, &listener, CloseReason::Requested);
+    let fd = listener.take_fd()?;
+    connection(local, listener, CloseReason::Requested);
     Some(fd)
 }
 

@@ -8,9 +8,8 @@ use std::io;
 
 use crate::connection::{flush, request_close};
 use crate::local::action::CloseReason;
-use crate::local::connection::State;
 use crate::local::context::EvContext;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 
 impl EvContext<'_> {
     /// Sends `len` bytes of `file`, from `offset` on: after everything that was written before, and

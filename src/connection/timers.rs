@@ -12,9 +12,10 @@ use std::time::Duration;
 use crate::base::token::Token;
 use crate::connection::{deadlines, persistent};
 use crate::local::action::TimerId;
-use crate::local::connection::{Connection, OwnTimer, State};
+use crate::local::connection::{Connection, OwnTimer};
 use crate::local::context::EvContext;
 use crate::local::deferred::{HandlerTimer, TimerTarget};
+use crate::local::flags::State;
 use crate::local::state::Local;
 use crate::parts::timers::Timers;
 use crate::sys::clock;
@@ -174,7 +175,7 @@ fn add(local: &Local, connection: &Connection, deadline: u64, period: Option<u64
         // Every timer has a slot among the poller's, and their numbers have 32 bits: nothing is
         // cut.
         let place = extra.timers.len() as u32;
-        let entry = HandlerTimer { connection: connection.token, place };
+        let entry = HandlerTimer { connection: connection.token(), place };
         let timer = local.arm(deadline, TimerTarget::Handler(entry));
         extra.timers.push(OwnTimer { timer, period });
         timer
@@ -195,7 +196,7 @@ fn cancel(local: &Local, connection: &Connection, timer: TimerId) -> bool {
 /// Returns `true` if `timer` is a handler's timer, and that of this connection. A handler may hold
 /// the number of a timer that is another connection's.
 fn belongs_to(timer: Option<&TimerTarget>, connection: &Connection) -> bool {
-    matches!(timer, Some(TimerTarget::Handler(entry)) if entry.connection == connection.token)
+    matches!(timer, Some(TimerTarget::Handler(entry)) if entry.connection == connection.token())
 }
 
 /// Removes a timer from the poller's timers and from its connection's list.

@@ -4,9 +4,8 @@
 //! so that a write inside of a callback can cross a mark.
 
 use crate::connection::flush;
-use crate::local::connection::State;
 use crate::local::context::EvContext;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::parts::watermarks::Watermarks;
 
 impl EvContext<'_> {

@@ -8,10 +8,9 @@ use std::os::fd::AsFd;
 
 use crate::connection::{flush, request_close};
 use crate::local::action::CloseReason;
-use crate::local::connection::State;
 use crate::local::context::EvContext;
 use crate::local::errors::output_overflow;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::sys::stream;
 use crate::sys::syscall::Answer;
 
@@ -54,7 +53,7 @@ impl EvContext<'_> {
     #[inline(always)]
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         // What nearly every write is, and small enough to become a part of its caller.
-        if let (Some(fd), true) = (&*self.fd, self.may_send_now()) {
+        if let (Some(fd), true) = (&self.fd, self.may_send_now()) {
             let answer = stream::send_now(fd.as_fd(), bytes);
             self.local.has_written.set(true);
             if answer.is_all_of(bytes.len()) {

@@ -15,9 +15,9 @@ use bytes::Bytes;
 use crate::connection::deadlines::{self, Transferred};
 use crate::connection::{flush, registration, request_close};
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, State};
+use crate::local::connection::Connection;
 use crate::local::context::EvContext;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::local::writer::{Writer, WriterEnd};
@@ -67,7 +67,7 @@ impl EvContext<'_> {
     fn new_writer(&self, stage: Stage) -> Writer {
         let most = self.local.budget.output_per_connection;
         let keeps_apart = self.connection.has(Flags::MESSAGES);
-        Writer::new(self.local.handle.executor(), self.connection.token, most, keeps_apart, stage)
+        Writer::new(self.local.handle.executor(), self.connection.token(), most, keeps_apart, stage)
     }
 
     /// Sends what writers have brought, before the callback writes: it was accepted first. Returns
@@ -105,7 +105,7 @@ impl OnNotify for WriterQueue {
         // become stale finds nothing: the connection has ended, and its queue is closed.
         let Some(local) = Local::current() else { return };
         if let Some(connection) = registry::connection(&local, self.token) {
-            on_writer_wake(&local, &connection, self);
+            on_writer_wake(&local, connection, self);
         }
     }
 }

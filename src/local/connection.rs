@@ -3,7 +3,7 @@
 //! The type and its own methods are here, and nothing that calls a handler: that is done by the
 //! functions of `connection/`.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::base::token::Token;
 use crate::local::action::{Action, CloseReason};
 use crate::local::context::EvContext;
 use crate::local::deadline_timer::DeadlineTimer;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
 use crate::local::writer::WriterEnd;
@@ -25,59 +25,22 @@ use crate::sys::epoll::{Event, Mask};
 use crate::sys::fd::OwnedFd;
 use crate::task::drop_ignoring_panic;
 
-/// Where a connection is in its life. It only moves down this list.
-///
-/// - A connection that is served: `Opening`, `Open`, `Closing`, `Closed`. After `Open` it may
-///   relay, with output left it is `Flushing` before it is `Closed`, and with a peer that still
-///   sends it is `Lingering` afterwards.
-/// - One that a stream takes over: `Open`, and `Closed` at once. What lives on is the stream.
-/// - One that is closed before its first call: `Opening`, `Closing`. `on_open` comes at the end of
-///   the turn, right before `on_close`.
-///
-/// The order makes "is it ending?" a comparison: everything from `Closing` on is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u32)]
-pub(crate) enum State {
-    /// Registered, and `on_open` has not been called yet.
-    Opening,
-    /// The usual state: callbacks are called.
-    Open,
-    /// The poller passes on what this connection and another one send to each other. No callback is
-    /// called but `on_timeout` and `on_shutdown`.
-    Relaying,
-    /// The end has been requested, and is due at the end of the turn. No callback is called any
-    /// more but `on_close`.
-    Closing,
-    /// The end is due, and waits until the queued output has been sent.
-    Flushing,
-    /// `on_close` has been called, or a stream has taken the descriptor.
-    Closed,
-    /// The handler is gone, and what the peer still sends is read and discarded.
-    Lingering,
-}
-
-impl State {
-    /// Returns the state that a number stands for: the inverse of `as u32`.
-    #[inline]
-    fn of(number: u32) -> State {
-        match number {
-            0 => State::Opening,
-            1 => State::Open,
-            2 => State::Relaying,
-            3 => State::Closing,
-            4 => State::Flushing,
-            5 => State::Closed,
-            _ => State::Lingering,
-        }
-    }
-}
-
-/// What is lent to a callback while it runs: the handler and the descriptor.
-pub(crate) struct Body {
-    /// The handler; `NoHandler` once it has been taken out.
+/// A handler that is lent to a callback while it runs. Dropping it puts it back, also when the
+/// callback panics.
+pub(crate) struct LentHandler<'a> {
+    /// The connection that it belongs to.
+    connection: &'a Connection,
+    /// The handler.
     pub(crate) handler: Box<dyn EvHandler>,
-    /// The descriptor; `None` once a stream has taken it, or it has been closed.
-    pub(crate) fd: Option<OwnedFd>,
+}
+
+impl Drop for LentHandler<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let handler = mem::replace(&mut self.handler, Box::new(NoHandler));
+        // `NoHandler` is there meanwhile. The compiler can't know, and would call its destructor.
+        mem::forget(self.connection.handler.replace(handler));
+    }
 }
 
 /// A handler that stands where another one was taken out. Boxing it allocates nothing.
@@ -157,16 +120,20 @@ pub(crate) struct Extra {
 /// A connection with a handler, or any other descriptor that is registered with one. Only the
 /// poller's thread reaches it.
 ///
-/// It is shared by an `Rc`: code that calls a callback holds a clone, so that the connection stays
-/// alive while the callback ends it.
+/// It lives in a place of the poller's [`Table`](crate::local::table::Table), which it shares with
+/// those that come after it. A place is not used again before the turn has ended: code that calls a
+/// callback still finds the connection there when the callback has ended it.
 pub(crate) struct Connection {
-    /// The handler and the descriptor. Borrowed by the callback that runs, and by system calls
-    /// between callbacks. No other foreign code runs while it is.
-    body: RefCell<Body>,
+    /// The handler. `NoHandler` while it is lent to the callback that runs, and once it has been
+    /// taken out at the end.
+    handler: Cell<Box<dyn EvHandler>>,
     /// The parts that are rarely needed, made when they first are.
     extra: Cell<Option<Box<Extra>>>,
     /// Its key in the table, which epoll hands back with each event.
-    pub(crate) token: Token,
+    token: Cell<Token>,
+    /// The descriptor. Lent like the handler, and to system calls between callbacks; `None` once a
+    /// stream has taken it, or it has been closed.
+    fd: Cell<Option<OwnedFd>>,
     /// The facts, the interest and the state in one word, laid out as [`Flags`] says.
     word: Cell<u32>,
     /// The mask that epoll has been told last.
@@ -183,12 +150,41 @@ impl Connection {
         flags: Flags,
     ) -> Connection {
         Connection {
-            body: RefCell::new(Body { handler, fd: Some(fd) }),
+            handler: Cell::new(handler),
             extra: Cell::new(None),
-            token,
+            token: Cell::new(token),
+            fd: Cell::new(Some(fd)),
             word: Cell::new(flags.bits() | (interest.bits() << Flags::INTEREST_SHIFT)),
             mask: Cell::new(Mask::of(interest, false)),
         }
+    }
+
+    /// Makes a place in which no connection has been yet.
+    pub(crate) fn vacant() -> Connection {
+        Connection {
+            handler: Cell::new(Box::new(NoHandler)),
+            extra: Cell::new(None),
+            token: Cell::new(Token::new(0, 0)),
+            fd: Cell::new(None),
+            word: Cell::new((State::Closed as u32) << Flags::STATE_SHIFT),
+            mask: Cell::new(Mask::of(Interest::NONE, false)),
+        }
+    }
+
+    /// Moves `other` into this place, and what is here to that one.
+    pub(crate) fn swap(&self, other: &Connection) {
+        self.handler.swap(&other.handler);
+        self.extra.swap(&other.extra);
+        self.token.swap(&other.token);
+        self.fd.swap(&other.fd);
+        self.word.swap(&other.word);
+        self.mask.swap(&other.mask);
+    }
+
+    /// Returns the key in the table, which epoll hands back with each event.
+    #[inline]
+    pub(crate) fn token(&self) -> Token {
+        self.token.get()
     }
 
     /// Returns where the connection is in its life.
@@ -254,48 +250,51 @@ impl Connection {
         }
     }
 
-    /// Borrows the handler and the descriptor, for a callback.
-    ///
-    /// # Panics
-    ///
-    /// Panics if they are lent already: callbacks never nest.
+    /// Lends the handler to a callback. The [`EvContext`] has the descriptor meanwhile.
     #[inline]
-    pub(crate) fn body(&self) -> RefMut<'_, Body> {
-        self.body.borrow_mut()
+    pub(crate) fn lend_handler(&self) -> LentHandler<'_> {
+        // Callbacks never nest: `calls::begin_callback` asserts it. So it is not lent already.
+        LentHandler { connection: self, handler: self.take_handler() }
     }
 
-    /// Takes the handler out, at the end of the connection.
+    /// Takes the handler out.
+    #[inline]
     pub(crate) fn take_handler(&self) -> Box<dyn EvHandler> {
-        mem::replace(&mut self.body.borrow_mut().handler, Box::new(NoHandler))
+        self.handler.replace(Box::new(NoHandler))
     }
 
     /// Returns `true` if the descriptor is here. To be called outside of callbacks.
     pub(crate) fn has_fd(&self) -> bool {
-        self.body.borrow().fd.is_some()
-    }
-
-    /// Takes the descriptor out; `None` if a stream has taken it. To be called outside of
-    /// callbacks.
-    pub(crate) fn take_fd(&self) -> Option<OwnedFd> {
-        self.body.borrow_mut().fd.take()
+        self.with_fd(|_| ()).is_some()
     }
 
     /// Takes the descriptor out; `None` if a stream has taken it, or in a callback of the
     /// connection.
-    pub(crate) fn try_take_fd(&self) -> Option<OwnedFd> {
-        self.body.try_borrow_mut().ok()?.fd.take()
+    #[inline]
+    pub(crate) fn take_fd(&self) -> Option<OwnedFd> {
+        self.fd.take()
     }
 
     /// Puts back what [`Connection::take_fd`] has taken out.
     pub(crate) fn put_fd(&self, fd: OwnedFd) {
-        self.body.borrow_mut().fd = Some(fd);
+        self.fd.set(Some(fd));
+    }
+
+    /// Puts the descriptor back at the end of a callback, to which [`Connection::take_fd`] has lent
+    /// it; `None` if the callback has given it away.
+    #[inline]
+    pub(crate) fn end_loan(&self, fd: Option<OwnedFd>) {
+        // None is there meanwhile. The compiler can't know, and would close it.
+        mem::forget(self.fd.replace(fd));
     }
 
     /// Lends the descriptor to `look`, in which no foreign code may run. Returns `None` if a stream
     /// has taken it, or in a callback of the connection.
     pub(crate) fn with_fd<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
-        let body = self.body.try_borrow().ok()?;
-        Some(look(body.fd.as_ref()?.as_fd()))
+        let fd = self.fd.take()?;
+        let result = look(fd.as_fd());
+        self.put_fd(fd);
+        Some(result)
     }
 
     /// Lends the parts that are rarely needed to `change`, and makes them if they are not there
@@ -367,9 +366,10 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        drop_ignoring_panic(mem::replace(&mut self.body.get_mut().handler, Box::new(NoHandler)));
+        drop_ignoring_panic(self.take_handler());
     }
 }
 
-/// With the two counts of its `Rc`, 72 bytes are what an idle connection takes beside its handler.
-const _: () = assert!(size_of::<Connection>() <= 56);
+/// A third of the README's figure for an idle connection: 48 bytes, beside 16 of the table's slot
+/// and what the handler takes.
+const _: () = assert!(size_of::<Connection>() <= 48);

@@ -69,8 +69,9 @@ pub struct EvContext<'a> {
     pub(crate) local: &'a Local,
     /// The connection that the callback is called for.
     pub(crate) connection: &'a Connection,
-    /// The descriptor, lent for the callback. `None` once a stream has taken it.
-    pub(crate) fd: &'a mut Option<OwnedFd>,
+    /// The descriptor, lent for the callback and put back by the drop. `None` once a stream has
+    /// taken it.
+    pub(crate) fd: Option<OwnedFd>,
     /// How many bytes may still be read for this event. It is negative after a read of more.
     pub(crate) read_left: isize,
 }
@@ -78,12 +79,9 @@ pub struct EvContext<'a> {
 impl<'a> EvContext<'a> {
     /// Makes the context of one callback.
     #[inline]
-    pub(crate) fn new(
-        local: &'a Local,
-        connection: &'a Connection,
-        fd: &'a mut Option<OwnedFd>,
-    ) -> EvContext<'a> {
-        EvContext { local, connection, fd, read_left: local.budget.read_per_event as isize }
+    pub(crate) fn new(local: &'a Local, connection: &'a Connection) -> EvContext<'a> {
+        let (fd, read_left) = (connection.take_fd(), local.budget.read_per_event as isize);
+        EvContext { local, connection, fd, read_left }
     }
 
     /// Returns `true` if the callback has read any bytes.
@@ -118,7 +116,7 @@ impl<'a> EvContext<'a> {
     /// # assert_eq!(ask(Session, "hello"), "bye");
     /// ```
     pub fn token(&self) -> Token {
-        self.connection.token
+        self.connection.token()
     }
 
     /// Borrows the descriptor, for system calls that keep nothing of it.
@@ -296,6 +294,13 @@ impl<'a> EvContext<'a> {
             Ok(handle) => handle,
             Err(_) => unreachable!("a callback runs inside its poller"),
         }
+    }
+}
+
+impl Drop for EvContext<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.connection.end_loan(self.fd.take());
     }
 }
 

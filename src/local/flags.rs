@@ -1,6 +1,6 @@
-//! The facts about a connection, one bit each.
+//! The facts about a connection, one bit each, and its state.
 //!
-//! They stand in one word with the interest and the state of the connection, so that a usual event
+//! They stand in one word with the interest of the connection, so that a usual event
 //! is told from all others by one look: see [`Connection`](crate::local::connection::Connection).
 //!
 //! | bits | what they hold |
@@ -118,5 +118,52 @@ impl BitOrAssign for Flags {
     #[inline]
     fn bitor_assign(&mut self, other: Flags) {
         self.0 |= other.0;
+    }
+}
+
+/// Where a connection is in its life. It only moves down this list.
+///
+/// - A connection that is served: `Opening`, `Open`, `Closing`, `Closed`. After `Open` it may
+///   relay, with output left it is `Flushing` before it is `Closed`, and with a peer that still
+///   sends it is `Lingering` afterwards.
+/// - One that a stream takes over: `Open`, and `Closed` at once. What lives on is the stream.
+/// - One that is closed before its first call: `Opening`, `Closing`. `on_open` comes at the end of
+///   the turn, right before `on_close`.
+///
+/// The order makes "is it ending?" a comparison: everything from `Closing` on is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub(crate) enum State {
+    /// Registered, and `on_open` has not been called yet.
+    Opening,
+    /// The usual state: callbacks are called.
+    Open,
+    /// The poller passes on what this connection and another one send to each other. No callback is
+    /// called but `on_timeout` and `on_shutdown`.
+    Relaying,
+    /// The end has been requested, and is due at the end of the turn. No callback is called any
+    /// more but `on_close`.
+    Closing,
+    /// The end is due, and waits until the queued output has been sent.
+    Flushing,
+    /// `on_close` has been called, or a stream has taken the descriptor.
+    Closed,
+    /// The handler is gone, and what the peer still sends is read and discarded.
+    Lingering,
+}
+
+impl State {
+    /// Returns the state that a number stands for: the inverse of `as u32`.
+    #[inline]
+    pub(crate) fn of(number: u32) -> State {
+        match number {
+            0 => State::Opening,
+            1 => State::Open,
+            2 => State::Relaying,
+            3 => State::Closing,
+            4 => State::Flushing,
+            5 => State::Closed,
+            _ => State::Lingering,
+        }
     }
 }

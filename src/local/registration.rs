@@ -13,7 +13,7 @@ use crate::local::deferred::TimerTarget;
 use crate::local::registry;
 use crate::local::source::{Ownership, Source};
 use crate::local::state::Local;
-use crate::local::table::Entry;
+use crate::local::table::NewEntry;
 use crate::sys::epoll::Mask;
 use crate::sys::{clock, socket};
 
@@ -46,7 +46,7 @@ impl Registration {
         // The table and the registration share the source, which needs the token of the entry.
         let mut made = None;
         registry::register_borrowed(&local, fd, Mask::ALL_EDGES, |token| {
-            Entry::Readiness(made.insert(Source::new(token, fd, ownership)).clone())
+            NewEntry::Readiness(made.insert(Source::new(token, fd, ownership)).clone())
         })?;
         let source = made.expect("a registration makes its entry");
         Ok(Registration { source, local })
@@ -57,7 +57,7 @@ impl Registration {
     pub(crate) fn reregister(fd: BorrowedFd<'_>, local: Rc<Local>) -> io::Result<Registration> {
         let mut made = None;
         registry::reregister_borrowed(&local, fd, Mask::ALL_EDGES, |token| {
-            Entry::Readiness(made.insert(Source::new(token, fd, Ownership::Owned)).clone())
+            NewEntry::Readiness(made.insert(Source::new(token, fd, Ownership::Owned)).clone())
         })?;
         let source = made.expect("a registration makes its entry");
         Ok(Registration { source, local })
@@ -82,7 +82,7 @@ impl Registration {
 
     /// Removes the deadlines of the stream, and disarms their timer.
     pub(crate) fn disarm_deadlines(&self) {
-        let timing = self.source().deadline_timer.take();
+        let timing = self.source().take_deadlines();
         if let Some(timer) = timing.and_then(|mut timing| timing.take_timer()) {
             // Such a timer holds no value of the user's, so this drop runs no foreign code.
             drop(self.local.disarm(timer));
@@ -95,7 +95,7 @@ impl Registration {
     #[cold]
     pub(crate) fn detach_carryover(&self) -> bool {
         let (source, local) = (self.source(), self.local());
-        let Some(mut carryover) = source.carryover.take() else { return false };
+        let Some(mut carryover) = source.lift_carryover() else { return false };
         if carryover.outbox.pending() == 0 || local.has_ended() {
             return false;
         }

@@ -16,7 +16,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::rc::Rc;
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
@@ -26,19 +25,19 @@ use crate::local::errors::{RegisterError, poller_ended};
 use crate::local::flags::Flags;
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
-use crate::local::table::Entry;
+use crate::local::table::{Entry, NewEntry};
 use crate::sys::epoll::Mask;
 use crate::sys::fd::OwnedFd;
 use crate::sys::socket;
 
 /// Returns what `token` stands for, unless it has been removed.
 #[inline]
-pub(crate) fn entry(local: &Local, token: Token) -> Option<Entry> {
+pub(crate) fn entry(local: &Local, token: Token) -> Option<Entry<'_>> {
     local.table.get(token)
 }
 
 /// Returns the handler's connection that `token` stands for, unless it has been removed.
-pub(crate) fn connection(local: &Local, token: Token) -> Option<Rc<Connection>> {
+pub(crate) fn connection(local: &Local, token: Token) -> Option<&Connection> {
     match local.table.get(token) {
         Some(Entry::Handler(connection)) => Some(connection),
         _ => None,
@@ -50,7 +49,7 @@ pub(crate) fn register(
     local: &Local,
     fd: OwnedFd,
     mask: Mask,
-    make: impl FnOnce(Token, OwnedFd) -> Entry,
+    make: impl FnOnce(Token, OwnedFd) -> NewEntry,
 ) -> Result<Token, RegisterError<OwnedFd>> {
     insert_owned(local, fd, |fd, token| local.epoll.add(fd, token, mask), make)
 }
@@ -62,7 +61,7 @@ pub(crate) fn reregister(
     local: &Local,
     fd: OwnedFd,
     mask: Mask,
-    make: impl FnOnce(Token, OwnedFd) -> Entry,
+    make: impl FnOnce(Token, OwnedFd) -> NewEntry,
 ) -> Result<Token, RegisterError<OwnedFd>> {
     insert_owned(local, fd, |fd, token| local.epoll.modify(fd, token, mask), make)
 }
@@ -72,7 +71,7 @@ fn insert_owned(
     local: &Local,
     fd: OwnedFd,
     tell: impl FnOnce(BorrowedFd<'_>, Token) -> io::Result<()>,
-    make: impl FnOnce(Token, OwnedFd) -> Entry,
+    make: impl FnOnce(Token, OwnedFd) -> NewEntry,
 ) -> Result<Token, RegisterError<OwnedFd>> {
     if local.has_ended() {
         return Err(RegisterError { error: poller_ended(), rejected: fd });
@@ -91,7 +90,7 @@ pub(crate) fn register_borrowed(
     local: &Local,
     fd: BorrowedFd<'_>,
     mask: Mask,
-    make: impl FnOnce(Token) -> Entry,
+    make: impl FnOnce(Token) -> NewEntry,
 ) -> io::Result<Token> {
     insert_borrowed(local, |token| local.epoll.add(fd, token, mask), make)
 }
@@ -112,7 +111,7 @@ pub(crate) fn reregister_borrowed(
     local: &Local,
     fd: BorrowedFd<'_>,
     mask: Mask,
-    make: impl FnOnce(Token) -> Entry,
+    make: impl FnOnce(Token) -> NewEntry,
 ) -> io::Result<Token> {
     insert_borrowed(local, |token| local.epoll.modify(fd, token, mask), make)
 }
@@ -121,7 +120,7 @@ pub(crate) fn reregister_borrowed(
 fn insert_borrowed(
     local: &Local,
     tell: impl FnOnce(Token) -> io::Result<()>,
-    make: impl FnOnce(Token) -> Entry,
+    make: impl FnOnce(Token) -> NewEntry,
 ) -> io::Result<Token> {
     if local.has_ended() {
         return Err(poller_ended());
@@ -168,7 +167,7 @@ fn add(
     let mut handler = Some(handler);
     let make = |token, fd| {
         let handler = handler.take().expect("an entry is made once");
-        Entry::Handler(Rc::new(Connection::new(token, handler, fd, interest, flags)))
+        NewEntry::Handler(Connection::new(token, handler, fd, interest, flags))
     };
     let mask = Mask::of(interest, false);
     let registered = if is_preregistered {
@@ -217,21 +216,21 @@ pub(crate) fn register_foreign(
 }
 
 /// Adds an entry to the table that is not in epoll yet. Returns the other value that `make` makes.
-pub(crate) fn insert<R>(local: &Local, make: impl FnOnce(Token) -> (Entry, R)) -> R {
+pub(crate) fn insert<R>(local: &Local, make: impl FnOnce(Token) -> (NewEntry, R)) -> R {
     let (entry, rest) = make(local.table.next_token());
     local.table.insert(entry);
     rest
 }
 
-/// Replaces an entry, and returns the old one, which the caller drops.
+/// Replaces an entry that is no connection, and returns the old one, which the caller drops.
 #[must_use = "dropping an entry runs foreign code: not inside another borrow"]
-pub(crate) fn replace(local: &Local, token: Token, entry: Entry) -> Option<Entry> {
+pub(crate) fn replace(local: &Local, token: Token, entry: NewEntry) -> Option<Entry<'_>> {
     local.table.replace(token, entry)
 }
 
 /// Removes an entry from the table, and returns it, which the caller drops.
 #[must_use = "dropping an entry runs foreign code: not inside another borrow"]
-pub(crate) fn remove(local: &Local, token: Token) -> Option<Entry> {
+pub(crate) fn remove(local: &Local, token: Token) -> Option<Entry<'_>> {
     local.table.remove(token)
 }
 

@@ -15,9 +15,9 @@ use crate::connection::{
     call, close, connect, flush, linger, persistent, registration, request_close,
 };
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, State};
+use crate::local::connection::Connection;
 use crate::local::deferred::Deferred;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
 use crate::local::table::{Addressee, Entry};
@@ -54,18 +54,15 @@ fn events_reporting(local: &Local, events: &[RawEvent], report: impl Fn(&dyn EvH
             local.recorder.event();
             let (token, event) = (raw.token(), raw.event());
             match local.table.address(token, event) {
-                Addressee::Handler(connection) => {
-                    // Nearly every event: bytes to read, on an open connection whose handler wants
-                    // them.
-                    if event.is_plain_read() && connection.has(Flags::READING) {
-                        call::on_read_uncaught(local, &connection, &report);
-                    } else {
-                        on_rare_addressee(local, Addressee::Handler(connection), token, event);
-                    }
+                // Nearly every event: bytes to read, on an open connection whose handler wants them.
+                Addressee::Handler(connection)
+                    if event.is_plain_read() && connection.has(Flags::READING) =>
+                {
+                    call::on_read_uncaught(local, connection, &report);
                 }
                 // The look-up has marked the readiness and queued the task already.
                 Addressee::Noted => {}
-                other => on_rare_addressee(local, other, token, event),
+                Addressee::Handler(_) | Addressee::Other => on_rare_event(local, token, event),
             }
         }
         if !end_lap(local) {
@@ -90,15 +87,13 @@ fn calls_per_lap(local: &Local) -> usize {
 /// or the event is the mailbox's.
 #[cold]
 #[inline(never)]
-fn on_rare_addressee(local: &Local, addressee: Addressee, token: Token, event: Event) {
+fn on_rare_event(local: &Local, token: Token, event: Event) {
     let _between = calls::between_callbacks(local);
-    match addressee {
-        Addressee::Handler(connection) => on_event(local, &connection, event),
-        Addressee::Rare(Some(Entry::Readiness(source))) => event::on_event(&source, event),
-        Addressee::Rare(Some(Entry::Connecting(attempt))) => {
-            connect::on_event(local, &attempt, token);
-        }
-        Addressee::Rare(Some(Entry::Handler(_)) | None) | Addressee::Noted => {}
+    match registry::entry(local, token) {
+        Some(Entry::Handler(connection)) => on_event(local, connection, event),
+        Some(Entry::Readiness(source)) => event::on_event(&source, event),
+        Some(Entry::Connecting(attempt)) => connect::on_event(local, &attempt, token),
+        None => {}
     }
 }
 
@@ -108,7 +103,7 @@ pub(super) fn on_polled_event(local: &Local, connection: &Connection, event: Opt
     let Some(event) = event else { return };
     let result = catch_unwind(AssertUnwindSafe(|| on_event(local, connection, event)));
     if let Err(panic) = result {
-        call::on_panic(local, connection.token, panic);
+        call::on_panic(local, connection.token(), panic);
     }
 }
 
@@ -192,13 +187,13 @@ fn on_writable(local: &Local, connection: &Connection) {
 fn resume_flush(local: &Local, token: Token) {
     match registry::entry(local, token) {
         Some(Entry::Handler(connection))
-            if is_open(&connection) && connection.has(Flags::HAS_OUTPUT) =>
+            if is_open(connection) && connection.has(Flags::HAS_OUTPUT) =>
         {
-            on_writable(local, &connection);
+            on_writable(local, connection);
         }
         Some(Entry::Handler(connection)) => {
             if let Some(relay) = connection.relay() {
-                relay.run_again(local, &connection, true);
+                relay.run_again(local, connection, true);
             }
         }
         Some(Entry::Readiness(source)) => event::resume_flush(&source),
@@ -285,9 +280,15 @@ pub(crate) fn reread(local: &Local, connection: &Connection) {
 /// Makes the calls that have waited for the end of the turn. What these defer in turn waits for the
 /// end of the next one, so that two connections which keep closing each other starve nothing.
 pub(crate) fn finish_turn(local: &Local) {
-    if !local.has_deferred() {
-        return;
+    if local.has_deferred() {
+        make_deferred_calls(local);
     }
+    // No code looks at a connection any more that it has looked up before.
+    local.table.recycle();
+}
+
+/// Makes the calls that have been deferred so far.
+fn make_deferred_calls(local: &Local) {
     // Taken out, as callbacks defer more meanwhile.
     let mut due = local.take_deferred();
     for deferred in due.drain(..) {
@@ -318,7 +319,7 @@ pub(crate) fn finish_turn(local: &Local) {
 /// Calls `act` with the handler's connection of `token`, unless it is gone.
 pub(super) fn with_connection(local: &Local, token: Token, act: impl FnOnce(&Local, &Connection)) {
     if let Some(connection) = registry::connection(local, token) {
-        act(local, &connection);
+        act(local, connection);
     }
 }
 

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use super::Poller;
 use crate::connection::{call, close, connect, flush, linger, request_close};
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, State};
+use crate::local::connection::Connection;
 use crate::local::deferred::TimerTarget;
 use crate::local::errors::poller_ended;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::local::state::Local;
 use crate::local::table::Entry;
 use crate::local::{calls, registry};
@@ -60,12 +60,12 @@ pub(crate) fn begin(local: &Local, deadline: u64) {
     for token in registry::tokens(local) {
         let Some(Entry::Handler(connection)) = registry::entry(local, token) else { continue };
         if connection.has(Flags::LISTENER) {
-            request_close::connection(local, &connection, CloseReason::Requested);
+            request_close::connection(local, connection, CloseReason::Requested);
         } else if connection.state() == State::Opening {
             // `on_shutdown` follows at once, as the shutdown has begun.
-            call::on_open(local, &connection);
+            call::on_open(local, connection);
         } else {
-            call::on_shutdown(local, &connection);
+            call::on_shutdown(local, connection);
         }
         local.recorder.step();
     }
@@ -84,7 +84,7 @@ fn close_all(local: &Local) {
     dispatch::finish_turn(local);
     for token in registry::tokens(local) {
         match registry::entry(local, token) {
-            Some(Entry::Handler(connection)) => close_now(local, &connection),
+            Some(Entry::Handler(connection)) => close_now(local, connection),
             // A stream may outlive its poller, held by a task of another poller on this thread.
             // Tasks that wait on it are woken, and find the poller gone.
             Some(Entry::Readiness(source)) => {

@@ -8,8 +8,9 @@ use crate::base::token::Token;
 use crate::connection::relay::pipes;
 use crate::connection::{call, close, connect, deadlines, linger, persistent, timers};
 use crate::local::action::TimerId;
-use crate::local::connection::{Extra, State};
+use crate::local::connection::Extra;
 use crate::local::deferred::{HandlerTimer, TimerTarget};
+use crate::local::flags::State;
 use crate::local::state::Local;
 use crate::local::table::Entry;
 use crate::local::{calls, registry};
@@ -86,12 +87,12 @@ fn fire_handler_timer(local: &Local, token: Token, connection: Token, place: u32
     if let Some(period) = connection.with_present_extra(period_of).flatten() {
         rearm_interval(local, token, period);
     }
-    call::if_open_or_relaying(local, &connection, |handler, cx| {
+    call::if_open_or_relaying(local, connection, |handler, cx| {
         handler.on_timeout(cx, TimerId(token))
     });
     // A one-shot timer ends here, unless its callback has armed it again.
     if !local.timers.borrow().is_armed(token) {
-        timers::remove(local, &connection, token);
+        timers::remove(local, connection, token);
     }
 }
 
@@ -112,11 +113,11 @@ fn rearm_interval(local: &Local, token: Token, period: u64) {
 fn on_linger_timeout(local: &Local, token: Token) {
     match registry::entry(local, token) {
         Some(Entry::Handler(connection)) => match connection.state() {
-            State::Flushing => close::finish_flushing(local, &connection, None),
-            State::Lingering => linger::end(local, &connection),
+            State::Flushing => close::finish_flushing(local, connection, None),
+            State::Lingering => linger::end(local, connection),
             State::Relaying => {
                 if let Some(relay) = connection.relay() {
-                    relay.fail(local, &connection, None);
+                    relay.fail(local, connection, None);
                 }
             }
             _ => {}
@@ -129,7 +130,7 @@ fn on_linger_timeout(local: &Local, token: Token) {
 /// Checks the deadlines of a connection or of a stream, whose timer has fired.
 fn on_deadline(local: &Local, token: Token) {
     match registry::entry(local, token) {
-        Some(Entry::Handler(connection)) => deadlines::check(local, &connection),
+        Some(Entry::Handler(connection)) => deadlines::check(local, connection),
         Some(Entry::Readiness(source)) => source::deadlines::check(local, &source),
         _ => {}
     }

@@ -118,7 +118,7 @@ impl Registered {
 /// stream may write.
 #[cold]
 pub(crate) fn flush(source: &Source) -> bool {
-    let Some(mut carryover) = source.carryover.take() else { return true };
+    let Some(mut carryover) = source.lift_carryover() else { return true };
     // It has failed before, and no task has heard of it: the stream's next operation returns it.
     if carryover.failure.is_some() {
         source.set_carryover(carryover);
@@ -157,19 +157,18 @@ pub(crate) fn flush(source: &Source) -> bool {
     }
     // What is left keeps an error for the stream, or the timer that closes.
     let is_over = carryover.failure.is_none() && carryover.linger_timer.is_none();
-    source.readiness.set_carryover(!is_over);
-    source.carryover.set((!is_over).then_some(carryover));
+    source.put_carryover((!is_over).then_some(carryover));
     true
 }
 
 /// Shuts the write direction down after the carryover, or now if sending it has failed.
 fn shutdown_after_flush(source: &Source) {
-    let Some(mut carryover) = source.carryover.take() else { return };
+    let Some(mut carryover) = source.lift_carryover() else { return };
     if carryover.failure.is_some() {
         let _ = socket::shutdown(carryover.fd.as_fd(), Shutdown::Write);
     }
     carryover.shuts_down = true;
-    source.carryover.set(Some(carryover));
+    source.set_carryover(carryover);
 }
 
 /// Closes what a dropped stream has left behind: all has been sent, or `Budget::close_linger` has
@@ -177,7 +176,7 @@ fn shutdown_after_flush(source: &Source) {
 pub(crate) fn close_detached(local: &Local, source: &Source) {
     drop(registry::remove(local, source.token));
     local.census.detached_ended();
-    let Some(carryover) = source.carryover.take() else { return };
+    let Some(carryover) = source.lift_carryover() else { return };
     if source.ownership.get() == Ownership::Shared {
         // Other code may hold a duplicate. Then this close ends neither the connection, so there is
         // no use in lingering, nor the registration, which is removed here. That code may also have

@@ -1,7 +1,6 @@
 //! The deadlines of a stream of tasks. A missed deadline is the error of the operation that waits
 //! for it, and does not end the stream; a handler's connection ends then (`connection::deadlines`).
 
-use std::cell::Cell;
 use std::io;
 
 use crate::connection::deadlines;
@@ -19,11 +18,11 @@ use crate::sys::clock;
 pub(crate) fn check(local: &Local, source: &Source) {
     // Not the current time: what came before this time has been reported, what came since has not.
     let now = local.dispatched_until();
-    let Some(mut deadlines) = source.deadline_timer.take() else { return };
+    let Some(mut deadlines) = source.take_deadlines() else { return };
     deadlines.timer = None;
     let is_missed = deadlines.tracker.missed(now).is_some();
     deadlines::arm(local, source.token, &mut deadlines, now);
-    source.deadline_timer.set(Some(deadlines));
+    source.put_deadlines(deadlines);
     if is_missed {
         wake::wake_all(source);
     }
@@ -33,10 +32,11 @@ impl Registration {
     /// Sets the stream's deadlines, in place of those that it had.
     pub(crate) fn set_deadlines(&self, deadlines: Deadlines) {
         let is_timed = deadlines != Deadlines::default();
-        let new = is_timed.then(|| Box::new(DeadlineTimer::new(deadlines)));
         self.source().readiness.set_timed(is_timed);
         self.disarm_deadlines();
-        self.source().deadline_timer.set(new);
+        if is_timed {
+            self.source().put_deadlines(Box::new(DeadlineTimer::new(deadlines)));
+        }
         // Tasks that wait already are polled again, and so wait by the new deadlines.
         wake::wake_all(self.source());
     }
@@ -44,8 +44,7 @@ impl Registration {
     /// Returns `true` if an operation has failed because one of the present deadlines was missed.
     pub(crate) fn has_missed_deadline(&self) -> bool {
         self.source().readiness.is_timed()
-            && update(&self.source().deadline_timer, |deadlines| deadlines.has_missed)
-                .unwrap_or(false)
+            && update(self.source(), |deadlines| deadlines.has_missed).unwrap_or(false)
     }
 
     /// Removes the deadlines. No task waits.
@@ -61,7 +60,7 @@ impl Registration {
     #[cold]
     pub(crate) fn note_progress_in_time(&self, direction: Direction) {
         let now = self.local().now();
-        update(&self.source().deadline_timer, |deadlines| match direction {
+        update(self.source(), |deadlines| match direction {
             Direction::Read => deadlines.tracker.has_read(now, false),
             Direction::Write => deadlines.tracker.has_written(now),
         });
@@ -81,7 +80,7 @@ impl Registration {
         // A deadline that has passed since the poller last looked at the events is not missed yet:
         // bytes that came in time may not have been reported.
         let dispatched_until = self.local().dispatched_until();
-        let missed = update(&self.source().deadline_timer, |deadlines| {
+        let missed = update(self.source(), |deadlines| {
             if let Some(missed) = deadlines.tracker.take_missed(dispatched_until, reads, writes) {
                 deadlines.has_missed = true;
                 return Some(missed);
@@ -99,14 +98,11 @@ impl Registration {
     }
 }
 
-/// Changes the deadlines in the cell, if there are any, and returns what `change` returns. No
-/// foreign code may run in `change`, as it would find the cell empty.
-fn update<R>(
-    cell: &Cell<Option<Box<DeadlineTimer>>>,
-    change: impl FnOnce(&mut DeadlineTimer) -> R,
-) -> Option<R> {
-    let mut deadlines = cell.take()?;
+/// Changes the deadlines of a stream, if it has any, and returns what `change` returns. No foreign
+/// code may run in `change`, as it would find none.
+fn update<R>(source: &Source, change: impl FnOnce(&mut DeadlineTimer) -> R) -> Option<R> {
+    let mut deadlines = source.take_deadlines()?;
     let result = change(&mut deadlines);
-    cell.set(Some(deadlines));
+    source.put_deadlines(deadlines);
     Some(result)
 }

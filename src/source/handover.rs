@@ -11,22 +11,21 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::rc::Rc;
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::connection::{request_close, timers};
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, State};
+use crate::local::connection::Connection;
 use crate::local::context::EvContext;
 use crate::local::deferred::Deferred;
 use crate::local::errors::RegisterError;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::local::handler::EvHandler;
 use crate::local::registered::Registered;
 use crate::local::registry;
 use crate::local::state::Local;
-use crate::local::table::Entry;
+use crate::local::table::NewEntry;
 use crate::sys::epoll::Mask;
 use crate::sys::fd::OwnedFd;
 use crate::sys::socket;
@@ -48,7 +47,7 @@ impl EvContext<'_> {
         // A handler may have any descriptor, and a `TcpStream` promises the addresses of one.
         if !socket::is_tcp_connection(fd.as_fd()) {
             // Put back: the handler goes on with its connection.
-            *self.fd = Some(fd);
+            self.fd = Some(fd);
             let message = "take_stream: the descriptor is not a TCP connection";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
@@ -65,7 +64,7 @@ impl EvContext<'_> {
                 Ok(stream)
             }
             Err(RegisterError { error, rejected: fd }) => {
-                *self.fd = Some(fd);
+                self.fd = Some(fd);
                 Err(error)
             }
         }
@@ -94,8 +93,8 @@ fn move_to_stream(
         // It lives on in a task, so it does not count as ended.
         local.census.given_away();
     }
-    // The caller of the callback holds a clone, so the handler's destructor does not run in here.
-    drop(registry::remove(local, connection.token));
+    // It stays in its place until the end of the turn: the handler's destructor doesn't run here.
+    drop(registry::remove(local, connection.token()));
     if connection.has(Flags::FD_EXPOSED) {
         stream.expose();
     }
@@ -114,7 +113,7 @@ fn open_adopted(local: &Local, token: Token, failure: Option<io::Error>) {
     match (failure, registry::connection(local, token)) {
         // A requested close of a connection in state `Opening` calls both `on_open` and `on_close`.
         (Some(error), Some(connection)) => {
-            request_close::connection(local, &connection, CloseReason::Error(error));
+            request_close::connection(local, connection, CloseReason::Error(error));
         }
         _ => local.defer(Deferred::Open(token)),
     }
@@ -151,7 +150,7 @@ impl Registered {
             if parts.shuts_down {
                 connection.set(Flags::SHUTDOWN_AFTER_FLUSH);
             }
-            Entry::Handler(Rc::new(connection))
+            NewEntry::Handler(connection)
         };
         match (registry::reregister(&local, parts.fd, mask, make), handler) {
             (Ok(token), _) => {

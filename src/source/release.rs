@@ -10,10 +10,9 @@ use std::io;
 use crate::base::token::Token;
 use crate::connection::request_close;
 use crate::local::action::CloseReason;
-use crate::local::connection::State;
 use crate::local::context::EvContext;
 use crate::local::errors::RegisterError;
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::local::handler::EvHandler;
 use crate::local::registered::Registered;
 use crate::local::registry;
@@ -161,9 +160,9 @@ impl EvContext<'_> {
         let (local, fd) = (Local::current()?, self.fd.take()?);
         match Registered::reregister(fd, local) {
             Ok(registered) => {
-                // The caller of this callback holds a clone, so no destructor of the handler runs
-                // here.
-                drop(registry::remove(self.local, connection.token));
+                // It stays in its place until the end of the turn: no destructor of the handler
+                // runs here.
+                drop(registry::remove(self.local, connection.token()));
                 connection.set(Flags::DIRTY);
                 if connection.has(Flags::FD_EXPOSED) {
                     registered.expose();
@@ -175,7 +174,7 @@ impl EvContext<'_> {
                 Some(registered)
             }
             Err(RegisterError { rejected, .. }) => {
-                *self.fd = Some(rejected);
+                self.fd = Some(rejected);
                 None
             }
         }

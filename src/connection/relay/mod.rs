@@ -37,10 +37,10 @@ use crate::connection::relay::handler_endpoint::{HandlerEndpoint, Readiness};
 use crate::connection::relay::step::Step;
 use crate::connection::{deadlines, flush, registration, request_close};
 use crate::local::action::CloseReason;
-use crate::local::connection::{Connection, Relay, State};
+use crate::local::connection::{Connection, Relay};
 use crate::local::context::EvContext;
 use crate::local::deferred::{Deferred, TimerTarget};
-use crate::local::flags::Flags;
+use crate::local::flags::{Flags, State};
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::parts::readiness::Direction;
@@ -143,13 +143,13 @@ impl EvContext<'_> {
         ) else {
             return Err(unsuitable("is gone, or has not been made yet"));
         };
-        if Rc::ptr_eq(&one, &two) {
+        if one.token() == two.token() {
             return Err(unsuitable("is this connection itself"));
         }
         if two.state() != State::Open {
             return Err(unsuitable("has not been opened yet, or is ending, or relays already"));
         }
-        if [&one, &two]
+        if [one, two]
             .iter()
             .any(|it| !it.has_without(Flags::SOCKET, Flags::INTERNAL | Flags::MESSAGES))
         {
@@ -170,8 +170,8 @@ fn unsuitable(why: &str) -> io::Error {
 
 /// What two connections that relay share.
 pub(crate) struct HandlerRelay {
-    /// The two connections.
-    connections: [Rc<Connection>; 2],
+    /// The tokens of the two connections.
+    tokens: [Token; 2],
     /// What epoll has reported of each, edge-triggered.
     readiness: [Readiness; 2],
     /// What moves the bytes. Borrowed only while they are moved, when no foreign code runs.
@@ -184,19 +184,32 @@ pub(crate) struct HandlerRelay {
 impl HandlerRelay {
     /// Returns the place of a connection: 0 or 1.
     fn place_of(&self, connection: &Connection) -> usize {
-        usize::from(self.connections[1].token == connection.token)
+        usize::from(self.tokens[1] == connection.token())
+    }
+
+    /// Returns those of the two connections that are not gone.
+    fn present<'a>(&self, local: &'a Local) -> impl Iterator<Item = &'a Connection> + use<'a> {
+        self.tokens.into_iter().filter_map(|token| registry::connection(local, token))
+    }
+
+    /// Returns both connections, unless one of them is closing: `stop` comes at the end of that
+    /// turn, and closes the other.
+    fn relaying<'a>(&self, local: &'a Local) -> Option<[&'a Connection; 2]> {
+        let relaying =
+            |token| registry::connection(local, token).filter(|it| it.state() == State::Relaying);
+        Some([relaying(self.tokens[0])?, relaying(self.tokens[1])?])
     }
 }
 
 /// Begins to relay. `one` is the connection whose callback runs.
-fn begin(local: &Local, one: Rc<Connection>, two: Rc<Connection>) {
+fn begin(local: &Local, one: &Connection, two: &Connection) {
     let relay = Rc::new(HandlerRelay {
-        connections: [one, two],
+        tokens: [one.token(), two.token()],
         readiness: Default::default(),
         duplex: RefCell::new(Duplex::new()),
         linger_timer: Cell::new(None),
     });
-    for connection in &relay.connections {
+    for connection in [one, two] {
         connection.with_extra(|extra| extra.relay = Some(relay.clone()));
         connection.advance(State::Relaying);
         // No edge-triggered mask equals this one, so epoll_ctl(2) is called in any case, and
@@ -208,8 +221,8 @@ fn begin(local: &Local, one: Rc<Connection>, two: Rc<Connection>) {
         }
     }
     // The descriptor of the first is lent to its callback: its registration changes after that.
-    relay.connections[0].set(Flags::DIRTY);
-    registration::refresh(local, &relay.connections[1]);
+    one.set(Flags::DIRTY);
+    registration::refresh(local, two);
 }
 
 impl Relay for HandlerRelay {
@@ -242,7 +255,8 @@ impl Relay for HandlerRelay {
         // What this timer carries is a number: dropping it runs no foreign code.
         drop(self.linger_timer.take().and_then(|timer| local.disarm(timer)));
         let held = self.duplex.borrow_mut().stop(local);
-        for (connection, held) in self.connections.iter().zip(held) {
+        for (token, held) in self.tokens.into_iter().zip(held) {
+            let Some(connection) = registry::connection(local, token) else { continue };
             if !held.is_empty() {
                 drop(connection.with_extra(|extra| extra.outbox.push_shared(held.into())));
                 connection.set(Flags::HAS_OUTPUT | Flags::DIRTY);
@@ -260,22 +274,19 @@ impl Relay for HandlerRelay {
 
 /// Passes on what can be passed on now.
 fn pump(local: &Local, relay: &HandlerRelay) {
-    if relay.connections.iter().any(|connection| connection.state() != State::Relaying) {
-        // One of them is closing: `stop` comes at the end of this turn, and closes the other.
-        return;
-    }
-    flush_queued(local, relay);
+    let Some(connections) = relay.relaying(local) else { return };
+    flush_queued(local, relay, connections);
     let mut duplex = relay.duplex.borrow_mut();
     let before = duplex.counts();
-    let steps = with_endpoints(relay, |endpoints| duplex.pump(endpoints, local));
+    let steps = with_endpoints(relay, connections, |endpoints| duplex.pump(endpoints, local));
     let has_failed = duplex.has_failed();
-    note_progress(local, relay, before, &duplex, steps);
+    note_progress(local, connections, before, &duplex, steps);
     drop(duplex);
     match steps {
         None | Some([Step::Finished, Step::Finished]) => end(local, relay),
         Some(steps) if steps.contains(&Step::BudgetSpent) => {
             // The edges have been reported: no event comes for the rest.
-            local.defer(Deferred::Reread(relay.connections[0].token));
+            local.defer(Deferred::Reread(relay.tokens[0]));
         }
         Some(_) if has_failed => arm_linger_timer(local, relay),
         Some(_) => {}
@@ -283,9 +294,8 @@ fn pump(local: &Local, relay: &HandlerRelay) {
 }
 
 /// Sends what the connections had queued before they relayed.
-fn flush_queued(local: &Local, relay: &HandlerRelay) {
-    for (at, (connection, readiness)) in relay.connections.iter().zip(&relay.readiness).enumerate()
-    {
+fn flush_queued(local: &Local, relay: &HandlerRelay, connections: [&Connection; 2]) {
+    for (at, (connection, readiness)) in connections.into_iter().zip(&relay.readiness).enumerate() {
         if !connection.has(Flags::HAS_OUTPUT) || !readiness.writable.get() {
             continue;
         }
@@ -305,13 +315,13 @@ fn flush_queued(local: &Local, relay: &HandlerRelay) {
 /// for.
 fn note_progress(
     local: &Local,
-    relay: &HandlerRelay,
+    connections: [&Connection; 2],
     before: [(u64, u64); 2],
     duplex: &Duplex,
     steps: Option<[Step; 2]>,
 ) {
     let (after, steps) = (duplex.counts(), steps.unwrap_or([Step::Finished; 2]));
-    for (at, connection) in relay.connections.iter().enumerate() {
+    for (at, connection) in connections.into_iter().enumerate() {
         if !connection.has(Flags::HAS_DEADLINES) {
             continue;
         }
@@ -334,7 +344,7 @@ fn note_progress(
 fn arm_linger_timer(local: &Local, relay: &HandlerRelay) {
     if relay.linger_timer.get().is_none() {
         let deadline = clock::after(clock::now(), local.budget.close_linger);
-        let timer = local.arm(deadline, TimerTarget::Linger(relay.connections[0].token));
+        let timer = local.arm(deadline, TimerTarget::Linger(relay.tokens[0]));
         relay.linger_timer.set(Some(timer));
     }
 }
@@ -343,9 +353,10 @@ fn arm_linger_timer(local: &Local, relay: &HandlerRelay) {
 /// is gone.
 fn with_endpoints<R>(
     relay: &HandlerRelay,
+    connections: [&Connection; 2],
     act: impl FnOnce([&HandlerEndpoint<'_>; 2]) -> R,
 ) -> Option<R> {
-    let [one, two] = &relay.connections;
+    let [one, two] = connections;
     let [readiness_one, readiness_two] = &relay.readiness;
     one.with_fd(|fd_one| {
         two.with_fd(|fd_two| {
@@ -360,7 +371,7 @@ fn with_endpoints<R>(
 /// Ends both connections: with the first failure, or as both directions have ended.
 fn end(local: &Local, relay: &HandlerRelay) {
     let failure = relay.duplex.borrow_mut().take_failure();
-    for connection in &relay.connections {
+    for connection in relay.present(local) {
         let reason = match &failure {
             Some(error) => CloseReason::Error(error::copy(error)),
             None => CloseReason::PeerClosed,
