@@ -10,6 +10,7 @@
 //! | [`peers`] | one file a server |
 //! | [`proxies`] | one file a proxy, and they as a program |
 //! | [`server`], [`load`] | the two ends as programs |
+//! | [`crowd`] | clients that are idle, for `scale` |
 //! | `ecosystem` | servers by hyper, axum and rustls on corepoll and on tokio, and their load |
 //! | [`fanout`] | one message to many: a program, one file a peer |
 //! | `timers`, [`across`] | programs that measure one library in a process of their own |
@@ -18,6 +19,7 @@
 
 pub mod across;
 pub mod args;
+pub mod crowd;
 pub mod driver;
 #[cfg(feature = "ecosystem")]
 pub mod ecosystem;

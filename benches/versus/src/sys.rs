@@ -101,6 +101,19 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.rlim_max)
 }
 
+/// Raises the hard limit of descriptors to as many as the kernel allows any process, if this one may
+/// do that, and the limit of this process and its children to the hard one. Returns that number.
+pub fn raise_descriptor_limit_beyond_hard() -> io::Result<u64> {
+    let most = std::fs::read_to_string("/proc/sys/fs/nr_open").unwrap_or_default();
+    if let Ok(most) = most.trim().parse() {
+        let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+        // Without CAP_SYS_RESOURCE it fails, and the hard limit stays.
+        // SAFETY: the kernel reads the struct, which lives through the call.
+        let _ = check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) });
+    }
+    raise_descriptor_limit()
+}
+
 /// Keeps this thread, and those that it starts from now on, on one CPU.
 pub fn pin_to(cpu: usize) -> io::Result<()> {
     pin_to_any(&[cpu])

@@ -22,6 +22,7 @@ mod instructions;
 mod process;
 mod relay;
 mod sampler;
+mod scale;
 mod syscalls;
 mod table;
 
@@ -34,24 +35,28 @@ versus QUESTION [options]
   idle              resident bytes an idle connection
   fanout            CPU time of one message to many connections, for each of them
   relay             CPU time a byte of a proxy: splice, and copies
+  scale             a million idle connections, or as many as the limits allow: memory, also the
+                    kernel's, accepts a second, a request on a random one
   ecosystem         hyper, axum and TLS on corepoll beside tokio (needs strace and valgrind,
                     and a build with --features ecosystem)
 options
   --peers A,B,..    default by the question; the first is what the others are held against
   --protocol NAME   plaintext | echo; default echo for instructions, else plaintext
-  --connections N   default 10000 for idle, 1000 for fanout, else 64
+  --connections N   default 10000 for idle, 1000 for fanout, 1000000 for scale, else 64
   --pipeline N      requests sent at once on a connection; default 1
   --size BYTES      of an echo request, of a message; default 64
   --requests N      measured a run, messages for fanout; default by the question
   --rounds N        of cpu, fanout and relay: how often each peer has its turn; default 9
   --bytes N         of relay: how many go each way in a turn; default 1 GiB
+  --seconds N       of scale: how long a server's connections may take to open; default 300
   --ticks           of cpu: take the times from /proc even if there is perf
   --kinds A,B,..    of ecosystem: h1 | h1-timer | h2 | axum | tls | tls-handler; default all
 also
   versus server ..  the server of this build, versus load ..  its load, versus room ..  its fan-out,
-                    versus proxy ..  its proxies, versus timers .. and versus across ..  what a
-                    library does by itself, versus web ..  the servers of ecosystem, and
-                    versus web-load ..  their load; see their --help";
+                    versus proxy ..  its proxies, versus crowd ..  the clients of scale,
+                    versus timers .. and versus across ..  what a library does by itself,
+                    versus web ..  the servers of ecosystem, and versus web-load ..  their load;
+                    see their --help";
 
 /// How long a server may take to come up and to go down; under valgrind this is seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -67,6 +72,7 @@ struct Plan {
     requests: Option<u64>,
     rounds: usize,
     bytes: u64,
+    seconds: u64,
     ticks: bool,
     /// Names, since a build may have no ecosystem.
     kinds: Option<Vec<String>>,
@@ -106,6 +112,7 @@ pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
         // The driver starts itself in these roles, so that what it measures is always of its own
         // build: a server beside it might be an older one.
         "server" => return crate::server::main(parser),
+        "crowd" => return crate::crowd::main(parser),
         "load" => return crate::load::main(parser),
         "room" => return crate::fanout::main(parser),
         "proxy" => return crate::proxies::main(parser),
@@ -123,6 +130,7 @@ pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
         "idle" => idle::measure,
         "fanout" => fanout::measure,
         "relay" => relay::measure,
+        "scale" => scale::measure,
         #[cfg(feature = "ecosystem")]
         "ecosystem" => ecosystem::measure,
         other => return Err(failure(format!("no question {other:?}; see --help"))),
@@ -147,6 +155,7 @@ fn read_plan(mut parser: lexopt::Parser) -> Result<Option<Plan>, Error> {
         requests: None,
         rounds: 9,
         bytes: 1 << 30,
+        seconds: 300,
         ticks: false,
         kinds: None,
     };
@@ -166,6 +175,7 @@ fn read_plan(mut parser: lexopt::Parser) -> Result<Option<Plan>, Error> {
             Long("size") => plan.size = parser.value()?.parse()?,
             Long("requests") => plan.requests = Some(parser.value()?.parse()?),
             Long("bytes") => plan.bytes = parser.value()?.parse()?,
+            Long("seconds") => plan.seconds = parser.value()?.parse()?,
             Long("ticks") => plan.ticks = true,
             Long("help") => return Ok(None),
             Long("rounds") => plan.rounds = parser.value()?.parse()?,

@@ -7,14 +7,14 @@ use crate::protocol::Kind;
 
 /// What a client says, again and again.
 #[derive(Debug)]
-pub(super) struct Exchange {
+pub(crate) struct Exchange {
     protocol: Kind,
     /// One request.
-    pub(super) request: Vec<u8>,
+    pub(crate) request: Vec<u8>,
 }
 
 impl Exchange {
-    pub(super) fn new(protocol: Kind, size: usize, path: &str) -> Exchange {
+    pub(crate) fn new(protocol: Kind, size: usize, path: &str) -> Exchange {
         let request = match protocol {
             Kind::Plaintext => format!("GET {path} HTTP/1.1\r\nHost: versus\r\n\r\n").into_bytes(),
             Kind::Echo => (0..size).map(|at| b'a' + (at % 26) as u8).collect(),
@@ -26,7 +26,7 @@ impl Exchange {
     ///
     /// From then on answers are only counted in bytes: a client that parsed them would take the
     /// time that the server should get.
-    pub(super) fn learn_answer_len(&self, stream: &mut TcpStream) -> io::Result<usize> {
+    pub(crate) fn learn_answer_len(&self, stream: &mut TcpStream) -> io::Result<usize> {
         stream.write_all(&self.request)?;
         match self.protocol {
             Kind::Plaintext => read_http_answer(stream),

@@ -14,8 +14,8 @@ use crate::args::{Error, failure};
 use crate::protocol::Kind;
 use crate::sys;
 
-mod clients;
-mod exchange;
+pub(crate) mod clients;
+pub(crate) mod exchange;
 
 use clients::Clients;
 use exchange::Exchange;
