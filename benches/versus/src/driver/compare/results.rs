@@ -120,7 +120,9 @@ impl CellResult {
         let drawn = self.columns.iter().enumerate().filter(|(at, of)| *at == 0 || of.is_drawn);
         let name = |(at, column): (usize, &Column)| match at {
             0 => (at, format!("{}.svg", self.name)),
-            _ => (at, format!("{}-{}.svg", self.name, column.name.replace(' ', "-"))),
+            _ => {
+                (at, format!("{}-{}.svg", self.name, column.name.to_lowercase().replace(' ', "-")))
+            }
         };
         drawn.map(name).collect()
     }

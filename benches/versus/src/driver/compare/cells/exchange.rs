@@ -64,7 +64,7 @@ impl Cell for Exchange {
     fn columns(&self) -> Vec<Column> {
         vec![
             Column::new("requests/s", Unit::PerSecond, true),
-            Column::new("server CPU a request", Unit::Nanoseconds, false),
+            Column::new("server CPU a request", Unit::Nanoseconds, false).drawn(),
             Column::new("server busy", Unit::Share, false),
         ]
     }
