@@ -126,8 +126,10 @@ fn write_report(options: &Options, results: &Results) -> Result<(), Error> {
     println!("{}", markdown::overview(results));
     println!("{}", options.out.join("results.md").display());
     if options.readme {
+        let folder = options::readme_folder();
+        fs::create_dir_all(&folder)?;
         for (name, chart) in charts::of_readme(results) {
-            write(&options::readme_folder().join(name), &chart)?;
+            write(&folder.join(name), &chart)?;
         }
     }
     Ok(())
