@@ -10,6 +10,7 @@
 //! | `connect` | a connection is made, to the first of several addresses |
 //! | `registration` | what epoll is asked to report |
 //! | `read`, `write`, `send_file` | what a callback reads and writes |
+//! | `datagrams` | what it receives and sends with addresses |
 //! | `flush`, `sink` | queued output is sent |
 //! | `writer_drain` | what other threads have written is taken over |
 //! | `notifier` | other threads have a callback called |
@@ -25,6 +26,8 @@ pub(crate) mod read;
 pub(crate) mod write;
 
 pub(crate) mod send_file;
+
+pub(crate) mod datagrams;
 
 pub(crate) mod watermarks;
 

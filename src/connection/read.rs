@@ -161,7 +161,7 @@ impl<'a> EvContext<'a> {
 
     /// Leaves the rest to be read in the next turn, and returns the error that says so.
     #[cold]
-    fn budget_spent(&mut self) -> io::Error {
+    pub(crate) fn budget_spent(&mut self) -> io::Error {
         if self.connection.interest().is_edge() {
             // The edge has been reported: no event comes for the bytes that are left.
             self.local.defer(Deferred::Reread(self.token()));

@@ -23,6 +23,7 @@ use crate::task::{self, join::JoinHandle};
 /// |---|---|
 /// | read | [`read`](EvContext::read), [`read_into`](EvContext::read_into) |
 /// | write | [`write`](EvContext::write), [`write_vectored`](EvContext::write_vectored), [`send_file`](EvContext::send_file) |
+/// | receive and send datagrams | [`recv_batch`](EvContext::recv_batch), [`send_batch`](EvContext::send_batch), [`recv_from`](EvContext::recv_from), [`send_to`](EvContext::send_to) |
 /// | see and limit what is queued | [`pending_output`](EvContext::pending_output), [`set_watermarks`](EvContext::set_watermarks) |
 /// | let other threads and tasks write | [`writer`](EvContext::writer) |
 /// | let other threads call the handler | [`notifier`](EvContext::notifier) |

@@ -5,7 +5,7 @@
 //! | type | what it is |
 //! |---|---|
 //! | [`TcpStream`], [`TcpListener`] | a TCP connection, and a socket that accepts them |
-//! | [`UdpSocket`] | datagrams over IP |
+//! | [`UdpSocket`] | datagrams over IP; their batches are in [`udp`] |
 //! | [`UnixStream`], [`UnixListener`], [`UnixDatagram`] | the same for processes of one machine |
 //! | [`ReadHalf`], [`WriteHalf`], [`OwnedReadHalf`], [`OwnedWriteHalf`] | the directions of a TCP stream, borrowed or owned; those of a Unix stream are in [`unix`] |
 //! | [`AsyncFd`] | any other descriptor that epoll accepts: pipes, eventfds, sockets of other libraries |
@@ -95,7 +95,7 @@ pub(crate) mod connect;
 pub(crate) mod listen;
 pub(crate) mod socket;
 pub mod tcp;
-mod udp;
+pub mod udp;
 pub mod unix;
 
 pub use socket2::TcpKeepalive;

@@ -63,7 +63,8 @@ pub struct Budget {
     /// turns.
     ///
     /// A read counts as at least 2 KiB, so that a handler which reads single bytes makes at most
-    /// 128 system calls for one event by default. Default: 256 KiB.
+    /// 128 system calls for one event by default. So does each message of a batch of datagrams.
+    /// Default: 256 KiB.
     pub read_per_event: usize,
     /// The number of queued bytes of a connection that are sent for one event, files included. One
     /// system call may exceed it. If a peer takes a large file as fast as it is sent, the rest is

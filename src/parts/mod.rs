@@ -13,6 +13,7 @@
 //! | `outbox` | output that the kernel has not taken yet |
 //! | `pool` | spare values that are costly to make |
 //! | `readiness` | what a descriptor is ready for, and which tasks wait for it |
+//! | `recv_batch` | where datagrams of one receive go |
 //! | `stats` | what a poller has done, in numbers |
 //! | `time_slice` | how long one phase of a turn may take |
 //! | `timers` | deadlines, the earliest first |
@@ -27,6 +28,7 @@ pub(crate) mod deadlines;
 pub(crate) mod outbox;
 pub(crate) mod pool;
 pub(crate) mod readiness;
+pub(crate) mod recv_batch;
 pub(crate) mod stats;
 pub(crate) mod time_slice;
 pub(crate) mod timers;

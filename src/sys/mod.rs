@@ -15,6 +15,7 @@
 //! | `stream`, `datagram` | bytes and datagrams in and out |
 //! | `buffers` | the buffers of a poller that the kernel receives into |
 //! | `fd` | descriptors that the crate owns, and their close |
+//! | `recv_batch`, `send_batch` | many datagrams by one system call |
 //! | `ip_address` | IP addresses in the kernel's form |
 //! | `file`, `splice` | sendfile(2) and splice(2), for output and relays without a copy |
 //! | `sigpipe` | a guard for the calls that would raise SIGPIPE |
@@ -38,6 +39,8 @@ pub(crate) mod file;
 pub(crate) mod ip_address;
 mod lock_file;
 pub(crate) mod options;
+pub(crate) mod recv_batch;
+pub(crate) mod send_batch;
 #[cfg(feature = "signal")]
 pub(crate) mod signal;
 pub(crate) mod sigpipe;

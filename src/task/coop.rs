@@ -2,7 +2,8 @@
 //!
 //! A task whose sockets are always ready never has to wait, and would keep its poller for itself. So
 //! each poll of a task has an allowance of 128 I/O operations. An operation that moves many bytes
-//! counts for several, one more for each 4 KiB. When the allowance is used up, the next operation
+//! counts for several, one more for each 4 KiB, and a batch of datagrams for as many as it has
+//! messages. When the allowance is used up, the next operation
 //! returns `Pending`, and the task goes on in its next turn: after the poller has looked at events,
 //! timers and mail, and behind the tasks that these have woken.
 //!
@@ -126,7 +127,26 @@ impl Allowance {
     /// Takes what moving many bytes costs.
     #[cold]
     fn charge_many(&self, bytes: usize) {
-        let operations = u32::try_from(bytes / BYTES_PER_OPERATION).unwrap_or(u32::MAX);
+        self.deduct(u32::try_from(bytes / BYTES_PER_OPERATION).unwrap_or(u32::MAX));
+    }
+
+    /// Returns how many messages the operation that has been begun may move, at least one: as many
+    /// as operations are left.
+    #[inline]
+    pub(crate) fn affordable(&self) -> usize {
+        (self.left().get() as usize).saturating_add(1)
+    }
+
+    /// Takes what a batch of `count` messages of together so many bytes costs beyond the operation
+    /// itself: each message is one, whether or not it has a system call of its own.
+    #[inline]
+    pub(crate) fn charge_batch(&self, count: usize, bytes: usize) {
+        let operations = count.saturating_sub(1) + bytes / BYTES_PER_OPERATION;
+        self.deduct(u32::try_from(operations).unwrap_or(u32::MAX));
+    }
+
+    /// Takes so many operations, as far as there are.
+    fn deduct(&self, operations: u32) {
         if self.left().get() != UNLIMITED {
             self.left().set(self.left().get().saturating_sub(operations));
         }

@@ -1,5 +1,7 @@
 //! What is allocated: after warm-up nothing for a request, a relay, a pooled connection or a burst of output.
 
+/// A datagram allocates nothing, by tasks and by handlers, alone and in batches.
+mod datagrams;
 /// A parked task takes what README says beyond its future, and ended tasks leave nothing.
 mod parked_tasks;
 /// Taking a connection from a pool and giving it back allocates nothing.

@@ -2,6 +2,8 @@
 
 /// A connection that is closed or registered at an odd moment hears of everything.
 mod closed_before_opened;
+/// Datagrams come with their senders, alone and in batches, and a flood of them in pieces.
+mod datagrams;
 /// What a handler leaves unread stays its own until it reads it.
 mod edges;
 /// Connections end by a close that never waits, and with their poller.

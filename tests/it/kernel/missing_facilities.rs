@@ -413,3 +413,57 @@ fn another_error_of_ipv6_is_not_hidden_by_ipv4() {
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
     });
 }
+
+// ---- datagrams ----
+
+#[test]
+fn without_recvmmsg_and_sendmmsg_a_batch_is_one_message() {
+    in_own_process(|| {
+        refuse(libc::SYS_recvmmsg, libc::ENOSYS);
+        refuse(libc::SYS_sendmmsg, libc::ENOSYS);
+        let exchanged = block_on(async {
+            let socket = net::UdpSocket::bind(ANY).await?;
+            socket.set_gro(true)?;
+            let here = socket.local_addr()?;
+            let joined = net::udp::Message::new(b"one two three", here).with_segment_size(4);
+            let messages = [joined, net::udp::Message::new(b"alone", here)];
+            let mut batch = net::udp::RecvBatch::new(8, 65_535);
+            let mut received = Vec::new();
+            // More than once: one message is no full batch, and yet there is another behind it.
+            for _ in 0..3 {
+                for sent in 0..2 {
+                    assert_eq!(socket.send_batch(&messages[sent..]).await?, 1);
+                }
+                // Their event has come.
+                socket.readable().await?;
+                time::sleep(Duration::from_millis(1)).await;
+                for _ in 0..2 {
+                    assert_eq!(socket.recv_batch(&mut batch).await?, 1);
+                    let message = batch.get(0).expect("one");
+                    assert_eq!(message.peer(), Some(here));
+                    received.extend(message.datagrams().map(<[u8]>::to_vec));
+                }
+            }
+            io::Result::Ok(received)
+        });
+        let once = [&b"one "[..], b"two ", b"thre", b"e", b"alone"];
+        assert_eq!(exchanged.unwrap(), once.repeat(3));
+    });
+}
+
+#[test]
+fn segmentation_that_is_refused_is_an_error_that_names_it() {
+    in_own_process(|| {
+        refuse_option(libc::SOL_UDP, libc::UDP_SEGMENT, libc::ENOPROTOOPT);
+        refuse_option(libc::SOL_UDP, libc::UDP_GRO, libc::ENOPROTOOPT);
+        block_on(async {
+            let socket = net::UdpSocket::bind(ANY).await.unwrap();
+            says(socket.set_gro(true), "UDP_GRO", libc::ENOPROTOOPT);
+            let here = socket.local_addr().unwrap();
+            let joined = net::udp::Message::new(b"onetwo", here).with_segment_size(3);
+            says(socket.send_batch([joined]).await, "UDP_SEGMENT", libc::ENOPROTOOPT);
+            assert_eq!(socket.send_batch(joined.split()).await.unwrap(), 2);
+            assert_eq!(socket.recv(&mut [0; 10]).await.unwrap(), 3);
+        });
+    });
+}

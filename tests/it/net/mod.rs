@@ -24,6 +24,8 @@ mod std_types;
 mod tcp_options;
 /// A stream says when it is ready, wakes the right task, and ends as it should.
 mod tcp_stream;
+/// Batches of datagrams are whole, in order, split where they were joined, and counted.
+mod udp_batches;
 /// Datagrams stay whole, and any number of tasks may receive.
 mod udp_socket;
 /// Unix sockets behave as those of std do, and as TCP does here.
