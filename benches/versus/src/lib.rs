@@ -14,6 +14,7 @@
 //! | `ecosystem` | servers by hyper, axum and rustls on corepoll and on tokio, and their load |
 //! | [`fanout`] | one message to many: a program, one file a peer |
 //! | `timers`, [`across`] | programs that measure one library in a process of their own |
+//! | `udp` | servers for datagrams, one file each, and their load |
 //! | [`driver`] | one file a measurement |
 //! | [`sys`] | every system call that std does not offer; all the unsafe code |
 
@@ -32,3 +33,5 @@ pub mod server;
 pub mod sys;
 #[cfg(feature = "timers")]
 pub mod timers;
+#[cfg(feature = "udp")]
+pub mod udp;

@@ -246,3 +246,81 @@ extern "C" fn on_signal(_signal: libc::c_int) {
     // SAFETY: shutdown(2) may be called in a signal handler, and takes no pointers.
     unsafe { libc::shutdown(STOPPING_END.load(Ordering::Acquire), libc::SHUT_WR) };
 }
+
+/// The address of a peer, in the kernel's form.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelAddress {
+    storage: libc::sockaddr_in6,
+    length: libc::socklen_t,
+}
+
+impl KernelAddress {
+    /// Room for an address of IPv4 or IPv6.
+    pub fn empty() -> KernelAddress {
+        // SAFETY: plain data, for which all zeros is valid.
+        let storage: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
+        KernelAddress { storage, length: size_of_val(&storage) as libc::socklen_t }
+    }
+}
+
+/// recvfrom(2) of one datagram, whose sender is left in `from`.
+#[inline]
+pub fn recv_from(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    from: &mut KernelAddress,
+) -> io::Result<usize> {
+    from.length = size_of_val(&from.storage) as libc::socklen_t;
+    let (bytes, room) = (buffer.as_mut_ptr().cast(), buffer.len());
+    let (address, length) = ((&raw mut from.storage).cast(), &raw mut from.length);
+    // SAFETY: the kernel writes at most `room` bytes and `length` of the address, all of it ours.
+    let n = unsafe { libc::recvfrom(fd.as_raw_fd(), bytes, room, 0, address, length) };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n as usize) }
+}
+
+/// sendto(2) of one datagram.
+#[inline]
+pub fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &KernelAddress) -> io::Result<usize> {
+    let (pointer, length) = (bytes.as_ptr().cast(), bytes.len());
+    let address = (&raw const to.storage).cast();
+    // SAFETY: the kernel reads the bytes and the address, which live through the call.
+    let n = unsafe { libc::sendto(fd.as_raw_fd(), pointer, length, 0, address, to.length) };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n as usize) }
+}
+
+/// sendmmsg(2) of `bytes` to the connected peer, `count` times. Returns how often they were sent.
+pub fn send_copies(fd: BorrowedFd<'_>, bytes: &[u8], count: usize) -> io::Result<usize> {
+    let mut slice =
+        libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: plain data, for which all zeros is valid.
+    let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
+    message.msg_hdr.msg_iov = &mut slice;
+    message.msg_hdr.msg_iovlen = 1;
+    let mut messages = vec![message; count];
+    // SAFETY: all messages name one slice, which lives through the call.
+    let sent =
+        unsafe { libc::sendmmsg(fd.as_raw_fd(), messages.as_mut_ptr(), count as libc::c_uint, 0) };
+    Ok(check(sent)? as usize)
+}
+
+/// recvmmsg(2), waiting for the first: drops what comes, and returns how many datagrams of `size`
+/// bytes came at once, at most `most`.
+pub fn recv_and_drop(fd: BorrowedFd<'_>, size: usize, most: usize) -> io::Result<usize> {
+    let mut bytes = vec![0_u8; size + 1];
+    let (base, room) = (bytes.as_mut_ptr().cast(), bytes.len());
+    let mut slice = libc::iovec { iov_base: base, iov_len: room };
+    // SAFETY: plain data, for which all zeros is valid.
+    let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
+    message.msg_hdr.msg_iov = &mut slice;
+    message.msg_hdr.msg_iovlen = 1;
+    let mut messages = vec![message; most];
+    let (first, flags) = (messages.as_mut_ptr(), libc::MSG_WAITFORONE);
+    // SAFETY: all messages name one slice, which is ours for the call: the last one to come stays.
+    let came = check(unsafe {
+        libc::recvmmsg(fd.as_raw_fd(), first, most as libc::c_uint, flags, ptr::null_mut())
+    })? as usize;
+    if messages[..came].iter().any(|message| message.msg_len as usize != size) {
+        return Err(io::Error::other("a datagram of another size"));
+    }
+    Ok(came)
+}

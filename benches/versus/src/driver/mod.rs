@@ -25,6 +25,8 @@ mod sampler;
 mod scale;
 mod syscalls;
 mod table;
+#[cfg(feature = "udp")]
+mod udp;
 
 const HELP: &str = "\
 versus QUESTION [options]
@@ -39,6 +41,8 @@ versus QUESTION [options]
                     kernel's, accepts a second, a request on a random one
   ecosystem         hyper, axum and TLS on corepoll beside tokio (needs strace and valgrind,
                     and a build with --features ecosystem)
+  udp               echo of datagrams, one by one, in batches and by segments; see versus udp --help
+                    (needs strace and valgrind, and a build with --features udp)
 options
   --peers A,B,..    default by the question; the first is what the others are held against
   --protocol NAME   plaintext | echo; default echo for instructions, else plaintext
@@ -124,6 +128,12 @@ pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
         #[cfg(feature = "ecosystem")]
         "web-load" => return crate::ecosystem::load::main(parser),
         "compare" => return compare::main(parser),
+        #[cfg(feature = "udp")]
+        "udp" => return udp::main(parser),
+        #[cfg(feature = "udp")]
+        "udp-server" => return crate::udp::main(parser),
+        #[cfg(feature = "udp")]
+        "udp-load" => return crate::udp::load::main(parser),
         "syscalls" => syscalls::measure,
         "instructions" => instructions::measure,
         "cpu" => cpu::measure,

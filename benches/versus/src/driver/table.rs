@@ -28,7 +28,7 @@ pub(super) fn row(name: &str, cells: impl IntoIterator<Item = String>) -> Vec<St
 }
 
 /// Prints the rows, the first of which is the heading, as a table of Markdown.
-#[cfg(feature = "ecosystem")]
+#[cfg(any(feature = "ecosystem", feature = "udp"))]
 pub(super) fn print_markdown(rows: &[Vec<String>]) {
     for (number, row) in rows.iter().enumerate() {
         println!("| {} |", row.join(" | "));
