@@ -14,4 +14,5 @@ mod streams;
 mod threads;
 mod tls;
 mod tls_handlers;
+mod udp;
 mod websocket;
