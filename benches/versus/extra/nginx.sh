@@ -7,9 +7,11 @@ set -eu
 reuseport=
 [ "$2" -eq 1 ] || reuseport=" reuseport"
 configuration=$(mktemp)
+# nginx removes this file when it ends, whatever file that is.
+pid=$(mktemp)
 cat >"$configuration" <<CONFIGURATION
 daemon off;
-pid /dev/null;
+pid $pid;
 worker_processes $2;
 worker_rlimit_nofile $(ulimit -Hn);
 events {
