@@ -116,6 +116,7 @@
 //! - `blocking`: `spawn_blocking`, and host names wherever a socket is connected or bound by name.
 //! - `signal`: the signals of the process as futures.
 //! - `test-util`: a clock that tests pause and advance.
+//! - `sim`: whole programs on a simulated kernel, replayed from a seed.
 
 // The layers from the lowest up, one a paragraph: a file imports only from layers below its own.
 // ARCHITECTURE.md says what lives in each.
@@ -145,6 +146,9 @@ pub mod net;
 pub mod signal;
 
 pub mod io;
+
+#[cfg(feature = "sim")]
+pub mod sim;
 
 pub mod docs;
 

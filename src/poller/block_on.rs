@@ -76,11 +76,19 @@ const ADVICE: &str = "Await the future instead, or spawn it with spawn_local";
 
 /// Runs `future` on a new poller on this thread.
 fn run_here<F: Future>(budget: Budget, future: F) -> F::Output {
-    let result = Poller::on_this_thread(budget).and_then(|poller| poller.block_on(future));
-    match result {
+    match try_run_here(budget, future) {
         Ok(output) => output,
         Err(error) => panic!("block_on: the poller failed: {error}"),
     }
+}
+
+/// Runs `future` on a new poller on this thread.
+///
+/// # Errors
+///
+/// Returns the kernel's error if it refuses what a poller needs, or if the poller fails.
+pub(crate) fn try_run_here<F: Future>(budget: Budget, future: F) -> io::Result<F::Output> {
+    Poller::on_this_thread(budget).and_then(|poller| poller.block_on(future))
 }
 
 /// Panics if this thread is inside a poller, whose loop the blocking function `what` would stop.

@@ -27,6 +27,8 @@ mod sleep;
 mod tests;
 mod timers;
 
+#[cfg(feature = "sim")]
+pub(crate) use block_on::try_run_here;
 pub(crate) use block_on::{READ_BUFFER_SIZE, assert_outside};
 pub use block_on::{block_on, block_on_with};
 #[cfg(all(feature = "test-util", feature = "blocking"))]

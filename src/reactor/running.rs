@@ -4,7 +4,6 @@
 //! service with a part of its pollers would accept connections that get no answer.
 
 use std::io;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::base::error::during;
@@ -12,6 +11,7 @@ use crate::local::state::Local;
 use crate::poller::UnboundPoller;
 use crate::poller::shutdown::ShutdownOutcome;
 use crate::sys::affinity;
+use crate::sys::thread::{self, JoinHandle};
 
 use super::handle::ReactorHandle;
 use super::watchdog::Watchdog;
@@ -88,12 +88,11 @@ impl Running {
         for (index, (poller, core)) in pollers.into_iter().zip(processors).enumerate() {
             let handle = running.handle.clone();
             let guard = running.watchdog.as_ref().map(Watchdog::guard);
-            let thread =
-                thread::Builder::new().name(format!("{thread_name}-{index}")).spawn(move || {
-                    // Dropped when the poller has ended: the watchdog ends with the last of them.
-                    let _guard = guard;
-                    run(poller, core, &handle, index)
-                });
+            let thread = thread::spawn(format!("{thread_name}-{index}"), move || {
+                // Dropped when the poller has ended: the watchdog ends with the last of them.
+                let _guard = guard;
+                run(poller, core, &handle, index)
+            });
             match thread {
                 Ok(thread) => running.threads.push(thread),
                 Err(error) => {
@@ -222,7 +221,7 @@ impl Running {
         };
         let (noun, verb) = if stuck.len() == 1 { ("poller", "is") } else { ("pollers", "are") };
         let pollers = list(&|index| index.to_string());
-        let threads = list(&|index| self.threads[index].thread().name().unwrap_or("?").to_owned());
+        let threads = list(&|index| self.threads[index].name());
         let message = format!(
             "{noun} {pollers} {verb} stuck: the grace is over, and a callback, a poll or a destructor \
              keeps the thread ({threads})"

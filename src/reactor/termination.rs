@@ -5,11 +5,12 @@
 //! distinguished here from one that stands still, which is named in an error.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::local::handle::PollerHandle;
 use crate::reactor::lateness::{Late, Look};
+use crate::sys::condvar::Condvar;
 use crate::sys::{clock, thread};
 
 /// The time between two looks at pollers that are late.
@@ -108,8 +109,7 @@ impl Termination {
                 return;
             }
             let grace = Duration::from_nanos(state.deadline - now);
-            let waited = self.changed.wait_timeout(state, grace);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = self.changed.wait_timeout(&self.state, state, grace);
         }
     }
 
@@ -126,9 +126,16 @@ impl Termination {
 
     /// Waits for a moment and returns those of the first `count` pollers that have not ended.
     fn wait_a_little(&self, count: usize) -> Vec<usize> {
-        let is_late = |state: &mut State| !state.left(count).is_empty();
-        let waited = self.changed.wait_timeout_while(self.lock(), BETWEEN_LOOKS, is_late);
-        waited.unwrap_or_else(PoisonError::into_inner).0.left(count)
+        let begun = clock::real();
+        let mut state = self.lock();
+        loop {
+            let left = state.left(count);
+            let passed = Duration::from_nanos(clock::real().saturating_sub(begun));
+            if left.is_empty() || passed >= BETWEEN_LOOKS {
+                return left;
+            }
+            state = self.changed.wait_timeout(&self.state, state, BETWEEN_LOOKS - passed);
+        }
     }
 
     /// Returns `true` if a late poller is stuck.

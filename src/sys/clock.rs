@@ -22,9 +22,9 @@ fn origin() -> Instant {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     *ORIGIN.get_or_init(|| {
         let tries = (0..TRIES).map(|_| {
-            let before = kernel_now();
+            let before = linux_now();
             let instant = Instant::now();
-            let gap = kernel_now() - before;
+            let gap = linux_now() - before;
             // The middle is wrong by a few nanoseconds at most, and two calls of the clock lie
             // further apart. So an instant and a reading that are taken one after the other keep
             // their order, whichever of them is converted.
@@ -47,6 +47,10 @@ pub(crate) fn now() -> u64 {
 /// Returns [`now`] as an instant.
 #[inline]
 pub(crate) fn now_instant() -> Instant {
+    #[cfg(feature = "sim")]
+    if super::sim::current().is_some() {
+        return to_instant(now());
+    }
     #[cfg(feature = "test-util")]
     if !paused::is_real() {
         return to_instant(paused::now());
@@ -71,6 +75,7 @@ pub(crate) fn has_reached(time: u64) -> bool {
 /// Returns `true` if `time` lies further ahead of the coarse clock than that clock is slow.
 #[inline]
 fn is_far(time: u64) -> bool {
+    simulated!(_kernel => false);
     #[cfg(feature = "test-util")]
     if !paused::is_real() {
         return false;
@@ -81,6 +86,13 @@ fn is_far(time: u64) -> bool {
 /// Reads the kernel's clock.
 #[inline]
 fn kernel_now() -> u64 {
+    simulated!(kernel => kernel.read_clock());
+    linux_now()
+}
+
+/// Reads Linux's clock.
+#[inline]
+fn linux_now() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is one valid timespec. Linux always has this clock, so the call can't fail.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };

@@ -17,11 +17,13 @@ use super::traffic;
 
 /// Creates a non-blocking socket without an address.
 pub(crate) fn unbound(domain: Domain) -> io::Result<OwnedFd> {
+    simulated!(_kernel => super::sim::unsupported("datagrams"));
     Ok(Socket::new(domain, Type::DGRAM.nonblocking(), None)?.into())
 }
 
 /// Creates a non-blocking socket and binds it to `addr`.
 pub(crate) fn bind(addr: &SockAddr) -> io::Result<OwnedFd> {
+    simulated!(_kernel => super::sim::unsupported("datagrams"));
     let socket = Socket::new(addr.domain(), Type::DGRAM.nonblocking(), None)?;
     socket.bind(addr)?;
     Ok(socket.into())

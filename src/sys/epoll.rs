@@ -1,8 +1,7 @@
 //! One epoll instance.
 //!
 //! It knows the kernel's bits and no rule of the poller: `Mask` is what is asked, `Event` what is
-//! answered. Everything above asks an `Event` by methods, so that EPOLLHUP, EPOLLERR and EPOLLRDHUP
-//! have their meaning in one file.
+//! answered.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -10,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+pub(crate) use super::conditions::{Event, Mask};
 use super::fd::OwnedFd;
 use super::options::round_up;
 use super::syscall::{checked, libc_answer, syscall};
-use crate::base::interest::Interest;
 use crate::base::token::Token;
 
 /// `true` once the kernel has answered that it has no epoll_pwait2, which came with Linux 5.11.
@@ -61,139 +60,6 @@ impl RemoteEpoll {
     }
 }
 
-/// What a registration asks for: the events of epoll_ctl(2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mask(u32);
-
-impl Mask {
-    /// Only the conditions that the kernel always reports, ERR and HUP, once each.
-    pub(crate) const QUIET: Mask = Mask(libc::EPOLLET as u32);
-    /// What the registration of a stream of tasks asks for during its whole life. PRI is part of it
-    /// because a read stops at urgent data although more bytes follow.
-    pub(crate) const ALL_EDGES: Mask = Mask(
-        (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET) as u32,
-    );
-    /// What the eventfd of a mailbox asks for.
-    pub(crate) const BELL: Mask = Mask((libc::EPOLLIN | libc::EPOLLET) as u32);
-
-    /// Returns the mask of a handler's interest. With `flush` it also asks for room in the send
-    /// buffer, as queued output waits for it.
-    pub(crate) fn of(interest: Interest, flush: bool) -> Mask {
-        let mut bits = 0;
-        if interest.is_readable() {
-            // EPOLLIN is reported for bytes and for an end. RDHUP tells the two apart, and costs
-            // nothing.
-            bits |= libc::EPOLLIN | libc::EPOLLRDHUP;
-        }
-        if interest.is_writable() || flush {
-            bits |= libc::EPOLLOUT;
-        }
-        if interest.is_priority() {
-            bits |= libc::EPOLLPRI;
-        }
-        if interest.is_edge() {
-            bits |= libc::EPOLLET;
-        }
-        Mask(bits as u32)
-    }
-
-    /// Returns `true` if the mask is edge-triggered.
-    pub(crate) const fn is_edge(self) -> bool {
-        self.0 & libc::EPOLLET as u32 != 0
-    }
-
-    /// Returns this mask with edge triggering.
-    pub(crate) const fn edge(self) -> Mask {
-        Mask(self.0 | libc::EPOLLET as u32)
-    }
-}
-
-/// The conditions that the kernel reports for one registration.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Event(u32);
-
-impl Event {
-    /// The bit that says that there are bytes to read.
-    pub(crate) const IN: u32 = libc::EPOLLIN as u32;
-    /// The bit that says that there is room to write.
-    pub(crate) const OUT: u32 = libc::EPOLLOUT as u32;
-
-    /// Returns `true` if one of the bits in `any` is set.
-    #[inline]
-    fn has(self, any: libc::c_int) -> bool {
-        self.0 & any as u32 != 0
-    }
-
-    /// Returns `true` if there are bytes to read and nothing else is reported, as in nearly every
-    /// event.
-    #[inline]
-    pub(crate) fn is_plain_read(self) -> bool {
-        self.0 == libc::EPOLLIN as u32
-    }
-
-    /// Returns the bits of the event if they are `IN`, `OUT` or both, and nothing else is reported.
-    #[inline]
-    pub(crate) fn plain_readiness(self) -> Option<u32> {
-        (!self.has(!(libc::EPOLLIN | libc::EPOLLOUT))).then_some(self.0)
-    }
-
-    /// Returns `true` if a read may succeed. HUP and ERR count, since bytes that came before them
-    /// are read first.
-    #[inline]
-    pub(crate) fn is_readable(self) -> bool {
-        self.has(libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR)
-    }
-
-    /// Returns `true` if a write may succeed, or would return the connection's error.
-    #[inline]
-    pub(crate) fn is_writable(self) -> bool {
-        self.has(libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR)
-    }
-
-    /// Returns `true` if both directions have ended or the connection has failed.
-    #[inline]
-    pub(crate) fn is_hung_up(self) -> bool {
-        self.has(libc::EPOLLHUP | libc::EPOLLERR)
-    }
-
-    /// Returns `true` if there is an error, or a message in the error queue, on a connection that
-    /// is not hung up.
-    pub(crate) fn is_error_alone(self) -> bool {
-        self.has(libc::EPOLLERR) && !self.has(libc::EPOLLHUP)
-    }
-
-    /// Returns `true` if there is room to write or the write direction has ended.
-    pub(crate) fn has_room(self) -> bool {
-        self.has(libc::EPOLLOUT | libc::EPOLLHUP)
-    }
-
-    /// Returns `true` if there is urgent data.
-    pub(crate) fn is_urgent(self) -> bool {
-        self.has(libc::EPOLLPRI)
-    }
-
-    /// Returns `true` if there is urgent data or a message in the error queue.
-    pub(crate) fn is_priority(self) -> bool {
-        self.is_urgent() || self.is_error_alone()
-    }
-
-    /// Returns the event without its error bit, or `None` if no other bit is set.
-    pub(crate) fn without_error(self) -> Option<Event> {
-        let rest = self.0 & !(libc::EPOLLERR as u32);
-        (rest != 0).then_some(Event(rest))
-    }
-
-    /// Returns `true` if a read may come back short although there is more to read.
-    ///
-    /// A short read usually means that the socket is empty, which saves the read that would say
-    /// `WouldBlock`. It does not mean that at urgent data, and after it no other edge announces an
-    /// end of the stream.
-    #[inline]
-    pub(crate) fn may_hide_more(self) -> bool {
-        self.has(libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLPRI)
-    }
-}
-
 /// The buffer that a wait fills with events. The default has no room.
 #[derive(Default)]
 pub(crate) struct Events {
@@ -236,6 +102,11 @@ impl RawEvent {
 impl Epoll {
     /// Creates an instance: epoll_create1(2).
     pub(crate) fn new() -> io::Result<Epoll> {
+        simulated!(kernel => {
+            let fd = OwnedFd::from(kernel.epoll_create()?);
+            let raw_fd = fd.as_raw_fd();
+            Ok(Epoll { fd: Arc::new(fd), raw_fd })
+        });
         // SAFETY: takes no pointers.
         let fd = libc_answer(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: the kernel just gave us this descriptor, and no other code has it.
@@ -263,6 +134,7 @@ impl Epoll {
 
     /// Returns `true` if a wait would return at once. It takes no event.
     pub(crate) fn has_events(&self) -> io::Result<bool> {
+        simulated!(self.raw_fd, kernel => Ok(kernel.epoll_has_events(self.raw_fd)));
         let mut asked = libc::pollfd { fd: self.raw_fd, events: libc::POLLIN, revents: 0 };
         // SAFETY: `asked` is one valid pollfd.
         let answer = unsafe { libc::poll(&mut asked, 1, 0) };
@@ -305,6 +177,10 @@ impl Epoll {
     /// `Interrupted` after a signal. A timeout longer than [`LONGEST_WAIT`] may be cut to that.
     #[inline]
     pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
+        #[cfg(feature = "sim")]
+        if let Some(kernel) = super::sim::current() {
+            return wait_simulated(&kernel, self.raw_fd, events, timeout);
+        }
         match timeout {
             // For these two the older call will do: it takes no timespec, which the kernel would
             // have to copy.
@@ -356,6 +232,38 @@ fn is_missing(answer: isize) -> bool {
     answer < 0 && !own.iter().any(|errno| answer == -*errno as isize)
 }
 
+/// Waits for events of the simulated kernel. Other simulated threads run meanwhile, also if nothing
+/// is waited for.
+#[cfg(feature = "sim")]
+fn wait_simulated(
+    kernel: &super::sim::Kernel,
+    epoll: RawFd,
+    events: &mut Events,
+    timeout: Option<Duration>,
+) -> io::Result<usize> {
+    use super::sim::{Wait, block};
+    let begun = kernel.borrow().now();
+    let until = timeout.map(|timeout| super::clock::after(begun, timeout));
+    if timeout == Some(Duration::ZERO) {
+        block(Wait::Turn);
+    }
+    loop {
+        if kernel.borrow().is_off() {
+            // The program ends by it.
+            return Err(io::Error::from_raw_os_error(libc::ESHUTDOWN));
+        }
+        let found = kernel.borrow_mut().epoll_events(epoll, events.raw.len())?;
+        let is_over = until.is_some_and(|until| kernel.borrow().now() >= until);
+        if !found.is_empty() || is_over {
+            for (place, (bits, data)) in events.raw.iter_mut().zip(&found) {
+                *place = RawEvent(libc::epoll_event { events: *bits, u64: *data });
+            }
+            return Ok(found.len());
+        }
+        block(Wait::Events(epoll, until));
+    }
+}
+
 /// Changes an instance: epoll_ctl(2).
 fn control(
     epoll: RawFd,
@@ -364,6 +272,9 @@ fn control(
     token: Token,
     mask: Mask,
 ) -> io::Result<()> {
+    simulated!(epoll, kernel => {
+        kernel.epoll_control(epoll, operation, fd, mask.0, token.to_bits())
+    });
     let mut event = libc::epoll_event { events: mask.0, u64: token.to_bits() };
     // SAFETY: `event` is a valid epoll_event. The descriptors are numbers to the kernel, which
     // answers EBADF or ENOENT to one that means nothing here.
@@ -372,6 +283,10 @@ fn control(
 
 /// Returns which conditions of `mask` hold now: poll(2), whose bits have the values of epoll's.
 pub(crate) fn poll_now(fd: BorrowedFd<'_>, mask: Mask) -> Event {
+    simulated!(fd.as_raw_fd(), kernel => {
+        kernel.run_due();
+        Event(kernel.poll(fd.as_raw_fd(), mask.0 & 0xffff))
+    });
     // The cast drops EPOLLET, which poll has no bit for.
     let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events: mask.0 as i16, revents: 0 };
     // SAFETY: `asked` is one valid pollfd. If the call fails, nothing is known to hold.

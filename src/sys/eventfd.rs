@@ -22,6 +22,7 @@ pub(crate) struct EventFd {
 impl EventFd {
     /// Creates a non-blocking eventfd.
     pub(crate) fn new() -> io::Result<EventFd> {
+        simulated!(kernel => Ok(EventFd { fd: kernel.eventfd_create()?.into() }));
         // SAFETY: takes no pointers.
         let fd = libc_answer(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
         // SAFETY: the kernel just gave us this descriptor, and no other code has it.
@@ -30,6 +31,7 @@ impl EventFd {
 
     /// Wakes the poller. May be called from any thread, and in signal handlers.
     pub(crate) fn ring(&self) {
+        simulated!(self.fd.as_raw_fd(), kernel => kernel.eventfd_ring(self.fd.as_raw_fd()));
         let one = 1u64.to_ne_bytes();
         let arguments = [self.fd.as_raw_fd() as usize, one.as_ptr() as usize, 8, 0, 0, 0];
         // SAFETY: `one` is readable for 8 bytes. The only failure is a full counter, and then the

@@ -10,6 +10,16 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, RawFd};
 #[repr(transparent)]
 pub(crate) struct OwnedFd(std::os::fd::OwnedFd);
 
+#[cfg(feature = "sim")]
+impl Drop for OwnedFd {
+    fn drop(&mut self) {
+        // The number is free for the next descriptor only when this has returned.
+        if let Some(kernel) = super::sim::current() {
+            kernel.borrow_mut().close(self.as_raw_fd());
+        }
+    }
+}
+
 impl OwnedFd {
     /// Takes over a descriptor that the kernel has just made.
     ///
@@ -23,6 +33,12 @@ impl OwnedFd {
 
     /// Makes a duplicate, with CLOEXEC: fcntl(2), F_DUPFD_CLOEXEC.
     pub(crate) fn try_clone(&self) -> io::Result<OwnedFd> {
+        #[cfg(feature = "sim")]
+        if let Some(kernel) = super::sim::current()
+            && let Some(duplicate) = kernel.borrow_mut().duplicate(self.as_raw_fd())
+        {
+            return duplicate.map(OwnedFd);
+        }
         self.0.try_clone().map(OwnedFd)
     }
 }
@@ -44,7 +60,14 @@ impl From<std::os::fd::OwnedFd> for OwnedFd {
 impl From<OwnedFd> for std::os::fd::OwnedFd {
     #[inline]
     fn from(fd: OwnedFd) -> std::os::fd::OwnedFd {
-        fd.0
+        #[cfg(not(feature = "sim"))]
+        return fd.0;
+        #[cfg(feature = "sim")]
+        {
+            let fd = std::mem::ManuallyDrop::new(fd);
+            // SAFETY: the descriptor is open, and its owner is dropped no more.
+            unsafe { std::os::fd::OwnedFd::from_raw_fd(fd.as_raw_fd()) }
+        }
     }
 }
 

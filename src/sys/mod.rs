@@ -7,10 +7,10 @@
 //!
 //! | file | what it wraps |
 //! |---|---|
-//! | `epoll` | epoll(7): registrations, waits, events |
+//! | `epoll`, `conditions` | epoll(7): registrations, waits, events |
 //! | `busy_poll` | how an epoll instance looks at network devices before it sleeps |
 //! | `eventfd`, `timerfd` | the descriptor that wakes a poller, and one that ends a wait in a foreign loop |
-//! | `socket`, `options` | sockets: creation, accept, connect, shutdown, options |
+//! | `socket`, `socket_kind`, `options` | sockets: creation, accept, connect, shutdown, options |
 //! | `steering` | which listener of a SO_REUSEPORT group gets a connection |
 //! | `stream`, `datagram` | bytes and datagrams in and out |
 //! | `buffers` | the buffers of a poller that the kernel receives into |
@@ -22,15 +22,47 @@
 //! | `signal` | signals that have come, as a descriptor |
 //! | `socket_file`, `lock_file` | the file of a listening Unix socket, and the lock that guards its creation |
 //! | `clock`, `ticks` | the monotonic clock, and the processor's counter |
+//! | `condvar` | condition variables |
+//! | `sim` | the simulated kernel, with the feature `sim` |
 //! | `affinity`, `thread` | where threads run, and what they are doing |
 //! | `traffic` | how much this thread has read, written and accepted |
 //! | `syscall` | the system call instruction, and what becomes of an answer |
 #![allow(unsafe_code)]
 
+/// Makes a call of the simulated kernel instead of the one below it, inside of a simulation: for
+/// the descriptor `$fd`, if the simulation has made that.
+#[cfg(feature = "sim")]
+macro_rules! simulated {
+    ($kernel:ident => $call:expr) => {
+        if let Some(kernel) = crate::sys::sim::current() {
+            #[allow(unused_mut)]
+            let mut $kernel = kernel.borrow_mut();
+            return $call;
+        }
+    };
+    ($fd:expr, $kernel:ident => $call:expr) => {
+        if let Some(kernel) = crate::sys::sim::current() {
+            #[allow(unused_mut)]
+            let mut $kernel = kernel.borrow_mut();
+            if $kernel.knows($fd) {
+                return $call;
+            }
+        }
+    };
+}
+
+/// Without the feature `sim` there is only Linux.
+#[cfg(not(feature = "sim"))]
+macro_rules! simulated {
+    ($($ignored:tt)*) => {};
+}
+
 pub(crate) mod affinity;
 pub(crate) mod buffers;
 pub(crate) mod busy_poll;
 pub(crate) mod clock;
+mod conditions;
+pub(crate) mod condvar;
 pub(crate) mod datagram;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
@@ -44,8 +76,11 @@ pub(crate) mod send_batch;
 #[cfg(feature = "signal")]
 pub(crate) mod signal;
 pub(crate) mod sigpipe;
+#[cfg(feature = "sim")]
+pub(crate) mod sim;
 pub(crate) mod socket;
 pub(crate) mod socket_file;
+mod socket_kind;
 pub(crate) mod splice;
 pub(crate) mod steering;
 pub(crate) mod stream;

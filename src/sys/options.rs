@@ -34,6 +34,7 @@ pub(super) fn round_up(time: Duration, unit: Duration) -> libc::c_int {
 /// Sets SO_LINGER: socket(7). Only a time of zero asks for a reset; shorter times than a second
 /// become one second.
 pub(crate) fn set_linger(fd: BorrowedFd<'_>, time: Option<Duration>) -> io::Result<()> {
+    simulated!(std::os::fd::AsRawFd::as_raw_fd(&fd), kernel => kernel.set_linger(std::os::fd::AsRawFd::as_raw_fd(&fd), time));
     let seconds = time.map(|time| round_up(time, SECOND).min(LONGEST_LINGER));
     SockRef::from(&fd).set_linger(seconds.map(|seconds| SECOND * seconds as u32))
 }

@@ -14,6 +14,7 @@ use super::epoll::{self, Event, Mask};
 use super::fd::OwnedFd;
 use super::ip_address::not_ip;
 use super::options::{get_int, round_up, set_incoming_cpu, set_int};
+pub(crate) use super::socket_kind::{SocketKind, is_tcp_connection, kind};
 use super::syscall::libc_answer;
 use super::traffic;
 use crate::base::error::during;
@@ -81,6 +82,7 @@ pub(crate) struct Connect {
 
 /// Creates a non-blocking stream socket for the address family of `addr`.
 fn stream_socket(addr: &SockAddr) -> io::Result<Socket> {
+    simulated!(_kernel => super::sim::unsupported("Unix sockets"));
     let domain = addr.domain();
     let protocol = (domain != Domain::UNIX).then_some(Protocol::TCP);
     Socket::new(domain, Type::STREAM.nonblocking(), protocol)
@@ -88,6 +90,12 @@ fn stream_socket(addr: &SockAddr) -> io::Result<Socket> {
 
 /// Creates a socket that listens at `addr`.
 pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> {
+    #[cfg(feature = "sim")]
+    if let Some(ip) = addr.as_socket() {
+        let buffers = (settings.recv_buffer_size, settings.send_buffer_size);
+        let (backlog, shares) = (settings.backlog as usize, settings.reuse_port);
+        simulated!(kernel => kernel.tcp_listen(ip, backlog, shares, buffers).map(OwnedFd::from));
+    }
     let socket = stream_socket(addr)?;
     if addr.domain() != Domain::UNIX {
         // A restarted server may take its address over from connections in TIME_WAIT.
@@ -125,6 +133,7 @@ pub(crate) fn adopt_listener(fd: BorrowedFd<'_>, settings: &Listen) -> io::Resul
 /// # Errors
 /// Returns `InvalidInput` if it is not a stream socket that listens.
 pub(crate) fn listener_addr(fd: BorrowedFd<'_>) -> io::Result<SockAddr> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.local_address(fd.as_raw_fd()).map(SockAddr::from));
     let socket = SockRef::from(&fd);
     // SO_ACCEPTCONN. A socket that doesn't listen would only fail at its first accept(2).
     if kind(fd) == Some(SocketKind::Stream) && socket.is_listener()? {
@@ -167,12 +176,25 @@ fn named(option: &str, set: io::Result<()>) -> io::Result<()> {
 
 /// Returns `true` if several sockets may share an address of the family of `addr`, by SO_REUSEPORT.
 pub(crate) fn can_share(addr: &SockAddr) -> bool {
+    simulated!(_kernel => addr.domain() != Domain::UNIX);
     // Tried, and not concluded from the kernel's version, which says nothing of a seccomp profile.
     stream_socket(addr).and_then(|socket| socket.set_reuse_port(true)).is_ok()
 }
 
 /// Accepts a connection: accept4(2).
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)> {
+    simulated!(listener.as_raw_fd(), kernel => match kernel.accept(listener.as_raw_fd()) {
+        Ok((socket, peer)) => {
+            traffic::accepted();
+            Ok((socket.into(), peer.into()))
+        }
+        Err(error) => {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                traffic::accept_failed();
+            }
+            Err(error)
+        }
+    });
     let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     match SockRef::from(&listener).accept4(flags) {
         Ok((socket, peer)) => {
@@ -205,6 +227,11 @@ fn set_buffers(socket: &Socket, recv: Option<usize>, send: Option<usize>) -> io:
 /// Begins to connect to `addr`: connect(2). When the socket becomes writable, [`take_error`]
 /// returns how it went.
 pub(crate) fn connect(addr: &SockAddr, settings: &Connect) -> io::Result<OwnedFd> {
+    #[cfg(feature = "sim")]
+    if let Some(to) = addr.as_socket() {
+        let buffers = (settings.recv_buffer_size, settings.send_buffer_size);
+        simulated!(kernel => kernel.tcp_connect(to, settings.from, buffers).map(OwnedFd::from));
+    }
     let socket = stream_socket(addr)?;
     set_buffers(&socket, settings.recv_buffer_size, settings.send_buffer_size)?;
     if settings.nodelay && addr.domain() != Domain::UNIX {
@@ -242,16 +269,19 @@ fn in_progress(error: &io::Error) -> bool {
 
 /// Takes the pending error of a socket: SO_ERROR. The kernel reports it only once.
 pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.take_error(fd.as_raw_fd()));
     SockRef::from(&fd).take_error()
 }
 
 /// Returns the local address of an IP socket: getsockname(2).
 pub(crate) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.local_address(fd.as_raw_fd()));
     ip_address(&SockRef::from(&fd).local_addr()?)
 }
 
 /// Returns the peer's address of an IP socket: getpeername(2).
 pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.peer_address(fd.as_raw_fd()));
     ip_address(&SockRef::from(&fd).peer_addr()?)
 }
 
@@ -278,6 +308,7 @@ pub(crate) fn self_connect_error() -> io::Error {
 
 /// Returns `true` if a socket has a peer: getpeername(2).
 pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
+    simulated!(fd.as_raw_fd(), kernel => kernel.peer_address(fd.as_raw_fd()).is_ok());
     SockRef::from(&fd).peer_addr().is_ok()
 }
 
@@ -294,6 +325,7 @@ pub(crate) fn is_connect_deferred(fd: BorrowedFd<'_>) -> bool {
 /// Ends one or both directions: shutdown(2). On a connection that has ended already it does
 /// nothing.
 pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.tcp_shutdown(fd.as_raw_fd(), how));
     match SockRef::from(&fd).shutdown(how) {
         // ENOTCONN: a reset has ended it before, or both ends had been shut down. A caller can't
         // prevent that race.
@@ -304,11 +336,13 @@ pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
 
 /// Sets TCP_NODELAY.
 pub(crate) fn set_nodelay(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    simulated!(fd.as_raw_fd(), _kernel => Ok(()));
     SockRef::from(&fd).set_tcp_nodelay(on)
 }
 
 /// Sets O_NONBLOCK, for descriptors that the user has made.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    simulated!(fd.as_raw_fd(), _kernel => Ok(()));
     // SAFETY: takes no pointers; the descriptor is open while borrowed.
     let flags = libc_answer(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
     // The flag is shared by all duplicates of the descriptor, so it is written only if need be.
@@ -320,34 +354,13 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     libc_answer(set).map(drop)
 }
 
-/// What a socket carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SocketKind {
-    /// Bytes, with an end.
-    Stream,
-    /// Messages in order, with an end: SOCK_SEQPACKET.
-    Records,
-    /// Messages without an end, one of which may be empty.
-    Datagrams,
-}
-
-/// Returns what `fd` carries, or `None` if it is not a socket.
-pub(crate) fn kind(fd: BorrowedFd<'_>) -> Option<SocketKind> {
-    // SO_TYPE of anything else is ENOTSOCK.
-    let of = SockRef::from(&fd).r#type().ok()?;
-    Some(match of {
-        Type::STREAM => SocketKind::Stream,
-        Type::SEQPACKET => SocketKind::Records,
-        _ => SocketKind::Datagrams,
-    })
-}
-
 /// Turns off an SO_LINGER that would make close(2) wait.
 ///
 /// With a linger time Linux blocks the closing thread even if the socket is non-blocking. Without
 /// it the kernel sends the same bytes in the background. A linger time of zero, which asks for a
 /// reset, is left alone.
 pub(crate) fn never_linger(fd: RawFd) {
+    simulated!(fd, kernel => kernel.never_linger(fd));
     let mut linger = libc::linger { l_onoff: 0, l_linger: 0 };
     let mut size = size_of_val(&linger) as libc::socklen_t;
     let (level, name) = (libc::SOL_SOCKET, libc::SO_LINGER);
@@ -360,16 +373,6 @@ pub(crate) fn never_linger(fd: RawFd) {
     linger.l_onoff = 0;
     // SAFETY: as above; the option is readable for its size.
     unsafe { libc::setsockopt(fd, level, name, (&raw const linger).cast(), size) };
-}
-
-/// Returns `true` if `fd` is a TCP socket that does not listen.
-pub(crate) fn is_tcp_connection(fd: BorrowedFd<'_>) -> bool {
-    let socket = SockRef::from(&fd);
-    let protocol = socket.protocol().ok().flatten();
-    // By the protocol and not by the address family: it is the same for IPv4 and IPv6, and MPTCP
-    // behaves as TCP does.
-    let is_tcp = matches!(protocol, Some(Protocol::TCP | Protocol::MPTCP));
-    is_tcp && socket.is_listener().is_ok_and(|listens| !listens)
 }
 
 /// Returns the process, the user and the group of a Unix socket's peer: SO_PEERCRED. The process is

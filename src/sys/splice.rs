@@ -28,6 +28,7 @@ impl Pipe {
     /// Returns the errors of pipe2(2); and `QuotaExceeded` if the user has so many pipes that the
     /// kernel makes new ones tiny (/proc/sys/fs/pipe-user-pages-soft), so that a copy is cheaper.
     pub(crate) fn new(capacity: usize) -> io::Result<Pipe> {
+        simulated!(_kernel => super::sim::unsupported("pipes"));
         let mut ends: [libc::c_int; 2] = [-1; 2];
         // SAFETY: `ends` has room for two descriptors.
         libc_answer(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;

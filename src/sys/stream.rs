@@ -33,6 +33,11 @@ pub(crate) fn recv_uncounted(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Resul
 /// `buffer` is writable for `length` bytes.
 #[inline(always)]
 pub(super) unsafe fn recv_at(fd: BorrowedFd<'_>, buffer: NonNull<u8>, length: usize) -> Answer {
+    simulated!(fd.as_raw_fd(), kernel => {
+        // SAFETY: the caller vouches for the buffer, whose bytes need not be initialized.
+        let buffer = unsafe { std::slice::from_raw_parts_mut(buffer.cast().as_ptr(), length) };
+        kernel.recv_uninit(fd.as_raw_fd(), buffer).into()
+    });
     let [fd, pointer] = [fd.as_raw_fd() as usize, buffer.as_ptr() as usize];
     let flags = libc::MSG_DONTWAIT as usize;
     // SAFETY: the caller vouches for the buffer, and no address is asked for.
@@ -74,6 +79,7 @@ pub(crate) fn recv_now(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Answer {
 /// Receives into `buffer` with `flags`: recvfrom(2).
 #[inline(always)]
 fn recv_flags(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.recv(fd.as_raw_fd(), buffer, flags));
     let [pointer, length] = [buffer.as_mut_ptr() as usize, buffer.len()];
     let arguments = [fd.as_raw_fd() as usize, pointer, length, flags as usize, 0, 0];
     // SAFETY: `buffer` is writable for `length` bytes, and no address is asked for.
@@ -95,6 +101,9 @@ pub(crate) fn send_uncounted(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usi
 /// Sends as [`send_uncounted`] does, and returns the kernel's answer as it is.
 #[inline(always)]
 pub(crate) fn send_now(fd: BorrowedFd<'_>, bytes: &[u8]) -> Answer {
+    simulated!(fd.as_raw_fd(), kernel => {
+        kernel.tcp_send(fd.as_raw_fd(), &[IoSlice::new(bytes)]).into()
+    });
     let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
     let arguments = [fd.as_raw_fd() as usize, bytes.as_ptr() as usize, bytes.len(), flags, 0, 0];
     // SAFETY: `bytes` is readable for its length, and no address is given.
@@ -113,6 +122,7 @@ pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::R
 /// Sends `slices` as they are, without counting: the request path has a counter at hand.
 #[inline]
 pub(crate) fn send_vectored_now(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Answer {
+    simulated!(fd.as_raw_fd(), kernel => kernel.tcp_send(fd.as_raw_fd(), slices).into());
     // SAFETY: all zeros is a valid msghdr: no address, no control data.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     // An IoSlice has the layout of an iovec by its documentation; sendmsg doesn't write to it.
@@ -148,6 +158,11 @@ pub(crate) fn recv_vectored(
     let slices = &mut slices[first..];
     let taken = slices.len().min(MOST_SLICES);
     let room = slices[..taken].iter().map(|slice| slice.len()).sum();
+    simulated!(fd.as_raw_fd(), kernel => {
+        let count = kernel.recv_vectored(fd.as_raw_fd(), &mut slices[..taken])?;
+        traffic::bytes_in(count);
+        Ok((count, room))
+    });
     // SAFETY: all zeros is a valid msghdr: no address, no control data.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = slices.as_mut_ptr().cast();
@@ -212,6 +227,7 @@ pub(crate) fn has_input(fd: BorrowedFd<'_>) -> io::Result<bool> {
 
 /// Returns how many bytes a descriptor that is not a stream has to read: FIONREAD of ioctl(2).
 pub(crate) fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.unread(fd.as_raw_fd()));
     let mut count: libc::c_int = 0;
     // SAFETY: FIONREAD writes one int to the pointer it is given.
     libc_answer(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut count) })?;
@@ -220,6 +236,7 @@ pub(crate) fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
 
 /// Returns `true` if `fd` is open for writing only: fcntl(2).
 pub(crate) fn is_write_only(fd: BorrowedFd<'_>) -> bool {
+    simulated!(fd.as_raw_fd(), _kernel => false);
     // SAFETY: takes no pointers; the descriptor is open while borrowed.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
     flags >= 0 && flags & libc::O_ACCMODE == libc::O_WRONLY

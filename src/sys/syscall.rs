@@ -52,6 +52,17 @@ impl Answer {
     }
 }
 
+#[cfg(feature = "sim")]
+impl From<io::Result<usize>> for Answer {
+    /// Converts the answer of the simulated kernel, whose errors are Linux's.
+    fn from(answer: io::Result<usize>) -> Answer {
+        Answer(match answer {
+            Ok(count) => count as isize,
+            Err(error) => -(error.raw_os_error().unwrap_or(libc::EIO) as isize),
+        })
+    }
+}
+
 /// Converts the answer of a function of libc, which is -1 after an error, with the reason in errno.
 pub(super) fn libc_answer(answer: libc::c_int) -> io::Result<libc::c_int> {
     if answer < 0 {

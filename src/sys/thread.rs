@@ -1,11 +1,57 @@
-//! Threads of this process, as other threads see them: proc_pid_stat(5).
+//! Threads of this process: how they are started and joined, and what they are doing.
 //!
-//! It is read when something is late: a shutdown that waits for a poller, or a call that a stall
+//! proc_pid_stat(5) is read when something is late: a shutdown that waits for a poller, or a call that a stall
 //! watch reports. A thread that computes and one that waits for a lock call for different words.
 
-use std::fs;
 use std::str::SplitAsciiWhitespace;
 use std::time::Duration;
+use std::{fs, io};
+
+/// A thread that was started by [`spawn`].
+#[derive(Debug)]
+pub(crate) enum JoinHandle<T> {
+    /// A thread of the process.
+    Native(std::thread::JoinHandle<T>),
+    /// A thread of the simulation.
+    #[cfg(feature = "sim")]
+    Simulated(super::sim::JoinHandle<T>),
+}
+
+impl<T: Send + 'static> JoinHandle<T> {
+    /// Waits for the end of the thread, and returns what its code has returned, or its panic.
+    pub(crate) fn join(self) -> std::thread::Result<T> {
+        match self {
+            JoinHandle::Native(thread) => thread.join(),
+            #[cfg(feature = "sim")]
+            JoinHandle::Simulated(thread) => thread.join(),
+        }
+    }
+
+    /// Returns the thread's name.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            JoinHandle::Native(thread) => thread.thread().name().unwrap_or("?").to_owned(),
+            #[cfg(feature = "sim")]
+            JoinHandle::Simulated(thread) => thread.name(),
+        }
+    }
+}
+
+/// Starts a thread: pthread_create(3).
+///
+/// # Errors
+///
+/// Returns the system's error, for instance EAGAIN at RLIMIT_NPROC.
+pub(crate) fn spawn<T: Send + 'static>(
+    name: String,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    #[cfg(feature = "sim")]
+    if super::sim::current().is_some() {
+        return Ok(JoinHandle::Simulated(super::sim::spawn(name, body)));
+    }
+    std::thread::Builder::new().name(name).spawn(body).map(JoinHandle::Native)
+}
 
 /// Returns the calling thread's number: gettid(2).
 pub(crate) fn id() -> u32 {
@@ -26,6 +72,7 @@ pub(crate) struct Sample {
 /// Returns what a thread of this process is doing, or `None` if it has ended or the kernel does not
 /// say.
 pub(crate) fn sample(id: u32) -> Option<Sample> {
+    simulated!(_kernel => None);
     let text = stat(&id.to_string())?;
     let mut fields = fields_after_the_name(&text)?;
     let state = fields.next()?;

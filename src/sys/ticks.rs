@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 /// elsewhere a measurement is as good as the counter.
 #[inline(always)]
 pub(crate) fn now() -> u64 {
+    simulated!(kernel => kernel.now());
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the instruction exists on every x86-64, and reads a register.
     return unsafe { std::arch::x86_64::_rdtsc() };
@@ -62,6 +63,8 @@ pub(crate) fn from_duration(time: Duration) -> u64 {
 
 /// Returns the counter's speed: how many ticks it has counted, and in how many nanoseconds.
 fn speed() -> (u64, u128) {
+    // A tick of the simulation is a nanosecond.
+    simulated!(_kernel => (1, 1));
     let (first, start) = *origin();
     loop {
         let (ticks, instant) = reading();

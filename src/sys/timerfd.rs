@@ -22,6 +22,7 @@ pub(crate) struct TimerFd {
 impl TimerFd {
     /// Creates a non-blocking timerfd on the monotonic clock. It is not armed.
     pub(crate) fn new() -> io::Result<TimerFd> {
+        simulated!(kernel => Ok(TimerFd { fd: kernel.timerfd_create()?.into() }));
         let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
         // SAFETY: takes no pointers.
         let fd = libc_answer(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })?;
@@ -31,6 +32,7 @@ impl TimerFd {
 
     /// Arms the timer: it becomes readable once, when `delay` has passed. `None` disarms it.
     pub(crate) fn set(&self, delay: Option<Duration>) -> io::Result<()> {
+        simulated!(self.fd.as_raw_fd(), kernel => kernel.timerfd_set(self.fd.as_raw_fd(), delay));
         // To the kernel a value of zero disarms the timer: timerfd_settime(2).
         let delay = delay.map(|delay| delay.max(Duration::from_nanos(1))).unwrap_or_default();
         let value = libc::timespec {

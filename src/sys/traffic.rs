@@ -6,7 +6,7 @@
 use std::cell::Cell;
 
 /// The counts of one thread since they were last taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Traffic {
     /// The bytes that were read.
     pub(crate) bytes_in: u64,
@@ -49,6 +49,17 @@ pub(crate) fn accepted() {
 /// Counts a failed attempt to accept.
 pub(crate) fn accept_failed() {
     ACCEPT_ERRORS.with(|it| it.set(it.get() + 1));
+}
+
+/// Exchanges the counts of this thread with those of another simulated thread.
+#[cfg(feature = "sim")]
+pub(crate) fn exchange(parked: Traffic) -> Traffic {
+    Traffic {
+        bytes_in: BYTES_IN.replace(parked.bytes_in),
+        bytes_out: BYTES_OUT.replace(parked.bytes_out),
+        accepts: ACCEPTS.replace(parked.accepts),
+        accept_errors: ACCEPT_ERRORS.replace(parked.accept_errors),
+    }
 }
 
 /// Takes the counts of this thread, which start again at zero.

@@ -87,6 +87,8 @@ pub(crate) use ignore_panic::{drop_ignoring_panic, ignore_panic, panic_outside_p
 pub(crate) use job::Refused;
 pub(crate) use notification::{Notification, OnNotify};
 pub(crate) use running::Grant;
+#[cfg(feature = "sim")]
+pub(crate) use shared::CurrentExecutor;
 pub(crate) use shared::{Bell, SharedRef};
 pub(crate) use slot::WakerSlot;
 pub(crate) use wakers::{clone_waker, drop_waker, wake_waker};

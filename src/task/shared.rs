@@ -85,6 +85,24 @@ pub(super) fn replace_current(shared: *const Shared) -> *const Shared {
     CURRENT.with(|current| current.replace(shared))
 }
 
+/// The executor that a simulated thread is in, while that thread does not run.
+#[cfg(feature = "sim")]
+pub(crate) struct CurrentExecutor(*const Shared);
+
+#[cfg(feature = "sim")]
+impl CurrentExecutor {
+    /// Returns what stands for no executor.
+    pub(crate) const fn none() -> CurrentExecutor {
+        CurrentExecutor(ptr::null())
+    }
+
+    /// Exchanges it with the one that this thread is in (**Owner**: the simulated thread that is
+    /// parked is its owner, and its code does not run meanwhile).
+    pub(crate) fn exchange(&mut self) {
+        self.0 = replace_current(self.0);
+    }
+}
+
 /// Calls `look` with the executor that this thread is in, if it is in one.
 pub(super) fn with_current<R>(look: impl FnOnce(&Shared) -> R) -> Option<R> {
     let shared = NonNull::new(current().cast_mut())?;

@@ -17,6 +17,8 @@ mod listen;
 mod net;
 mod relay;
 mod shutdown;
+#[cfg(feature = "sim")]
+mod sim;
 mod tasks;
 mod techempower_http;
 mod time;

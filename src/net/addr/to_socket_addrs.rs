@@ -211,6 +211,11 @@ impl Sealed for (&str, u16) {
         // An IP address needs no look-up, and so not the feature `blocking`.
         Ok(match host.parse::<IpAddr>() {
             Ok(ip) => Addresses::One(SocketAddr::new(ip, port)),
+            // A simulated network has names of its own, which take no time to look up.
+            #[cfg(feature = "sim")]
+            Err(_) if crate::sys::sim::current().is_some() => {
+                Addresses::One(SocketAddr::new(crate::sys::sim::look_up(host)?, port))
+            }
             Err(_) => Addresses::Name(host.to_owned(), port),
         })
     }

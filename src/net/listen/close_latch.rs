@@ -6,12 +6,13 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::base::error;
 use crate::base::slab::Slab;
 use crate::base::token::Token;
+use crate::sys::condvar::Condvar;
 use crate::task::{drop_ignoring_panic, ignore_panic};
 
 /// Counts the sockets of one address that are open, and releases those that wait when the last one
@@ -76,8 +77,7 @@ impl CloseLatch {
 
     /// Blocks the thread until all sockets are closed.
     pub(crate) fn wait(&self) {
-        let waited = self.released.wait_while(self.lock(), |state| state.open > 0);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        drop(self.released.wait_while(&self.state, |state| state.open > 0));
     }
 
     /// Waits in a task until all sockets are closed.

@@ -27,6 +27,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("net", 8),
     ("signal", 8),
     ("io", 9),
+    ("sim", 9),
     // Doors: names of the floors below, under the paths that users know.
     ("coop", 9),
     ("stall", 9),

@@ -1,0 +1,57 @@
+//! Whole programs on a simulated kernel, replayed from a seed, with the feature `sim`.
+//!
+//! Inside of a [`Simulation`] the crate calls a simulated kernel instead of Linux. Everything above
+//! is what runs in production: pollers, handlers, tasks, streams, timers, and the crates that stand
+//! on them. All hosts share one thread, and a scheduler chooses which of them runs next. What it
+//! chooses, when packets arrive and what goes wrong all follow from the seed. So the same seed gives
+//! the same run, step by step, and a failure that a test has found once can be found again.
+//!
+//! ```
+//! use corepoll::net::{TcpListener, TcpStream};
+//! use corepoll::sim::{Faults, Simulation};
+//! use futures::{AsyncReadExt, AsyncWriteExt};
+//! use std::time::Duration;
+//!
+//! # fn main() -> Result<(), corepoll::sim::Failure> {
+//! let mut sim = Simulation::new(7);
+//! sim.host("server", || async {
+//!     let listener = TcpListener::bind("0.0.0.0:80").await?;
+//!     loop {
+//!         let (stream, _peer) = listener.accept().await?;
+//!         corepoll::spawn_local(async move { futures::io::copy(&stream, &mut &stream).await });
+//!     }
+//! });
+//! sim.client("client", async {
+//!     let mut stream = TcpStream::connect("server:80").await?;
+//!     stream.write_all(b"hello").await?;
+//!     let mut answer = [0; 5];
+//!     stream.read_exact(&mut answer).await?;
+//!     assert_eq!(&answer, b"hello");
+//!     Ok(())
+//! });
+//! let ms = Duration::from_millis;
+//! sim.faults(Faults::default().latency(ms(1)..ms(50)).loss(0.01));
+//! sim.run()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `simulation` | the simulation: its hosts and clients, and the loop that chooses which of them runs |
+//! | `trace` | what has happened in it |
+//! | `faults` | what goes wrong |
+//! | `parked` | what is thread-local of the simulated threads |
+//! | `schedule` | crashes and cuts, and when they come |
+//! | `failure` | how a simulation ends that has found something |
+
+mod failure;
+mod faults;
+mod parked;
+mod schedule;
+mod simulation;
+mod trace;
+
+pub use failure::Failure;
+pub use faults::Faults;
+pub use simulation::Simulation;

@@ -1,0 +1,58 @@
+//! What a simulation does at times that were set beforehand: crashes, and links that are cut.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::faults::Faults;
+
+/// Something that is done at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Cut the link between two hosts, by their names.
+    Cut(String, String),
+    /// Heal it.
+    Heal(String, String),
+    /// Crash a host.
+    Crash(String),
+    /// Start the program of a crashed host again.
+    Restart(String),
+}
+
+/// What is to be done, the nearest first.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    /// The acts, and when they are done: since the start of the simulation.
+    acts: VecDeque<(Duration, Act)>,
+}
+
+impl Schedule {
+    /// Returns what `faults` ask for.
+    pub(super) fn of(faults: &Faults) -> Schedule {
+        let mut acts = Vec::new();
+        for partition in &faults.partitions {
+            let (one, other) = partition.hosts.clone();
+            acts.push((partition.time.start, Act::Cut(one.clone(), other.clone())));
+            acts.push((partition.time.end, Act::Heal(one, other)));
+        }
+        for crash in &faults.crashes {
+            acts.push((crash.at, Act::Crash(crash.host.clone())));
+            acts.push((crash.at.saturating_add(crash.down), Act::Restart(crash.host.clone())));
+        }
+        // Stable: what was asked for at the same time is done in the order in which it was asked.
+        acts.sort_by_key(|(at, _)| *at);
+        Schedule { acts: acts.into() }
+    }
+
+    /// Returns when the next act is due.
+    pub(super) fn next(&self) -> Option<Duration> {
+        self.acts.front().map(|(at, _)| *at)
+    }
+
+    /// Takes the next act if it is due when `passed` has passed.
+    pub(super) fn take_due(&mut self, passed: Duration) -> Option<Act> {
+        if self.next()? > passed {
+            return None;
+        }
+        self.acts.pop_front().map(|(_, act)| act)
+    }
+}

@@ -1,0 +1,151 @@
+//! A TCP socket that does not listen, as the simulated kernel keeps it.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::id::Id;
+use super::segment::Wire;
+
+/// The buffer of each direction, unless the socket has set another.
+const BUFFER: usize = 128 * 1024;
+
+/// The smallest buffer: Linux takes any less for this much.
+const LEAST_BUFFER: usize = 2304;
+
+/// Where a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The peer has not answered yet.
+    Connecting,
+    /// The peer's first packet has come, and its answer to ours has not.
+    Received,
+    /// Bytes can go both ways, unless one end has said that it sends no more.
+    Open,
+    /// It has failed, or was reset.
+    Ended,
+}
+
+/// A TCP socket that does not listen.
+#[derive(Debug)]
+pub(super) struct Tcp {
+    /// Its own address, once it has one.
+    pub(super) local: Option<SocketAddr>,
+    /// The peer's address.
+    pub(super) peer: SocketAddr,
+    /// The other end, once that is known.
+    pub(super) remote: Option<Id>,
+    /// Where the connection is.
+    pub(super) phase: Phase,
+    /// Whether it reads no more: RCV_SHUTDOWN.
+    pub(super) no_more_input: bool,
+    /// Whether it writes no more: SEND_SHUTDOWN.
+    pub(super) no_more_output: bool,
+    /// Whether the peer has said that it sends no more.
+    pub(super) peer_is_done: bool,
+    /// The error that the next call takes: SO_ERROR.
+    pub(super) error: Option<libc::c_int>,
+    /// Bytes that came and were not read.
+    pub(super) input: VecDeque<u8>,
+    /// How many of them there may be.
+    pub(super) input_limit: usize,
+    /// Bytes that were written and are not under way.
+    pub(super) output: VecDeque<u8>,
+    /// Bytes that are under way, or came and whose receipt the peer has not confirmed yet.
+    pub(super) unconfirmed: usize,
+    /// How many bytes may be written and not confirmed.
+    pub(super) output_limit: usize,
+    /// Whether a call or a look found no room: SOCK_NOSPACE. Only then room is announced.
+    pub(super) wants_room: Cell<bool>,
+    /// Whether the end of the output is still to be sent, behind the bytes.
+    pub(super) owes_end: bool,
+    /// Whether the peer has confirmed that end.
+    pub(super) end_is_confirmed: bool,
+    /// SO_LINGER.
+    pub(super) linger: Option<Duration>,
+    /// The socket that listened for it, if it was accepted.
+    pub(super) listener: Option<Id>,
+    /// What it has sent and what has not arrived.
+    pub(super) wire: Wire,
+}
+
+impl Tcp {
+    /// Makes a socket with empty buffers.
+    pub(super) fn new(local: Option<SocketAddr>, peer: SocketAddr, phase: Phase) -> Tcp {
+        Tcp {
+            local,
+            peer,
+            remote: None,
+            phase,
+            no_more_input: false,
+            no_more_output: false,
+            peer_is_done: false,
+            error: None,
+            input: VecDeque::new(),
+            input_limit: BUFFER,
+            output: VecDeque::new(),
+            unconfirmed: 0,
+            output_limit: BUFFER,
+            wants_room: Cell::new(false),
+            owes_end: false,
+            end_is_confirmed: false,
+            linger: None,
+            listener: None,
+            wire: Wire::default(),
+        }
+    }
+
+    /// Returns how many bytes of output the kernel holds.
+    pub(super) fn held(&self) -> usize {
+        self.output.len() + self.unconfirmed
+    }
+
+    /// Returns `true` if there is so much room that it is worth an event: sk_stream_is_writeable.
+    pub(super) fn has_room(&self) -> bool {
+        self.output_limit.saturating_sub(self.held()) >= self.held() / 2
+    }
+
+    /// Returns the conditions that hold: tcp_poll.
+    pub(super) fn conditions(&self) -> u32 {
+        let mut holds = 0;
+        if self.phase == Phase::Ended || (self.no_more_input && self.no_more_output) {
+            holds |= libc::EPOLLHUP;
+        }
+        if self.no_more_input {
+            holds |= libc::EPOLLIN | libc::EPOLLRDHUP;
+        }
+        if self.phase != Phase::Connecting {
+            if !self.input.is_empty() {
+                holds |= libc::EPOLLIN;
+            }
+            if self.no_more_output || self.has_room() {
+                holds |= libc::EPOLLOUT;
+            } else {
+                self.wants_room.set(true);
+            }
+        }
+        if self.error.is_some() {
+            holds |= libc::EPOLLERR;
+        }
+        holds as u32
+    }
+
+    /// Takes the pending error, or else returns `otherwise`.
+    pub(super) fn take_error_or(&mut self, otherwise: libc::c_int) -> libc::c_int {
+        self.error.take().unwrap_or(otherwise)
+    }
+
+    /// Sets the sizes of the buffers, which Linux doubles for its own accounts.
+    pub(super) fn set_buffers(&mut self, input: Option<usize>, output: Option<usize>) {
+        let doubled = |bytes: usize| bytes.saturating_mul(2).max(LEAST_BUFFER);
+        self.input_limit = input.map_or(self.input_limit, doubled);
+        self.output_limit = output.map_or(self.output_limit, doubled);
+    }
+}
+
+/// Returns `true` if all that an end had to send has arrived.
+pub(super) fn is_sent(tcp: &Tcp) -> bool {
+    let is_empty = tcp.output.is_empty() && tcp.wire.packets.is_empty();
+    is_empty && !tcp.owes_end && tcp.unconfirmed == 0
+}

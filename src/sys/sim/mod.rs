@@ -1,0 +1,60 @@
+//! The simulated kernel: what `sys` calls inside of a simulation instead of Linux.
+//!
+//! A simulation is one thread, so the kernel is one [`World`] behind a thread-local value. Each
+//! function of `sys` asks [`current`] first. Inside of a simulation it makes its call here, with
+//! the same arguments and the same answers; outside of one, and for descriptors that the simulated
+//! kernel does not know, such as files, it calls Linux.
+//!
+//! A simulated descriptor has a number of its own in this process: a duplicate of `/dev/null`
+//! stands for it. So it can be borrowed, compared and printed as any other.
+//!
+//! What things are stands below what is done with them:
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `id`, `errors`, `settings`, `trace` | names of objects, errors, the faults, what happened |
+//! | `instance`, `counters`, `connection`, `segment`, `backlog` | what the kernel keeps of each kind of object |
+//! | `object`, `due`, `world` | all objects, what is going to happen, and the world that has both |
+//! | `watch` | how changes of objects reach epoll instances |
+//! | `wire`, `opening`, `packets`, `happen` | how packets are sent, and what they and timers do when their time comes |
+//! | `epoll`, `signals`, `listener`, `tcp`, `receive`, `close` | the calls |
+//! | `kernel`, `threads` | the kernel of this thread, and the simulated threads that call it |
+//!
+//! What a call does here is what the man pages say, and where they are silent, what Linux does.
+//! `conformance` makes the same calls of both, and compares the answers.
+
+mod backlog;
+mod close;
+#[cfg(all(test, not(loom)))]
+mod conformance;
+mod connection;
+mod counters;
+mod due;
+mod epoll;
+mod errors;
+mod happen;
+mod id;
+mod instance;
+mod kernel;
+mod listener;
+mod object;
+mod opening;
+mod packets;
+mod receive;
+mod segment;
+mod settings;
+mod signals;
+mod tcp;
+mod threads;
+mod trace;
+mod watch;
+mod wire;
+mod world;
+
+pub(crate) use errors::unsupported;
+pub(crate) use id::HostId;
+pub(crate) use kernel::{Kernel, current, enter, look_up};
+pub(crate) use settings::Settings;
+pub(crate) use threads::{JoinHandle, ThreadId, Threads, Wait, block, notify, spawn};
+pub(crate) use trace::TraceLine;
+pub(crate) use world::World;

@@ -1,0 +1,222 @@
+//! Simulated TCP: what packets do where they arrive.
+//!
+//! A packet that a cut link holds up is sent again later.
+
+use std::time::Duration;
+
+use super::connection::{Phase, is_sent};
+use super::due::Happening;
+use super::id::Id;
+use super::instance::ANY;
+use super::opening::Offer;
+use super::segment::{Packet, Segment, Wire};
+use super::wire::RETRANSMIT;
+use super::world::World;
+
+/// How long it waits before it sends an unanswered first packet again, at first.
+const RETRY_HELLO: Duration = Duration::from_secs(1);
+
+/// How often a packet is sent again before the connection has timed out. With doubled waits, that
+/// is after 127 seconds for the first packet, and after 13 minutes for others: tcp(7).
+const MOST_HELLOS: u32 = 6;
+
+/// As above, for all but the first packet.
+const MOST_RETRIES: u32 = 12;
+
+/// How long a closed connection waits for the peer's end: tcp_fin_timeout in tcp(7).
+const ORPHAN_LIMIT: Duration = Duration::from_secs(60);
+
+impl World {
+    /// Lets a packet arrive.
+    pub(super) fn arrive(&mut self, packet: Packet) {
+        match packet {
+            Packet::Of(id) => self.deliver_wire(id),
+            Packet::Reset(id) => self.reset(id),
+            Packet::OrphanLimit(id) => {
+                if self.objects.get(&id).is_some_and(|object| object.descriptors == 0) {
+                    self.objects.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// Delivers the first packets on the wire of an end that have arrived by now.
+    fn deliver_wire(&mut self, id: Id) {
+        loop {
+            let now = self.now();
+            let Some(from) = self.objects.get(&id).map(|object| object.host) else { return };
+            let Some(tcp) = self.tcp(id) else { return };
+            let peer = tcp.peer;
+            let Some((at, first)) = tcp.wire.packets.front() else { return };
+            if *at > now {
+                let at = *at;
+                return self.schedule(at, Happening::Packet(Packet::Of(id)));
+            }
+            let is_hello = matches!(first, Segment::Hello);
+            let to = self.host_seen_from(from, peer);
+            let is_lost = match to {
+                None => true,
+                Some(to) => self.is_down(to) || self.link(from, to).is_some_and(|link| link.is_cut),
+            };
+            if is_lost {
+                return self.retry(id, is_hello);
+            }
+            if is_hello && self.offer(id, peer, to) == Offer::Dropped {
+                return self.retry(id, true);
+            }
+            let Some(tcp) = self.tcp(id) else { return };
+            tcp.wire.retries = 0;
+            let Some((_, segment)) = tcp.wire.packets.pop_front() else { return };
+            if let Segment::Bytes(bytes) = &segment {
+                tcp.wire.bytes -= bytes.len();
+            }
+            if !is_hello {
+                self.deliver(id, segment);
+            }
+        }
+    }
+
+    /// Sends the first packet on a wire again, or gives the connection up.
+    fn retry(&mut self, id: Id, is_hello: bool) {
+        let now = self.now();
+        let Some(tcp) = self.tcp(id) else { return };
+        let (wait, most) =
+            if is_hello { (RETRY_HELLO, MOST_HELLOS) } else { (RETRANSMIT, MOST_RETRIES) };
+        if tcp.wire.retries >= most {
+            return self.fail(id, libc::ETIMEDOUT);
+        }
+        let at = now + (wait.as_nanos() as u64) * (1 << tcp.wire.retries);
+        tcp.wire.retries += 1;
+        for (arrival, _) in &mut tcp.wire.packets {
+            *arrival = (*arrival).max(at);
+        }
+        self.schedule(at, Happening::Packet(Packet::Of(id)));
+    }
+
+    /// Delivers a packet of the end `from` to the other end.
+    fn deliver(&mut self, from: Id, segment: Segment) {
+        let Some(to) = self.tcp(from).and_then(|tcp| tcp.remote) else {
+            return self.schedule_reset(from);
+        };
+        let Some(tcp) = self.tcp(to) else {
+            // A receipt for what is gone is no reason for one.
+            return match segment {
+                Segment::Bytes(_) | Segment::End | Segment::Joined => self.schedule_reset(from),
+                _ => {}
+            };
+        };
+        match segment {
+            Segment::Hello => {}
+            Segment::Welcome(peer) => self.welcome(to, peer),
+            Segment::Joined => self.joined(to),
+            Segment::Bytes(bytes) => self.bytes_arrive(from, to, &bytes),
+            Segment::Receipt(count) => {
+                tcp.unconfirmed -= count.min(tcp.unconfirmed);
+                if tcp.wants_room.get() && tcp.has_room() {
+                    tcp.wants_room.set(false);
+                    self.wake(to, libc::EPOLLOUT as u32);
+                }
+                self.send_output(to);
+                self.remove_if_over(to);
+            }
+            Segment::Room => self.send_output(to),
+            Segment::End => {
+                tcp.peer_is_done = true;
+                tcp.no_more_input = true;
+                let host = self.objects[&to].host;
+                self.log(host, format_args!("{to} gets the end"));
+                self.transmit(to, Segment::EndReceipt);
+                self.wake(to, ANY);
+                self.complete(to);
+            }
+            Segment::EndReceipt => {
+                tcp.end_is_confirmed = true;
+                self.complete(to);
+            }
+        }
+    }
+
+    /// Puts bytes of the end `from` into the buffer of the end `to`, or refuses them.
+    fn bytes_arrive(&mut self, from: Id, to: Id, bytes: &[u8]) {
+        let has_owner = self.objects.get(&to).is_some_and(|object| object.descriptors > 0);
+        let is_read = has_owner || self.is_in_backlog(to);
+        let Some(tcp) = self.tcp(to) else { return };
+        let refuses = tcp.no_more_input && tcp.no_more_output;
+        if tcp.phase == Phase::Ended || refuses || !is_read {
+            // Nothing reads them any more: tcp_rcv_state_process.
+            self.schedule_reset(from);
+            return self.reset(to);
+        }
+        tcp.input.extend(bytes);
+        let host = self.objects[&to].host;
+        self.log(host, format_args!("{to} gets {}", bytes.len()));
+        self.wake(to, (libc::EPOLLIN | libc::EPOLLPRI) as u32);
+        self.transmit(to, Segment::Receipt(bytes.len()));
+        if self.chance(self.settings.reset) {
+            self.schedule_reset(from);
+            self.reset(to);
+        }
+    }
+
+    /// Ends a connection that was reset.
+    fn reset(&mut self, id: Id) {
+        let Some(tcp) = self.tcp(id) else { return };
+        let error = match tcp.phase {
+            Phase::Ended => return,
+            Phase::Connecting => libc::ECONNREFUSED,
+            // CLOSE_WAIT: tcp_reset.
+            _ if tcp.peer_is_done && !tcp.no_more_output => libc::EPIPE,
+            _ => libc::ECONNRESET,
+        };
+        self.fail(id, error);
+    }
+
+    /// Ends a connection with an error.
+    fn fail(&mut self, id: Id, error: libc::c_int) {
+        let Some(tcp) = self.tcp(id) else { return };
+        tcp.error = Some(error);
+        tcp.phase = Phase::Ended;
+        (tcp.no_more_input, tcp.no_more_output) = (true, true);
+        tcp.output.clear();
+        tcp.unconfirmed = 0;
+        tcp.wire = Wire::default();
+        let object = &self.objects[&id];
+        let (host, is_orphan) = (object.host, object.descriptors == 0);
+        self.log(host, format_args!("{id} fails: {error}"));
+        if is_orphan && !self.is_in_backlog(id) {
+            self.objects.remove(&id);
+            return;
+        }
+        self.wake(id, libc::EPOLLERR as u32);
+        self.wake(id, ANY);
+    }
+
+    /// Ends a connection both of whose ends have come: tcp_done.
+    fn complete(&mut self, id: Id) {
+        let Some(tcp) = self.tcp(id) else { return };
+        if tcp.peer_is_done && tcp.end_is_confirmed {
+            tcp.phase = Phase::Ended;
+            self.wake(id, ANY);
+        }
+        self.remove_if_over(id);
+    }
+
+    /// Removes a closed connection when both ends have come, and its own was received.
+    pub(super) fn remove_if_over(&mut self, id: Id) {
+        let Some(object) = self.objects.get(&id) else { return };
+        if object.descriptors > 0 || self.is_in_backlog(id) {
+            return;
+        }
+        let now = self.now();
+        let Some(tcp) = self.tcp(id) else { return };
+        if !is_sent(tcp) {
+            return;
+        }
+        if tcp.peer_is_done {
+            self.objects.remove(&id);
+        } else {
+            let limit = now + ORPHAN_LIMIT.as_nanos() as u64;
+            self.schedule(limit, Happening::Packet(Packet::OrphanLimit(id)));
+        }
+    }
+}

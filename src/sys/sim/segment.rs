@@ -1,0 +1,48 @@
+//! What the ends of a simulated TCP connection send each other.
+
+use std::collections::VecDeque;
+
+use super::id::Id;
+
+/// What a packet carries.
+#[derive(Debug)]
+pub(super) enum Segment {
+    /// The first packet of a connection.
+    Hello,
+    /// The answer to it, from the other end.
+    Welcome(Id),
+    /// The answer to that.
+    Joined,
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// That so many bytes have come.
+    Receipt(usize),
+    /// That the receiver has room again.
+    Room,
+    /// That the sender sends no more.
+    End,
+    /// That the end has come.
+    EndReceipt,
+}
+
+/// A packet, or something like one, that arrives.
+#[derive(Debug)]
+pub(super) enum Packet {
+    /// The first packets on the wire of an end.
+    Of(Id),
+    /// A reset, for an end.
+    Reset(Id),
+    /// The time is over that a closed connection waits for its peer.
+    OrphanLimit(Id),
+}
+
+/// The packets that one end has sent and that have not arrived, in order.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    /// The packets, and when they arrive.
+    pub(super) packets: VecDeque<(u64, Segment)>,
+    /// How often the first of them was sent again.
+    pub(super) retries: u32,
+    /// The bytes in them.
+    pub(super) bytes: usize,
+}

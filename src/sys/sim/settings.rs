@@ -1,0 +1,34 @@
+//! What the simulated network and the hosts do wrong.
+
+use std::ops::Range;
+use std::time::Duration;
+
+/// How a way between two hosts behaves.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    /// How long a packet is under way, at least and less than.
+    pub(crate) latency: Range<Duration>,
+    /// The part of the packets that is lost. A stream sends them again, later.
+    pub(crate) loss: f64,
+    /// Whether nothing passes.
+    pub(crate) is_cut: bool,
+}
+
+impl Default for Link {
+    fn default() -> Link {
+        Link { latency: Duration::ZERO..Duration::ZERO, loss: 0.0, is_cut: false }
+    }
+}
+
+/// The faults of a simulation.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    /// The way between any two hosts, unless a link of its own was made for them.
+    pub(crate) link: Link,
+    /// The part of the segments after which the network resets the connection.
+    pub(crate) reset: f64,
+    /// The part of the reads and writes that are cut short.
+    pub(crate) short_io: f64,
+    /// The part of the calls that make a descriptor, and fail with EMFILE.
+    pub(crate) emfile: f64,
+}

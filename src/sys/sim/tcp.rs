@@ -1,0 +1,255 @@
+//! The calls of TCP sockets that do not listen.
+//!
+//! The order of the checks in each call is that of Linux (net/ipv4/tcp.c), as what a call answers on
+//! a connection that has both bytes and an error depends on it.
+
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{OwnedFd, RawFd};
+use std::time::Duration;
+
+use super::connection::{Phase, Tcp};
+use super::errors::errno;
+use super::id::Id;
+use super::instance::ANY;
+use super::object::Kind;
+use super::segment::Segment;
+use super::world::{World, with_port};
+
+impl World {
+    /// Returns the TCP socket of a descriptor.
+    fn tcp_of(&mut self, fd: RawFd) -> io::Result<(Id, &mut Tcp)> {
+        let Some(id) = self.find(fd) else { return errno(libc::EBADF) };
+        match self.tcp(id) {
+            Some(tcp) => Ok((id, tcp)),
+            None => errno(libc::ENOTCONN),
+        }
+    }
+
+    /// Makes a socket, and begins to connect it: connect(2).
+    pub(crate) fn tcp_connect(
+        &mut self,
+        to: SocketAddr,
+        from: Option<SocketAddr>,
+        buffers: (Option<usize>, Option<usize>),
+    ) -> io::Result<OwnedFd> {
+        self.pass_a_call();
+        self.refuse_descriptor()?;
+        let host = self.host();
+        let source = from.unwrap_or_else(|| SocketAddr::new(self.source_address(host, to.ip()), 0));
+        let port = if source.port() == 0 { self.free_port(host) } else { source.port() };
+        let mut tcp = Tcp::new(Some(with_port(source, port)), to, Phase::Connecting);
+        tcp.set_buffers(buffers.0, buffers.1);
+        let id = self.add(host, Kind::Tcp(Box::new(tcp)));
+        self.log(host, format_args!("{id} connects to {to}"));
+        self.transmit(id, Segment::Hello);
+        let fd = self.open(id);
+        self.run_due();
+        fd
+    }
+
+    /// Gives up to `most` bytes that have come to `fill`, and removes them unless it `peeks`.
+    pub(super) fn tcp_recv(
+        &mut self,
+        fd: RawFd,
+        fill: &mut dyn FnMut(&[u8]),
+        most: usize,
+        peeks: bool,
+    ) -> io::Result<usize> {
+        self.pass_a_call();
+        self.run_due();
+        let (id, tcp) = self.tcp_of(fd)?;
+        let count = tcp.input.len().min(most);
+        if count == 0 && most > 0 {
+            // In the order of tcp_recvmsg: the peer's end comes before an error.
+            if tcp.peer_is_done {
+                return Ok(0);
+            }
+            if let Some(error) = tcp.error.take() {
+                return errno(error);
+            }
+            if tcp.no_more_input {
+                return Ok(0);
+            }
+            return errno(libc::EAGAIN);
+        }
+        let (front, back) = tcp.input.as_slices();
+        let first = front.len().min(count);
+        fill(&front[..first]);
+        fill(&back[..count - first]);
+        if !peeks {
+            tcp.input.drain(..count);
+            let remote = tcp.remote;
+            let host = self.host();
+            self.log(host, format_args!("{id} reads {count}"));
+            // There is room for what the peer has left to send.
+            if let Some(remote) = remote
+                && self.tcp(remote).is_some_and(|peer| !peer.output.is_empty())
+            {
+                self.transmit(id, Segment::Room);
+                self.run_due();
+            }
+        }
+        Ok(count)
+    }
+
+    /// Writes what there is room for: send(2).
+    pub(crate) fn tcp_send(&mut self, fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.pass_a_call();
+        self.run_due();
+        let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
+        let most = self.shortened(wanted);
+        let (id, tcp) = self.tcp_of(fd)?;
+        if matches!(tcp.phase, Phase::Connecting | Phase::Received) {
+            return errno(libc::EAGAIN);
+        }
+        if tcp.error.is_some() || tcp.no_more_output {
+            return errno(tcp.take_error_or(libc::EPIPE));
+        }
+        let room = tcp.output_limit.saturating_sub(tcp.held());
+        if room == 0 && wanted > 0 {
+            tcp.wants_room.set(true);
+            return errno(libc::EAGAIN);
+        }
+        let count = most.min(room);
+        if count < wanted {
+            tcp.wants_room.set(true);
+        }
+        let mut left = count;
+        for slice in slices {
+            let part = left.min(slice.len());
+            tcp.output.extend(&slice[..part]);
+            left -= part;
+        }
+        let host = self.host();
+        self.log(host, format_args!("{id} writes {count} of {wanted}"));
+        self.send_output(id);
+        self.run_due();
+        Ok(count)
+    }
+
+    /// Ends one or both directions: shutdown(2). On a connection that has ended already it does
+    /// nothing, though Linux says ENOTCONN then.
+    pub(crate) fn tcp_shutdown(&mut self, fd: RawFd, how: Shutdown) -> io::Result<()> {
+        self.pass_a_call();
+        self.run_due();
+        let (id, tcp) = self.tcp_of(fd)?;
+        if tcp.phase == Phase::Ended {
+            // inet_shutdown wakes those that watch all the same.
+            self.wake(id, ANY);
+            return Ok(());
+        }
+        if how != Shutdown::Write {
+            tcp.no_more_input = true;
+        }
+        if how != Shutdown::Read && !tcp.no_more_output {
+            tcp.no_more_output = true;
+            tcp.owes_end = tcp.phase != Phase::Connecting;
+        }
+        let host = self.host();
+        self.log(host, format_args!("{id} shuts down {how:?}"));
+        self.send_output(id);
+        // On the loopback interface the peer hears of it first.
+        self.run_due();
+        self.wake(id, ANY);
+        Ok(())
+    }
+
+    /// Closes a socket whose last descriptor is closed.
+    pub(super) fn tcp_close(&mut self, id: Id) {
+        let host = self.objects[&id].host;
+        let Some(tcp) = self.tcp(id) else { return };
+        let resets = !tcp.input.is_empty() || tcp.linger == Some(Duration::ZERO);
+        match tcp.phase {
+            // Nothing is left to be sent.
+            Phase::Ended => {
+                self.objects.remove(&id);
+            }
+            // What has come and was not read is lost, which the peer is told: RFC 1122, 4.2.2.13.
+            _ if resets => {
+                self.log(host, format_args!("{id} is closed with a reset"));
+                self.reset_peer(id);
+                self.objects.remove(&id);
+                self.run_due();
+            }
+            Phase::Connecting => {
+                self.objects.remove(&id);
+            }
+            Phase::Received | Phase::Open => {
+                self.log(host, format_args!("{id} is closed"));
+                tcp_orphan(self, id);
+                self.run_due();
+            }
+        }
+    }
+
+    /// Takes the pending error: SO_ERROR.
+    pub(crate) fn take_error(&mut self, fd: RawFd) -> io::Result<Option<io::Error>> {
+        self.run_due();
+        let Some(id) = self.find(fd) else { return errno(libc::EBADF) };
+        let error = self.tcp(id).and_then(|tcp| tcp.error.take());
+        Ok(error.map(io::Error::from_raw_os_error))
+    }
+
+    /// Returns the local address of a socket: getsockname(2).
+    pub(crate) fn local_address(&mut self, fd: RawFd) -> io::Result<SocketAddr> {
+        let Some(id) = self.find(fd) else { return errno(libc::EBADF) };
+        match &self.object(id)?.kind {
+            Kind::Tcp(tcp) => tcp.local.map_or_else(|| errno(libc::EINVAL), Ok),
+            Kind::Listener(listener) => Ok(listener.local),
+            _ => errno(libc::ENOTSOCK),
+        }
+    }
+
+    /// Returns the peer's address of a socket: getpeername(2).
+    pub(crate) fn peer_address(&mut self, fd: RawFd) -> io::Result<SocketAddr> {
+        let (_, tcp) = self.tcp_of(fd)?;
+        match tcp.phase {
+            Phase::Received | Phase::Open => Ok(tcp.peer),
+            Phase::Connecting | Phase::Ended => errno(libc::ENOTCONN),
+        }
+    }
+
+    /// Sets how long a close waits: SO_LINGER. Zero asks for a reset.
+    pub(crate) fn set_linger(&mut self, fd: RawFd, time: Option<Duration>) -> io::Result<()> {
+        self.tcp_of(fd)?.1.linger = time;
+        Ok(())
+    }
+
+    /// Turns off an SO_LINGER that would make close(2) wait.
+    pub(crate) fn never_linger(&mut self, fd: RawFd) {
+        if let Ok((_, tcp)) = self.tcp_of(fd)
+            && tcp.linger != Some(Duration::ZERO)
+        {
+            tcp.linger = None;
+        }
+    }
+
+    /// Returns `true` if the descriptor is a stream socket.
+    pub(crate) fn is_stream(&mut self, fd: RawFd) -> bool {
+        let kind = self.find(fd).and_then(|id| self.objects.get(&id)).map(|object| &object.kind);
+        matches!(kind, Some(Kind::Tcp(_) | Kind::Listener(_)))
+    }
+
+    /// Returns `true` if the descriptor is a TCP socket that does not listen.
+    pub(crate) fn is_tcp_connection(&mut self, fd: RawFd) -> bool {
+        self.tcp_of(fd).is_ok()
+    }
+
+    /// Returns how many bytes there are to read: FIONREAD.
+    pub(crate) fn unread(&mut self, fd: RawFd) -> io::Result<usize> {
+        Ok(self.tcp_of(fd)?.1.input.len())
+    }
+}
+
+/// Lets a closed connection send what is left, and its end.
+fn tcp_orphan(world: &mut World, id: Id) {
+    let Some(tcp) = world.tcp(id) else { return };
+    tcp.no_more_input = true;
+    if !tcp.no_more_output {
+        tcp.no_more_output = true;
+        tcp.owes_end = true;
+    }
+    world.send_output(id);
+    world.remove_if_over(id);
+}

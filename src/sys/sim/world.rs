@@ -1,0 +1,374 @@
+//! The state of a simulated kernel: hosts, objects, descriptors and the clock.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use super::connection::Tcp;
+use super::due::{DueQueue, Happening};
+use super::errors::errno;
+use super::id::{HostId, Id};
+use super::object::{Kind, Object};
+use super::settings::{Link, Settings};
+use super::trace::{Trace, TraceLine};
+
+/// The time at which a simulation starts, in nanoseconds.
+const START: u64 = 1_000_000_000;
+
+/// What one call of the kernel takes, in nanoseconds. So a loop that only makes calls does not stop
+/// the clock.
+const CALL_COST: u64 = 200;
+
+/// What a reading of the clock takes.
+const CLOCK_COST: u64 = 20;
+
+/// The first port that the kernel gives to a socket which has not asked for one.
+const FIRST_FREE_PORT: u16 = 32_768;
+
+/// A machine of the simulation.
+#[derive(Debug)]
+struct Host {
+    /// Its address.
+    address: IpAddr,
+    /// The next port for a socket that asks for none.
+    next_port: u16,
+    /// Whether it has crashed and not started again.
+    is_down: bool,
+}
+
+/// A simulated kernel, with all hosts that it runs.
+pub(crate) struct World {
+    /// The time in nanoseconds.
+    now: u64,
+    /// Where all chance comes from.
+    pub(super) random: fastrand::Rng,
+    /// The faults.
+    pub(crate) settings: Settings,
+    /// Links that differ from the usual one, by the two hosts, the lower number first.
+    links: BTreeMap<(HostId, HostId), Link>,
+    /// The hosts.
+    hosts: Vec<Host>,
+    /// The host whose code runs.
+    host: HostId,
+    /// All objects.
+    pub(super) objects: BTreeMap<Id, Object>,
+    /// The number of the last object.
+    last_id: u64,
+    /// The object of each descriptor.
+    pub(super) descriptors: HashMap<RawFd, Id>,
+    /// What the numbers of descriptors are made of.
+    null: File,
+    /// What is going to happen.
+    pub(super) due: DueQueue,
+    /// The names that the hosts have.
+    names: BTreeMap<String, IpAddr>,
+    /// Whether the simulation is over: waits fail, so that the programs end.
+    is_off: bool,
+    /// What happened.
+    trace: Trace,
+}
+
+impl World {
+    /// Makes a world without hosts.
+    ///
+    /// # Errors
+    ///
+    /// `/dev/null` can't be opened.
+    pub(crate) fn new(seed: u64) -> io::Result<World> {
+        Ok(World {
+            // Not zero, which is no time to some.
+            now: START,
+            random: fastrand::Rng::with_seed(seed),
+            settings: Settings::default(),
+            links: BTreeMap::new(),
+            hosts: Vec::new(),
+            host: 0,
+            objects: BTreeMap::new(),
+            last_id: 0,
+            descriptors: HashMap::new(),
+            null: File::open("/dev/null")?,
+            due: DueQueue::default(),
+            names: BTreeMap::new(),
+            is_off: false,
+            trace: Trace::default(),
+        })
+    }
+
+    // ---- hosts ----
+
+    /// Adds a host with an address of its own.
+    pub(crate) fn add_host(&mut self, name: &str) -> HostId {
+        let number = self.hosts.len();
+        let [high, low] = (number as u16 + 1).to_be_bytes();
+        let address = IpAddr::V4(Ipv4Addr::new(10, 0, high, low));
+        self.hosts.push(Host { address, next_port: FIRST_FREE_PORT, is_down: false });
+        self.names.insert(name.to_owned(), address);
+        number
+    }
+
+    /// Makes `host` the one whose code runs.
+    pub(crate) fn set_host(&mut self, host: HostId) {
+        self.host = host;
+    }
+
+    /// Returns the host whose code runs.
+    pub(crate) fn host(&self) -> HostId {
+        self.host
+    }
+
+    /// Returns the address of a host by its name.
+    pub(crate) fn look_up(&self, name: &str) -> Option<IpAddr> {
+        self.names.get(name).copied()
+    }
+
+    /// Returns the host that has an address, as the running host sees it.
+    pub(super) fn host_at(&self, address: IpAddr) -> Option<HostId> {
+        if address.is_loopback() || address.is_unspecified() {
+            return Some(self.host);
+        }
+        self.hosts.iter().position(|host| host.address == address)
+    }
+
+    /// Returns the address of a host.
+    pub(super) fn address(&self, host: HostId) -> IpAddr {
+        self.hosts[host].address
+    }
+
+    /// Returns a port of a host that nothing uses.
+    pub(super) fn free_port(&mut self, host: HostId) -> u16 {
+        loop {
+            let port = self.hosts[host].next_port;
+            self.hosts[host].next_port = port.checked_add(1).unwrap_or(FIRST_FREE_PORT);
+            if !self.is_bound(host, port) {
+                return port;
+            }
+        }
+    }
+
+    /// Returns `true` if an object of a host has a port.
+    fn is_bound(&self, host: HostId, port: u16) -> bool {
+        self.objects.values().filter(|object| object.host == host).any(|object| {
+            let local = match &object.kind {
+                Kind::Tcp(tcp) => tcp.local,
+                Kind::Listener(listener) => Some(listener.local),
+                _ => None,
+            };
+            local.is_some_and(|local| local.port() == port)
+        })
+    }
+
+    /// Cuts the way between two hosts, or heals it.
+    pub(crate) fn set_cut(&mut self, one: HostId, other: HostId, is_cut: bool) {
+        let usual = self.settings.link.clone();
+        self.links.entry((one.min(other), one.max(other))).or_insert(usual).is_cut = is_cut;
+        let what = if is_cut { "is cut off from" } else { "reaches" };
+        self.log(one, format_args!("{what} host {other}"));
+    }
+
+    /// Takes everything away that a host has, without a packet to anything.
+    pub(crate) fn crash(&mut self, host: HostId) {
+        self.hosts[host].is_down = true;
+        self.log(host, format_args!("crashes"));
+        let own = |(id, object): (&Id, &Object)| (object.host == host).then_some(*id);
+        let gone: Vec<Id> = self.objects.iter().filter_map(own).collect();
+        let is_gone = |id: &Id| gone.binary_search(id).is_ok();
+        for fd in self.descriptors.extract_if(|_, id| is_gone(id)).map(|(fd, _)| fd) {
+            // SAFETY: its owner was forgotten with the threads of the host.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
+        for id in &gone {
+            self.objects.remove(id);
+        }
+    }
+
+    /// Lets a crashed host be reached again.
+    pub(crate) fn restart(&mut self, host: HostId) {
+        self.hosts[host].is_down = false;
+        self.log(host, format_args!("starts again"));
+    }
+
+    /// Returns `true` if a host has crashed and not started again.
+    pub(super) fn is_down(&self, host: HostId) -> bool {
+        self.hosts[host].is_down
+    }
+
+    /// Makes all waits fail from now on, as the simulation is over.
+    pub(crate) fn power_off(&mut self) {
+        self.is_off = true;
+    }
+
+    /// Returns `true` if the waits of a host fail.
+    pub(crate) fn is_off(&self) -> bool {
+        self.is_off
+    }
+
+    /// Returns the way between two hosts.
+    pub(super) fn link(&self, one: HostId, other: HostId) -> Option<&Link> {
+        // The way to itself is the loopback interface.
+        (one != other).then(|| {
+            self.links.get(&(one.min(other), one.max(other))).unwrap_or(&self.settings.link)
+        })
+    }
+
+    // ---- time ----
+
+    /// Returns how much time has passed since the start.
+    pub(crate) fn passed(&self) -> Duration {
+        Duration::from_nanos(self.now - START)
+    }
+
+    /// Returns the time that is `passed` after the start.
+    pub(crate) fn since_start(&self, passed: Duration) -> u64 {
+        START.saturating_add(u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Returns the time in nanoseconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Reads the clock. That takes time as well, so that a loop which only reads it ends.
+    pub(crate) fn read_clock(&mut self) -> u64 {
+        self.now += CLOCK_COST;
+        self.now
+    }
+
+    /// Lets the time of one call pass.
+    pub(crate) fn pass_a_call(&mut self) {
+        self.now += CALL_COST;
+    }
+
+    /// Moves the clock forward to `time`.
+    pub(crate) fn advance_to(&mut self, time: u64) {
+        self.now = self.now.max(time);
+    }
+
+    /// Returns a time within `range` from now, by chance.
+    pub(super) fn after(&mut self, range: &std::ops::Range<Duration>) -> u64 {
+        let (from, to) = (range.start.as_nanos() as u64, range.end.as_nanos() as u64);
+        let delay = if from < to { self.random.u64(from..to) } else { from };
+        self.now.saturating_add(delay)
+    }
+
+    /// Chooses one of `count`.
+    pub(crate) fn choose(&mut self, count: usize) -> usize {
+        if count > 1 { self.random.usize(..count) } else { 0 }
+    }
+
+    /// Returns `true` with the probability `part`.
+    pub(super) fn chance(&mut self, part: f64) -> bool {
+        // Without the fault the sequence of random numbers is not touched.
+        part > 0.0 && self.random.f64() < part
+    }
+
+    // ---- objects and descriptors ----
+
+    /// Makes an object of the running host without a descriptor.
+    pub(super) fn add(&mut self, host: HostId, kind: Kind) -> Id {
+        self.last_id += 1;
+        let id = Id(self.last_id);
+        self.objects.insert(id, Object { host, descriptors: 0, watchers: Vec::new(), kind });
+        id
+    }
+
+    /// Makes a descriptor of an object.
+    pub(super) fn open(&mut self, id: Id) -> io::Result<OwnedFd> {
+        let fd: OwnedFd = self.null.try_clone()?.into();
+        self.descriptors.insert(fd.as_raw_fd(), id);
+        self.object(id)?.descriptors += 1;
+        Ok(fd)
+    }
+
+    /// Makes an object with a descriptor, unless the host has too many.
+    pub(super) fn create(&mut self, kind: Kind) -> io::Result<OwnedFd> {
+        self.refuse_descriptor()?;
+        let id = self.add(self.host, kind);
+        self.open(id)
+    }
+
+    /// Fails now and then as if the process had too many descriptors, if that is a fault of this
+    /// simulation.
+    pub(super) fn refuse_descriptor(&mut self) -> io::Result<()> {
+        if self.chance(self.settings.emfile) {
+            return errno(libc::EMFILE);
+        }
+        Ok(())
+    }
+
+    /// Returns the object of a descriptor, or `None` if it is not simulated.
+    pub(super) fn find(&self, fd: RawFd) -> Option<Id> {
+        self.descriptors.get(&fd).copied()
+    }
+
+    /// Returns `true` if the descriptor is simulated.
+    pub(crate) fn knows(&self, fd: RawFd) -> bool {
+        self.descriptors.contains_key(&fd)
+    }
+
+    /// Returns an object.
+    pub(super) fn object(&mut self, id: Id) -> io::Result<&mut Object> {
+        match self.objects.get_mut(&id) {
+            Some(object) => Ok(object),
+            None => errno(libc::EBADF),
+        }
+    }
+
+    /// Returns the local address that a socket of `host` sends from to `peer`.
+    pub(super) fn source_address(&self, host: HostId, peer: IpAddr) -> IpAddr {
+        if peer.is_loopback() { peer } else { self.address(host) }
+    }
+
+    // ---- trace ----
+
+    /// Adds a line to the trace.
+    pub(super) fn log(&mut self, host: HostId, text: std::fmt::Arguments<'_>) {
+        self.trace.add(self.now, host, text);
+    }
+
+    /// Keeps the lines of the trace from now on.
+    pub(crate) fn keep_trace(&mut self) {
+        self.trace.keep_lines();
+    }
+
+    /// Returns the number of steps so far.
+    pub(crate) fn steps(&self) -> u64 {
+        self.trace.steps()
+    }
+
+    /// Returns the hash of what happened so far.
+    pub(crate) fn trace_hash(&self) -> u64 {
+        self.trace.hash()
+    }
+
+    /// Returns the lines of the trace that were kept.
+    pub(crate) fn trace_lines(&self) -> &[TraceLine] {
+        self.trace.lines()
+    }
+
+    /// Returns when the next thing is due.
+    pub(crate) fn next_due(&self) -> Option<u64> {
+        self.due.next()
+    }
+
+    /// Adds something that is due at `at`.
+    pub(super) fn schedule(&mut self, at: u64, what: Happening) {
+        self.due.push(at, what);
+    }
+
+    /// Returns a TCP socket that does not listen by its number.
+    pub(super) fn tcp(&mut self, id: Id) -> Option<&mut Tcp> {
+        match &mut self.objects.get_mut(&id)?.kind {
+            Kind::Tcp(tcp) => Some(tcp),
+            _ => None,
+        }
+    }
+}
+
+/// Returns `address` with another port.
+pub(super) fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
+}

@@ -1,0 +1,122 @@
+//! What goes wrong in a simulation, and how programs hear of it.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use corepoll::net::TcpStream;
+use corepoll::sim::{Faults, Simulation};
+use corepoll::time;
+use futures::AsyncReadExt;
+
+use super::{add_echo, ask, ms};
+
+#[test]
+fn nothing_listens_at_a_port() {
+    let mut sim = Simulation::new(1);
+    add_echo(&mut sim);
+    sim.client("client", async {
+        let error = TcpStream::connect("server:8").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        let error = TcpStream::connect("nobody:8").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        // An address without a host: nothing ever answers.
+        let error = TcpStream::connect("10.9.9.9:8").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        Ok(())
+    });
+    sim.run().unwrap();
+}
+
+#[test]
+fn a_cut_link_delays_a_stream_until_it_heals() {
+    let mut sim = Simulation::new(1);
+    add_echo(&mut sim);
+    sim.client("client", async {
+        let mut stream = TcpStream::connect("server:7").await?;
+        ask(&mut stream, b"before").await?;
+        time::sleep(Duration::from_secs(10)).await;
+        let cut = time::now();
+        ask(&mut stream, b"during").await?;
+        let passed = time::now() - cut;
+        assert!(passed >= Duration::from_secs(20), "it took {passed:?}");
+        Ok(())
+    });
+    let seconds = Duration::from_secs;
+    sim.faults(Faults::default().latency(ms(1)..ms(2)).partition(
+        "server",
+        "client",
+        seconds(5)..seconds(31),
+    ));
+    sim.run().unwrap();
+}
+
+#[test]
+fn a_host_crashes_and_comes_back() {
+    for seed in 0..50 {
+        let mut sim = Simulation::new(seed);
+        add_echo(&mut sim);
+        sim.client("client", async {
+            let mut stream = TcpStream::connect("server:7").await?;
+            ask(&mut stream, b"before").await?;
+            time::sleep(Duration::from_secs(10)).await;
+            // The host that has come back knows nothing of the connection.
+            let error = ask(&mut stream, b"after").await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+            let mut stream = TcpStream::connect("server:7").await?;
+            ask(&mut stream, b"again").await
+        });
+        let down = Faults::default().crash("server", Duration::from_secs(5), ms(900));
+        sim.faults(down.latency(ms(1)..ms(9)));
+        sim.run().unwrap();
+    }
+}
+
+#[test]
+fn the_network_resets_connections() {
+    let mut resets = 0;
+    for seed in 0..50 {
+        let mut sim = Simulation::new(seed);
+        add_echo(&mut sim);
+        let (tell, told) = std::sync::mpsc::channel();
+        sim.client("client", async move {
+            let mut stream = TcpStream::connect("server:7").await?;
+            for _ in 0..20 {
+                if let Err(error) = ask(&mut stream, b"hello").await {
+                    let _ = tell.send(error.kind());
+                    return Ok(());
+                }
+            }
+            Ok(())
+        });
+        sim.faults(Faults::default().latency(ms(1)..ms(9)).reset(0.01));
+        sim.run().unwrap();
+        for kind in told {
+            assert!(matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{kind:?}");
+            resets += 1;
+        }
+    }
+    assert!(resets > 0, "no connection was reset");
+}
+
+#[test]
+fn a_listener_without_descriptors_serves_later() {
+    for seed in 0..20 {
+        let mut sim = Simulation::new(seed);
+        add_echo(&mut sim);
+        sim.client("client", async {
+            for _ in 0..20 {
+                // The connect may have no descriptor either.
+                let Ok(mut stream) = TcpStream::connect("server:7").await else { continue };
+                ask(&mut stream, b"hello").await?;
+                drop(stream.read(&mut []).await);
+            }
+            Ok(())
+        });
+        sim.faults(Faults::default().latency(ms(1)..ms(9)).emfile(0.2));
+        match sim.run() {
+            Ok(()) => {}
+            // A poller that can't be made at all is an end of the program.
+            Err(failure) => assert!(failure.to_string().contains("os error 24"), "{failure}"),
+        }
+    }
+}
