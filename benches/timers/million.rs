@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use super::{HOUR, again, spread};
 
-/// When the timers fire that are measured firing. All of them are armed by then.
-const FIRING: Duration = Duration::from_secs(4);
+/// When the timers fire that are measured firing: so long for each of them, and a little longer. All
+/// are armed by then.
+const FIRING: Duration = Duration::from_micros(4);
 
-/// How long after that all of them have fired, even where other programs compute.
-const FIRED: Duration = Duration::from_secs(2);
+/// How long after that all of them have fired, for each, even where other programs compute.
+const FIRED: Duration = Duration::from_micros(2);
 
 const ROWS: [&str; 4] = ["arm", "cancel", "fire", "resident bytes, with the future in its box"];
 
@@ -72,11 +73,11 @@ async fn measure<S: Future<Output = ()>>(
     let bytes = resident_bytes() - resident - (count * size_of::<usize>()) as f64;
     timers.clear();
     let cancelled = cpu_ns();
-    let firing = Instant::now() + FIRING;
+    let firing = Instant::now() + FIRING * count as u32 + Duration::from_millis(200);
     // All are due within a hundredth of a second.
     arm_all(&mut timers, |n| sleep_until(firing + spread(n) / 100), count).await;
     // Much later: a sleep is ready at its time, even if timers before it have not fired yet.
-    let last = sleep_until(firing + FIRED);
+    let last = sleep_until(firing + FIRED * count as u32 + Duration::from_millis(20));
     let waiting = cpu_ns();
     last.await;
     let fired = cpu_ns();
