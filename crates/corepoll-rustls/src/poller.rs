@@ -4,6 +4,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
+#[cfg(doc)]
+use corepoll::EvContext;
 use corepoll::net::ToStreamAddr;
 use corepoll::{Budget, EvHandler, JoinHandle, ReactorHandle, Token};
 
@@ -13,7 +15,7 @@ use crate::session::Stage;
 impl<'b> TlsContext<'_, 'b> {
     /// Requests the end of a connection of this poller. For this connection it is
     /// [`Action::Close`](corepoll::Action::Close). Another TLS connection that is closed so ends
-    /// without a close_notify: ask its handler instead, or its [`TlsWriter`].
+    /// without a close_notify: ask its handler instead, or its [`TlsWriter`](crate::TlsWriter).
     ///
     /// # Examples
     ///
@@ -286,7 +288,7 @@ impl<'b> TlsContext<'_, 'b> {
         self.cx.with_local_or(init, f)
     }
 
-    /// Spawns a task on this poller. To write to the connection it takes a [`TlsWriter`] along.
+    /// Spawns a task on this poller. To write to the connection it takes a [`TlsWriter`](crate::TlsWriter) along.
     ///
     /// # Examples
     ///

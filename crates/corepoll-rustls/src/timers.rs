@@ -3,6 +3,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+#[cfg(doc)]
+use corepoll::EvContext;
 use corepoll::{Deadlines, TimerId};
 
 use crate::context::TlsContext;

@@ -147,6 +147,8 @@ impl Acceptor {
     /// This needs [`Acceptor::reuse_port`]. With [`Balance::Local`] connections stay where they are
     /// accepted; the default moves some of them to pollers that have fewer. Default: off.
     ///
+    /// [`Balance::Local`]: crate::Balance::Local
+    ///
     /// # Examples
     ///
     /// ```
