@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 
 use corepoll::{Acceptor, Action, CloseReason, Connector, EvContext, Interest};
@@ -161,6 +161,8 @@ fn ten_thousand_clients_shake_hands() {
         let mut config = Arc::unwrap_or_clone(certificates.client(&[]));
         config.resumption = Resumption::disabled();
         let config = Arc::new(config);
+        // Each round has as many connections open at once: what the first ones leave is enough.
+        let all_open = Barrier::new(THREADS);
         let round = || {
             let open = (0..OPEN).map(|_| {
                 let name = "localhost".try_into().expect("a name");
@@ -169,7 +171,9 @@ fn ten_thousand_clients_shake_hands() {
                 stream.conn.complete_io(&mut stream.sock).expect("a handshake");
                 stream
             });
-            for mut stream in open.collect::<Vec<_>>() {
+            let open: Vec<_> = open.collect();
+            all_open.wait();
+            for mut stream in open {
                 stream.write_all(b"4\nping").expect("it is read");
                 let mut answer = Vec::new();
                 stream.read_to_end(&mut answer).expect("a clean end");

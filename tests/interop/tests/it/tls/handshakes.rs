@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 use futures_rustls::TlsAcceptor;
@@ -40,8 +40,8 @@ fn serve(certificates: &Certificates) -> (Server, SocketAddr, Arc<AtomicUsize>) 
     (server, addr, ended)
 }
 
-/// Opens [`OPEN`] connections, and then uses and ends each.
-fn connect_and_ask(addr: SocketAddr, config: &Arc<ClientConfig>) {
+/// Opens [`OPEN`] connections, waits until all threads have theirs, and then uses and ends each.
+fn connect_and_ask(addr: SocketAddr, config: &Arc<ClientConfig>, all_open: &Barrier) {
     let open = (0..OPEN).map(|_| {
         let name = "localhost".try_into().expect("a name");
         let connection = ClientConnection::new(Arc::clone(config), name).expect("a configuration");
@@ -49,7 +49,9 @@ fn connect_and_ask(addr: SocketAddr, config: &Arc<ClientConfig>) {
         stream.conn.complete_io(&mut stream.sock).expect("a handshake");
         stream
     });
-    for mut stream in open.collect::<Vec<_>>() {
+    let open: Vec<_> = open.collect();
+    all_open.wait();
+    for mut stream in open {
         stream.write_all(b"4\nping").expect("it is read");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("a clean end");
@@ -66,10 +68,14 @@ fn ten_thousand_clients_shake_hands() {
         let mut config = Arc::unwrap_or_clone(certificates.client(&[]));
         config.resumption = Resumption::disabled();
         let config = Arc::new(config);
+        // Each round has as many connections open at once: what the first ones leave is enough.
+        let all_open = Barrier::new(THREADS);
         let all_threads = |rounds: usize| {
             thread::scope(|scope| {
                 for _ in 0..THREADS {
-                    scope.spawn(|| (0..rounds).for_each(|_| connect_and_ask(addr, &config)));
+                    scope.spawn(|| {
+                        (0..rounds).for_each(|_| connect_and_ask(addr, &config, &all_open));
+                    });
                 }
             });
         };
