@@ -226,6 +226,10 @@ where
     if is_late && !has_begun { Ok(()) } else { ended.map_err(io_error) }
 }
 
+/// How many bytes of a client are read and thrown away after the end: more than a connection usually
+/// has under way. A client that goes on after that is none that waits for its answer.
+const MOST_DISCARDED: usize = 16 << 20;
+
 /// Sends `answer`, ends this side, and reads until the peer ends its own, or the shutdown comes. What
 /// has come by then is read in any case.
 async fn end<I: Read + Write + Unpin>(io: &mut Prefixed<I>, mut answer: &[u8]) -> io::Result<()> {
@@ -237,7 +241,8 @@ async fn end<I: Read + Write + Unpin>(io: &mut Prefixed<I>, mut answer: &[u8]) -
     }
     poll_fn(|cx| Pin::new(&mut *io).poll_flush(cx)).await?;
     poll_fn(|cx| Pin::new(&mut *io).poll_shutdown(cx)).await?;
-    let (mut discard, mut shutdown) = (pin!(io.discard()), pin!(shutdown_requested()));
+    let (mut discard, mut shutdown) =
+        (pin!(io.discard(MOST_DISCARDED)), pin!(shutdown_requested()));
     poll_fn(|cx| match discard.as_mut().poll(cx) {
         Poll::Pending => shutdown.as_mut().poll(cx),
         Poll::Ready(()) => Poll::Ready(()),

@@ -84,10 +84,17 @@ impl<I: Read + Unpin> Prefixed<I> {
         .await
     }
 
-    /// Reads and throws away what the peer still sends, until its end or an error.
-    pub(super) async fn discard(&mut self) {
+    /// Reads and throws away what the peer still sends, until its end or an error, and no more than
+    /// `most` bytes.
+    pub(super) async fn discard(&mut self, most: usize) {
+        let mut left = most;
         poll_fn(|cx| {
-            while let Ok(1..) = ready!(poll_take(&mut self.io, cx, |_bytes| {})) {}
+            while left > 0 {
+                match ready!(poll_take(&mut self.io, cx, |_bytes| {})) {
+                    Ok(count @ 1..) => left = left.saturating_sub(count),
+                    _ => break,
+                }
+            }
             Poll::Ready(())
         })
         .await;
