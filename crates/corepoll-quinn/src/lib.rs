@@ -99,6 +99,7 @@
 //! set and read. An endpoint has 3 MiB of address space for receiving; the kernel provides the
 //! memory when it is used.
 
+mod datagrams;
 mod endpoint;
 mod poll;
 mod runtime;

@@ -7,7 +7,6 @@
 
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -15,28 +14,11 @@ use std::task::{Context, Poll, ready};
 
 use corepoll::net::AsyncFd;
 use corepoll::{Interest, PollerBound, spawn_local};
-use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
+use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
+use crate::datagrams::{Datagrams, Registration};
 use crate::write_readiness::{WriteReadiness, Writer};
-
-/// A UDP socket and what the kernel can do for it.
-#[derive(Debug)]
-pub(crate) struct Datagrams {
-    /// The socket.
-    socket: UdpSocket,
-    /// Whether the kernel segments, coalesces and fragments, as quinn-udp has found out.
-    state: UdpSocketState,
-}
-
-impl AsFd for Datagrams {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-/// A registration of the socket with its poller.
-pub(crate) type Registration = AsyncFd<Arc<Datagrams>>;
 
 /// The socket of an endpoint.
 #[derive(Debug)]
@@ -61,9 +43,8 @@ impl QuicSocket {
     /// Returns an error if this thread has no poller, and the errors of setsockopt(2) and
     /// epoll_ctl(2).
     pub(crate) fn new(socket: UdpSocket) -> io::Result<QuicSocket> {
-        let state = UdpSocketState::new((&socket).into())?;
         let (local_addr, is_connected) = (socket.local_addr()?, socket.peer_addr().is_ok());
-        let datagrams = Arc::new(Datagrams { socket, state });
+        let datagrams = Arc::new(Datagrams::new(socket)?);
         let registration = Rc::new(AsyncFd::new(datagrams.clone())?);
         let bound = PollerBound::new(Rc::downgrade(&registration));
         let writers = Arc::new(WriteReadiness::default());

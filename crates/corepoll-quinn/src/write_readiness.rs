@@ -16,8 +16,8 @@ use std::task::{Context, Poll, Waker};
 use corepoll::Interest;
 use quinn::UdpPoller;
 
+use crate::datagrams::Registration;
 use crate::poll;
-use crate::socket::Registration;
 
 /// Whether a socket takes datagrams, and who waits until it does.
 #[derive(Debug, Default)]

@@ -86,6 +86,7 @@ mod context;
 mod engine;
 mod failure;
 mod handler;
+mod handshake;
 mod input;
 mod poller;
 mod reading;

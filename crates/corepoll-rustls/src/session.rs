@@ -1,21 +1,17 @@
-//! One TLS connection: bytes of the peer into plaintext, plaintext into the connection's output.
-//!
-//! This file has its state and its handshake, `reading` and `writing` what follows.
+//! The state of one TLS connection. `handshake`, `reading` and `writing` work on it.
 
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corepoll::{EvContext, Notifier, TimerId};
+use corepoll::{Notifier, TimerId};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 
-use crate::engine::{Engine, Found, Send};
+use crate::engine::Engine;
 use crate::failure::{Failure, tls_error};
-use crate::input::{Carry, Input};
-use crate::reading::Looked;
-use crate::scratch::{Output, Plaintext, Scratch};
-use crate::server_name;
+use crate::input::Carry;
+use crate::scratch::{Plaintext, Scratch};
 use crate::writer::WriterEnd;
 
 /// Which side of a connection is to be made, and of what.
@@ -93,47 +89,6 @@ impl Session {
             handshake_timer: TimerId::NONE,
             server_name: None,
         })
-    }
-
-    /// Sends what rustls begins with: the first message of a client.
-    pub(crate) fn begin(&mut self, output: &mut Output) -> io::Result<()> {
-        let mut none = Plaintext::end();
-        loop {
-            match self.engine.step(&mut [], &mut none, &mut output.records, Send::Nothing).1 {
-                Found::Progress => {}
-                Found::Failed(error) => return Err(tls_error(*error)),
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    /// Goes on with the handshake, as far as the input goes. Returns `true` once it is done.
-    pub(crate) fn shake_hands<'b>(
-        &mut self,
-        cx: &mut EvContext<'b>,
-        input: &mut Input<'b>,
-        output: &mut Output,
-    ) -> io::Result<bool> {
-        let mut may_read = true;
-        while self.engine.state().is_handshaking() {
-            let looked = self.look(input, output);
-            // Taken each time: the next ClientHello may be another connection's.
-            if let Some(name) = server_name::take() {
-                self.server_name = Some(name);
-            }
-            match looked? {
-                Looked::NeedsMore if may_read => self.receive(cx, input)?,
-                Looked::NeedsMore => return Ok(false),
-                Looked::Plaintext(plaintext) => self.ready = Some(plaintext),
-                Looked::Other if self.has_peer_closed => {
-                    return Err(self.fail(Failure::Truncated { is_open: false }));
-                }
-                Looked::Other => {}
-            }
-            // One read an event: a flight seldom fills the poller's buffer.
-            may_read = may_read && input.rest().is_empty() && self.carry.is_empty();
-        }
-        Ok(true)
     }
 
     /// Notes a failure, and returns it as an error.
