@@ -1,33 +1,15 @@
-//! The same calls, made of the simulated kernel and of Linux: their answers and their events must
-//! be the same. What differs is a fault of the simulator.
-//!
-//! A program is a list of calls that chance has chosen, on connections of the loopback interface. It
-//! writes so little that no buffer is ever full, since how much fits depends on Linux's accounts.
+//! Connections of TCP on the loopback interface, and epoll.
 
-use std::cell::RefCell;
-use std::fmt::Write as _;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
-use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::kernel::enter;
-use super::world::World;
+use super::{Machine, compare, show, take_events};
 use crate::base::token::Token;
-use crate::sys::epoll::{self, Epoll, Events, Mask};
+use crate::sys::epoll::{self, Epoll, Mask};
 use crate::sys::fd::OwnedFd;
 use crate::sys::{options, socket, stream};
-
-/// How long Linux may take for what the simulated kernel does at once: on a busy machine the
-/// loopback interface delivers later.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How many programs are tried.
-const SEEDS: u64 = 300;
-
-/// How often Linux is asked, until one of its runs has the simulator's answers.
-const RUNS: usize = 5;
 
 /// A call. Ends are named by their places in the list of all ends so far.
 #[derive(Debug, Clone, Copy)]
@@ -114,7 +96,7 @@ fn program(seed: u64) -> Vec<Call> {
 }
 
 /// What a program works with.
-struct Machine {
+struct Sockets {
     /// The epoll instance.
     epoll: Epoll,
     /// The socket that listens.
@@ -127,16 +109,10 @@ struct Machine {
     ends: Vec<Option<OwnedFd>>,
 }
 
-/// Shows an answer without what differs between two runs.
-fn show<T: std::fmt::Debug>(answer: io::Result<T>) -> String {
-    match answer {
-        Ok(value) => format!("{value:?}"),
-        Err(error) => format!("error {:?}", error.raw_os_error()),
-    }
-}
+impl Machine for Sockets {
+    type Call = Call;
 
-impl Machine {
-    fn new() -> io::Result<Machine> {
+    fn new() -> io::Result<Sockets> {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         // Nagle's algorithm holds bytes back until the peer has confirmed others, which the kernel
         // does when it likes.
@@ -147,22 +123,9 @@ impl Machine {
         let other = socket::listen(&any.into(), &socket::Listen::new(16))?;
         let nothing = socket::local_addr(other.as_fd())?;
         drop(other);
-        Ok(Machine { epoll: Epoll::new()?, listener, address, nothing, ends: Vec::new() })
+        Ok(Sockets { epoll: Epoll::new()?, listener, address, nothing, ends: Vec::new() })
     }
 
-    fn connect(&mut self, to: SocketAddr) -> String {
-        let settings = socket::Connect { nodelay: true, ..socket::Connect::default() };
-        let end = socket::connect(&to.into(), &settings);
-        let said = show(
-            end.as_ref()
-                .map(|_| ())
-                .map_err(|error| io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))),
-        );
-        self.ends.push(end.ok());
-        said
-    }
-
-    /// Makes a call, and returns what it has answered.
     fn make(&mut self, call: Call) -> String {
         let index = match call {
             Call::Connect => return self.connect(self.address),
@@ -181,7 +144,7 @@ impl Machine {
                 let token = Token::from_bits(1000);
                 return show(self.epoll.add(self.listener.as_fd(), token, Mask::from_bits(mask)));
             }
-            Call::Wait(most) => return self.wait(most),
+            Call::Wait(most) => return take_events(&self.epoll, most),
             Call::Send(end, _)
             | Call::Receive(end, _)
             | Call::Peek(end)
@@ -203,6 +166,24 @@ impl Machine {
             self.ends[index] = None;
             "closed".to_owned()
         })
+    }
+
+    fn is_look(call: Call) -> bool {
+        matches!(call, Call::Look(_) | Call::Peek(_) | Call::PeerAddress(_))
+    }
+}
+
+impl Sockets {
+    fn connect(&mut self, to: SocketAddr) -> String {
+        let settings = socket::Connect { nodelay: true, ..socket::Connect::default() };
+        let end = socket::connect(&to.into(), &settings);
+        let said = show(
+            end.as_ref()
+                .map(|_| ())
+                .map_err(|error| io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))),
+        );
+        self.ends.push(end.ok());
+        said
     }
 
     /// Makes a call on an end; `None` closes it.
@@ -240,67 +221,9 @@ impl Machine {
             _ => return None,
         })
     }
-
-    fn wait(&self, most: usize) -> String {
-        let mut events = Events::with_capacity(most);
-        let count = self.epoll.wait(&mut events, Some(Duration::ZERO)).expect("the wait succeeds");
-        let mut said = String::new();
-        for event in events.first(count) {
-            let _ = write!(said, "{}:{:?} ", event.token().to_bits(), event.event());
-        }
-        said
-    }
-}
-
-/// Returns the answers of the simulated kernel.
-fn simulated(calls: &[Call]) -> Vec<String> {
-    let mut world = World::new(1).expect("/dev/null can be opened");
-    let host = world.add_host("machine");
-    world.set_host(host);
-    let _entered = enter(Rc::new(RefCell::new(world)));
-    let mut machine = Machine::new().expect("the simulated kernel listens");
-    calls.iter().map(|call| machine.make(*call)).collect()
-}
-
-/// Makes the calls of Linux, and returns the first that answers something else than `expected`.
-fn difference(calls: &[Call], expected: &[String]) -> Option<(usize, String)> {
-    let mut machine = Machine::new().expect("Linux listens");
-    for (number, (call, expected)) in calls.iter().zip(expected).enumerate() {
-        let begun = Instant::now();
-        let mut said = machine.make(*call);
-        // A call that has changed nothing may be early.
-        let is_early = |said: &str| said.is_empty() || said == "error Some(11)" || is_look(*call);
-        while said != *expected && is_early(&said) && begun.elapsed() < PATIENCE {
-            std::thread::yield_now();
-            said = machine.make(*call);
-        }
-        if said != *expected {
-            return Some((number, said));
-        }
-    }
-    None
-}
-
-/// Returns `true` if a call changes nothing, whatever it answers.
-fn is_look(call: Call) -> bool {
-    matches!(call, Call::Look(_) | Call::Peek(_) | Call::PeerAddress(_))
 }
 
 #[test]
-fn the_same_calls_have_the_same_answers_as_of_linux() {
-    for seed in 0..SEEDS {
-        let calls = program(seed);
-        let expected = simulated(&calls);
-        // Linux delivers later than at once when the machine is busy, and a read then finds less. A
-        // fault of the simulator differs each time.
-        let differences = (0..RUNS).map(|_| difference(&calls, &expected));
-        let all: Option<Vec<_>> = differences.collect();
-        if let Some((number, said)) = all.and_then(|mut all| all.pop()) {
-            let mut text = format!("seed {seed}, Linux answers {said:?}\n");
-            for (call, answer) in calls.iter().zip(&expected).take(number + 1) {
-                let _ = writeln!(text, "  {call:?}: {answer:.60}");
-            }
-            panic!("{text}");
-        }
-    }
+fn tcp_answers_as_linux_does() {
+    compare::<Sockets>(300, program);
 }
