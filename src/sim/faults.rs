@@ -1,6 +1,6 @@
 //! What goes wrong in a simulation.
 
-use std::ops::Range;
+use std::ops::{Bound, Range, RangeBounds};
 use std::time::Duration;
 
 use crate::sys::sim::Settings;
@@ -14,7 +14,7 @@ use crate::sys::sim::Settings;
 /// use std::time::Duration;
 ///
 /// let ms = Duration::from_millis;
-/// let faults = Faults::default().latency(ms(1)..ms(50)).loss(0.01).short_io(0.1);
+/// let faults = Faults::default().latency(ms(1)..ms(50)).drop(0.01).short_io(0.1);
 /// # drop(faults);
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -28,15 +28,13 @@ pub struct Faults {
     pub(super) partitions: Vec<Partition>,
 }
 
-/// The crash of a host.
+/// A time in which a host is down.
 #[derive(Debug, Clone)]
 pub(super) struct Crash {
     /// The name of the host.
     pub(super) host: String,
-    /// When it crashes, since the start of the simulation.
-    pub(super) at: Duration,
-    /// How long it takes until its program is started again.
-    pub(super) down: Duration,
+    /// The time, since the start of the simulation.
+    pub(super) time: Time,
 }
 
 /// A time in which two hosts do not reach each other.
@@ -45,11 +43,43 @@ pub(super) struct Partition {
     /// The names of the hosts.
     pub(super) hosts: (String, String),
     /// The time, since the start of the simulation.
-    pub(super) time: Range<Duration>,
+    pub(super) time: Time,
+}
+
+/// A time in a simulation, counted from its start.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Time {
+    /// When it begins.
+    pub(super) start: Duration,
+    /// When it ends, or `None` if it does not.
+    pub(super) end: Option<Duration>,
+}
+
+impl Time {
+    /// Returns the time that a range stands for. A bound that is included lasts for a nanosecond.
+    fn of(range: &impl RangeBounds<Duration>) -> Time {
+        let tick = Duration::from_nanos(1);
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(start) => start.saturating_add(tick),
+            Bound::Unbounded => Duration::ZERO,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(end) => Some(end.saturating_add(tick)),
+            Bound::Excluded(end) => Some(*end),
+            Bound::Unbounded => None,
+        };
+        Time { start, end }
+    }
 }
 
 impl Faults {
-    /// Sets how long a packet between two hosts is under way. Default: no time.
+    /// Sets how long a packet between two hosts is under way: a time of `range` by chance. Default:
+    /// no time.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the range has no end.
     ///
     /// # Examples
     ///
@@ -59,28 +89,38 @@ impl Faults {
     /// let faults = Faults::default().latency(ms(1)..ms(50));
     /// # drop(faults);
     /// ```
-    pub fn latency(mut self, range: Range<Duration>) -> Faults {
-        self.settings.link.latency = range;
+    #[track_caller]
+    pub fn latency(mut self, range: impl RangeBounds<Duration>) -> Faults {
+        self.settings.link.latency = bounded(&range);
         self
     }
 
-    /// Sets the part of the packets that the network loses, from 0 to 1. A stream sends them again,
+    /// Sets the part of the packets that the network drops, from 0 to 1. A stream sends them again,
     /// so it gets slower. Default: 0.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `part` is not from 0 to 1.
     ///
     /// # Examples
     ///
     /// ```
     /// # use corepoll::sim::Faults;
-    /// let faults = Faults::default().loss(0.01);
+    /// let faults = Faults::default().drop(0.01);
     /// # drop(faults);
     /// ```
-    pub fn loss(mut self, part: f64) -> Faults {
-        self.settings.link.loss = part.clamp(0.0, 0.99);
+    #[track_caller]
+    pub fn drop(mut self, part: f64) -> Faults {
+        self.settings.link.drop = checked(part);
         self
     }
 
     /// Sets the part of the packets with bytes after which the network resets the connection, from
     /// 0 to 1. Default: 0.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `part` is not from 0 to 1.
     ///
     /// # Examples
     ///
@@ -89,13 +129,18 @@ impl Faults {
     /// let faults = Faults::default().reset(0.001);
     /// # drop(faults);
     /// ```
+    #[track_caller]
     pub fn reset(mut self, part: f64) -> Faults {
-        self.settings.reset = part;
+        self.settings.reset = checked(part);
         self
     }
 
     /// Sets the part of the writes and of the packets that are cut short, from 0 to 1: so bytes come
     /// in other portions than they were sent in. Default: 0.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `part` is not from 0 to 1.
     ///
     /// # Examples
     ///
@@ -104,13 +149,18 @@ impl Faults {
     /// let faults = Faults::default().short_io(0.1);
     /// # drop(faults);
     /// ```
+    #[track_caller]
     pub fn short_io(mut self, part: f64) -> Faults {
-        self.settings.short_io = part;
+        self.settings.short_io = checked(part);
         self
     }
 
     /// Sets the part of the calls that fail as if the process had too many descriptors, from 0 to
     /// 1. Default: 0.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `part` is not from 0 to 1.
     ///
     /// # Examples
     ///
@@ -119,12 +169,15 @@ impl Faults {
     /// let faults = Faults::default().emfile(0.01);
     /// # drop(faults);
     /// ```
+    #[track_caller]
     pub fn emfile(mut self, part: f64) -> Faults {
-        self.settings.emfile = part;
+        self.settings.emfile = checked(part);
         self
     }
 
-    /// Cuts the link between two hosts for a time, counted from the start of the simulation.
+    /// Cuts the link between two hosts for a time, counted from the start of the simulation. What
+    /// they send each other meanwhile is lost; a stream sends it again later. A range without an
+    /// end is a link that stays cut.
     ///
     /// # Examples
     ///
@@ -138,25 +191,41 @@ impl Faults {
         mut self,
         one: impl Into<String>,
         other: impl Into<String>,
-        time: Range<Duration>,
+        time: impl RangeBounds<Duration>,
     ) -> Faults {
-        self.partitions.push(Partition { hosts: (one.into(), other.into()), time });
+        self.partitions
+            .push(Partition { hosts: (one.into(), other.into()), time: Time::of(&time) });
         self
     }
 
-    /// Lets a host crash at a time, counted from the start of the simulation, and start again when
-    /// it has been `down` for that long. Its connections are gone without a word.
+    /// Lets a host crash at the start of a time, counted from the start of the simulation, and
+    /// start again at its end. Its connections are gone without a word, and so is all that it had
+    /// in memory. A range without an end is a host that does not come back.
     ///
     /// # Examples
     ///
     /// ```
     /// # use corepoll::sim::Faults;
     /// # let ms = std::time::Duration::from_millis;
-    /// let faults = Faults::default().crash("server", ms(100), ms(50));
+    /// let faults = Faults::default().crash("server", ms(100)..ms(150));
     /// # drop(faults);
     /// ```
-    pub fn crash(mut self, host: impl Into<String>, at: Duration, down: Duration) -> Faults {
-        self.crashes.push(Crash { host: host.into(), at, down });
+    pub fn crash(mut self, host: impl Into<String>, time: impl RangeBounds<Duration>) -> Faults {
+        self.crashes.push(Crash { host: host.into(), time: Time::of(&time) });
         self
     }
+}
+
+/// Returns a part from 0 to 1.
+#[track_caller]
+fn checked(part: f64) -> f64 {
+    assert!((0.0..=1.0).contains(&part), "{part} is no part: it is not from 0 to 1");
+    part
+}
+
+/// Returns a range of latencies, which has an end.
+#[track_caller]
+fn bounded(range: &impl RangeBounds<Duration>) -> Range<Duration> {
+    let time = Time::of(range);
+    time.start..time.end.expect("the range of a latency has an end")
 }

@@ -30,7 +30,7 @@
 //!     Ok(())
 //! });
 //! let ms = Duration::from_millis;
-//! sim.faults(Faults::default().latency(ms(1)..ms(50)).loss(0.01));
+//! sim.faults(Faults::default().latency(ms(1)..ms(50)).drop(0.01));
 //! sim.run()?;
 //! # Ok(())
 //! # }

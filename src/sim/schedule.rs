@@ -32,11 +32,11 @@ impl Schedule {
         for partition in &faults.partitions {
             let (one, other) = partition.hosts.clone();
             acts.push((partition.time.start, Act::Cut(one.clone(), other.clone())));
-            acts.push((partition.time.end, Act::Heal(one, other)));
+            acts.extend(partition.time.end.map(|end| (end, Act::Heal(one, other))));
         }
         for crash in &faults.crashes {
-            acts.push((crash.at, Act::Crash(crash.host.clone())));
-            acts.push((crash.at.saturating_add(crash.down), Act::Restart(crash.host.clone())));
+            acts.push((crash.time.start, Act::Crash(crash.host.clone())));
+            acts.extend(crash.time.end.map(|end| (end, Act::Restart(crash.host.clone()))));
         }
         // Stable: what was asked for at the same time is done in the order in which it was asked.
         acts.sort_by_key(|(at, _)| *at);

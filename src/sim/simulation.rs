@@ -157,7 +157,7 @@ impl Simulation {
     /// # use corepoll::sim::Simulation;
     /// # use corepoll::sim::Faults;
     /// let mut sim = Simulation::new(7);
-    /// sim.faults(Faults::default().loss(0.01));
+    /// sim.faults(Faults::default().drop(0.01));
     /// ```
     pub fn faults(&mut self, faults: Faults) {
         self.schedule = Schedule::of(&faults);

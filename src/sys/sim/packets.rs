@@ -1,6 +1,6 @@
 //! Simulated TCP: what packets do where they arrive.
 //!
-//! A packet that a cut link holds up is sent again later.
+//! A packet that is lost is sent again later.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::due::Happening;
 use super::id::Id;
 use super::instance::ANY;
 use super::opening::Offer;
-use super::segment::{Packet, Segment, Wire};
+use super::segment::{Flight, Packet, Segment, Wire};
 use super::wire::RETRANSMIT;
 use super::world::World;
 
@@ -17,11 +17,14 @@ use super::world::World;
 const RETRY_HELLO: Duration = Duration::from_secs(1);
 
 /// How often a packet is sent again before the connection has timed out. With doubled waits, that
-/// is after 127 seconds for the first packet, and after 13 minutes for others: tcp(7).
+/// is after 127 seconds for the first packet, and after 15 minutes for others: tcp(7).
 const MOST_HELLOS: u32 = 6;
 
 /// As above, for all but the first packet.
-const MOST_RETRIES: u32 = 12;
+const MOST_RETRIES: u32 = 15;
+
+/// The longest wait before a packet is sent again: TCP_RTO_MAX.
+const MOST_WAIT: Duration = Duration::from_secs(120);
 
 /// How long a closed connection waits for the peer's end: tcp_fin_timeout in tcp(7).
 const ORPHAN_LIMIT: Duration = Duration::from_secs(60);
@@ -31,7 +34,7 @@ impl World {
     pub(super) fn arrive(&mut self, packet: Packet) {
         match packet {
             Packet::Of(id) => self.deliver_wire(id),
-            Packet::Reset(id) => self.reset(id),
+            Packet::Reset(id, losses) => self.reset_arrives(id, losses),
             Packet::OrphanLimit(id) => {
                 if self.objects.get(&id).is_some_and(|object| object.descriptors == 0) {
                     self.objects.remove(&id);
@@ -47,18 +50,15 @@ impl World {
             let Some(from) = self.objects.get(&id).map(|object| object.host) else { return };
             let Some(tcp) = self.tcp(id) else { return };
             let peer = tcp.peer;
-            let Some((at, first)) = tcp.wire.packets.front() else { return };
-            if *at > now {
-                let at = *at;
+            let Some(first) = tcp.wire.packets.front() else { return };
+            if first.at > now {
+                let at = first.at;
                 return self.schedule(at, Happening::Packet(Packet::Of(id)));
             }
-            let is_hello = matches!(first, Segment::Hello);
+            let is_hello = matches!(first.segment, Segment::Hello);
             let to = self.host_seen_from(from, peer);
-            let is_lost = match to {
-                None => true,
-                Some(to) => self.is_down(to) || self.link(from, to).is_some_and(|link| link.is_cut),
-            };
-            if is_lost {
+            if self.is_lost(from, to) {
+                self.log(from, format_args!("{id} loses a packet to {peer}"));
                 return self.retry(id, is_hello);
             }
             if is_hello && self.offer(id, peer, to) == Offer::Dropped {
@@ -66,7 +66,7 @@ impl World {
             }
             let Some(tcp) = self.tcp(id) else { return };
             tcp.wire.retries = 0;
-            let Some((_, segment)) = tcp.wire.packets.pop_front() else { return };
+            let Some(Flight { segment, .. }) = tcp.wire.packets.pop_front() else { return };
             if let Segment::Bytes(bytes) = &segment {
                 tcp.wire.bytes -= bytes.len();
             }
@@ -78,19 +78,35 @@ impl World {
 
     /// Sends the first packet on a wire again, or gives the connection up.
     fn retry(&mut self, id: Id, is_hello: bool) {
-        let now = self.now();
-        let Some(tcp) = self.tcp(id) else { return };
+        let (now, on_its_way) = (self.now(), self.arrival(id));
+        let (Some(tcp), Some(on_its_way)) = (self.tcp(id), on_its_way) else { return };
         let (wait, most) =
             if is_hello { (RETRY_HELLO, MOST_HELLOS) } else { (RETRANSMIT, MOST_RETRIES) };
-        if tcp.wire.retries >= most {
+        if tcp.wire.retries > most {
             return self.fail(id, libc::ETIMEDOUT);
         }
-        let at = now + (wait.as_nanos() as u64) * (1 << tcp.wire.retries);
+        let wait = doubled(wait, tcp.wire.retries);
         tcp.wire.retries += 1;
-        for (arrival, _) in &mut tcp.wire.packets {
-            *arrival = (*arrival).max(at);
+        let at = on_its_way + wait;
+        for flight in &mut tcp.wire.packets {
+            (flight.sent, flight.at) = (now + wait, flight.at.max(at));
         }
         self.schedule(at, Happening::Packet(Packet::Of(id)));
+    }
+
+    /// Lets a reset arrive at an end. If it is lost it comes later, as what has caused it is sent
+    /// again.
+    fn reset_arrives(&mut self, id: Id, losses: u32) {
+        let Some((host, Some(peer))) = self.way(id) else { return self.reset(id) };
+        if host == peer || !self.is_lost(peer, Some(host)) {
+            return self.reset(id);
+        }
+        self.log(host, format_args!("a reset of {id} is lost"));
+        if losses > MOST_RETRIES {
+            return self.fail(id, libc::ETIMEDOUT);
+        }
+        let at = self.now() + doubled(RETRANSMIT, losses);
+        self.schedule(at, Happening::Packet(Packet::Reset(id, losses + 1)));
     }
 
     /// Delivers a packet of the end `from` to the other end.
@@ -219,4 +235,10 @@ impl World {
             self.schedule(limit, Happening::Packet(Packet::OrphanLimit(id)));
         }
     }
+}
+
+/// Returns a wait in nanoseconds, doubled so many times: at most two minutes, as in Linux.
+fn doubled(wait: Duration, times: u32) -> u64 {
+    let wait = wait.as_nanos() as u64;
+    wait.saturating_mul(1 << times.min(32)).min(MOST_WAIT.as_nanos() as u64)
 }

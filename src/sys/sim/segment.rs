@@ -30,17 +30,28 @@ pub(super) enum Segment {
 pub(super) enum Packet {
     /// The first packets on the wire of an end.
     Of(Id),
-    /// A reset, for an end.
-    Reset(Id),
+    /// A reset, for an end, and how often it was lost.
+    Reset(Id, u32),
     /// The time is over that a closed connection waits for its peer.
     OrphanLimit(Id),
+}
+
+/// A packet that is under way.
+#[derive(Debug)]
+pub(super) struct Flight {
+    /// When it was sent, or sent again.
+    pub(super) sent: u64,
+    /// When it arrives.
+    pub(super) at: u64,
+    /// What it carries.
+    pub(super) segment: Segment,
 }
 
 /// The packets that one end has sent and that have not arrived, in order.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
-    /// The packets, and when they arrive.
-    pub(super) packets: VecDeque<(u64, Segment)>,
+    /// The packets.
+    pub(super) packets: VecDeque<Flight>,
     /// How often the first of them was sent again.
     pub(super) retries: u32,
     /// The bytes in them.

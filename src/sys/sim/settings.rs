@@ -8,15 +8,15 @@ use std::time::Duration;
 pub(crate) struct Link {
     /// How long a packet is under way, at least and less than.
     pub(crate) latency: Range<Duration>,
-    /// The part of the packets that is lost. A stream sends them again, later.
-    pub(crate) loss: f64,
+    /// The part of the packets that is dropped. A stream sends them again, later.
+    pub(crate) drop: f64,
     /// Whether nothing passes.
     pub(crate) is_cut: bool,
 }
 
 impl Default for Link {
     fn default() -> Link {
-        Link { latency: Duration::ZERO..Duration::ZERO, loss: 0.0, is_cut: false }
+        Link { latency: Duration::ZERO..Duration::ZERO, drop: 0.0, is_cut: false }
     }
 }
 

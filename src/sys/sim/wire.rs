@@ -10,7 +10,7 @@ use super::connection::Phase;
 use super::due::Happening;
 use super::id::{HostId, Id};
 use super::object::Kind;
-use super::segment::{Packet, Segment};
+use super::segment::{Flight, Packet, Segment};
 use super::world::World;
 
 /// The most bytes in a packet between hosts: an Ethernet frame's.
@@ -25,36 +25,44 @@ pub(super) const RETRANSMIT: Duration = Duration::from_millis(200);
 impl World {
     /// Sends a packet from an end of a connection.
     pub(super) fn transmit(&mut self, id: Id, segment: Segment) {
+        let sent = self.now();
         let Some(at) = self.arrival(id) else { return };
         let Some(tcp) = self.tcp(id) else { return };
         // It doesn't overtake what was sent before.
-        let at = tcp.wire.packets.back().map_or(at, |(last, _)| at.max(*last));
+        let at = tcp.wire.packets.back().map_or(at, |last| at.max(last.at));
         if let Segment::Bytes(bytes) = &segment {
             tcp.wire.bytes += bytes.len();
         }
         let is_first = tcp.wire.packets.is_empty();
-        tcp.wire.packets.push_back((at, segment));
+        tcp.wire.packets.push_back(Flight { sent, at, segment });
         if is_first {
             self.schedule(at, Happening::Packet(Packet::Of(id)));
         }
     }
 
-    /// Returns when a packet arrives that an end sends now, including the time of its
-    /// retransmissions.
+    /// Returns when a packet arrives that an end sends now.
     pub(super) fn arrival(&mut self, id: Id) -> Option<u64> {
+        let (from, to) = self.way(id)?;
+        let latency = to.and_then(|to| self.link(from, to)).map(|link| link.latency.clone());
+        Some(latency.map_or(self.now(), |latency| self.after(&latency)))
+    }
+
+    /// Returns the hosts that the packets of an end go from and to.
+    pub(super) fn way(&mut self, id: Id) -> Option<(HostId, Option<HostId>)> {
         let from = self.objects.get(&id)?.host;
         let peer = self.tcp(id)?.peer;
-        let to = self.host_seen_from(from, peer);
-        let Some(link) = to.and_then(|to| self.link(from, to)).cloned() else {
-            return Some(self.now());
-        };
-        let mut at = self.after(&link.latency);
-        let mut wait = RETRANSMIT.as_nanos() as u64;
-        while self.chance(link.loss) {
-            at += wait;
-            wait = wait.saturating_mul(2).min(120_000_000_000);
+        Some((from, self.host_seen_from(from, peer)))
+    }
+
+    /// Returns `true` if a packet that arrives now was lost on its way.
+    pub(super) fn is_lost(&mut self, from: HostId, to: Option<HostId>) -> bool {
+        let Some(to) = to else { return true };
+        if self.is_down(to) {
+            return true;
         }
-        Some(at)
+        let Some(link) = self.link(from, to) else { return false };
+        let (is_cut, drop) = (link.is_cut, link.drop);
+        is_cut || self.chance(drop)
     }
 
     /// Returns the host that `host` reaches at an address.
@@ -105,7 +113,7 @@ impl World {
     pub(super) fn schedule_reset(&mut self, id: Id) {
         // It takes the same way as what that end has sent, back.
         let Some(at) = self.arrival(id) else { return };
-        self.schedule(at, Happening::Packet(Packet::Reset(id)));
+        self.schedule(at, Happening::Packet(Packet::Reset(id, 0)));
     }
 
     /// Returns how many of `most` bytes go into a socket or a packet, if these are cut short in this

@@ -51,6 +51,36 @@ fn a_cut_link_delays_a_stream_until_it_heals() {
 }
 
 #[test]
+fn a_link_that_stays_cut_or_drops_all_ends_a_stream_as_on_linux() {
+    let cut = Faults::default().partition("server", "client", ms(5000)..);
+    for (faults, least, most) in [(cut, 900, 950), (Faults::default().drop(1.0), 120, 130)] {
+        let mut sim = Simulation::new(1);
+        add_echo(&mut sim);
+        sim.client("client", async move {
+            let start = time::now();
+            let stream = TcpStream::connect("server:7").await;
+            let ask_late = async {
+                let mut stream = stream?;
+                time::sleep(Duration::from_secs(10)).await;
+                ask(&mut stream, b"never answered").await
+            };
+            assert_eq!(ask_late.await.unwrap_err().kind(), ErrorKind::TimedOut);
+            let passed = (time::now() - start).as_secs();
+            assert!((least..most).contains(&passed), "it took {passed} s");
+            Ok(())
+        });
+        sim.faults(faults);
+        sim.run().unwrap();
+    }
+}
+
+#[test]
+#[should_panic = "1.5 is no part"]
+fn a_part_is_from_0_to_1() {
+    drop(Faults::default().drop(1.5));
+}
+
+#[test]
 fn a_host_crashes_and_comes_back() {
     for seed in 0..50 {
         let mut sim = Simulation::new(seed);
@@ -65,8 +95,8 @@ fn a_host_crashes_and_comes_back() {
             let mut stream = TcpStream::connect("server:7").await?;
             ask(&mut stream, b"again").await
         });
-        let down = Faults::default().crash("server", Duration::from_secs(5), ms(900));
-        sim.faults(down.latency(ms(1)..ms(9)));
+        let down = Faults::default().crash("server", ms(5000)..ms(5900));
+        sim.faults(down.latency(ms(1)..=ms(9)));
         sim.run().unwrap();
     }
 }

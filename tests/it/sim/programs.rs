@@ -26,7 +26,7 @@ fn tasks_exchange_bytes_by_names_of_hosts() {
                 Ok(())
             });
         }
-        sim.faults(Faults::default().latency(ms(1)..ms(50)).loss(0.02).short_io(0.2));
+        sim.faults(Faults::default().latency(ms(1)..ms(50)).drop(0.02).short_io(0.2));
         sim.run().unwrap();
     }
 }

@@ -34,8 +34,8 @@ fn run(seed: u64, keeps_trace: bool) -> (u64, u64, Vec<String>) {
             }
         });
     }
-    let faults = Faults::default().latency(ms(1)..ms(50)).loss(0.05).reset(0.005).short_io(0.1);
-    sim.faults(faults.crash("server", ms(300), ms(200)));
+    let faults = Faults::default().latency(ms(1)..ms(50)).drop(0.05).reset(0.005).short_io(0.1);
+    sim.faults(faults.crash("server", ms(300)..ms(500)));
     sim.run().unwrap();
     (sim.steps(), sim.trace_hash(), sim.trace())
 }
