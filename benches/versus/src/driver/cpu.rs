@@ -45,7 +45,7 @@ pub(super) fn measure(plan: &Plan) -> Result<(), Error> {
             contender.rounds.push(seconds);
         }
     }
-    print(&contenders, requests);
+    print(&contenders, plan.unit(), requests);
     contenders.into_iter().try_for_each(|contender| contender.server.stop())
 }
 
@@ -75,10 +75,10 @@ impl Contender {
     }
 }
 
-fn print(contenders: &[Contender], requests: u64) {
+fn print(contenders: &[Contender], unit: &str, requests: u64) {
     let first = &contenders[0];
     let heading = ["user ns", "system ns", "user ratio", "lowest", "highest"];
-    let mut rows = vec![table::row("a request", heading.map(str::to_owned))];
+    let mut rows = vec![table::row(unit, heading.map(str::to_owned))];
     for contender in contenders {
         let (user, system) = contender.sums();
         let all_requests = requests as f64 * contender.rounds.len() as f64;

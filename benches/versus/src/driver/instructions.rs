@@ -1,5 +1,6 @@
 //! User instructions a request: callgrind on the server, once with few and once with many requests.
-//! What both runs have in common (start-up, accepts, closes) falls out of the difference.
+//! What both runs have in common (start-up, accepts, closes) falls out of the difference. With
+//! `--churn` a request has a connection of its own, whose accept and close belong to it.
 //!
 //! Valgrind slows the server and not the load, so that each wait finds nearly all connections
 //! ready, for every peer: what is compared is the path of a request, with little of the loop's
@@ -20,7 +21,7 @@ pub(super) fn measure(plan: &Plan) -> Result<(), Error> {
     let peers = plan.peers(|peer| peer != Peer::TokioShared);
     let mut rows = vec![table::row(
         "user instructions",
-        ["a request".to_owned(), format!("beyond {}", peers[0].name())],
+        [plan.unit().to_owned(), format!("beyond {}", peers[0].name())],
     )];
     let mut first = None;
     for &peer in &peers {

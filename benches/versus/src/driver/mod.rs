@@ -48,6 +48,7 @@ options
   --protocol NAME   plaintext | echo; default echo for instructions, else plaintext
   --connections N   default 10000 for idle, 1000 for fanout, 1000000 for scale, else 64
   --pipeline N      requests sent at once on a connection; default 1
+  --churn           a connection for each of these, by syscalls, instructions and cpu
   --size BYTES      of an echo request, of a message; default 64
   --requests N      measured a run, messages for fanout; default by the question
   --rounds N        of cpu, fanout and relay: how often each peer has its turn; default 9
@@ -72,6 +73,7 @@ struct Plan {
     protocol: Option<Kind>,
     connections: Option<usize>,
     pipeline: u64,
+    churn: bool,
     size: usize,
     requests: Option<u64>,
     rounds: usize,
@@ -89,10 +91,16 @@ impl Plan {
             protocol: self.protocol.unwrap_or(protocol),
             connections: self.connections.unwrap_or(connections),
             pipeline: self.pipeline,
+            churn: self.churn,
             size: self.size,
             warmup: 0,
             requests: 0,
         }
+    }
+
+    /// What a figure is the share of.
+    fn unit(&self) -> &'static str {
+        if self.churn { "a connection" } else { "a request" }
     }
 
     /// The peers that the command line names, else those that have something to say on a question.
@@ -161,6 +169,7 @@ fn read_plan(mut parser: lexopt::Parser) -> Result<Option<Plan>, Error> {
         protocol: None,
         connections: None,
         pipeline: 1,
+        churn: false,
         size: 64,
         requests: None,
         rounds: 9,
@@ -186,6 +195,7 @@ fn read_plan(mut parser: lexopt::Parser) -> Result<Option<Plan>, Error> {
             Long("requests") => plan.requests = Some(parser.value()?.parse()?),
             Long("bytes") => plan.bytes = parser.value()?.parse()?,
             Long("seconds") => plan.seconds = parser.value()?.parse()?,
+            Long("churn") => plan.churn = true,
             Long("ticks") => plan.ticks = true,
             Long("help") => return Ok(None),
             Long("rounds") => plan.rounds = parser.value()?.parse()?,

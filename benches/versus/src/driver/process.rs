@@ -179,6 +179,8 @@ pub(super) struct Work {
     pub(super) protocol: Kind,
     pub(super) connections: usize,
     pub(super) pipeline: u64,
+    /// A connection for each batch of requests.
+    pub(super) churn: bool,
     pub(super) size: usize,
     /// Requests before the measured ones.
     pub(super) warmup: u64,
@@ -207,6 +209,7 @@ impl Load {
             ("--requests", work.requests.to_string()),
         ];
         command.args(numbers.iter().flat_map(|(name, value)| [*name, value.as_str()]));
+        command.args(work.churn.then_some("--churn"));
         Load::launch(command)
     }
 

@@ -1,5 +1,6 @@
 //! System calls a request, by name: `strace -c` on the server, once with few and once with many
 //! requests. What both runs have in common (start-up, accepts, closes) falls out of the difference.
+//! With `--churn` a request has a connection of its own, whose accept and close belong to it.
 //!
 //! strace slows the server and not the load, so that each wait finds nearly all connections ready.
 //! The share of epoll_wait is therefore smaller than on a server that is left alone; it is so for
@@ -36,7 +37,8 @@ pub(super) fn measure(plan: &Plan) -> Result<(), Error> {
         columns.push(many.iter().filter_map(per_request).collect());
     }
     let names: BTreeSet<&String> = columns.iter().flat_map(BTreeMap::keys).collect();
-    let mut rows = vec![table::row("calls a request", peers.iter().map(|p| p.name().into()))];
+    let mut rows =
+        vec![table::row(&format!("calls {}", plan.unit()), peers.iter().map(|p| p.name().into()))];
     for name in names {
         let cell = |column: &BTreeMap<String, f64>| {
             column.get(name).map_or(String::new(), |share| format!("{share:.3}"))

@@ -24,8 +24,11 @@ const BUFFER: usize = 64 * 1024;
 /// Connections that ask in a closed loop: each has at most one batch of requests under way.
 #[derive(Debug)]
 pub(super) struct Clients {
+    addr: SocketAddr,
     epoll: Epoll,
     connections: Vec<Connection>,
+    /// How many connections have been opened so far, if each has one batch only.
+    churned: Option<usize>,
     /// Requests of this round that no connection has sent yet.
     unsent: u64,
     /// Requests of this round whose answers are not complete.
@@ -49,11 +52,13 @@ struct Connection {
 }
 
 impl Clients {
-    /// Opens all connections, and asks once on the first to learn how long an answer is.
+    /// Opens all connections, and asks once on the first to learn how long an answer is. With
+    /// `is_churn`, a connection that has been answered is closed, and another takes its place.
     pub(super) fn connect(
         addr: SocketAddr,
         connections: usize,
         pipeline: u64,
+        is_churn: bool,
         exchange: Exchange,
     ) -> io::Result<Clients> {
         let epoll = Epoll::new()?;
@@ -66,7 +71,9 @@ impl Clients {
         }
         let idle = |stream| Connection { stream, awaited: 0, asked: 0 };
         Ok(Clients {
+            addr,
             epoll,
+            churned: is_churn.then_some(connections),
             connections: streams.into_iter().map(idle).collect(),
             unsent: 0,
             unanswered: 0,
@@ -132,6 +139,15 @@ impl Clients {
             return Ok(());
         }
         self.unanswered -= connection.asked;
+        if let Some(opened) = &mut self.churned {
+            let stream = open(self.addr, *opened)?;
+            *opened += 1;
+            stream.set_nonblocking(true)?;
+            self.epoll.add(stream.as_fd(), EPOLLIN, key as u64)?;
+            // This drops the old one. A wait brings one event for each descriptor, so none of the
+            // old one is left among its events.
+            connection.stream = stream;
+        }
         self.send_batch(key)
     }
 }

@@ -1,5 +1,5 @@
 //! The program that asks: an exact number of requests over connections that are all open before
-//! the first, each asking again as soon as it is answered.
+//! the first, each asking again as soon as it is answered, or being replaced then by a new one.
 //!
 //! The count is exact so that what a server did can be divided by it, and so that two runs with
 //! different counts differ by nothing but requests.
@@ -29,6 +29,7 @@ load --addr ADDR --requests N [options]
   --connections N   default 64
   --pipeline N      requests sent at once on a connection; default 1
   --protocol NAME   plaintext (default) | echo
+  --churn           a connection for each batch of requests that are sent at once
   --size BYTES      of an echo request; default 64
   --path PATH       of a plaintext request; default /plaintext
   --cpu N           keep the process on one CPU
@@ -43,6 +44,7 @@ struct Options {
     warmup: u64,
     connections: usize,
     pipeline: u64,
+    churn: bool,
     protocol: Kind,
     size: usize,
     path: String,
@@ -61,7 +63,8 @@ pub fn main(parser: lexopt::Parser) -> Result<(), Error> {
     }
     sys::raise_descriptor_limit()?;
     let exchange = Exchange::new(options.protocol, options.size, &options.path);
-    let mut clients = Clients::connect(addr, options.connections, options.pipeline, exchange)?;
+    let (connections, pipeline) = (options.connections, options.pipeline);
+    let mut clients = Clients::connect(addr, connections, pipeline, options.churn, exchange)?;
     clients.ask(options.warmup)?;
     if options.stepwise {
         say("ready")?;
@@ -86,6 +89,7 @@ fn read_options(mut parser: lexopt::Parser) -> Result<Option<Options>, Error> {
         warmup: 0,
         connections: 64,
         pipeline: 1,
+        churn: false,
         protocol: Kind::Plaintext,
         size: 64,
         path: "/plaintext".to_owned(),
@@ -102,6 +106,7 @@ fn read_options(mut parser: lexopt::Parser) -> Result<Option<Options>, Error> {
             Long("size") => options.size = parser.value()?.parse()?,
             Long("path") => options.path = parser.value()?.string()?,
             Long("cpu") => sys::pin_to(parser.value()?.parse()?)?,
+            Long("churn") => options.churn = true,
             Long("stepwise") => options.stepwise = true,
             Long("help") => return Ok(None),
             other => return Err(other.unexpected().into()),

@@ -118,6 +118,7 @@ fn scale(peer: Peer, connections: usize, limit: Duration) -> Result<Outcome, Err
         protocol: Kind::Plaintext,
         connections: EARLIER.0,
         pipeline: 1,
+        churn: false,
         size: 64,
         warmup: EARLIER.1,
         requests: 0,

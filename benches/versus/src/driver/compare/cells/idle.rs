@@ -57,6 +57,7 @@ impl Cell for Idle {
             protocol: Kind::Plaintext,
             connections,
             pipeline: 1,
+            churn: false,
             size: 64,
             warmup,
             requests: 0,
