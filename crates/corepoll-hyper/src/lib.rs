@@ -48,3 +48,8 @@ pub use server::service::LocalService;
 pub use server::settings::Server;
 pub use timer::LocalTimer;
 pub use upgraded::UpgradedIo;
+
+/// The examples of README, as tests.
+#[cfg(all(doctest, feature = "server"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

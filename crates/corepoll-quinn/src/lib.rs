@@ -111,3 +111,8 @@ pub use endpoint::{client, server};
 pub use quinn;
 pub use runtime::CorepollRuntime;
 pub use shutdown::{accept, drain};
+
+/// The examples of README, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

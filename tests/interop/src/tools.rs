@@ -60,11 +60,16 @@ pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").expect("procfs").uid() == 0
 }
 
-/// Returns where the program `name` is: in a folder of PATH, in one of those where servers are, which a
-/// user's PATH may lack, or in that of a version of PostgreSQL.
+/// Folders of programs for which PATH has a script: it would stay between the test and the program, and
+/// RabbitMQ's asks for a certain user.
+const BEHIND_SCRIPTS: [&str; 2] = ["/usr/lib/rabbitmq/bin", "/usr/lib/chromium"];
+
+/// Returns where the program `name` is: in one of [`BEHIND_SCRIPTS`], in a folder of PATH, in one of those
+/// where servers are, which a user's PATH may lack, or in that of a version of PostgreSQL.
 fn find(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let mut folders: Vec<PathBuf> = BEHIND_SCRIPTS.map(PathBuf::from).to_vec();
+    folders.extend(std::env::split_paths(&path));
     folders.extend(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     folders.extend(versions.map(|version| version.path().join("bin")));

@@ -1,5 +1,5 @@
-//! The table of `corepoll::docs::bringing_a_crate` is true: the test that a row names is there, and
-//! its version is one that `Cargo.lock` has.
+//! The table of `corepoll::docs::bringing_a_crate` is true: the test that a row names is there, its
+//! version is one that `Cargo.lock` has, and no crate of the tests is missing.
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +9,33 @@ const PAGE: &str = "src/docs/bringing_a_crate.md";
 
 /// Where the tests of the rows are, unless a row names one of a companion, below `crates/`.
 const TESTS: &str = "tests/interop/tests/it";
+
+/// What those tests are built of.
+const MANIFEST: &str = "tests/interop/Cargo.toml";
+
+/// Crates that the tests use, and that nothing of corepoll is given to: parts of the crates that have rows, and
+/// tools of the tests and examples.
+const NO_ROWS: [&str; 19] = [
+    "bytes",
+    "capnp",
+    "clap",
+    "futures",
+    "h3-quinn",
+    "http",
+    "http-body-util",
+    "humantime",
+    "libc",
+    "prometheus-client",
+    "prost",
+    "rcgen",
+    "rustls",
+    "serde",
+    "serde_json",
+    "socket2",
+    "tokio",
+    "tonic-prost",
+    "corepoll",
+];
 
 /// A row of the table.
 #[derive(Debug)]
@@ -65,4 +92,25 @@ fn each_row_names_the_version_of_the_lock_file() {
     let unlocked: Vec<Row<'_>> =
         rows(&page).into_iter().filter(|row| !is_locked(&lock, row)).collect();
     assert!(unlocked.is_empty(), "Cargo.lock has other versions than {PAGE}: {unlocked:#?}");
+}
+
+/// The names of the dependencies in a manifest, those of tests included.
+fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
+    let tables = manifest.split("\n[").filter_map(|table| {
+        let (name, lines) = table.split_once("]\n")?;
+        name.ends_with("dependencies").then_some(lines)
+    });
+    tables.flat_map(str::lines).filter_map(|line| line.split_once(" = ")).map(|(name, _)| name)
+}
+
+#[test]
+fn each_crate_of_the_interop_tests_has_a_row_or_is_a_tool() {
+    let (page, manifest) = (read(PAGE), read(MANIFEST));
+    let has_row = |name: &str| rows(&page).iter().any(|row| row.name == name);
+    let is_tool = |name: &str| NO_ROWS.contains(&name) || name.starts_with("corepoll-");
+    let names: Vec<&str> = dependencies(&manifest).collect();
+    assert!(names.len() > 40, "the manifest is read: {names:?}");
+    let missing: Vec<&&str> =
+        names.iter().filter(|name| !has_row(name) && !is_tool(name)).collect();
+    assert!(missing.is_empty(), "{PAGE} has no row for {missing:?}");
 }

@@ -1,11 +1,12 @@
 //! The examples of corepoll-hyper as they are run: curl and h2load ask the gateway and the server of
-//! HTTPS, and Python serves behind the gateway.
+//! HTTPS, and Python serves behind the gateway. Python's grpcio asks the greeter, and the chat is open in two
+//! pages of a browser.
 
 use std::net::SocketAddr;
 use std::process::Command;
 
 use interop::certificates::Certificates;
-use interop::{Folder, Peer, Port, pattern, program};
+use interop::{Folder, Peer, Port, pattern, program, python};
 
 /// A program that listens where it says.
 fn start(program: &str, certificates: &Certificates, arguments: &[&str]) -> (Peer, SocketAddr) {
@@ -96,4 +97,34 @@ fn the_gateway_says_that_its_upstream_is_down() {
     let (_peer, addr) = start(env!("CARGO_BIN_EXE_example-gateway"), &certificates, &arguments);
     let status = curl(addr, &certificates, "/", &["-o", "/dev/null", "-w", "%{http_code}"]);
     assert_eq!(status, b"502");
+}
+
+/// A program without TLS that listens where it says.
+fn start_plain(program: &str) -> (Peer, SocketAddr) {
+    let mut command = Command::new(program);
+    let peer = Peer::start(command.args(["--addr", "127.0.0.1:0", "--pollers", "2"]));
+    let peer = peer.until_prints("listening on ");
+    let addr = word_after(&peer.printed(), "listening on ").parse().expect("an address");
+    (peer, addr)
+}
+
+#[test]
+fn the_greeter_of_grpc_answers_python() {
+    let (peer, addr) = start_plain(env!("CARGO_BIN_EXE_example-grpc"));
+    let mut client = python("grpc_greeter.py");
+    assert_eq!(Peer::run(client.arg(addr.to_string()), b"").success(), "ok\n");
+    peer.terminate();
+    assert!(peer.finish().status.success());
+}
+
+#[test]
+fn two_pages_of_a_browser_chat() {
+    let (peer, addr) = start_plain(env!("CARGO_BIN_EXE_example-chat"));
+    let folder = Folder::new();
+    let mut pages = python("chat_pages.py");
+    pages.arg(program("chromium-headless-shell").get_program());
+    pages.arg(format!("http://{addr}/")).arg(folder.path());
+    assert_eq!(Peer::run(&mut pages, b"").success(), "ok\n");
+    peer.terminate();
+    assert!(peer.finish().status.success());
 }

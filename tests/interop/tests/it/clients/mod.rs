@@ -1,5 +1,7 @@
 //! Clients and servers that are written for tokio, on corepoll's pollers, by `corepoll-tokio`.
 
+/// lapin with RabbitMQ.
+mod amqp;
 /// h2 by itself, without hyper, with the programs of nghttp2.
 mod h2;
 /// async-imap with Dovecot.
