@@ -175,6 +175,26 @@ impl Faults {
         self
     }
 
+    /// Sets the part of the calls of pipe2(2), splice(2) and sendfile(2) that the kernel refuses, from
+    /// 0 to 1. Relays and files are copied then. Default: 0.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `part` is not from 0 to 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Faults;
+    /// let faults = Faults::default().refuse_splice(0.1);
+    /// # drop(faults);
+    /// ```
+    #[track_caller]
+    pub fn refuse_splice(mut self, part: f64) -> Faults {
+        self.settings.refuse_splice = checked(part);
+        self
+    }
+
     /// Cuts the link between two hosts for a time, counted from the start of the simulation. What
     /// they send each other meanwhile is lost; a stream sends it again later. A range without an
     /// end is a link that stays cut.

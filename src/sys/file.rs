@@ -23,8 +23,11 @@ pub(crate) fn send_file(
     offset: u64,
     count: usize,
 ) -> io::Result<usize> {
-    // So the bytes are copied.
-    simulated!(target.as_raw_fd(), _kernel => Err(io::Error::from_raw_os_error(libc::EINVAL)));
+    simulated!(target.as_raw_fd(), kernel => {
+        kernel
+            .send_file(target.as_raw_fd(), file, offset, count)
+            .inspect(|count| traffic::bytes_out(*count))
+    });
     let mut offset = file_offset(offset)?;
     let count = count.min(MOST_AT_ONCE);
     NoSigpipe::new()

@@ -9,7 +9,7 @@ use super::stream;
 use super::syscall::{checked, libc_answer, syscall};
 
 /// The capacity of a pipe without any settings: pipe(7).
-const LEAST_CAPACITY: libc::c_int = 64 * 1024;
+const LEAST_CAPACITY: usize = 64 * 1024;
 
 /// A pipe that no other code knows. Both ends are CLOEXEC and non-blocking: pipe(7).
 #[derive(Debug)]
@@ -28,19 +28,7 @@ impl Pipe {
     /// Returns the errors of pipe2(2); and `QuotaExceeded` if the user has so many pipes that the
     /// kernel makes new ones tiny (/proc/sys/fs/pipe-user-pages-soft), so that a copy is cheaper.
     pub(crate) fn new(capacity: usize) -> io::Result<Pipe> {
-        simulated!(_kernel => super::sim::unsupported("pipes"));
-        let mut ends: [libc::c_int; 2] = [-1; 2];
-        // SAFETY: `ends` has room for two descriptors.
-        libc_answer(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
-        // SAFETY: the kernel just gave us both descriptors, and no other code has them.
-        let [reader, writer] = ends.map(|end| unsafe { OwnedFd::from_raw(end) });
-        let size = libc::c_int::try_from(capacity).unwrap_or(libc::c_int::MAX);
-        // SAFETY: takes no pointers. When it fails the pipe is as large as it was.
-        let mut given = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, size) };
-        if given < 0 {
-            // SAFETY: takes no pointers.
-            given = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_GETPIPE_SZ) };
-        }
+        let ([reader, writer], given) = pipe(capacity)?;
         if given < LEAST_CAPACITY {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
@@ -75,8 +63,32 @@ impl Pipe {
     }
 }
 
+/// Makes a pipe, and asks for a capacity: pipe2(2), F_SETPIPE_SZ of fcntl(2). Returns the end that
+/// bytes come out of, the one that they go into, and the capacity that it has.
+pub(super) fn pipe(capacity: usize) -> io::Result<([OwnedFd; 2], usize)> {
+    simulated!(kernel => {
+        let (ends, given) = kernel.pipe_create(capacity)?;
+        Ok((ends.map(OwnedFd::from), given))
+    });
+    let mut ends: [libc::c_int; 2] = [-1; 2];
+    // SAFETY: `ends` has room for two descriptors.
+    libc_answer(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
+    // SAFETY: the kernel just gave us both descriptors, and no other code has them.
+    let ends = ends.map(|end| unsafe { OwnedFd::from_raw(end) });
+    let writer = ends[1].as_raw_fd();
+    let size = libc::c_int::try_from(capacity).unwrap_or(libc::c_int::MAX);
+    // SAFETY: takes no pointers. When it fails the pipe is as large as it was.
+    let mut given = unsafe { libc::fcntl(writer, libc::F_SETPIPE_SZ, size) };
+    if given < 0 {
+        // SAFETY: takes no pointers.
+        given = unsafe { libc::fcntl(writer, libc::F_GETPIPE_SZ) };
+    }
+    Ok((ends, given.max(0) as usize))
+}
+
 /// Moves up to `most` bytes between a pipe and a socket: splice(2).
-fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+pub(super) fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+    simulated!(kernel => kernel.splice(from.as_raw_fd(), to.as_raw_fd(), most));
     // SPLICE_F_NONBLOCK is about the pipe; what a socket does is decided by its own O_NONBLOCK.
     // SPLICE_F_MOVE is a hint, which kernels since 2.6.21 ignore.
     let flags = (libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK) as usize;

@@ -182,6 +182,7 @@ pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Reads bytes that have been counted already when they came in.
 pub(super) fn read_uncounted(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.pipe_read(fd.as_raw_fd(), buffer));
     let [pointer, length] = [buffer.as_mut_ptr() as usize, buffer.len()];
     let arguments = [fd.as_raw_fd() as usize, pointer, length, 0, 0, 0];
     loop {
@@ -195,6 +196,9 @@ pub(super) fn read_uncounted(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Resul
 
 /// Writes to a descriptor that is not a socket: write(2). It is non-blocking.
 pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    simulated!(fd.as_raw_fd(), kernel => {
+        kernel.pipe_write(fd.as_raw_fd(), bytes).inspect(|count| traffic::bytes_out(*count))
+    });
     let arguments = [fd.as_raw_fd() as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0];
     // write(2) has no MSG_NOSIGNAL, and the descriptor may be a pipe without a reader.
     NoSigpipe::new()

@@ -31,6 +31,7 @@ impl World {
             Kind::Tcp(_) => return self.tcp_close(id),
             Kind::Listener(_) => self.listener_close(id),
             Kind::Epoll(_) => self.epoll_close(id),
+            Kind::PipeReader(_) | Kind::PipeWriter(_) => self.pipe_close(id),
             Kind::Counter(_) | Kind::Alarm(_) => {}
         }
         self.log(host, format_args!("close {id}"));

@@ -13,11 +13,11 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `id`, `errors`, `settings`, `trace` | names of objects, errors, the faults, what happened |
-//! | `instance`, `counters`, `connection`, `segment`, `backlog` | what the kernel keeps of each kind of object |
+//! | `instance`, `counters`, `connection`, `segment`, `backlog`, `pipe` | what the kernel keeps of each kind of object |
 //! | `object`, `due`, `world` | all objects, what is going to happen, and the world that has both |
 //! | `watch` | how changes of objects reach epoll instances |
 //! | `wire`, `opening`, `packets`, `happen` | how packets are sent, and what they and timers do when their time comes |
-//! | `epoll`, `signals`, `listener`, `tcp`, `receive`, `close` | the calls |
+//! | `epoll`, `signals`, `listener`, `tcp`, `receive`, `splice`, `close` | the calls |
 //! | `kernel`, `threads` | the kernel of this thread, and the simulated threads that call it |
 //!
 //! What a call does here is what the man pages say, and where they are silent, what Linux does.
@@ -40,10 +40,12 @@ mod listener;
 mod object;
 mod opening;
 mod packets;
+mod pipe;
 mod receive;
 mod segment;
 mod settings;
 mod signals;
+mod splice;
 mod tcp;
 mod threads;
 mod trace;

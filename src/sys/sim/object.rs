@@ -5,6 +5,7 @@ use super::connection::Tcp;
 use super::counters::{Alarm, Counter};
 use super::id::{HostId, Id};
 use super::instance::{Instance, Key};
+use super::pipe::{PipeReader, PipeWriter};
 
 /// What the kernel has behind descriptors: an open file description.
 pub(super) struct Object {
@@ -30,4 +31,8 @@ pub(super) enum Kind {
     Tcp(Box<Tcp>),
     /// A TCP socket that listens.
     Listener(Listener),
+    /// The end of a pipe that bytes come out of.
+    PipeReader(PipeReader),
+    /// The end of a pipe that bytes go into.
+    PipeWriter(PipeWriter),
 }

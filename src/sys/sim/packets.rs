@@ -147,6 +147,8 @@ impl World {
             }
             Segment::EndReceipt => {
                 tcp.end_is_confirmed = true;
+                // FIN_WAIT2 wakes a close that lingers, and with it those that watch.
+                self.wake(to, ANY);
                 self.complete(to);
             }
         }

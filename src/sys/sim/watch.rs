@@ -58,6 +58,16 @@ impl World {
             Kind::Listener(listener) => listener.conditions(),
             Kind::Counter(counter) => counter.conditions(),
             Kind::Alarm(alarm) => alarm.conditions(),
+            Kind::PipeReader(pipe) => pipe.conditions(),
+            Kind::PipeWriter(end) => {
+                let reader = end.reader.and_then(|reader| self.objects.get(&reader));
+                let (is_full, failed) = match reader.map(|object| &object.kind) {
+                    Some(Kind::PipeReader(pipe)) => (pipe.is_full(), 0),
+                    // Nothing reads from it any more.
+                    _ => (end.was_full, libc::EPOLLERR),
+                };
+                (failed | if is_full { 0 } else { libc::EPOLLOUT }) as u32
+            }
             Kind::Epoll(instance) => {
                 let holds = |key: &Key| {
                     let mask = instance.registrations.get(key).map_or(0, |known| known.mask);

@@ -3,6 +3,7 @@
 
 mod faults;
 mod programs;
+mod relays;
 mod replay;
 
 use std::io;

@@ -5,6 +5,7 @@
 //! full, since how much fits depends on Linux's accounts. Each file beside this one has programs of
 //! its own. With `COREPOLL_SEEDS=10000` in the environment, so many of each are tried.
 
+mod pipes;
 mod tcp;
 
 use std::cell::RefCell;
