@@ -1,4 +1,4 @@
-/* What the servers in C and C++ answer, and their command line: SERVER IP PORT THREADS plaintext|echo. */
+/* What the servers in C and C++ answer, and their command line: SERVER IP PORT THREADS plaintext|echo|mixed. */
 #ifndef VERSUS_PROTOCOL_H
 #define VERSUS_PROTOCOL_H
 
@@ -27,18 +27,22 @@ struct options {
     int port;
     int threads;
     int echo;
+    /* HTTP, and connections that become a flood by their first request. */
+    int mixed;
 };
 
 static inline struct options read_options(int count, char **words) {
-    struct options options = {0, 0, 0, 0};
+    struct options options = {0, 0, 0, 0, 0};
     if (count == 5) {
         options.ip = words[1];
         options.port = atoi(words[2]);
         options.threads = atoi(words[3]);
         options.echo = strcmp(words[4], "echo") == 0;
+        options.mixed = strcmp(words[4], "mixed") == 0;
     }
-    if (options.threads < 1 || (!options.echo && strcmp(words[4], "plaintext") != 0)) {
-        fprintf(stderr, "usage: %s IP PORT THREADS plaintext|echo\n", words[0]);
+    if (options.threads < 1 ||
+        (!options.echo && !options.mixed && strcmp(words[4], "plaintext") != 0)) {
+        fprintf(stderr, "usage: %s IP PORT THREADS plaintext|echo|mixed\n", words[0]);
         exit(1);
     }
     return options;
@@ -80,6 +84,22 @@ static inline void spin(const char *path, size_t length) {
     do
         clock_gettime(CLOCK_MONOTONIC, &now);
     while ((now.tv_sec - begin.tv_sec) * 1000000 + (now.tv_nsec - begin.tv_nsec) / 1000 < micros);
+}
+
+/* What a connection becomes by its request: one that is read by 16 bytes, which are thrown away, or by
+ * 64 KiB, which are sent back. */
+enum flood { NO_FLOOD, READ_16, ECHO_64K };
+
+enum { SMALL_READ = 16, LARGEST_READ = 64 * 1024 };
+
+static inline enum flood flood_asked_for(const char *read, size_t length) {
+    static const char read_16[] = "GET /flood/read-16 HTTP/1.1\r\n";
+    static const char echo_64k[] = "GET /flood/echo-64k HTTP/1.1\r\n";
+    if (length >= sizeof read_16 - 1 && memcmp(read, read_16, sizeof read_16 - 1) == 0)
+        return READ_16;
+    if (length >= sizeof echo_64k - 1 && memcmp(read, echo_64k, sizeof echo_64k - 1) == 0)
+        return ECHO_64K;
+    return NO_FLOOD;
 }
 
 /* Returns how many requests end in this read, after computing for one that asks for it. */

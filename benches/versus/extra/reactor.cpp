@@ -93,19 +93,22 @@ private:
     int epoll_;
     // By descriptor.
     std::vector<std::unique_ptr<EventHandler>> handlers_;
-    char buffer_[kReadBuffer];
+    char buffer_[LARGEST_READ];
 };
 
 class Connection final : public EventHandler {
 public:
-    Connection(int fd, Reactor &reactor, bool echo, const char *answers)
-        : EventHandler(fd), reactor_(reactor), answers_(answers), echo_(echo) {}
+    Connection(int fd, Reactor &reactor, const options &options, const char *answers)
+        : EventHandler(fd), reactor_(reactor), answers_(answers), echo_(options.echo),
+          mixed_(options.mixed) {}
 
     bool handle_input() override {
-        const ssize_t length = recv(fd(), reactor_.buffer(), kReadBuffer, 0);
+        const ssize_t length = recv(fd(), reactor_.buffer(), read_size_, 0);
         if (length < 0) return errno == EAGAIN || errno == EINTR;
         if (length == 0) return false;
         if (echo_) return send_or_keep(reactor_.buffer(), length);
+        if (read_size_ == SMALL_READ) return true;
+        if (mixed_) become_flood(length);
         const size_t ends = count_ends(&matched_, reactor_.buffer(), length);
         return ends == 0 || send_or_keep(answers_, ends * ANSWER_LENGTH);
     }
@@ -122,6 +125,13 @@ public:
     }
 
 private:
+    // From the next read on. This one is answered as any other.
+    void become_flood(size_t length) {
+        const flood flood = flood_asked_for(reactor_.buffer(), length);
+        if (flood == READ_16) read_size_ = SMALL_READ;
+        if (flood == ECHO_64K) read_size_ = LARGEST_READ, echo_ = true;
+    }
+
     bool send_or_keep(const char *bytes, size_t length) {
         ssize_t sent = send(fd(), bytes, length, MSG_NOSIGNAL);
         if (sent < 0) {
@@ -139,7 +149,9 @@ private:
     Reactor &reactor_;
     const char *answers_;
     std::string unsent_;
+    size_t read_size_ = kReadBuffer;
     bool echo_;
+    bool mixed_;
     unsigned char matched_ = 0;
 };
 
@@ -147,7 +159,7 @@ class Acceptor final : public EventHandler {
 public:
     Acceptor(const options &options, Reactor &reactor, const char *answers)
         : EventHandler(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)),
-          reactor_(reactor), answers_(answers), echo_(options.echo) {
+          reactor_(reactor), answers_(answers), options_(options) {
         const int on = 1;
         sockaddr_in address{};
         address.sin_family = AF_INET;
@@ -164,7 +176,7 @@ public:
     bool handle_input() override {
         const int accepted = accept4(fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (accepted >= 0)
-            reactor_.add(std::make_unique<Connection>(accepted, reactor_, echo_, answers_), EPOLLIN);
+            reactor_.add(std::make_unique<Connection>(accepted, reactor_, options_, answers_), EPOLLIN);
         else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
             fail("accept4");
         return true;
@@ -173,7 +185,7 @@ public:
 private:
     Reactor &reactor_;
     const char *answers_;
-    bool echo_;
+    const options &options_;
 };
 
 void serve(const options &options, const char *answers) {

@@ -110,6 +110,10 @@ static void *serve(void *nothing) {
 
 int main(int count, char **words) {
     options = read_options(count, words);
+    if (options.mixed) {
+        fprintf(stderr, "usockets: how much is read at once can't be chosen\n");
+        return 1;
+    }
     answers = repeated_answer(MOST_READ);
     for (int thread = 1; thread < options.threads; thread++) {
         pthread_t other;

@@ -11,6 +11,12 @@ use crate::args::{Error, failure};
 /// pipeline is read, and what a peer that keeps a buffer a connection pays for an idle one.
 pub const READ_BUFFER: usize = 8 * 1024;
 
+/// The largest read of all: that of [`Flood::Echo64k`].
+pub const LARGEST_READ: usize = 64 * 1024;
+
+/// The smallest limit of a read: that of [`Flood::Read16`].
+pub const SMALL_READ: usize = 16;
+
 /// The answer to every plaintext request. The date is fixed: a timer is no part of this comparison.
 pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
     Server: versus\r\n\
@@ -24,6 +30,9 @@ pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
 /// the beginning of a read alone, since looking for it elsewhere would be work for every request:
 /// a load sends it in one piece, when all before it is answered.
 const SPIN: &[u8] = b"GET /spin/";
+
+/// The beginning of a request by which a connection of [`Mixed`] becomes a [`Flood`].
+const FLOOD: &[u8] = b"GET /flood/";
 
 /// The longest work that a request can ask for.
 const LONGEST_SPIN: Duration = Duration::from_secs(1);
@@ -50,8 +59,21 @@ const fn repeated_answer() -> [u8; ANSWER.len() * MOST_ANSWERS] {
 
 /// The server's side of one connection, the same for all peers.
 pub trait Protocol: Default + Send + 'static {
+    /// The largest of its reads: the size of a buffer that all connections share.
+    const BUFFER: usize = READ_BUFFER;
+
     /// Returns what to send after this read. A read is at most [`READ_BUFFER`] bytes.
     fn reply(&mut self, read: &[u8]) -> Reply;
+
+    /// How much the next read takes at most: [`READ_BUFFER`], but for a [`Flood`].
+    #[inline]
+    fn read_size(&self) -> usize {
+        READ_BUFFER
+    }
+
+    /// Makes a connection's own buffer as large as its next read, where that can change.
+    #[inline]
+    fn fit(&self, _buffer: &mut Vec<u8>) {}
 
     /// Returns the bytes to send after this read; empty as long as a request is incomplete.
     #[inline]
@@ -149,6 +171,72 @@ impl Plaintext {
     }
 }
 
+/// [`Plaintext`], and beside it connections that become a flood by their first request: the server
+/// answers it, and from then on reads as the [`Flood`] says. It is a protocol of its own, so that the
+/// others don't look for it.
+#[derive(Debug, Default)]
+pub struct Mixed {
+    plaintext: Plaintext,
+    flood: Option<Flood>,
+}
+
+/// What a connection becomes that takes a server's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flood {
+    /// It is read by 16 bytes, which are thrown away.
+    Read16,
+    /// It is read by 64 KiB, which are sent back.
+    Echo64k,
+}
+
+impl Flood {
+    /// The request that a connection becomes it by, without its headers. A load sends it in one piece.
+    pub fn request_line(self) -> &'static str {
+        match self {
+            Flood::Read16 => "GET /flood/read-16 HTTP/1.1\r\n",
+            Flood::Echo64k => "GET /flood/echo-64k HTTP/1.1\r\n",
+        }
+    }
+}
+
+impl Protocol for Mixed {
+    const BUFFER: usize = LARGEST_READ;
+
+    #[inline]
+    fn reply(&mut self, read: &[u8]) -> Reply {
+        match self.flood {
+            None => {
+                if read.starts_with(FLOOD) {
+                    let known = [Flood::Read16, Flood::Echo64k];
+                    let asks_for =
+                        |flood: &Flood| read.starts_with(flood.request_line().as_bytes());
+                    self.flood = known.into_iter().find(asks_for);
+                }
+                self.plaintext.reply(read)
+            }
+            Some(Flood::Read16) => Reply::Fixed(b""),
+            Some(Flood::Echo64k) => Reply::Read,
+        }
+    }
+
+    #[inline]
+    fn read_size(&self) -> usize {
+        match self.flood {
+            None => READ_BUFFER,
+            Some(Flood::Read16) => SMALL_READ,
+            Some(Flood::Echo64k) => LARGEST_READ,
+        }
+    }
+
+    #[inline]
+    fn fit(&self, buffer: &mut Vec<u8>) {
+        // The capacity: that is what reads look at which take the buffer along.
+        if buffer.capacity() != self.read_size() {
+            *buffer = vec![0; self.read_size()];
+        }
+    }
+}
+
 /// Computes for as many microseconds as the digits say that `path` begins with.
 #[cold]
 fn spin(path: &[u8]) {
@@ -174,6 +262,8 @@ pub enum Kind {
     Plaintext,
     /// [`Echo`]
     Echo,
+    /// [`Mixed`]
+    Mixed,
 }
 
 impl Kind {
@@ -182,6 +272,7 @@ impl Kind {
         match self {
             Kind::Plaintext => "plaintext",
             Kind::Echo => "echo",
+            Kind::Mixed => "mixed",
         }
     }
 }
@@ -190,10 +281,10 @@ impl FromStr for Kind {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Kind, Error> {
-        [Kind::Plaintext, Kind::Echo]
+        [Kind::Plaintext, Kind::Echo, Kind::Mixed]
             .into_iter()
             .find(|kind| kind.name() == name)
-            .ok_or_else(|| failure(format!("no protocol {name:?}: plaintext or echo")))
+            .ok_or_else(|| failure(format!("no protocol {name:?}: plaintext, echo or mixed")))
     }
 }
 
@@ -246,6 +337,23 @@ mod tests {
         let answer = Plaintext::default().answer(b"GET /spin/2000 HTTP/1.1\r\n\r\n");
         assert!(begin.elapsed() >= Duration::from_micros(2000));
         assert_eq!(answer, ANSWER);
+    }
+
+    #[test]
+    fn a_connection_becomes_a_flood_by_its_request() {
+        let cases = [(Flood::Read16, 16, &b""[..]), (Flood::Echo64k, LARGEST_READ, b"bytes")];
+        for (flood, size, sent) in cases {
+            let mut mixed = Mixed::default();
+            let mut buffer = vec![0; READ_BUFFER];
+            mixed.fit(&mut buffer);
+            assert_eq!((mixed.read_size(), buffer.len()), (READ_BUFFER, READ_BUFFER));
+            assert_eq!(mixed.answer(b"GET / HTTP/1.1\r\n\r\n"), ANSWER);
+            let request = format!("{}Host: a\r\n\r\n", flood.request_line());
+            assert_eq!(mixed.answer(request.as_bytes()), ANSWER);
+            mixed.fit(&mut buffer);
+            assert_eq!((mixed.read_size(), buffer.len()), (size, size));
+            assert_eq!(mixed.answer(b"bytes"), sent);
+        }
     }
 
     #[test]

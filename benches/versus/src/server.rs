@@ -12,7 +12,7 @@ use crate::sys;
 const HELP: &str = "\
 server --peer PEER [options]
   --peer NAME       one of the servers of this build, named below
-  --protocol NAME   plaintext (default) | echo
+  --protocol NAME   plaintext (default) | echo | mixed
   --threads N       default 1
   --addr ADDR       default 127.0.0.1:0
   --cpu N           keep the process on one CPU

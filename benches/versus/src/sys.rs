@@ -135,6 +135,13 @@ pub fn pin_to_any(cpus: &[usize]) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets all others go first: this thread, and those that it starts from now on.
+pub fn be_nice() -> io::Result<()> {
+    // SAFETY: takes no pointers; 0 is this thread.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) })?;
+    Ok(())
+}
+
 /// Returns the CPU time of this process so far, up to now.
 pub fn cpu_time() -> io::Result<Duration> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -60,17 +60,17 @@ fn a_server_of_another_program_is_compared_like_one_of_this_build() {
         "other={VERSUS} server --peer bare --addr {{ip}}:{{port}} --protocol {{protocol}} \
          --threads {{threads}}"
     );
-    let cells = ["--cells", "http-64,echo-64,two-loops,tail-50"];
+    let cells = ["--cells", "http-64,echo-64,two-loops,tail-50,tail-80-read-16,tail-80-echo-64k"];
     let output = folder.compare(&[&cells[..], &["--servers", "bare", "--extra", &extra]].concat());
     assert_success(&output);
-    for cell in 0..4 {
+    for cell in 0..6 {
         let contestants = folder.contestants(cell);
         let names: Vec<_> = contestants.iter().map(|it| it["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["bare", "other"]);
         for contestant in &contestants {
             assert_eq!(contestant["failure"], Value::Null);
             let figure = contestant["samples"][0]["figures"][0].as_f64();
-            assert_eq!(figure, Some(if cell == 3 { 300_000.0 } else { 10_000.0 }));
+            assert_eq!(figure, Some(if cell >= 3 { 300_000.0 } else { 10_000.0 }));
         }
     }
     let report = folder.read("results.md");
@@ -139,4 +139,19 @@ fn too_little_time_is_an_error_that_names_enough() {
     assert!(!output.status.success());
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(error.contains("--minutes "), "{error}");
+}
+
+#[test]
+fn a_flood_that_a_server_does_not_take_is_no_result() {
+    let folder = Folder::new("flood");
+    // It serves an echo, whatever it is told to.
+    let extra = format!(
+        "deaf={VERSUS} server --peer bare --addr {{addr}} --protocol echo --threads 1 # {{protocol}}"
+    );
+    let cell = ["--cells", "tail-80-read-16", "--servers", "bare", "--extra", &extra];
+    assert_success(&folder.compare(&cell));
+    let contestants = folder.contestants(0);
+    assert_eq!(contestants[0]["failure"], Value::Null);
+    let reason = contestants[1]["failure"].as_str().unwrap();
+    assert!(reason.contains("not the answer that was asked for"), "{reason}");
 }

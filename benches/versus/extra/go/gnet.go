@@ -1,15 +1,20 @@
 // gnet (github.com/panjf2000/gnet/v2): event loops with a callback for what has come.
 package main
 
-import "github.com/panjf2000/gnet/v2"
+import (
+	"errors"
+
+	"github.com/panjf2000/gnet/v2"
+)
 
 type server struct {
 	gnet.BuiltinEventEngine
-	echo bool
+	kind protocol
 }
 
 func (s *server) OnOpen(conn gnet.Conn) ([]byte, gnet.Action) {
-	conn.SetContext(&protocol{echo: s.echo})
+	kind := s.kind
+	conn.SetContext(&kind)
 	return nil, gnet.None
 }
 
@@ -27,8 +32,11 @@ func (s *server) OnTraffic(conn gnet.Conn) gnet.Action {
 }
 
 func main() {
-	addr, threads, echo := options()
-	fail(gnet.Run(&server{echo: echo}, "tcp://"+addr,
+	addr, threads, kind := options()
+	if kind.mixed {
+		fail(errors.New("gnet decides how much is read at once"))
+	}
+	fail(gnet.Run(&server{kind: kind}, "tcp://"+addr,
 		gnet.WithNumEventLoop(threads),
 		gnet.WithReusePort(threads > 1),
 		gnet.WithReadBufferCap(readBuffer)))

@@ -2,7 +2,11 @@
 // its pollers.
 package main
 
-import "github.com/shaovie/goev"
+import (
+	"syscall"
+
+	"github.com/shaovie/goev"
+)
 
 var reactor *goev.Reactor
 
@@ -18,7 +22,17 @@ func (c *conn) OnOpen() bool {
 	return reactor.AddEvHandler(c, c.Fd(), goev.EvIn) == nil
 }
 
+// drain reads from a flood that is thrown away.
+func (c *conn) drain() bool {
+	var small [smallRead]byte
+	n, err := syscall.Read(c.Fd(), small[:])
+	return n > 0 || err == syscall.EAGAIN || err == syscall.EINTR
+}
+
 func (c *conn) OnRead() bool {
+	if c.protocol.flood == smallRead {
+		return c.drain()
+	}
 	read, n, _ := c.Read()
 	if n == 0 {
 		c.ended = true
@@ -46,17 +60,22 @@ func (c *conn) OnClose() {
 }
 
 func main() {
-	addr, threads, echo := options()
+	addr, threads, kind := options()
 	var err error
+	size := readBuffer
+	if kind.mixed {
+		// All connections share the buffer: what is read at once is at most this.
+		size = largestRead
+	}
 	reactor, err = goev.NewReactor(
 		goev.EvPollNum(threads),
 		goev.EvPollLockOSThread(true),
-		goev.EvPollReadBuffSize(readBuffer),
+		goev.EvPollReadBuffSize(size),
 	)
 	if err != nil {
 		fail(err)
 	}
-	newHandler := func() goev.EvHandler { return &conn{protocol: protocol{echo: echo}} }
+	newHandler := func() goev.EvHandler { return &conn{protocol: kind} }
 	if _, err := goev.NewAcceptor(reactor, addr, newHandler, goev.ListenBacklog(4096)); err != nil {
 		fail(err)
 	}

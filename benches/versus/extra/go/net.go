@@ -4,7 +4,7 @@ package main
 import "net"
 
 func main() {
-	addr, _, echo := options()
+	addr, _, kind := options()
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		fail(err)
@@ -14,7 +14,7 @@ func main() {
 		if err != nil {
 			fail(err)
 		}
-		go serve(conn, protocol{echo: echo})
+		go serve(conn, kind)
 	}
 }
 
@@ -32,6 +32,9 @@ func serve(conn net.Conn, protocol protocol) {
 		}
 		if err != nil {
 			return
+		}
+		if protocol.flood != 0 && protocol.flood != len(buffer) {
+			buffer = make([]byte, protocol.flood)
 		}
 	}
 }

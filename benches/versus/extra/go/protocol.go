@@ -1,4 +1,4 @@
-// What the Go servers answer, and their command line: SERVER ADDR THREADS plaintext|echo.
+// What the Go servers answer, and their command line: SERVER ADDR THREADS plaintext|echo|mixed.
 package main
 
 import (
@@ -15,6 +15,12 @@ const readBuffer = 8 * 1024
 
 // The longest work that a request can ask for.
 const longestSpin = time.Second
+
+// By how much a flood is read: thrown away, or sent back.
+const (
+	smallRead   = 16
+	largestRead = 64 * 1024
+)
 
 const answer = "HTTP/1.1 200 OK\r\n" +
 	"Server: versus\r\n" +
@@ -34,19 +40,38 @@ var (
 // protocol is the server's side of one connection.
 type protocol struct {
 	echo bool
+	// HTTP, until a request makes the connection a flood.
+	mixed bool
+	// A flood that is read by so many bytes; 0 as long as it is none.
+	flood int
 	// How much of the terminator the stream ends with now: 0 to 3 bytes.
 	matched int
 }
 
 // reply returns what to send after a read; empty as long as a request is incomplete.
 func (p *protocol) reply(read []byte) []byte {
-	if p.echo {
+	if p.echo || p.flood == largestRead {
 		return read
+	}
+	if p.flood == smallRead {
+		return nil
+	}
+	if p.mixed {
+		p.becomeFlood(read)
 	}
 	if bytes.HasPrefix(read, spinPrefix) {
 		spin(read[len(spinPrefix):])
 	}
 	return answers[:p.countEnds(read)*len(answer)]
+}
+
+// becomeFlood looks for a request that makes the connection a flood, from the next read on.
+func (p *protocol) becomeFlood(read []byte) {
+	if bytes.HasPrefix(read, []byte("GET /flood/read-16 HTTP/1.1\r\n")) {
+		p.flood = smallRead
+	} else if bytes.HasPrefix(read, []byte("GET /flood/echo-64k HTTP/1.1\r\n")) {
+		p.flood = largestRead
+	}
 }
 
 // countEnds returns how many requests end in this read.
@@ -108,16 +133,19 @@ func spin(path []byte) {
 }
 
 // options reads the command line, and lets as many threads run Go code as it says.
-func options() (addr string, threads int, echo bool) {
-	if len(os.Args) != 4 || os.Args[3] != "plaintext" && os.Args[3] != "echo" {
-		fail(fmt.Errorf("usage: %s ADDR THREADS plaintext|echo", os.Args[0]))
+func options() (addr string, threads int, kind protocol) {
+	if len(os.Args) == 4 {
+		kind.echo, kind.mixed = os.Args[3] == "echo", os.Args[3] == "mixed"
+	}
+	if !kind.echo && !kind.mixed && (len(os.Args) != 4 || os.Args[3] != "plaintext") {
+		fail(fmt.Errorf("usage: %s ADDR THREADS plaintext|echo|mixed", os.Args[0]))
 	}
 	threads, err := strconv.Atoi(os.Args[2])
 	if err != nil || threads < 1 {
 		fail(fmt.Errorf("not a number of threads: %q", os.Args[2]))
 	}
 	runtime.GOMAXPROCS(threads)
-	return os.Args[1], threads, os.Args[3] == "echo"
+	return os.Args[1], threads, kind
 }
 
 // fail says why the server cannot run, and ends it.

@@ -16,7 +16,9 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(crate) fn new(protocol: Kind, size: usize, path: &str) -> Exchange {
         let request = match protocol {
-            Kind::Plaintext => format!("GET {path} HTTP/1.1\r\nHost: versus\r\n\r\n").into_bytes(),
+            Kind::Plaintext | Kind::Mixed => {
+                format!("GET {path} HTTP/1.1\r\nHost: versus\r\n\r\n").into_bytes()
+            }
             Kind::Echo => (0..size).map(|at| b'a' + (at % 26) as u8).collect(),
         };
         Exchange { protocol, request }
@@ -29,7 +31,7 @@ impl Exchange {
     pub(crate) fn learn_answer_len(&self, stream: &mut TcpStream) -> io::Result<usize> {
         stream.write_all(&self.request)?;
         match self.protocol {
-            Kind::Plaintext => read_http_answer(stream),
+            Kind::Plaintext | Kind::Mixed => read_http_answer(stream),
             Kind::Echo => {
                 let mut answer = vec![0; self.request.len()];
                 stream.read_exact(&mut answer)?;

@@ -13,7 +13,7 @@ use std::thread;
 use libc::{EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP};
 
 use super::{Options, on_each_thread};
-use crate::protocol::{Protocol, READ_BUFFER};
+use crate::protocol::{LARGEST_READ, Protocol};
 use crate::sys::{self, Epoll, Event, NO_EVENT};
 
 /// Keys beyond every descriptor: connections are keyed by their own.
@@ -44,7 +44,7 @@ struct Loop<P> {
     /// Indexed by descriptor.
     connections: Vec<Connection<P>>,
     /// Lent to every read.
-    buffer: Box<[u8; READ_BUFFER]>,
+    buffer: Box<[u8; LARGEST_READ]>,
 }
 
 /// A slot of the table: a connection, or the room for one.
@@ -62,7 +62,7 @@ impl<P: Protocol> Loop<P> {
     fn new(epoll: Epoll, listener: TcpListener, stop: &UnixStream) -> io::Result<Self> {
         epoll.add(listener.as_fd(), EPOLLIN, LISTENER)?;
         epoll.add(stop.as_fd(), EPOLLIN, STOP)?;
-        Ok(Loop { epoll, listener, connections: Vec::new(), buffer: Box::new([0; READ_BUFFER]) })
+        Ok(Loop { epoll, listener, connections: Vec::new(), buffer: Box::new([0; LARGEST_READ]) })
     }
 
     fn run(&mut self) -> io::Result<()> {
@@ -129,7 +129,8 @@ impl<P: Protocol> Connection<P> {
             flush(socket, &mut self.unsent)?;
         }
         loop {
-            let read = sys::recv(socket, buffer)?;
+            let size = self.protocol.read_size();
+            let read = sys::recv(socket, &mut buffer[..size])?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -142,7 +143,7 @@ impl<P: Protocol> Connection<P> {
                 }
             }
             // A short read has emptied the socket: the next byte brings an event of its own.
-            if read < buffer.len() && events & ENDING == 0 {
+            if read < size && events & ENDING == 0 {
                 return Ok(());
             }
         }

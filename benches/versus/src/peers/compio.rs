@@ -39,6 +39,7 @@ async fn answer<P: Protocol>(mut stream: TcpStream) -> io::Result<()> {
     let mut protocol = P::default();
     let mut buffer = Vec::with_capacity(READ_BUFFER);
     loop {
+        protocol.fit(&mut buffer);
         buffer.clear();
         let BufResult(result, read) = stream.read(buffer).await;
         buffer = read;

@@ -7,12 +7,12 @@ use std::time::Duration;
 use corepoll::{Acceptor, Action, EvContext, EvHandler, Interest, Reactor};
 
 use super::{BACKLOG, Options, announce};
-use crate::protocol::{Protocol, READ_BUFFER};
+use crate::protocol::{Protocol, SMALL_READ};
 use crate::sys;
 
 pub(super) fn run<P: Protocol>(options: &Options) -> io::Result<()> {
     let reactor =
-        Reactor::builder().pollers(options.threads).read_buffer_size(READ_BUFFER).build()?;
+        Reactor::builder().pollers(options.threads).read_buffer_size(P::BUFFER).build()?;
     let listening = Acceptor::new(options.addr.to_string())
         .backlog(BACKLOG as u32)
         .listen(&reactor.handle(), Answering::<P>::default)?;
@@ -34,6 +34,9 @@ impl<P: Protocol> EvHandler for Answering<P> {
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         // One read an event: level-triggered, so what is left over brings the next event, and a
         // request costs no recv that would block.
+        if self.protocol.read_size() == SMALL_READ {
+            return drain(cx);
+        }
         let read = cx.read()?;
         if read.is_empty() {
             return Ok(Action::Close);
@@ -55,4 +58,10 @@ impl<P: Protocol> EvHandler for Answering<P> {
         cx.set_interest(Interest::READABLE)?;
         Ok(Action::Keep)
     }
+}
+
+/// Reads of a flood that is thrown away. It has a budget at each event, as all reads.
+fn drain(cx: &mut EvContext<'_>) -> io::Result<Action> {
+    let read = cx.read_into(&mut [0; SMALL_READ])?;
+    Ok(if read == 0 { Action::Close } else { Action::Keep })
 }

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use corepoll::Reactor;
 use corepoll::net::TcpStream;
-use futures_util::AsyncWriteExt;
+use futures_util::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Options, announce};
-use crate::protocol::{Protocol, READ_BUFFER};
+use crate::protocol::{Protocol, SMALL_READ};
 use crate::sys;
 
 pub(super) fn run<P: Protocol>(options: &Options) -> io::Result<()> {
     let reactor =
-        Reactor::builder().pollers(options.threads).read_buffer_size(READ_BUFFER).build()?;
+        Reactor::builder().pollers(options.threads).read_buffer_size(P::BUFFER).build()?;
     let listening = reactor.handle().serve(options.addr, |stream, _peer| answer::<P>(stream))?;
     announce(listening.local_addr()?)?;
     let running = reactor.start()?;
@@ -26,7 +26,7 @@ pub(super) fn run<P: Protocol>(options: &Options) -> io::Result<()> {
 
 async fn answer<P: Protocol>(stream: TcpStream) -> io::Result<()> {
     let mut protocol = P::default();
-    loop {
+    while protocol.read_size() > SMALL_READ {
         let read = stream.read_chunk().await?;
         if read.is_empty() {
             return Ok(());
@@ -36,4 +36,12 @@ async fn answer<P: Protocol>(stream: TcpStream) -> io::Result<()> {
             (&stream).write_all(answer).await?;
         }
     }
+    // In a box: it is no part of all other tasks.
+    Box::pin(drain(stream)).await
+}
+
+/// Reads a flood that is thrown away.
+async fn drain(mut stream: TcpStream) -> io::Result<()> {
+    while stream.read(&mut [0; SMALL_READ]).await? > 0 {}
+    Ok(())
 }

@@ -39,6 +39,7 @@ fn answer<P: Protocol>(mut stream: TcpStream) -> io::Result<()> {
     // Not an array: the stack of a coroutine is small.
     let mut buffer = vec![0; READ_BUFFER];
     loop {
+        protocol.fit(&mut buffer);
         let read = stream.read(&mut buffer)?;
         if read == 0 {
             return Ok(());

@@ -12,7 +12,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use super::{Options, on_each_thread};
-use crate::protocol::{Protocol, READ_BUFFER};
+use crate::protocol::{LARGEST_READ, Protocol};
 
 /// Tokens beyond every key of a slab.
 const LISTENER: Token = Token(usize::MAX);
@@ -33,7 +33,7 @@ struct Loop<P> {
     listener: TcpListener,
     connections: Slab<Connection<P>>,
     /// Lent to every read.
-    buffer: Box<[u8; READ_BUFFER]>,
+    buffer: Box<[u8; LARGEST_READ]>,
 }
 
 /// One connection.
@@ -49,7 +49,7 @@ impl<P: Protocol> Loop<P> {
     fn new(poll: Poll, listener: StdTcpListener) -> io::Result<Self> {
         let mut listener = TcpListener::from_std(listener);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let buffer = Box::new([0; READ_BUFFER]);
+        let buffer = Box::new([0; LARGEST_READ]);
         Ok(Loop { poll, listener, connections: Slab::new(), buffer })
     }
 
@@ -113,7 +113,8 @@ impl<P: Protocol> Connection<P> {
             self.flush()?;
         }
         loop {
-            let read = self.stream.read(buffer)?;
+            let size = self.protocol.read_size();
+            let read = self.stream.read(&mut buffer[..size])?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -127,7 +128,7 @@ impl<P: Protocol> Connection<P> {
             }
             // A short read has emptied the socket: the next byte brings an event of its own. Behind
             // it may be the end of the stream, which does not if it came before this event.
-            if read < buffer.len() && !event.is_read_closed() && !event.is_error() {
+            if read < size && !event.is_read_closed() && !event.is_error() {
                 return Ok(());
             }
         }

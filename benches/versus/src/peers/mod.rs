@@ -15,7 +15,7 @@ use std::thread;
 use socket2::{Domain, Socket, Type};
 
 use crate::args::{Error, failure};
-use crate::protocol::{Echo, Kind, Plaintext, Protocol};
+use crate::protocol::{Echo, Kind, Mixed, Plaintext, Protocol};
 
 mod bare;
 #[cfg(feature = "compio")]
@@ -146,6 +146,7 @@ pub fn run(peer: Peer, protocol: Kind, options: &Options) -> io::Result<()> {
     match protocol {
         Kind::Plaintext => run_with::<Plaintext>(peer, options),
         Kind::Echo => run_with::<Echo>(peer, options),
+        Kind::Mixed => run_with::<Mixed>(peer, options),
     }
 }
 

@@ -58,6 +58,7 @@ async fn answer<P: Protocol>(mut stream: TcpStream) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(READ_BUFFER);
     let mut result;
     loop {
+        protocol.fit(&mut buffer);
         (result, buffer) = stream.read(buffer).await;
         if result? == 0 {
             return Ok(());

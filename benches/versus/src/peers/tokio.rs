@@ -56,6 +56,7 @@ pub(super) async fn answer<P: Protocol>(mut stream: TcpStream) -> io::Result<()>
     let mut protocol = P::default();
     let mut buffer = vec![0; READ_BUFFER];
     loop {
+        protocol.fit(&mut buffer);
         let read = stream.read(&mut buffer).await?;
         if read == 0 {
             return Ok(());

@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 
 use super::Options;
 use super::tokio::run_tasks;
-use crate::protocol::{Protocol, READ_BUFFER};
+use crate::protocol::Protocol;
 
 thread_local! {
     /// The thread's buffer; empty while a task has it.
@@ -26,7 +26,8 @@ pub(super) fn run<P: Protocol>(options: &Options) -> io::Result<()> {
 async fn answer<P: Protocol>(mut stream: TcpStream) -> io::Result<()> {
     let mut protocol = P::default();
     loop {
-        let (buffer, read) = poll_fn(|cx| poll_read_leased(&mut stream, cx)).await?;
+        let size = protocol.read_size();
+        let (buffer, read) = poll_fn(|cx| poll_read_leased(&mut stream, size, cx)).await?;
         if read == 0 {
             return Ok(());
         }
@@ -44,12 +45,15 @@ async fn answer<P: Protocol>(mut stream: TcpStream) -> io::Result<()> {
 /// for a second recv.
 fn poll_read_leased(
     stream: &mut TcpStream,
+    size: usize,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<(Vec<u8>, usize)>> {
     let mut buffer = BUFFER.take();
     // Empty: the first read of this thread, or another task has the buffer across its write.
-    buffer.resize(READ_BUFFER, 0);
-    let mut target = ReadBuf::new(&mut buffer);
+    if buffer.len() < size {
+        buffer.resize(size, 0);
+    }
+    let mut target = ReadBuf::new(&mut buffer[..size]);
     match Pin::new(stream).poll_read(cx, &mut target) {
         Poll::Ready(result) => {
             let read = target.filled().len();

@@ -78,4 +78,5 @@ fn does_the_work(name: &str, command: impl Fn(&str, Kind) -> Command) {
     let server = start(Kind::Echo);
     server.answers_a_load(Kind::Echo);
     server.echoes_a_stream_larger_than_all_buffers();
+    start(Kind::Mixed).becomes_a_flood_by_a_request();
 }

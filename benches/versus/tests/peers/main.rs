@@ -53,6 +53,13 @@ fn every_peer_computes_as_long_as_a_request_says() {
     }
 }
 
+#[test]
+fn every_peer_becomes_a_flood_by_a_request() {
+    for &peer in Peer::ALL {
+        Server::of_peer(peer, Kind::Mixed).becomes_a_flood_by_a_request();
+    }
+}
+
 #[cfg(feature = "glommio")]
 #[test]
 fn a_peer_that_needs_more_locked_memory_says_so_and_ends() {

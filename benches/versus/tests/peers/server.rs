@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use versus::peers::Peer;
-use versus::protocol::{ANSWER, Kind};
+use versus::protocol::{ANSWER, Flood, Kind};
 use versus::sys;
 
 /// How long a server may take for what it does at once.
@@ -136,6 +136,30 @@ impl Server {
         read_answer(&mut stream);
         assert!(begin.elapsed() >= Duration::from_millis(20), "{}", self.name);
         ask(&mut stream);
+    }
+
+    /// Serves others beside a flood of each kind, which it echoes or throws away.
+    pub fn becomes_a_flood_by_a_request(&self) {
+        let bytes: Vec<u8> = (0..3_u32 << 16).map(|at| (at ^ (at >> 11)) as u8).collect();
+        for flood in [Flood::Read16, Flood::Echo64k] {
+            let mut stream = self.connect();
+            ask(&mut stream);
+            let request = format!("{}Host: versus\r\n\r\n", flood.request_line());
+            stream.write_all(request.as_bytes()).unwrap();
+            read_answer(&mut stream);
+            let mut sending = stream.try_clone().unwrap();
+            let mut echo = Vec::new();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    sending.write_all(&bytes).unwrap();
+                    ask(&mut self.connect());
+                    sending.shutdown(Shutdown::Write).unwrap();
+                });
+                stream.read_to_end(&mut echo).unwrap();
+            });
+            let expected = if flood == Flood::Read16 { &[] } else { &bytes[..] };
+            assert!(echo == expected, "{}: {} bytes came back", self.name, echo.len());
+        }
     }
 
     /// Ends on SIGTERM, with status 0.

@@ -14,6 +14,7 @@ mod relay;
 mod tail;
 #[cfg(feature = "timers")]
 mod timers;
+mod torrent;
 mod two_loops;
 #[cfg(feature = "ecosystem")]
 mod web;

@@ -8,12 +8,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Bench;
+use super::torrent::Torrent;
 use crate::args::{Error, failure};
 use crate::driver::compare::load::Load;
 use crate::driver::compare::placement::{Placement, on_cpus};
 use crate::driver::compare::server::Server;
 use crate::load::read_http_answer;
-use crate::protocol::Kind;
+use crate::protocol::{self, Kind};
 
 /// What is beside the connections that are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(super) enum Neighbour {
     Task,
     /// A connection that sends as much as the server takes.
     Flood,
+    /// The same, which the server reads in a way that the connection asks for.
+    Torrent(protocol::Flood),
 }
 
 /// What a server is asked to compute: `GET /spin/MICROSECONDS`.
@@ -60,6 +63,8 @@ impl Neighbour {
             Neighbour::Task => "a task that computes 1 ms a poll",
             Neighbour::Flood if protocol == Kind::Echo => "a flood of 64 KiB messages",
             Neighbour::Flood => "a flood of pipelined requests",
+            Neighbour::Torrent(protocol::Flood::Read16) => "a flood read by 16 bytes",
+            Neighbour::Torrent(protocol::Flood::Echo64k) => "a flood echoed by 64 KiB",
         }
     }
 
@@ -79,6 +84,14 @@ impl Neighbour {
                 "Another connection has 16 messages of 64 KiB under way all the time. "
             }
             Neighbour::Flood => "Another connection has 1,000 requests under way all the time. ",
+            Neighbour::Torrent(protocol::Flood::Read16) => {
+                "Another connection sends all that the server takes, which reads it by 16 bytes and \
+                 throws them away. "
+            }
+            Neighbour::Torrent(protocol::Flood::Echo64k) => {
+                "Another connection sends all that the server takes, which reads it by 64 KiB and \
+                 sends them back. "
+            }
         }
     }
 }
@@ -103,6 +116,13 @@ pub(super) fn beside<T>(
             thread::sleep(FLOOD_BEGINS);
             let done = work()?;
             flood.check()?;
+            Ok(done)
+        }
+        Neighbour::Torrent(flood) => {
+            let torrent = Torrent::start(server.addr, flood)?;
+            thread::sleep(FLOOD_BEGINS);
+            let done = work()?;
+            torrent.check()?;
             Ok(done)
         }
     }

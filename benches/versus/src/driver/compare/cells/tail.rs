@@ -11,7 +11,7 @@ use crate::driver::compare::placement::Placement;
 use crate::driver::compare::results::{Column, Sample, Unit};
 use crate::driver::compare::server::Server;
 use crate::driver::compare::watch::Watch;
-use crate::protocol::Kind;
+use crate::protocol::{Flood, Kind};
 
 /// The connections that are measured.
 const CONNECTIONS: usize = 64;
@@ -51,6 +51,10 @@ pub(super) fn cells() -> Vec<Box<dyn Cell>> {
         http("tail-80-callback", 80, Neighbour::Callback),
         http("tail-80-flood", 80, Neighbour::Flood),
         of("tail-80-echo-flood", 80, Kind::Echo, Neighbour::Flood),
+        of("tail-50-read-16", 50, Kind::Mixed, Neighbour::Torrent(Flood::Read16)),
+        of("tail-50-echo-64k", 50, Kind::Mixed, Neighbour::Torrent(Flood::Echo64k)),
+        of("tail-80-read-16", 80, Kind::Mixed, Neighbour::Torrent(Flood::Read16)),
+        of("tail-80-echo-64k", 80, Kind::Mixed, Neighbour::Torrent(Flood::Echo64k)),
         // A server that always computes has no time for 80 %.
         http("tail-10-task", 10, Neighbour::Task),
     ]
