@@ -4,6 +4,8 @@
 //! outside belongs to the file and may be cleared by its other owner (fcntl(2)).
 
 use std::io;
+#[cfg(feature = "sim")]
+use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -12,18 +14,23 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::fd::OwnedFd;
 use super::ip_address::{IpAddress, not_ip};
+#[cfg(feature = "sim")]
+use super::socket::ip_address;
 use super::syscall::{checked, syscall};
 use super::traffic;
 
 /// Creates a non-blocking socket without an address.
 pub(crate) fn unbound(domain: Domain) -> io::Result<OwnedFd> {
-    simulated!(_kernel => super::sim::unsupported("datagrams"));
+    simulated!(_kernel => super::sim::unsupported("Unix sockets"));
     Ok(Socket::new(domain, Type::DGRAM.nonblocking(), None)?.into())
 }
 
 /// Creates a non-blocking socket and binds it to `addr`.
 pub(crate) fn bind(addr: &SockAddr) -> io::Result<OwnedFd> {
-    simulated!(_kernel => super::sim::unsupported("datagrams"));
+    simulated!(kernel => match addr.as_socket() {
+        Some(ip) => kernel.udp_bind(ip).map(OwnedFd::from),
+        None => super::sim::unsupported("Unix sockets"),
+    });
     let socket = Socket::new(addr.domain(), Type::DGRAM.nonblocking(), None)?;
     socket.bind(addr)?;
     Ok(socket.into())
@@ -32,7 +39,20 @@ pub(crate) fn bind(addr: &SockAddr) -> io::Result<OwnedFd> {
 /// Sets the peer of a socket by connect(2). send(2) sends to it, and recv(2) drops what others
 /// send.
 pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &SockAddr) -> io::Result<()> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.udp_connect(fd.as_raw_fd(), ip_address(addr)?));
     SockRef::from(&fd).connect(addr)
+}
+
+/// Sets SO_BROADCAST: whether the socket may send to all hosts of a network.
+pub(crate) fn set_broadcast(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.set_broadcast(fd.as_raw_fd(), on));
+    SockRef::from(&fd).set_broadcast(on)
+}
+
+/// Returns SO_BROADCAST.
+pub(crate) fn broadcast(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.broadcast(fd.as_raw_fd()));
+    SockRef::from(&fd).broadcast()
 }
 
 /// Receives one datagram of IP and returns its length and its sender: recvfrom(2). Bytes that
@@ -57,6 +77,10 @@ fn recv_from_flags(
     buffer: &mut [u8],
     flags: libc::c_int,
 ) -> io::Result<(usize, SocketAddr)> {
+    simulated!(fd.as_raw_fd(), kernel => {
+        let received = receive_simulated(&mut kernel, fd, buffer, flags)?;
+        Ok((received.length, ip_address(&received.from)?))
+    });
     let mut from = IpAddress::UNSPECIFIED;
     let mut length = IpAddress::ROOM;
     let [pointer, room] = [buffer.as_mut_ptr() as usize, buffer.len()];
@@ -71,6 +95,10 @@ fn recv_from_flags(
 /// Sends one datagram of IP: sendto(2).
 #[inline]
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &SocketAddr) -> io::Result<usize> {
+    simulated!(fd.as_raw_fd(), kernel => {
+        let sent = kernel.send_to(fd.as_raw_fd(), &[IoSlice::new(bytes)], Some(*to), 0);
+        sent.inspect(|count| traffic::bytes_out(*count))
+    });
     let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
     let (address, length) = IpAddress::from_std(to);
     let [pointer, count] = [bytes.as_ptr() as usize, bytes.len()];
@@ -107,6 +135,19 @@ pub(crate) fn send_to_any(fd: BorrowedFd<'_>, bytes: &[u8], to: &SockAddr) -> io
     SockRef::from(&fd)
         .send_to_with_flags(bytes, to, flags)
         .inspect(|count| traffic::bytes_out(*count))
+}
+
+/// Receives one datagram of the simulated kernel.
+#[cfg(feature = "sim")]
+fn receive_simulated(
+    kernel: &mut super::sim::World,
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: libc::c_int,
+) -> io::Result<super::sim::Received> {
+    let most = buffer.len();
+    let mut fill = |bytes: &[u8]| buffer[..bytes.len()].copy_from_slice(bytes);
+    kernel.receive_from(fd.as_raw_fd(), &mut fill, most, flags & libc::MSG_PEEK != 0)
 }
 
 /// Views initialized bytes as the `MaybeUninit` slice that socket2 expects.

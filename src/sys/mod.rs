@@ -10,7 +10,7 @@
 //! | `epoll`, `conditions` | epoll(7): registrations, waits, events |
 //! | `busy_poll` | how an epoll instance looks at network devices before it sleeps |
 //! | `eventfd`, `timerfd` | the descriptor that wakes a poller, and one that ends a wait in a foreign loop |
-//! | `socket`, `socket_kind`, `options` | sockets: creation, accept, connect, shutdown, options |
+//! | `socket`, `socket_kind`, `socket_address`, `options` | sockets: creation, accept, connect, shutdown, addresses, options |
 //! | `steering` | which listener of a SO_REUSEPORT group gets a connection |
 //! | `stream`, `datagram` | bytes and datagrams in and out |
 //! | `buffers` | the buffers of a poller that the kernel receives into |
@@ -79,6 +79,7 @@ pub(crate) mod sigpipe;
 #[cfg(feature = "sim")]
 pub(crate) mod sim;
 pub(crate) mod socket;
+mod socket_address;
 pub(crate) mod socket_file;
 mod socket_kind;
 pub(crate) mod splice;

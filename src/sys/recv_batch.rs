@@ -18,6 +18,29 @@ const LINE: usize = 64;
 #[repr(C, align(8))]
 struct Control([u8; 256]);
 
+/// The control message of UDP_GRO, as the simulated kernel writes it.
+#[cfg(feature = "sim")]
+#[repr(C)]
+struct SegmentSize {
+    /// What it is, and its length without the padding.
+    header: libc::cmsghdr,
+    /// The bytes of each datagram but the last.
+    size: libc::c_int,
+}
+
+#[cfg(feature = "sim")]
+impl SegmentSize {
+    /// Returns the message that tells of `size`.
+    fn new(size: usize) -> SegmentSize {
+        // SAFETY: all zeros is a valid cmsghdr.
+        let mut header: libc::cmsghdr = unsafe { std::mem::zeroed() };
+        // SAFETY: the macro only computes.
+        header.cmsg_len = unsafe { libc::CMSG_LEN(size_of::<libc::c_int>() as u32) } as _;
+        (header.cmsg_level, header.cmsg_type) = (libc::SOL_UDP, libc::UDP_GRO);
+        SegmentSize { header, size: size as libc::c_int }
+    }
+}
+
 /// Room for messages, with what recvmmsg(2) needs to fill it. It is set up once, and a call changes
 /// only what the last one has written.
 ///
@@ -124,6 +147,7 @@ impl Slots {
     pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>, most: usize) -> io::Result<Received> {
         self.clear();
         let most = most.min(self.headers.len());
+        simulated!(fd.as_raw_fd(), kernel => self.receive_simulated(&mut kernel, fd, most));
         let headers = self.headers.as_mut_ptr() as usize;
         let flags = libc::MSG_DONTWAIT as usize;
         let arguments = [fd.as_raw_fd() as usize, headers, most, flags, 0, 0];
@@ -152,6 +176,59 @@ impl Slots {
         header.msg_len = checked(unsafe { syscall(libc::SYS_recvmsg, arguments) })? as _;
         self.used = 1;
         Ok(())
+    }
+
+    /// Receives at most `most` messages of the simulated kernel, as recvmmsg(2) does.
+    #[cfg(feature = "sim")]
+    fn receive_simulated(
+        &mut self,
+        kernel: &mut super::sim::World,
+        fd: BorrowedFd<'_>,
+        most: usize,
+    ) -> io::Result<Received> {
+        let (size, mut bytes) = (self.size, 0);
+        while self.used < most {
+            let index = self.used;
+            let room = &mut self.bytes[index * self.stride..][..size];
+            let mut fill = |bytes: &[u8]| room[..bytes.len()].copy_from_slice(bytes);
+            match kernel.receive_from(fd.as_raw_fd(), &mut fill, size, false) {
+                Ok(received) => {
+                    bytes += received.length;
+                    self.describe(index, &received);
+                    self.used += 1;
+                }
+                Err(error) if index == 0 => return Err(error),
+                Err(error) => {
+                    let code = error.raw_os_error().unwrap_or(libc::EIO);
+                    if code != libc::EAGAIN {
+                        // The next call returns it.
+                        kernel.put_error(fd.as_raw_fd(), code);
+                    }
+                    break;
+                }
+            }
+        }
+        traffic::bytes_in(bytes);
+        Ok(Received { count: self.used, bytes, is_last: self.used < most })
+    }
+
+    /// Writes what the kernel writes beside the bytes of a message.
+    #[cfg(feature = "sim")]
+    fn describe(&mut self, index: usize, received: &super::sim::Received) {
+        let header = &mut self.headers[index];
+        header.msg_len = received.length as _;
+        let from = received.from.as_socket().map(|from| IpAddress::from_std(&from));
+        header.msg_hdr.msg_namelen = from.map_or(0, |(_, length)| length);
+        self.addresses[index] = from.map_or(IpAddress::UNSPECIFIED, |(from, _)| from);
+        header.msg_hdr.msg_flags = if received.is_truncated { libc::MSG_TRUNC } else { 0 };
+        header.msg_hdr.msg_controllen = 0;
+        if received.segment_size > 0 {
+            let control = self.controls.as_mut_ptr().wrapping_add(index);
+            // SAFETY: **Slots**: the control message goes to where its header says, which has room
+            // for it and is aligned as it is.
+            unsafe { control.cast::<SegmentSize>().write(SegmentSize::new(received.segment_size)) };
+            header.msg_hdr.msg_controllen = size_of::<SegmentSize>() as _;
+        }
     }
 
     /// Returns a message of the last call.

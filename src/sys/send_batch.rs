@@ -57,6 +57,7 @@ pub(crate) fn send<'a>(
     messages: impl Iterator<Item: Borrow<Message<'a>>>,
     most: usize,
 ) -> io::Result<(usize, usize)> {
+    simulated!(fd.as_raw_fd(), kernel => send_simulated(&mut kernel, fd, messages.take(most)));
     let mut outgoing = Outgoing::new();
     for message in messages.take(most.min(MOST_MESSAGES)) {
         outgoing.push(message.borrow());
@@ -196,6 +197,31 @@ fn require_segmentation(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Sends messages by the simulated kernel, as sendmmsg(2) does.
+#[cfg(feature = "sim")]
+fn send_simulated<'a>(
+    kernel: &mut super::sim::World,
+    fd: BorrowedFd<'_>,
+    messages: impl Iterator<Item: Borrow<Message<'a>>>,
+) -> io::Result<(usize, usize)> {
+    let (mut sent, mut bytes) = (0, 0);
+    for message in messages.take(MOST_MESSAGES) {
+        let message = message.borrow();
+        let (slices, segment_size) = ([io::IoSlice::new(message.bytes())], message.segment_size());
+        let size = segment_size.map_or(0, |size| size.min(usize::from(u16::MAX)));
+        match kernel.send_to(fd.as_raw_fd(), &slices, message.peer(), size) {
+            Ok(count) => (sent, bytes) = (sent + 1, bytes + count),
+            // That of a later one is lost.
+            Err(_) if sent > 0 => break,
+            Err(error) if segment_size.is_none() => return Err(error),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            Err(error) => return Err(refused(error)),
+        }
+    }
+    traffic::bytes_out(bytes);
+    Ok((sent, bytes))
+}
+
 /// Returns the error of a message that can't be split.
 #[cold]
 fn refused(error: io::Error) -> io::Error {
@@ -208,6 +234,7 @@ fn refused(error: io::Error) -> io::Error {
 ///
 /// Returns the error of setsockopt(2), and names the option.
 pub(crate) fn set_gro(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.set_gro(fd.as_raw_fd(), on));
     let set = options::set_int(fd, libc::SOL_UDP, libc::UDP_GRO, on.into());
     set.map_err(|error| during("setting UDP_GRO", error))
 }

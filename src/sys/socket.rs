@@ -12,8 +12,10 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use super::epoll::{self, Event, Mask};
 use super::fd::OwnedFd;
-use super::ip_address::not_ip;
 use super::options::{get_int, round_up, set_incoming_cpu, set_int};
+pub(crate) use super::socket_address::{
+    ip_address, is_connected, is_self_connected, local_addr, local_name, peer_addr, peer_name,
+};
 pub(crate) use super::socket_kind::{SocketKind, is_tcp_connection, kind};
 use super::syscall::libc_answer;
 use super::traffic;
@@ -133,7 +135,7 @@ pub(crate) fn adopt_listener(fd: BorrowedFd<'_>, settings: &Listen) -> io::Resul
 /// # Errors
 /// Returns `InvalidInput` if it is not a stream socket that listens.
 pub(crate) fn listener_addr(fd: BorrowedFd<'_>) -> io::Result<SockAddr> {
-    simulated!(fd.as_raw_fd(), kernel => kernel.local_address(fd.as_raw_fd()).map(SockAddr::from));
+    simulated!(fd.as_raw_fd(), kernel => kernel.local_name(fd.as_raw_fd()));
     let socket = SockRef::from(&fd);
     // SO_ACCEPTCONN. A socket that doesn't listen would only fail at its first accept(2).
     if kind(fd) == Some(SocketKind::Stream) && socket.is_listener()? {
@@ -273,43 +275,12 @@ pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
     SockRef::from(&fd).take_error()
 }
 
-/// Returns the local address of an IP socket: getsockname(2).
-pub(crate) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
-    simulated!(fd.as_raw_fd(), kernel => kernel.local_address(fd.as_raw_fd()));
-    ip_address(&SockRef::from(&fd).local_addr()?)
-}
-
-/// Returns the peer's address of an IP socket: getpeername(2).
-pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
-    simulated!(fd.as_raw_fd(), kernel => kernel.peer_address(fd.as_raw_fd()));
-    ip_address(&SockRef::from(&fd).peer_addr()?)
-}
-
-/// Returns the IP address in `addr`.
-pub(crate) fn ip_address(addr: &SockAddr) -> io::Result<SocketAddr> {
-    addr.as_socket().ok_or_else(not_ip)
-}
-
-/// Returns `true` if a socket is connected to itself.
-///
-/// A connect to a port of this machine that nothing listens on does that if the kernel picks the
-/// same port as the local one: TCP takes it for a simultaneous open.
-pub(crate) fn is_self_connected(fd: BorrowedFd<'_>) -> bool {
-    matches!((local_addr(fd), peer_addr(fd)), (Ok(local), Ok(peer)) if local == peer)
-}
-
 /// Returns the error of a connect that has reached its own socket.
 pub(crate) fn self_connect_error() -> io::Error {
     io::Error::new(
         io::ErrorKind::ConnectionRefused,
         "nothing listens there: the socket was connected to itself",
     )
-}
-
-/// Returns `true` if a socket has a peer: getpeername(2).
-pub(crate) fn is_connected(fd: BorrowedFd<'_>) -> bool {
-    simulated!(fd.as_raw_fd(), kernel => kernel.peer_address(fd.as_raw_fd()).is_ok());
-    SockRef::from(&fd).peer_addr().is_ok()
 }
 
 /// Returns `true` if the SYN of a socket waits for its first bytes: TCP_FASTOPEN_CONNECT. Such a
@@ -325,13 +296,18 @@ pub(crate) fn is_connect_deferred(fd: BorrowedFd<'_>) -> bool {
 /// Ends one or both directions: shutdown(2). On a connection that has ended already it does
 /// nothing.
 pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
-    simulated!(fd.as_raw_fd(), kernel => kernel.tcp_shutdown(fd.as_raw_fd(), how));
-    match SockRef::from(&fd).shutdown(how) {
+    match shutdown_now(fd, how) {
         // ENOTCONN: a reset has ended it before, or both ends had been shut down. A caller can't
         // prevent that race.
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
         other => other,
     }
+}
+
+/// Ends one or both directions, and returns the kernel's answer as it is.
+fn shutdown_now(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.shutdown(fd.as_raw_fd(), how));
+    SockRef::from(&fd).shutdown(how)
 }
 
 /// Sets TCP_NODELAY.

@@ -19,7 +19,7 @@ pub(crate) enum SocketKind {
 
 /// Returns what `fd` carries, or `None` if it is not a socket.
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> Option<SocketKind> {
-    simulated!(fd.as_raw_fd(), kernel => kernel.is_stream(fd.as_raw_fd()).then_some(SocketKind::Stream));
+    simulated!(fd.as_raw_fd(), kernel => kernel.socket_kind(fd.as_raw_fd()));
     // SO_TYPE of anything else is ENOTSOCK.
     let of = SockRef::from(&fd).r#type().ok()?;
     Some(match of {

@@ -102,7 +102,7 @@ pub(crate) fn send_uncounted(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usi
 #[inline(always)]
 pub(crate) fn send_now(fd: BorrowedFd<'_>, bytes: &[u8]) -> Answer {
     simulated!(fd.as_raw_fd(), kernel => {
-        kernel.tcp_send(fd.as_raw_fd(), &[IoSlice::new(bytes)]).into()
+        kernel.send(fd.as_raw_fd(), &[IoSlice::new(bytes)]).into()
     });
     let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
     let arguments = [fd.as_raw_fd() as usize, bytes.as_ptr() as usize, bytes.len(), flags, 0, 0];
@@ -122,7 +122,7 @@ pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::R
 /// Sends `slices` as they are, without counting: the request path has a counter at hand.
 #[inline]
 pub(crate) fn send_vectored_now(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Answer {
-    simulated!(fd.as_raw_fd(), kernel => kernel.tcp_send(fd.as_raw_fd(), slices).into());
+    simulated!(fd.as_raw_fd(), kernel => kernel.send(fd.as_raw_fd(), slices).into());
     // SAFETY: all zeros is a valid msghdr: no address, no control data.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     // An IoSlice has the layout of an iovec by its documentation; sendmsg doesn't write to it.

@@ -118,12 +118,12 @@ impl Socket {
 
     /// Returns the address of this side: getsockname(2).
     pub(crate) fn local_addr<A: Address>(&self) -> io::Result<A> {
-        A::from_kernel(&self.options().local_addr()?)
+        A::from_kernel(&socket::local_name(self.fd())?)
     }
 
     /// Returns the address of the peer: getpeername(2).
     pub(crate) fn peer_addr<A: Address>(&self) -> io::Result<A> {
-        A::from_kernel(&self.options().peer_addr()?)
+        A::from_kernel(&socket::peer_name(self.fd())?)
     }
 
     /// Waits until a read may succeed. Any number of tasks may wait.

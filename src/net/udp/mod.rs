@@ -67,6 +67,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::net::socket::Socket;
 use crate::net::socket::std_types::{into_owned_fd, std_types};
+use crate::sys::datagram;
 
 /// A UDP socket of this thread's poller.
 ///
@@ -166,7 +167,7 @@ impl UdpSocket {
     /// # }).unwrap();
     /// ```
     pub fn set_broadcast(&self, on: bool) -> io::Result<()> {
-        self.socket.options().set_broadcast(on)
+        datagram::set_broadcast(self.socket.fd(), on)
     }
 
     /// Returns whether SO_BROADCAST is on.
@@ -186,7 +187,7 @@ impl UdpSocket {
     /// # }).unwrap();
     /// ```
     pub fn broadcast(&self) -> io::Result<bool> {
-        self.socket.options().broadcast()
+        datagram::broadcast(self.socket.fd())
     }
 }
 

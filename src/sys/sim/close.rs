@@ -32,7 +32,7 @@ impl World {
             Kind::Listener(_) => self.listener_close(id),
             Kind::Epoll(_) => self.epoll_close(id),
             Kind::PipeReader(_) | Kind::PipeWriter(_) => self.pipe_close(id),
-            Kind::Counter(_) | Kind::Alarm(_) => {}
+            Kind::Counter(_) | Kind::Alarm(_) | Kind::Udp(_) => {}
         }
         self.log(host, format_args!("close {id}"));
         self.objects.remove(&id);

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::flight::Flight;
 use super::id::Id;
 use super::segment::Packet;
 
@@ -18,8 +19,10 @@ struct Due {
 
 /// What can be due.
 pub(super) enum Happening {
-    /// A packet arrives.
+    /// A packet of a TCP connection arrives.
     Packet(Packet),
+    /// A datagram arrives, or the news of one.
+    Flight(Box<Flight>),
     /// A timerfd may have expired.
     Alarm(Id),
 }

@@ -12,6 +12,7 @@ impl World {
         while let Some(what) = self.due.pop(self.now()) {
             match what {
                 Happening::Packet(packet) => self.arrive(packet),
+                Happening::Flight(flight) => self.flight_arrives(*flight),
                 Happening::Alarm(id) => self.alarm_expires(id),
             }
         }

@@ -9,6 +9,7 @@ use super::backlog::Listener;
 use super::errors::errno;
 use super::id::Id;
 use super::object::Kind;
+use super::ports::Protocol;
 use super::world::{World, with_port};
 
 impl World {
@@ -37,7 +38,8 @@ impl World {
         if self.host_at(local.ip()) != Some(host) {
             return errno(libc::EADDRNOTAVAIL);
         }
-        let port = if local.port() == 0 { self.free_port(host) } else { local.port() };
+        let port =
+            if local.port() == 0 { self.free_port(host, Protocol::Tcp) } else { local.port() };
         let local = with_port(local, port);
         let queue = VecDeque::new();
         let listener = Listener { local, shares, backlog, queue, buffers };

@@ -14,10 +14,14 @@
 //! |---|---|
 //! | `id`, `errors`, `settings`, `trace` | names of objects, errors, the faults, what happened |
 //! | `instance`, `counters`, `connection`, `segment`, `backlog`, `pipe` | what the kernel keeps of each kind of object |
+//! | `udp_socket`, `flight` | the same, of sockets for datagrams and of what they send |
 //! | `object`, `due`, `world` | all objects, what is going to happen, and the world that has both |
 //! | `watch` | how changes of objects reach epoll instances |
+//! | `ports` | which ports are taken |
 //! | `wire`, `opening`, `packets`, `happen` | how packets are sent, and what they and timers do when their time comes |
+//! | `datagrams` | how datagrams are sent, and what they do when their time comes |
 //! | `epoll`, `signals`, `listener`, `tcp`, `receive`, `splice`, `close` | the calls |
+//! | `socket`, `udp` | the calls of all sockets, and of those of UDP |
 //! | `kernel`, `threads` | the kernel of this thread, and the simulated threads that call it |
 //!
 //! What a call does here is what the man pages say, and where they are silent, what Linux does.
@@ -29,9 +33,11 @@ mod close;
 mod conformance;
 mod connection;
 mod counters;
+mod datagrams;
 mod due;
 mod epoll;
 mod errors;
+mod flight;
 mod happen;
 mod id;
 mod instance;
@@ -41,14 +47,18 @@ mod object;
 mod opening;
 mod packets;
 mod pipe;
+mod ports;
 mod receive;
 mod segment;
 mod settings;
 mod signals;
+mod socket;
 mod splice;
 mod tcp;
 mod threads;
 mod trace;
+mod udp;
+mod udp_socket;
 mod watch;
 mod wire;
 mod world;
@@ -57,6 +67,7 @@ pub(crate) use errors::unsupported;
 pub(crate) use id::HostId;
 pub(crate) use kernel::{Kernel, current, enter, look_up};
 pub(crate) use settings::Settings;
+pub(crate) use socket::Received;
 pub(crate) use threads::{JoinHandle, ThreadId, Threads, Wait, block, notify, spawn};
 pub(crate) use trace::TraceLine;
 pub(crate) use world::World;

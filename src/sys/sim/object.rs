@@ -6,6 +6,7 @@ use super::counters::{Alarm, Counter};
 use super::id::{HostId, Id};
 use super::instance::{Instance, Key};
 use super::pipe::{PipeReader, PipeWriter};
+use super::udp_socket::Udp;
 
 /// What the kernel has behind descriptors: an open file description.
 pub(super) struct Object {
@@ -35,4 +36,6 @@ pub(super) enum Kind {
     PipeReader(PipeReader),
     /// The end of a pipe that bytes go into.
     PipeWriter(PipeWriter),
+    /// A UDP socket.
+    Udp(Box<Udp>),
 }

@@ -24,7 +24,7 @@ impl World {
             buffer[filled..][..bytes.len()].copy_from_slice(bytes);
             filled += bytes.len();
         };
-        self.tcp_recv(fd, &mut fill, most, flags & libc::MSG_PEEK != 0)
+        self.receive(fd, &mut fill, most, flags & libc::MSG_PEEK != 0)
     }
 
     /// Receives into `buffer`, which need not be initialized.
@@ -40,7 +40,7 @@ impl World {
             }
             filled += bytes.len();
         };
-        self.tcp_recv(fd, &mut fill, most, false)
+        self.receive(fd, &mut fill, most, false)
     }
 
     /// Receives into `slices`, one after the other: recvmsg(2).
@@ -62,6 +62,6 @@ impl World {
                 }
             }
         };
-        self.tcp_recv(fd, &mut fill, most, false)
+        self.receive(fd, &mut fill, most, false)
     }
 }

@@ -13,6 +13,7 @@ use super::errors::errno;
 use super::id::Id;
 use super::instance::ANY;
 use super::object::Kind;
+use super::ports::Protocol;
 use super::segment::Segment;
 use super::world::{World, with_port};
 
@@ -37,7 +38,8 @@ impl World {
         self.refuse_descriptor()?;
         let host = self.host();
         let source = from.unwrap_or_else(|| SocketAddr::new(self.source_address(host, to.ip()), 0));
-        let port = if source.port() == 0 { self.free_port(host) } else { source.port() };
+        let port =
+            if source.port() == 0 { self.free_port(host, Protocol::Tcp) } else { source.port() };
         let mut tcp = Tcp::new(Some(with_port(source, port)), to, Phase::Connecting);
         tcp.set_buffers(buffers.0, buffers.1);
         let id = self.add(host, Kind::Tcp(Box::new(tcp)));
@@ -56,8 +58,6 @@ impl World {
         most: usize,
         peeks: bool,
     ) -> io::Result<usize> {
-        self.pass_a_call();
-        self.run_due();
         let (id, tcp) = self.tcp_of(fd)?;
         let count = tcp.input.len().min(most);
         if count == 0 && most > 0 {
@@ -94,9 +94,7 @@ impl World {
     }
 
     /// Writes what there is room for: send(2).
-    pub(crate) fn tcp_send(&mut self, fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.pass_a_call();
-        self.run_due();
+    pub(super) fn tcp_send(&mut self, fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
         let most = self.shortened(wanted);
         let (id, tcp) = self.tcp_of(fd)?;
@@ -130,9 +128,7 @@ impl World {
 
     /// Ends one or both directions: shutdown(2). On a connection that has ended already it does
     /// nothing, though Linux says ENOTCONN then.
-    pub(crate) fn tcp_shutdown(&mut self, fd: RawFd, how: Shutdown) -> io::Result<()> {
-        self.pass_a_call();
-        self.run_due();
+    pub(super) fn tcp_shutdown(&mut self, fd: RawFd, how: Shutdown) -> io::Result<()> {
         let (id, tcp) = self.tcp_of(fd)?;
         if tcp.phase == Phase::Ended {
             // inet_shutdown wakes those that watch all the same.
@@ -183,33 +179,6 @@ impl World {
         }
     }
 
-    /// Takes the pending error: SO_ERROR.
-    pub(crate) fn take_error(&mut self, fd: RawFd) -> io::Result<Option<io::Error>> {
-        self.run_due();
-        let Some(id) = self.find(fd) else { return errno(libc::EBADF) };
-        let error = self.tcp(id).and_then(|tcp| tcp.error.take());
-        Ok(error.map(io::Error::from_raw_os_error))
-    }
-
-    /// Returns the local address of a socket: getsockname(2).
-    pub(crate) fn local_address(&mut self, fd: RawFd) -> io::Result<SocketAddr> {
-        let Some(id) = self.find(fd) else { return errno(libc::EBADF) };
-        match &self.object(id)?.kind {
-            Kind::Tcp(tcp) => tcp.local.map_or_else(|| errno(libc::EINVAL), Ok),
-            Kind::Listener(listener) => Ok(listener.local),
-            _ => errno(libc::ENOTSOCK),
-        }
-    }
-
-    /// Returns the peer's address of a socket: getpeername(2).
-    pub(crate) fn peer_address(&mut self, fd: RawFd) -> io::Result<SocketAddr> {
-        let (_, tcp) = self.tcp_of(fd)?;
-        match tcp.phase {
-            Phase::Received | Phase::Open => Ok(tcp.peer),
-            Phase::Connecting | Phase::Ended => errno(libc::ENOTCONN),
-        }
-    }
-
     /// Sets how long a close waits: SO_LINGER. Zero asks for a reset.
     pub(crate) fn set_linger(&mut self, fd: RawFd, time: Option<Duration>) -> io::Result<()> {
         self.tcp_of(fd)?.1.linger = time;
@@ -225,20 +194,9 @@ impl World {
         }
     }
 
-    /// Returns `true` if the descriptor is a stream socket.
-    pub(crate) fn is_stream(&mut self, fd: RawFd) -> bool {
-        let kind = self.find(fd).and_then(|id| self.objects.get(&id)).map(|object| &object.kind);
-        matches!(kind, Some(Kind::Tcp(_) | Kind::Listener(_)))
-    }
-
     /// Returns `true` if the descriptor is a TCP socket that does not listen.
     pub(crate) fn is_tcp_connection(&mut self, fd: RawFd) -> bool {
         self.tcp_of(fd).is_ok()
-    }
-
-    /// Returns how many bytes there are to read: FIONREAD.
-    pub(crate) fn unread(&mut self, fd: RawFd) -> io::Result<usize> {
-        Ok(self.tcp_of(fd)?.1.input.len())
     }
 }
 

@@ -56,6 +56,7 @@ impl World {
         match &object.kind {
             Kind::Tcp(tcp) => tcp.conditions(),
             Kind::Listener(listener) => listener.conditions(),
+            Kind::Udp(udp) => udp.conditions(),
             Kind::Counter(counter) => counter.conditions(),
             Kind::Alarm(alarm) => alarm.conditions(),
             Kind::PipeReader(pipe) => pipe.conditions(),

@@ -26,15 +26,15 @@ const CALL_COST: u64 = 200;
 const CLOCK_COST: u64 = 20;
 
 /// The first port that the kernel gives to a socket which has not asked for one.
-const FIRST_FREE_PORT: u16 = 32_768;
+pub(super) const FIRST_FREE_PORT: u16 = 32_768;
 
 /// A machine of the simulation.
 #[derive(Debug)]
-struct Host {
+pub(super) struct Host {
     /// Its address.
     address: IpAddr,
     /// The next port for a socket that asks for none.
-    next_port: u16,
+    pub(super) next_port: u16,
     /// Whether it has crashed and not started again.
     is_down: bool,
 }
@@ -50,7 +50,7 @@ pub(crate) struct World {
     /// Links that differ from the usual one, by the two hosts, the lower number first.
     links: BTreeMap<(HostId, HostId), Link>,
     /// The hosts.
-    hosts: Vec<Host>,
+    pub(super) hosts: Vec<Host>,
     /// The host whose code runs.
     host: HostId,
     /// All objects.
@@ -135,29 +135,6 @@ impl World {
     /// Returns the address of a host.
     pub(super) fn address(&self, host: HostId) -> IpAddr {
         self.hosts[host].address
-    }
-
-    /// Returns a port of a host that nothing uses.
-    pub(super) fn free_port(&mut self, host: HostId) -> u16 {
-        loop {
-            let port = self.hosts[host].next_port;
-            self.hosts[host].next_port = port.checked_add(1).unwrap_or(FIRST_FREE_PORT);
-            if !self.is_bound(host, port) {
-                return port;
-            }
-        }
-    }
-
-    /// Returns `true` if an object of a host has a port.
-    fn is_bound(&self, host: HostId, port: u16) -> bool {
-        self.objects.values().filter(|object| object.host == host).any(|object| {
-            let local = match &object.kind {
-                Kind::Tcp(tcp) => tcp.local,
-                Kind::Listener(listener) => Some(listener.local),
-                _ => None,
-            };
-            local.is_some_and(|local| local.port() == port)
-        })
     }
 
     /// Cuts the way between two hosts, or heals it.

@@ -5,6 +5,7 @@ mod faults;
 mod programs;
 mod relays;
 mod replay;
+mod udp;
 
 use std::io;
 use std::time::Duration;

@@ -7,6 +7,7 @@
 
 mod pipes;
 mod tcp;
+mod udp;
 
 use std::cell::RefCell;
 use std::fmt::{Debug, Write as _};
@@ -24,6 +25,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often Linux is asked, until one of its runs has the simulator's answers.
 const RUNS: usize = 5;
+
+/// The masks that registrations ask for.
+const MASKS: [u32; 6] = [
+    libc::EPOLLIN as u32,
+    libc::EPOLLOUT as u32,
+    (libc::EPOLLIN | libc::EPOLLRDHUP) as u32,
+    (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32,
+    (libc::EPOLLIN | libc::EPOLLET) as u32,
+    libc::EPOLLET as u32,
+];
 
 /// What a program works with, on either kernel.
 trait Machine: Sized {

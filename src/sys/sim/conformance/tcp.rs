@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::{Machine, compare, show, take_events};
+use super::{MASKS, Machine, compare, show, take_events};
 use crate::base::token::Token;
 use crate::sys::epoll::{self, Epoll, Mask};
 use crate::sys::fd::OwnedFd;
@@ -51,16 +51,6 @@ enum Call {
     /// Takes at most so many events.
     Wait(usize),
 }
-
-/// The masks that registrations ask for.
-const MASKS: [u32; 6] = [
-    libc::EPOLLIN as u32,
-    libc::EPOLLOUT as u32,
-    (libc::EPOLLIN | libc::EPOLLRDHUP) as u32,
-    (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32,
-    (libc::EPOLLIN | libc::EPOLLET) as u32,
-    libc::EPOLLET as u32,
-];
 
 /// Chooses the calls of a program.
 fn program(seed: u64) -> Vec<Call> {
