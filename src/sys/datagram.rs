@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::fd::OwnedFd;
-use super::ip_address::{IpAddress, not_ip};
+use super::ip_address::IpAddress;
 #[cfg(feature = "sim")]
 use super::socket::ip_address;
 use super::syscall::{checked, syscall};
@@ -89,7 +89,7 @@ fn recv_from_flags(
         [fd.as_raw_fd() as usize, pointer, room, flags as usize, address, address_length];
     // SAFETY: `buffer` is writable for `room` bytes, and `from` for as many as `length` says.
     let count = checked(unsafe { syscall(libc::SYS_recvfrom, arguments) })?;
-    Ok((count, from.as_std().ok_or_else(not_ip)?))
+    Ok((count, from.to_std()?))
 }
 
 /// Sends one datagram of IP: sendto(2).

@@ -1,22 +1,40 @@
 //! The descriptors that the crate owns.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, RawFd};
+
+#[cfg(not(miri))]
+use super::syscall::syscall;
 
 /// A descriptor that is closed when it is dropped: close(2).
 ///
 /// Closing a descriptor is a call of the kernel, so it is made by `sys`, as all others are.
 #[derive(Debug)]
 #[repr(transparent)]
-pub(crate) struct OwnedFd(std::os::fd::OwnedFd);
+pub(crate) struct OwnedFd(ManuallyDrop<std::os::fd::OwnedFd>);
 
-#[cfg(feature = "sim")]
 impl Drop for OwnedFd {
+    #[inline]
     fn drop(&mut self) {
         // The number is free for the next descriptor only when this has returned.
+        #[cfg(feature = "sim")]
         if let Some(kernel) = super::sim::current() {
             kernel.borrow_mut().close(self.as_raw_fd());
         }
+        // std closes by glibc, whose close is a cancellation point. An error is passed over, as std
+        // does it: the number is free in any case, also after EINTR.
+        #[cfg(not(miri))]
+        // SAFETY: this owns the descriptor, and nothing uses it any more.
+        unsafe {
+            syscall(libc::SYS_close, [self.as_raw_fd() as usize, 0, 0, 0, 0, 0])
+        };
+        // Miri has the functions of libc, and no system call.
+        #[cfg(miri)]
+        // SAFETY: as above; the inner owner is not looked at again.
+        unsafe {
+            ManuallyDrop::drop(&mut self.0)
+        };
     }
 }
 
@@ -28,7 +46,7 @@ impl OwnedFd {
     /// `fd` is open, and no other code closes it.
     pub(super) unsafe fn from_raw(fd: RawFd) -> OwnedFd {
         // SAFETY: the caller vouches for it.
-        OwnedFd(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) })
+        OwnedFd(ManuallyDrop::new(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) }))
     }
 
     /// Makes a duplicate, with CLOEXEC: fcntl(2), F_DUPFD_CLOEXEC.
@@ -37,37 +55,32 @@ impl OwnedFd {
         if let Some(kernel) = super::sim::current()
             && let Some(duplicate) = kernel.borrow_mut().duplicate(self.as_raw_fd())
         {
-            return duplicate.map(OwnedFd);
+            return duplicate.map(OwnedFd::from);
         }
-        self.0.try_clone().map(OwnedFd)
+        self.0.try_clone().map(OwnedFd::from)
     }
 }
 
 impl From<socket2::Socket> for OwnedFd {
     #[inline]
     fn from(socket: socket2::Socket) -> OwnedFd {
-        OwnedFd(socket.into())
+        std::os::fd::OwnedFd::from(socket).into()
     }
 }
 
 impl From<std::os::fd::OwnedFd> for OwnedFd {
     #[inline]
     fn from(fd: std::os::fd::OwnedFd) -> OwnedFd {
-        OwnedFd(fd)
+        OwnedFd(ManuallyDrop::new(fd))
     }
 }
 
 impl From<OwnedFd> for std::os::fd::OwnedFd {
     #[inline]
     fn from(fd: OwnedFd) -> std::os::fd::OwnedFd {
-        #[cfg(not(feature = "sim"))]
-        return fd.0;
-        #[cfg(feature = "sim")]
-        {
-            let fd = std::mem::ManuallyDrop::new(fd);
-            // SAFETY: the descriptor is open, and its owner is dropped no more.
-            unsafe { std::os::fd::OwnedFd::from_raw_fd(fd.as_raw_fd()) }
-        }
+        let fd = ManuallyDrop::new(fd);
+        // SAFETY: the descriptor is open, and its owner is dropped no more.
+        unsafe { std::os::fd::OwnedFd::from_raw_fd(fd.as_raw_fd()) }
     }
 }
 

@@ -76,6 +76,18 @@ impl IpAddress {
     }
 }
 
+impl IpAddress {
+    /// Returns the address in std's form.
+    ///
+    /// # Errors
+    ///
+    /// Returns `Unsupported` if it is of another family.
+    #[inline]
+    pub(crate) fn to_std(self) -> io::Result<SocketAddr> {
+        self.as_std().ok_or_else(not_ip)
+    }
+}
+
 /// Returns the error of an address of another family.
 #[cold]
 pub(super) fn not_ip() -> io::Error {

@@ -10,7 +10,8 @@
 //! | `epoll`, `conditions` | epoll(7): registrations, waits, events |
 //! | `busy_poll` | how an epoll instance looks at network devices before it sleeps |
 //! | `eventfd`, `timerfd` | the descriptor that wakes a poller, and one that ends a wait in a foreign loop |
-//! | `socket`, `socket_kind`, `socket_address`, `options` | sockets: creation, accept, connect, shutdown, addresses, options |
+//! | `socket`, `socket_kind`, `socket_address`, `options` | sockets: creation, connect, shutdown, addresses, options |
+//! | `accept` | accepting connections, with and without their peers' addresses |
 //! | `steering` | which listener of a SO_REUSEPORT group gets a connection |
 //! | `stream`, `datagram` | bytes and datagrams in and out |
 //! | `buffers` | the buffers of a poller that the kernel receives into |
@@ -57,6 +58,7 @@ macro_rules! simulated {
     ($($ignored:tt)*) => {};
 }
 
+pub(crate) mod accept;
 pub(crate) mod affinity;
 pub(crate) mod buffers;
 pub(crate) mod busy_poll;

@@ -18,7 +18,6 @@ pub(crate) use super::socket_address::{
 };
 pub(crate) use super::socket_kind::{SocketKind, is_tcp_connection, kind};
 use super::syscall::libc_answer;
-use super::traffic;
 use crate::base::error::during;
 use crate::base::interest::Interest;
 
@@ -181,36 +180,6 @@ pub(crate) fn can_share(addr: &SockAddr) -> bool {
     simulated!(_kernel => addr.domain() != Domain::UNIX);
     // Tried, and not concluded from the kernel's version, which says nothing of a seccomp profile.
     stream_socket(addr).and_then(|socket| socket.set_reuse_port(true)).is_ok()
-}
-
-/// Accepts a connection: accept4(2).
-pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)> {
-    simulated!(listener.as_raw_fd(), kernel => match kernel.accept(listener.as_raw_fd()) {
-        Ok((socket, peer)) => {
-            traffic::accepted();
-            Ok((socket.into(), peer.into()))
-        }
-        Err(error) => {
-            if error.kind() != io::ErrorKind::WouldBlock {
-                traffic::accept_failed();
-            }
-            Err(error)
-        }
-    });
-    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    match SockRef::from(&listener).accept4(flags) {
-        Ok((socket, peer)) => {
-            traffic::accepted();
-            Ok((socket.into(), peer))
-        }
-        Err(error) => {
-            // An empty backlog is no failure.
-            if error.kind() != io::ErrorKind::WouldBlock {
-                traffic::accept_failed();
-            }
-            Err(error)
-        }
-    }
 }
 
 /// Sets SO_RCVBUF and SO_SNDBUF where a size is given. The kernel cuts sizes above its limits;

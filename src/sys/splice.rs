@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use super::fd::OwnedFd;
 use super::sigpipe::NoSigpipe;
 use super::stream;
-use super::syscall::{checked, libc_answer, syscall};
+use super::syscall::{Answer, libc_answer, syscall};
 
 /// The capacity of a pipe without any settings: pipe(7).
 const LEAST_CAPACITY: usize = 64 * 1024;
@@ -95,7 +95,7 @@ pub(super) fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> i
     let arguments = [from.as_raw_fd() as usize, 0, to.as_raw_fd() as usize, 0, most, flags];
     loop {
         // SAFETY: both offsets are null, as they are for pipes and sockets.
-        match checked(unsafe { syscall(libc::SYS_splice, arguments) }) {
+        match Answer::of(unsafe { syscall(libc::SYS_splice, arguments) }).result() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }

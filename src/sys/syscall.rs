@@ -3,7 +3,7 @@
 //! glibc's `recv`, `send` and `epoll_wait` are cancellation points: pthreads(7). In a process with
 //! threads each of them sets that state up and takes it down, which is about a tenth of the user
 //! time of a small request. No thread here is ever cancelled, so the request path calls the kernel
-//! directly. On architectures without an instruction below, libc's `syscall` does the same.
+//! directly, and so do accept4(2) and close(2). On architectures without an instruction below, libc's `syscall` does the same.
 
 use std::io;
 
@@ -45,10 +45,17 @@ impl Answer {
         self.0 == length as isize
     }
 
-    /// Returns the count or the error.
+    /// Returns the count or the error of bytes that were to be moved in or out.
+    ///
+    /// EINPROGRESS is the answer of a send whose bytes didn't fit into the SYN that it caused, by
+    /// TCP_FASTOPEN_CONNECT: nothing was taken, and there is room when the connection is made. So it
+    /// becomes `WouldBlock`.
     #[inline(always)]
     pub(crate) fn result(self) -> io::Result<usize> {
-        checked(self.0)
+        if self.0 < 0 {
+            return Err(not_moved(self.0));
+        }
+        Ok(self.0 as usize)
     }
 }
 
@@ -76,10 +83,15 @@ pub(super) fn libc_answer(answer: libc::c_int) -> io::Result<libc::c_int> {
 #[cold]
 #[inline(never)]
 fn failed(answer: isize) -> io::Error {
-    let errno = -answer as i32;
-    // The answer of a send whose bytes didn't fit into the SYN that it caused, by TCP_FASTOPEN_CONNECT:
-    // nothing was taken, and there is room when the connection is made.
-    io::Error::from_raw_os_error(if errno == libc::EINPROGRESS { libc::EAGAIN } else { errno })
+    io::Error::from_raw_os_error(-answer as i32)
+}
+
+/// Converts the negated errno of a call that moves bytes to an error: see [`Answer::result`].
+#[cold]
+#[inline(never)]
+fn not_moved(answer: isize) -> io::Error {
+    let is_under_way = answer == -(libc::EINPROGRESS as isize);
+    failed(if is_under_way { -(libc::EAGAIN as isize) } else { answer })
 }
 
 /// Calls the kernel; the answer is a count or a negated errno.

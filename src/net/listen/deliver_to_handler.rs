@@ -4,10 +4,9 @@
 //! travels is the descriptor, with a shared factory.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-
-use socket2::SockAddr;
 
 use crate::base::interest::Interest;
 use crate::local::context::EvContext;
@@ -17,6 +16,7 @@ use crate::local::handler::EvHandler;
 use crate::local::registry;
 use crate::local::state::Local;
 use crate::reactor::ReactorHandle;
+use crate::sys::accept;
 use crate::sys::fd::OwnedFd;
 use crate::task::drop_ignoring_panic;
 
@@ -90,7 +90,14 @@ struct HandlerFactory<F> {
 }
 
 impl<H: EvHandler, F: Fn() -> H + Send + Sync + 'static> Deliver for DeliverToHandler<F> {
-    fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, _: SockAddr) {
+    /// Nothing: a handler asks for the address if it wants it.
+    type Peer = ();
+
+    fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, ())> {
+        accept::accept(listener).map(|fd| (fd, ()))
+    }
+
+    fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, (): ()) {
         let here = &cx.local.handle;
         let poller = self.balancer.choose(here);
         // `choose` has counted the connection there, so that the next choice sees it although it is

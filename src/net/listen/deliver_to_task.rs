@@ -5,17 +5,17 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use socket2::SockAddr;
-
 use crate::local::context::EvContext;
 use crate::local::state::Local;
-use crate::net::addr::Address;
 use crate::net::tcp::stream::TcpStream;
 use crate::reactor::ReactorHandle;
+use crate::sys::accept;
 use crate::sys::fd::OwnedFd;
+use crate::sys::ip_address::IpAddress;
 use crate::task;
 
 use super::acceptor::Acceptor;
@@ -74,7 +74,14 @@ where
     F: Fn(TcpStream, SocketAddr) -> Fut + Clone + Send + 'static,
     Fut: Future + 'static,
 {
-    fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, peer: SockAddr) {
+    /// The address that the service is called with.
+    type Peer = IpAddress;
+
+    fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, IpAddress)> {
+        accept::accept_from(listener)
+    }
+
+    fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, peer: IpAddress) {
         let here = &cx.local.handle;
         let poller = self.balancer.choose(here);
         if poller.is_same(here) {
@@ -109,9 +116,9 @@ where
     Fut: Future + 'static,
 {
     /// Spawns the task of a connection. The balancer has counted it at this poller.
-    fn spawn(&self, local: &Local, fd: OwnedFd, peer: &SockAddr) {
-        let opened = TcpStream::from_fd(fd, "serve")
-            .and_then(|stream| Ok((stream, SocketAddr::from_kernel(peer)?)));
+    fn spawn(&self, local: &Local, fd: OwnedFd, peer: &IpAddress) {
+        let opened =
+            TcpStream::from_fd(fd, "serve").and_then(|stream| Ok((stream, peer.to_std()?)));
         let (stream, peer) = match opened {
             Ok(opened) => opened,
             Err(error) => {

@@ -18,8 +18,8 @@ use crate::local::fd_waiters::FdWaiter;
 use crate::net::socket::Socket;
 use crate::net::tcp::stream::TcpStream;
 use crate::parts::readiness::Direction;
+use crate::sys::accept;
 use crate::sys::fd::OwnedFd;
-use crate::sys::socket;
 use crate::time;
 
 use super::accept_backoff::{AcceptBackoff, Retry, is_no_listener};
@@ -43,7 +43,7 @@ impl Socket {
         loop {
             // A backlog that is never empty would keep this task running for ever.
             self.registered.local().allowance.proceed().await;
-            let accepted = self.registered.try_io(Direction::Read, socket::accept);
+            let accepted = self.registered.try_io(Direction::Read, accept::accept_from_any);
             let error = match accepted.and_then(|(fd, peer)| make(fd, &peer)) {
                 Ok(made) => return Ok(made),
                 Err(error) => error,

@@ -6,11 +6,10 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
-
-use socket2::SockAddr;
 
 use crate::base::interest::Interest;
 use crate::local::action::{Action, CloseReason, TimerId};
@@ -18,7 +17,6 @@ use crate::local::context::EvContext;
 use crate::local::fd_waiters::FdWaiter;
 use crate::local::handler::EvHandler;
 use crate::sys::fd::OwnedFd;
-use crate::sys::socket;
 
 use super::accept_backoff::{AcceptBackoff, Retry};
 use super::accept_batch::AcceptBatch;
@@ -27,9 +25,14 @@ use super::listening_socket::ListeningSocket;
 
 /// What is done with a new connection.
 pub(crate) trait Deliver: 'static {
-    /// Takes a connection, with the address of its peer, on the thread of the poller that has
-    /// accepted it.
-    fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, peer: SockAddr);
+    /// What it needs to know of a connection's peer.
+    type Peer;
+
+    /// Accepts a connection.
+    fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, Self::Peer)>;
+
+    /// Takes a connection, on the thread of the poller that has accepted it.
+    fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, peer: Self::Peer);
 }
 
 /// The handler of a listening socket.
@@ -77,7 +80,7 @@ impl<D: Deliver> ListenerHandler<D> {
     }
 
     /// Delivers a connection. A panic in there costs this connection, and not the listener.
-    fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, peer: SockAddr) {
+    fn deliver(&self, cx: &mut EvContext<'_>, fd: OwnedFd, peer: D::Peer) {
         let deliver = AssertUnwindSafe(|| self.deliver.deliver(cx, fd, peer));
         if let Err(panic) = catch_unwind(deliver) {
             self.errors.report("delivering a connection of", panic_error(panic));
@@ -121,7 +124,7 @@ impl<D: Deliver> EvHandler for ListenerHandler<D> {
         }
         // The limit lets connections that are open have their turn while new ones keep coming.
         for _ in 0..self.batch.next(cx.local.budget.accepts_per_event) {
-            match socket::accept(cx.descriptor()) {
+            match D::accept(cx.descriptor()) {
                 Ok((fd, peer)) => {
                     self.backoff.reset();
                     self.deliver(cx, fd, peer);

@@ -9,7 +9,7 @@ use super::{Machine, compare, show, take_events};
 use crate::base::token::Token;
 use crate::sys::epoll::{self, Epoll, Mask};
 use crate::sys::fd::OwnedFd;
-use crate::sys::{file, socket, splice, stream};
+use crate::sys::{accept, file, socket, splice, stream};
 
 /// The file that is sent: any whose contents stay.
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
@@ -122,7 +122,7 @@ fn connection() -> io::Result<[OwnedFd; 2]> {
     let settings = socket::Connect { nodelay: true, ..socket::Connect::default() };
     let one = socket::connect(&socket::local_addr(listener.as_fd())?.into(), &settings)?;
     loop {
-        match socket::accept(listener.as_fd()) {
+        match accept::accept_from_any(listener.as_fd()) {
             Ok((other, _)) => return Ok([one, other]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
             Err(error) => return Err(error),

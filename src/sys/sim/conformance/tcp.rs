@@ -9,7 +9,7 @@ use super::{MASKS, Machine, compare, show, take_events};
 use crate::base::token::Token;
 use crate::sys::epoll::{self, Epoll, Mask};
 use crate::sys::fd::OwnedFd;
-use crate::sys::{options, socket, stream};
+use crate::sys::{accept, options, socket, stream};
 
 /// A call. Ends are named by their places in the list of all ends so far.
 #[derive(Debug, Clone, Copy)]
@@ -121,7 +121,7 @@ impl Machine for Sockets {
             Call::Connect => return self.connect(self.address),
             Call::ConnectToNothing => return self.connect(self.nothing),
             Call::Accept => {
-                return match socket::accept(self.listener.as_fd()) {
+                return match accept::accept_from_any(self.listener.as_fd()) {
                     Ok((end, _)) => {
                         self.ends.push(Some(end));
                         "accepted".to_owned()
