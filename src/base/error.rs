@@ -3,9 +3,16 @@
 //! The crate has no error type of its own for I/O: an `io::Error` is what callers match on, by its
 //! kind or by its errno. What is added here is text, and neither of the two gets lost by it.
 
+use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::io;
+
+/// Returns the message of a panic, if its payload is text.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> Option<&str> {
+    let text = payload.downcast_ref::<&'static str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
 
 /// An error with a text of this crate. Its source is the `io::Error` that it began with, with its
 /// errno.

@@ -18,7 +18,7 @@ use crate::local::flags::{Flags, State};
 use crate::local::handler::EvHandler;
 use crate::local::state::Local;
 use crate::local::{calls, registry};
-use crate::task::{drop_ignoring_panic, ignore_panic};
+use crate::task::{drop_ignoring_panic, ignore_panic, report_panic};
 
 /// Calls a callback, and catches its panic. Not to be called for a connection that a stream has
 /// taken over.
@@ -159,6 +159,7 @@ fn apply_result(local: &Local, connection: &Connection, result: io::Result<Actio
 /// Ends the connection of `token`, whose callback has panicked. Nothing else ends.
 #[cold]
 pub(crate) fn on_panic(local: &Local, token: Token, panic: Box<dyn Any + Send>) {
+    report_panic(&*panic);
     // Its destructor is foreign code, and may panic again.
     drop_ignoring_panic(panic);
     if let Some(connection) = registry::connection(local, token) {

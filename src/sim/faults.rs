@@ -245,7 +245,7 @@ fn checked(part: f64) -> f64 {
 
 /// Returns a range of latencies, which has an end.
 #[track_caller]
-fn bounded(range: &impl RangeBounds<Duration>) -> Range<Duration> {
+pub(super) fn bounded(range: &impl RangeBounds<Duration>) -> Range<Duration> {
     let time = Time::of(range);
     time.start..time.end.expect("the range of a latency has an end")
 }

@@ -38,20 +38,25 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `simulation` | the simulation: its hosts and clients, and the loop that chooses which of them runs |
+//! | `simulation` | the simulation: its hosts and clients |
+//! | `run` | the loop that chooses which of them runs, and what ends it |
+//! | `control` | what a test does to hosts and links while it runs |
 //! | `trace` | what has happened in it |
 //! | `faults` | what goes wrong |
 //! | `parked` | what is thread-local of the simulated threads |
 //! | `schedule` | crashes and cuts, and when they come |
 //! | `failure` | how a simulation ends that has found something |
 
+mod control;
 mod failure;
 mod faults;
 mod parked;
+mod run;
 mod schedule;
 mod simulation;
 mod trace;
 
+pub use control::{Control, control};
 pub use failure::Failure;
 pub use faults::Faults;
 pub use simulation::Simulation;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::faults::Faults;
+use super::faults::{Faults, Time};
 
 /// Something that is done at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,21 +26,30 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// Returns what `faults` ask for.
-    pub(super) fn of(faults: &Faults) -> Schedule {
+    /// Returns what `faults` ask for from now on, when `passed` has passed.
+    pub(super) fn of(faults: &Faults, passed: Duration) -> Schedule {
         let mut acts = Vec::new();
-        for partition in &faults.partitions {
+        let is_ahead = |time: &Time| time.start >= passed;
+        for partition in faults.partitions.iter().filter(|partition| is_ahead(&partition.time)) {
             let (one, other) = partition.hosts.clone();
             acts.push((partition.time.start, Act::Cut(one.clone(), other.clone())));
             acts.extend(partition.time.end.map(|end| (end, Act::Heal(one, other))));
         }
-        for crash in &faults.crashes {
+        for crash in faults.crashes.iter().filter(|crash| is_ahead(&crash.time)) {
             acts.push((crash.time.start, Act::Crash(crash.host.clone())));
             acts.extend(crash.time.end.map(|end| (end, Act::Restart(crash.host.clone()))));
         }
         // Stable: what was asked for at the same time is done in the order in which it was asked.
         acts.sort_by_key(|(at, _)| *at);
         Schedule { acts: acts.into() }
+    }
+
+    /// Returns the names of the hosts that acts are about.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.acts.iter().flat_map(|(_, act)| match act {
+            Act::Cut(one, other) | Act::Heal(one, other) => [one.as_str(), other.as_str()],
+            Act::Crash(host) | Act::Restart(host) => [host.as_str(), host.as_str()],
+        })
     }
 
     /// Returns when the next act is due.

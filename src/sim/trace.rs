@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::simulation::Simulation;
-use crate::sys::sim::{HostId, TraceLine};
+use crate::sys::sim::TraceLine;
 
 impl Simulation {
     /// Keeps the lines of the trace, for [`Simulation::trace`].
@@ -34,10 +34,9 @@ impl Simulation {
     /// ```
     pub fn trace(&self) -> Vec<String> {
         let kernel = self.kernel.borrow();
-        let name = |host: HostId| self.programs.get(host).map_or("?", |(name, _)| name);
         let line = |line: &TraceLine| {
             let at = Duration::from_nanos(line.at);
-            format!("{:>14.6} {:<10} {}", at.as_secs_f64(), name(line.host), line.text)
+            format!("{:>14.6} {:<10} {}", at.as_secs_f64(), kernel.name(line.host), line.text)
         };
         kernel.trace_lines().iter().map(line).collect()
     }

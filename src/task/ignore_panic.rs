@@ -4,16 +4,28 @@
 //! nothing sensible to be done about the panic: others still have to be woken, or dropped. The
 //! panic hook has printed it.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Calls foreign code, and ignores its panic.
 pub(crate) fn ignore_panic(call: impl FnOnce()) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(call))
-        && let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic)))
-    {
-        // A payload whose own destructor panics is not worth another try.
-        std::mem::forget(second);
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(call)) {
+        report_panic(&*panic);
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            // A payload whose own destructor panics is not worth another try.
+            std::mem::forget(second);
+        }
     }
+}
+
+/// Tells a simulation of a panic that is caught. Whatever becomes of it in production, a test that
+/// simulates has found it.
+#[cold]
+pub(crate) fn report_panic(panic: &(dyn Any + Send)) {
+    #[cfg(feature = "sim")]
+    crate::sys::sim::report_panic(panic);
+    #[cfg(not(feature = "sim"))]
+    let _ = panic;
 }
 
 /// Drops a foreign value, and ignores the panic of its destructor.

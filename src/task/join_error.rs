@@ -10,6 +10,9 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, PoisonError};
 
+use super::ignore_panic::report_panic;
+use crate::base::error::panic_message;
+
 /// The reason why a task has no output: it panicked, or it was cancelled.
 ///
 /// # Examples
@@ -62,6 +65,7 @@ impl JoinError {
 
     /// Makes the error of a task that panicked with `payload`.
     pub(crate) fn panicked(payload: Payload) -> JoinError {
+        report_panic(&*payload);
         JoinError { cause: Some(Box::new(Cause::Panic(Mutex::new(payload)))) }
     }
 
@@ -179,12 +183,6 @@ impl JoinError {
     }
 }
 
-/// Returns the message of a panic, if its payload is text.
-pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
-    let text = payload.downcast_ref::<&'static str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-}
-
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         #[cfg(feature = "blocking")]
@@ -195,7 +193,7 @@ impl fmt::Display for JoinError {
         // A copy, since the formatter writes to foreign code, which must not run under the lock.
         let message = {
             let payload = panic.lock().unwrap_or_else(PoisonError::into_inner);
-            message(&**payload).map(str::to_owned)
+            panic_message(&**payload).map(str::to_owned)
         };
         match message {
             Some(message) => write!(f, "task panicked: {message}"),

@@ -83,7 +83,9 @@ mod wakers;
 
 pub(crate) use current_call::{CurrentCall, StallKind, TypeName};
 pub(crate) use executor::{Executor, UnboundExecutor, spawn, spawn_named};
-pub(crate) use ignore_panic::{drop_ignoring_panic, ignore_panic, panic_outside_poller};
+pub(crate) use ignore_panic::{
+    drop_ignoring_panic, ignore_panic, panic_outside_poller, report_panic,
+};
 pub(crate) use job::Refused;
 pub(crate) use notification::{Notification, OnNotify};
 pub(crate) use running::Grant;

@@ -19,7 +19,7 @@ use crate::net::connect::options::ConnectOptions;
 use crate::net::connect::target;
 use crate::net::listen::balance::{Balance, Balancer};
 use crate::reactor::ReactorHandle;
-use crate::task::{drop_ignoring_panic, ignore_panic};
+use crate::task::{drop_ignoring_panic, ignore_panic, report_panic};
 
 /// The options of connections that any thread may make. Each connection gets a handler on the poller
 /// of a reactor that has the fewest connections.
@@ -371,6 +371,7 @@ impl<H: EvHandler, F: FnOnce() -> H> PendingConnect<H, F> {
             Err(panic) => {
                 // There is no handler that could be told.
                 self.poller.decrement_load();
+                report_panic(&*panic);
                 // The value of a panic is the user's, and may panic when it is dropped.
                 drop_ignoring_panic(panic);
             }

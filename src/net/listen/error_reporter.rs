@@ -10,7 +10,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::task::{drop_ignoring_panic, ignore_panic, join_error};
+use crate::base::error::panic_message;
+use crate::task::{drop_ignoring_panic, ignore_panic, report_panic};
 
 use crate::net::addr::to_socket_addrs::with_address;
 
@@ -91,7 +92,8 @@ impl ErrorReporter {
 
 /// Returns the panic of a user's code as an error.
 pub(crate) fn panic_error(panic: Box<dyn Any + Send>) -> io::Error {
-    let error = match join_error::message(&*panic) {
+    report_panic(&*panic);
+    let error = match panic_message(&*panic) {
         Some(message) => io::Error::other(format!("panicked: {message}")),
         None => io::Error::other("panicked"),
     };

@@ -65,7 +65,7 @@ impl World {
 
     /// Lets something arrive when its time has come.
     fn send_flight(&mut self, flight: Flight) {
-        let latency = self.link(flight.from, flight.to).map(|link| link.latency.clone());
+        let latency = self.link(flight.from, flight.to).map(|link| link.latency);
         let at = latency.map_or(self.now(), |latency| self.after(&latency));
         self.schedule(at, Happening::Flight(Box::new(flight)));
     }

@@ -1,5 +1,6 @@
 //! The simulated kernel of a thread.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::IpAddr;
@@ -39,6 +40,17 @@ pub(crate) fn enter(kernel: Kernel) -> impl Drop {
     }
     INSIDE.set(true);
     Entered(KERNEL.replace(Some(kernel)))
+}
+
+/// Lets the simulation that this thread is in fail by a panic that the library has caught, unless it
+/// tolerates that.
+pub(crate) fn report_panic(panic: &(dyn Any + Send)) {
+    if let Some(kernel) = current() {
+        let mut world = kernel.borrow_mut();
+        if !world.tolerates_panics {
+            world.panicked(panic);
+        }
+    }
 }
 
 /// Returns the address of a simulated host by its name.

@@ -12,10 +12,11 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `id`, `errors`, `settings`, `trace` | names of objects, errors, the faults, what happened |
+//! | `id`, `errors`, `settings`, `trace`, `host` | names of objects, errors, the faults, what happened, a host |
 //! | `instance`, `counters`, `connection`, `segment`, `backlog`, `pipe` | what the kernel keeps of each kind of object |
 //! | `udp_socket`, `flight` | the same, of sockets for datagrams and of what they send |
 //! | `object`, `due`, `world` | all objects, what is going to happen, and the world that has both |
+//! | `hosts`, `links` | the hosts, and the links between them |
 //! | `watch` | how changes of objects reach epoll instances |
 //! | `ports` | which ports are taken |
 //! | `wire`, `opening`, `packets`, `happen` | how packets are sent, and what they and timers do when their time comes |
@@ -39,9 +40,12 @@ mod epoll;
 mod errors;
 mod flight;
 mod happen;
+mod host;
+mod hosts;
 mod id;
 mod instance;
 mod kernel;
+mod links;
 mod listener;
 mod object;
 mod opening;
@@ -64,8 +68,9 @@ mod wire;
 mod world;
 
 pub(crate) use errors::unsupported;
+pub(crate) use host::Order;
 pub(crate) use id::HostId;
-pub(crate) use kernel::{Kernel, current, enter, look_up};
+pub(crate) use kernel::{Kernel, current, enter, look_up, report_panic};
 pub(crate) use settings::Settings;
 pub(crate) use socket::Received;
 pub(crate) use threads::{JoinHandle, ThreadId, Threads, Wait, block, notify, spawn};

@@ -9,7 +9,7 @@ use super::due::Happening;
 use super::id::Id;
 use super::instance::ANY;
 use super::opening::Offer;
-use super::segment::{Flight, Packet, Segment, Wire};
+use super::segment::{InFlight, Packet, Segment, Wire};
 use super::wire::RETRANSMIT;
 use super::world::World;
 
@@ -66,7 +66,7 @@ impl World {
             }
             let Some(tcp) = self.tcp(id) else { return };
             tcp.wire.retries = 0;
-            let Some(Flight { segment, .. }) = tcp.wire.packets.pop_front() else { return };
+            let Some(InFlight { segment, .. }) = tcp.wire.packets.pop_front() else { return };
             if let Segment::Bytes(bytes) = &segment {
                 tcp.wire.bytes -= bytes.len();
             }

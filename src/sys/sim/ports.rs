@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use super::host::FIRST_FREE_PORT;
 use super::id::HostId;
 use super::object::Kind;
-use super::world::{FIRST_FREE_PORT, World};
+use super::world::World;
 
 /// A protocol that has ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

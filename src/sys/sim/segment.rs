@@ -38,7 +38,7 @@ pub(super) enum Packet {
 
 /// A packet that is under way.
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(super) struct InFlight {
     /// When it was sent, or sent again.
     pub(super) sent: u64,
     /// When it arrives.
@@ -51,7 +51,7 @@ pub(super) struct Flight {
 #[derive(Debug, Default)]
 pub(super) struct Wire {
     /// The packets.
-    pub(super) packets: VecDeque<Flight>,
+    pub(super) packets: VecDeque<InFlight>,
     /// How often the first of them was sent again.
     pub(super) retries: u32,
     /// The bytes in them.

@@ -1,7 +1,10 @@
 //! What the simulated network and the hosts do wrong.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
+
+use super::id::HostId;
 
 /// How a way between two hosts behaves.
 #[derive(Debug, Clone)]
@@ -34,3 +37,16 @@ pub(crate) struct Settings {
     /// The part of the calls of pipe2(2), splice(2) and sendfile(2) that are refused.
     pub(crate) refuse_splice: f64,
 }
+
+/// What differs from the usual link, in one direction.
+#[derive(Debug, Default)]
+pub(super) struct Difference {
+    /// How many cuts there are that have not been healed. Those of a schedule may overlap.
+    pub(super) cuts: usize,
+    /// How long a packet is under way.
+    pub(super) latency: Option<Range<Duration>>,
+}
+
+/// The links that differ from the usual one, by where they come from and lead to.
+#[derive(Debug, Default)]
+pub(super) struct Links(pub(super) BTreeMap<(HostId, HostId), Difference>);

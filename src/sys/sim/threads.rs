@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -64,7 +65,7 @@ thread_local! {
     static RUNNING: Cell<Option<ThreadId>> = const { Cell::new(None) };
 }
 
-/// All threads of a simulation.
+/// All threads of a simulation. While it does not run, it keeps them itself.
 pub(crate) struct Threads {
     /// The threads, by their numbers.
     list: Vec<Thread>,
@@ -72,8 +73,24 @@ pub(crate) struct Threads {
 
 impl Threads {
     /// Makes an empty list.
-    const fn new() -> Threads {
+    pub(crate) const fn new() -> Threads {
         Threads { list: Vec::new() }
+    }
+
+    /// Makes `threads` those of the simulation that this thread is in, until the guard is dropped.
+    pub(crate) fn enter(threads: Rc<RefCell<Threads>>) -> impl Drop {
+        /// Puts back the threads that were there before.
+        struct Entered(Rc<RefCell<Threads>>);
+        impl Drop for Entered {
+            fn drop(&mut self) {
+                exchange(&self.0);
+            }
+        }
+        fn exchange(threads: &RefCell<Threads>) {
+            THREADS.with_borrow_mut(|current| std::mem::swap(current, &mut threads.borrow_mut()));
+        }
+        exchange(&threads);
+        Entered(threads)
     }
 
     /// Starts a thread of `host`, which runs when it is chosen.
@@ -163,6 +180,22 @@ impl Threads {
         THREADS.with_borrow(|threads| threads.list[id].has_ended)
     }
 
+    /// Takes the code of those of `threads` that have not begun. To drop it is up to the caller: it
+    /// is the user's.
+    pub(crate) fn take_unstarted(threads: &[ThreadId]) -> Vec<impl Sized + use<>> {
+        THREADS.with_borrow_mut(|all| {
+            let mut taken = Vec::new();
+            for id in threads {
+                let thread = &mut all.list[*id];
+                if thread.switch.is_none() && !thread.has_ended {
+                    thread.has_ended = true;
+                    taken.extend(thread.coroutine.take());
+                }
+            }
+            taken
+        })
+    }
+
     /// Ends all threads of `host`, or of all hosts, without running them any further, and returns
     /// them. What they have in memory is leaked, as no destructor runs when a machine loses its
     /// power.
@@ -185,12 +218,6 @@ impl Threads {
             }
             ended
         })
-    }
-
-    /// Forgets all threads, for the next simulation of this thread.
-    pub(crate) fn clear() {
-        Threads::abandon(None);
-        THREADS.with_borrow_mut(|threads| threads.list.clear());
     }
 }
 

@@ -10,7 +10,7 @@ use super::connection::Phase;
 use super::due::Happening;
 use super::id::{HostId, Id};
 use super::object::Kind;
-use super::segment::{Flight, Packet, Segment};
+use super::segment::{InFlight, Packet, Segment};
 use super::world::World;
 
 /// The most bytes in a packet between hosts: an Ethernet frame's.
@@ -34,7 +34,7 @@ impl World {
             tcp.wire.bytes += bytes.len();
         }
         let is_first = tcp.wire.packets.is_empty();
-        tcp.wire.packets.push_back(Flight { sent, at, segment });
+        tcp.wire.packets.push_back(InFlight { sent, at, segment });
         if is_first {
             self.schedule(at, Happening::Packet(Packet::Of(id)));
         }
@@ -43,7 +43,7 @@ impl World {
     /// Returns when a packet arrives that an end sends now.
     pub(super) fn arrival(&mut self, id: Id) -> Option<u64> {
         let (from, to) = self.way(id)?;
-        let latency = to.and_then(|to| self.link(from, to)).map(|link| link.latency.clone());
+        let latency = to.and_then(|to| self.link(from, to)).map(|link| link.latency);
         Some(latency.map_or(self.now(), |latency| self.after(&latency)))
     }
 

@@ -1,22 +1,26 @@
 //! The state of a simulated kernel: hosts, objects, descriptors and the clock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use super::connection::Tcp;
 use super::due::{DueQueue, Happening};
 use super::errors::errno;
+use super::host::{Fault, Host, Order};
 use super::id::{HostId, Id};
 use super::object::{Kind, Object};
-use super::settings::{Link, Settings};
+use super::settings::{Links, Settings};
 use super::trace::{Trace, TraceLine};
 
 /// The time at which a simulation starts, in nanoseconds.
 const START: u64 = 1_000_000_000;
+
+/// What the seed of the programs' own chance differs by from that of everything else.
+const PROGRAMS: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// What one call of the kernel takes, in nanoseconds. So a loop that only makes calls does not stop
 /// the clock.
@@ -24,20 +28,6 @@ const CALL_COST: u64 = 200;
 
 /// What a reading of the clock takes.
 const CLOCK_COST: u64 = 20;
-
-/// The first port that the kernel gives to a socket which has not asked for one.
-pub(super) const FIRST_FREE_PORT: u16 = 32_768;
-
-/// A machine of the simulation.
-#[derive(Debug)]
-pub(super) struct Host {
-    /// Its address.
-    address: IpAddr,
-    /// The next port for a socket that asks for none.
-    pub(super) next_port: u16,
-    /// Whether it has crashed and not started again.
-    is_down: bool,
-}
 
 /// A simulated kernel, with all hosts that it runs.
 pub(crate) struct World {
@@ -47,10 +37,18 @@ pub(crate) struct World {
     pub(super) random: fastrand::Rng,
     /// The faults.
     pub(crate) settings: Settings,
-    /// Links that differ from the usual one, by the two hosts, the lower number first.
-    links: BTreeMap<(HostId, HostId), Link>,
+    /// The links that differ from the usual one.
+    pub(super) links: Links,
     /// The hosts.
     pub(super) hosts: Vec<Host>,
+    /// What is to be done with hosts before anything else runs.
+    pub(super) orders: VecDeque<Order>,
+    /// What the simulation fails by.
+    pub(super) fault: Option<Fault>,
+    /// Whether a panic that is caught is no fault.
+    pub(crate) tolerates_panics: bool,
+    /// What programs draw their own chance from.
+    pub(crate) program_random: fastrand::Rng,
     /// The host whose code runs.
     host: HostId,
     /// All objects.
@@ -63,8 +61,6 @@ pub(crate) struct World {
     null: File,
     /// What is going to happen.
     pub(super) due: DueQueue,
-    /// The names that the hosts have.
-    names: BTreeMap<String, IpAddr>,
     /// Whether the simulation is over: waits fail, so that the programs end.
     is_off: bool,
     /// What happened.
@@ -83,31 +79,25 @@ impl World {
             now: START,
             random: fastrand::Rng::with_seed(seed),
             settings: Settings::default(),
-            links: BTreeMap::new(),
+            links: Links::default(),
             hosts: Vec::new(),
+            orders: VecDeque::new(),
+            fault: None,
+            tolerates_panics: false,
+            // Of its own, so that what programs draw does not change what the network does.
+            program_random: fastrand::Rng::with_seed(seed ^ PROGRAMS),
             host: 0,
             objects: BTreeMap::new(),
             last_id: 0,
             descriptors: HashMap::new(),
             null: File::open("/dev/null")?,
             due: DueQueue::default(),
-            names: BTreeMap::new(),
             is_off: false,
             trace: Trace::default(),
         })
     }
 
     // ---- hosts ----
-
-    /// Adds a host with an address of its own.
-    pub(crate) fn add_host(&mut self, name: &str) -> HostId {
-        let number = self.hosts.len();
-        let [high, low] = (number as u16 + 1).to_be_bytes();
-        let address = IpAddr::V4(Ipv4Addr::new(10, 0, high, low));
-        self.hosts.push(Host { address, next_port: FIRST_FREE_PORT, is_down: false });
-        self.names.insert(name.to_owned(), address);
-        number
-    }
 
     /// Makes `host` the one whose code runs.
     pub(crate) fn set_host(&mut self, host: HostId) {
@@ -119,11 +109,6 @@ impl World {
         self.host
     }
 
-    /// Returns the address of a host by its name.
-    pub(crate) fn look_up(&self, name: &str) -> Option<IpAddr> {
-        self.names.get(name).copied()
-    }
-
     /// Returns the host that has an address, as the running host sees it.
     pub(super) fn host_at(&self, address: IpAddr) -> Option<HostId> {
         if address.is_loopback() || address.is_unspecified() {
@@ -133,43 +118,8 @@ impl World {
     }
 
     /// Returns the address of a host.
-    pub(super) fn address(&self, host: HostId) -> IpAddr {
+    pub(crate) fn address(&self, host: HostId) -> IpAddr {
         self.hosts[host].address
-    }
-
-    /// Cuts the way between two hosts, or heals it.
-    pub(crate) fn set_cut(&mut self, one: HostId, other: HostId, is_cut: bool) {
-        let usual = self.settings.link.clone();
-        self.links.entry((one.min(other), one.max(other))).or_insert(usual).is_cut = is_cut;
-        let what = if is_cut { "is cut off from" } else { "reaches" };
-        self.log(one, format_args!("{what} host {other}"));
-    }
-
-    /// Takes everything away that a host has, without a packet to anything.
-    pub(crate) fn crash(&mut self, host: HostId) {
-        self.hosts[host].is_down = true;
-        self.log(host, format_args!("crashes"));
-        let own = |(id, object): (&Id, &Object)| (object.host == host).then_some(*id);
-        let gone: Vec<Id> = self.objects.iter().filter_map(own).collect();
-        let is_gone = |id: &Id| gone.binary_search(id).is_ok();
-        for fd in self.descriptors.extract_if(|_, id| is_gone(id)).map(|(fd, _)| fd) {
-            // SAFETY: its owner was forgotten with the threads of the host.
-            drop(unsafe { OwnedFd::from_raw_fd(fd) });
-        }
-        for id in &gone {
-            self.objects.remove(id);
-        }
-    }
-
-    /// Lets a crashed host be reached again.
-    pub(crate) fn restart(&mut self, host: HostId) {
-        self.hosts[host].is_down = false;
-        self.log(host, format_args!("starts again"));
-    }
-
-    /// Returns `true` if a host has crashed and not started again.
-    pub(super) fn is_down(&self, host: HostId) -> bool {
-        self.hosts[host].is_down
     }
 
     /// Makes all waits fail from now on, as the simulation is over.
@@ -180,14 +130,6 @@ impl World {
     /// Returns `true` if the waits of a host fail.
     pub(crate) fn is_off(&self) -> bool {
         self.is_off
-    }
-
-    /// Returns the way between two hosts.
-    pub(super) fn link(&self, one: HostId, other: HostId) -> Option<&Link> {
-        // The way to itself is the loopback interface.
-        (one != other).then(|| {
-            self.links.get(&(one.min(other), one.max(other))).unwrap_or(&self.settings.link)
-        })
     }
 
     // ---- time ----
@@ -301,7 +243,7 @@ impl World {
     // ---- trace ----
 
     /// Adds a line to the trace.
-    pub(super) fn log(&mut self, host: HostId, text: std::fmt::Arguments<'_>) {
+    pub(crate) fn log(&mut self, host: HostId, text: std::fmt::Arguments<'_>) {
         self.trace.add(self.now, host, text);
     }
 

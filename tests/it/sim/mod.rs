@@ -1,7 +1,9 @@
 //! Programs on the simulated kernel: what they see, what goes wrong there, and that a seed replays
 //! it.
 
+mod failures;
 mod faults;
+mod lives;
 mod programs;
 mod relays;
 mod replay;

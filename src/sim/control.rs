@@ -1,0 +1,328 @@
+//! What a test does to the hosts and links of a simulation while it runs.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::RangeBounds;
+use std::time::Duration;
+
+use super::faults::bounded;
+use super::simulation::Simulation;
+use crate::sys::sim::{HostId, Kernel, Order, current};
+
+/// The hosts and links of a simulation, for tests that cut, slow and crash them while it runs: code
+/// between two calls of [`Simulation::run_for`], or a program that has a clone.
+///
+/// [`Faults`](super::Faults) do the same at times that are set beforehand. All methods panic if the
+/// simulation has no host with the name that they are given.
+///
+/// # Examples
+///
+/// ```
+/// use corepoll::net::{TcpListener, TcpStream};
+/// use corepoll::sim::{self, Simulation};
+/// use std::io;
+///
+/// let mut sim = Simulation::new(7);
+/// sim.host("server", || async {
+///     let listener = TcpListener::bind("0.0.0.0:80").await?;
+///     loop {
+///         listener.accept().await?;
+///     }
+/// });
+/// sim.client("client", async {
+///     sim::control().crash("server");
+///     let error = TcpStream::connect("server:80").await.unwrap_err();
+///     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+///     sim::control().restart("server");
+///     TcpStream::connect("server:80").await.map(drop)
+/// });
+/// sim.run().unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Control {
+    /// The kernel of all hosts.
+    kernel: Kernel,
+}
+
+impl Simulation {
+    /// Returns the hosts and links of the simulation, for changes while it runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Simulation;
+    /// # use std::time::Duration;
+    /// let sim = Simulation::new(7);
+    /// assert_eq!(sim.control().elapsed(), Duration::ZERO);
+    /// ```
+    pub fn control(&self) -> Control {
+        Control { kernel: self.kernel.clone() }
+    }
+}
+
+/// Returns the hosts and links of the simulation that the calling program is in.
+///
+/// # Panics
+///
+/// Panics outside of a simulation.
+///
+/// # Examples
+///
+/// ```
+/// use corepoll::sim::{self, Simulation};
+///
+/// let mut sim = Simulation::new(7);
+/// sim.client("client", async {
+///     assert!(sim::control().is_running("client"));
+///     Ok(())
+/// });
+/// sim.run().unwrap();
+/// ```
+#[track_caller]
+pub fn control() -> Control {
+    Control { kernel: current().expect("the calling thread is in no simulation") }
+}
+
+impl Control {
+    /// Crashes a host, before anything else happens. Its connections are gone without a word, and
+    /// what it had in memory is leaked: no destructor runs. A host that is down stays so.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Simulation;
+    /// # use std::time::Duration;
+    /// let mut sim = Simulation::new(7);
+    /// sim.host("server", || std::future::pending());
+    /// sim.control().crash("server");
+    /// sim.run_for(Duration::from_secs(1)).unwrap();
+    /// assert!(!sim.control().is_running("server"));
+    /// ```
+    #[track_caller]
+    pub fn crash(&self, host: &str) {
+        let host = self.number(host);
+        self.kernel.borrow_mut().order(Order::Crash(host));
+    }
+
+    /// Starts the program of a host again, before anything else happens. A host that runs crashes
+    /// first. A client that has crashed comes back without a program.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Simulation;
+    /// # use std::time::Duration;
+    /// let mut sim = Simulation::new(7);
+    /// sim.host("server", || std::future::pending());
+    /// sim.control().restart("server");
+    /// sim.run_for(Duration::from_secs(1)).unwrap();
+    /// assert!(sim.control().is_running("server"));
+    /// ```
+    #[track_caller]
+    pub fn restart(&self, host: &str) {
+        let host = self.number(host);
+        self.kernel.borrow_mut().order(Order::Restart(host));
+    }
+
+    /// Returns `false` if a host has crashed and not started again.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Simulation;
+    /// let mut sim = Simulation::new(7);
+    /// sim.client("client", async { Ok(()) });
+    /// assert!(sim.control().is_running("client"));
+    /// ```
+    #[track_caller]
+    pub fn is_running(&self, host: &str) -> bool {
+        !self.kernel.borrow().is_down(self.number(host))
+    }
+
+    /// Cuts the link between two hosts, in both directions. What they send each other is lost from
+    /// now on, and what is under way too; a stream sends it again later.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Simulation;
+    /// # let mut sim = Simulation::new(7);
+    /// # sim.client("a", async { Ok(()) });
+    /// # sim.client("b", async { Ok(()) });
+    /// sim.control().partition("a", "b");
+    /// ```
+    #[track_caller]
+    pub fn partition(&self, one: &str, other: &str) {
+        self.partition_one_way(one, other);
+        self.partition_one_way(other, one);
+    }
+
+    /// Cuts the link from one host to another, so that the other is heard and does not hear.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Simulation;
+    /// # let mut sim = Simulation::new(7);
+    /// # sim.client("a", async { Ok(()) });
+    /// # sim.client("b", async { Ok(()) });
+    /// sim.control().partition_one_way("a", "b");
+    /// ```
+    #[track_caller]
+    pub fn partition_one_way(&self, from: &str, to: &str) {
+        let (from, to) = (self.number(from), self.number(to));
+        self.kernel.borrow_mut().cut(from, to);
+    }
+
+    /// Sets how long a packet between two hosts is under way, whatever [`Faults`](super::Faults)
+    /// say of the others.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such host, and if the range has no end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Simulation;
+    /// # let mut sim = Simulation::new(7);
+    /// # sim.client("a", async { Ok(()) });
+    /// # sim.client("b", async { Ok(()) });
+    /// # let ms = std::time::Duration::from_millis;
+    /// sim.control().slow("a", "b", ms(500)..ms(900));
+    /// ```
+    #[track_caller]
+    pub fn slow(&self, one: &str, other: &str, latency: impl RangeBounds<Duration>) {
+        let (one, other, latency) = (self.number(one), self.number(other), bounded(&latency));
+        let mut world = self.kernel.borrow_mut();
+        world.set_latency(one, other, Some(latency.clone()));
+        world.set_latency(other, one, Some(latency));
+    }
+
+    /// Makes the link between two hosts the usual one again, however it was cut or slowed.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Simulation;
+    /// # let mut sim = Simulation::new(7);
+    /// # sim.client("a", async { Ok(()) });
+    /// # sim.client("b", async { Ok(()) });
+    /// sim.control().partition("a", "b");
+    /// sim.control().heal("a", "b");
+    /// ```
+    #[track_caller]
+    pub fn heal(&self, one: &str, other: &str) {
+        let (one, other) = (self.number(one), self.number(other));
+        let mut world = self.kernel.borrow_mut();
+        world.heal(one, other);
+        world.heal(other, one);
+    }
+
+    /// Returns the address of a host.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Simulation;
+    /// let mut sim = Simulation::new(7);
+    /// sim.client("192.0.2.1", async { Ok(()) });
+    /// assert_eq!(sim.control().address("192.0.2.1").to_string(), "192.0.2.1");
+    /// ```
+    #[track_caller]
+    pub fn address(&self, host: &str) -> IpAddr {
+        self.kernel.borrow().address(self.number(host))
+    }
+
+    /// Returns how much time has passed since the start of the simulation, in its own time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Simulation;
+    /// # use std::time::Duration;
+    /// let mut sim = Simulation::new(7);
+    /// sim.run_for(Duration::from_secs(60)).unwrap();
+    /// assert_eq!(sim.control().elapsed(), Duration::from_secs(60));
+    /// ```
+    pub fn elapsed(&self) -> Duration {
+        self.kernel.borrow().passed()
+    }
+
+    /// Returns a number by chance, which follows from the seed. It is what a program seeds its own
+    /// generator of random numbers with, so that a replay draws the same ones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Simulation;
+    /// let [one, same] = [7, 7].map(|seed| Simulation::new(seed).control().random());
+    /// assert_eq!(one, same);
+    /// ```
+    pub fn random(&self) -> u64 {
+        self.kernel.borrow_mut().program_random.u64(..)
+    }
+
+    /// Adds a line to the trace, at the running host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use corepoll::sim::{self, Simulation};
+    ///
+    /// let mut sim = Simulation::new(7);
+    /// sim.keep_trace();
+    /// sim.client("client", async {
+    ///     sim::control().note("the answer is 42");
+    ///     Ok(())
+    /// });
+    /// sim.run().unwrap();
+    /// assert!(sim.trace().iter().any(|line| line.ends_with("the answer is 42")));
+    /// ```
+    pub fn note(&self, text: impl fmt::Display) {
+        let mut world = self.kernel.borrow_mut();
+        let host = world.host();
+        world.log(host, format_args!("{text}"));
+    }
+
+    /// Returns the number of a host.
+    #[track_caller]
+    fn number(&self, name: &str) -> HostId {
+        let found = self.kernel.borrow().find_host(name);
+        found.unwrap_or_else(|| panic!("the simulation has no host {name:?}"))
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,41 @@
+//! A host as the simulated kernel keeps it, and what is asked of one.
+
+use std::net::IpAddr;
+
+use super::id::HostId;
+
+/// The first port that the kernel gives to a socket which has not asked for one.
+pub(super) const FIRST_FREE_PORT: u16 = 32_768;
+
+/// A machine of the simulation.
+#[derive(Debug)]
+pub(super) struct Host {
+    /// Its name.
+    pub(super) name: String,
+    /// Its address.
+    pub(super) address: IpAddr,
+    /// The next port for a socket that asks for none.
+    pub(super) next_port: u16,
+    /// Whether it has crashed and not started again: nothing reaches it.
+    pub(super) is_down: bool,
+    /// Whether all that it had is gone. The order to crash it may not have been followed yet.
+    pub(super) is_cleared: bool,
+}
+
+/// What is to be done with a host before anything else runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// It crashes.
+    Crash(HostId),
+    /// Its program starts again.
+    Restart(HostId),
+}
+
+/// What a program has done that the simulation fails by.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// The host that it ran on.
+    pub(crate) host: HostId,
+    /// What it has done.
+    pub(crate) message: String,
+}

@@ -1,0 +1,141 @@
+//! The hosts: how they are added and found, and how they crash and come back.
+
+use std::any::Any;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{FromRawFd, OwnedFd};
+
+use super::host::{FIRST_FREE_PORT, Fault, Host, Order};
+use super::id::{HostId, Id};
+use super::object::Object;
+use super::world::World;
+use crate::base::error::panic_message;
+
+impl World {
+    /// Adds a host. Its name is an address, or else it gets an address of its own.
+    ///
+    /// # Panics
+    ///
+    /// Panics if nothing could connect to a host of that name, or if there is one already.
+    #[track_caller]
+    pub(crate) fn add_host(&mut self, name: &str) -> HostId {
+        let given = name.parse::<IpAddr>().ok();
+        let is_name = given.is_some() || !(name.is_empty() || name.contains([':', '/', '%']));
+        assert!(is_name && name != "localhost", "{name:?} is no name of a host");
+        if let Some(ip) = given {
+            let is_usable = !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast());
+            assert!(is_usable, "{ip} is no address of a host");
+        }
+        let address = given.unwrap_or_else(|| self.free_address());
+        let is_taken = self.hosts.iter().any(|host| host.name == name || host.address == address);
+        assert!(!is_taken, "the simulation has a host {name:?} already");
+        let name = name.to_owned();
+        let (next_port, is_down, is_cleared) = (FIRST_FREE_PORT, false, false);
+        self.hosts.push(Host { name, address, next_port, is_down, is_cleared });
+        self.hosts.len() - 1
+    }
+
+    /// Returns an address that no host has.
+    fn free_address(&self) -> IpAddr {
+        let candidates = (self.hosts.len() as u32 + 1..).map(|number| {
+            let [_, high, middle, low] = number.to_be_bytes();
+            IpAddr::V4(Ipv4Addr::new(10, high, middle, low))
+        });
+        let is_free = |ip: &IpAddr| self.hosts.iter().all(|host| host.address != *ip);
+        candidates.into_iter().find(is_free).expect("fewer hosts than addresses")
+    }
+
+    /// Returns the host with a name.
+    pub(crate) fn find_host(&self, name: &str) -> Option<HostId> {
+        self.hosts.iter().position(|host| host.name == name)
+    }
+
+    /// Returns the name of a host.
+    pub(crate) fn name(&self, host: HostId) -> &str {
+        self.hosts.get(host).map_or("?", |host| &host.name)
+    }
+
+    /// Returns an address by the name of a host.
+    pub(crate) fn look_up(&self, name: &str) -> Option<IpAddr> {
+        if name == "localhost" {
+            return Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        }
+        self.find_host(name).map(|host| self.address(host))
+    }
+
+    /// Returns `true` if a host has crashed and not started again.
+    pub(crate) fn is_down(&self, host: HostId) -> bool {
+        self.hosts[host].is_down
+    }
+
+    /// Asks for something to be done with a host before anything else runs. Nothing reaches the host
+    /// until then.
+    pub(crate) fn order(&mut self, order: Order) {
+        let (Order::Crash(host) | Order::Restart(host)) = order;
+        self.hosts[host].is_down = true;
+        self.orders.push_back(order);
+    }
+
+    /// Takes what was asked for first.
+    pub(crate) fn take_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    /// Returns `true` if all that a host had is gone.
+    pub(crate) fn is_cleared(&self, host: HostId) -> bool {
+        self.hosts[host].is_cleared
+    }
+
+    /// Takes everything away that a host has, without a packet to anything.
+    pub(crate) fn crash(&mut self, host: HostId) {
+        (self.hosts[host].is_down, self.hosts[host].is_cleared) = (true, true);
+        self.log(host, format_args!("crashes"));
+        self.remove_objects(host);
+    }
+
+    /// Removes all objects of a host, and closes their descriptors.
+    pub(crate) fn remove_objects(&mut self, host: HostId) {
+        let own = |(id, object): (&Id, &Object)| (object.host == host).then_some(*id);
+        let gone: Vec<Id> = self.objects.iter().filter_map(own).collect();
+        let is_gone = |id: &Id| gone.binary_search(id).is_ok();
+        for fd in self.descriptors.extract_if(|_, id| is_gone(id)).map(|(fd, _)| fd) {
+            // SAFETY: its owner was forgotten with the threads of the host.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
+        for id in &gone {
+            self.objects.remove(id);
+        }
+    }
+
+    /// Lets a crashed host be reached again.
+    pub(crate) fn restart(&mut self, host: HostId) {
+        (self.hosts[host].is_down, self.hosts[host].is_cleared) = (false, false);
+        self.log(host, format_args!("starts again"));
+    }
+
+    /// Notes what the running host has done that the simulation fails by. The first one counts.
+    fn fail_by(&mut self, message: String) {
+        // Programs that are ended from outside have no other faults.
+        if !self.is_off() {
+            let host = self.host();
+            self.log(host, format_args!("fails: {message}"));
+            self.fault.get_or_insert(Fault { host, message });
+        }
+    }
+
+    /// Notes that the program of the running host has returned an error.
+    pub(crate) fn fail_by_error(&mut self, error: &io::Error) {
+        self.fail_by(format!("{}: {error}", self.name(self.host())));
+    }
+
+    /// Notes that code of the running host has panicked.
+    pub(crate) fn panicked(&mut self, panic: &(dyn Any + Send)) {
+        let message = panic_message(panic).unwrap_or("without a message");
+        self.fail_by(format!("{} has panicked: {message}", self.name(self.host())));
+    }
+
+    /// Takes what the simulation fails by.
+    pub(crate) fn take_fault(&mut self) -> Option<Fault> {
+        self.fault.take()
+    }
+}
