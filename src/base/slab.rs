@@ -124,6 +124,14 @@ impl<T> Slab<T> {
         slot.value.as_ref()
     }
 
+    /// Returns what `read` makes of the value of `token`, or of `None` if it has been removed. It looks
+    /// at the slot once: `read` may tell in one test that there is a value, and which.
+    #[inline(always)]
+    pub(crate) fn read<R>(&self, token: Token, read: impl FnOnce(Option<&T>) -> R) -> Option<R> {
+        let slot = self.slots.get(token.index() as usize)?;
+        (slot.key == token.to_bits()).then(|| read(slot.value.as_ref()))
+    }
+
     /// Returns the value of `token`, to be changed, unless it has been removed.
     #[inline]
     pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut T> {

@@ -1,8 +1,8 @@
 //! Calls the callbacks of handlers, and does what their answers ask for.
 //!
 //! [`handler_uncaught`], and [`on_read_uncaught`] for the usual event, are the places from which a
-//! handler's callbacks are called. They lend the callback the handler and the descriptor, and borrow
-//! nothing else: so a callback reaches every connection of the poller, its own included.
+//! handler's callbacks are called. They lend the callback the handler, and borrow nothing else: so a
+//! callback reaches every connection of the poller, its own included.
 
 use std::any::Any;
 use std::io;
@@ -12,6 +12,7 @@ use crate::base::token::Token;
 use crate::connection::deadlines::Transferred;
 use crate::connection::{deadlines, persistent, registration, request_close};
 use crate::local::action::{Action, CloseReason};
+use crate::local::calls::Callbacks;
 use crate::local::connection::Connection;
 use crate::local::context::EvContext;
 use crate::local::flags::{Flags, State};
@@ -40,42 +41,43 @@ pub(crate) fn handler_uncaught<C>(local: &Local, connection: &Connection, callba
 where
     C: FnOnce(&mut dyn EvHandler, &mut EvContext<'_>) -> io::Result<Action>,
 {
-    let mut lent = connection.lend_handler();
-    let running = calls::begin_callback(local, &*lent.handler);
+    let mut callbacks = calls::begin_callbacks(local);
+    local.called.set(Some(connection.token()));
     let mut cx = EvContext::new(local, connection);
-    // Only the handler and the descriptor are lent. The connection itself is shared, so that the
-    // callback can look itself up by its token.
-    let result = callback(&mut *lent.handler, &mut cx);
+    // Only the handler is lent. The connection itself is shared, so that the callback can look
+    // itself up by its token.
+    let result = connection.handler.lend(&mut callbacks.key, |handler| {
+        calls::report_if_watched(local, handler);
+        callback(handler, &mut cx)
+    });
     let has_read = cx.has_read();
-    // Given back before anything else happens: what follows may close the connection.
-    drop(cx);
-    drop(lent);
-    drop(running);
+    // Before anything else happens: what follows may close the connection.
+    drop(callbacks);
     after_callback(local, connection, result, has_read);
     has_read
 }
 
-/// Calls `on_read` for a usual event: [`handler_uncaught`] as nearly all events need it. The caller
-/// has begun callbacks, and `report` tells a stall watch of this one.
+/// Calls `on_read` for a usual event: [`handler_uncaught`] as nearly all events need it. `report`
+/// tells a stall watch of the call.
 #[inline(always)]
 pub(crate) fn on_read_uncaught(
-    local: &Local,
-    connection: &Connection,
+    callbacks: &mut Callbacks<'_>,
+    mut cx: EvContext<'_>,
     report: impl Fn(&dyn EvHandler),
 ) {
-    let mut lent = connection.lend_handler();
-    report(&*lent.handler);
-    local.has_written.set(false);
-    let mut cx = EvContext::new(local, connection);
-    let result = lent.handler.on_read(&mut cx);
+    let (local, connection) = (cx.local, cx.connection);
+    let result = connection.handler.lend(&mut callbacks.key, |handler| {
+        report(handler);
+        handler.on_read(&mut cx)
+    });
     // One look at the word tells that nothing is left to do.
-    if matches!(result, Ok(Action::Keep)) && !connection.has(LEFT_TO_DO) {
-        return;
+    match result {
+        Ok(Action::Keep) if !connection.has(LEFT_TO_DO) => {}
+        result => {
+            let _between = calls::between_callbacks(callbacks);
+            after_callback(local, connection, result, cx.has_read());
+        }
     }
-    let has_read = cx.has_read();
-    drop(cx);
-    drop(lent);
-    after_callback(local, connection, result, has_read);
 }
 
 /// What a callback may leave to do. After a usual one none of it is set.
@@ -119,13 +121,14 @@ where
 #[cold]
 #[inline(never)]
 fn settle(local: &Local, connection: &Connection, has_read: bool) {
-    if !connection.has_fd() {
+    if connection.with_fd(|_| ()).is_none() {
         // A stream has taken the descriptor, and with it everything that epoll knows.
         connection.clear(Flags::DIRTY | Flags::HAS_DEADLINES | Flags::PERSISTENT_ERROR);
-        return drop_ignoring_panic(connection.take_handler());
+        return drop_handler(local, connection);
     }
     if connection.has(Flags::HAS_DEADLINES) {
-        let transferred = Transferred { read: has_read, written: local.has_written.get() };
+        let transferred =
+            Transferred { read: has_read, written: calls::has_written(local, connection) };
         deadlines::note(local, connection, transferred);
     }
     if connection.has(Flags::DIRTY) {
@@ -134,13 +137,23 @@ fn settle(local: &Local, connection: &Connection, has_read: bool) {
     persistent::recheck_later(local, connection);
 }
 
+/// Drops the handler of a connection that has ended, or that a stream has taken over.
+pub(crate) fn drop_handler(local: &Local, connection: &Connection) {
+    drop_ignoring_panic(take_handler(local, connection));
+}
+
+/// Takes the handler out of a connection that has ended.
+pub(crate) fn take_handler(local: &Local, connection: &Connection) -> Box<dyn EvHandler> {
+    connection.take_handler(&mut calls::begin_callbacks(local).key)
+}
+
 /// Does what a callback has answered, if that is anything but `Keep`.
 #[cold]
 fn apply_result(local: &Local, connection: &Connection, result: io::Result<Action>) {
     let reason = match result {
         Ok(Action::Keep) => return,
         Ok(Action::Close) => {
-            if local.has_written.get() || connection.has(Flags::HAS_OUTPUT) {
+            if calls::has_written(local, connection) || connection.has(Flags::HAS_OUTPUT) {
                 connection.set(Flags::WROTE_BEFORE_CLOSE);
             }
             CloseReason::Requested
@@ -193,8 +206,9 @@ pub(crate) fn on_shutdown(local: &Local, connection: &Connection) {
 /// Calls `on_connect_fail` of a handler that gets no connection, and drops it. No other callback of
 /// it is ever called.
 pub(crate) fn on_connect_fail(local: &Local, mut handler: Box<dyn EvHandler>, error: io::Error) {
-    let running = calls::begin_callback(local, &*handler);
+    let callbacks = calls::begin_callbacks(local);
+    calls::report_if_watched(local, &*handler);
     ignore_panic(|| handler.on_connect_fail(error));
-    drop(running);
+    drop(callbacks);
     drop_ignoring_panic(handler);
 }

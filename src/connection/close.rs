@@ -141,9 +141,9 @@ pub(crate) fn finish(local: &Local, connection: &Connection, reason: CloseReason
     // `on_close` may have given the descriptor away: a pool takes it back there.
     let Some(fd) = connection.take_fd() else {
         drop(registry::remove(local, connection.token()));
-        return drop_ignoring_panic(connection.take_handler());
+        return call::drop_handler(local, connection);
     };
-    let handler = connection.take_handler();
+    let handler = call::take_handler(local, connection);
     let lingers = is_graceful && linger::is_needed(local, connection, fd.as_fd());
     let closing = if lingers { linger::begin(local, connection, fd).err() } else { Some(fd) };
     if closing.is_some() {

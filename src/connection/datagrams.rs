@@ -9,8 +9,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::base::message::Message;
-use crate::connection::read::MIN_READ_COST;
+use crate::local::calls;
 use crate::local::context::EvContext;
+use crate::local::context::MIN_READ_COST;
 use crate::local::flags::{Flags, State};
 use crate::parts::recv_batch::RecvBatch;
 use crate::sys::{datagram, send_batch};
@@ -71,14 +72,14 @@ impl EvContext<'_> {
     pub fn recv_batch(&mut self, batch: &mut RecvBatch) -> io::Result<usize> {
         batch.clear();
         self.check_datagrams()?;
-        if self.read_left <= 0 {
+        if self.readable() <= 0 {
             return Err(self.budget_spent());
         }
         // An empty datagram is not free either.
-        let most = self.read_left.unsigned_abs().div_ceil(MIN_READ_COST);
+        let most = self.readable().unsigned_abs().div_ceil(MIN_READ_COST);
         let received = batch.slots().receive(self.present()?, most)?;
         let cost = received.bytes.max(received.count * MIN_READ_COST);
-        self.read_left -= cost as isize;
+        self.charge(cost);
         Ok(received.count)
     }
 
@@ -124,11 +125,11 @@ impl EvContext<'_> {
     /// ```
     pub fn recv_from(&mut self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.check_datagrams()?;
-        if self.read_left <= 0 {
+        if self.readable() <= 0 {
             return Err(self.budget_spent());
         }
         let (count, from) = datagram::recv_from(self.present()?, buf)?;
-        self.read_left -= count.max(MIN_READ_COST) as isize;
+        self.charge(count.max(MIN_READ_COST));
         Ok((count, from))
     }
 
@@ -243,7 +244,7 @@ impl EvContext<'_> {
     /// Returns an error if a datagram may not be sent now.
     fn check_may_send(&mut self) -> io::Result<()> {
         self.check_datagrams()?;
-        self.local.has_written.set(true);
+        calls::note_written(self.local, self.connection);
         if self.may_write_now() {
             return Ok(());
         }

@@ -5,19 +5,14 @@
 //! it slows the peer down.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
 
-use crate::local::context::EvContext;
+use crate::local::context::{EvContext, MIN_READ_COST};
 use crate::local::deferred::Deferred;
 use crate::local::flags::Flags;
 use crate::sys::buffers::Chunk;
 use crate::sys::stream;
 use crate::sys::syscall::Answer;
-
-/// What a read takes of an event's budget at the least, in bytes: a system call takes its time,
-/// however few bytes it brings. It is a power of two and `or`ed to the count: one instruction, and
-/// never more than both together.
-pub(crate) const MIN_READ_COST: usize = 2048;
 
 impl<'a> EvContext<'a> {
     /// Reads the available bytes into the poller's buffer, and lends it to the caller. An empty
@@ -57,15 +52,16 @@ impl<'a> EvContext<'a> {
     // read therefore has a return of its own, and no error is made on the way to it.
     #[inline(always)]
     pub fn read(&mut self) -> io::Result<Chunk<'a>> {
-        // No socket, no descriptor, or no budget: each is rare, and `receive` tells them apart.
-        let Some(fd) = &self.fd else { return self.read_rarely() };
-        if self.read_left <= 0 || !self.connection.has(Flags::SOCKET) {
+        // Paid beforehand, which tells in the same instruction whether there was enough. Where it was
+        // not, or the descriptor is no socket, `receive` tells which.
+        self.charge(MIN_READ_COST);
+        if self.local.read_left.get() < 0 {
             return self.read_rarely();
         }
-        match self.local.buffers.receive(fd.as_fd()) {
+        match self.local.buffers.receive(self.connection.fd.as_raw_fd()) {
             Ok(chunk) => {
                 self.local.recorder.bytes_in(chunk.len());
-                self.read_left -= (chunk.len() | MIN_READ_COST) as isize;
+                self.charge(chunk.len());
                 Ok(chunk)
             }
             Err(answer) => self.read_nothing(answer),
@@ -76,6 +72,7 @@ impl<'a> EvContext<'a> {
     #[cold]
     #[inline(never)]
     fn read_nothing(&mut self, answer: Answer) -> io::Result<Chunk<'a>> {
+        self.refund(MIN_READ_COST);
         match self.note_empty_read(answer.result().err()) {
             None => Ok(self.local.buffers.empty()),
             Some(error) => Err(error),
@@ -86,6 +83,7 @@ impl<'a> EvContext<'a> {
     #[cold]
     #[inline(never)]
     fn read_rarely(&mut self) -> io::Result<Chunk<'a>> {
+        self.refund(MIN_READ_COST);
         let local = self.local;
         local.buffers.lend(|space| self.receive(space))
     }
@@ -123,7 +121,7 @@ impl<'a> EvContext<'a> {
     /// Reads into `space`, from any kind of descriptor, unless the budget is spent.
     #[inline(never)]
     fn receive(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        if self.read_left <= 0 {
+        if self.readable() <= 0 && self.present().is_ok() {
             return Err(self.budget_spent());
         }
         let fd = self.present()?;
@@ -135,7 +133,7 @@ impl<'a> EvContext<'a> {
         let Ok(count @ 1..) = received else {
             return self.note_empty_read(received.err()).map_or(Ok(0), Err);
         };
-        self.read_left -= (count | MIN_READ_COST) as isize;
+        self.charge(MIN_READ_COST + count);
         Ok(count)
     }
 

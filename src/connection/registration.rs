@@ -11,6 +11,7 @@ use crate::base::interest::Interest;
 use crate::base::token::Token;
 use crate::connection::request_close;
 use crate::local::action::CloseReason;
+use crate::local::calls;
 use crate::local::connection::Connection;
 use crate::local::context::EvContext;
 use crate::local::flags::{Flags, State};
@@ -131,7 +132,7 @@ impl EvContext<'_> {
     ///
     /// [`Action::Close`]: crate::Action::Close
     pub fn close(&mut self, other: Token) -> bool {
-        if other == self.token() && self.local.has_written.get() {
+        if other == self.token() && calls::has_written(self.local, self.connection) {
             self.connection.set(Flags::WROTE_BEFORE_CLOSE);
         }
         request_close::token(self.local, other)

@@ -51,6 +51,9 @@ pub(crate) fn token(local: &Local, token: Token) -> bool {
 /// Takes the descriptor out of a listener, for the caller to close it now, and requests the
 /// listener's end. Returns `None` if one of its own callbacks is running, or if it has ended.
 pub(crate) fn take_listener(local: &Local, token: Token) -> Option<OwnedFd> {
+    if local.called.get() == Some(token) {
+        return None;
+    }
     let listener = registry::connection(local, token)?;
     let fd = listener.take_fd()?;
     connection(local, listener, CloseReason::Requested);

@@ -8,6 +8,7 @@ use std::io;
 
 use crate::connection::{flush, request_close};
 use crate::local::action::CloseReason;
+use crate::local::calls;
 use crate::local::context::EvContext;
 use crate::local::flags::{Flags, State};
 
@@ -115,7 +116,7 @@ impl EvContext<'_> {
             return Err(too_many_files(limit));
         }
         connection.set(Flags::HAS_OUTPUT | Flags::DIRTY);
-        self.local.has_written.set(true);
+        calls::note_written(self.local, self.connection);
         if has_room {
             self.flush()?;
         } else {

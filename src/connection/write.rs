@@ -4,10 +4,11 @@
 //! the outbox, and a change of the mask before and after.
 
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
 
 use crate::connection::{flush, request_close};
 use crate::local::action::CloseReason;
+use crate::local::calls;
 use crate::local::context::EvContext;
 use crate::local::errors::output_overflow;
 use crate::local::flags::{Flags, State};
@@ -53,9 +54,9 @@ impl EvContext<'_> {
     #[inline(always)]
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         // What nearly every write is, and small enough to become a part of its caller.
-        if let (Some(fd), true) = (&self.fd, self.may_send_now()) {
-            let answer = stream::send_now(fd.as_fd(), bytes);
-            self.local.has_written.set(true);
+        if self.connection.has(Flags::SENDING) {
+            let answer = stream::send_now(self.connection.fd.as_raw_fd(), bytes);
+            calls::note_written(self.local, self.connection);
             if answer.is_all_of(bytes.len()) {
                 self.local.recorder.bytes_out(bytes.len());
                 return Ok(());
@@ -76,7 +77,7 @@ impl EvContext<'_> {
             Ok(0) if !bytes.is_empty() && self.may_write_now() => {
                 let is_socket = self.connection.has(Flags::SOCKET);
                 let write = if is_socket { stream::send } else { stream::write };
-                self.local.has_written.set(true);
+                calls::note_written(self.local, self.connection);
                 self.check_sent(write(self.descriptor(), bytes))?
             }
             other => self.check_sent(other)?,
@@ -114,7 +115,7 @@ impl EvContext<'_> {
         let total: usize = bufs.iter().map(|buf| buf.len()).sum();
         let mut sent = 0;
         if total > 0 && self.connection.has(Flags::SOCKET) && self.may_write_now() {
-            self.local.has_written.set(true);
+            calls::note_written(self.local, self.connection);
             sent = self.check_sent(stream::send_vectored(self.descriptor(), bufs))?;
             if sent == total {
                 return Ok(());
@@ -130,18 +131,10 @@ impl EvContext<'_> {
         }
         self.queue(&rest)?;
         if flushes_now {
-            self.local.has_written.set(true);
+            calls::note_written(self.local, self.connection);
             self.flush()?;
         }
         Ok(())
-    }
-
-    /// Returns `true` if the descriptor is a socket to which bytes may go right now: nothing is
-    /// queued before them, there is no writer, and the connection is open.
-    #[inline]
-    fn may_send_now(&self) -> bool {
-        self.connection
-            .has_without(Flags::SOCKET | Flags::OPEN, Flags::HAS_OUTPUT | Flags::HAS_WRITER)
     }
 
     /// Returns `true` if bytes may go to the descriptor right now, of whatever kind it is, after

@@ -11,7 +11,9 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use crate::local::connection::Connection;
 use crate::local::handler::{EvHandler, Sealed};
+use crate::local::in_place::Key;
 use crate::local::state::Local;
 use crate::parts::activity::Activity;
 use crate::task::StallKind;
@@ -27,29 +29,21 @@ pub(crate) fn set_activity(local: &mut Local, activity: Arc<Activity>) {
     local.callback_bits.set(REPORTED);
 }
 
-/// Says that no callback runs any more, when it is dropped.
-struct Running<'a>(&'a Cell<u8>);
-
-impl Drop for Running<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.set(self.0.get() & !RUNNING);
-    }
+/// While it lives callbacks run, one after the other. The code that borrows it for itself makes the
+/// next.
+pub(crate) struct Callbacks<'a> {
+    /// The poller.
+    local: &'a Local,
+    /// Proves that none of the callbacks runs.
+    pub(crate) key: Key,
 }
 
-/// Notes that a callback of `handler` runs, until the guard is dropped.
-///
-/// # Panics
-///
-/// Panics if a callback is running: callbacks never nest.
-#[inline]
-pub(crate) fn begin_callback<'a>(local: &'a Local, handler: &dyn EvHandler) -> impl Drop + 'a {
-    let running = begin_callbacks(local);
-    if local.callback_bits.get() & REPORTED != 0 {
-        report_callback(local, handler);
+impl Drop for Callbacks<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.local.callback_bits.set(self.local.callback_bits.get() & !RUNNING);
+        self.local.called.set(None);
     }
-    local.has_written.set(false);
-    running
 }
 
 /// Notes that callbacks run one after the other, until the guard is dropped. Each is reported by
@@ -59,14 +53,15 @@ pub(crate) fn begin_callback<'a>(local: &'a Local, handler: &dyn EvHandler) -> i
 ///
 /// Panics if a callback is running: callbacks never nest.
 #[inline]
-pub(crate) fn begin_callbacks(local: &Local) -> impl Drop + '_ {
+pub(crate) fn begin_callbacks(local: &Local) -> Callbacks<'_> {
     assert!(!is_in_callback(local), "callbacks never nest");
     local.callback_bits.set(local.callback_bits.get() | RUNNING);
-    Running(&local.callback_bits)
+    local.last_writer.set(std::ptr::null());
+    Callbacks { local, key: Key::new() }
 }
 
-/// Notes that none of the callbacks of [`begin_callbacks`] runs, until the guard is dropped.
-pub(crate) fn between_callbacks(local: &Local) -> impl Drop + '_ {
+/// Notes that none of `callbacks` runs, until the guard is dropped.
+pub(crate) fn between_callbacks<'a>(callbacks: &'a mut Callbacks<'_>) -> impl Drop + 'a {
     /// Says that callbacks run again.
     struct Between<'a>(&'a Cell<u8>);
     impl Drop for Between<'_> {
@@ -74,8 +69,29 @@ pub(crate) fn between_callbacks(local: &Local) -> impl Drop + '_ {
             self.0.set(self.0.get() | RUNNING);
         }
     }
-    local.callback_bits.set(local.callback_bits.get() & !RUNNING);
-    Between(&local.callback_bits)
+    let bits = &callbacks.local.callback_bits;
+    bits.set(bits.get() & !RUNNING);
+    Between(bits)
+}
+
+/// Notes that the callback of `connection` has written something.
+#[inline]
+pub(crate) fn note_written(local: &Local, connection: &Connection) {
+    local.last_writer.set(connection);
+}
+
+/// Returns `true` if the callback of `connection` that runs, or that has just returned, has written
+/// something. epoll reports a descriptor once in a batch, so that a batch has one of them at most.
+pub(crate) fn has_written(local: &Local, connection: &Connection) -> bool {
+    std::ptr::eq(local.last_writer.get(), connection)
+}
+
+/// Reports a callback that begins to the stall watch, if there is one.
+#[inline]
+pub(crate) fn report_if_watched(local: &Local, handler: &dyn EvHandler) {
+    if local.callback_bits.get() & REPORTED != 0 {
+        report_callback(local, handler);
+    }
 }
 
 /// Reports the beginning of a callback to the stall watch.

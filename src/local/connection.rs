@@ -4,10 +4,10 @@
 //! functions of `connection/`.
 
 use std::cell::Cell;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::time::Duration;
-use std::{io, mem};
 
 use crate::base::interest::Interest;
 use crate::base::token::Token;
@@ -16,32 +16,15 @@ use crate::local::context::EvContext;
 use crate::local::deadline_timer::DeadlineTimer;
 use crate::local::flags::{Flags, State};
 use crate::local::handler::EvHandler;
+use crate::local::in_place::{InPlace, Key};
 use crate::local::state::Local;
 use crate::local::writer::WriterEnd;
 use crate::local::writer_queue::Stage;
 use crate::parts::outbox::Outbox;
 use crate::parts::watermarks::Watermarks;
 use crate::sys::epoll::{Event, Mask};
-use crate::sys::fd::OwnedFd;
+use crate::sys::fd::{FdPlace, OwnedFd};
 use crate::task::drop_ignoring_panic;
-
-/// A handler that is lent to a callback while it runs. Dropping it puts it back, also when the
-/// callback panics.
-pub(crate) struct LentHandler<'a> {
-    /// The connection that it belongs to.
-    connection: &'a Connection,
-    /// The handler.
-    pub(crate) handler: Box<dyn EvHandler>,
-}
-
-impl Drop for LentHandler<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        let handler = mem::replace(&mut self.handler, Box::new(NoHandler));
-        // `NoHandler` is there meanwhile. The compiler can't know, and would call its destructor.
-        mem::forget(self.connection.handler.replace(handler));
-    }
-}
 
 /// A handler that stands where another one was taken out. Boxing it allocates nothing.
 pub(crate) struct NoHandler;
@@ -124,16 +107,15 @@ pub(crate) struct Extra {
 /// those that come after it. A place is not used again before the turn has ended: code that calls a
 /// callback still finds the connection there when the callback has ended it.
 pub(crate) struct Connection {
-    /// The handler. `NoHandler` while it is lent to the callback that runs, and once it has been
-    /// taken out at the end.
-    handler: Cell<Box<dyn EvHandler>>,
+    /// The handler, lent to the callback that runs. `NoHandler` once it has been taken out at the
+    /// end.
+    pub(crate) handler: InPlace<dyn EvHandler>,
     /// The parts that are rarely needed, made when they first are.
     extra: Cell<Option<Box<Extra>>>,
     /// Its key in the table, which epoll hands back with each event.
     token: Cell<Token>,
-    /// The descriptor. Lent like the handler, and to system calls between callbacks; `None` once a
-    /// stream has taken it, or it has been closed.
-    fd: Cell<Option<OwnedFd>>,
+    /// The descriptor. None once a stream has taken it, or it has been closed.
+    pub(crate) fd: FdPlace,
     /// The facts, the interest and the state in one word, laid out as [`Flags`] says.
     word: Cell<u32>,
     /// The mask that epoll has been told last.
@@ -150,10 +132,10 @@ impl Connection {
         flags: Flags,
     ) -> Connection {
         Connection {
-            handler: Cell::new(handler),
+            handler: InPlace::new(handler),
             extra: Cell::new(None),
             token: Cell::new(token),
-            fd: Cell::new(Some(fd)),
+            fd: FdPlace::of(fd),
             word: Cell::new(flags.bits() | (interest.bits() << Flags::INTEREST_SHIFT)),
             mask: Cell::new(Mask::of(interest, false)),
         }
@@ -162,10 +144,10 @@ impl Connection {
     /// Makes a place in which no connection has been yet.
     pub(crate) fn vacant() -> Connection {
         Connection {
-            handler: Cell::new(Box::new(NoHandler)),
+            handler: InPlace::new(Box::new(NoHandler)),
             extra: Cell::new(None),
             token: Cell::new(Token::new(0, 0)),
-            fd: Cell::new(None),
+            fd: FdPlace::empty(),
             word: Cell::new((State::Closed as u32) << Flags::STATE_SHIFT),
             mask: Cell::new(Mask::of(Interest::NONE, false)),
         }
@@ -201,11 +183,9 @@ impl Connection {
         self.set_word(rest | open | ((state as u32) << Flags::STATE_SHIFT));
     }
 
-    /// Stores the word, with `READING` as its interest and state have it.
+    /// Stores the word, with the bits that follow from the others.
     fn set_word(&self, word: u32) {
-        let is_reading = word & Flags::OPEN.bits() != 0 && word & Flags::READ_INTEREST.bits() != 0;
-        let reading = Flags::READING.only_if(is_reading).bits();
-        self.word.set((word & !Flags::READING.bits()) | reading);
+        self.word.set(Flags::derived(word));
     }
 
     /// Returns `true` if any of these flags is set.
@@ -223,13 +203,13 @@ impl Connection {
     /// Sets flags.
     #[inline]
     pub(crate) fn set(&self, flags: Flags) {
-        self.word.set(self.word.get() | flags.bits());
+        self.set_word(self.word.get() | flags.bits());
     }
 
     /// Clears flags.
     #[inline]
     pub(crate) fn clear(&self, flags: Flags) {
-        self.word.set(self.word.get() & !flags.bits());
+        self.set_word(self.word.get() & !flags.bits());
     }
 
     /// Returns what the handler wants to hear of.
@@ -250,51 +230,25 @@ impl Connection {
         }
     }
 
-    /// Lends the handler to a callback. The [`EvContext`] has the descriptor meanwhile.
-    #[inline]
-    pub(crate) fn lend_handler(&self) -> LentHandler<'_> {
-        // Callbacks never nest: `calls::begin_callback` asserts it. So it is not lent already.
-        LentHandler { connection: self, handler: self.take_handler() }
+    /// Takes the handler out, while no callback runs.
+    pub(crate) fn take_handler(&self, key: &mut Key) -> Box<dyn EvHandler> {
+        self.handler.replace(key, Box::new(NoHandler))
     }
 
-    /// Takes the handler out.
-    #[inline]
-    pub(crate) fn take_handler(&self) -> Box<dyn EvHandler> {
-        self.handler.replace(Box::new(NoHandler))
-    }
-
-    /// Returns `true` if the descriptor is here. To be called outside of callbacks.
-    pub(crate) fn has_fd(&self) -> bool {
-        self.with_fd(|_| ()).is_some()
-    }
-
-    /// Takes the descriptor out; `None` if a stream has taken it, or in a callback of the
-    /// connection.
-    #[inline]
+    /// Takes the descriptor out; `None` if a stream has taken it.
     pub(crate) fn take_fd(&self) -> Option<OwnedFd> {
         self.fd.take()
     }
 
     /// Puts back what [`Connection::take_fd`] has taken out.
     pub(crate) fn put_fd(&self, fd: OwnedFd) {
-        self.fd.set(Some(fd));
-    }
-
-    /// Puts the descriptor back at the end of a callback, to which [`Connection::take_fd`] has lent
-    /// it; `None` if the callback has given it away.
-    #[inline]
-    pub(crate) fn end_loan(&self, fd: Option<OwnedFd>) {
-        // None is there meanwhile. The compiler can't know, and would close it.
-        mem::forget(self.fd.replace(fd));
+        self.fd.put(fd);
     }
 
     /// Lends the descriptor to `look`, in which no foreign code may run. Returns `None` if a stream
-    /// has taken it, or in a callback of the connection.
+    /// has taken it.
     pub(crate) fn with_fd<R>(&self, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
-        let fd = self.fd.take()?;
-        let result = look(fd.as_fd());
-        self.put_fd(fd);
-        Some(result)
+        self.fd.borrow().map(look)
     }
 
     /// Lends the parts that are rarely needed to `change`, and makes them if they are not there
@@ -366,7 +320,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        drop_ignoring_panic(self.take_handler());
+        drop_ignoring_panic(self.handler.replace_mut(Box::new(NoHandler)));
     }
 }
 

@@ -4,13 +4,14 @@
 //! write or change more stand in the files above that do it, in `connection/` and `source/`.
 
 use std::future::Future;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::Instant;
 use std::{fmt, io};
 
 use crate::base::token::Token;
 use crate::local::connection::Connection;
 use crate::local::errors::{closing_error, stream_taken};
+use crate::local::flags::Flags;
 use crate::local::state::Local;
 use crate::parts::budget::Budget;
 use crate::sys::clock;
@@ -70,30 +71,74 @@ pub struct EvContext<'a> {
     pub(crate) local: &'a Local,
     /// The connection that the callback is called for.
     pub(crate) connection: &'a Connection,
-    /// The descriptor, lent for the callback and put back by the drop. `None` once a stream has
-    /// taken it.
-    pub(crate) fd: Option<OwnedFd>,
-    /// How many bytes may still be read for this event. It is negative after a read of more.
-    pub(crate) read_left: isize,
 }
+
+/// What a read takes of an event's budget at the least, in bytes: a system call takes its time,
+/// however few bytes it brings.
+pub(crate) const MIN_READ_COST: usize = 2048;
+
+/// What stands in `Local::read_left` beside the bytes that may be read: taking a read's least cost away
+/// leaves less than nothing if nothing was left.
+const READ_BIAS: isize = MIN_READ_COST as isize - 1;
+
+/// What stands there as well, if the descriptor is no socket: one look tells [`EvContext::read`] that
+/// its read is usual.
+const NO_SOCKET: isize = isize::MIN / 2;
 
 impl<'a> EvContext<'a> {
     /// Makes the context of one callback.
     #[inline]
     pub(crate) fn new(local: &'a Local, connection: &'a Connection) -> EvContext<'a> {
-        let (fd, read_left) = (connection.take_fd(), local.budget.read_per_event as isize);
-        EvContext { local, connection, fd, read_left }
+        let fresh = EvContext::budget_of_socket(local);
+        local.read_left.set(fresh + if connection.has(Flags::SOCKET) { 0 } else { NO_SOCKET });
+        EvContext { local, connection }
+    }
+
+    /// Makes the context of a callback of a socket, for which `read_left` is
+    /// [`EvContext::budget_of_socket`].
+    #[inline(always)]
+    pub(crate) fn of_socket(
+        local: &'a Local,
+        connection: &'a Connection,
+        read_left: isize,
+    ) -> EvContext<'a> {
+        local.read_left.set(read_left);
+        EvContext { local, connection }
+    }
+
+    /// Returns what `Local::read_left` begins with, if the descriptor is a socket.
+    #[inline]
+    pub(crate) fn budget_of_socket(local: &Local) -> isize {
+        const MOST: usize = isize::MAX as usize / 4;
+        local.budget.read_per_event.min(MOST) as isize + READ_BIAS
+    }
+
+    /// Returns how many bytes may still be read for this event. It is negative after a read of more.
+    pub(crate) fn readable(&self) -> isize {
+        let is_socket = self.connection.has(Flags::SOCKET);
+        self.local.read_left.get() - READ_BIAS - if is_socket { 0 } else { NO_SOCKET }
+    }
+
+    /// Takes `cost` off the bytes that may still be read for this event.
+    #[inline]
+    pub(crate) fn charge(&mut self, cost: usize) {
+        self.local.read_left.set(self.local.read_left.get() - cost as isize);
+    }
+
+    /// Takes the cost of a read back.
+    pub(crate) fn refund(&mut self, cost: usize) {
+        self.local.read_left.set(self.local.read_left.get() + cost as isize);
     }
 
     /// Returns `true` if the callback has read any bytes.
     #[inline]
     pub(crate) fn has_read(&self) -> bool {
-        self.read_left < self.local.budget.read_per_event as isize
+        self.readable() < EvContext::budget_of_socket(self.local) - READ_BIAS
     }
 
     /// Makes every read of this callback find nothing.
     pub(crate) fn refuse_to_read(&mut self) {
-        self.read_left = 0;
+        self.local.read_left.set(self.local.read_left.get() - self.readable());
     }
 
     /// Returns the token of the connection, by which [`EvContext::close`] and other methods of the
@@ -127,13 +172,13 @@ impl<'a> EvContext<'a> {
     /// Panics if a stream has taken it.
     #[inline]
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.fd.as_ref().expect("take_stream has taken the connection over").as_fd()
+        self.connection.fd.borrow().expect("take_stream has taken the connection over")
     }
 
     /// Takes the descriptor out, for the caller to close it. Called in `on_close` of the crate's
     /// own handlers.
     pub(crate) fn take_descriptor(&mut self) -> Option<OwnedFd> {
-        self.fd.take()
+        self.connection.take_fd()
     }
 
     /// Borrows the descriptor.
@@ -143,13 +188,13 @@ impl<'a> EvContext<'a> {
     /// Returns an error if a stream has taken it.
     #[inline]
     pub(crate) fn present(&self) -> io::Result<BorrowedFd<'_>> {
-        self.fd.as_ref().map(AsFd::as_fd).ok_or_else(stream_taken)
+        self.connection.fd.borrow().ok_or_else(stream_taken)
     }
 
     /// Returns the error of a request that only an open connection may make.
     #[cold]
     pub(crate) fn not_open_error(&self) -> io::Error {
-        if self.fd.is_none() { stream_taken() } else { closing_error() }
+        if self.present().is_err() { stream_taken() } else { closing_error() }
     }
 
     /// Returns the time of this turn of the poller.
@@ -295,13 +340,6 @@ impl<'a> EvContext<'a> {
             Ok(handle) => handle,
             Err(_) => unreachable!("a callback runs inside its poller"),
         }
-    }
-}
-
-impl Drop for EvContext<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.connection.end_loan(self.fd.take());
     }
 }
 

@@ -9,8 +9,9 @@
 //! | 20 to 23 | the [`Interest`](crate::base::interest::Interest), in its own bits |
 //! | 24 | the state is `Open` |
 //! | 25 to 27 | the state, as a number |
-//! | 28 | open, and interested in reading: what nearly every event asks |
+//! | 28 | bytes to read are a usual event: what nearly every event asks |
 //! | 29, 30 | facts about a connection of a pool |
+//! | 31 | a write may be sent at once |
 
 use std::ops::{BitOr, BitOrAssign};
 
@@ -70,18 +71,33 @@ impl Flags {
     pub(crate) const READ_INTEREST: Flags = Flags(1 << Flags::INTEREST_SHIFT);
     /// The state is `Open`.
     pub(crate) const OPEN: Flags = Flags(1 << 24);
-    /// Both `OPEN` and `READ_INTEREST` are set. It is kept in step with the two, so that dispatch
-    /// tests one bit.
+    /// Bytes to read are a usual event: the connection is open and interested in reading, and its
+    /// descriptor is a socket and no listener. It follows from those bits, so that dispatch tests one.
     pub(crate) const READING: Flags = Flags(1 << 28);
     /// A pool has lent the connection to its handler.
     pub(crate) const POOLED: Flags = Flags(1 << 29);
     /// The handler has given the connection back to its pool, and has not failed since.
     pub(crate) const RELEASED: Flags = Flags(1 << 30);
+    /// A write may be sent at once: the connection is open, its descriptor is a socket, and there is
+    /// neither queued output nor a writer. It follows from those bits, so that a write tests one.
+    pub(crate) const SENDING: Flags = Flags(1 << 31);
 
     /// The lowest bit of the interest, in the word that holds both.
     pub(crate) const INTEREST_SHIFT: u32 = 20;
     /// The lowest bit of the state, in the same word.
     pub(crate) const STATE_SHIFT: u32 = 25;
+
+    /// Returns `word` with those bits set that follow from its others.
+    #[inline]
+    pub(crate) const fn derived(word: u32) -> u32 {
+        let rest = word & !(Flags::READING.0 | Flags::SENDING.0);
+        let reads = Flags::OPEN.0 | Flags::READ_INTEREST.0 | Flags::SOCKET.0;
+        let reading = Flags::READING.only_if(rest & (reads | Flags::LISTENER.0) == reads);
+        let sends = Flags::OPEN.0 | Flags::SOCKET.0;
+        let waits = Flags::HAS_OUTPUT.0 | Flags::HAS_WRITER.0;
+        let sending = Flags::SENDING.only_if(rest & (sends | waits) == sends);
+        rest | reading.0 | sending.0
+    }
 
     /// Returns the flags as a part of the word.
     #[inline]

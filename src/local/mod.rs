@@ -32,6 +32,7 @@ pub(crate) mod fd_waiters;
 pub(crate) mod flags;
 pub(crate) mod handle;
 pub(crate) mod handler;
+mod in_place;
 pub(crate) mod pipes;
 pub(crate) mod refused;
 pub(crate) mod registered;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::base::token::Token;
+use crate::local::connection::Connection;
 use crate::local::deferred::{Deferred, TimerTarget};
 use crate::local::fd_waiters::FdWaiter;
 use crate::local::handle::PollerHandle;
@@ -54,21 +55,31 @@ thread_local! {
 /// invariant: nothing in here is borrowed while foreign code runs. Foreign code is a callback, a
 /// waker, and the destructor of any value that is not the crate's own. So a method takes out what
 /// it needs, gives the borrow back, and calls or drops after that.
+// In this order: a chunk's home, which is at the address of the poller, takes no other register.
+#[repr(C)]
 pub(crate) struct Local {
+    /// The spare read buffers of the poller.
+    pub(crate) buffers: Buffers,
+    /// How many bytes the callback that runs may still read, as `local::context` counts them.
+    pub(crate) read_left: Cell<isize>,
+    /// The connection whose callback has written last, until other callbacks begin.
+    pub(crate) last_writer: Cell<*const Connection>,
+    /// The numbers that `PollerHandle::stats` shows.
+    pub(crate) recorder: Recorder,
+    /// What each token stands for.
+    pub(crate) table: Table,
+    /// How many operations the task that runs may still make in this turn.
+    pub(crate) allowance: Allowance,
     /// The epoll instance that all descriptors of the poller are registered with.
     pub(crate) epoll: Epoll,
     /// The limits of one turn, one event and one connection. They never change.
     pub(crate) budget: Budget,
-    /// The spare read buffers of the poller.
-    pub(crate) buffers: Buffers,
     /// The values that `with_local` lends, one of each type.
     pub(crate) values: TypeMap,
     /// The poller as other threads see it.
     pub(crate) handle: PollerHandle,
     /// The progress of the poller's shutdown.
     pub(crate) shutdown: ShutdownState,
-    /// How many operations the task that runs may still make in this turn.
-    pub(crate) allowance: Allowance,
     /// Held once by each blocking call of this poller until it is over. The number of holders says
     /// how many are under way.
     pub(crate) blocking_calls: Arc<()>,
@@ -77,8 +88,6 @@ pub(crate) struct Local {
     pub(crate) clock_holds: Arc<AtomicUsize>,
     /// Empty pipes, for relays.
     pub(crate) pipes: Pipes,
-    /// What each token stands for.
-    pub(crate) table: Table,
     /// The timers of handlers, of tasks and of the crate itself.
     pub(crate) timers: RefCell<Timers<TimerTarget>>,
     /// What is done at the end of this turn, in the order in which it was asked for.
@@ -94,8 +103,8 @@ pub(crate) struct Local {
     pub(crate) slice: TimeSlice,
     /// Whether a callback runs, and whether callbacks are reported: bits of `local::calls`.
     pub(crate) callback_bits: Cell<u8>,
-    /// Whether the callback that runs, or that has just returned, has written something.
-    pub(crate) has_written: Cell<bool>,
+    /// The connection whose callback runs, unless its event is usual.
+    pub(crate) called: Cell<Option<Token>>,
     /// Whether the poller has ended. Nothing new is registered then.
     ended: Cell<bool>,
     /// The counts of this poller's connections.
@@ -103,11 +112,9 @@ pub(crate) struct Local {
     /// Whether this poller has paused the clock of its thread.
     #[cfg(feature = "test-util")]
     pub(crate) has_paused: Cell<bool>,
-    /// The numbers that `PollerHandle::stats` shows.
-    pub(crate) recorder: Recorder,
     /// The poller's side of a stall watch, if there is one.
     pub(crate) activity: Option<Arc<Activity>>,
-    /// Whether this turn must not wait for events. Cleared when a turn begins.
+    /// Whether this turn must not wait for events.
     skips_wait: Cell<bool>,
     /// Listeners that ran out of descriptors, and wait for one to be closed.
     pub(crate) fd_waiters: RefCell<Vec<FdWaiter>>,
@@ -128,6 +135,8 @@ impl Local {
             epoll,
             budget,
             buffers: Buffers::new(read_buffer_size),
+            read_left: Cell::new(0),
+            last_writer: Cell::new(std::ptr::null()),
             values: TypeMap::default(),
             handle,
             shutdown: ShutdownState::default(),
@@ -144,7 +153,7 @@ impl Local {
             dispatched_until: Cell::new(0),
             slice,
             callback_bits: Cell::new(0),
-            has_written: Cell::new(false),
+            called: Cell::new(None),
             ended: Cell::new(false),
             census: Census::default(),
             #[cfg(feature = "test-util")]
@@ -168,8 +177,8 @@ impl Local {
         })
     }
 
-    /// Lends the poller of this thread to `look`, if it is running one. It saves a clone of the
-    /// `Rc`. No foreign code may run in `look`, which would find no poller on this thread.
+    /// Lends the poller of this thread to `look`, if it is running one: no clone of the `Rc`. No
+    /// foreign code may run in `look`, which would find no poller on this thread.
     #[inline]
     pub(crate) fn with_current<R>(look: impl FnOnce(&Local) -> R) -> Option<R> {
         // Two short accesses are inlined where one around `look` is not.
@@ -179,10 +188,7 @@ impl Local {
         result
     }
 
-    /// Returns the poller of this thread.
-    ///
-    /// # Errors
-    /// Returns an error that names the operation `what`, if the thread is not running a poller.
+    /// Returns the poller of this thread, or an error that names the operation `what`.
     pub(crate) fn expect_current(what: &str) -> io::Result<Rc<Local>> {
         Local::current().ok_or_else(|| {
             io::Error::other(format!("{what}: there is no poller on this thread (see block_on)"))
@@ -207,10 +213,9 @@ impl Local {
         self.now.get()
     }
 
-    /// Returns the time until which all events have been dispatched, or are being dispatched in
-    /// this turn. A timer fires if it was due by then, and a deadline is missed if it had passed by
-    /// then. So what was ready before is reported first, however long a callback has held the
-    /// poller up.
+    /// Returns the time until which all events have been dispatched, or are being dispatched now. A
+    /// timer fires if it was due by then, and a deadline is missed if it had passed. So what was ready
+    /// before is reported first, however long a callback has held the poller up.
     #[inline]
     pub(crate) fn dispatched_until(&self) -> u64 {
         self.dispatched_until.get()
@@ -258,8 +263,7 @@ impl Local {
         self.timers.borrow_mut().remove(timer)?.into_waker()
     }
 
-    /// Disarms a timer, and returns what it was for, which the caller drops after this. Returns
-    /// `None` if it has fired.
+    /// Disarms a timer, and returns what it was for, which the caller drops; `None` if it has fired.
     pub(crate) fn disarm(&self, timer: Token) -> Option<TimerTarget> {
         self.timers.borrow_mut().remove(timer)
     }
@@ -282,12 +286,10 @@ impl Local {
             return true;
         }
         // Cloning is foreign code, which may disarm the timer: it is looked up after that.
-        let mut new = Some(waker.clone());
+        let mut new = waker.clone();
         let mut is_there = false;
-        if let Some(TimerTarget::Task(present)) = self.timers.borrow_mut().get_mut(timer)
-            && let Some(new) = &mut new
-        {
-            std::mem::swap(present, new);
+        if let Some(TimerTarget::Task(present)) = self.timers.borrow_mut().get_mut(timer) {
+            std::mem::swap(present, &mut new);
             is_there = true;
         }
         drop_ignoring_panic(new);
@@ -307,8 +309,7 @@ impl Local {
         self.deferred.borrow_mut().push(deferred);
     }
 
-    /// Takes what was deferred to the end of this turn. What is deferred from now on waits for the
-    /// next one.
+    /// Takes what was deferred to the end of this turn. What comes now waits for the next one.
     pub(crate) fn take_deferred(&self) -> Vec<Deferred> {
         self.deferred.replace(self.deferred_spare.take())
     }

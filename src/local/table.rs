@@ -12,7 +12,7 @@
 
 use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
 use crate::base::slab::Slab;
@@ -104,13 +104,21 @@ impl Table {
     pub(crate) fn address(&self, token: Token, event: Event) -> Addressee<'_> {
         // SAFETY: **Table**.
         let slab = unsafe { &(*self.content.get()).slab };
-        match slab.get(token) {
-            Some(packed) if packed.kind() == HANDLER => Addressee::Handler(packed.connection()),
-            Some(packed) if packed.kind() == READINESS && packed.source().mark(event) => {
-                Addressee::Noted
-            }
-            _ => Addressee::Other,
+        let address = slab.read(token, |it| it.map_or(ptr::null_mut(), |it| it.address.as_ptr()));
+        let Some(address) = address else { return Addressee::Other };
+        // Each of the usual kinds has a bit, which also tells that there is an entry.
+        if address.addr() & HANDLER != 0 {
+            // SAFETY: **Place**: the kind says that it is the address of one.
+            return Addressee::Handler(unsafe { &*address.wrapping_sub(HANDLER).cast() });
         }
+        if address.addr() & READINESS != 0 {
+            // SAFETY: the kind says that it is the address of a source, which the entry holds.
+            let source: &Source = unsafe { &*address.wrapping_sub(READINESS).cast() };
+            if source.mark(event) {
+                return Addressee::Noted;
+            }
+        }
+        Addressee::Other
     }
 
     /// Returns what `token` stands for, unless it has been removed.
@@ -245,7 +253,7 @@ impl Content {
     fn unpack<'a>(&mut self, packed: Packed) -> Entry<'a> {
         let packed = ManuallyDrop::new(packed);
         if packed.kind() == HANDLER {
-            self.retired.push(packed.address.cast());
+            self.retired.push(NonNull::from(packed.connection()));
         }
         // SAFETY: the count that `packed` had, and does not give up, is the entry's.
         unsafe { packed.take() }
@@ -253,11 +261,11 @@ impl Content {
 }
 
 /// The kinds of entries, as the lowest bits of a [`Packed`].
-const HANDLER: usize = 0;
+const HANDLER: usize = 1;
 /// A pointer of an `Rc<Source>`.
-const READINESS: usize = 1;
+const READINESS: usize = 2;
 /// A pointer of an `Rc<Attempt>`.
-const CONNECTING: usize = 2;
+const CONNECTING: usize = 0;
 /// The bits of the kind.
 const KIND: usize = 3;
 
@@ -284,26 +292,19 @@ impl Packed {
         self.address.addr().get() & KIND
     }
 
-    /// Returns the address as that of a `T`, which is the type of the kind.
+    /// Returns the address as that of a `T`, which is the type of `kind`, the kind of the entry.
     #[inline]
-    fn pointer<T>(&self) -> *const T {
-        self.address.as_ptr().map_addr(|address| address & !KIND).cast()
+    fn pointer<T>(&self, kind: usize) -> *const T {
+        debug_assert!(self.kind() == kind);
+        // Taken off and not masked out: it becomes a part of each access.
+        self.address.as_ptr().map_addr(|address| address.wrapping_sub(kind)).cast()
     }
 
     /// Returns the connection, if the kind is `HANDLER`.
     #[inline]
     fn connection<'a>(&self) -> &'a Connection {
-        debug_assert!(self.kind() == HANDLER);
         // SAFETY: **Place**; the methods of the table return it for as long as they are borrowed.
-        unsafe { &*self.pointer() }
-    }
-
-    /// Returns the source, if the kind is `READINESS`.
-    #[inline]
-    fn source(&self) -> &Source {
-        debug_assert!(self.kind() == READINESS);
-        // SAFETY: this holds a count of it.
-        unsafe { &*self.pointer() }
+        unsafe { &*self.pointer(HANDLER) }
     }
 
     /// Returns the entry, with a count of its own.
@@ -313,8 +314,8 @@ impl Packed {
         unsafe {
             match self.kind() {
                 HANDLER => {}
-                READINESS => Rc::increment_strong_count(self.pointer::<Source>()),
-                _ => Rc::increment_strong_count(self.pointer::<Attempt>()),
+                READINESS => Rc::increment_strong_count(self.pointer::<Source>(READINESS)),
+                _ => Rc::increment_strong_count(self.pointer::<Attempt>(CONNECTING)),
             }
             self.take()
         }
@@ -332,8 +333,8 @@ impl Packed {
         unsafe {
             match self.kind() {
                 HANDLER => Entry::Handler(self.connection()),
-                READINESS => Entry::Readiness(Rc::from_raw(self.pointer())),
-                _ => Entry::Connecting(Rc::from_raw(self.pointer())),
+                READINESS => Entry::Readiness(Rc::from_raw(self.pointer(READINESS))),
+                _ => Entry::Connecting(Rc::from_raw(self.pointer(CONNECTING))),
             }
         }
     }

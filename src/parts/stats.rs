@@ -192,6 +192,17 @@ pub(crate) struct Report {
     pub(crate) traffic: Traffic,
 }
 
+/// Counts the events of a poller.
+pub(crate) struct EventCounter<'a>(&'a AtomicU64);
+
+impl EventCounter<'_> {
+    /// Counts an event that is about to be acted on.
+    #[inline(always)]
+    pub(crate) fn count(&self) {
+        add(self.0, 1);
+    }
+}
+
 impl Recorder {
     /// Creates the counts of a poller that begins now.
     pub(crate) fn new(published: Arc<SharedStats>) -> Recorder {
@@ -214,10 +225,10 @@ impl Recorder {
         self.last.set(now);
     }
 
-    /// Counts an event that is about to be acted on.
-    #[inline(always)]
-    pub(crate) fn event(&self) {
-        add(&self.published.events, 1);
+    /// Returns what counts events, for a loop that looks for it once.
+    #[inline]
+    pub(crate) fn event_counter(&self) -> EventCounter<'_> {
+        EventCounter(&self.published.events)
     }
 
     /// Returns the number of events so far. It begins anew after its end.
@@ -328,7 +339,7 @@ mod tests {
         let recorder = Recorder::new(published.clone());
         let mut seen = Vec::new();
         for _ in 0..4 {
-            recorder.event();
+            recorder.event_counter().count();
             recorder.step();
             recorder.polled(1);
             recorder.bytes_in(3);

@@ -15,7 +15,9 @@ use crate::connection::{
     call, close, connect, flush, linger, persistent, registration, request_close,
 };
 use crate::local::action::CloseReason;
+use crate::local::calls::Callbacks;
 use crate::local::connection::Connection;
+use crate::local::context::EvContext;
 use crate::local::deferred::Deferred;
 use crate::local::flags::{Flags, State};
 use crate::local::handler::EvHandler;
@@ -33,7 +35,7 @@ const CALLS_PER_LAP: usize = 64;
 /// Dispatches events to their connections and tasks. Each event is counted before it is acted on.
 ///
 /// Lets the panic of a callback through: the caller ends that connection, and dispatches the rest.
-#[inline]
+#[inline(never)]
 pub(crate) fn events(local: &Local, events: &[RawEvent]) {
     // Two copies of what follows: the one without a stall watch pays nothing for the other.
     match &local.activity {
@@ -47,27 +49,51 @@ pub(crate) fn events(local: &Local, events: &[RawEvent]) {
 /// Does the work of [`events`], and reports each callback to `report` before it is called.
 #[inline(always)]
 fn events_reporting(local: &Local, events: &[RawEvent], report: impl Fn(&dyn EvHandler)) {
-    let _callbacks = calls::begin_callbacks(local);
+    let mut callbacks = calls::begin_callbacks(local);
+    let read_left = EvContext::budget_of_socket(local);
+    let counted = local.recorder.event_counter();
     for lap in events.chunks(calls_per_lap(local)) {
         for raw in lap {
             // Counted first: if the callback panics, the caller knows which event it was.
-            local.recorder.event();
-            let (token, event) = (raw.token(), raw.event());
-            match local.table.address(token, event) {
+            counted.count();
+            match local.table.address(raw.token(), raw.event()) {
                 // Nearly every event: bytes to read, on an open connection whose handler wants them.
                 Addressee::Handler(connection)
-                    if event.is_plain_read() && connection.has(Flags::READING) =>
+                    if raw.event().is_plain_read() && connection.has(Flags::READING) =>
                 {
-                    call::on_read_uncaught(local, connection, &report);
+                    let cx = EvContext::of_socket(local, connection, read_left);
+                    call::on_read_uncaught(&mut callbacks, cx, &report);
                 }
                 // The look-up has marked the readiness and queued the task already.
                 Addressee::Noted => {}
-                Addressee::Handler(_) | Addressee::Other => on_rare_event(local, token, event),
+                Addressee::Handler(connection) if raw.event().is_plain_read() => {
+                    on_plain_read(local, &mut callbacks, connection, raw);
+                }
+                Addressee::Handler(_) | Addressee::Other => {
+                    on_rare_event(local, &mut callbacks, raw);
+                }
             }
         }
         if !end_lap(local) {
             return;
         }
+    }
+}
+
+/// Acts on the event of bytes to read, for a connection for which it is not usual: a listener, or a
+/// descriptor that is no socket.
+#[inline(never)]
+fn on_plain_read(
+    local: &Local,
+    callbacks: &mut Callbacks<'_>,
+    connection: &Connection,
+    raw: &RawEvent,
+) {
+    if wants_to_read(connection) {
+        let _between = calls::between_callbacks(callbacks);
+        call::handler_uncaught(local, connection, |handler, cx| handler.on_read(cx));
+    } else {
+        on_rare_event(local, callbacks, raw);
     }
 }
 
@@ -87,8 +113,9 @@ fn calls_per_lap(local: &Local) -> usize {
 /// or the event is the mailbox's.
 #[cold]
 #[inline(never)]
-fn on_rare_event(local: &Local, token: Token, event: Event) {
-    let _between = calls::between_callbacks(local);
+fn on_rare_event(local: &Local, callbacks: &mut Callbacks<'_>, raw: &RawEvent) {
+    let (token, event) = (raw.token(), raw.event());
+    let _between = calls::between_callbacks(callbacks);
     match registry::entry(local, token) {
         Some(Entry::Handler(connection)) => on_event(local, connection, event),
         Some(Entry::Readiness(source)) => event::on_event(&source, event),

@@ -43,11 +43,11 @@ impl EvContext<'_> {
             return Err(self.not_open_error());
         }
         let local = Local::expect_current("take_stream")?;
-        let Some(fd) = self.fd.take() else { return Err(self.not_open_error()) };
+        let Some(fd) = self.connection.take_fd() else { return Err(self.not_open_error()) };
         // A handler may have any descriptor, and a `TcpStream` promises the addresses of one.
         if !socket::is_tcp_connection(fd.as_fd()) {
             // Put back: the handler goes on with its connection.
-            self.fd = Some(fd);
+            self.connection.put_fd(fd);
             let message = "take_stream: the descriptor is not a TCP connection";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
@@ -61,10 +61,12 @@ impl EvContext<'_> {
         match taken {
             Ok((stream, duplicate)) => {
                 move_to_stream(self.local, self.connection, &stream, duplicate);
+                // A read looks for the descriptor then, and finds that it is gone.
+                self.refuse_to_read();
                 Ok(stream)
             }
             Err(RegisterError { error, rejected: fd }) => {
-                self.fd = Some(fd);
+                self.connection.put_fd(fd);
                 Err(error)
             }
         }

@@ -157,7 +157,7 @@ impl EvContext<'_> {
         if connection.state() != State::Closed || !is_released {
             return None;
         }
-        let (local, fd) = (Local::current()?, self.fd.take()?);
+        let (local, fd) = (Local::current()?, connection.take_fd()?);
         match Registered::reregister(fd, local) {
             Ok(registered) => {
                 // It stays in its place until the end of the turn: no destructor of the handler
@@ -174,7 +174,7 @@ impl EvContext<'_> {
                 Some(registered)
             }
             Err(RegisterError { rejected, .. }) => {
-                self.fd = Some(rejected);
+                connection.put_fd(rejected);
                 None
             }
         }

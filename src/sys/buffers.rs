@@ -11,8 +11,8 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::BorrowedFd;
-use std::ptr::NonNull;
+use std::os::fd::AsRawFd;
+use std::ptr::{self, NonNull};
 
 use super::stream;
 use super::syscall::Answer;
@@ -28,11 +28,17 @@ const MOST_SPARE: usize = 16;
 struct Buffer(NonNull<u8>);
 
 /// The read buffers of a poller, all of one size.
+///
+/// The invariant **First**: while `available` is 1, `first` is the address of a buffer that is not
+/// lent.
 pub(crate) struct Buffers {
     /// The size of a buffer in bytes. It never changes: **Buffer**.
     size: usize,
-    /// The buffer that nearly every read gets. It stays in the processor's cache.
-    first: Cell<Option<Buffer>>,
+    /// The buffer that nearly every read gets, which stays in the processor's cache: its address, or
+    /// null if there is none yet.
+    first: Cell<*mut u8>,
+    /// 1 if the first buffer is here, and 0 while it is lent.
+    available: Cell<usize>,
     /// Other buffers that have come back.
     spare: RefCell<Vec<Buffer>>,
 }
@@ -75,7 +81,8 @@ pub struct Chunk<'a> {
 impl Buffers {
     /// Creates buffers of `size` bytes, at least one.
     pub(crate) fn new(size: usize) -> Buffers {
-        Buffers { size: size.max(1), first: Cell::new(None), spare: RefCell::default() }
+        let (size, first) = (size.max(1), Cell::new(ptr::null_mut()));
+        Buffers { size, first, available: Cell::new(0), spare: RefCell::default() }
     }
 
     /// Returns the size of a buffer in bytes.
@@ -88,7 +95,7 @@ impl Buffers {
     /// returns the kernel's answer: zero at the end of the stream, or an error.
     // Inlined always: a chunk that stays in registers saves a tenth of a whole request.
     #[inline(always)]
-    pub(crate) fn receive(&self, fd: BorrowedFd<'_>) -> Result<Chunk<'_>, Answer> {
+    pub(crate) fn receive(&self, fd: impl AsRawFd) -> Result<Chunk<'_>, Answer> {
         let buffer = self.lent();
         // SAFETY: **Buffer**: it is writable for `size` bytes.
         let answer = unsafe { stream::recv_at(fd, buffer.0, self.size) };
@@ -120,7 +127,11 @@ impl Buffers {
 
     /// Takes a buffer out, for longer than a chunk lives. Its content is arbitrary.
     pub(crate) fn take(&self) -> Box<[u8]> {
-        self.boxed(self.lent())
+        let buffer = self.lent();
+        if self.is_first(&buffer) {
+            self.first.set(ptr::null_mut());
+        }
+        self.boxed(buffer)
     }
 
     /// Takes a buffer back, or drops it if it is not one of these.
@@ -133,28 +144,44 @@ impl Buffers {
     /// Takes the buffer that nearly every read gets, or another one if it is lent.
     #[inline(always)]
     fn lent(&self) -> Buffer {
-        match self.first.take() {
-            Some(buffer) => buffer,
-            None => self.another(),
+        let (left, is_lent) = self.available.get().overflowing_sub(1);
+        self.available.set(left);
+        if is_lent {
+            return self.another();
         }
+        // SAFETY: **First**.
+        Buffer(unsafe { NonNull::new_unchecked(self.first.get()) })
+    }
+
+    /// Returns `true` if `buffer` is the one that nearly every read gets.
+    #[inline(always)]
+    fn is_first(&self, buffer: &Buffer) -> bool {
+        self.first.get() == buffer.0.as_ptr()
     }
 
     /// Takes a buffer back from a chunk.
     #[inline(always)]
     fn return_buffer(&self, buffer: Buffer) {
-        // The one that was used last goes first, for it is in the cache.
-        if let Some(displaced) = self.first.replace(Some(buffer)) {
-            self.keep(displaced);
+        if self.is_first(&buffer) {
+            self.available.set(1);
+        } else {
+            self.keep(buffer);
         }
     }
 
-    /// Returns a spare buffer, or a new one.
+    /// Returns a spare buffer, or a new one. The first of all stays the first.
     #[cold]
     #[inline(never)]
     fn another(&self) -> Buffer {
+        self.available.set(0);
         let spare = self.spare.borrow_mut().pop();
         // Zeros, so that a reader never sees what a process had in this memory before.
-        spare.unwrap_or_else(|| Buffers::unboxed(vec![0; self.size].into_boxed_slice()))
+        let buffer =
+            spare.unwrap_or_else(|| Buffers::unboxed(vec![0; self.size].into_boxed_slice()));
+        if self.first.get().is_null() {
+            self.first.set(buffer.0.as_ptr());
+        }
+        buffer
     }
 
     /// Keeps a spare buffer, unless there are enough.
@@ -185,8 +212,8 @@ impl Buffers {
 impl Drop for Buffers {
     fn drop(&mut self) {
         // No chunk is left: each has borrowed this.
-        let spare = self.spare.take();
-        for buffer in spare.into_iter().chain(self.first.take()) {
+        let first = NonNull::new(self.first.get()).map(Buffer);
+        for buffer in self.spare.take().into_iter().chain(first) {
             drop(self.boxed(buffer));
         }
     }

@@ -1,5 +1,6 @@
 //! The descriptors that the crate owns.
 
+use std::cell::Cell;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, RawFd};
@@ -95,5 +96,74 @@ impl AsRawFd for OwnedFd {
     #[inline]
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+/// The number in a place that holds no descriptor.
+const NONE: RawFd = -1;
+
+/// A place that holds a descriptor or none. A descriptor is used where it stands.
+///
+/// The invariant **Place**: the number is that of an open descriptor which the place owns, or
+/// `NONE`. Code that takes the descriptor out does not close it before all that was borrowed here
+/// has ended: a connection's descriptor is borrowed inside of one call that runs no foreign code, or
+/// by its running callback, and only that takes it out meanwhile.
+#[derive(Debug)]
+pub(crate) struct FdPlace {
+    /// The number.
+    raw: Cell<RawFd>,
+}
+
+impl FdPlace {
+    /// Makes a place without a descriptor.
+    pub(crate) const fn empty() -> FdPlace {
+        FdPlace { raw: Cell::new(NONE) }
+    }
+
+    /// Makes a place that holds `fd`.
+    pub(crate) fn of(fd: OwnedFd) -> FdPlace {
+        let place = FdPlace::empty();
+        place.put(fd);
+        place
+    }
+
+    /// Borrows the descriptor, if there is one.
+    #[inline]
+    pub(crate) fn borrow(&self) -> Option<BorrowedFd<'_>> {
+        let raw = self.raw.get();
+        // SAFETY: **Place**.
+        (raw != NONE).then(|| unsafe { BorrowedFd::borrow_raw(raw) })
+    }
+
+    /// Takes the descriptor out, if there is one.
+    pub(crate) fn take(&self) -> Option<OwnedFd> {
+        let raw = self.raw.replace(NONE);
+        // SAFETY: **Place**: the place has owned it, and does so no more.
+        (raw != NONE).then(|| unsafe { OwnedFd::from_raw(raw) })
+    }
+
+    /// Puts a descriptor in. One that is there already is closed.
+    pub(crate) fn put(&self, fd: OwnedFd) {
+        drop(self.take());
+        self.raw.set(ManuallyDrop::new(fd).as_raw_fd());
+    }
+
+    /// Exchanges what two places hold.
+    pub(crate) fn swap(&self, other: &FdPlace) {
+        self.raw.swap(&other.raw);
+    }
+}
+
+impl AsRawFd for FdPlace {
+    /// Returns the number, or one that every system call refuses.
+    #[inline]
+    fn as_raw_fd(&self) -> RawFd {
+        self.raw.get()
+    }
+}
+
+impl Drop for FdPlace {
+    fn drop(&mut self) {
+        drop(self.take());
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn recv_uncounted(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Resul
 ///
 /// `buffer` is writable for `length` bytes.
 #[inline(always)]
-pub(super) unsafe fn recv_at(fd: BorrowedFd<'_>, buffer: NonNull<u8>, length: usize) -> Answer {
+pub(super) unsafe fn recv_at(fd: impl AsRawFd, buffer: NonNull<u8>, length: usize) -> Answer {
     simulated!(fd.as_raw_fd(), kernel => {
         // SAFETY: the caller vouches for the buffer, whose bytes need not be initialized.
         let buffer = unsafe { std::slice::from_raw_parts_mut(buffer.cast().as_ptr(), length) };
@@ -100,7 +100,7 @@ pub(crate) fn send_uncounted(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usi
 
 /// Sends as [`send_uncounted`] does, and returns the kernel's answer as it is.
 #[inline(always)]
-pub(crate) fn send_now(fd: BorrowedFd<'_>, bytes: &[u8]) -> Answer {
+pub(crate) fn send_now(fd: impl AsRawFd, bytes: &[u8]) -> Answer {
     simulated!(fd.as_raw_fd(), kernel => {
         kernel.send(fd.as_raw_fd(), &[IoSlice::new(bytes)]).into()
     });

@@ -11,12 +11,12 @@
 use std::os::fd::BorrowedFd;
 use std::{io, mem};
 
-use crate::connection::read::MIN_READ_COST;
 use crate::connection::relay::carrier::Carrier;
 use crate::connection::relay::endpoint::Endpoint;
 use crate::connection::relay::pipes;
 use crate::connection::relay::pipes::PIPE_CAPACITY;
 use crate::connection::relay::step::{Failure, Step, unless_blocked};
+use crate::local::context::MIN_READ_COST;
 use crate::local::deferred::Deferred;
 use crate::local::state::Local;
 use crate::parts::readiness::Direction;
