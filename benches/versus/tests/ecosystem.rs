@@ -6,9 +6,12 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use versus::ecosystem::{Kind, Runtime};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use versus::ecosystem::{Kind, Runtime, tls};
 use versus::sys;
 
 struct Server {
@@ -28,9 +31,9 @@ impl Server {
         Server { child, addr: addr.trim().to_owned() }
     }
 
-    fn load(&self, words: &[&str]) -> Output {
+    fn load(&self, role: &str) -> Output {
         Command::new(env!("CARGO_BIN_EXE_versus"))
-            .args(words)
+            .arg(role)
             .args(["--addr", &self.addr, "--requests", "1001", "--warmup", "100"])
             .output()
             .unwrap()
@@ -49,24 +52,40 @@ impl Drop for Server {
     }
 }
 
-/// The load that the question `ecosystem` sends to a server of this kind.
-fn load_of(kind: Kind) -> &'static [&'static str] {
-    match kind {
-        Kind::H1 | Kind::H1Timer | Kind::Axum => &["load"],
-        Kind::H2 => &["web-load", "--protocol", "h2"],
-        Kind::Tls | Kind::TlsHandler => &["web-load", "--protocol", "tls"],
+#[test]
+fn every_server_of_http_answers_its_load_and_ends_on_sigterm() {
+    for kind in [Kind::H1, Kind::H1Timer, Kind::Axum, Kind::H2] {
+        for &runtime in Runtime::ALL {
+            let server = Server::start(kind, runtime);
+            let load = server.load(if kind == Kind::H2 { "h2-load" } else { "load" });
+            let error = String::from_utf8_lossy(&load.stderr);
+            assert!(load.status.success(), "{} {}: {error}", kind.name(), runtime.name());
+            assert!(load.stdout.starts_with(b"requests 1001 seconds "));
+            server.stop();
+        }
     }
 }
 
 #[test]
-fn every_server_answers_its_load_and_ends_on_sigterm() {
-    for &kind in Kind::ALL {
+fn every_server_of_tls_echoes_and_ends_on_sigterm() {
+    let mut roots = RootCertStore::empty();
+    roots.add(tls::certificate().unwrap()).unwrap();
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let config = Arc::new(config);
+    for kind in [Kind::Tls, Kind::TlsHandler] {
         for &runtime in Runtime::ALL {
             let server = Server::start(kind, runtime);
-            let load = server.load(load_of(kind));
-            let error = String::from_utf8_lossy(&load.stderr);
-            assert!(load.status.success(), "{} {}: {error}", kind.name(), runtime.name());
-            assert!(load.stdout.starts_with(b"requests 1001 seconds "));
+            let name = ServerName::try_from(tls::NAME).unwrap();
+            let mut session = ClientConnection::new(config.clone(), name).unwrap();
+            let mut socket = TcpStream::connect(&server.addr).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let mut stream = rustls::Stream::new(&mut session, &mut socket);
+            for message in [&b"one"[..], &[b'x'; 64], &[b'y'; 5000]] {
+                stream.write_all(message).unwrap();
+                let mut echo = vec![0; message.len()];
+                stream.read_exact(&mut echo).unwrap();
+                assert!(echo == message, "{} {}", kind.name(), runtime.name());
+            }
             server.stop();
         }
     }
@@ -100,8 +119,6 @@ fn every_http_1_server_says_the_same() {
 #[test]
 fn a_load_fails_at_a_server_that_speaks_something_else() {
     let server = Server::start(Kind::H1, Runtime::Tokio);
-    for kind in [Kind::H2, Kind::Tls] {
-        assert!(!server.load(load_of(kind)).status.success(), "{}", kind.name());
-    }
+    assert!(!server.load("h2-load").status.success());
     server.stop();
 }

@@ -30,6 +30,8 @@ pub struct Plan {
     pub pipeline: usize,
     /// How long an answer may take.
     pub timeout: Duration,
+    /// How many requests the connections of a poller may send together.
+    pub most: u64,
 }
 
 /// A connection, which its poller calls.
@@ -109,6 +111,7 @@ impl Connection {
     fn send(&mut self, cx: &mut impl Wire) -> io::Result<()> {
         let now = Instant::now();
         let before = self.sent.len();
+        self.left = self.left.min(self.plan.most - self.statistics.borrow().sent);
         while self.sent.len() < self.plan.pipeline && self.left > 0 && now < self.end {
             let at = match &mut self.schedule {
                 None => now,

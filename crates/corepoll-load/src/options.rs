@@ -31,6 +31,12 @@ pub struct Options {
     /// How long to load the server, after the connections are made
     #[arg(short, long, default_value = "10s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
+    /// End when so many requests are answered, if that is before the duration ends
+    #[arg(long, value_name = "COUNT")]
+    pub requests: Option<NonZeroU64>,
+    /// Say "ready" on stderr when the connections are made, and begin at a line on stdin
+    #[arg(long)]
+    pub wait: bool,
     /// Requests a second, over all connections
     #[arg(short, long)]
     pub rate: Option<NonZeroU64>,

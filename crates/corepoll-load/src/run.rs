@@ -1,6 +1,7 @@
 //! A whole run: starts the pollers, shows progress, and adds up what they have measured.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -17,6 +18,9 @@ use crate::work::{Progress, Work, work};
 
 /// How often the line of progress is printed.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+/// How often is looked whether the load is over before its time.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What a run has measured.
 #[derive(Debug)]
@@ -64,8 +68,12 @@ pub fn run(options: &Options) -> Result<Outcome, String> {
         let (tell_ready, ready) = oneshot::channel();
         let (begin, begun) = oneshot::channel();
         let progress = Arc::new(Progress::default());
+        let most = |connection| {
+            let all = options.requests.map_or(u64::MAX, NonZeroU64::get);
+            (u128::from(all) * connection as u128 / connections as u128) as u64
+        };
         let own = Work {
-            plan: plan.clone(),
+            plan: Plan { most: most(share.end) - most(share.start), ..plan.clone() },
             share,
             connections,
             rate: options.rate,
@@ -97,6 +105,7 @@ fn plan(options: &Options) -> Result<Plan, String> {
         requests: request.repeat(pipeline),
         pipeline,
         timeout: options.timeout,
+        most: u64::MAX,
     })
 }
 
@@ -117,6 +126,9 @@ fn measure(options: &Options, pollers: Vec<Started>) -> Result<Outcome, String> 
         return Err(errors.swap_remove(0).to_string());
     }
     let connecting = before.elapsed();
+    if options.wait {
+        wait_for_line().map_err(|error| error.to_string())?;
+    }
     let cpu_before = cpu_time();
     let start = Instant::now();
     let end = start + options.duration;
@@ -127,14 +139,16 @@ fn measure(options: &Options, pollers: Vec<Started>) -> Result<Outcome, String> 
         progress.push(published);
     }
     show_progress(options, &progress, start, end);
-    let (mut statistics, mut last) = (Statistics::new(), end);
+    let (mut statistics, mut last) = (Statistics::new(), start);
     for work in works {
         let (own, ended) = block_on(work).map_err(|error| error.to_string())?;
         statistics.add(&own);
         last = last.max(ended);
     }
     if let Some(rate) = options.rate {
-        let late = planned(rate, options.duration).saturating_sub(statistics.sent);
+        let planned = planned(rate, options.duration);
+        let planned = options.requests.map_or(planned, |most| planned.min(most.get()));
+        let late = planned.saturating_sub(statistics.sent);
         statistics.count_errors("not sent in time", late);
     }
     let cpu_after = cpu_time();
@@ -147,6 +161,13 @@ fn measure(options: &Options, pollers: Vec<Started>) -> Result<Outcome, String> 
     })
 }
 
+/// Says that the load can begin, and waits for a line, or for the end of the input.
+fn wait_for_line() -> io::Result<()> {
+    eprintln!("ready");
+    io::stdin().lock().read_line(&mut String::new())?;
+    Ok(())
+}
+
 /// Prints a line of progress each second, over itself where the output is a terminal.
 fn show_progress(options: &Options, progress: &[Arc<Progress>], start: Instant, end: Instant) {
     let quiet = options.quiet || options.json && !io::stderr().is_terminal();
@@ -155,8 +176,12 @@ fn show_progress(options: &Options, progress: &[Arc<Progress>], start: Instant, 
     let sum = |count: fn(&Progress) -> u64| progress.iter().map(|each| count(each)).sum::<u64>();
     let mut answered_before = 0;
     let mut next = start + PROGRESS_EVERY;
-    while next < end && !quiet {
-        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+    while next < end && !quiet && !progress.iter().all(|each| each.is_over.load(Relaxed)) {
+        let left = next.saturating_duration_since(Instant::now());
+        std::thread::sleep(left.min(LOOK_EVERY));
+        if left > LOOK_EVERY {
+            continue;
+        }
         let answered = sum(|each| each.answered.load(Relaxed));
         let errors = sum(|each| each.errors.load(Relaxed));
         let connected = sum(|each| each.connected.load(Relaxed));

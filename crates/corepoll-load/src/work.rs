@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use corepoll::net::{ConnectOptions, TcpStream};
@@ -70,6 +70,8 @@ pub struct Progress {
     pub errors: AtomicU64,
     /// Connections that were made.
     pub connected: AtomicU64,
+    /// All that there was to do is done.
+    pub is_over: AtomicBool,
 }
 
 /// What the tasks of a poller share.
@@ -126,8 +128,9 @@ pub async fn work(work: Work) -> (Statistics, Instant) {
         let schedule = work.rate.map(|rate| Schedule::new(start, index, work.connections, rate));
         drop(spawn_local(keep(poller.clone(), index, stream, schedule, end)));
     }
-    while Instant::now() < end {
-        time::sleep_until(end.min(Instant::now() + PUBLISH_EVERY)).await;
+    let publish_every = if poller.plan.most < u64::MAX { DRAIN_EVERY } else { PUBLISH_EVERY };
+    while Instant::now() < end && poller.may_send() {
+        time::sleep_until(end.min(Instant::now() + publish_every)).await;
         publish(&poller, &work.progress);
     }
     // What is under way has its time: an answer that takes longest must not be left out.
@@ -138,6 +141,7 @@ pub async fn work(work: Work) -> (Statistics, Instant) {
     let mut statistics = poller.statistics.replace(Statistics::new());
     let under_way = statistics.under_way();
     statistics.count_errors("timeout", under_way);
+    work.progress.is_over.store(true, Relaxed);
     (statistics, Instant::now())
 }
 
@@ -150,6 +154,11 @@ fn publish(poller: &Poller, progress: &Progress) {
 }
 
 impl Poller {
+    /// Returns `true` if there are requests to send.
+    fn may_send(&self) -> bool {
+        self.statistics.borrow().sent < self.plan.most
+    }
+
     /// Connects, and shakes hands where that is asked for. A failure is counted.
     async fn connect(&self, index: usize) -> io::Result<Ready> {
         let mut options = ConnectOptions::new().timeout(self.plan.timeout).nodelay(true);
@@ -184,7 +193,7 @@ async fn keep(
     end: Instant,
 ) {
     let mut pause = FIRST_PAUSE;
-    while Instant::now() < end {
+    while Instant::now() < end && poller.may_send() {
         let mut begun = None;
         if poller.plan.mode == Mode::Churn {
             begun = Some(match &mut schedule {
@@ -216,6 +225,10 @@ async fn keep(
             },
         };
         pause = FIRST_PAUSE;
+        // Another connection may have sent the last request meanwhile.
+        if !poller.may_send() {
+            return;
+        }
         let (tell, ended) = oneshot::channel();
         let (plan, statistics) = (poller.plan.clone(), poller.statistics.clone());
         let mut connection = Connection::new(plan, statistics, schedule.take(), end, tell);

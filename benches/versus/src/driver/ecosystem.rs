@@ -7,9 +7,10 @@
 
 use std::net::SocketAddr;
 
+use super::compare::load::{Program, TlsLoad};
 use super::process::{Load, Server, TwoRuns, command};
 use super::{Plan, instructions, syscalls, table};
-use crate::args::Error;
+use crate::args::{Error, failure};
 use crate::ecosystem::{Kind, Runtime};
 
 /// How many times slower a server runs under callgrind, and its system calls under strace, about.
@@ -22,12 +23,14 @@ pub(super) fn measure(plan: &Plan) -> Result<(), Error> {
         Some(names) => names.iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
         None => Kind::ALL.to_vec(),
     };
+    let has_tls = kinds.iter().any(|kind| matches!(kind, Kind::Tls | Kind::TlsHandler));
+    let loader = if has_tls { Some(Program::find(None)?) } else { None };
     let calls = ["calls + waits, corepoll", "calls + waits, tokio"];
     let heading = ["corepoll", "tokio", "ratio", "goal", calls[0], calls[1]];
     let mut rows = vec![table::row("instructions a request", heading.map(str::to_owned))];
     for kind in kinds {
-        let ours = a_request(kind, Runtime::Corepoll, runs)?;
-        let theirs = a_request(kind, Runtime::Tokio, runs)?;
+        let ours = a_request(kind, Runtime::Corepoll, runs, loader.as_ref())?;
+        let theirs = a_request(kind, Runtime::Tokio, runs, loader.as_ref())?;
         let cells = [
             format!("{:.0}", ours.instructions),
             format!("{:.0}", theirs.instructions),
@@ -63,17 +66,29 @@ struct Cost {
     waits: f64,
 }
 
-fn a_request(kind: Kind, runtime: Runtime, runs: TwoRuns) -> Result<Cost, Error> {
+fn a_request(
+    kind: Kind,
+    runtime: Runtime,
+    runs: TwoRuns,
+    tls: Option<&Program>,
+) -> Result<Cost, Error> {
     let start_server = |words: &[String]| {
         let mut web = command(words)?;
         web.args(["web", "--kind", kind.name(), "--runtime", runtime.name()]);
         web.args(["--slowed", &SLOWED.to_string()]);
         Server::launch(web, runtime.name())
     };
+    let load = |addr, requests| match kind {
+        Kind::Tls | Kind::TlsHandler => {
+            let program = tls.ok_or_else(|| failure("no load over TLS"))?;
+            TlsLoad::connect(program, addr, requests)?.ask_all().map(drop)
+        }
+        _ => connect(kind, addr, requests)?.ask_all(),
+    };
     let instructions =
-        |requests| instructions::of_a_server(start_server, |addr| load(kind, addr, requests));
+        |requests| instructions::of_a_server(start_server, |addr| load(addr, requests));
     let calls = |requests| {
-        let counts = syscalls::of_a_server(start_server, |addr| load(kind, addr, requests))?;
+        let counts = syscalls::of_a_server(start_server, |addr| load(addr, requests))?;
         let is_wait = |name: &str| name.starts_with("epoll_") && name != "epoll_ctl";
         let sum = |waits| counts.iter().filter(|of| is_wait(of.0) == waits).map(|of| of.1).sum();
         Ok::<(u64, u64), Error>((sum(false), sum(true)))
@@ -86,14 +101,10 @@ fn a_request(kind: Kind, runtime: Runtime, runs: TwoRuns) -> Result<Cost, Error>
     })
 }
 
-/// Opens the connections of the load that a kind is measured with.
-fn load(kind: Kind, addr: SocketAddr, requests: u64) -> Result<Load, Error> {
+/// Opens the connections of the load that a kind without TLS is measured with.
+fn connect(kind: Kind, addr: SocketAddr, requests: u64) -> Result<Load, Error> {
     let mut load = command(&[])?;
-    match kind {
-        Kind::H1 | Kind::H1Timer | Kind::Axum => load.arg("load"),
-        Kind::H2 => load.args(["web-load", "--protocol", "h2"]),
-        Kind::Tls | Kind::TlsHandler => load.args(["web-load", "--protocol", "tls"]),
-    };
+    load.arg(if kind == Kind::H2 { "h2-load" } else { "load" });
     load.args(["--addr", &addr.to_string(), "--requests", &requests.to_string()]);
     Load::launch(load)
 }

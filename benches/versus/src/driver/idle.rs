@@ -34,13 +34,13 @@ pub(super) fn measure(plan: &Plan) -> Result<(), Error> {
 fn growth(work: &Work, peer: Peer) -> Result<i64, Error> {
     let server = Server::start(&[], peer, work.protocol)?;
     let earlier = Work { connections: EARLIER.0, warmup: EARLIER.1, ..*work };
-    Load::start(&[], server.addr, &earlier)?.end_idle()?;
+    Load::start(&[], server.addr, &earlier)?.ask_all()?;
     let before = server.resident_bytes()?;
     // The warm-up gives each connection its batch, and is over when all are answered.
     let once_each = Work { warmup: work.connections as u64 * work.pipeline, ..*work };
     let load = Load::start(&[], server.addr, &once_each)?;
     let after = server.resident_bytes()?;
-    load.end_idle()?;
+    load.ask_all()?;
     server.stop()?;
     Ok(after as i64 - before as i64)
 }

@@ -40,22 +40,20 @@ fn count(plan: &Plan, peer: Peer, requests: u64) -> Result<u64, Error> {
     let work = Work { requests, ..plan.work(Kind::Echo, 64) };
     of_a_server(
         |words| Server::start(words, peer, work.protocol),
-        |addr| Load::start(&[], addr, &work),
+        |addr| Load::start(&[], addr, &work)?.ask_all(),
     )
 }
 
 /// All user instructions of the life of the server that is started behind the words of callgrind.
 pub(super) fn of_a_server(
     start_server: impl FnOnce(&[String]) -> Result<Server, Error>,
-    start_load: impl FnOnce(SocketAddr) -> Result<Load, Error>,
+    load: impl FnOnce(SocketAddr) -> Result<(), Error>,
 ) -> Result<u64, Error> {
     let file = std::env::temp_dir().join(format!("versus-{}.callgrind", std::process::id()));
     let out = format!("--callgrind-out-file={}", file.display());
     let callgrind = ["valgrind", "-q", "--tool=callgrind", &out].map(str::to_owned);
     let server = start_server(&callgrind)?;
-    let mut load = start_load(server.addr)?;
-    load.ask()?;
-    load.end()?;
+    load(server.addr)?;
     server.stop()?;
     let profile = fs::read_to_string(&file)?;
     fs::remove_file(&file)?;

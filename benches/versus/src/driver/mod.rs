@@ -60,7 +60,7 @@ also
   versus server ..  the server of this build, versus load ..  its load, versus room ..  its fan-out,
                     versus proxy ..  its proxies, versus crowd ..  the clients of scale,
                     versus timers .. and versus across ..  what a library does by itself,
-                    versus web ..  the servers of ecosystem, and versus web-load ..  their load;
+                    versus web ..  the servers of ecosystem, and versus h2-load ..  a load of theirs;
                     see their --help";
 
 /// How long a server may take to come up and to go down; under valgrind this is seconds.
@@ -134,7 +134,7 @@ pub fn main(mut parser: lexopt::Parser) -> Result<(), Error> {
         #[cfg(feature = "ecosystem")]
         "web" => return crate::ecosystem::main(parser),
         #[cfg(feature = "ecosystem")]
-        "web-load" => return crate::ecosystem::load::main(parser),
+        "h2-load" => return crate::ecosystem::load::main(parser),
         "compare" => return compare::main(parser),
         #[cfg(feature = "udp")]
         "udp" => return udp::main(parser),

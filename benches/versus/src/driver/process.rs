@@ -232,8 +232,8 @@ impl Load {
         rate.ok_or_else(|| failure(format!("the load says {line:?}")))
     }
 
-    /// Ends a load that has no measured requests.
-    pub(super) fn end_idle(mut self) -> Result<(), Error> {
+    /// Does the measured requests, closes the connections and ends.
+    pub(super) fn ask_all(mut self) -> Result<(), Error> {
         self.ask()?;
         self.end()
     }

@@ -56,22 +56,20 @@ fn count(plan: &Plan, peer: Peer, requests: u64) -> Result<Counts, Error> {
     let work = Work { requests, ..plan.work(Kind::Plaintext, 64) };
     of_a_server(
         |words| Server::start(words, peer, work.protocol),
-        |addr| Load::start(&[], addr, &work),
+        |addr| Load::start(&[], addr, &work)?.ask_all(),
     )
 }
 
 /// All system calls of the life of the server that is started behind the words of strace.
 pub(super) fn of_a_server(
     start_server: impl FnOnce(&[String]) -> Result<Server, Error>,
-    start_load: impl FnOnce(SocketAddr) -> Result<Load, Error>,
+    load: impl FnOnce(SocketAddr) -> Result<(), Error>,
 ) -> Result<Counts, Error> {
     let file = std::env::temp_dir().join(format!("versus-{}.strace", std::process::id()));
     let out = file.to_str().ok_or_else(|| failure("a temporary directory that is not UTF-8"))?;
     let strace = ["strace", "-f", "-c", "-U", "name,calls", "-o", out].map(str::to_owned);
     let server = start_server(&strace)?;
-    let mut load = start_load(server.addr)?;
-    load.ask()?;
-    load.end()?;
+    load(server.addr)?;
     server.stop()?;
     let summary = fs::read_to_string(&file)?;
     fs::remove_file(&file)?;

@@ -147,13 +147,13 @@ impl Cell {
         let instructions = |datagrams| {
             instructions::of_a_server(
                 |words| start_server(words, server),
-                |addr| self.start_load(addr, datagrams),
+                |addr| self.start_load(addr, datagrams)?.ask_all(),
             )
         };
         let calls = |datagrams| -> Result<u64, Error> {
             let counts = syscalls::of_a_server(
                 |words| start_server(words, server),
-                |addr| self.start_load(addr, datagrams),
+                |addr| self.start_load(addr, datagrams)?.ask_all(),
             )?;
             Ok(counts.values().sum())
         };

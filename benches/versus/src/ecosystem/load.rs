@@ -1,7 +1,7 @@
-//! The loads that speak HTTP/2 and TLS: an exact number of requests, each checked to its last byte.
+//! The load that speaks HTTP/2: an exact number of requests, each checked to its last byte.
 //!
-//! They are programs of tokio, h2 and tokio-rustls, with nothing of the servers' code under test. For
-//! HTTP/1 the load of all other servers will do.
+//! It is a program of tokio and h2, with nothing of the servers' code under test. For HTTP/1 the load of
+//! all other servers will do, and for TLS corepoll-load.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,14 +12,10 @@ use bytes::Bytes;
 use h2::client::{self, SendRequest};
 use http::{Request, StatusCode};
 use lexopt::prelude::*;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
-use super::{service, tls};
+use super::service;
 use crate::args::{Error, failure};
 use crate::load::{say, wait_for_line};
 use crate::sys;
@@ -27,17 +23,13 @@ use crate::sys;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is said over TLS.
-const ECHO: [u8; 64] = [b'x'; 64];
-
 const HELP: &str = "\
-web-load --addr ADDR --protocol h2|tls --requests N [options]
+h2-load --addr ADDR --requests N [options]
   --addr ADDR       the server to ask
-  --protocol NAME   h2, or an echo of 64 bytes over tls
   --requests N      exactly how many requests to measure
   --warmup N        requests before those; default 0
-  --connections N   default 4 for h2, 64 for tls
-  --streams N       of h2, on a connection at once; default 16
+  --connections N   default 4
+  --streams N       on a connection at once; default 16
   --cpu N           keep the process on one CPU
   --stepwise        print \"ready\" after the warm-up and wait for a line before the measured
                     requests; wait for another before the connections are closed";
@@ -46,7 +38,6 @@ web-load --addr ADDR --protocol h2|tls --requests N [options]
 #[derive(Debug, Default)]
 struct Options {
     addr: Option<SocketAddr>,
-    protocol: String,
     requests: u64,
     warmup: u64,
     connections: Option<usize>,
@@ -70,7 +61,6 @@ fn read_options(mut parser: lexopt::Parser) -> Result<Option<Options>, Error> {
     while let Some(arg) = parser.next()? {
         match arg {
             Long("addr") => options.addr = Some(parser.value()?.parse()?),
-            Long("protocol") => options.protocol = parser.value()?.string()?,
             Long("requests") => options.requests = parser.value()?.parse()?,
             Long("warmup") => options.warmup = parser.value()?.parse()?,
             Long("connections") => options.connections = Some(parser.value()?.parse()?),
@@ -102,42 +92,22 @@ async fn run(options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
-/// Something that asks again when it is answered: a stream of HTTP/2, or a connection.
-enum Asker {
-    H2(SendRequest<Bytes>),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-/// Opens all connections.
-async fn connect(options: &Options) -> Result<Vec<Asker>, Error> {
+/// Opens all connections. Returns what asks for a stream on them, each for one at a time.
+async fn connect(options: &Options) -> Result<Vec<SendRequest<Bytes>>, Error> {
     let addr = options.addr.ok_or_else(|| failure("--addr is missing; see --help"))?;
     let mut askers = Vec::new();
-    match options.protocol.as_str() {
-        "h2" => {
-            for _ in 0..options.connections.unwrap_or(4) {
-                let stream = TcpStream::connect(addr).await?;
-                let (requests, connection) = client::handshake(stream).await?;
-                // What ends it fails the requests too.
-                tokio::spawn(connection);
-                let streams = (0..options.streams.unwrap_or(16)).map(|_| requests.clone());
-                askers.extend(streams.map(Asker::H2));
-            }
-        }
-        "tls" => {
-            let connector = TlsConnector::from(tls::client()?);
-            for _ in 0..options.connections.unwrap_or(64) {
-                let stream = TcpStream::connect(addr).await?;
-                let stream = connector.connect(ServerName::try_from(tls::NAME)?, stream).await?;
-                askers.push(Asker::Tls(Box::new(stream)));
-            }
-        }
-        other => return Err(failure(format!("no protocol {other:?}: h2 or tls"))),
+    for _ in 0..options.connections.unwrap_or(4) {
+        let stream = TcpStream::connect(addr).await?;
+        let (requests, connection) = client::handshake(stream).await?;
+        // What ends it fails the requests too.
+        tokio::spawn(connection);
+        askers.extend((0..options.streams.unwrap_or(16)).map(|_| requests.clone()));
     }
     Ok(askers)
 }
 
 /// Asks exactly `requests` times, all askers at once, and returns when all are answered.
-async fn ask(askers: &mut Vec<Asker>, requests: u64) -> Result<(), Error> {
+async fn ask(askers: &mut Vec<SendRequest<Bytes>>, requests: u64) -> Result<(), Error> {
     let unsent = Arc::new(AtomicU64::new(requests));
     let tasks: Vec<_> =
         askers.drain(..).map(|asker| tokio::spawn(ask_on(asker, unsent.clone()))).collect();
@@ -148,28 +118,22 @@ async fn ask(askers: &mut Vec<Asker>, requests: u64) -> Result<(), Error> {
 }
 
 /// Asks as long as there is something to ask.
-async fn ask_on(mut asker: Asker, unsent: Arc<AtomicU64>) -> Result<Asker, Error> {
+async fn ask_on(
+    mut asker: SendRequest<Bytes>,
+    unsent: Arc<AtomicU64>,
+) -> Result<SendRequest<Bytes>, Error> {
     let take = || {
         let less_one = |unsent: u64| unsent.checked_sub(1);
         unsent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less_one).is_ok()
     };
     while take() {
-        timeout(PATIENCE, asker.ask()).await.map_err(|_| failure("no answer"))??;
+        timeout(PATIENCE, ask_once(&mut asker)).await.map_err(|_| failure("no answer"))??;
     }
     Ok(asker)
 }
 
-impl Asker {
-    /// Asks once, and checks the answer.
-    async fn ask(&mut self) -> Result<(), Error> {
-        match self {
-            Asker::H2(requests) => ask_h2(requests).await,
-            Asker::Tls(stream) => ask_tls(stream).await,
-        }
-    }
-}
-
-async fn ask_h2(requests: &mut SendRequest<Bytes>) -> Result<(), Error> {
+/// Asks once, and checks the answer.
+async fn ask_once(requests: &mut SendRequest<Bytes>) -> Result<(), Error> {
     let request = Request::get("http://localhost/plaintext").body(())?;
     std::future::poll_fn(|cx| requests.poll_ready(cx)).await?;
     let (response, _) = requests.send_request(request, true)?;
@@ -185,12 +149,4 @@ async fn ask_h2(requests: &mut SendRequest<Bytes>) -> Result<(), Error> {
         body.flow_control().release_capacity(piece.len())?;
     }
     if text == service::TEXT.as_bytes() { Ok(()) } else { Err(failure("not the text")) }
-}
-
-async fn ask_tls(stream: &mut TlsStream<TcpStream>) -> Result<(), Error> {
-    stream.write_all(&ECHO).await?;
-    stream.flush().await?;
-    let mut answer = [0; ECHO.len()];
-    stream.read_exact(&mut answer).await?;
-    if answer == ECHO { Ok(()) } else { Err(failure("the echo differs from what was sent")) }
 }

@@ -16,7 +16,7 @@ use crate::sys;
 mod corepoll;
 pub mod load;
 mod service;
-mod tls;
+pub mod tls;
 mod tokio;
 
 /// What is served.

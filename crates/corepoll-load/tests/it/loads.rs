@@ -1,7 +1,8 @@
 //! What the program reports is what the servers have seen.
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::Duration;
@@ -187,4 +188,38 @@ fn the_summary_and_the_picture_have_the_percentiles() {
     let drawn = std::fs::read_to_string(&picture).expect("it is written");
     std::fs::remove_file(&picture).expect("it is there");
     assert!(drawn.contains(&target) && drawn.contains("99 %"), "{drawn}");
+}
+
+#[test]
+fn a_load_ends_with_its_last_request() {
+    for mode in ["http", "churn"] {
+        let server = Server::http(|_| Some(HELLO));
+        let target = format!("http://{}/", server.address);
+        let words = ["-c", "3", "-d", "1h", "--pipeline", "2", "--requests", "1001", "--mode"];
+        let results = load(&target, &[&words[..], &[mode]].concat());
+        assert_eq!(number(&results, "requests"), 1001);
+        assert_eq!(server.counts.requests.load(SeqCst), 1001);
+        assert_eq!(errors(&results), [""; 0]);
+    }
+}
+
+#[test]
+fn a_load_that_waits_has_its_connections_and_begins_at_a_line() {
+    let server = Server::http(|_| Some(HELLO));
+    let target = format!("http://{}/", server.address);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_corepoll-load"));
+    command.args([&target, "--wait", "--quiet", "--json", "-c", "3", "--requests", "10"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut load = command.spawn().expect("the program runs");
+    let mut line = String::new();
+    let errors = load.stderr.as_mut().expect("it is piped");
+    BufReader::new(errors).read_line(&mut line).expect("it says something");
+    assert_eq!(line, "ready\n");
+    // A connection may be in the backlog still; no request has been sent.
+    assert_eq!(server.counts.requests.load(SeqCst), 0);
+    load.stdin.as_mut().expect("it is piped").write_all(b"\n").expect("it listens");
+    let output = load.wait_with_output().expect("it ends");
+    let results: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((number(&results, "requests"), number(&results, "connected")), (10, 3));
+    assert_eq!(server.counts.connections.load(SeqCst), 3);
 }

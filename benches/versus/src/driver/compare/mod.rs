@@ -21,7 +21,7 @@ mod candidate;
 mod cells;
 mod charts;
 mod figures;
-mod load;
+pub(super) mod load;
 mod machine;
 mod markdown;
 mod options;

@@ -123,7 +123,7 @@ fn scale(peer: Peer, connections: usize, limit: Duration) -> Result<Outcome, Err
         warmup: EARLIER.1,
         requests: 0,
     };
-    Load::start(&[], server.addr, &earlier)?.end_idle()?;
+    Load::start(&[], server.addr, &earlier)?.ask_all()?;
     let mut crowds = Crowds::start(server.addr, connections)?;
     let few_connections = few_of(connections);
     crowds.open_to(few_connections)?;

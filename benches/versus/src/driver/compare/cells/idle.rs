@@ -62,11 +62,11 @@ impl Cell for Idle {
             warmup,
             requests: 0,
         };
-        Load::start(&[], server.addr, &work(EARLIER.0, EARLIER.1))?.end_idle()?;
+        Load::start(&[], server.addr, &work(EARLIER.0, EARLIER.1))?.ask_all()?;
         let before = server.resident_bytes()?;
         let load = Load::start(&[], server.addr, &work(CONNECTIONS, CONNECTIONS as u64))?;
         let after = server.resident_bytes()?;
-        load.end_idle()?;
+        load.ask_all()?;
         let share = (after as f64 - before as f64) / CONNECTIONS as f64;
         Ok(Sample { figures: vec![Some(share)], ..Sample::default() })
     }

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use super::{Bench, Cell, Cost};
 use crate::args::{Error, failure};
+use crate::driver::compare::load::TlsLoad;
 use crate::driver::compare::placement::Placement;
 use crate::driver::compare::results::{Column, Sample, Unit};
 use crate::driver::compare::watch::Watch;
@@ -75,16 +76,23 @@ impl Cell for Web {
         Cost { seconds: 0.6, turns: 0.0 }
     }
 
-    fn turn(&self, _bench: &Bench, contestant: &str) -> Result<Sample, Error> {
+    fn turn(&self, bench: &Bench, contestant: &str) -> Result<Sample, Error> {
         let runtime: Runtime = contestant.parse()?;
         let mut web = command(&[])?;
         web.args(["web", "--kind", self.kind.name(), "--runtime", runtime.name()]);
         let server = Server::launch(web, runtime.name())?;
-        let mut load = Load::launch(self.load(&server)?)?;
-        let watch = Watch::begin(&[server.pid], Placement::new(1).is_apart())?;
-        let per_second = load.ask()?;
-        let window = watch.end()?;
-        load.end()?;
+        let watch = || Watch::begin(&[server.pid], Placement::new(1).is_apart());
+        let (per_second, window) = if self.has_tls() {
+            let mut load = TlsLoad::connect(&bench.load, server.addr, REQUESTS)?;
+            let watch = watch()?;
+            (load.ask_all()?.per_second, watch.end()?)
+        } else {
+            let mut load = Load::launch(self.load(&server)?)?;
+            let watch = watch()?;
+            let done = (load.ask()?, watch.end()?);
+            load.end()?;
+            done
+        };
         server.stop()?;
         if per_second == 0.0 {
             return Err(failure("the load reports no rate"));
@@ -98,13 +106,14 @@ impl Cell for Web {
 }
 
 impl Web {
+    fn has_tls(&self) -> bool {
+        matches!(self.kind, Kind::Tls | Kind::TlsHandler)
+    }
+
+    /// The load of a kind without TLS.
     fn load(&self, server: &Server) -> Result<Command, Error> {
         let mut load = command(&[])?;
-        match self.kind {
-            Kind::H1 | Kind::H1Timer | Kind::Axum => load.arg("load"),
-            Kind::H2 => load.args(["web-load", "--protocol", "h2"]),
-            Kind::Tls | Kind::TlsHandler => load.args(["web-load", "--protocol", "tls"]),
-        };
+        load.arg(if self.kind == Kind::H2 { "h2-load" } else { "load" });
         load.args(["--addr", &server.addr.to_string()]);
         load.args(["--warmup", &WARMUP.to_string(), "--requests", &REQUESTS.to_string()]);
         Ok(load)
