@@ -41,12 +41,16 @@
 //! | `simulation` | the simulation: its hosts and clients |
 //! | `run` | the loop that chooses which of them runs, and what ends it |
 //! | `control` | what a test does to hosts and links while it runs |
+//! | `check`, `snapshot` | what must hold after each step, and what a check of it sees |
 //! | `trace` | what has happened in it |
 //! | `faults` | what goes wrong |
+//! | `compute` | code that takes time |
 //! | `parked` | what is thread-local of the simulated threads |
 //! | `schedule` | crashes and cuts, and when they come |
 //! | `failure` | how a simulation ends that has found something |
 
+mod check;
+mod compute;
 mod control;
 mod failure;
 mod faults;
@@ -54,9 +58,12 @@ mod parked;
 mod run;
 mod schedule;
 mod simulation;
+mod snapshot;
 mod trace;
 
+pub use compute::compute;
 pub use control::{Control, control};
 pub use failure::Failure;
 pub use faults::Faults;
 pub use simulation::Simulation;
+pub use snapshot::{Snapshot, Unread};

@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::parked::Parked;
 use super::schedule::Act;
 use super::simulation::{Simulation, Stage};
+use super::snapshot::run_checks;
 use crate::sys::sim::{self, HostId, Order, ThreadId, Threads};
 use crate::task::drop_ignoring_panic;
 
@@ -153,6 +154,7 @@ impl Simulation {
                     return Err(message.into());
                 }
                 self.advance(end)?;
+                run_checks(&mut self.checks, &self.kernel.borrow())?;
             }
         });
         result.map_err(|Reason { host, message }| {

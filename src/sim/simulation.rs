@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::faults::Faults;
 use super::parked::Parked;
 use super::schedule::Schedule;
+use super::snapshot::Check;
 use crate::parts::budget::Budget;
 use crate::poller;
 use crate::sys::sim::{self, HostId, Kernel, ThreadId, Threads, World};
@@ -65,6 +66,8 @@ pub struct Simulation {
     pub(super) limit: Duration,
     /// How far it is.
     pub(super) stage: Stage,
+    /// The conditions that must hold after each step.
+    pub(super) checks: Vec<Check>,
 }
 
 impl Simulation {
@@ -95,6 +98,7 @@ impl Simulation {
             schedule: Schedule::default(),
             limit: TIME_LIMIT,
             stage: Stage::New,
+            checks: Vec::new(),
         }
     }
 

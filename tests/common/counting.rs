@@ -13,6 +13,7 @@ thread_local! {
 }
 
 /// The system's allocator, counted: `tests/it/main.rs` makes it the allocator of its process.
+#[derive(Debug)]
 pub struct Counting;
 
 /// Blocks that are allocated and not freed, and their bytes.

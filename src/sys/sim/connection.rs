@@ -50,6 +50,8 @@ pub(super) struct Tcp {
     pub(super) input: VecDeque<u8>,
     /// How many of them there may be.
     pub(super) input_limit: usize,
+    /// Since when there has been something to read, bytes or the end, that no call has asked for.
+    pub(super) unread_since: Option<u64>,
     /// Bytes that were written and are not under way.
     pub(super) output: VecDeque<u8>,
     /// Bytes that are under way, or came and whose receipt the peer has not confirmed yet.
@@ -84,6 +86,7 @@ impl Tcp {
             error: None,
             input: VecDeque::new(),
             input_limit: BUFFER,
+            unread_since: None,
             output: VecDeque::new(),
             unconfirmed: 0,
             output_limit: BUFFER,

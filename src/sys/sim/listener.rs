@@ -62,7 +62,12 @@ impl World {
         };
         listener.queue.pop_front();
         let socket = self.open(first)?;
-        let peer = self.tcp(first).map(|tcp| tcp.peer);
+        let now = self.now();
+        let peer = self.tcp(first).map(|tcp| {
+            // The program can read from now on.
+            tcp.unread_since = tcp.unread_since.map(|_| now);
+            tcp.peer
+        });
         let host = self.host();
         self.log(host, format_args!("{id} accepts {first}"));
         match peer {

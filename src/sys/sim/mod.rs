@@ -23,6 +23,7 @@
 //! | `datagrams` | how datagrams are sent, and what they do when their time comes |
 //! | `epoll`, `signals`, `listener`, `tcp`, `receive`, `splice`, `close` | the calls |
 //! | `socket`, `udp` | the calls of all sockets, and of those of UDP |
+//! | `inspect` | what is seen of all hosts at once, from outside |
 //! | `kernel`, `threads` | the kernel of this thread, and the simulated threads that call it |
 //!
 //! What a call does here is what the man pages say, and where they are silent, what Linux does.
@@ -43,6 +44,7 @@ mod happen;
 mod host;
 mod hosts;
 mod id;
+mod inspect;
 mod instance;
 mod kernel;
 mod links;

@@ -114,6 +114,7 @@ impl World {
         let Some(to) = self.tcp(from).and_then(|tcp| tcp.remote) else {
             return self.schedule_reset(from);
         };
+        let now = self.now();
         let Some(tcp) = self.tcp(to) else {
             // A receipt for what is gone is no reason for one.
             return match segment {
@@ -139,6 +140,7 @@ impl World {
             Segment::End => {
                 tcp.peer_is_done = true;
                 tcp.no_more_input = true;
+                tcp.unread_since.get_or_insert(now);
                 let host = self.objects[&to].host;
                 self.log(host, format_args!("{to} gets the end"));
                 self.transmit(to, Segment::EndReceipt);
@@ -158,6 +160,7 @@ impl World {
     fn bytes_arrive(&mut self, from: Id, to: Id, bytes: &[u8]) {
         let has_owner = self.objects.get(&to).is_some_and(|object| object.descriptors > 0);
         let is_read = has_owner || self.is_in_backlog(to);
+        let now = self.now();
         let Some(tcp) = self.tcp(to) else { return };
         let refuses = tcp.no_more_input && tcp.no_more_output;
         if tcp.phase == Phase::Ended || refuses || !is_read {
@@ -166,6 +169,7 @@ impl World {
             return self.reset(to);
         }
         tcp.input.extend(bytes);
+        tcp.unread_since.get_or_insert(now);
         let host = self.objects[&to].host;
         self.log(host, format_args!("{to} gets {}", bytes.len()));
         self.wake(to, (libc::EPOLLIN | libc::EPOLLPRI) as u32);

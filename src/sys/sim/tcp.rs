@@ -58,8 +58,12 @@ impl World {
         most: usize,
         peeks: bool,
     ) -> io::Result<usize> {
+        let now = self.now();
         let (id, tcp) = self.tcp_of(fd)?;
         let count = tcp.input.len().min(most);
+        // What is left is news for the program again. An empty answer is the end, and no news.
+        let is_left = count > 0 && (peeks || tcp.input.len() > count || tcp.no_more_input);
+        tcp.unread_since = tcp.unread_since.map(|_| now).filter(|_| is_left || most == 0);
         if count == 0 && most > 0 {
             // In the order of tcp_recvmsg: the peer's end comes before an error.
             if tcp.peer_is_done {

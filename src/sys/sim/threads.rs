@@ -33,6 +33,8 @@ pub(crate) enum Wait {
     Events(std::os::fd::RawFd, Option<u64>),
     /// For the change of a condition variable, by its address, or until a time.
     Change(usize, Option<u64>),
+    /// For a time: it computes until then.
+    Time(u64),
     /// For the end of another thread.
     End(ThreadId),
 }
@@ -147,12 +149,14 @@ impl Threads {
                 }
                 let until = match thread.wait {
                     Wait::Events(_, until) | Wait::Change(_, until) => until,
+                    Wait::Time(until) => Some(until),
                     Wait::Turn | Wait::End(_) => None,
                 };
                 let can_go_on = match thread.wait {
                     Wait::Turn => true,
                     Wait::Events(epoll, _) => world.is_off() || world.epoll_has_events(epoll),
                     Wait::Change(..) => thread.is_notified,
+                    Wait::Time(_) => world.is_off(),
                     Wait::End(other) => threads.list[other].has_ended,
                 };
                 if can_go_on || until.is_some_and(|until| until <= now) {

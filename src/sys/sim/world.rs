@@ -165,6 +165,11 @@ impl World {
         self.now = self.now.max(time);
     }
 
+    /// Returns the time that is `delay` from now.
+    pub(crate) fn after_delay(&self, delay: Duration) -> u64 {
+        self.now.saturating_add(u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// Returns a time within `range` from now, by chance.
     pub(super) fn after(&mut self, range: &std::ops::Range<Duration>) -> u64 {
         let (from, to) = (range.start.as_nanos() as u64, range.end.as_nanos() as u64);

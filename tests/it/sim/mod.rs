@@ -1,6 +1,7 @@
 //! Programs on the simulated kernel: what they see, what goes wrong there, and that a seed replays
 //! it.
 
+mod checks;
 mod failures;
 mod faults;
 mod lives;

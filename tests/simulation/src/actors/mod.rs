@@ -1,0 +1,8 @@
+//! What the programs of a simulation are made of.
+
+pub mod computing;
+pub mod echo_handler;
+pub mod echo_task;
+pub mod handler_timers;
+pub mod task_timers;
+pub mod tasks;
