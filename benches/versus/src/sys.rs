@@ -150,6 +150,24 @@ pub fn cpu_time() -> io::Result<Duration> {
     Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
+/// Waits for the end of a child, and returns the CPU time of its life.
+///
+/// # Errors
+///
+/// Returns an error if it has failed.
+pub fn wait_for_cpu_time(pid: i32) -> io::Result<Duration> {
+    // SAFETY: a rusage is plain numbers, of which zero is one.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    let mut status = 0;
+    // SAFETY: the kernel fills both, which live through the call.
+    check(unsafe { libc::wait4(pid, &mut status, 0, &mut usage) })?;
+    if status != 0 {
+        return Err(io::Error::other(format!("it ended with status {status}")));
+    }
+    let time = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    Ok(time(usage.ru_utime) + time(usage.ru_stime))
+}
+
 /// Returns the resident memory of a process in bytes, by a walk over the page tables: VmRSS in `status`
 /// is off by the pages that each CPU has not yet added, which is much for a difference of small numbers.
 pub fn resident_bytes(process: &str) -> io::Result<u64> {

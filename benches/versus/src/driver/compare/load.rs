@@ -110,6 +110,13 @@ impl Program {
         cpus: &[usize],
         wrapper: &[String],
     ) -> Result<Child, Error> {
+        let mut command = self.command(load, addr, wrapper);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        spawn_on(&mut command, cpus)
+    }
+
+    /// Returns the command of a load, behind the words of `wrapper`.
+    pub(super) fn command(&self, load: &Load, addr: SocketAddr, wrapper: &[String]) -> Command {
         let mut command = match wrapper.split_first() {
             None => Command::new(&self.0),
             Some((program, words)) => {
@@ -119,8 +126,7 @@ impl Program {
             }
         };
         command.args(load.arguments(addr));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        spawn_on(&mut command, cpus)
+        command
     }
 }
 

@@ -9,6 +9,7 @@ mod cpu;
 mod exchange;
 mod fanout;
 mod idle;
+mod load_cost;
 mod neighbour;
 mod relay;
 mod tail;
@@ -84,6 +85,7 @@ pub(super) fn all() -> Vec<Box<dyn Cell>> {
     #[cfg(feature = "timers")]
     all.push(Box::new(timers::Timers));
     all.push(Box::new(across::Across));
+    all.push(Box::new(load_cost::LoadCost));
     all
 }
 
