@@ -233,8 +233,12 @@ impl Pump {
             }
         }
         Carrier::Pipe(pipe).give_back(local);
-        if matches!(seen, Ok(1..)) {
-            return self.read_into_buffer(fd, most, local);
+        match seen {
+            Ok(1..) => return self.read_into_buffer(fd, most, local),
+            // An urgent byte right before the end is there still, and a read skips it. Left unread it
+            // would make the close a reset, by which the peer loses what is on its way to it.
+            Ok(0) => drop(stream::recv_uncounted(fd, &mut [0])),
+            Err(_) => {}
         }
         if let Some(failure) = self.failure.take() {
             return Err(failure);

@@ -245,6 +245,27 @@ fn what_follows_an_urgent_byte_arrives_without_an_end() {
 }
 
 #[test]
+fn an_urgent_byte_before_the_end_makes_no_reset() {
+    let server = Server::start(1);
+    for api in APIS {
+        let ((one, near), (two, far)) = (tcp_pair(), tcp_pair());
+        [Plain(b"abc"), Urgent(b"!")].into_iter().for_each(|piece| send(&near, piece));
+        near.shutdown(Shutdown::Write).unwrap();
+        let ended = relay_between(&server, api, [one, two]);
+        let mut got = Vec::new();
+        (&far).read_to_end(&mut got).unwrap();
+        // More than the receive buffer takes: some of it waits for the peer when the relay ends.
+        (&far).write_all(&MUCH).unwrap();
+        drop(far);
+        assert!(outcome(&ended).is_ok(), "{api:?}");
+        let mut answer = Vec::new();
+        // A socket that is closed with an unread byte resets its connection.
+        (&near).read_to_end(&mut answer).unwrap();
+        assert_eq!((&*got, answer.len()), (&b"abc"[..], MUCH.len()), "{api:?}");
+    }
+}
+
+#[test]
 fn urgent_bytes_among_others_that_flow_are_passed_over() {
     let server = Server::start(1);
     for api in APIS {
