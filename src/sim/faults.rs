@@ -175,6 +175,27 @@ impl Faults {
         self
     }
 
+    /// Sets the part of the writes behind which the sender's kernel adds an urgent byte, from 0 to 1:
+    /// what a hostile peer does by MSG_OOB of send(2). A program that does not ask for urgent bytes
+    /// reads its stream as if there were none. Default: 0.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `part` is not from 0 to 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Faults;
+    /// let faults = Faults::default().urgent(0.1);
+    /// # drop(faults);
+    /// ```
+    #[track_caller]
+    pub fn urgent(mut self, part: f64) -> Faults {
+        self.settings.urgent = checked(part);
+        self
+    }
+
     /// Sets the part of the calls of pipe2(2), splice(2) and sendfile(2) that the kernel refuses, from
     /// 0 to 1. Relays and files are copied then. Default: 0.
     ///

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::id::Id;
+use super::mark::UrgentMark;
 use super::segment::Wire;
 
 /// The buffer of each direction, unless the socket has set another.
@@ -52,8 +53,14 @@ pub(super) struct Tcp {
     pub(super) input_limit: usize,
     /// Since when there has been something to read, bytes or the end, that no call has asked for.
     pub(super) unread_since: Option<u64>,
+    /// The mark of an urgent byte among them, or ahead of them.
+    pub(super) urgent: Option<UrgentMark>,
+    /// SO_OOBINLINE: the urgent byte is one of the stream's.
+    pub(super) urgent_inline: bool,
     /// Bytes that were written and are not under way.
     pub(super) output: VecDeque<u8>,
+    /// The place of the urgent byte among them.
+    pub(super) output_mark: Option<usize>,
     /// Bytes that are under way, or came and whose receipt the peer has not confirmed yet.
     pub(super) unconfirmed: usize,
     /// How many bytes may be written and not confirmed.
@@ -87,7 +94,10 @@ impl Tcp {
             input: VecDeque::new(),
             input_limit: BUFFER,
             unread_since: None,
+            urgent: None,
+            urgent_inline: false,
             output: VecDeque::new(),
+            output_mark: None,
             unconfirmed: 0,
             output_limit: BUFFER,
             wants_room: Cell::new(false),
@@ -119,8 +129,11 @@ impl Tcp {
             holds |= libc::EPOLLIN | libc::EPOLLRDHUP;
         }
         if self.phase != Phase::Connecting {
-            if !self.input.is_empty() {
+            if self.input.len() >= self.least_readable() {
                 holds |= libc::EPOLLIN;
+            }
+            if self.has_urgent() {
+                holds |= libc::EPOLLPRI;
             }
             if self.no_more_output || self.has_room() {
                 holds |= libc::EPOLLOUT;

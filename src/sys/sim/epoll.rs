@@ -9,7 +9,7 @@ use std::os::fd::{OwnedFd, RawFd};
 
 use super::errors::errno;
 use super::id::Id;
-use super::instance::{ALWAYS, Instance, Registration};
+use super::instance::{ALWAYS, Instance, NOT_CONDITIONS, Registration};
 use super::object::Kind;
 use super::world::World;
 
@@ -87,8 +87,13 @@ impl World {
             if holds == 0 {
                 continue;
             }
+            let Some(registration) = self.instance(epoll)?.registrations.get_mut(&key) else {
+                continue;
+            };
             events.push((holds, data));
-            if mask & libc::EPOLLET as u32 == 0 {
+            if mask & libc::EPOLLONESHOT as u32 != 0 {
+                registration.mask &= NOT_CONDITIONS;
+            } else if mask & libc::EPOLLET as u32 == 0 {
                 self.make_ready(epoll, key);
             }
         }

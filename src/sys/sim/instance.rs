@@ -15,6 +15,10 @@ pub(super) const ANY: u32 = 0;
 /// Conditions that are reported whatever the mask says.
 pub(super) const ALWAYS: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
 
+/// What a mask has beside conditions. A registration without a condition is disabled: EP_PRIVATE_BITS.
+pub(super) const NOT_CONDITIONS: u32 =
+    (libc::EPOLLET | libc::EPOLLONESHOT | libc::EPOLLWAKEUP | libc::EPOLLEXCLUSIVE) as u32;
+
 /// A registration.
 #[derive(Debug)]
 pub(super) struct Registration {

@@ -13,7 +13,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `id`, `errors`, `settings`, `trace`, `host` | names of objects, errors, the faults, what happened, a host |
-//! | `instance`, `counters`, `connection`, `segment`, `backlog`, `pipe` | what the kernel keeps of each kind of object |
+//! | `instance`, `counters`, `connection`, `segment`, `mark`, `backlog`, `pipe` | what the kernel keeps of each kind of object |
 //! | `udp_socket`, `flight` | the same, of sockets for datagrams and of what they send |
 //! | `object`, `due`, `world` | all objects, what is going to happen, and the world that has both |
 //! | `hosts`, `links` | the hosts, and the links between them |
@@ -21,7 +21,7 @@
 //! | `ports` | which ports are taken |
 //! | `wire`, `opening`, `packets`, `happen` | how packets are sent, and what they and timers do when their time comes |
 //! | `datagrams` | how datagrams are sent, and what they do when their time comes |
-//! | `epoll`, `signals`, `listener`, `tcp`, `receive`, `splice`, `close` | the calls |
+//! | `epoll`, `signals`, `listener`, `tcp`, `urgent`, `receive`, `splice`, `close` | the calls |
 //! | `socket`, `udp` | the calls of all sockets, and of those of UDP |
 //! | `inspect` | what is seen of all hosts at once, from outside |
 //! | `kernel`, `threads` | the kernel of this thread, and the simulated threads that call it |
@@ -49,6 +49,7 @@ mod instance;
 mod kernel;
 mod links;
 mod listener;
+mod mark;
 mod object;
 mod opening;
 mod packets;
@@ -65,6 +66,7 @@ mod threads;
 mod trace;
 mod udp;
 mod udp_socket;
+mod urgent;
 mod watch;
 mod wire;
 mod world;

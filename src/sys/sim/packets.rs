@@ -67,7 +67,7 @@ impl World {
             let Some(tcp) = self.tcp(id) else { return };
             tcp.wire.retries = 0;
             let Some(InFlight { segment, .. }) = tcp.wire.packets.pop_front() else { return };
-            if let Segment::Bytes(bytes) = &segment {
+            if let Segment::Bytes(bytes, _) = &segment {
                 tcp.wire.bytes -= bytes.len();
             }
             if !is_hello {
@@ -118,7 +118,7 @@ impl World {
         let Some(tcp) = self.tcp(to) else {
             // A receipt for what is gone is no reason for one.
             return match segment {
-                Segment::Bytes(_) | Segment::End | Segment::Joined => self.schedule_reset(from),
+                Segment::Bytes(..) | Segment::End | Segment::Joined => self.schedule_reset(from),
                 _ => {}
             };
         };
@@ -126,7 +126,7 @@ impl World {
             Segment::Hello => {}
             Segment::Welcome(peer) => self.welcome(to, peer),
             Segment::Joined => self.joined(to),
-            Segment::Bytes(bytes) => self.bytes_arrive(from, to, &bytes),
+            Segment::Bytes(bytes, mark) => self.bytes_arrive(from, to, &bytes, mark),
             Segment::Receipt(count) => {
                 tcp.unconfirmed -= count.min(tcp.unconfirmed);
                 if tcp.wants_room.get() && tcp.has_room() {
@@ -157,11 +157,15 @@ impl World {
     }
 
     /// Puts bytes of the end `from` into the buffer of the end `to`, or refuses them.
-    fn bytes_arrive(&mut self, from: Id, to: Id, bytes: &[u8]) {
+    fn bytes_arrive(&mut self, from: Id, to: Id, bytes: &[u8], mark: Option<usize>) {
         let has_owner = self.objects.get(&to).is_some_and(|object| object.descriptors > 0);
         let is_read = has_owner || self.is_in_backlog(to);
         let now = self.now();
         let Some(tcp) = self.tcp(to) else { return };
+        if let Some(mark) = mark {
+            tcp.announce_urgent(mark, bytes);
+        }
+        tcp.find_urgent(bytes);
         let refuses = tcp.no_more_input && tcp.no_more_output;
         if tcp.phase == Phase::Ended || refuses || !is_read {
             // Nothing reads them any more: tcp_rcv_state_process.

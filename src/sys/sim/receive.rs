@@ -4,7 +4,7 @@ use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
-use super::errors::errno;
+use super::mark::Reading;
 use super::world::World;
 
 impl World {
@@ -15,16 +15,23 @@ impl World {
         buffer: &mut [u8],
         flags: libc::c_int,
     ) -> io::Result<usize> {
+        let peeks = flags & libc::MSG_PEEK != 0;
         if flags & libc::MSG_OOB != 0 {
-            // Urgent data is not simulated, so none has come.
-            return errno(libc::EINVAL);
+            self.pass_a_call();
+            self.run_due();
+            let Some(byte) = self.tcp_of(fd)?.1.recv_urgent(peeks)? else { return Ok(0) };
+            if let Some(place) = buffer.first_mut() {
+                *place = byte;
+            }
+            return Ok(buffer.len().min(1));
         }
         let (most, mut filled) = (buffer.len(), 0);
         let mut fill = |bytes: &[u8]| {
             buffer[filled..][..bytes.len()].copy_from_slice(bytes);
             filled += bytes.len();
         };
-        self.receive(fd, &mut fill, most, flags & libc::MSG_PEEK != 0)
+        let reading = if peeks { Reading::Peek } else { Reading::Take };
+        self.receive(fd, &mut fill, most, reading)
     }
 
     /// Receives into `buffer`, which need not be initialized.
@@ -40,7 +47,7 @@ impl World {
             }
             filled += bytes.len();
         };
-        self.receive(fd, &mut fill, most, false)
+        self.receive(fd, &mut fill, most, Reading::Take)
     }
 
     /// Receives into `slices`, one after the other: recvmsg(2).
@@ -62,6 +69,6 @@ impl World {
                 }
             }
         };
-        self.receive(fd, &mut fill, most, false)
+        self.receive(fd, &mut fill, most, Reading::Take)
     }
 }

@@ -13,8 +13,8 @@ pub(super) enum Segment {
     Welcome(Id),
     /// The answer to that.
     Joined,
-    /// Bytes.
-    Bytes(Vec<u8>),
+    /// Bytes, and where the urgent one is, if it is among them or follows them.
+    Bytes(Vec<u8>, Option<usize>),
     /// That so many bytes have come.
     Receipt(usize),
     /// That the receiver has room again.

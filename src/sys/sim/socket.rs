@@ -9,6 +9,7 @@ use socket2::SockAddr;
 use super::connection::Phase;
 use super::errors::errno;
 use super::id::Id;
+use super::mark::Reading;
 use super::object::Kind;
 use super::world::World;
 use crate::sys::socket_kind::SocketKind;
@@ -56,21 +57,22 @@ impl World {
         }
     }
 
-    /// Gives up to `most` bytes that have come to `fill`, and removes them unless it `peeks`.
+    /// Gives up to `most` bytes that have come to `fill`.
     pub(super) fn receive(
         &mut self,
         fd: RawFd,
         fill: &mut dyn FnMut(&[u8]),
         most: usize,
-        peeks: bool,
+        reading: Reading,
     ) -> io::Result<usize> {
         self.pass_a_call();
         self.run_due();
         match self.found(fd)? {
             (id, Kind::Udp(_)) => {
+                let peeks = reading == Reading::Peek;
                 self.udp_receive(id, fill, most, peeks).map(|received| received.length)
             }
-            _ => self.tcp_recv(fd, fill, most, peeks),
+            _ => self.tcp_recv(fd, fill, most, reading),
         }
     }
 
@@ -156,7 +158,7 @@ impl World {
     /// Returns how many bytes there are to read, or how long the first datagram is: FIONREAD.
     pub(crate) fn unread(&self, fd: RawFd) -> io::Result<usize> {
         match self.found(fd)?.1 {
-            Kind::Tcp(tcp) => Ok(tcp.input.len()),
+            Kind::Tcp(tcp) => Ok(tcp.unread()),
             Kind::Udp(udp) => Ok(udp.input.front().map_or(0, |first| first.bytes.len())),
             _ => errno(libc::ENOTTY),
         }

@@ -6,6 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use super::errors::errno;
 use super::id::Id;
 use super::instance::ANY;
+use super::mark::Reading;
 use super::object::Kind;
 use super::pipe::{PipeReader, PipeWriter, SLOT};
 use super::world::World;
@@ -68,6 +69,7 @@ impl World {
     /// Moves up to `most` bytes from a socket into a pipe or from a pipe into a socket: splice(2).
     pub(crate) fn splice(&mut self, from: RawFd, to: RawFd, most: usize) -> io::Result<usize> {
         self.pass_a_call();
+        self.run_due();
         self.refuse_call()?;
         let kind = |fd: RawFd| {
             let id = self.find(fd)?;
@@ -90,7 +92,7 @@ impl World {
         // Each packet takes a slot, however little it brings: small ones leave room for few bytes.
         let most = self.shortened(most);
         let mut bytes = Vec::new();
-        let count = self.tcp_recv(from, &mut |part| bytes.extend(part), most, false)?;
+        let count = self.tcp_recv(from, &mut |part| bytes.extend(part), most, Reading::Splice)?;
         if let Kind::PipeReader(pipe) = &mut self.object(reader)?.kind {
             pipe.push(&bytes, true);
         }
@@ -127,6 +129,7 @@ impl World {
         most: usize,
     ) -> io::Result<usize> {
         self.pass_a_call();
+        self.run_due();
         self.refuse_call()?;
         let mut sent = 0;
         let mut chunk = vec![0; most.min(FILE_CHUNK)];

@@ -12,6 +12,7 @@ use super::connection::{Phase, Tcp};
 use super::errors::errno;
 use super::id::Id;
 use super::instance::ANY;
+use super::mark::Reading;
 use super::object::Kind;
 use super::ports::Protocol;
 use super::segment::Segment;
@@ -19,7 +20,7 @@ use super::world::{World, with_port};
 
 impl World {
     /// Returns the TCP socket of a descriptor.
-    fn tcp_of(&mut self, fd: RawFd) -> io::Result<(Id, &mut Tcp)> {
+    pub(super) fn tcp_of(&mut self, fd: RawFd) -> io::Result<(Id, &mut Tcp)> {
         let Some(id) = self.find(fd) else { return errno(libc::EBADF) };
         match self.tcp(id) {
             Some(tcp) => Ok((id, tcp)),
@@ -50,39 +51,32 @@ impl World {
         fd
     }
 
-    /// Gives up to `most` bytes that have come to `fill`, and removes them unless it `peeks`.
+    /// Gives up to `most` bytes that have come to `fill`.
     pub(super) fn tcp_recv(
         &mut self,
         fd: RawFd,
         fill: &mut dyn FnMut(&[u8]),
         most: usize,
-        peeks: bool,
+        reading: Reading,
     ) -> io::Result<usize> {
         let now = self.now();
         let (id, tcp) = self.tcp_of(fd)?;
-        let count = tcp.input.len().min(most);
+        let (start, end) = tcp.readable(reading);
+        let count = (end - start).min(most);
         // What is left is news for the program again. An empty answer is the end, and no news.
-        let is_left = count > 0 && (peeks || tcp.input.len() > count || tcp.no_more_input);
+        let has_more = tcp.input.len() > start + count || tcp.no_more_input;
+        let is_left = count > 0 && (reading == Reading::Peek || has_more);
         tcp.unread_since = tcp.unread_since.map(|_| now).filter(|_| is_left || most == 0);
         if count == 0 && most > 0 {
-            // In the order of tcp_recvmsg: the peer's end comes before an error.
-            if tcp.peer_is_done {
-                return Ok(0);
+            if reading == Reading::Take {
+                // An urgent byte that is alone is skipped all the same.
+                tcp.consume(start);
             }
-            if let Some(error) = tcp.error.take() {
-                return errno(error);
-            }
-            if tcp.no_more_input {
-                return Ok(0);
-            }
-            return errno(libc::EAGAIN);
+            return nothing_to_read(tcp);
         }
-        let (front, back) = tcp.input.as_slices();
-        let first = front.len().min(count);
-        fill(&front[..first]);
-        fill(&back[..count - first]);
-        if !peeks {
-            tcp.input.drain(..count);
+        fill(&tcp.input.make_contiguous()[start..start + count]);
+        if reading != Reading::Peek && most > 0 {
+            tcp.consume(start + count);
             let remote = tcp.remote;
             let host = self.host();
             self.log(host, format_args!("{id} reads {count}"));
@@ -99,6 +93,16 @@ impl World {
 
     /// Writes what there is room for: send(2).
     pub(super) fn tcp_send(&mut self, fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.tcp_send_flags(fd, slices, 0)
+    }
+
+    /// Writes what there is room for, the last byte as urgent with MSG_OOB: send(2).
+    pub(super) fn tcp_send_flags(
+        &mut self,
+        fd: RawFd,
+        slices: &[IoSlice<'_>],
+        flags: libc::c_int,
+    ) -> io::Result<usize> {
         let wanted: usize = slices.iter().map(|slice| slice.len()).sum();
         let most = self.shortened(wanted);
         let (id, tcp) = self.tcp_of(fd)?;
@@ -122,6 +126,11 @@ impl World {
             let part = left.min(slice.len());
             tcp.output.extend(&slice[..part]);
             left -= part;
+        }
+        if flags & libc::MSG_OOB != 0 {
+            tcp.output_mark = tcp.output.len().checked_sub(1);
+        } else if count > 0 {
+            self.add_urgent(id);
         }
         let host = self.host();
         self.log(host, format_args!("{id} writes {count} of {wanted}"));
@@ -202,6 +211,18 @@ impl World {
     pub(crate) fn is_tcp_connection(&mut self, fd: RawFd) -> bool {
         self.tcp_of(fd).is_ok()
     }
+}
+
+/// Returns why a read brings nothing, in the order of tcp_recvmsg: the peer's end comes before an
+/// error.
+fn nothing_to_read(tcp: &mut Tcp) -> io::Result<usize> {
+    if tcp.peer_is_done {
+        return Ok(0);
+    }
+    if let Some(error) = tcp.error.take() {
+        return errno(error);
+    }
+    if tcp.no_more_input { Ok(0) } else { errno(libc::EAGAIN) }
 }
 
 /// Lets a closed connection send what is left, and its end.

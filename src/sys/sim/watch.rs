@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 
 use super::errors::errno;
 use super::id::Id;
-use super::instance::{ALWAYS, ANY, Instance, Key, Registration};
+use super::instance::{ALWAYS, ANY, Instance, Key, NOT_CONDITIONS, Registration};
 use super::object::Kind;
 use super::world::World;
 use std::io;
@@ -40,10 +40,14 @@ impl World {
     /// [`ANY`].
     pub(super) fn wake(&mut self, id: Id, changed: u32) {
         let Some(object) = self.objects.get(&id) else { return };
-        for index in 0..object.watchers.len() {
+        // The last one that was added comes first: add_wait_queue.
+        for index in (0..object.watchers.len()).rev() {
             let (epoll, key) = self.objects[&id].watchers[index];
             let Ok(instance) = self.instance(epoll) else { continue };
-            let asks = |known: &Registration| changed == ANY || known.mask & changed != 0;
+            let asks = |known: &Registration| {
+                let asked = known.mask & !NOT_CONDITIONS;
+                asked != 0 && (changed == ANY || asked & changed != 0)
+            };
             if instance.registrations.get(&key).is_some_and(asks) {
                 self.make_ready(epoll, key);
             }

@@ -30,7 +30,7 @@ impl World {
         let Some(tcp) = self.tcp(id) else { return };
         // It doesn't overtake what was sent before.
         let at = tcp.wire.packets.back().map_or(at, |last| at.max(last.at));
-        if let Segment::Bytes(bytes) = &segment {
+        if let Segment::Bytes(bytes, _) = &segment {
             tcp.wire.bytes += bytes.len();
         }
         let is_first = tcp.wire.packets.is_empty();
@@ -91,7 +91,9 @@ impl World {
             let Some(tcp) = self.tcp(id) else { return };
             let bytes: Vec<u8> = tcp.output.drain(..count).collect();
             tcp.unconfirmed += count;
-            self.transmit(id, Segment::Bytes(bytes));
+            let mark = tcp.output_mark;
+            tcp.output_mark = mark.and_then(|mark| mark.checked_sub(count));
+            self.transmit(id, Segment::Bytes(bytes, mark));
         }
         if let Some(tcp) = self.tcp(id)
             && tcp.owes_end

@@ -129,6 +129,25 @@ fn the_network_resets_connections() {
 }
 
 #[test]
+fn urgent_bytes_are_no_part_of_a_stream() {
+    for seed in 0..20 {
+        let mut sim = Simulation::new(seed);
+        sim.keep_trace();
+        add_echo(&mut sim);
+        sim.client("client", async {
+            let mut stream = TcpStream::connect("server:7").await?;
+            for length in 1..50 {
+                ask(&mut stream, &vec![1; length]).await?;
+            }
+            Ok(())
+        });
+        sim.faults(Faults::default().latency(ms(1)..ms(9)).urgent(0.3).short_io(0.2));
+        sim.run().unwrap();
+        assert!(sim.trace().iter().any(|line| line.ends_with("adds an urgent byte")));
+    }
+}
+
+#[test]
 fn a_listener_without_descriptors_serves_later() {
     for seed in 0..20 {
         let mut sim = Simulation::new(seed);

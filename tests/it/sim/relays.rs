@@ -85,6 +85,15 @@ fn a_relay_that_may_not_splice_copies() {
     assert!(spliced < 30, "no call was refused");
 }
 
+#[test]
+fn a_relay_passes_on_what_follows_an_urgent_byte() {
+    for seed in 0..20 {
+        let relayed = relay_of_tasks(seed, Faults::default().urgent(0.5).short_io(0.1));
+        let all = pattern().len() as u64;
+        assert_eq!((relayed.a_to_b, relayed.b_to_a), (all, all), "seed {seed}");
+    }
+}
+
 /// The client's side of a proxy of handlers: connects to the server, and is relayed from there.
 struct Front;
 
@@ -131,7 +140,7 @@ fn a_relay_of_handlers_passes_everything_on() {
         });
         sim.client("client", ask_through_proxy());
         let refused = if seed % 2 == 0 { 0.0 } else { 0.02 };
-        let faults = Faults::default().refuse_splice(refused);
+        let faults = Faults::default().refuse_splice(refused).urgent(0.2);
         sim.faults(faults.latency(ms(1)..ms(9)).short_io(0.1));
         sim.run().unwrap();
     }

@@ -8,6 +8,7 @@
 mod pipes;
 mod tcp;
 mod udp;
+mod urgent;
 
 use std::cell::RefCell;
 use std::fmt::{Debug, Write as _};
@@ -27,13 +28,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const RUNS: usize = 5;
 
 /// The masks that registrations ask for.
-const MASKS: [u32; 6] = [
+const MASKS: [u32; 10] = [
     libc::EPOLLIN as u32,
     libc::EPOLLOUT as u32,
     (libc::EPOLLIN | libc::EPOLLRDHUP) as u32,
-    (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32,
+    (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLPRI | libc::EPOLLRDHUP | libc::EPOLLET) as u32,
     (libc::EPOLLIN | libc::EPOLLET) as u32,
     libc::EPOLLET as u32,
+    (libc::EPOLLIN | libc::EPOLLONESHOT) as u32,
+    (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLET | libc::EPOLLONESHOT) as u32,
+    libc::EPOLLPRI as u32,
+    (libc::EPOLLIN | libc::EPOLLPRI | libc::EPOLLET) as u32,
 ];
 
 /// What a program works with, on either kernel.

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::{Machine, compare, show, take_events};
+use super::{Machine, compare, show, take_events, urgent};
 use crate::base::token::Token;
 use crate::sys::epoll::{self, Epoll, Mask};
 use crate::sys::fd::OwnedFd;
@@ -26,6 +26,8 @@ enum Call {
     Pipe,
     /// Sends so many bytes from a socket.
     Send(usize, usize),
+    /// Sends so many bytes from a socket, the last of them urgent.
+    SendUrgent(usize, usize),
     /// Receives at most so many bytes at a socket.
     Receive(usize, usize),
     /// Ends the input of a socket.
@@ -73,7 +75,8 @@ fn program(seed: u64) -> Vec<Call> {
         let mask = MASKS[random.usize(..MASKS.len())];
         calls.push(match random.u32(..100) {
             0..3 => Call::Pipe,
-            3..12 => Call::Send(end, random.usize(1..300)),
+            3..10 => Call::Send(end, random.usize(1..300)),
+            10..12 => Call::SendUrgent(end, random.usize(1..4)),
             12..22 => Call::Receive(end, random.usize(1..400)),
             // The end of the output is by a close: a socket that lives hears of the receipt of its
             // end, which Linux sends when it likes.
@@ -151,6 +154,7 @@ impl Machine for Pipes {
             Call::Write(_) => WRITER,
             Call::Read(_) => READER,
             Call::Send(place, _)
+            | Call::SendUrgent(place, _)
             | Call::Receive(place, _)
             | Call::ShutdownRead(place)
             | Call::SpliceIn(place, _)
@@ -180,6 +184,7 @@ impl Pipes {
         let other = |place: usize| self.ends[place].as_ref().map(AsFd::as_fd);
         Some(match call {
             Call::Send(_, count) => show(stream::send(fd, &vec![place as u8; count])),
+            Call::SendUrgent(_, count) => show(urgent::send(fd, &vec![b'!'; count])),
             Call::Receive(_, most) => {
                 let mut buffer = vec![0; most];
                 show(stream::recv(fd, &mut buffer).map(|count| buffer[..count].to_vec()))

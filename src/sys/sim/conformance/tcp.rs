@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::{MASKS, Machine, compare, show, take_events};
+use super::{MASKS, Machine, compare, show, take_events, urgent};
 use crate::base::token::Token;
 use crate::sys::epoll::{self, Epoll, Mask};
 use crate::sys::fd::OwnedFd;
@@ -30,6 +30,18 @@ enum Call {
     Shutdown(usize, Shutdown),
     /// Closes an end.
     Close(usize),
+    /// Makes another descriptor of an end.
+    Duplicate(usize),
+    /// Sends so many bytes from an end, the last of them urgent.
+    SendUrgent(usize, usize),
+    /// Takes the urgent byte of an end.
+    ReceiveUrgent(usize),
+    /// Asks whether the next byte of an end is the urgent one.
+    IsAtMark(usize),
+    /// Lets urgent bytes of an end stay in the stream.
+    SetInline(usize),
+    /// Asks how many bytes there are at an end.
+    Unread(usize),
     /// Makes the close of an end a reset.
     ResetOnClose(usize),
     /// Takes the pending error of an end.
@@ -58,7 +70,7 @@ fn program(seed: u64) -> Vec<Call> {
     let mut calls = vec![Call::WatchListener(random.bool()), Call::Connect, Call::Accept];
     for _ in 0..random.usize(10..60) {
         let end = random.usize(..6);
-        calls.push(match random.u32(..100) {
+        calls.push(match random.u32(..118) {
             0..7 => Call::Connect,
             7..9 => Call::ConnectToNothing,
             9..17 => Call::Accept,
@@ -78,7 +90,13 @@ fn program(seed: u64) -> Vec<Call> {
             78..82 => Call::Change(end, MASKS[random.usize(..MASKS.len())]),
             82..83 => Call::Forget(end),
             83..88 => Call::Look(end),
-            _ => Call::Wait(random.usize(1..6)),
+            88..100 => Call::Wait(random.usize(1..6)),
+            100..102 => Call::Duplicate(end),
+            102..107 => Call::SendUrgent(end, random.usize(1..4)),
+            107..110 => Call::ReceiveUrgent(end),
+            110..113 => Call::IsAtMark(end),
+            113..114 => Call::SetInline(end),
+            _ => Call::Unread(end),
         });
     }
     calls.push(Call::Wait(16));
@@ -121,13 +139,8 @@ impl Machine for Sockets {
             Call::Connect => return self.connect(self.address),
             Call::ConnectToNothing => return self.connect(self.nothing),
             Call::Accept => {
-                return match accept::accept_from_any(self.listener.as_fd()) {
-                    Ok((end, _)) => {
-                        self.ends.push(Some(end));
-                        "accepted".to_owned()
-                    }
-                    Err(error) => show::<()>(Err(error)),
-                };
+                let accepted = accept::accept_from_any(self.listener.as_fd());
+                return show(accepted.map(|(end, _)| self.ends.push(Some(end))));
             }
             Call::WatchListener(is_edge) => {
                 let mask = if is_edge { MASKS[4] } else { MASKS[0] };
@@ -135,11 +148,21 @@ impl Machine for Sockets {
                 return show(self.epoll.add(self.listener.as_fd(), token, Mask::from_bits(mask)));
             }
             Call::Wait(most) => return take_events(&self.epoll, most),
+            Call::Duplicate(end) => {
+                let end = self.ends.get(end).and_then(Option::as_ref);
+                let copy = end.map(|end| end.try_clone().map(Some));
+                return show(copy.transpose().map(|copy| self.ends.extend(copy)));
+            }
             Call::Send(end, _)
             | Call::Receive(end, _)
             | Call::Peek(end)
             | Call::Shutdown(end, _)
             | Call::Close(end)
+            | Call::SendUrgent(end, _)
+            | Call::ReceiveUrgent(end)
+            | Call::IsAtMark(end)
+            | Call::SetInline(end)
+            | Call::Unread(end)
             | Call::ResetOnClose(end)
             | Call::TakeError(end)
             | Call::PeerAddress(end)
@@ -159,7 +182,14 @@ impl Machine for Sockets {
     }
 
     fn is_look(call: Call) -> bool {
-        matches!(call, Call::Look(_) | Call::Peek(_) | Call::PeerAddress(_))
+        matches!(
+            call,
+            Call::Look(_)
+                | Call::Peek(_)
+                | Call::PeerAddress(_)
+                | Call::IsAtMark(_)
+                | Call::Unread(_)
+        )
     }
 }
 
@@ -194,6 +224,11 @@ impl Sockets {
                 let mut buffer = [0; 8];
                 show(stream::peek(fd, &mut buffer).map(|count| buffer[..count].to_vec()))
             }
+            Call::SendUrgent(_, count) => show(urgent::send(fd, &vec![b'!'; count])),
+            Call::ReceiveUrgent(_) => show(urgent::recv(fd)),
+            Call::IsAtMark(_) => show(urgent::is_at_mark(fd)),
+            Call::SetInline(_) => show(urgent::set_inline(fd)),
+            Call::Unread(_) => show(stream::unread(fd)),
             Call::Shutdown(_, how) => show(socket::shutdown(fd, how)),
             Call::ResetOnClose(_) => show(options::set_linger(fd, Some(Duration::ZERO))),
             Call::TakeError(_) => {
