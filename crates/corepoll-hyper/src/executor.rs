@@ -26,6 +26,8 @@ where
 {
     #[track_caller]
     fn execute(&self, future: F) {
+        #[cfg(all(feature = "server", feature = "http2"))]
+        let future = crate::under_way::Counted::new(future);
         // Detached: hyper hears of the end of a future by the channel that it shares with it.
         drop(spawn_local(future));
     }

@@ -26,6 +26,8 @@ mod io;
 #[cfg(feature = "server")]
 mod server;
 mod timer;
+#[cfg(all(feature = "server", feature = "http2"))]
+mod under_way;
 mod upgraded;
 
 #[cfg(feature = "client")]

@@ -1,7 +1,6 @@
 //! One connection, from its first bytes to its end.
 
-use std::borrow::Cow;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::Poll;
@@ -12,8 +11,8 @@ use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 
 use super::errors::io_error;
-use super::first_head::FirstHead;
 use super::graceful::{IntoIo, drive};
+use super::head_timer::HeadTimer;
 #[cfg(feature = "http2")]
 use super::lent::Lent;
 use super::prefixed::{Begins, Prefixed};
@@ -22,6 +21,8 @@ use super::reporting::{Reporting, StreamErrors};
 use super::service::LocalService;
 use super::settings::Protocols;
 use crate::Server;
+#[cfg(feature = "http2")]
+use crate::under_way::UnderWay;
 
 /// What a client gets that does not send the head of a request in time.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
@@ -29,7 +30,8 @@ const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
 
 /// How long a connection that has ended is read from, unless the reactor is shut down. It is the time
 /// that a client has to read the last answer: closing a socket that holds unread bytes resets the
-/// connection, which destroys what is on its way (RFC 9112, section 9.6).
+/// connection, which destroys what is on its way (RFC 9112, section 9.6). It is also how long a client of
+/// HTTP/2 may be silent when the reactor is shut down.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Serves one connection, which the caller has accepted: one of TLS, or of a Unix socket. The
@@ -102,7 +104,7 @@ impl Server {
             #[cfg(feature = "http2")]
             // In a box: HTTP/1 needs less room, and most connections wait in it.
             Begins::Http2 => Box::pin(self.serve_http2(io, service)).await,
-            _ => serve_http1(self.http1_since(begun).serve_connection(io, service)).await,
+            _ => serve_http1(self.http1_since(begun, &mut io).serve_connection(io, service)).await,
         }
     }
 
@@ -143,7 +145,7 @@ impl Server {
             // In a box: HTTP/1 needs less room, and most connections wait in it.
             Begins::Http2 => Box::pin(self.serve_http2(io, service)).await,
             _ => {
-                let connection = self.http1_since(begun).serve_connection(io, service);
+                let connection = self.http1_since(begun, &mut io).serve_connection(io, service);
                 serve_http1(connection.with_upgrades()).await
             }
         }
@@ -178,15 +180,12 @@ impl Server {
         }
     }
 
-    /// Returns how hyper serves a connection of HTTP/1 that was there at `begun`: the time for its
+    /// Returns how hyper serves `io`, a connection of HTTP/1 that was there at `begun`: the time for its
     /// first head has passed since then.
-    fn http1_since(&self, begun: Instant) -> Cow<'_, http1::Builder> {
-        if time::now() == begun {
-            return Cow::Borrowed(&self.http1);
-        }
+    fn http1_since<I>(&self, begun: Instant, io: &mut Prefixed<I>) -> http1::Builder {
         let mut http1 = self.http1.clone();
-        http1.timer(FirstHead::new(begun + self.header_timeout));
-        Cow::Owned(http1)
+        http1.timer(HeadTimer::new(begun + self.header_timeout, io.watch_output()));
+        http1
     }
 
     /// Serves a connection of HTTP/2.
@@ -196,11 +195,16 @@ impl Server {
         I: Read + Write + Unpin + 'static,
         S: LocalService,
     {
-        let errors = StreamErrors::new(self.on_error.clone());
-        let service = Reporting { service, errors: errors.clone() };
-        let (io, given_back) = Lent::new(io);
-        let ended = drive(pin!(self.http2.serve_connection(io, service))).await;
-        if let Some(mut io) = given_back.take() {
+        let (errors, under_way) = (StreamErrors::new(self.on_error.clone()), UnderWay::default());
+        let service = Reporting { service, errors: errors.clone(), under_way: under_way.clone() };
+        let (io, owner) = Lent::new(io);
+        let ended = {
+            let mut connection = pin!(self.http2.serve_connection(io, service));
+            let patience = client_is_silent(|| owner.moves(), &under_way);
+            let mut driven = pin!(drive(connection.as_mut(), patience));
+            poll_fn(|cx| under_way.count(|| driven.as_mut().poll(cx))).await
+        };
+        if let Some(mut io) = owner.take() {
             // An error of the end is nothing that the client would miss.
             let _ = time::timeout(LINGER, end(&mut io, b"")).await;
         }
@@ -209,12 +213,26 @@ impl Server {
     }
 }
 
+/// Waits, after the shutdown of the reactor, until a client that has no answer to come takes no part in it:
+/// hyper asks each client of HTTP/2 by a ping whether more requests are on their way, and would wait for ever
+/// for the answer. `moves` tells whether bytes have come or gone.
+#[cfg(feature = "http2")]
+async fn client_is_silent(moves: impl Fn() -> u32, under_way: &UnderWay) {
+    loop {
+        let before = moves();
+        time::sleep(LINGER).await;
+        if under_way.is_empty() && moves() == before {
+            return;
+        }
+    }
+}
+
 /// Serves a connection of HTTP/1, and ends it so that the client can read its last answer.
 async fn serve_http1<I>(mut connection: impl IntoIo<Prefixed<I>>) -> io::Result<()>
 where
     I: Read + Write + Unpin,
 {
-    let ended = drive(Pin::new(&mut connection)).await;
+    let ended = drive(Pin::new(&mut connection), pending()).await;
     let Some((mut io, has_begun)) = connection.into_io() else {
         return ended.map_err(io_error); // it was upgraded, and is another's now
     };

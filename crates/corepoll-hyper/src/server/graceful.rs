@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::task::Poll;
 
 use corepoll::shutdown_requested;
 use hyper::rt::{Read, Write};
@@ -75,16 +76,23 @@ where
     }
 }
 
-/// Drives `connection` to its end, which the shutdown of the reactor brings about.
-pub(super) async fn drive(mut connection: Pin<&mut impl Graceful>) -> hyper::Result<()> {
-    let mut shutdown = pin!(shutdown_requested());
+/// Drives `connection` to its end, which the shutdown of the reactor brings about. From then on it has as long
+/// as `patience` takes.
+pub(super) async fn drive(
+    mut connection: Pin<&mut impl Graceful>,
+    patience: impl Future<Output = ()>,
+) -> hyper::Result<()> {
+    let (mut shutdown, mut patience) = (pin!(shutdown_requested()), pin!(patience));
     let mut is_ending = false;
     poll_fn(|cx| {
         if !is_ending && shutdown.as_mut().poll(cx).is_ready() {
             is_ending = true;
             connection.as_mut().graceful_shutdown();
         }
-        connection.as_mut().poll(cx)
+        match connection.as_mut().poll(cx) {
+            Poll::Pending if is_ending => patience.as_mut().poll(cx).map(Ok),
+            polled => polled,
+        }
     })
     .await
 }

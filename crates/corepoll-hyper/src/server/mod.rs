@@ -2,6 +2,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `head_timer` | the time for the heads of a connection of HTTP/1 |
 //! | `prefixed` | looks at the first bytes of a connection, and gives them back |
 //! | `graceful` | drives a connection of hyper, and tells it of the shutdown |
 //! | `info` | [`ConnectInfo`](crate::ConnectInfo), an extension of each request |
@@ -9,7 +10,6 @@
 //! | `serve` | listens, and spawns a task for each connection |
 //! | `connection` | one connection, from its first bytes to its end |
 //! | `service` | [`LocalService`](crate::LocalService): what a service must be |
-//! | `first_head` | the time for the first head of a connection |
 //! | `lent` | a connection that hyper gives back by dropping it |
 //! | `errors` | the errors of connections |
 //! | `reporting` | the errors of services of HTTP/2, which hyper keeps for itself |
@@ -19,8 +19,8 @@
 pub(crate) mod axum;
 pub(crate) mod connection;
 mod errors;
-mod first_head;
 mod graceful;
+mod head_timer;
 pub(crate) mod info;
 #[cfg(feature = "http2")]
 mod lent;

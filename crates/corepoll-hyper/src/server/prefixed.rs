@@ -12,6 +12,8 @@ use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
+use super::head_timer::Output;
+
 /// What a client of HTTP/2 sends first: RFC 9113, section 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -38,12 +40,27 @@ pub(crate) struct Prefixed<I> {
     prefix: Vec<u8>,
     /// How many of them were taken.
     taken: usize,
+    /// What is told of writes and flushes, on a connection of HTTP/1.
+    output: Option<Output>,
 }
 
 impl<I> Prefixed<I> {
     /// Returns the connection with nothing read.
     pub(super) fn new(io: I) -> Prefixed<I> {
-        Prefixed { io, prefix: Vec::new(), taken: 0 }
+        Prefixed { io, prefix: Vec::new(), taken: 0, output: None }
+    }
+
+    /// Returns what tells whether hyper has output left, from now on.
+    pub(super) fn watch_output(&mut self) -> Output {
+        self.output.get_or_insert_default().clone()
+    }
+
+    /// Notes a write, or the flush that comes when all is written.
+    #[inline]
+    fn note_output(&self, is_waiting: bool) {
+        if let Some(output) = &self.output {
+            output.set_waiting(is_waiting);
+        }
     }
 
     /// Returns `true` if nothing has been read that hyper has not taken.
@@ -144,6 +161,7 @@ impl<I: Write + Unpin> Write for Prefixed<I> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.note_output(true);
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 
@@ -153,6 +171,7 @@ impl<I: Write + Unpin> Write for Prefixed<I> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.note_output(true);
         Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
     }
 
@@ -163,6 +182,7 @@ impl<I: Write + Unpin> Write for Prefixed<I> {
 
     #[inline]
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.note_output(false);
         Pin::new(&mut self.io).poll_flush(cx)
     }
 

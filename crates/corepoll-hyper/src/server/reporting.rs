@@ -12,13 +12,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::Service;
+use hyper::{Method, Request};
 use pin_project_lite::pin_project;
 
 use super::BoxError;
 use super::errors::ErrorHook;
+use crate::under_way::UnderWay;
 
 /// What hears of the errors of the streams of one connection.
 #[derive(Debug, Clone)]
@@ -55,13 +56,15 @@ impl StreamErrors {
     }
 }
 
-/// The user's service, and what hears of its errors.
+/// The user's service, what hears of its errors, and what counts its tunnels.
 #[derive(Debug)]
 pub(super) struct Reporting<S> {
     /// The user's service.
     pub(super) service: S,
     /// What hears of its errors.
     pub(super) errors: StreamErrors,
+    /// The requests that are under way.
+    pub(super) under_way: UnderWay,
 }
 
 impl<S> Service<Request<Incoming>> for Reporting<S>
@@ -74,6 +77,9 @@ where
     type Future = ReportingFuture<S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> ReportingFuture<S::Future> {
+        if request.method() == Method::CONNECT {
+            self.under_way.begin_tunnel();
+        }
         ReportingFuture { future: self.service.call(request), errors: self.errors.clone() }
     }
 }

@@ -154,6 +154,9 @@ impl Server {
     /// with an error; `None` is for ever. Default: 30 seconds. It holds for connections that this
     /// server accepts: others have deadlines of their own.
     ///
+    /// In HTTP/2, nothing is sent to a client that gives its streams no room, so it is not ended by this: a
+    /// service that must not wait for it limits how long its body may take.
+    ///
     /// # Examples
     ///
     /// ```

@@ -8,3 +8,4 @@ mod http2;
 mod manners;
 mod router;
 mod services;
+mod slow;

@@ -6,6 +6,7 @@ mod common;
 mod example;
 mod failures;
 mod idle;
+mod paths;
 mod pollers;
 mod shutdown;
 mod transfer;

@@ -116,6 +116,21 @@ fn a_flood_of_warnings_ends_its_connection() {
     }
 }
 
+/// A client may ask for another handshake in TLS 1.2. It is refused by a warning, and ended if it insists;
+/// TLS 1.3 has no such thing.
+#[test]
+fn a_client_that_insists_on_a_renegotiation_is_ended() {
+    // A ClientHello: a random number, no session, one cipher, no compression.
+    let mut hello = vec![1, 0, 0, 41, 3, 3];
+    hello.extend([7; 32]);
+    hello.extend([0, 0, 2, 0x13, 1, 1, 0]);
+    let [one, other] = flooded(ContentType::Handshake, &hello).try_into().expect("two versions");
+    let mut told = [one, other];
+    told.sort_by_key(|told| !told.contains("TooManyRenegotiationRequests"));
+    assert!(told[0].contains("TooManyRenegotiationRequests"), "{told:?}");
+    assert!(told[1].starts_with("closed InvalidData: "), "{told:?}");
+}
+
 #[test]
 fn a_flood_of_key_updates_ends_its_connection() {
     let identity = Identity::new("localhost");
