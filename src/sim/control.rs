@@ -308,9 +308,8 @@ impl Control {
     /// assert!(sim.trace().iter().any(|line| line.ends_with("the answer is 42")));
     /// ```
     pub fn note(&self, text: impl fmt::Display) {
-        let mut world = self.kernel.borrow_mut();
-        let host = world.host();
-        world.log(host, format_args!("{text}"));
+        let text = text.to_string();
+        self.kernel.borrow_mut().note(&text);
     }
 
     /// Returns the number of a host.

@@ -26,6 +26,8 @@ pub struct Faults {
     pub(super) crashes: Vec<Crash>,
     /// The links that are cut: which, and when.
     pub(super) partitions: Vec<Partition>,
+    /// The links that are slow: which, how much, and when.
+    pub(super) slow_links: Vec<SlowLink>,
 }
 
 /// A time in which a host is down.
@@ -42,6 +44,17 @@ pub(super) struct Crash {
 pub(super) struct Partition {
     /// The names of the hosts.
     pub(super) hosts: (String, String),
+    /// The time, since the start of the simulation.
+    pub(super) time: Time,
+}
+
+/// A time in which packets between two hosts take another time than usual.
+#[derive(Debug, Clone)]
+pub(super) struct SlowLink {
+    /// The names of the hosts.
+    pub(super) hosts: (String, String),
+    /// How long a packet is under way.
+    pub(super) latency: Range<Duration>,
     /// The time, since the start of the simulation.
     pub(super) time: Time,
 }
@@ -236,6 +249,34 @@ impl Faults {
     ) -> Faults {
         self.partitions
             .push(Partition { hosts: (one.into(), other.into()), time: Time::of(&time) });
+        self
+    }
+
+    /// Gives the link between two hosts a latency of its own for a time, counted from the start of
+    /// the simulation.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the range of the latency has no end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Faults;
+    /// # let ms = std::time::Duration::from_millis;
+    /// let faults = Faults::default().slow("a", "b", ms(500)..ms(900), ms(2000)..ms(5000));
+    /// # drop(faults);
+    /// ```
+    #[track_caller]
+    pub fn slow(
+        mut self,
+        one: impl Into<String>,
+        other: impl Into<String>,
+        latency: impl RangeBounds<Duration>,
+        time: impl RangeBounds<Duration>,
+    ) -> Faults {
+        let (hosts, latency) = ((one.into(), other.into()), bounded(&latency));
+        self.slow_links.push(SlowLink { hosts, latency, time: Time::of(&time) });
         self
     }
 

@@ -36,15 +36,19 @@
 //! # }
 //! ```
 //!
+//! The guide is [`docs::testing_by_simulation`](crate::docs::testing_by_simulation): how a server is
+//! tested, what a failure is, how it is replayed and shrunk, and what is not simulated.
+//!
 //! | file | what it holds |
 //! |---|---|
 //! | `simulation` | the simulation: its hosts and clients |
 //! | `run` | the loop that chooses which of them runs, and what ends it |
 //! | `control` | what a test does to hosts and links while it runs |
 //! | `check`, `snapshot` | what must hold after each step, and what a check of it sees |
-//! | `trace` | what has happened in it |
-//! | `faults` | what goes wrong |
 //! | `compute` | code that takes time |
+//! | `trace`, `timeline`, `svg` | what has happened in it, and a picture of that |
+//! | `faults`, `fewer` | what goes wrong |
+//! | `search` | a loop over seeds that looks for a failure, and for what it takes |
 //! | `parked` | what is thread-local of the simulated threads |
 //! | `schedule` | crashes and cuts, and when they come |
 //! | `failure` | how a simulation ends that has found something |
@@ -54,16 +58,21 @@ mod compute;
 mod control;
 mod failure;
 mod faults;
+mod fewer;
 mod parked;
 mod run;
 mod schedule;
+mod search;
 mod simulation;
 mod snapshot;
+mod svg;
+mod timeline;
 mod trace;
 
 pub use compute::compute;
 pub use control::{Control, control};
 pub use failure::Failure;
 pub use faults::Faults;
+pub use search::{Found, search};
 pub use simulation::Simulation;
 pub use snapshot::{Snapshot, Unread};

@@ -244,6 +244,11 @@ impl Simulation {
                     world.join_again(one, other);
                     world.join_again(other, one);
                 }
+                Act::Slow(one, other, latency) => {
+                    let (Some(one), Some(other)) = (number(&one), number(&other)) else { continue };
+                    world.set_latency(one, other, latency.clone());
+                    world.set_latency(other, one, latency);
+                }
                 Act::Crash(name) => {
                     let Some(host) = number(&name) else { continue };
                     world.order(Order::Crash(host));

@@ -1,6 +1,7 @@
 //! What a simulation does at times that were set beforehand: crashes, and links that are cut.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::faults::{Faults, Time};
@@ -12,6 +13,8 @@ pub(super) enum Act {
     Cut(String, String),
     /// Heal it.
     Heal(String, String),
+    /// Give the link between two hosts a latency, or its usual one.
+    Slow(String, String, Option<Range<Duration>>),
     /// Crash a host.
     Crash(String),
     /// Start the program of a crashed host again.
@@ -35,6 +38,12 @@ impl Schedule {
             acts.push((partition.time.start, Act::Cut(one.clone(), other.clone())));
             acts.extend(partition.time.end.map(|end| (end, Act::Heal(one, other))));
         }
+        for slow in faults.slow_links.iter().filter(|slow| is_ahead(&slow.time)) {
+            let (one, other) = slow.hosts.clone();
+            let begin = Act::Slow(one.clone(), other.clone(), Some(slow.latency.clone()));
+            acts.push((slow.time.start, begin));
+            acts.extend(slow.time.end.map(|end| (end, Act::Slow(one, other, None))));
+        }
         for crash in faults.crashes.iter().filter(|crash| is_ahead(&crash.time)) {
             acts.push((crash.time.start, Act::Crash(crash.host.clone())));
             acts.extend(crash.time.end.map(|end| (end, Act::Restart(crash.host.clone()))));
@@ -47,7 +56,9 @@ impl Schedule {
     /// Returns the names of the hosts that acts are about.
     pub(super) fn hosts(&self) -> impl Iterator<Item = &str> {
         self.acts.iter().flat_map(|(_, act)| match act {
-            Act::Cut(one, other) | Act::Heal(one, other) => [one.as_str(), other.as_str()],
+            Act::Cut(one, other) | Act::Heal(one, other) | Act::Slow(one, other, _) => {
+                [one.as_str(), other.as_str()]
+            }
             Act::Crash(host) | Act::Restart(host) => [host.as_str(), host.as_str()],
         })
     }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::simulation::Simulation;
+use super::svg;
+use super::timeline::Timeline;
 use crate::sys::sim::TraceLine;
 
 impl Simulation {
@@ -70,5 +72,38 @@ impl Simulation {
     /// ```
     pub fn steps(&self) -> u64 {
         self.kernel.borrow().steps()
+    }
+
+    /// Returns a picture of what has happened so far, as SVG, if the lines of the trace are kept: a
+    /// lane for each host, with the packets between them. Lost packets end in a cross. Bands show when
+    /// a host was down, and when a link was cut or slow; dots what programs have noted, and what the
+    /// simulation has failed by.
+    ///
+    /// Time goes down, in steps that grow with its logarithm. Of a long run the last 200 packets are
+    /// shown. Packets that only confirm others are left out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Simulation;
+    /// let mut sim = Simulation::new(7);
+    /// sim.keep_trace();
+    /// sim.client("client", async { Ok(()) });
+    /// sim.run().unwrap();
+    /// # let path = std::env::temp_dir().join(format!("corepoll-{}.svg", std::process::id()));
+    /// std::fs::write(&path, sim.trace_svg()).unwrap();
+    /// # std::fs::remove_file(&path).unwrap();
+    /// ```
+    pub fn trace_svg(&self) -> String {
+        let kernel = self.kernel.borrow();
+        let timeline = Timeline::of(kernel.marks());
+        let names: Vec<&str> = (0..kernel.hosts()).map(|host| kernel.name(host)).collect();
+        let mut caption = format!("seed {}, {} steps", self.seed, kernel.steps());
+        if timeline.left_out > 0 {
+            let shown = timeline.arrows.len();
+            let all = shown + timeline.left_out;
+            caption += &format!("; the last {shown} of {all} packets");
+        }
+        svg::draw(&timeline, &names, &caption)
     }
 }

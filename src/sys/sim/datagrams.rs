@@ -41,6 +41,7 @@ impl World {
             if self.loses(host, target, piece.bytes.len()) {
                 let length = piece.bytes.len();
                 self.log(host, format_args!("{length} bytes of {from} to {to} are lost"));
+                self.mark_packet((host, target), self.now(), ("datagram", length), true);
                 if !train.bytes.is_empty() {
                     let next = Datagram { from, bytes: Vec::new(), segment_size };
                     let whole = std::mem::replace(&mut train, next);
@@ -60,7 +61,7 @@ impl World {
     /// Sends what no link loses.
     fn send_piece(&mut self, host: HostId, target: HostId, datagram: Datagram, to: SocketAddr) {
         let what = Arrival::Datagram(datagram, to);
-        self.send_flight(Flight { from: host, to: target, what });
+        self.send_flight(Flight { from: host, to: target, sent: self.now(), what });
     }
 
     /// Lets something arrive when its time has come.
@@ -80,7 +81,13 @@ impl World {
     /// Lets a datagram arrive, or the news of one.
     pub(super) fn flight_arrives(&mut self, flight: Flight) {
         let is_cut = self.link(flight.from, flight.to).is_some_and(|link| link.is_cut);
-        if is_cut || self.is_down(flight.to) {
+        let is_lost = is_cut || self.is_down(flight.to);
+        let name = match &flight.what {
+            Arrival::Datagram(datagram, _) => ("datagram", datagram.bytes.len()),
+            Arrival::Unreachable(..) => ("unreachable", 0),
+        };
+        self.mark_packet((flight.from, flight.to), flight.sent, name, is_lost);
+        if is_lost {
             return self.log(flight.from, format_args!("a datagram is lost on its way"));
         }
         match flight.what {
@@ -136,7 +143,7 @@ impl World {
         let Some(sender) = self.host_seen_from(host, from) else { return };
         if !self.loses(host, sender, 0) {
             let what = Arrival::Unreachable(from, to);
-            self.send_flight(Flight { from: host, to: sender, what });
+            self.send_flight(Flight { from: host, to: sender, sent: self.now(), what });
         }
     }
 

@@ -12,6 +12,8 @@ pub(super) struct Flight {
     pub(super) from: HostId,
     /// The host where it arrives.
     pub(super) to: HostId,
+    /// When it was sent.
+    pub(super) sent: u64,
     /// What arrives.
     pub(super) what: Arrival,
 }

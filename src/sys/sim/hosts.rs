@@ -8,6 +8,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use super::host::{FIRST_FREE_PORT, Fault, Host, Order};
 use super::id::{HostId, Id};
 use super::object::Object;
+use super::trace::Mark;
 use super::world::World;
 use crate::base::error::panic_message;
 
@@ -43,6 +44,11 @@ impl World {
         });
         let is_free = |ip: &IpAddr| self.hosts.iter().all(|host| host.address != *ip);
         candidates.into_iter().find(is_free).expect("fewer hosts than addresses")
+    }
+
+    /// Returns the number of hosts.
+    pub(crate) fn hosts(&self) -> usize {
+        self.hosts.len()
     }
 
     /// Returns the host with a name.
@@ -90,6 +96,7 @@ impl World {
     pub(crate) fn crash(&mut self, host: HostId) {
         (self.hosts[host].is_down, self.hosts[host].is_cleared) = (true, true);
         self.log(host, format_args!("crashes"));
+        self.mark(|| Mark::Begin("down", host, host));
         self.remove_objects(host);
     }
 
@@ -111,6 +118,7 @@ impl World {
     pub(crate) fn restart(&mut self, host: HostId) {
         (self.hosts[host].is_down, self.hosts[host].is_cleared) = (false, false);
         self.log(host, format_args!("starts again"));
+        self.mark(|| Mark::End("down", host, host));
     }
 
     /// Notes what the running host has done that the simulation fails by. The first one counts.
@@ -119,8 +127,16 @@ impl World {
         if !self.is_off() {
             let host = self.host();
             self.log(host, format_args!("fails: {message}"));
+            self.mark(|| Mark::Said { host, text: message.clone(), is_fault: true });
             self.fault.get_or_insert(Fault { host, message });
         }
+    }
+
+    /// Adds what the program of the running host says to the trace.
+    pub(crate) fn note(&mut self, text: &str) {
+        let host = self.host();
+        self.log(host, format_args!("{text}"));
+        self.mark(|| Mark::Said { host, text: text.to_owned(), is_fault: false });
     }
 
     /// Notes that the program of the running host has returned an error.

@@ -34,7 +34,7 @@ impl World {
     pub(super) fn arrive(&mut self, packet: Packet) {
         match packet {
             Packet::Of(id) => self.deliver_wire(id),
-            Packet::Reset(id, losses) => self.reset_arrives(id, losses),
+            Packet::Reset { id, sent, losses } => self.reset_arrives(id, sent, losses),
             Packet::OrphanLimit(id) => {
                 if self.objects.get(&id).is_some_and(|object| object.descriptors == 0) {
                     self.objects.remove(&id);
@@ -55,9 +55,14 @@ impl World {
                 let at = first.at;
                 return self.schedule(at, Happening::Packet(Packet::Of(id)));
             }
+            let (sent, name) = (first.sent, first.segment.name());
             let is_hello = matches!(first.segment, Segment::Hello);
             let to = self.host_seen_from(from, peer);
-            if self.is_lost(from, to) {
+            let is_lost = self.is_lost(from, to);
+            if let Some(to) = to {
+                self.mark_packet((from, to), sent, name, is_lost);
+            }
+            if is_lost {
                 self.log(from, format_args!("{id} loses a packet to {peer}"));
                 return self.retry(id, is_hello);
             }
@@ -96,9 +101,11 @@ impl World {
 
     /// Lets a reset arrive at an end. If it is lost it comes later, as what has caused it is sent
     /// again.
-    fn reset_arrives(&mut self, id: Id, losses: u32) {
+    fn reset_arrives(&mut self, id: Id, sent: u64, losses: u32) {
         let Some((host, Some(peer))) = self.way(id) else { return self.reset(id) };
-        if host == peer || !self.is_lost(peer, Some(host)) {
+        let is_lost = host != peer && self.is_lost(peer, Some(host));
+        self.mark_packet((peer, host), sent, ("RST", 0), is_lost);
+        if !is_lost {
             return self.reset(id);
         }
         self.log(host, format_args!("a reset of {id} is lost"));
@@ -106,7 +113,8 @@ impl World {
             return self.fail(id, libc::ETIMEDOUT);
         }
         let at = self.now() + doubled(RETRANSMIT, losses);
-        self.schedule(at, Happening::Packet(Packet::Reset(id, losses + 1)));
+        let again = Packet::Reset { id, sent: at, losses: losses + 1 };
+        self.schedule(at, Happening::Packet(again));
     }
 
     /// Delivers a packet of the end `from` to the other end.

@@ -25,13 +25,33 @@ pub(super) enum Segment {
     EndReceipt,
 }
 
+impl Segment {
+    /// Returns what a picture calls it, and the number of its bytes. What only confirms has no name.
+    pub(super) fn name(&self) -> (&'static str, usize) {
+        match self {
+            Segment::Hello => ("SYN", 0),
+            Segment::Welcome(_) => ("SYN ACK", 0),
+            Segment::Bytes(bytes, _) => ("bytes", bytes.len()),
+            Segment::End => ("FIN", 0),
+            Segment::Joined | Segment::Receipt(_) | Segment::Room | Segment::EndReceipt => ("", 0),
+        }
+    }
+}
+
 /// A packet, or something like one, that arrives.
 #[derive(Debug)]
 pub(super) enum Packet {
     /// The first packets on the wire of an end.
     Of(Id),
-    /// A reset, for an end, and how often it was lost.
-    Reset(Id, u32),
+    /// A reset, for an end.
+    Reset {
+        /// The end.
+        id: Id,
+        /// When it was sent.
+        sent: u64,
+        /// How often it was lost.
+        losses: u32,
+    },
     /// The time is over that a closed connection waits for its peer.
     OrphanLimit(Id),
 }

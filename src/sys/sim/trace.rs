@@ -2,10 +2,45 @@
 
 use std::hash::Hasher;
 
+use super::id::HostId;
+
+/// Something that a picture of the trace shows, with the time when it happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// A packet has come to its end, or was lost.
+    Packet {
+        /// When it was sent, in nanoseconds since the start.
+        sent: u64,
+        /// The host that sent it.
+        from: HostId,
+        /// The host that it was sent to.
+        to: HostId,
+        /// What it was, if it has no bytes.
+        what: &'static str,
+        /// The number of its bytes.
+        bytes: usize,
+        /// Whether it was lost.
+        is_lost: bool,
+    },
+    /// From now on something holds: that a host is down, or that the link between two is cut.
+    Begin(&'static str, HostId, HostId),
+    /// It holds no longer.
+    End(&'static str, HostId, HostId),
+    /// A program has said something, or the simulation fails by it.
+    Said {
+        /// The host.
+        host: HostId,
+        /// What was said.
+        text: String,
+        /// Whether the simulation fails by it.
+        is_fault: bool,
+    },
+}
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TraceLine {
-    /// When, in nanoseconds of the simulation.
+    /// When, in nanoseconds since the start.
     pub(crate) at: u64,
     /// The number of the host where it happened.
     pub(crate) host: usize,
@@ -22,6 +57,8 @@ pub(super) struct Trace {
     steps: u64,
     /// The lines, or `None` if only their hash is kept.
     lines: Option<Vec<TraceLine>>,
+    /// What a picture shows, and when it was, if the lines are kept.
+    marks: Vec<(u64, Mark)>,
 }
 
 impl Trace {
@@ -46,6 +83,18 @@ impl Trace {
                 let _ = std::fmt::write(&mut HashText(&mut self.hash), text);
             }
         }
+    }
+
+    /// Adds something that a picture shows, if the lines are kept.
+    pub(super) fn mark(&mut self, at: u64, mark: impl FnOnce() -> Mark) {
+        if self.lines.is_some() {
+            self.marks.push((at, mark()));
+        }
+    }
+
+    /// Returns what a picture shows, and when it was.
+    pub(super) fn marks(&self) -> &[(u64, Mark)] {
+        &self.marks
     }
 
     /// Returns the number of lines so far.

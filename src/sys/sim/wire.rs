@@ -114,8 +114,8 @@ impl World {
     /// Sends a reset to an end.
     pub(super) fn schedule_reset(&mut self, id: Id) {
         // It takes the same way as what that end has sent, back.
-        let Some(at) = self.arrival(id) else { return };
-        self.schedule(at, Happening::Packet(Packet::Reset(id, 0)));
+        let (sent, Some(at)) = (self.now(), self.arrival(id)) else { return };
+        self.schedule(at, Happening::Packet(Packet::Reset { id, sent, losses: 0 }));
     }
 
     /// Returns how many of `most` bytes go into a socket or a packet, if these are cut short in this

@@ -14,7 +14,7 @@ use super::host::{Fault, Host, Order};
 use super::id::{HostId, Id};
 use super::object::{Kind, Object};
 use super::settings::{Links, Settings};
-use super::trace::{Trace, TraceLine};
+use super::trace::{Mark, Trace, TraceLine};
 
 /// The time at which a simulation starts, in nanoseconds.
 const START: u64 = 1_000_000_000;
@@ -248,8 +248,38 @@ impl World {
     // ---- trace ----
 
     /// Adds a line to the trace.
-    pub(crate) fn log(&mut self, host: HostId, text: std::fmt::Arguments<'_>) {
-        self.trace.add(self.now, host, text);
+    pub(super) fn log(&mut self, host: HostId, text: std::fmt::Arguments<'_>) {
+        // How programs end that are ended from outside says nothing.
+        if !self.is_off {
+            self.trace.add(self.now - START, host, text);
+        }
+    }
+
+    /// Adds something that a picture of the trace shows.
+    pub(super) fn mark(&mut self, mark: impl FnOnce() -> Mark) {
+        if !self.is_off {
+            self.trace.mark(self.now - START, mark);
+        }
+    }
+
+    /// Adds a packet to the picture that has come to its end, or was lost.
+    pub(super) fn mark_packet(
+        &mut self,
+        (from, to): (HostId, HostId),
+        sent: u64,
+        (what, bytes): (&'static str, usize),
+        is_lost: bool,
+    ) {
+        // What is said for the sake of reliability alone would hide the rest.
+        if from != to && !what.is_empty() {
+            let sent = sent - START;
+            self.mark(|| Mark::Packet { sent, from, to, what, bytes, is_lost });
+        }
+    }
+
+    /// Returns what a picture of the trace shows, and when it was.
+    pub(crate) fn marks(&self) -> &[(u64, Mark)] {
+        self.trace.marks()
     }
 
     /// Keeps the lines of the trace from now on.

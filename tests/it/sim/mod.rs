@@ -5,9 +5,11 @@ mod checks;
 mod failures;
 mod faults;
 mod lives;
+mod picture;
 mod programs;
 mod relays;
 mod replay;
+mod search;
 mod udp;
 
 use std::io;
