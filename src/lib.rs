@@ -26,6 +26,7 @@
 //! | shut down | [`ReactorHandle::shutdown`], [`shutdown_requested`], [`Running::join`] |
 //! | see what each poller does, and what holds it up | [`ReactorHandle::stats`], [`Builder::stall_watch`], [`stall`] |
 //! | run a poller inside of another event loop | [`LocalPoller`] |
+//! | test a program on a simulated network, and replay what it finds | `sim`, feature `sim` |
 //! | use a crate of the ecosystem: hyper, TLS, databases | [`docs::bringing_a_crate`] |
 //! | find the counterpart of a name of tokio or goev | [`docs::from_tokio`], [`docs::from_goev`] |
 //!

@@ -11,6 +11,8 @@ mod frame;
 mod patience;
 mod proxy;
 mod proxy_gibibyte;
+#[cfg(feature = "sim")]
+mod replicated_counter;
 mod reuseport;
 #[path = "../common/slow_peers.rs"]
 mod slow_peers;
