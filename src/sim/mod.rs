@@ -51,6 +51,7 @@
 //! | `search` | a loop over seeds that looks for a failure, and for what it takes |
 //! | `parked` | what is thread-local of the simulated threads |
 //! | `schedule` | crashes and cuts, and when they come |
+//! | `files` | the files of Unix sockets |
 //! | `failure` | how a simulation ends that has found something |
 
 mod check;
@@ -59,6 +60,7 @@ mod control;
 mod failure;
 mod faults;
 mod fewer;
+mod files;
 mod parked;
 mod run;
 mod schedule;
@@ -73,6 +75,7 @@ pub use compute::compute;
 pub use control::{Control, control};
 pub use failure::Failure;
 pub use faults::Faults;
+pub use files::remove_file;
 pub use search::{Found, search};
 pub use simulation::Simulation;
 pub use snapshot::{Snapshot, Unread};

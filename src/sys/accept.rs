@@ -30,7 +30,7 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 pub(crate) fn accept_from(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, IpAddress)> {
     simulated!(listener.as_raw_fd(), kernel => {
         let accepted = kernel.accept(listener.as_raw_fd());
-        counted(accepted.map(|(socket, peer)| (socket.into(), IpAddress::from_std(&peer).0)))
+        counted(accepted.map(|(socket, peer)| (socket.into(), peer_of(&peer))))
     });
     let mut peer = IpAddress::UNSPECIFIED;
     let mut length = IpAddress::ROOM;
@@ -39,11 +39,17 @@ pub(crate) fn accept_from(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, IpAd
     Ok((counted(accepted)?, peer))
 }
 
+/// Returns the address of an accepted connection of the simulated kernel.
+#[cfg(feature = "sim")]
+fn peer_of(peer: &SockAddr) -> IpAddress {
+    peer.as_socket().map_or(IpAddress::UNSPECIFIED, |peer| IpAddress::from_std(&peer).0)
+}
+
 /// Accepts a connection of any family, with the address of its peer.
 pub(crate) fn accept_from_any(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SockAddr)> {
     simulated!(listener.as_raw_fd(), kernel => {
         let accepted = kernel.accept(listener.as_raw_fd());
-        counted(accepted.map(|(socket, peer)| (socket.into(), peer.into())))
+        counted(accepted.map(|(socket, peer)| (socket.into(), peer)))
     });
     let accepted = SockRef::from(&listener).accept4(FLAGS);
     counted(accepted.map(|(socket, peer)| (socket.into(), peer)))

@@ -21,15 +21,27 @@ use super::traffic;
 
 /// Creates a non-blocking socket without an address.
 pub(crate) fn unbound(domain: Domain) -> io::Result<OwnedFd> {
-    simulated!(_kernel => super::sim::unsupported("Unix sockets"));
+    simulated!(kernel => match domain {
+        Domain::UNIX => kernel.unix_bind(None).map(OwnedFd::from),
+        _ => super::sim::unsupported("sockets of IP without an address"),
+    });
     Ok(Socket::new(domain, Type::DGRAM.nonblocking(), None)?.into())
+}
+
+/// Creates two non-blocking Unix sockets that are connected to each other: socketpair(2).
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    simulated!(kernel => {
+        kernel.unix_datagram_pair().map(|(one, other)| (one.into(), other.into()))
+    });
+    let (one, other) = Socket::pair(Domain::UNIX, Type::DGRAM.nonblocking(), None)?;
+    Ok((one.into(), other.into()))
 }
 
 /// Creates a non-blocking socket and binds it to `addr`.
 pub(crate) fn bind(addr: &SockAddr) -> io::Result<OwnedFd> {
     simulated!(kernel => match addr.as_socket() {
         Some(ip) => kernel.udp_bind(ip).map(OwnedFd::from),
-        None => super::sim::unsupported("Unix sockets"),
+        None => kernel.unix_bind(Some(addr)).map(OwnedFd::from),
     });
     let socket = Socket::new(addr.domain(), Type::DGRAM.nonblocking(), None)?;
     socket.bind(addr)?;
@@ -39,7 +51,7 @@ pub(crate) fn bind(addr: &SockAddr) -> io::Result<OwnedFd> {
 /// Sets the peer of a socket by connect(2). send(2) sends to it, and recv(2) drops what others
 /// send.
 pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &SockAddr) -> io::Result<()> {
-    simulated!(fd.as_raw_fd(), kernel => kernel.udp_connect(fd.as_raw_fd(), ip_address(addr)?));
+    simulated!(fd.as_raw_fd(), kernel => kernel.connect_datagrams(fd.as_raw_fd(), addr));
     SockRef::from(&fd).connect(addr)
 }
 
@@ -96,7 +108,7 @@ fn recv_from_flags(
 #[inline]
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &SocketAddr) -> io::Result<usize> {
     simulated!(fd.as_raw_fd(), kernel => {
-        let sent = kernel.send_to(fd.as_raw_fd(), &[IoSlice::new(bytes)], Some(*to), 0);
+        let sent = kernel.send_to(fd.as_raw_fd(), &[IoSlice::new(bytes)], Some(&SockAddr::from(*to)), 0);
         sent.inspect(|count| traffic::bytes_out(*count))
     });
     let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
@@ -115,6 +127,11 @@ pub(crate) fn recv_from_any(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],
 ) -> io::Result<(usize, SockAddr)> {
+    simulated!(fd.as_raw_fd(), kernel => {
+        let received = receive_simulated(&mut kernel, fd, buffer, 0)?;
+        traffic::bytes_in(received.length);
+        Ok((received.length, received.from))
+    });
     SockRef::from(&fd)
         .recv_from_with_flags(to_fill(buffer), libc::MSG_DONTWAIT)
         .inspect(|(count, _)| traffic::bytes_in(*count))
@@ -126,11 +143,19 @@ pub(crate) fn peek_from_any(
     buffer: &mut [u8],
 ) -> io::Result<(usize, SockAddr)> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
+    simulated!(fd.as_raw_fd(), kernel => {
+        let received = receive_simulated(&mut kernel, fd, buffer, flags)?;
+        Ok((received.length, received.from))
+    });
     SockRef::from(&fd).recv_from_with_flags(to_fill(buffer), flags)
 }
 
 /// Sends one datagram of any family, as [`send_to`] does.
 pub(crate) fn send_to_any(fd: BorrowedFd<'_>, bytes: &[u8], to: &SockAddr) -> io::Result<usize> {
+    simulated!(fd.as_raw_fd(), kernel => {
+        let sent = kernel.send_to(fd.as_raw_fd(), &[IoSlice::new(bytes)], Some(to), 0);
+        sent.inspect(|count| traffic::bytes_out(*count))
+    });
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     SockRef::from(&fd)
         .send_to_with_flags(bytes, to, flags)

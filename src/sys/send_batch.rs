@@ -208,8 +208,9 @@ fn send_simulated<'a>(
     for message in messages.take(MOST_MESSAGES) {
         let message = message.borrow();
         let (slices, segment_size) = ([io::IoSlice::new(message.bytes())], message.segment_size());
+        let peer = message.peer().map(socket2::SockAddr::from);
         let size = segment_size.map_or(0, |size| size.min(usize::from(u16::MAX)));
-        match kernel.send_to(fd.as_raw_fd(), &slices, message.peer(), size) {
+        match kernel.send_to(fd.as_raw_fd(), &slices, peer.as_ref(), size) {
             Ok(count) => (sent, bytes) = (sent + 1, bytes + count),
             // That of a later one is lost.
             Err(_) if sent > 0 => break,

@@ -83,7 +83,6 @@ pub(crate) struct Connect {
 
 /// Creates a non-blocking stream socket for the address family of `addr`.
 fn stream_socket(addr: &SockAddr) -> io::Result<Socket> {
-    simulated!(_kernel => super::sim::unsupported("Unix sockets"));
     let domain = addr.domain();
     let protocol = (domain != Domain::UNIX).then_some(Protocol::TCP);
     Socket::new(domain, Type::STREAM.nonblocking(), protocol)
@@ -97,6 +96,9 @@ pub(crate) fn listen(addr: &SockAddr, settings: &Listen) -> io::Result<OwnedFd> 
         let (backlog, shares) = (settings.backlog as usize, settings.reuse_port);
         simulated!(kernel => kernel.tcp_listen(ip, backlog, shares, buffers).map(OwnedFd::from));
     }
+    simulated!(kernel => {
+        kernel.unix_listen(addr, settings.backlog as usize).map(OwnedFd::from)
+    });
     let socket = stream_socket(addr)?;
     if addr.domain() != Domain::UNIX {
         // A restarted server may take its address over from connections in TIME_WAIT.
@@ -203,6 +205,9 @@ pub(crate) fn connect(addr: &SockAddr, settings: &Connect) -> io::Result<OwnedFd
         let buffers = (settings.recv_buffer_size, settings.send_buffer_size);
         simulated!(kernel => kernel.tcp_connect(to, settings.from, buffers).map(OwnedFd::from));
     }
+    simulated!(kernel => {
+        kernel.unix_connect(addr, settings.send_buffer_size).map(OwnedFd::from)
+    });
     let socket = stream_socket(addr)?;
     set_buffers(&socket, settings.recv_buffer_size, settings.send_buffer_size)?;
     if settings.nodelay && addr.domain() != Domain::UNIX {
@@ -299,6 +304,21 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     libc_answer(set).map(drop)
 }
 
+/// Returns this process, its user and its group.
+#[cfg(feature = "sim")]
+fn own_credentials() -> (Option<i32>, u32, u32) {
+    // SAFETY: neither call takes an argument, or ever fails.
+    let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
+    (i32::try_from(std::process::id()).ok(), user, group)
+}
+
+/// Creates two non-blocking Unix sockets that are connected to each other: socketpair(2).
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    simulated!(kernel => kernel.unix_pair().map(|(one, other)| (one.into(), other.into())));
+    let (one, other) = Socket::pair(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    Ok((one.into(), other.into()))
+}
+
 /// Turns off an SO_LINGER that would make close(2) wait.
 ///
 /// With a linger time Linux blocks the closing thread even if the socket is non-blocking. Without
@@ -323,6 +343,11 @@ pub(crate) fn never_linger(fd: RawFd) {
 /// Returns the process, the user and the group of a Unix socket's peer: SO_PEERCRED. The process is
 /// `None` if it is outside of this PID namespace.
 pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<(Option<i32>, u32, u32)> {
+    simulated!(fd.as_raw_fd(), kernel => {
+        // All hosts run in this process.
+        let has_peer = kernel.has_local_peer(fd.as_raw_fd());
+        Ok(if has_peer { own_credentials() } else { (None, u32::MAX, u32::MAX) })
+    });
     let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut size = size_of_val(&credentials) as libc::socklen_t;
     // SAFETY: the option is a `ucred`, which is writable for its size.

@@ -38,6 +38,10 @@ impl Identity {
     /// Returns the identity of the socket at `path`, or `None` if there is another kind of file.
     /// Symbolic links are not followed.
     fn of_socket(path: &Path) -> io::Result<Option<Identity>> {
+        simulated!(kernel => {
+            let inode = kernel.socket_inode(path)?;
+            Ok(Some(Identity { device: kernel.host() as u64, inode, born: None }))
+        });
         let data = fs::symlink_metadata(path)?;
         let identity =
             Identity { device: data.dev(), inode: data.ino(), born: data.created().ok() };
@@ -92,6 +96,12 @@ fn remove_stale(path: &Path, addr: &SockAddr) -> io::Result<()> {
     if Identity::of_socket(path)? != Some(found) {
         return Err(in_use("another process has just created a socket there"));
     }
+    remove_file(path)
+}
+
+/// Removes the file at `path`: unlink(2).
+pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
+    simulated!(kernel => kernel.remove_file(path));
     fs::remove_file(path)
 }
 
@@ -99,7 +109,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         if matches!(Identity::of_socket(&self.path), Ok(Some(found)) if found == self.identity) {
             // If it fails, the next process that listens there replaces the file.
-            let _ = fs::remove_file(&self.path);
+            let _ = remove_file(&self.path);
         }
     }
 }

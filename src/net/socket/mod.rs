@@ -69,20 +69,10 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Takes over both sockets of a pair that corepoll has made.
-    pub(crate) fn pair<S: Into<std::os::fd::OwnedFd>>(
-        made: (S, S),
-        what: &str,
-    ) -> io::Result<(Socket, Socket)> {
-        let take = |socket: S| {
-            // std makes them CLOEXEC, but blocking. Nothing else has a descriptor of them, so they
-            // need not count as exposed, as those of `from_std` do.
-            let fd = OwnedFd::from(socket.into());
-            socket::set_nonblocking(fd.as_fd())?;
-            Socket::new(fd, what)
-        };
+    /// Registers both sockets of a pair that corepoll has made.
+    pub(crate) fn pair(made: (OwnedFd, OwnedFd), what: &str) -> io::Result<(Socket, Socket)> {
         // If the second fails, the first is closed by its drop, and the pair is gone.
-        Ok((take(made.0)?, take(made.1)?))
+        Ok((Socket::new(made.0, what)?, Socket::new(made.1, what)?))
     }
 
     /// Counts the socket as one of the poller's connections, until it is dropped.

@@ -31,6 +31,9 @@ impl World {
             Kind::Tcp(_) => return self.tcp_close(id),
             Kind::Listener(_) => self.listener_close(id),
             Kind::Epoll(_) => self.epoll_close(id),
+            Kind::UnixStream(_) => self.unix_close(id, false),
+            Kind::UnixListener(_) => self.unix_listener_close(id),
+            Kind::UnixDatagram(_) => self.unix_datagram_close(id),
             Kind::PipeReader(_) | Kind::PipeWriter(_) => self.pipe_close(id),
             Kind::Counter(_) | Kind::Alarm(_) | Kind::Udp(_) => {}
         }

@@ -58,7 +58,7 @@ impl World {
             }
         }
         // What holds already is reported once more.
-        if self.conditions(target) & (mask | ALWAYS) != 0 {
+        if self.conditions(target, mask) & (mask | ALWAYS) != 0 {
             self.make_ready(epoll, key);
         }
         Ok(())
@@ -83,7 +83,7 @@ impl World {
             let Some(registration) = instance.registrations.get_mut(&key) else { continue };
             registration.is_ready = false;
             let (mask, data) = (registration.mask, registration.data);
-            let holds = self.conditions(key.1) & mask;
+            let holds = self.conditions(key.1, mask) & mask;
             if holds == 0 {
                 continue;
             }
@@ -116,7 +116,7 @@ impl World {
         let Kind::Epoll(instance) = &object.kind else { return true };
         instance.ready.iter().any(|key| {
             let mask = instance.registrations.get(key).map_or(0, |known| known.mask);
-            self.conditions(key.1) & mask != 0
+            self.conditions(key.1, mask) & mask != 0
         })
     }
 

@@ -4,7 +4,7 @@ use std::io;
 
 /// Returns the error of a call that the simulated kernel does not have yet.
 pub(crate) fn unsupported<T>(what: &str) -> io::Result<T> {
-    let message = format!("{what} are not simulated: a simulation has TCP, UDP and timers");
+    let message = format!("{what} are not simulated: a simulation has sockets, pipes and timers");
     Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }
 

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
+
+use socket2::SockAddr;
 
 use super::backlog::Listener;
 use super::errors::errno;
@@ -48,11 +50,8 @@ impl World {
         Ok(fd)
     }
 
-    /// Accepts a connection: accept4(2).
-    pub(crate) fn accept(&mut self, fd: RawFd) -> io::Result<(OwnedFd, SocketAddr)> {
-        self.pass_a_call();
-        self.run_due();
-        let Some(id) = self.find(fd) else { return errno(libc::EBADF) };
+    /// Accepts a connection.
+    pub(super) fn tcp_accept(&mut self, id: Id) -> io::Result<(OwnedFd, SockAddr)> {
         let Kind::Listener(listener) = &self.object(id)?.kind else { return errno(libc::EINVAL) };
         let Some(first) = listener.queue.front().copied() else { return errno(libc::EAGAIN) };
         // The connection stays in the queue.
@@ -71,7 +70,7 @@ impl World {
         let host = self.host();
         self.log(host, format_args!("{id} accepts {first}"));
         match peer {
-            Some(peer) => Ok((socket, peer)),
+            Some(peer) => Ok((socket, peer.into())),
             None => errno(libc::ECONNABORTED),
         }
     }

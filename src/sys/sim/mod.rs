@@ -14,7 +14,8 @@
 //! |---|---|
 //! | `id`, `errors`, `settings`, `trace`, `host` | names of objects, errors, the faults, what happened, a host |
 //! | `instance`, `counters`, `connection`, `segment`, `mark`, `backlog`, `pipe` | what the kernel keeps of each kind of object |
-//! | `udp_socket`, `flight` | the same, of sockets for datagrams and of what they send |
+//! | `udp_socket`, `flight` | the same, of UDP sockets and of what they send |
+//! | `unix_name`, `unix_stream`, `unix_datagram` | the same, of Unix sockets and their names |
 //! | `object`, `due`, `world` | all objects, what is going to happen, and the world that has both |
 //! | `hosts`, `links` | the hosts, and the links between them |
 //! | `watch` | how changes of objects reach epoll instances |
@@ -23,6 +24,7 @@
 //! | `datagrams` | how datagrams are sent, and what they do when their time comes |
 //! | `epoll`, `signals`, `listener`, `tcp`, `urgent`, `receive`, `splice`, `close` | the calls |
 //! | `socket`, `udp` | the calls of all sockets, and of those of UDP |
+//! | `unix_names`, `unix_bytes`, `unix_letters` | those of Unix sockets: their names, bytes, and datagrams |
 //! | `inspect` | what is seen of all hosts at once, from outside |
 //! | `kernel`, `threads` | the kernel of this thread, and the simulated threads that call it |
 //!
@@ -66,6 +68,12 @@ mod threads;
 mod trace;
 mod udp;
 mod udp_socket;
+mod unix_bytes;
+mod unix_datagram;
+mod unix_letters;
+mod unix_name;
+mod unix_names;
+mod unix_stream;
 mod urgent;
 mod watch;
 mod wire;

@@ -7,6 +7,8 @@ use super::id::{HostId, Id};
 use super::instance::{Instance, Key};
 use super::pipe::{PipeReader, PipeWriter};
 use super::udp_socket::Udp;
+use super::unix_datagram::UnixDatagram;
+use super::unix_stream::{UnixListener, UnixStream};
 
 /// What the kernel has behind descriptors: an open file description.
 pub(super) struct Object {
@@ -38,4 +40,10 @@ pub(super) enum Kind {
     PipeWriter(PipeWriter),
     /// A UDP socket.
     Udp(Box<Udp>),
+    /// A connected Unix socket for bytes.
+    UnixStream(Box<UnixStream>),
+    /// A Unix socket that listens.
+    UnixListener(UnixListener),
+    /// A Unix socket for datagrams.
+    UnixDatagram(Box<UnixDatagram>),
 }

@@ -1,8 +1,8 @@
 //! The calls that sockets of every kind have.
 
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
-use std::os::fd::RawFd;
+use std::net::Shutdown;
+use std::os::fd::{OwnedFd, RawFd};
 
 use socket2::SockAddr;
 
@@ -12,6 +12,7 @@ use super::id::Id;
 use super::mark::Reading;
 use super::object::Kind;
 use super::world::World;
+use crate::sys::socket_address::ip_address;
 use crate::sys::socket_kind::SocketKind;
 
 /// What a call has received, where a sender has an address.
@@ -46,13 +47,20 @@ impl World {
         &mut self,
         fd: RawFd,
         slices: &[IoSlice<'_>],
-        to: Option<SocketAddr>,
+        to: Option<&SockAddr>,
         segment_size: usize,
     ) -> io::Result<usize> {
         self.pass_a_call();
         self.run_due();
         match self.found(fd)? {
-            (id, Kind::Udp(_)) => self.udp_send(id, slices, to, segment_size),
+            (id, Kind::Udp(_)) => {
+                let Ok(to) = to.map(ip_address).transpose() else {
+                    return errno(libc::EAFNOSUPPORT);
+                };
+                self.udp_send(id, slices, to, segment_size)
+            }
+            (id, Kind::UnixDatagram(_)) => self.unix_datagram_send(id, slices, to),
+            (id, Kind::UnixStream(_)) => self.unix_send(id, slices),
             _ => self.tcp_send(fd, slices),
         }
     }
@@ -67,10 +75,16 @@ impl World {
     ) -> io::Result<usize> {
         self.pass_a_call();
         self.run_due();
+        let peeks = reading == Reading::Peek;
         match self.found(fd)? {
             (id, Kind::Udp(_)) => {
-                let peeks = reading == Reading::Peek;
                 self.udp_receive(id, fill, most, peeks).map(|received| received.length)
+            }
+            (id, Kind::UnixDatagram(_)) => {
+                self.unix_datagram_receive(id, fill, most, peeks).map(|received| received.length)
+            }
+            (id, Kind::UnixStream(_) | Kind::UnixListener(_)) => {
+                self.unix_receive(id, fill, most, peeks)
             }
             _ => self.tcp_recv(fd, fill, most, reading),
         }
@@ -88,7 +102,38 @@ impl World {
         self.run_due();
         match self.found(fd)? {
             (id, Kind::Udp(_)) => self.udp_receive(id, fill, most, peeks),
+            (id, Kind::UnixDatagram(_)) => self.unix_datagram_receive(id, fill, most, peeks),
             _ => errno(libc::EOPNOTSUPP),
+        }
+    }
+
+    /// Accepts a connection: accept4(2).
+    pub(crate) fn accept(&mut self, fd: RawFd) -> io::Result<(OwnedFd, SockAddr)> {
+        self.pass_a_call();
+        self.run_due();
+        match self.found(fd)? {
+            (id, Kind::UnixListener(_) | Kind::UnixStream(_)) => self.unix_accept(id),
+            (id, _) => self.tcp_accept(id),
+        }
+    }
+
+    /// Sets the peer of a socket for datagrams: connect(2).
+    pub(crate) fn connect_datagrams(&mut self, fd: RawFd, to: &SockAddr) -> io::Result<()> {
+        match self.found(fd)?.1 {
+            Kind::UnixDatagram(_) => self.unix_datagram_connect(fd, to),
+            _ => match to.as_socket() {
+                Some(to) => self.udp_connect(fd, to),
+                None => errno(libc::EAFNOSUPPORT),
+            },
+        }
+    }
+
+    /// Returns `true` if a socket has a peer that is on the same machine: a Unix socket's.
+    pub(crate) fn has_local_peer(&self, fd: RawFd) -> bool {
+        match self.found(fd) {
+            Ok((_, Kind::UnixStream(_))) => true,
+            Ok((_, Kind::UnixDatagram(socket))) => socket.peer.is_some(),
+            _ => false,
         }
     }
 
@@ -96,12 +141,16 @@ impl World {
     pub(crate) fn shutdown(&mut self, fd: RawFd, how: Shutdown) -> io::Result<()> {
         self.pass_a_call();
         self.run_due();
+        let (input, output) = (how != Shutdown::Write, how != Shutdown::Read);
         match self.found(fd)? {
-            (id, Kind::Udp(_)) => {
-                self.udp_shutdown(id, how != Shutdown::Write, how != Shutdown::Read)
+            (id, Kind::Udp(_)) => return self.udp_shutdown(id, input, output),
+            (id, Kind::UnixDatagram(_)) => self.unix_datagram_shutdown(id, input, output),
+            (id, Kind::UnixStream(_) | Kind::UnixListener(_)) => {
+                self.unix_shutdown(id, input, output);
             }
-            _ => self.tcp_shutdown(fd, how),
+            _ => return self.tcp_shutdown(fd, how),
         }
+        Ok(())
     }
 
     /// Takes the pending error: SO_ERROR.
@@ -111,6 +160,8 @@ impl World {
         let error = match &mut self.object(id)?.kind {
             Kind::Tcp(tcp) => tcp.error.take(),
             Kind::Udp(udp) => udp.error.take(),
+            Kind::UnixStream(stream) => stream.error.take(),
+            Kind::UnixDatagram(socket) => socket.error.take(),
             _ => None,
         };
         Ok(error.map(io::Error::from_raw_os_error))
@@ -119,9 +170,13 @@ impl World {
     /// Leaves an error for the next call.
     pub(crate) fn put_error(&mut self, fd: RawFd, code: libc::c_int) {
         if let Some(id) = self.find(fd)
-            && let Some(udp) = self.udp(id)
+            && let Some(object) = self.objects.get_mut(&id)
         {
-            udp.error = Some(code);
+            match &mut object.kind {
+                Kind::Udp(udp) => udp.error = Some(code),
+                Kind::UnixDatagram(socket) => socket.error = Some(code),
+                _ => {}
+            }
         }
     }
 
@@ -131,6 +186,9 @@ impl World {
             Kind::Tcp(tcp) => tcp.local.map_or_else(|| errno(libc::EINVAL), |it| Ok(it.into())),
             Kind::Listener(listener) => Ok(listener.local.into()),
             Kind::Udp(udp) => Ok(udp.local.into()),
+            Kind::UnixStream(stream) => stream.local.to_kernel(),
+            Kind::UnixListener(listener) => listener.local.to_kernel(),
+            Kind::UnixDatagram(socket) => socket.local.to_kernel(),
             _ => errno(libc::ENOTSOCK),
         }
     }
@@ -139,8 +197,13 @@ impl World {
     pub(crate) fn peer_name(&self, fd: RawFd) -> io::Result<SockAddr> {
         let peer = match self.found(fd)?.1 {
             Kind::Tcp(tcp) if matches!(tcp.phase, Phase::Received | Phase::Open) => Some(tcp.peer),
-            Kind::Tcp(_) | Kind::Listener(_) => None,
+            Kind::Tcp(_) | Kind::Listener(_) | Kind::UnixListener(_) => None,
             Kind::Udp(udp) => udp.peer,
+            Kind::UnixStream(stream) => return stream.peer_name.to_kernel(),
+            Kind::UnixDatagram(socket) => match &socket.peer {
+                Some((_, name)) => return name.to_kernel(),
+                None => None,
+            },
             _ => return errno(libc::ENOTSOCK),
         };
         peer.map_or_else(|| errno(libc::ENOTCONN), |peer| Ok(peer.into()))
@@ -150,7 +213,8 @@ impl World {
     pub(crate) fn socket_kind(&self, fd: RawFd) -> Option<SocketKind> {
         match self.found(fd).ok()?.1 {
             Kind::Tcp(_) | Kind::Listener(_) => Some(SocketKind::Stream),
-            Kind::Udp(_) => Some(SocketKind::Datagrams),
+            Kind::UnixStream(_) | Kind::UnixListener(_) => Some(SocketKind::Stream),
+            Kind::Udp(_) | Kind::UnixDatagram(_) => Some(SocketKind::Datagrams),
             _ => None,
         }
     }
@@ -160,6 +224,11 @@ impl World {
         match self.found(fd)?.1 {
             Kind::Tcp(tcp) => Ok(tcp.unread()),
             Kind::Udp(udp) => Ok(udp.input.front().map_or(0, |first| first.bytes.len())),
+            Kind::UnixStream(stream) => Ok(stream.unread()),
+            Kind::UnixDatagram(socket) => {
+                Ok(socket.input.front().map_or(0, |first| first.bytes.len()))
+            }
+            Kind::UnixListener(_) => errno(libc::EINVAL),
             _ => errno(libc::ENOTTY),
         }
     }

@@ -76,8 +76,12 @@ impl World {
             self.objects.get(&id).map(|object| &object.kind)
         };
         match (kind(from), kind(to)) {
-            (Some(Kind::Tcp(_)), Some(Kind::PipeWriter(_))) => self.splice_in(from, to, most),
-            (Some(Kind::PipeReader(_)), Some(Kind::Tcp(_))) => self.splice_out(from, to, most),
+            (Some(Kind::Tcp(_) | Kind::UnixStream(_)), Some(Kind::PipeWriter(_))) => {
+                self.splice_in(from, to, most)
+            }
+            (Some(Kind::PipeReader(_)), Some(Kind::Tcp(_) | Kind::UnixStream(_))) => {
+                self.splice_out(from, to, most)
+            }
             _ => errno(libc::EINVAL),
         }
     }
@@ -92,7 +96,7 @@ impl World {
         // Each packet takes a slot, however little it brings: small ones leave room for few bytes.
         let most = self.shortened(most);
         let mut bytes = Vec::new();
-        let count = self.tcp_recv(from, &mut |part| bytes.extend(part), most, Reading::Splice)?;
+        let count = self.receive(from, &mut |part| bytes.extend(part), most, Reading::Splice)?;
         if let Kind::PipeReader(pipe) = &mut self.object(reader)?.kind {
             pipe.push(&bytes, true);
         }
@@ -109,7 +113,7 @@ impl World {
             return if pipe.writer.is_some() { errno(libc::EAGAIN) } else { Ok(0) };
         }
         let bytes = pipe.front(most);
-        let count = self.tcp_send(to, &[IoSlice::new(&bytes)])?;
+        let count = self.send(to, &[IoSlice::new(&bytes)])?;
         let (_, pipe) = self.reader_of(from)?;
         let writer = pipe.writer;
         if pipe.take(count) > 0
@@ -139,7 +143,7 @@ impl World {
             if read == 0 {
                 break;
             }
-            match self.tcp_send(to, &[IoSlice::new(&chunk[..read])]) {
+            match self.send(to, &[IoSlice::new(&chunk[..read])]) {
                 Ok(count) => sent += count,
                 // It is told by the next call, as what went before was sent.
                 Err(_) if sent > 0 => break,

@@ -194,8 +194,12 @@ impl World {
 
     /// Sets how long a close waits: SO_LINGER. Zero asks for a reset.
     pub(crate) fn set_linger(&mut self, fd: RawFd, time: Option<Duration>) -> io::Result<()> {
-        self.tcp_of(fd)?.1.linger = time;
-        Ok(())
+        if let Ok((_, tcp)) = self.tcp_of(fd) {
+            tcp.linger = time;
+            return Ok(());
+        }
+        // To other sockets it is a number without a meaning.
+        if self.socket_kind(fd).is_some() { Ok(()) } else { errno(libc::ENOTSOCK) }
     }
 
     /// Turns off an SO_LINGER that would make close(2) wait.

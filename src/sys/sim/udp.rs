@@ -67,7 +67,7 @@ impl World {
     }
 
     /// Sets the peer of a socket: connect(2). No packet is sent.
-    pub(crate) fn udp_connect(&mut self, fd: RawFd, to: SocketAddr) -> io::Result<()> {
+    pub(super) fn udp_connect(&mut self, fd: RawFd, to: SocketAddr) -> io::Result<()> {
         self.pass_a_call();
         let (id, _) = self.udp_of(fd)?;
         let (from, to) = self.udp_route(id, to)?;

@@ -54,13 +54,16 @@ impl World {
         }
     }
 
-    /// Returns the conditions that hold for an object: poll(2).
-    pub(super) fn conditions(&self, id: Id) -> u32 {
+    /// Returns the conditions that hold for an object, of which those in `mask` are wanted: poll(2).
+    pub(super) fn conditions(&self, id: Id, mask: u32) -> u32 {
         let Some(object) = self.objects.get(&id) else { return 0 };
         match &object.kind {
             Kind::Tcp(tcp) => tcp.conditions(),
             Kind::Listener(listener) => listener.conditions(),
             Kind::Udp(udp) => udp.conditions(),
+            Kind::UnixStream(stream) => stream.conditions(),
+            Kind::UnixListener(listener) => listener.conditions(),
+            Kind::UnixDatagram(socket) => self.unix_datagram_conditions(id, socket, mask),
             Kind::Counter(counter) => counter.conditions(),
             Kind::Alarm(alarm) => alarm.conditions(),
             Kind::PipeReader(pipe) => pipe.conditions(),
@@ -76,7 +79,7 @@ impl World {
             Kind::Epoll(instance) => {
                 let holds = |key: &Key| {
                     let mask = instance.registrations.get(key).map_or(0, |known| known.mask);
-                    self.conditions(key.1) & mask != 0
+                    self.conditions(key.1, mask) & mask != 0
                 };
                 if instance.ready.iter().any(holds) { libc::EPOLLIN as u32 } else { 0 }
             }
@@ -86,6 +89,6 @@ impl World {
     /// Returns the conditions that hold for a descriptor, of those in `mask`: poll(2).
     pub(crate) fn poll(&self, fd: RawFd, mask: u32) -> u32 {
         let Some(id) = self.find(fd) else { return libc::POLLNVAL as u32 };
-        self.conditions(id) & (mask | ALWAYS)
+        self.conditions(id, mask) & (mask | ALWAYS)
     }
 }

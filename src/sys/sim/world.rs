@@ -15,6 +15,7 @@ use super::id::{HostId, Id};
 use super::object::{Kind, Object};
 use super::settings::{Links, Settings};
 use super::trace::{Mark, Trace, TraceLine};
+use super::unix_name::{Named, Place};
 
 /// The time at which a simulation starts, in nanoseconds.
 const START: u64 = 1_000_000_000;
@@ -61,6 +62,10 @@ pub(crate) struct World {
     null: File,
     /// What is going to happen.
     pub(super) due: DueQueue,
+    /// What the hosts have under the names of Unix sockets.
+    pub(super) unix_names: BTreeMap<Place, Named>,
+    /// The number of the last file.
+    pub(super) last_inode: u64,
     /// Whether the simulation is over: waits fail, so that the programs end.
     is_off: bool,
     /// What happened.
@@ -92,6 +97,8 @@ impl World {
             descriptors: HashMap::new(),
             null: File::open("/dev/null")?,
             due: DueQueue::default(),
+            unix_names: BTreeMap::new(),
+            last_inode: 0,
             is_off: false,
             trace: Trace::default(),
         })

@@ -11,6 +11,7 @@ mod relays;
 mod replay;
 mod search;
 mod udp;
+mod unix;
 
 use std::io;
 use std::time::Duration;

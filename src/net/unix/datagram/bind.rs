@@ -107,7 +107,7 @@ impl UnixDatagram {
     /// # }).unwrap();
     /// ```
     pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
-        let made = std::os::unix::net::UnixDatagram::pair()?;
+        let made = datagram::pair()?;
         let (one, other) = Socket::pair(made, "UnixDatagram::pair")?;
         Ok((UnixDatagram::of(one), UnixDatagram::of(other)))
     }

@@ -26,7 +26,7 @@ use crate::net::socket::Socket;
 use crate::net::socket::byte_stream::{HasSocket, byte_stream};
 use crate::net::socket::std_types::{into_owned_fd, std_types};
 use crate::net::unix::credentials::PeerCredentials;
-use crate::sys::fd;
+use crate::sys::{fd, socket};
 
 /// A connection of Unix sockets, of this thread's poller. See unix(7).
 ///
@@ -96,7 +96,7 @@ impl UnixStream {
     /// # }).unwrap();
     /// ```
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
-        let made = std::os::unix::net::UnixStream::pair()?;
+        let made = socket::pair()?;
         let (one, other) = Socket::pair(made, "UnixStream::pair")?;
         Ok((UnixStream::of(one), UnixStream::of(other)))
     }

@@ -8,6 +8,8 @@
 mod pipes;
 mod tcp;
 mod udp;
+mod unix_datagrams;
+mod unix_streams;
 mod urgent;
 
 use std::cell::RefCell;
