@@ -73,6 +73,12 @@ impl State {
 
 /// Runs `job` on a thread of the pool. Never waits.
 pub(super) fn submit(job: Arc<dyn Job>) {
+    #[cfg(feature = "sim")]
+    if crate::sys::sim::current().is_some() {
+        // A simulated thread for each call: the scheduler chooses when it runs.
+        let name = "corepoll-block".to_owned();
+        return drop(crate::sys::thread::spawn(name, move || job.run()));
+    }
     let pool = &*POOL;
     let mut state = pool.lock();
     state.queue.push_back(job);

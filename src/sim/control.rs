@@ -243,6 +243,36 @@ impl Control {
         world.heal(other, one);
     }
 
+    /// Sends a signal to the program of a host, by its number, as kill(2) does. The program has it
+    /// by [`signal`](crate::signal). If it has not asked for a signal that would end it on Linux,
+    /// the simulation fails. A host that is down gets none. Needs the feature `signal`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::{signal, time};
+    /// # use corepoll::sim::{self, Simulation};
+    /// # use std::time::Duration;
+    /// let mut sim = Simulation::new(7);
+    /// sim.client("server", async { signal::terminate().await });
+    /// sim.client("operator", async {
+    ///     time::sleep(Duration::from_secs(1)).await;
+    ///     sim::control().signal("server", libc::SIGTERM);
+    ///     Ok(())
+    /// });
+    /// sim.run().unwrap();
+    /// ```
+    #[cfg(feature = "signal")]
+    #[track_caller]
+    pub fn signal(&self, host: &str, number: i32) {
+        let host = self.number(host);
+        self.kernel.borrow_mut().raise(host, number);
+    }
+
     /// Returns the address of a host.
     ///
     /// # Panics

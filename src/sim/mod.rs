@@ -39,6 +39,11 @@
 //! The guide is [`docs::testing_by_simulation`](crate::docs::testing_by_simulation): how a server is
 //! tested, what a failure is, how it is replayed and shrunk, and what is not simulated.
 //!
+//! A program has the threads of its reactors, and those of
+//! [`spawn_blocking`](crate::blocking::spawn_blocking), which may block in calls of this crate. A
+//! thread of [`std::thread`] is no part of the simulation, nor is a descriptor that std has made: it
+//! cannot be registered.
+//!
 //! | file | what it holds |
 //! |---|---|
 //! | `simulation` | the simulation: its hosts and clients |

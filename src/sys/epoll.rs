@@ -273,6 +273,9 @@ fn control(
     mask: Mask,
 ) -> io::Result<()> {
     simulated!(epoll, kernel => {
+        if operation == libc::EPOLL_CTL_ADD && !kernel.knows(fd) {
+            return super::sim::foreign("a descriptor is registered");
+        }
         kernel.epoll_control(epoll, operation, fd, mask.0, token.to_bits())
     });
     let mut event = libc::epoll_event { events: mask.0, u64: token.to_bits() };

@@ -76,7 +76,24 @@ impl From<std::os::fd::OwnedFd> for OwnedFd {
     }
 }
 
+impl OwnedFd {
+    /// Gives the descriptor away, as a type of std.
+    ///
+    /// # Errors
+    ///
+    /// Returns `Unsupported` for a simulated descriptor, and closes it: std would call Linux with it.
+    #[inline]
+    pub(crate) fn into_std(self) -> io::Result<std::os::fd::OwnedFd> {
+        simulated!(self.as_raw_fd(), kernel => {
+            drop(kernel);
+            super::sim::foreign("a socket is converted to a type of std")
+        });
+        Ok(self.into())
+    }
+}
+
 impl From<OwnedFd> for std::os::fd::OwnedFd {
+    /// Gives the descriptor away. A simulated one may come back, as for a registration.
     #[inline]
     fn from(fd: OwnedFd) -> std::os::fd::OwnedFd {
         let fd = ManuallyDrop::new(fd);

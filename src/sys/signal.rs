@@ -4,6 +4,8 @@
 //! What the program does about the signal happens in a task of a poller.
 
 use std::io;
+#[cfg(feature = "sim")]
+use std::os::fd::AsRawFd;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +41,14 @@ struct Shared {
     bell: EventFd,
 }
 
+impl Shared {
+    /// Notes that a signal has come.
+    fn note(&self, signal: libc::c_int) {
+        // Release: the poller that the bell wakes must see the bit.
+        self.pending.fetch_or(1 << (signal - 1), Ordering::Release);
+    }
+}
+
 impl PendingSignals {
     /// Starts to collect `signals`, which must be signals that can be caught.
     pub(crate) fn new(
@@ -58,10 +68,20 @@ impl PendingSignals {
             let message = format!("signal {signal} cannot be caught: signal(7)");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
+        #[cfg(feature = "sim")]
+        if let Some(kernel) = super::sim::current() {
+            let shared = Arc::downgrade(&self.shared);
+            let note = move || {
+                if let Some(shared) = shared.upgrade() {
+                    shared.note(signal);
+                }
+            };
+            kernel.borrow_mut().catch_signal(signal, self.as_fd().as_raw_fd(), note);
+            return Ok(());
+        }
         let shared = self.shared.clone();
         let action = move || {
-            // Release: the poller that the bell wakes must see the bit.
-            shared.pending.fetch_or(1 << (signal - 1), Ordering::Release);
+            shared.note(signal);
             shared.bell.ring();
         };
         // SAFETY: the action is async-signal-safe (signal-safety(7)): one atomic operation and one
@@ -96,6 +116,10 @@ impl AsFd for PendingSignals {
 
 impl Drop for PendingSignals {
     fn drop(&mut self) {
+        #[cfg(feature = "sim")]
+        if let Some(kernel) = super::sim::current() {
+            kernel.borrow_mut().release_signals(self.as_fd().as_raw_fd());
+        }
         // The bits may be set a last time while this runs; the handlers hold `shared`.
         for action in self.actions.drain(..) {
             unregister(action);

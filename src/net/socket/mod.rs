@@ -82,7 +82,12 @@ impl Socket {
 
     /// Ends the registration, and returns the socket as a type of std. It stays non-blocking.
     pub(crate) fn into_std<S: From<std::os::fd::OwnedFd>>(self) -> io::Result<S> {
-        Ok(std::os::fd::OwnedFd::from(self.registered.into_fd()?).into())
+        Ok(self.try_into_fd()?.into_std()?.into())
+    }
+
+    /// Ends the registration. A TCP stream may still carry output of a handler, which is an error.
+    pub(crate) fn try_into_fd(self) -> io::Result<OwnedFd> {
+        self.registered.into_fd()
     }
 
     /// Ends the registration of a socket that carries no output of a handler: of any but a TCP

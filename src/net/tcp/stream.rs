@@ -256,6 +256,6 @@ impl TryFrom<TcpStream> for OwnedFd {
 
     /// Ends the registration, as [`TcpStream::into_std`] does. The descriptor stays non-blocking.
     fn try_from(stream: TcpStream) -> io::Result<OwnedFd> {
-        stream.socket.into_std()
+        stream.socket.try_into_fd().map(OwnedFd::from)
     }
 }

@@ -7,8 +7,28 @@ use super::id::HostId;
 /// The first port that the kernel gives to a socket which has not asked for one.
 pub(super) const FIRST_FREE_PORT: u16 = 32_768;
 
+/// What a signal does to a program.
+#[cfg(feature = "signal")]
+pub(super) struct Catcher {
+    /// The number of the signal.
+    pub(super) number: libc::c_int,
+    /// The eventfd that it rings.
+    pub(super) bell: std::os::fd::RawFd,
+    /// What it does before that.
+    pub(super) note: Box<dyn Fn()>,
+}
+
+/// The signals that the program of a host has asked for.
+#[cfg(feature = "signal")]
+#[derive(Default)]
+pub(super) struct Signals {
+    /// The numbers of those that it has asked for at any time.
+    pub(super) asked_for: std::collections::BTreeSet<libc::c_int>,
+    /// What is told of them.
+    pub(super) catchers: Vec<Catcher>,
+}
+
 /// A machine of the simulation.
-#[derive(Debug)]
 pub(super) struct Host {
     /// Its name.
     pub(super) name: String,
@@ -20,6 +40,9 @@ pub(super) struct Host {
     pub(super) is_down: bool,
     /// Whether all that it had is gone. The order to crash it may not have been followed yet.
     pub(super) is_cleared: bool,
+    /// The signals that its program has asked for.
+    #[cfg(feature = "signal")]
+    pub(super) signals: Signals,
 }
 
 /// What is to be done with a host before anything else runs.

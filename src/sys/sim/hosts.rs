@@ -32,7 +32,15 @@ impl World {
         assert!(!is_taken, "the simulation has a host {name:?} already");
         let name = name.to_owned();
         let (next_port, is_down, is_cleared) = (FIRST_FREE_PORT, false, false);
-        self.hosts.push(Host { name, address, next_port, is_down, is_cleared });
+        self.hosts.push(Host {
+            name,
+            address,
+            next_port,
+            is_down,
+            is_cleared,
+            #[cfg(feature = "signal")]
+            signals: super::host::Signals::default(),
+        });
         self.hosts.len() - 1
     }
 
@@ -95,6 +103,8 @@ impl World {
     /// Takes everything away that a host has, without a packet to anything.
     pub(crate) fn crash(&mut self, host: HostId) {
         (self.hosts[host].is_down, self.hosts[host].is_cleared) = (true, true);
+        #[cfg(feature = "signal")]
+        drop(std::mem::take(&mut self.hosts[host].signals));
         self.log(host, format_args!("crashes"));
         self.mark(|| Mark::Begin("down", host, host));
         self.remove_objects(host);
@@ -122,10 +132,9 @@ impl World {
     }
 
     /// Notes what the running host has done that the simulation fails by. The first one counts.
-    fn fail_by(&mut self, message: String) {
+    pub(super) fn fail_by(&mut self, host: HostId, message: String) {
         // Programs that are ended from outside have no other faults.
         if !self.is_off() {
-            let host = self.host();
             self.log(host, format_args!("fails: {message}"));
             self.mark(|| Mark::Said { host, text: message.clone(), is_fault: true });
             self.fault.get_or_insert(Fault { host, message });
@@ -141,13 +150,15 @@ impl World {
 
     /// Notes that the program of the running host has returned an error.
     pub(crate) fn fail_by_error(&mut self, error: &io::Error) {
-        self.fail_by(format!("{}: {error}", self.name(self.host())));
+        let host = self.host();
+        self.fail_by(host, format!("{}: {error}", self.name(host)));
     }
 
     /// Notes that code of the running host has panicked.
     pub(crate) fn panicked(&mut self, panic: &(dyn Any + Send)) {
         let message = panic_message(panic).unwrap_or("without a message");
-        self.fail_by(format!("{} has panicked: {message}", self.name(self.host())));
+        let host = self.host();
+        self.fail_by(host, format!("{} has panicked: {message}", self.name(host)));
     }
 
     /// Takes what the simulation fails by.

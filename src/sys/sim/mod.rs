@@ -23,6 +23,7 @@
 //! | `wire`, `opening`, `packets`, `happen` | how packets are sent, and what they and timers do when their time comes |
 //! | `datagrams` | how datagrams are sent, and what they do when their time comes |
 //! | `epoll`, `signals`, `listener`, `tcp`, `urgent`, `receive`, `splice`, `close` | the calls |
+//! | `caught` | signals, with the feature `signal` |
 //! | `socket`, `udp` | the calls of all sockets, and of those of UDP |
 //! | `unix_names`, `unix_bytes`, `unix_letters` | those of Unix sockets: their names, bytes, and datagrams |
 //! | `inspect` | what is seen of all hosts at once, from outside |
@@ -32,6 +33,8 @@
 //! `conformance` makes the same calls of both, and compares the answers.
 
 mod backlog;
+#[cfg(feature = "signal")]
+mod caught;
 mod close;
 #[cfg(all(test, not(loom)))]
 mod conformance;
@@ -79,7 +82,7 @@ mod watch;
 mod wire;
 mod world;
 
-pub(crate) use errors::unsupported;
+pub(crate) use errors::{foreign, unsupported};
 pub(crate) use host::Order;
 pub(crate) use id::HostId;
 pub(crate) use kernel::{Kernel, current, enter, look_up, report_panic};

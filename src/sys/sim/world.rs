@@ -208,6 +208,8 @@ impl World {
     /// Makes a descriptor of an object.
     pub(super) fn open(&mut self, id: Id) -> io::Result<OwnedFd> {
         let fd: OwnedFd = self.null.try_clone()?.into();
+        // A number that is given anew was closed by std, which tells the simulation nothing.
+        self.close(fd.as_raw_fd());
         self.descriptors.insert(fd.as_raw_fd(), id);
         self.object(id)?.descriptors += 1;
         Ok(fd)

@@ -10,6 +10,8 @@ mod programs;
 mod relays;
 mod replay;
 mod search;
+mod signals;
+mod threads;
 mod udp;
 mod unix;
 
