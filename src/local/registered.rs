@@ -5,7 +5,7 @@
 
 use std::io;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -157,6 +157,14 @@ pub(crate) struct StreamParts {
     pub(crate) shuts_down: bool,
     /// The error that sending it has met with.
     pub(crate) failure: Option<io::Error>,
+}
+
+impl AsRawFd for Registered {
+    /// Returns the number of the descriptor.
+    #[inline]
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
 }
 
 impl AsFd for Registered {

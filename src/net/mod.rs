@@ -24,6 +24,7 @@
 //! - Reading: [`TcpStream::read_chunk`] needs no buffer and copies nothing. `AsyncReadExt` of the crate
 //!   futures has `read_exact`, `read_to_end` and the like. `try_read` with `readable` suits code that
 //!   has its own buffer and its own loop; the poll functions suit code that is a future itself.
+//! - Writing: [`TcpStream::send_all`], or `write_all` of `AsyncWriteExt` where the type is generic.
 //! - Reading and writing at the same time: [`TcpStream::split`] within one task,
 //!   [`TcpStream::into_split`] for two.
 //! - Passing everything on to another stream: [`io::relay`](crate::io::relay()).
@@ -108,6 +109,7 @@ pub use connect::options::ConnectOptions;
 pub use listen::incoming::Incoming;
 pub use listen::options::ListenOptions;
 pub use socket::read_chunk::ReadChunk;
+pub use socket::send_all::SendAll;
 pub use tcp::listener::TcpListener;
 pub use tcp::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use tcp::stream::TcpStream;

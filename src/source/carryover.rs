@@ -59,7 +59,7 @@ impl Registered {
             return Poll::Ready(Err(failure));
         }
         // The write direction becomes ready when all has been sent, and wakes its slot.
-        match self.source().readiness.poll(cx, Direction::Write) {
+        match self.source().readiness.poll(cx, Direction::Write, self.home()) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
             Poll::Pending => self.poll_wait_error(Direction::Write).map(Err),
         }

@@ -19,6 +19,7 @@ use std::task::{Context, Poll, ready};
 use crate::local::errors::poller_ended;
 use crate::local::registration::Registration;
 use crate::parts::readiness::{Direction, ReadySet};
+use crate::task::SharedRef;
 
 impl Registration {
     /// Clears all readiness: the descriptor counts as not ready until an event has come.
@@ -63,11 +64,17 @@ impl Registration {
         }
     }
 
+    /// Returns the executor of the poller, inside of which events are dispatched.
+    #[inline]
+    pub(crate) fn home(&self) -> &SharedRef {
+        self.local().handle.executor()
+    }
+
     /// Waits in the slot of `direction` for the next event. Returns an error if none can come or a
     /// deadline is missed. Waiting takes nothing from the task's allowance.
     #[inline(always)]
     pub(crate) fn poll_wait(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Error> {
-        self.source().readiness.wait(cx, direction);
+        self.source().readiness.wait(cx, direction, self.home());
         self.poll_wait_error(direction)
     }
 
@@ -222,7 +229,7 @@ impl Registration {
     /// nothing is to be read now. Returns an error if no event can come or a deadline is missed.
     pub(crate) fn poll_hang_up(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
         // A hang-up and an error count as readable, so their events wake this slot.
-        self.source().readiness.wait(cx, Direction::Read);
+        self.source().readiness.wait(cx, Direction::Read, self.home());
         if self.source().readiness.may_fail() {
             return self.check_wait(None);
         }
@@ -241,7 +248,7 @@ impl Registration {
         cx: &mut Context<'_>,
         direction: Direction,
     ) -> Poll<io::Result<()>> {
-        match self.source().readiness.poll(cx, direction) {
+        match self.source().readiness.poll(cx, direction, self.home()) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
             Poll::Pending => self.poll_wait_error(direction).map(Err),
         }
@@ -257,7 +264,7 @@ impl Registration {
     ) -> Poll<io::Result<()>> {
         let allowance = &self.local().allowance;
         ready!(allowance.poll_proceed(cx));
-        match self.source().readiness.poll_known(cx, direction) {
+        match self.source().readiness.poll_known(cx, direction, self.home()) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
             Poll::Pending => {
                 allowance.give_back();

@@ -25,7 +25,7 @@ use crate::net::socket::Socket;
 
 impl Socket {
     /// Polls for bytes, and reads them into `buf`.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
@@ -34,8 +34,10 @@ impl Socket {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let room = buf.len();
-        self.poll_recv(cx, room, |fd| stream::recv_now(fd, buf))
+        if self.registered.source().readiness.is_usual(Direction::Read) {
+            return self.receive_usual(cx, buf);
+        }
+        self.poll_receive(cx, buf)
     }
 
     /// Polls for bytes, and reads them into `buf`, whose first bytes are initialized then.
@@ -52,8 +54,43 @@ impl Socket {
         self.poll_recv(cx, room, |fd| stream::recv_uninit(fd, buf))
     }
 
-    /// Polls for bytes, which `receive` writes into a buffer of `room` bytes. Everything but the usual
-    /// read is the last call of a path, so that this one saves hardly a register.
+    /// Reads into `buf`, where a read is usual. Everything but the usual answer is the last call of a
+    /// path, so that this one saves few registers.
+    #[inline(never)]
+    fn receive_usual(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let registered = &self.registered;
+        if !registered.local().allowance.take() {
+            return registered.local().allowance.used_up(cx).map(|()| Ok(0));
+        }
+        let answer = stream::recv_now(registered.fd(), buf);
+        let Some(count) = answer.positive() else { return self.poll_received_nothing(cx, answer) };
+        registered.local().recorder.bytes_in(count);
+        if count >= buf.len() {
+            return self.note_rare_read(count, buf.len());
+        }
+        registered.source().readiness.drained();
+        Poll::Ready(Ok(count))
+    }
+
+    /// Polls for bytes where a read is not usual: nearly always the task has to wait.
+    #[inline(never)]
+    fn poll_receive(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.registered.source().readiness.wait_again(cx, Direction::Read) {
+            return Poll::Pending;
+        }
+        self.poll_receive_rarely(cx, buf)
+    }
+
+    /// Does the work of [`Socket::poll_receive`], if the task doesn't just wait again.
+    #[cold]
+    #[inline(never)]
+    fn poll_receive_rarely(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let room = buf.len();
+        self.poll_recv(cx, room, |fd| stream::recv_now(fd, buf))
+    }
+
+    /// Polls for bytes, which `receive` writes into a buffer of `room` bytes, whether or not a read is
+    /// usual.
     #[inline(always)]
     fn poll_recv(
         &self,
@@ -71,11 +108,8 @@ impl Socket {
         }
         let answer = receive(registered.fd());
         let Some(count) = answer.positive() else { return self.poll_received_nothing(cx, answer) };
-        registered.local().recorder.bytes_in(count);
-        if count < room && registered.source().readiness.usual_read() {
-            return Poll::Ready(Ok(count));
-        }
-        self.note_rare_read(count, room)
+        self.note_received(registered.local(), registered.source(), count, room);
+        Poll::Ready(Ok(count))
     }
 
     /// Returns what a read without bytes means: the end of the stream or an error, or the task
@@ -109,11 +143,17 @@ impl Socket {
     }
 
     /// Polls for room, and writes as much of `buf` as there is room for.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
+        self.poll_write_some(cx, buf)
+    }
+
+    /// Polls for room, and writes as much of `buf`, which isn't empty, as there is room for.
+    #[inline(never)]
+    fn poll_write_some(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_send(cx, |fd| stream::send_now(fd, buf))
     }
 
@@ -175,7 +215,11 @@ impl Socket {
     /// Returns the error of a write, or the task waits for room.
     #[cold]
     #[inline(never)]
-    fn poll_sent_nothing(&self, cx: &mut Context<'_>, answer: Answer) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_sent_nothing(
+        &self,
+        cx: &mut Context<'_>,
+        answer: Answer,
+    ) -> Poll<io::Result<usize>> {
         match self.check_sent(answer) {
             Ok(count) => Poll::Ready(Ok(count)),
             Err(error) => self.registered.poll_failed(cx, Direction::Write, error).map(Err),
@@ -276,7 +320,9 @@ impl Socket {
         local.recorder.bytes_in(count);
         // Nearly always the socket is empty now: the next read has to wait, and costs the task its
         // turn anyway. So this one isn't charged by its bytes.
-        if count >= room || !source.readiness.usual_read() {
+        if count < room && source.readiness.is_usual(Direction::Read) {
+            source.readiness.drained();
+        } else {
             let _ = self.note_rare_read(count, room);
         }
     }
@@ -284,7 +330,7 @@ impl Socket {
     /// Takes note of a read that has filled its buffer, or that starts a deadline anew. Returns what
     /// the poll returns.
     #[inline(never)]
-    fn note_rare_read(&self, count: usize, room: usize) -> Poll<io::Result<usize>> {
+    pub(super) fn note_rare_read(&self, count: usize, room: usize) -> Poll<io::Result<usize>> {
         if count < room {
             self.registered.note_short_read();
         } else {

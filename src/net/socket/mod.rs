@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `bytes` | reading and writing a stream: polled, tried, and awaited |
 //! | `read_chunk` | reading into a buffer that the poller lends |
+//! | `send_all` | writing all of some bytes |
 //! | `datagrams` | sending and receiving datagrams |
 //! | `byte_stream` | futures-io's traits, for every type that has a socket |
 //! | `split`, `read_half`, `write_half` | the two directions of a stream, apart |
@@ -18,6 +19,7 @@ pub(crate) mod bytes;
 pub(crate) mod datagrams;
 pub(crate) mod read_chunk;
 pub(crate) mod read_half;
+pub(crate) mod send_all;
 pub(crate) mod split;
 pub(crate) mod std_types;
 pub(crate) mod write_half;

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use crate::net::socket::byte_stream::HasSocket;
 use crate::net::socket::read_chunk::ReadChunk;
+use crate::net::socket::send_all::SendAll;
 use crate::net::tcp::stream::TcpStream;
 
 impl TcpStream {
@@ -43,6 +44,37 @@ impl TcpStream {
     #[inline]
     pub fn read_chunk(&self) -> ReadChunk<'_> {
         ReadChunk::of(self.socket())
+    }
+
+    /// Writes all of `bytes`, and waits for room as often as that takes.
+    ///
+    /// It does what `write_all` of futures-io's `AsyncWriteExt` does, through a shared reference, and
+    /// takes half of its instructions where the socket has room.
+    ///
+    /// # Errors
+    ///
+    /// Returns the connection's error.
+    ///
+    /// # Cancel safety
+    ///
+    /// This method is not cancel-safe: a part of the bytes may have been written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::net::{TcpListener, TcpStream};
+    /// # corepoll::block_on(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// # let one = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (other, _peer) = listener.accept().await?;
+    /// one.send_all(b"hello").await?;
+    /// assert_eq!(&*other.read_chunk().await?, b"hello");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    #[inline]
+    pub fn send_all<'a>(&'a self, bytes: &'a [u8]) -> SendAll<'a> {
+        SendAll::of(self.socket(), bytes)
     }
 
     /// Waits for bytes, and copies them to `buf` without taking them: MSG_PEEK of recv(2).

@@ -12,7 +12,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
-use crate::task::{WakerSlot, drop_ignoring_panic, ignore_panic};
+use crate::task::{SharedRef, WakerSlot, drop_ignoring_panic, ignore_panic};
 
 pub(crate) use ready_set::{Direction, ReadySet};
 use ready_set::{GUESSED_BY, READ, WRITE};
@@ -146,16 +146,21 @@ impl Readiness {
         }
     }
 
-    /// Notes a short read, if it means that the socket is empty and there are no deadlines. Returns
-    /// `false` if it is not so, and then nothing has been done.
+    /// Returns `true` if a call in `direction` may succeed, and its success needs no more than to be
+    /// counted: there are no deadlines, and a short read means that the socket is empty.
     #[inline(always)]
-    pub(crate) fn usual_read(&self) -> bool {
-        let word = self.word.get();
-        let is_usual = word & (DISTRUST_SHORT | TIMED) == 0;
-        if is_usual {
-            self.word.set(word & !(Direction::Read.ready() | Direction::Read.guessed()));
-        }
-        is_usual
+    pub(crate) fn is_usual(&self, direction: Direction) -> bool {
+        let unusual = match direction {
+            Direction::Read => TIMED | DISTRUST_SHORT,
+            Direction::Write => TIMED,
+        };
+        self.word.get() & (direction.ready() | unusual) == direction.ready()
+    }
+
+    /// Notes that a usual read came back short.
+    #[inline(always)]
+    pub(crate) fn drained(&self) {
+        self.turn_off(Direction::Read.ready() | Direction::Read.guessed());
     }
 
     /// Returns `true` if progress restarts a deadline.
@@ -210,8 +215,8 @@ impl Readiness {
         // A guess has bits of its own to clear, wakers in the list may be foreign code, and
         // carryover has the room.
         if word & (LISTED | GUESSED | CARRYOVER) != 0
-            || (wakes(Direction::Read) && !self.reader.wake_task())
-            || (wakes(Direction::Write) && !self.writer.wake_task())
+            || (wakes(Direction::Read) && !self.reader.wake_own_task())
+            || (wakes(Direction::Write) && !self.writer.wake_own_task())
         {
             return false;
         }
@@ -292,40 +297,52 @@ impl Readiness {
 
     /// Polls for readiness. If there is none, the task waits in the slot of `direction`.
     #[inline]
-    pub(crate) fn poll(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<()> {
+    pub(crate) fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        home: &SharedRef,
+    ) -> Poll<()> {
         if self.is_ready(direction) {
             return Poll::Ready(());
         }
-        self.wait(cx, direction);
+        self.wait(cx, direction, home);
         Poll::Pending
     }
 
     /// Polls as [`Readiness::poll`] does, but a guess does not count as ready.
-    pub(crate) fn poll_known(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<()> {
+    pub(crate) fn poll_known(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        home: &SharedRef,
+    ) -> Poll<()> {
         if self.is_known_ready(direction.into()) {
             return Poll::Ready(());
         }
-        self.wait(cx, direction);
+        self.wait(cx, direction, home);
         Poll::Pending
     }
 
     /// Makes the task wait in the slot of `direction` for the next event, if it has waited there
-    /// before, and the wait can't be an error. Otherwise it returns `false`, and nothing has been
+    /// before, nothing is ready, and the wait can't be an error. Otherwise it returns `false`, and nothing has been
     /// done.
     #[inline(always)]
     pub(crate) fn wait_again(&self, cx: &Context<'_>, direction: Direction) -> bool {
         let word = self.word.get();
-        let is_usual = self.slot(direction).holds(cx) && word & (TIMED | ENDED) == 0;
+        let unusual = TIMED | ENDED | direction.ready();
+        let is_usual = word & unusual == 0 && self.slot(direction).holds(cx);
         if is_usual {
             self.word.set(word | direction.waits());
         }
         is_usual
     }
 
-    /// Makes the task wait in the slot of `direction` for the next event.
+    /// Makes the task wait in the slot of `direction` for the next event. `home` is the executor of the
+    /// poller that the descriptor is registered with, whose events wake the slot.
     #[inline(always)]
-    pub(crate) fn wait(&self, cx: &Context<'_>, direction: Direction) {
-        let is_news = self.slot(direction).set(cx);
+    pub(crate) fn wait(&self, cx: &Context<'_>, direction: Direction, home: &SharedRef) {
+        let is_news = self.slot(direction).set(cx, home);
         self.turn_on(direction.waits());
         // A guess is no event: the task may wait because nothing is known.
         if is_news && self.is_known_ready(direction.into()) {

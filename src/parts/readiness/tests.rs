@@ -1,6 +1,7 @@
 //! Readiness and the tasks that wait for it, without a descriptor.
 
 use super::{Direction, Readiness, ReadySet};
+use crate::task::{Bell, SharedRef, UnboundExecutor};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -13,6 +14,15 @@ impl Wake for Count {
     }
 }
 
+/// Returns an executor that none of the wakers here is of.
+fn home() -> SharedRef {
+    struct Silent;
+    impl Bell for Silent {
+        fn ring(&self) {}
+    }
+    UnboundExecutor::new(Arc::new(Silent)).shared()
+}
+
 fn counting() -> (Arc<Count>, Waker) {
     let count = Arc::new(Count(AtomicUsize::new(0)));
     (count.clone(), Waker::from(count))
@@ -22,12 +32,18 @@ fn counting() -> (Arc<Count>, Waker) {
 fn the_directions_wait_apart() {
     let readiness = Readiness::new();
     let ((reads, reader), (writes, writer)) = (counting(), counting());
+    let home = home();
     for direction in [Direction::Read, Direction::Write] {
-        assert_eq!(readiness.poll(&mut Context::from_waker(&reader), direction), Poll::Ready(()));
+        assert_eq!(
+            readiness.poll(&mut Context::from_waker(&reader), direction, &home),
+            Poll::Ready(())
+        );
         readiness.clear(direction);
     }
-    assert!(readiness.poll(&mut Context::from_waker(&reader), Direction::Read).is_pending());
-    assert!(readiness.poll(&mut Context::from_waker(&writer), Direction::Write).is_pending());
+    assert!(readiness.poll(&mut Context::from_waker(&reader), Direction::Read, &home).is_pending());
+    assert!(
+        readiness.poll(&mut Context::from_waker(&writer), Direction::Write, &home).is_pending()
+    );
     let read = Direction::Read.into();
     readiness.set(read, true);
     readiness.wake(read);

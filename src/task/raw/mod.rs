@@ -26,5 +26,5 @@ pub(super) use life::{abort, cancel_now, forget_now, run, run_panicked};
 pub(super) use output::{drop_handle, take_output};
 pub(super) use references::{add_reference, drop_reference};
 pub(super) use typed::{spawn, spawn_named};
-pub(super) use waker::{from_task, into_task, task_of};
-pub(super) use waking::wake;
+pub(super) use waker::{from_task, into_task, is_task, task_of};
+pub(super) use waking::{belongs_to, wake, wake_here};

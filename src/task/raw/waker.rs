@@ -86,6 +86,12 @@ pub(super) fn is_of(waker: &Waker, task: *mut ()) -> bool {
     std::ptr::eq(waker.vtable(), &VTABLE) && waker.data() == task.cast_const()
 }
 
+/// Returns `true` if a waker is that of a task.
+#[inline(always)]
+pub(in crate::task) fn is_task(waker: &Waker) -> bool {
+    std::ptr::eq(waker.vtable(), &VTABLE)
+}
+
 /// Returns the task that `waker` wakes, if it is one of ours. The waker keeps it alive.
 #[inline]
 pub(in crate::task) fn task_of(waker: &Waker) -> Option<NonNull<Header>> {

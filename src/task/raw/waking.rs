@@ -6,7 +6,7 @@
 use std::ptr::NonNull;
 
 use crate::task::inbox::Node;
-use crate::task::shared;
+use crate::task::shared::{self, SharedRef};
 use crate::task::state::{COMPLETE, QUEUED};
 
 use super::header::Header;
@@ -37,7 +37,7 @@ pub(in crate::task) unsafe fn wake(header: NonNull<Header>) {
 ///
 /// The caller is the owner, and the task is alive.
 #[inline]
-unsafe fn wake_here(header: NonNull<Header>) {
+pub(in crate::task) unsafe fn wake_here(header: NonNull<Header>) {
     // SAFETY: the caller's contract.
     unsafe {
         let task = header.as_ref();
@@ -48,6 +48,16 @@ unsafe fn wake_here(header: NonNull<Header>) {
             core.run_queue.push(header.as_ptr().cast());
         }
     }
+}
+
+/// Returns `true` if a task is one of the executor `home`.
+///
+/// # Safety
+///
+/// The caller holds a reference to the task.
+pub(in crate::task) unsafe fn belongs_to(header: NonNull<Header>, home: &SharedRef) -> bool {
+    // SAFETY: the caller's reference keeps it alive.
+    unsafe { header.as_ref().shared.pointer() == home.pointer() }
 }
 
 /// Sends the task to its owner. Cold, so that the local path stays small. Inline, as a call would

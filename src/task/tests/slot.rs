@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::*;
-use crate::task::WakerSlot;
+use crate::task::{SharedRef, WakerSlot};
 
 thread_local! {
     /// What the waker of [`Again`] puts its successor into.
@@ -12,7 +12,23 @@ thread_local! {
 }
 
 fn set(slot: &WakerSlot, waker: &Arc<impl Wake + Send + Sync + 'static>) -> bool {
-    slot.set(&Context::from_waker(&Waker::from(waker.clone())))
+    slot.set(&Context::from_waker(&Waker::from(waker.clone())), &executor().shared())
+}
+
+/// Spawns a task on `executor`, which this thread has entered, that waits once in `slot`, whose events
+/// come inside of `home`.
+fn spawn_waiting(executor: &Executor, slot: &Rc<WakerSlot>, home: SharedRef) -> JoinHandle<()> {
+    let (slot, mut has_waited) = (slot.clone(), false);
+    let task = spawn(poll_fn(move |cx| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        assert!(slot.set(cx, &home));
+        assert!(slot.holds(cx) && !slot.set(cx, &home));
+        Poll::Pending
+    }));
+    executor.run_up_to(1);
+    task
 }
 
 /// A foreign waker, whose task is polled inside of the wake, and waits with another waker then.
@@ -47,7 +63,7 @@ fn a_foreign_waker_that_was_woken_stays_for_the_next_time() {
     let slot = WakerSlot::new();
     let waker = Arc::new(CountingWaker::default());
     assert!(set(&slot, &waker));
-    assert!(!slot.wake_task(), "it takes foreign code");
+    assert!(!slot.wake_own_task(), "it takes foreign code");
     (1..=3).for_each(|wakes| {
         slot.wake();
         assert_eq!(waker.wakes.load(SeqCst), wakes);
@@ -70,6 +86,32 @@ fn the_newest_of_several_wakers_waits_and_the_others_are_dropped() {
 #[test]
 fn an_empty_slot_wakes_no_task() {
     let slot = WakerSlot::new();
-    assert!(slot.wake_task());
+    assert!(!slot.wake_own_task());
     slot.wake();
+}
+
+#[test]
+fn a_task_of_the_poller_itself_is_woken_where_it_is() {
+    let (executor, slot) = (executor(), Rc::new(WakerSlot::new()));
+    let _entered = executor.enter();
+    let task = spawn_waiting(&executor, &slot, executor.shared());
+    assert!(slot.wake_own_task());
+    assert_eq!(executor.wakes(), (1, 0));
+    executor.run_up_to(1);
+    assert!(task.is_finished());
+    assert!(slot.wake_own_task(), "its memory is still there");
+    assert!(!executor.has_work());
+}
+
+#[test]
+fn a_task_of_another_poller_is_woken_by_its_mail() {
+    let (executor, slot) = (executor(), Rc::new(WakerSlot::new()));
+    let entered = executor.enter();
+    let task = spawn_waiting(&executor, &slot, self::executor().shared());
+    assert!(!slot.wake_own_task(), "the events of the slot come inside of another executor");
+    drop(entered);
+    slot.wake();
+    assert!(executor.has_mail());
+    turn(&executor);
+    assert!(task.is_finished());
 }

@@ -14,6 +14,8 @@ mod nodelay;
 mod poll_forms;
 /// Datagrams and halves of streams behave, whatever comes in whatever order.
 mod properties;
+/// All bytes are written in order, or an error says why not.
+mod send_all;
 /// The halves of a TCP stream work apart and go together again.
 mod split;
 /// So do those of a Unix stream.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use corepoll::Reactor;
 use corepoll::net::TcpStream;
-use futures_util::{AsyncReadExt, AsyncWriteExt};
+use futures_util::AsyncReadExt;
 
 use super::{Options, announce};
 use crate::protocol::{Protocol, SMALL_READ};
@@ -33,7 +33,7 @@ async fn answer<P: Protocol>(stream: TcpStream) -> io::Result<()> {
         }
         let answer = protocol.answer(&read);
         if !answer.is_empty() {
-            (&stream).write_all(answer).await?;
+            stream.send_all(answer).await?;
         }
     }
     // In a box: it is no part of all other tasks.
