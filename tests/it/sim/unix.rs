@@ -229,6 +229,10 @@ fn an_acceptor_replaces_the_file_that_a_crash_has_left() {
         TOLD.with(|told| told.borrow_mut().clear());
         let mut sim = Simulation::new(seed);
         sim.host("machine", || async {
+            if TOLD.with(|told| told.borrow().contains(&"asked")) {
+                let error = UnixListener::bind(PATH).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::AddrInUse);
+            }
             let reactor = Reactor::builder().pollers(2).build()?;
             let acceptor = Acceptor::new(format!("unix:{PATH}"));
             let listening = acceptor.clone().listen(&reactor.handle(), || Echo)?;
