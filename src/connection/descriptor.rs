@@ -199,6 +199,6 @@ impl EvContext<'_> {
     /// # assert_eq!(ask(Session, "hello"), "hello");
     /// ```
     pub fn set_nodelay(&mut self, on: bool) -> io::Result<()> {
-        socket::set_nodelay(self.present()?, on)
+        options::set_nodelay(self.present()?, on)
     }
 }

@@ -2,10 +2,8 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::ops::RangeBounds;
 use std::time::Duration;
 
-use super::faults::bounded;
 use super::simulation::Simulation;
 use crate::sys::sim::{HostId, Kernel, Order, current};
 
@@ -41,7 +39,7 @@ use crate::sys::sim::{HostId, Kernel, Order, current};
 #[derive(Clone)]
 pub struct Control {
     /// The kernel of all hosts.
-    kernel: Kernel,
+    pub(super) kernel: Kernel,
 }
 
 impl Simulation {
@@ -132,6 +130,51 @@ impl Control {
         self.kernel.borrow_mut().order(Order::Restart(host));
     }
 
+    /// Lets the programs of a host stand still, as by SIGSTOP, until [`resume`](Control::resume). Its
+    /// kernel goes on. A program that pauses its own host runs until it waits.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Simulation;
+    /// # use std::time::Duration;
+    /// let mut sim = Simulation::new(7);
+    /// sim.client("client", async { Ok(()) });
+    /// sim.control().pause("client");
+    /// sim.run_for(Duration::from_secs(60)).unwrap();
+    /// sim.control().resume("client");
+    /// sim.run().unwrap();
+    /// ```
+    #[track_caller]
+    pub fn pause(&self, host: &str) {
+        let host = self.number(host);
+        self.kernel.borrow_mut().set_paused(host, true);
+    }
+
+    /// Lets the programs of a host go on that stand still. It knows nothing of the time between.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Simulation;
+    /// # let mut sim = Simulation::new(7);
+    /// # sim.client("client", async { Ok(()) });
+    /// sim.control().resume("client");
+    /// ```
+    #[track_caller]
+    pub fn resume(&self, host: &str) {
+        let host = self.number(host);
+        self.kernel.borrow_mut().set_paused(host, false);
+    }
+
     /// Returns `false` if a host has crashed and not started again.
     ///
     /// # Panics
@@ -149,128 +192,6 @@ impl Control {
     #[track_caller]
     pub fn is_running(&self, host: &str) -> bool {
         !self.kernel.borrow().is_down(self.number(host))
-    }
-
-    /// Cuts the link between two hosts, in both directions. What they send each other is lost from
-    /// now on, and what is under way too; a stream sends it again later.
-    ///
-    /// # Panics
-    ///
-    /// Panics if there is no such host.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use corepoll::sim::Simulation;
-    /// # let mut sim = Simulation::new(7);
-    /// # sim.client("a", async { Ok(()) });
-    /// # sim.client("b", async { Ok(()) });
-    /// sim.control().partition("a", "b");
-    /// ```
-    #[track_caller]
-    pub fn partition(&self, one: &str, other: &str) {
-        self.partition_one_way(one, other);
-        self.partition_one_way(other, one);
-    }
-
-    /// Cuts the link from one host to another, so that the other is heard and does not hear.
-    ///
-    /// # Panics
-    ///
-    /// Panics if there is no such host.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use corepoll::sim::Simulation;
-    /// # let mut sim = Simulation::new(7);
-    /// # sim.client("a", async { Ok(()) });
-    /// # sim.client("b", async { Ok(()) });
-    /// sim.control().partition_one_way("a", "b");
-    /// ```
-    #[track_caller]
-    pub fn partition_one_way(&self, from: &str, to: &str) {
-        let (from, to) = (self.number(from), self.number(to));
-        self.kernel.borrow_mut().cut(from, to);
-    }
-
-    /// Sets how long a packet between two hosts is under way, whatever [`Faults`](super::Faults)
-    /// say of the others.
-    ///
-    /// # Panics
-    ///
-    /// Panics if there is no such host, and if the range has no end.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use corepoll::sim::Simulation;
-    /// # let mut sim = Simulation::new(7);
-    /// # sim.client("a", async { Ok(()) });
-    /// # sim.client("b", async { Ok(()) });
-    /// # let ms = std::time::Duration::from_millis;
-    /// sim.control().slow("a", "b", ms(500)..ms(900));
-    /// ```
-    #[track_caller]
-    pub fn slow(&self, one: &str, other: &str, latency: impl RangeBounds<Duration>) {
-        let (one, other, latency) = (self.number(one), self.number(other), bounded(&latency));
-        let mut world = self.kernel.borrow_mut();
-        world.set_latency(one, other, Some(latency.clone()));
-        world.set_latency(other, one, Some(latency));
-    }
-
-    /// Makes the link between two hosts the usual one again, however it was cut or slowed.
-    ///
-    /// # Panics
-    ///
-    /// Panics if there is no such host.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use corepoll::sim::Simulation;
-    /// # let mut sim = Simulation::new(7);
-    /// # sim.client("a", async { Ok(()) });
-    /// # sim.client("b", async { Ok(()) });
-    /// sim.control().partition("a", "b");
-    /// sim.control().heal("a", "b");
-    /// ```
-    #[track_caller]
-    pub fn heal(&self, one: &str, other: &str) {
-        let (one, other) = (self.number(one), self.number(other));
-        let mut world = self.kernel.borrow_mut();
-        world.heal(one, other);
-        world.heal(other, one);
-    }
-
-    /// Sends a signal to the program of a host, by its number, as kill(2) does. The program has it
-    /// by [`signal`](crate::signal). If it has not asked for a signal that would end it on Linux,
-    /// the simulation fails. A host that is down gets none. Needs the feature `signal`.
-    ///
-    /// # Panics
-    ///
-    /// Panics if there is no such host.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use corepoll::{signal, time};
-    /// # use corepoll::sim::{self, Simulation};
-    /// # use std::time::Duration;
-    /// let mut sim = Simulation::new(7);
-    /// sim.client("server", async { signal::terminate().await });
-    /// sim.client("operator", async {
-    ///     time::sleep(Duration::from_secs(1)).await;
-    ///     sim::control().signal("server", libc::SIGTERM);
-    ///     Ok(())
-    /// });
-    /// sim.run().unwrap();
-    /// ```
-    #[cfg(feature = "signal")]
-    #[track_caller]
-    pub fn signal(&self, host: &str, number: i32) {
-        let host = self.number(host);
-        self.kernel.borrow_mut().raise(host, number);
     }
 
     /// Returns the address of a host.
@@ -344,7 +265,7 @@ impl Control {
 
     /// Returns the number of a host.
     #[track_caller]
-    fn number(&self, name: &str) -> HostId {
+    pub(super) fn number(&self, name: &str) -> HostId {
         let found = self.kernel.borrow().find_host(name);
         found.unwrap_or_else(|| panic!("the simulation has no host {name:?}"))
     }

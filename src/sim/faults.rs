@@ -22,17 +22,19 @@ use crate::sys::sim::Settings;
 pub struct Faults {
     /// What the kernel is told.
     pub(super) settings: Settings,
-    /// The hosts that crash: which, when, and after how long they come back.
-    pub(super) crashes: Vec<Crash>,
+    /// The hosts that crash: which, when, and until when.
+    pub(super) crashes: Vec<HostTime>,
     /// The links that are cut: which, and when.
     pub(super) partitions: Vec<Partition>,
+    /// The hosts that stand still: which, and when.
+    pub(super) pauses: Vec<HostTime>,
     /// The links that are slow: which, how much, and when.
     pub(super) slow_links: Vec<SlowLink>,
 }
 
-/// A time in which a host is down.
+/// A time in which a host is down, or stands still.
 #[derive(Debug, Clone)]
-pub(super) struct Crash {
+pub(super) struct HostTime {
     /// The name of the host.
     pub(super) host: String,
     /// The time, since the start of the simulation.
@@ -293,7 +295,24 @@ impl Faults {
     /// # drop(faults);
     /// ```
     pub fn crash(mut self, host: impl Into<String>, time: impl RangeBounds<Duration>) -> Faults {
-        self.crashes.push(Crash { host: host.into(), time: Time::of(&time) });
+        self.crashes.push(HostTime { host: host.into(), time: Time::of(&time) });
+        self
+    }
+
+    /// Lets the programs of a host stand still for a time, counted from the start of the
+    /// simulation, as by SIGSTOP: its kernel goes on and confirms what comes. It knows nothing of
+    /// the time afterwards, and its timers are late.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Faults;
+    /// # let ms = std::time::Duration::from_millis;
+    /// let faults = Faults::default().pause("server", ms(100)..ms(5000));
+    /// # drop(faults);
+    /// ```
+    pub fn pause(mut self, host: impl Into<String>, time: impl RangeBounds<Duration>) -> Faults {
+        self.pauses.push(HostTime { host: host.into(), time: Time::of(&time) });
         self
     }
 }

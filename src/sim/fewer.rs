@@ -19,6 +19,9 @@ impl Faults {
         for number in 0..self.crashes.len() {
             leave_out(true, &|faults| drop(faults.crashes.remove(number)));
         }
+        for number in 0..self.pauses.len() {
+            leave_out(true, &|faults| drop(faults.pauses.remove(number)));
+        }
         for number in 0..self.partitions.len() {
             leave_out(true, &|faults| drop(faults.partitions.remove(number)));
         }
@@ -62,6 +65,7 @@ impl fmt::Display for Faults {
             let ((one, other), latency) = (&slow.hosts, &slow.latency);
             words.push(format!("slow {one} {other} {latency:?} {}", slow.time));
         }
+        words.extend(self.pauses.iter().map(|it| format!("pause {} {}", it.host, it.time)));
         words.extend(self.crashes.iter().map(|it| format!("crash {} {}", it.host, it.time)));
         if words.is_empty() { f.write_str("no faults") } else { f.write_str(&words.join(", ")) }
     }

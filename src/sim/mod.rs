@@ -48,7 +48,7 @@
 //! |---|---|
 //! | `simulation` | the simulation: its hosts and clients |
 //! | `run` | the loop that chooses which of them runs, and what ends it |
-//! | `control` | what a test does to hosts and links while it runs |
+//! | `control`, `links` | what a test does to hosts and links while it runs |
 //! | `check`, `snapshot` | what must hold after each step, and what a check of it sees |
 //! | `compute` | code that takes time |
 //! | `trace`, `timeline`, `svg` | what has happened in it, and a picture of that |
@@ -66,6 +66,7 @@ mod failure;
 mod faults;
 mod fewer;
 mod files;
+mod links;
 mod parked;
 mod run;
 mod schedule;

@@ -249,6 +249,10 @@ impl Simulation {
                     world.set_latency(one, other, latency.clone());
                     world.set_latency(other, one, latency);
                 }
+                Act::Pause(name, is_paused) => {
+                    let Some(host) = number(&name) else { continue };
+                    world.set_paused(host, is_paused);
+                }
                 Act::Crash(name) => {
                     let Some(host) = number(&name) else { continue };
                     world.order(Order::Crash(host));
@@ -259,6 +263,11 @@ impl Simulation {
                 }
             }
         }
+        self.follow_orders();
+    }
+
+    /// Crashes hosts and starts them again, as was asked for.
+    fn follow_orders(&mut self) {
         loop {
             let order = self.kernel.borrow_mut().take_order();
             match order {

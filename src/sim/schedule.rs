@@ -15,6 +15,8 @@ pub(super) enum Act {
     Heal(String, String),
     /// Give the link between two hosts a latency, or its usual one.
     Slow(String, String, Option<Range<Duration>>),
+    /// Let a host stand still, or go on.
+    Pause(String, bool),
     /// Crash a host.
     Crash(String),
     /// Start the program of a crashed host again.
@@ -44,6 +46,10 @@ impl Schedule {
             acts.push((slow.time.start, begin));
             acts.extend(slow.time.end.map(|end| (end, Act::Slow(one, other, None))));
         }
+        for pause in faults.pauses.iter().filter(|pause| is_ahead(&pause.time)) {
+            acts.push((pause.time.start, Act::Pause(pause.host.clone(), true)));
+            acts.extend(pause.time.end.map(|end| (end, Act::Pause(pause.host.clone(), false))));
+        }
         for crash in faults.crashes.iter().filter(|crash| is_ahead(&crash.time)) {
             acts.push((crash.time.start, Act::Crash(crash.host.clone())));
             acts.extend(crash.time.end.map(|end| (end, Act::Restart(crash.host.clone()))));
@@ -59,7 +65,9 @@ impl Schedule {
             Act::Cut(one, other) | Act::Heal(one, other) | Act::Slow(one, other, _) => {
                 [one.as_str(), other.as_str()]
             }
-            Act::Crash(host) | Act::Restart(host) => [host.as_str(), host.as_str()],
+            Act::Crash(host) | Act::Restart(host) | Act::Pause(host, _) => {
+                [host.as_str(), host.as_str()]
+            }
         })
     }
 

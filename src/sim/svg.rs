@@ -36,7 +36,7 @@ text{font:11px ui-sans-serif,system-ui,sans-serif;fill:#24292f}\
 .reset{stroke:#cf222e;fill:#cf222e;stroke-width:1.2}\
 .label{font-size:9.5px;stroke:#ffffff;stroke-width:3;paint-order:stroke}\
 .down{fill:#cf222e;fill-opacity:.28}.cut{fill:#bf8700;fill-opacity:.16}\
-.slow{fill:#8250df;fill-opacity:.12}.note{fill:#1a7f37}.fault{fill:#cf222e}\
+.slow{fill:#8250df;fill-opacity:.12}.paused{fill:#57606a;fill-opacity:.35}.note{fill:#1a7f37}.fault{fill:#cf222e}\
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.page{fill:#0d1117}\
 .time,.said{fill:#9198a1}.lane{stroke:#656c76}.tick{stroke:#656c76}\
 .sent{stroke:#58a6ff;fill:#58a6ff}.lost,.reset{stroke:#ff7b72;fill:#ff7b72}\

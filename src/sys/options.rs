@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 
 use super::syscall::libc_answer;
 use crate::base::error::during;
@@ -31,10 +31,47 @@ pub(super) fn round_up(time: Duration, unit: Duration) -> libc::c_int {
     libc::c_int::try_from(units).unwrap_or(libc::c_int::MAX)
 }
 
+/// Sets TCP_NODELAY: tcp(7).
+pub(crate) fn set_nodelay(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    simulated!(fd.as_raw_fd(), kernel => {
+        kernel.change_options(fd.as_raw_fd(), |options| options.nodelay = on)
+    });
+    SockRef::from(&fd).set_tcp_nodelay(on)
+}
+
+/// Returns whether TCP_NODELAY is on.
+pub(crate) fn nodelay(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.options(fd.as_raw_fd()).map(|it| it.nodelay));
+    SockRef::from(&fd).tcp_nodelay()
+}
+
+/// Sets SO_KEEPALIVE, with its times, or turns it off.
+pub(crate) fn set_keepalive(fd: BorrowedFd<'_>, times: Option<&TcpKeepalive>) -> io::Result<()> {
+    simulated!(fd.as_raw_fd(), kernel => {
+        kernel.change_options(fd.as_raw_fd(), |options| options.keepalive = times.is_some())
+    });
+    match times {
+        Some(times) => SockRef::from(&fd).set_tcp_keepalive(times),
+        None => SockRef::from(&fd).set_keepalive(false),
+    }
+}
+
+/// Returns whether SO_KEEPALIVE is on.
+pub(crate) fn keepalive(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.options(fd.as_raw_fd()).map(|it| it.keepalive));
+    SockRef::from(&fd).keepalive()
+}
+
+/// Returns the time of SO_LINGER.
+pub(crate) fn linger(fd: BorrowedFd<'_>) -> io::Result<Option<Duration>> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.linger(fd.as_raw_fd()));
+    SockRef::from(&fd).linger()
+}
+
 /// Sets SO_LINGER: socket(7). Only a time of zero asks for a reset; shorter times than a second
 /// become one second.
 pub(crate) fn set_linger(fd: BorrowedFd<'_>, time: Option<Duration>) -> io::Result<()> {
-    simulated!(std::os::fd::AsRawFd::as_raw_fd(&fd), kernel => kernel.set_linger(std::os::fd::AsRawFd::as_raw_fd(&fd), time));
+    simulated!(fd.as_raw_fd(), kernel => kernel.set_linger(fd.as_raw_fd(), time));
     let seconds = time.map(|time| round_up(time, SECOND).min(LONGEST_LINGER));
     SockRef::from(&fd).set_linger(seconds.map(|seconds| SECOND * seconds as u32))
 }
@@ -43,12 +80,32 @@ pub(crate) fn set_linger(fd: BorrowedFd<'_>, time: Option<Duration>) -> io::Resu
 /// one millisecond.
 pub(crate) fn set_user_timeout(fd: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<()> {
     let units = limit.map(|limit| round_up(limit, MILLISECOND).max(1));
-    SockRef::from(&fd).set_tcp_user_timeout(units.map(|units| MILLISECOND * units as u32))
+    let limit = units.map(|units| MILLISECOND * units as u32);
+    simulated!(fd.as_raw_fd(), kernel => {
+        kernel.change_options(fd.as_raw_fd(), |options| options.user_timeout = limit)
+    });
+    SockRef::from(&fd).set_tcp_user_timeout(limit)
+}
+
+/// Returns the time of TCP_USER_TIMEOUT.
+pub(crate) fn user_timeout(fd: BorrowedFd<'_>) -> io::Result<Option<Duration>> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.options(fd.as_raw_fd()).map(|it| it.user_timeout));
+    SockRef::from(&fd).tcp_user_timeout()
 }
 
 /// Sets SO_BUSY_POLL: socket(7).
 pub(crate) fn set_busy_poll(fd: BorrowedFd<'_>, time: Duration) -> io::Result<()> {
-    SockRef::from(&fd).set_busy_poll(round_up(time, MICROSECOND) as u32)
+    let units = round_up(time, MICROSECOND) as u32;
+    simulated!(fd.as_raw_fd(), kernel => {
+        kernel.change_options(fd.as_raw_fd(), |options| options.busy_poll = MICROSECOND * units)
+    });
+    SockRef::from(&fd).set_busy_poll(units)
+}
+
+/// Returns the time of SO_BUSY_POLL.
+pub(crate) fn busy_poll(fd: BorrowedFd<'_>) -> io::Result<Duration> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.options(fd.as_raw_fd()).map(|it| it.busy_poll));
+    Ok(MICROSECOND * SockRef::from(&fd).busy_poll()?)
 }
 
 /// Sets IP_TTL or IPV6_UNICAST_HOPS. The kernel also takes -1 and, for IPv6, 0, which are no
@@ -58,10 +115,22 @@ pub(crate) fn set_ttl(fd: BorrowedFd<'_>, is_v6: bool, ttl: u32) -> io::Result<(
         let message = format!("a time to live is 1 to 255 hops, not {ttl}");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
+    simulated!(fd.as_raw_fd(), kernel => {
+        kernel.change_options(fd.as_raw_fd(), |options| options.ttl = ttl)
+    });
     if is_v6 {
         return SockRef::from(&fd).set_unicast_hops_v6(ttl);
     }
     SockRef::from(&fd).set_ttl_v4(ttl)
+}
+
+/// Returns IP_TTL or IPV6_UNICAST_HOPS.
+pub(crate) fn ttl(fd: BorrowedFd<'_>, is_v6: bool) -> io::Result<u32> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.options(fd.as_raw_fd()).map(|it| it.ttl));
+    if is_v6 {
+        return SockRef::from(&fd).unicast_hops_v6();
+    }
+    SockRef::from(&fd).ttl_v4()
 }
 
 /// Sets SO_INCOMING_CPU of a listener: socket(7). Of several that share an address, the kernel

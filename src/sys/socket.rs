@@ -284,12 +284,6 @@ fn shutdown_now(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     SockRef::from(&fd).shutdown(how)
 }
 
-/// Sets TCP_NODELAY.
-pub(crate) fn set_nodelay(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
-    simulated!(fd.as_raw_fd(), _kernel => Ok(()));
-    SockRef::from(&fd).set_tcp_nodelay(on)
-}
-
 /// Sets O_NONBLOCK, for descriptors that the user has made.
 pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     simulated!(fd.as_raw_fd(), _kernel => Ok(()));

@@ -29,8 +29,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 
-use socket2::SockRef;
-
 use crate::base::error::during;
 use crate::base::interest::Interest;
 use crate::local::registered::Registered;
@@ -106,11 +104,6 @@ impl Socket {
     /// Returns the descriptor, for code of the user: it may be duplicated there.
     pub(crate) fn lend(&self) -> BorrowedFd<'_> {
         self.registered.expose()
-    }
-
-    /// Returns the socket, for options that keep nothing of its descriptor.
-    pub(crate) fn options(&self) -> SockRef<'_> {
-        SockRef::from(&self.registered)
     }
 
     /// Returns the address of this side: getsockname(2).

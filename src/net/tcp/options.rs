@@ -39,7 +39,7 @@ impl TcpStream {
     /// # }).unwrap();
     /// ```
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        self.socket().options().set_tcp_nodelay(on)
+        options::set_nodelay(self.socket().fd(), on)
     }
 
     /// Returns whether TCP_NODELAY is on.
@@ -63,7 +63,7 @@ impl TcpStream {
     /// # }).unwrap();
     /// ```
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.socket().options().tcp_nodelay()
+        options::nodelay(self.socket().fd())
     }
 
     /// Sets SO_LINGER: what closing does with bytes that have not been sent yet. See socket(7).
@@ -126,7 +126,7 @@ impl TcpStream {
     /// # }).unwrap();
     /// ```
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        self.socket().options().linger()
+        options::linger(self.socket().fd())
     }
 
     /// Sets SO_KEEPALIVE: after which silence, and how often, the kernel asks the peer whether it is
@@ -160,10 +160,7 @@ impl TcpStream {
         &self,
         keepalive: impl Into<Option<&'a TcpKeepalive>>,
     ) -> io::Result<()> {
-        match keepalive.into() {
-            Some(parameters) => self.socket().options().set_tcp_keepalive(parameters),
-            None => self.socket().options().set_keepalive(false),
-        }
+        options::set_keepalive(self.socket().fd(), keepalive.into())
     }
 
     /// Returns whether SO_KEEPALIVE is on.
@@ -186,7 +183,7 @@ impl TcpStream {
     /// # }).unwrap();
     /// ```
     pub fn keepalive(&self) -> io::Result<bool> {
-        self.socket().options().keepalive()
+        options::keepalive(self.socket().fd())
     }
 
     /// Sets TCP_USER_TIMEOUT: how long bytes may stay unacknowledged before the kernel ends the
@@ -239,7 +236,7 @@ impl TcpStream {
     /// # }).unwrap();
     /// ```
     pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
-        self.socket().options().tcp_user_timeout()
+        options::user_timeout(self.socket().fd())
     }
 
     /// Sets IP_TTL, or IPV6_UNICAST_HOPS: how many routers may forward the packets.
@@ -287,10 +284,7 @@ impl TcpStream {
     /// # }).unwrap();
     /// ```
     pub fn ttl(&self) -> io::Result<u32> {
-        if self.local_addr()?.is_ipv6() {
-            return self.socket().options().unicast_hops_v6();
-        }
-        self.socket().options().ttl_v4()
+        options::ttl(self.socket().fd(), self.local_addr()?.is_ipv6())
     }
 
     /// Sets SO_BUSY_POLL: how long a read that finds nothing polls the network device itself before
@@ -343,7 +337,7 @@ impl TcpStream {
     /// # }).unwrap();
     /// ```
     pub fn busy_poll(&self) -> io::Result<Duration> {
-        Ok(Duration::from_micros(self.socket().options().busy_poll()?.into()))
+        options::busy_poll(self.socket().fd())
     }
 
     /// Returns the number of the processor that handled the last packet of the connection

@@ -28,6 +28,28 @@ pub(super) enum Phase {
     Ended,
 }
 
+/// Options of a TCP socket. They are kept, and change nothing here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TcpOptions {
+    /// TCP_NODELAY.
+    pub(crate) nodelay: bool,
+    /// SO_KEEPALIVE.
+    pub(crate) keepalive: bool,
+    /// TCP_USER_TIMEOUT: how long what was sent may stay unconfirmed.
+    pub(crate) user_timeout: Option<Duration>,
+    /// IP_TTL.
+    pub(crate) ttl: u32,
+    /// SO_BUSY_POLL.
+    pub(crate) busy_poll: Duration,
+}
+
+impl Default for TcpOptions {
+    fn default() -> TcpOptions {
+        let (user_timeout, busy_poll) = (None, Duration::ZERO);
+        TcpOptions { nodelay: false, keepalive: false, user_timeout, ttl: 64, busy_poll }
+    }
+}
+
 /// A TCP socket that does not listen.
 #[derive(Debug)]
 pub(super) struct Tcp {
@@ -73,6 +95,8 @@ pub(super) struct Tcp {
     pub(super) end_is_confirmed: bool,
     /// SO_LINGER.
     pub(super) linger: Option<Duration>,
+    /// Other options.
+    pub(super) options: TcpOptions,
     /// The socket that listened for it, if it was accepted.
     pub(super) listener: Option<Id>,
     /// What it has sent and what has not arrived.
@@ -104,6 +128,7 @@ impl Tcp {
             owes_end: false,
             end_is_confirmed: false,
             linger: None,
+            options: TcpOptions::default(),
             listener: None,
             wire: Wire::default(),
         }

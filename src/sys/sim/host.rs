@@ -38,6 +38,8 @@ pub(super) struct Host {
     pub(super) next_port: u16,
     /// Whether it has crashed and not started again: nothing reaches it.
     pub(super) is_down: bool,
+    /// Whether its threads stand still.
+    pub(super) is_paused: bool,
     /// Whether all that it had is gone. The order to crash it may not have been followed yet.
     pub(super) is_cleared: bool,
     /// The signals that its program has asked for.

@@ -31,12 +31,13 @@ impl World {
         let is_taken = self.hosts.iter().any(|host| host.name == name || host.address == address);
         assert!(!is_taken, "the simulation has a host {name:?} already");
         let name = name.to_owned();
-        let (next_port, is_down, is_cleared) = (FIRST_FREE_PORT, false, false);
+        let (next_port, is_down, is_paused, is_cleared) = (FIRST_FREE_PORT, false, false, false);
         self.hosts.push(Host {
             name,
             address,
             next_port,
             is_down,
+            is_paused,
             is_cleared,
             #[cfg(feature = "signal")]
             signals: super::host::Signals::default(),
@@ -82,6 +83,21 @@ impl World {
         self.hosts[host].is_down
     }
 
+    /// Lets the threads of a host stand still, or go on.
+    pub(crate) fn set_paused(&mut self, host: HostId, is_paused: bool) {
+        if self.hosts[host].is_paused != is_paused {
+            self.hosts[host].is_paused = is_paused;
+            self.log(host, format_args!("{}", if is_paused { "stands still" } else { "goes on" }));
+            let mark = if is_paused { Mark::Begin } else { Mark::End };
+            self.mark(|| mark("paused", host, host));
+        }
+    }
+
+    /// Returns `true` if the threads of a host stand still.
+    pub(crate) fn is_paused(&self, host: HostId) -> bool {
+        self.hosts[host].is_paused && !self.is_off()
+    }
+
     /// Asks for something to be done with a host before anything else runs. Nothing reaches the host
     /// until then.
     pub(crate) fn order(&mut self, order: Order) {
@@ -102,6 +118,7 @@ impl World {
 
     /// Takes everything away that a host has, without a packet to anything.
     pub(crate) fn crash(&mut self, host: HostId) {
+        self.set_paused(host, false);
         (self.hosts[host].is_down, self.hosts[host].is_cleared) = (true, true);
         #[cfg(feature = "signal")]
         drop(std::mem::take(&mut self.hosts[host].signals));

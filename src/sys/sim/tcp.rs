@@ -8,7 +8,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{OwnedFd, RawFd};
 use std::time::Duration;
 
-use super::connection::{Phase, Tcp};
+use super::connection::{Phase, Tcp, TcpOptions};
 use super::errors::errno;
 use super::id::Id;
 use super::instance::ANY;
@@ -190,6 +190,26 @@ impl World {
                 self.run_due();
             }
         }
+    }
+
+    /// Returns the options of a socket: getsockopt(2).
+    pub(crate) fn options(&mut self, fd: RawFd) -> io::Result<TcpOptions> {
+        Ok(self.tcp_of(fd)?.1.options)
+    }
+
+    /// Changes the options of a socket: setsockopt(2).
+    pub(crate) fn change_options(
+        &mut self,
+        fd: RawFd,
+        change: impl FnOnce(&mut TcpOptions),
+    ) -> io::Result<()> {
+        change(&mut self.tcp_of(fd)?.1.options);
+        Ok(())
+    }
+
+    /// Returns how long a close waits: SO_LINGER.
+    pub(crate) fn linger(&mut self, fd: RawFd) -> io::Result<Option<Duration>> {
+        Ok(self.tcp_of(fd)?.1.linger)
     }
 
     /// Sets how long a close waits: SO_LINGER. Zero asks for a reset.

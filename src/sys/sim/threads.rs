@@ -144,7 +144,7 @@ impl Threads {
             let mut ready = Vec::new();
             let mut next: Option<u64> = None;
             for (id, thread) in threads.list.iter().enumerate() {
-                if thread.has_ended {
+                if thread.has_ended || world.is_paused(thread.host) {
                     continue;
                 }
                 let until = match thread.wait {

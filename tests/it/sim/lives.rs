@@ -10,6 +10,7 @@ use std::time::Duration;
 use corepoll::net::{TcpListener, TcpStream, lookup_host};
 use corepoll::sim::{self, Faults, Simulation};
 use corepoll::{Reactor, time};
+use futures::AsyncReadExt;
 
 use super::{add_echo, ask, ms};
 use crate::common;
@@ -236,4 +237,35 @@ fn a_program_crashes_hosts_and_itself() {
     });
     sim.run().unwrap();
     assert_eq!(starts.get(), 4);
+}
+
+#[test]
+fn a_host_that_stands_still_is_late_and_does_not_know() {
+    let late = Rc::new(Cell::new(Duration::ZERO));
+    let longest = late.clone();
+    let mut sim = Simulation::new(1);
+    sim.host("leader", move || {
+        let longest = longest.clone();
+        async move {
+            loop {
+                let before = time::now();
+                time::sleep(ms(100)).await;
+                longest.set(longest.get().max(time::now() - before));
+            }
+        }
+    });
+    add_echo(&mut sim);
+    sim.client("client", async {
+        let mut stream = TcpStream::connect("server:7").await?;
+        sim::control().pause("server");
+        // The kernel of a host that stands still confirms what comes.
+        let answer = time::timeout(Duration::from_secs(20), ask(&mut stream, b"hello")).await;
+        assert!(answer.is_err(), "no answer");
+        sim::control().resume("server");
+        stream.read_exact(&mut [0; 5]).await?;
+        ask(&mut stream, b"again").await
+    });
+    sim.faults(Faults::default().latency(ms(1)..ms(9)).pause("leader", ms(5000)..ms(9000)));
+    sim.run().unwrap();
+    assert!((ms(3900)..ms(4200)).contains(&late.get()), "{:?}", late.get());
 }

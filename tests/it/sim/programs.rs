@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use corepoll::net::TcpStream;
+use corepoll::net::{TcpKeepalive, TcpStream};
 use corepoll::sim::{Faults, Simulation};
 use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor, time};
 use futures::{AsyncReadExt, AsyncWriteExt};
@@ -112,4 +112,29 @@ fn a_day_passes_in_a_moment_and_timers_keep_their_order() {
     });
     sim.run().unwrap();
     assert!(sim.steps() < 1000);
+}
+
+#[test]
+fn the_options_of_a_connection_are_kept() {
+    let mut sim = Simulation::new(1);
+    add_echo(&mut sim);
+    sim.client("client", async {
+        let stream = TcpStream::connect("server:7").await?;
+        assert_eq!((stream.nodelay()?, stream.keepalive()?, stream.ttl()?), (false, false, 64));
+        stream.set_nodelay(true)?;
+        stream.set_keepalive(&TcpKeepalive::new())?;
+        stream.set_ttl(9)?;
+        stream.set_linger(Some(Duration::from_secs(3)))?;
+        stream.set_busy_poll(Duration::from_micros(50))?;
+        stream.set_user_timeout(Some(ms(10)))?;
+        assert_eq!((stream.nodelay()?, stream.keepalive()?, stream.ttl()?), (true, true, 9));
+        assert_eq!(stream.linger()?, Some(Duration::from_secs(3)));
+        assert_eq!(stream.busy_poll()?, Duration::from_micros(50));
+        assert_eq!(stream.user_timeout()?, Some(ms(10)));
+        stream.set_keepalive(None)?;
+        stream.set_user_timeout(None)?;
+        assert_eq!((stream.keepalive()?, stream.user_timeout()?), (false, None));
+        Ok(())
+    });
+    sim.run().unwrap();
 }

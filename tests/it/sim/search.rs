@@ -33,6 +33,7 @@ fn all_faults() -> Faults {
     faults
         .partition("server", "client", second(100)..second(101))
         .slow("server", "client", ms(50)..ms(60), second(103)..)
+        .pause("client", second(150)..second(151))
         .crash("server", second(200)..second(201))
 }
 
@@ -60,7 +61,7 @@ fn faults_say_what_they_are() {
     assert_eq!(
         all_faults().to_string(),
         "latency 1ms..50ms, drop 0.01, short_io 0.2, emfile 0.0001, partition server client \
-         100s..101s, slow server client 50ms..60ms 103s.., crash server 200s..201s"
+         100s..101s, slow server client 50ms..60ms 103s.., pause client 150s..151s, crash server 200s..201s"
     );
     assert_eq!(Faults::default().to_string(), "no faults");
 }
