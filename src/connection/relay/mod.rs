@@ -220,7 +220,7 @@ fn begin(local: &Local, one: &Connection, two: &Connection) {
             request_close::close_writers(connection);
         }
     }
-    // The descriptor of the first is lent to its callback: its registration changes after that.
+    // The callback of the first is running, and its registration changes after that, as always.
     one.set(Flags::DIRTY);
     registration::refresh(local, two);
 }
