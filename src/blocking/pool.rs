@@ -77,7 +77,8 @@ pub(super) fn submit(job: Arc<dyn Job>) {
     if crate::sys::sim::current().is_some() {
         // A simulated thread for each call: the scheduler chooses when it runs.
         let name = "corepoll-block".to_owned();
-        return drop(crate::sys::thread::spawn(name, move || job.run()));
+        let foreign = crate::sys::sim::Code::Foreign;
+        return drop(crate::sys::sim::spawn(name, foreign, move || job.run()));
     }
     let pool = &*POOL;
     let mut state = pool.lock();

@@ -15,7 +15,7 @@ use super::schedule::Schedule;
 use super::snapshot::Check;
 use crate::parts::budget::Budget;
 use crate::poller;
-use crate::sys::sim::{self, HostId, Kernel, ThreadId, Threads, World};
+use crate::sys::sim::{self, Code, HostId, Kernel, ThreadId, Threads, World};
 
 /// How long a simulation may take in its own time, unless it has set another limit.
 const TIME_LIMIT: Duration = Duration::from_secs(24 * 3600);
@@ -256,7 +256,7 @@ impl Simulation {
                 Err(panic) => kernel.borrow_mut().panicked(&*panic),
             }
         };
-        let thread = Threads::spawn(host, format!("{host}"), body);
+        let thread = Threads::spawn(host, format!("{host}"), Code::Own, body);
         self.first_threads.push(thread);
         thread
     }

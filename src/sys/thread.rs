@@ -48,7 +48,7 @@ pub(crate) fn spawn<T: Send + 'static>(
 ) -> io::Result<JoinHandle<T>> {
     #[cfg(feature = "sim")]
     if super::sim::current().is_some() {
-        return Ok(JoinHandle::Simulated(super::sim::spawn(name, body)));
+        return Ok(JoinHandle::Simulated(super::sim::spawn(name, super::sim::Code::Own, body)));
     }
     std::thread::Builder::new().name(name).spawn(body).map(JoinHandle::Native)
 }

@@ -88,6 +88,6 @@ pub(crate) use id::HostId;
 pub(crate) use kernel::{Kernel, current, enter, look_up, report_panic};
 pub(crate) use settings::Settings;
 pub(crate) use socket::Received;
-pub(crate) use threads::{JoinHandle, ThreadId, Threads, Wait, block, notify, spawn};
+pub(crate) use threads::{Code, JoinHandle, ThreadId, Threads, Wait, block, notify, spawn};
 pub(crate) use trace::{Mark, TraceLine};
 pub(crate) use world::World;

@@ -4,6 +4,11 @@
 //! a wait for events, for a condition variable, or for another thread. Then the code that has
 //! resumed it goes on, and chooses which thread runs next. So the loop of a poller, and code that
 //! waits for one, run here as they are.
+//!
+//! The invariant **Stack**: what foreign code has put on a stack stays there until that code has ended. It
+//! may be pinned, or borrowed by a thread of the process, and both rely on the destructors that a crash
+//! leaves out. So the stack of a crashed thread is freed only if no frame of foreign code is on it, and
+//! leaked otherwise.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,6 +44,15 @@ pub(crate) enum Wait {
     End(ThreadId),
 }
 
+/// Whose code a thread begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// The crate's own: it runs a poller, and calls foreign code inside of that alone.
+    Own,
+    /// The user's.
+    Foreign,
+}
+
 /// What a coroutine switches back with.
 type Switch = Yielder<(), ()>;
 
@@ -48,6 +62,8 @@ struct Thread {
     name: String,
     /// The host that it belongs to.
     host: HostId,
+    /// Whose code it begins with.
+    code: Code,
     /// Its code. It is taken out while it runs; `None` afterwards if it has ended.
     coroutine: Option<Coroutine<(), (), ()>>,
     /// What switches back from it, once it has begun.
@@ -58,6 +74,15 @@ struct Thread {
     is_notified: bool,
     /// Whether it has ended.
     has_ended: bool,
+}
+
+impl Thread {
+    /// Returns `true` if no frame of foreign code is on its stack. A poller that waits for events, and
+    /// does not just look for them, runs neither a task nor a callback: a wait inside of one panics.
+    fn has_own_frames_only(&self) -> bool {
+        let is_waiting = matches!(self.wait, Wait::Events(..));
+        self.switch.is_none() || (self.code == Code::Own && is_waiting)
+    }
 }
 
 thread_local! {
@@ -81,18 +106,20 @@ impl Threads {
 
     /// Makes `threads` those of the simulation that this thread is in, until the guard is dropped.
     pub(crate) fn enter(threads: Rc<RefCell<Threads>>) -> impl Drop {
-        /// Puts back the threads that were there before.
-        struct Entered(Rc<RefCell<Threads>>);
+        /// Puts back the threads that were there before, and which of them runs.
+        struct Entered(Rc<RefCell<Threads>>, Option<ThreadId>);
         impl Drop for Entered {
             fn drop(&mut self) {
                 exchange(&self.0);
+                RUNNING.set(self.1);
             }
         }
         fn exchange(threads: &RefCell<Threads>) {
             THREADS.with_borrow_mut(|current| std::mem::swap(current, &mut threads.borrow_mut()));
         }
         exchange(&threads);
-        Entered(threads)
+        // The number that is there is one of the other list.
+        Entered(threads, RUNNING.take())
     }
 
     /// Starts a thread of `host`, which runs when it is chosen.
@@ -100,7 +127,12 @@ impl Threads {
     /// # Panics
     ///
     /// Panics if there is no memory for its stack.
-    pub(crate) fn spawn(host: HostId, name: String, body: impl FnOnce() + 'static) -> ThreadId {
+    pub(crate) fn spawn(
+        host: HostId,
+        name: String,
+        code: Code,
+        body: impl FnOnce() + 'static,
+    ) -> ThreadId {
         let stack = DefaultStack::new(STACK_SIZE).expect("memory for a simulated thread");
         let id = THREADS.with_borrow(|threads| threads.list.len());
         let coroutine = Coroutine::with_stack(stack, move |switch: &Switch, ()| {
@@ -111,6 +143,7 @@ impl Threads {
             threads.list.push(Thread {
                 name,
                 host,
+                code,
                 coroutine: Some(coroutine),
                 switch: None,
                 wait: Wait::Turn,
@@ -211,13 +244,14 @@ impl Threads {
                     continue;
                 }
                 ended.push(id);
-                thread.has_ended = true;
-                thread.switch = None;
-                if let Some(mut coroutine) = thread.coroutine.take() {
-                    // SAFETY: nothing refers to what is on the stack: the code of a host reaches
-                    // other hosts by the simulated network only, and its thread-local values are
-                    // forgotten with it. The stack itself is freed.
+                let frees_stack = thread.has_own_frames_only();
+                (thread.has_ended, thread.switch) = (true, None);
+                let Some(mut coroutine) = thread.coroutine.take() else { continue };
+                if frees_stack {
+                    // SAFETY: **Stack**: what the crate has there is referred to from there alone.
                     unsafe { coroutine.force_reset() };
+                } else {
+                    std::mem::forget(coroutine);
                 }
             }
             ended
@@ -275,11 +309,15 @@ impl<T> JoinHandle<T> {
 }
 
 /// Starts a thread of the host whose code runs.
-pub(crate) fn spawn<T: 'static>(name: String, body: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
+pub(crate) fn spawn<T: 'static>(
+    name: String,
+    code: Code,
+    body: impl FnOnce() -> T + 'static,
+) -> JoinHandle<T> {
     let result = Arc::new(Mutex::new(None));
     let returned = result.clone();
     let host = super::kernel::current().map_or(0, |kernel| kernel.borrow().host());
-    let id = Threads::spawn(host, name, move || {
+    let id = Threads::spawn(host, name, code, move || {
         // A panic must not leave the stack of the coroutine.
         let result = catch_unwind(AssertUnwindSafe(body));
         *returned.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);

@@ -11,6 +11,7 @@ mod relays;
 mod replay;
 mod search;
 mod signals;
+mod stacks;
 mod threads;
 mod udp;
 mod unix;
