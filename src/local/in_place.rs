@@ -10,13 +10,23 @@ use std::ptr::NonNull;
 
 /// Proves, to the code that has it for itself, that nothing is lent.
 ///
-/// The invariant **Key**: no two keys of one poller exist at a time, as `local::calls` asserts, and a
-/// value is reached with the keys of one poller only. So a value is lent once at a time.
+/// The invariant **Key**: of the keys of one poller, at most one is free, which means that it is not
+/// mutably borrowed by a guard or a loan; and none is free while a value is lent. A value is reached
+/// with the keys of one poller only: that of the table which it is in. So a value is lent once at a
+/// time.
+///
+/// Why it holds: only `local::calls` makes keys, and sets a bit as long as there is a free one or a
+/// loan. It makes none while the bit is set. To clear the bit with a key in existence, it borrows that
+/// key mutably, until it has set the bit again ([`between_callbacks`]). So keys are made inside of
+/// each other's borrows, and end in the opposite order: each is a local variable of the function that
+/// has made it, and unwinding keeps that order.
+///
+/// [`between_callbacks`]: crate::local::calls::between_callbacks
 pub(crate) struct Key(());
 
 impl Key {
-    /// Makes a key. There is no other one of the same poller.
-    pub(crate) const fn new() -> Key {
+    /// Makes a key, of a poller that has no free one.
+    pub(super) const fn new() -> Key {
         Key(())
     }
 }
@@ -34,13 +44,14 @@ impl<T: ?Sized> InPlace<T> {
         InPlace { pointer: Cell::new(NonNull::from(Box::leak(value))) }
     }
 
-    /// Lends the value to `act`. It is not dropped meanwhile: what has this in a place of the table
-    /// keeps it until the turn ends.
+    /// Lends the value to `act`. It is not dropped meanwhile: a place of the table keeps what it has
+    /// until the turn ends, and no turn of a poller runs inside of its callbacks, as each turn borrows
+    /// the poller's owner.
     #[inline(always)]
     pub(crate) fn lend<R>(&self, key: &mut Key, act: impl FnOnce(&mut T) -> R) -> R {
         let _ = key;
         // SAFETY: **Key**: this borrow of the key lasts as long as the loan, so that nothing else
-        // is lent and nothing is replaced.
+        // of the same poller is lent and nothing is replaced.
         act(unsafe { self.pointer.get().as_mut() })
     }
 

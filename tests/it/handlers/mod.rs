@@ -10,6 +10,8 @@ mod edges;
 mod ends_of_connections;
 /// A connection goes from a handler to a task and back without a loss.
 mod handover;
+/// A handler and its chunks stay valid whatever its callback begins.
+mod in_place;
 /// A failure ends its own connection alone; each `on_open` has one `on_close`.
 mod lifecycle;
 /// A handler is called from any thread, once for all notifications before.
