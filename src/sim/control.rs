@@ -85,6 +85,10 @@ impl Control {
     /// Crashes a host, before anything else happens. Its connections are gone without a word, and
     /// what it had in memory is leaked: no destructor runs. A host that is down stays so.
     ///
+    /// Its descriptors are closed. A stream or another owner of one that other code has got, by memory that it
+    /// shares with the program, would close that number again, whatever it stands for by then. Such
+    /// code must drop it before the crash, or forget it.
+    ///
     /// # Panics
     ///
     /// Panics if there is no such host.

@@ -133,7 +133,8 @@ impl World {
         let gone: Vec<Id> = self.objects.iter().filter_map(own).collect();
         let is_gone = |id: &Id| gone.binary_search(id).is_ok();
         for fd in self.descriptors.extract_if(|_, id| is_gone(id)).map(|(fd, _)| fd) {
-            // SAFETY: its owner was forgotten with the threads of the host.
+            // SAFETY: its owner was forgotten with the threads of the host. `Control::crash` asks for as much of one
+            // that has left the host.
             drop(unsafe { OwnedFd::from_raw_fd(fd) });
         }
         for id in &gone {
