@@ -13,14 +13,17 @@ use super::segment::{InFlight, Packet, Segment, Wire};
 use super::wire::RETRANSMIT;
 use super::world::World;
 
-/// How long it waits before it sends an unanswered first packet again, at first.
-const RETRY_HELLO: Duration = Duration::from_secs(1);
+/// How long it waits before it sends an unanswered packet of the opening again, at first.
+const RETRY_OPENING: Duration = Duration::from_secs(1);
 
 /// How often a packet is sent again before the connection has timed out. With doubled waits, that
 /// is after 127 seconds for the first packet, and after 15 minutes for others: tcp(7).
 const MOST_HELLOS: u32 = 6;
 
-/// As above, for all but the first packet.
+/// As above, for the answer to the first packet: after 63 seconds (tcp_synack_retries).
+const MOST_WELCOMES: u32 = 5;
+
+/// As above, for all packets of a connection that is open.
 const MOST_RETRIES: u32 = 15;
 
 /// The longest wait before a packet is sent again: TCP_RTO_MAX.
@@ -35,6 +38,11 @@ impl World {
         match packet {
             Packet::Of(id) => self.deliver_wire(id),
             Packet::Reset { id, sent, losses } => self.reset_arrives(id, sent, losses),
+            Packet::ConnectLimit(id) => {
+                if self.tcp(id).is_some_and(|tcp| tcp.phase == Phase::Connecting) {
+                    self.fail(id, libc::ETIMEDOUT);
+                }
+            }
             Packet::OrphanLimit(id) => {
                 if self.objects.get(&id).is_some_and(|object| object.descriptors == 0) {
                     self.objects.remove(&id);
@@ -57,6 +65,11 @@ impl World {
             }
             let (sent, name) = (first.sent, first.segment.name());
             let is_hello = matches!(first.segment, Segment::Hello);
+            let most = match first.segment {
+                Segment::Hello => MOST_HELLOS,
+                Segment::Welcome(_) => MOST_WELCOMES,
+                _ => MOST_RETRIES,
+            };
             let to = self.host_seen_from(from, peer);
             let is_lost = self.is_lost(from, to);
             if let Some(to) = to {
@@ -64,10 +77,10 @@ impl World {
             }
             if is_lost {
                 self.log(from, format_args!("{id} loses a packet to {peer}"));
-                return self.retry(id, is_hello);
+                return self.retry(id, most);
             }
             if is_hello && self.offer(id, peer, to) == Offer::Dropped {
-                return self.retry(id, true);
+                return self.retry(id, most);
             }
             let Some(tcp) = self.tcp(id) else { return };
             tcp.wire.retries = 0;
@@ -82,13 +95,16 @@ impl World {
     }
 
     /// Sends the first packet on a wire again, or gives the connection up.
-    fn retry(&mut self, id: Id, is_hello: bool) {
+    fn retry(&mut self, id: Id, most: u32) {
         let (now, on_its_way) = (self.now(), self.arrival(id));
         let (Some(tcp), Some(on_its_way)) = (self.tcp(id), on_its_way) else { return };
-        let (wait, most) =
-            if is_hello { (RETRY_HELLO, MOST_HELLOS) } else { (RETRANSMIT, MOST_RETRIES) };
+        let wait = if most == MOST_RETRIES { RETRANSMIT } else { RETRY_OPENING };
         if tcp.wire.retries > most {
-            return self.fail(id, libc::ETIMEDOUT);
+            return if tcp.phase == Phase::Received {
+                self.forget_half_open(id)
+            } else {
+                self.fail(id, libc::ETIMEDOUT)
+            };
         }
         let wait = doubled(wait, tcp.wire.retries);
         tcp.wire.retries += 1;
@@ -97,6 +113,19 @@ impl World {
             (flight.sent, flight.at) = (now + wait, flight.at.max(at));
         }
         self.schedule(at, Happening::Packet(Packet::Of(id)));
+    }
+
+    /// Forgets a connection whose peer does not complete its opening. Neither program hears of it,
+    /// until the time of the client's own retries is over.
+    fn forget_half_open(&mut self, id: Id) {
+        let client = self.tcp(id).and_then(|tcp| tcp.remote);
+        let host = self.objects[&id].host;
+        self.log(host, format_args!("{id} is forgotten half-open"));
+        self.objects.remove(&id);
+        if let Some(client) = client {
+            let at = self.now() + doubled(RETRY_OPENING, MOST_HELLOS);
+            self.schedule(at, Happening::Packet(Packet::ConnectLimit(client)));
+        }
     }
 
     /// Lets a reset arrive at an end. If it is lost it comes later, as what has caused it is sent

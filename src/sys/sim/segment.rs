@@ -52,6 +52,8 @@ pub(super) enum Packet {
         /// How often it was lost.
         losses: u32,
     },
+    /// The time is over in which an end may still be connected.
+    ConnectLimit(Id),
     /// The time is over that a closed connection waits for its peer.
     OrphanLimit(Id),
 }

@@ -81,6 +81,27 @@ fn a_part_is_from_0_to_1() {
 }
 
 #[test]
+fn a_connect_whose_answers_are_lost_times_out_as_on_linux() {
+    let mut sim = Simulation::new(1);
+    sim.keep_trace();
+    add_echo(&mut sim);
+    sim.client("client", async {
+        corepoll::sim::control().partition_one_way("server", "client");
+        let begun = time::now();
+        let error = TcpStream::connect("server:7").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        let seconds = (time::now() - begun).as_secs();
+        assert_eq!(seconds, 127, "SYNs after 1, 3, 7, 15, 31 and 63 seconds");
+        corepoll::sim::control().heal("server", "client");
+        ask(&mut TcpStream::connect("server:7").await?, b"hello").await
+    });
+    sim.run().unwrap();
+    let lines = sim.trace();
+    let forgotten = lines.iter().find(|line| line.ends_with("is forgotten half-open")).unwrap();
+    assert!(forgotten.trim_start().starts_with("63."), "{forgotten}");
+}
+
+#[test]
 fn a_host_crashes_and_comes_back() {
     for seed in 0..50 {
         let mut sim = Simulation::new(seed);
