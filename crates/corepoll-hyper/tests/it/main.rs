@@ -8,4 +8,5 @@ mod http2;
 mod manners;
 mod router;
 mod services;
+mod simulation;
 mod slow;
