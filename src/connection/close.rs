@@ -126,10 +126,8 @@ pub(crate) fn finish(local: &Local, connection: &Connection, reason: CloseReason
         matches!(reason, CloseReason::Requested) && !connection.has(Flags::HAS_OUTPUT);
     // First of all: what `on_close` asks of this connection finds it closed.
     connection.advance(State::Closed);
-    timers::remove_all(local, connection);
-    connection.clear(Flags::HAS_WRITER | Flags::HAS_WATERMARKS);
-    if let Some(mut extra) = connection.take_extra() {
-        flush::discard(local, std::mem::take(&mut extra.outbox));
+    if connection.has_extra() {
+        end_extra(local, connection);
     }
     if !connection.has(Flags::INTERNAL) {
         local.census.ended();
@@ -155,6 +153,15 @@ pub(crate) fn finish(local: &Local, connection: &Connection, reason: CloseReason
     }
     if let Some(fd) = closing {
         close_fd(local, connection, fd);
+    }
+}
+
+/// Ends the parts of a connection that are rarely needed: its timers, its output, its writers.
+fn end_extra(local: &Local, connection: &Connection) {
+    timers::remove_all(local, connection);
+    connection.clear(Flags::HAS_WRITER | Flags::HAS_WATERMARKS);
+    if let Some(mut extra) = connection.take_extra() {
+        flush::discard(local, std::mem::take(&mut extra.outbox));
     }
 }
 

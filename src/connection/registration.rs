@@ -143,12 +143,14 @@ impl EvContext<'_> {
 /// the connection ends with its error.
 pub(crate) fn refresh(local: &Local, connection: &Connection) {
     connection.clear(Flags::DIRTY);
-    let wanted = connection.wanted_mask();
     // The registration of a closed connection ends with its descriptor, and one that closes at the
     // end of this turn waits for nothing before. If it has output left then, or lingers, it comes
     // here again.
-    let is_ending = matches!(connection.state(), State::Closing | State::Closed);
-    if connection.mask.get() == wanted || is_ending {
+    if matches!(connection.state(), State::Closing | State::Closed) {
+        return;
+    }
+    let wanted = connection.wanted_mask();
+    if connection.mask.get() == wanted {
         return;
     }
     let modified = connection.with_fd(|fd| local.epoll.modify(fd, connection.token(), wanted));

@@ -153,14 +153,28 @@ impl Connection {
         }
     }
 
-    /// Moves `other` into this place, and what is here to that one.
-    pub(crate) fn swap(&self, other: &Connection) {
-        self.handler.swap(&other.handler);
-        self.extra.swap(&other.extra);
-        self.token.swap(&other.token);
-        self.fd.swap(&other.fd);
-        self.word.swap(&other.word);
-        self.mask.swap(&other.mask);
+    /// Moves `new` into this place, which is vacant.
+    #[inline]
+    pub(crate) fn fill(&self, new: Connection) {
+        self.handler.swap(&new.handler);
+        self.extra.swap(&new.extra);
+        self.fd.swap(&new.fd);
+        self.token.set(new.token.get());
+        self.word.set(new.word.get());
+        self.mask.set(new.mask.get());
+        // What stood in the vacant place has nothing to drop. The compiler can't know, and would call
+        // the destructors.
+        std::mem::forget(new);
+    }
+
+    /// Drops what is left of a connection that has ended, so that its place is vacant. It runs foreign
+    /// code.
+    pub(crate) fn vacate(&self) {
+        self.word.set((State::Closed as u32) << Flags::STATE_SHIFT);
+        let handler = InPlace::<dyn EvHandler>::new(Box::new(NoHandler));
+        handler.swap(&self.handler);
+        drop_ignoring_panic(handler);
+        drop((self.take_extra(), self.take_fd()));
     }
 
     /// Returns the key in the table, which epoll hands back with each event.
@@ -266,6 +280,12 @@ impl Connection {
         let result = change(&mut extra);
         self.extra.set(Some(extra));
         Some(result)
+    }
+
+    /// Returns `true` if the parts that are rarely needed are there.
+    #[inline]
+    pub(crate) fn has_extra(&self) -> bool {
+        self.with_present_extra(|_| ()).is_some()
     }
 
     /// Returns the relay that the connection is part of.

@@ -6,7 +6,6 @@
 //!
 //! | function | the descriptor | is it in epoll already? |
 //! |---|---|---|
-//! | [`register`] | goes into the entry | no |
 //! | [`reregister`] | goes into the entry | yes, under a token that is given up |
 //! | [`register_borrowed`], [`reregister_borrowed`] | stays its owner's | no, yes |
 //! | [`add_connection`] | goes into a handler's connection | no |
@@ -44,16 +43,6 @@ pub(crate) fn connection(local: &Local, token: Token) -> Option<&Connection> {
     }
 }
 
-/// Registers `fd` under a new token, with the entry that `make` makes of both.
-pub(crate) fn register(
-    local: &Local,
-    fd: OwnedFd,
-    mask: Mask,
-    make: impl FnOnce(Token, OwnedFd) -> NewEntry,
-) -> Result<Token, RegisterError<OwnedFd>> {
-    insert_owned(local, fd, |fd, token| local.epoll.add(fd, token, mask), make)
-}
-
 /// Registers a descriptor under a new token that is already in epoll. One system call changes the
 /// token and the mask, and has the kernel report anew what the descriptor is ready for. The caller
 /// removes the old entry.
@@ -63,22 +52,12 @@ pub(crate) fn reregister(
     mask: Mask,
     make: impl FnOnce(Token, OwnedFd) -> NewEntry,
 ) -> Result<Token, RegisterError<OwnedFd>> {
-    insert_owned(local, fd, |fd, token| local.epoll.modify(fd, token, mask), make)
-}
-
-/// Adds an entry for `fd` to the table, if `tell` can tell epoll of it.
-fn insert_owned(
-    local: &Local,
-    fd: OwnedFd,
-    tell: impl FnOnce(BorrowedFd<'_>, Token) -> io::Result<()>,
-    make: impl FnOnce(Token, OwnedFd) -> NewEntry,
-) -> Result<Token, RegisterError<OwnedFd>> {
     if local.has_ended() {
         return Err(RegisterError { error: poller_ended(), rejected: fd });
     }
     // epoll hands the token back with each event, so it has to know it before there is an entry.
     let token = local.table.next_token();
-    if let Err(error) = tell(fd.as_fd(), token) {
+    if let Err(error) = local.epoll.modify(fd.as_fd(), token, mask) {
         return Err(RegisterError { error, rejected: fd });
     }
     local.table.insert(make(token, fd));
@@ -163,32 +142,28 @@ fn add(
     flags: Flags,
     is_preregistered: bool,
 ) -> Result<Token, RegisterError<Box<dyn EvHandler>>> {
-    // `make` takes the handler only if the kernel has agreed: otherwise it is given back.
-    let mut handler = Some(handler);
-    let make = |token, fd| {
-        let handler = handler.take().expect("an entry is made once");
-        NewEntry::Handler(Connection::new(token, handler, fd, interest, flags))
-    };
-    let mask = Mask::of(interest, false);
-    let registered = if is_preregistered {
-        reregister(local, fd, mask, make)
-    } else {
-        register(local, fd, mask, make)
-    };
-    match (registered, handler) {
-        (Ok(token), _) => {
-            // Connections of the crate itself, such as listeners, don't hold up a shutdown.
-            if !flags.has(Flags::INTERNAL) {
-                local.census.opened();
-            }
-            local.defer(Deferred::Open(token));
-            Ok(token)
-        }
-        (Err(failed), Some(handler)) => {
-            Err(RegisterError { error: failed.error, rejected: handler })
-        }
-        (Err(_), None) => unreachable!("a failed registration makes no entry"),
+    if local.has_ended() {
+        return Err(RegisterError { error: poller_ended(), rejected: handler });
     }
+    // epoll hands the token back with each event, so it has to know it before there is an entry.
+    let token = local.table.next_token();
+    let mask = Mask::of(interest, false);
+    let told = if is_preregistered {
+        local.epoll.modify(fd.as_fd(), token, mask)
+    } else {
+        local.epoll.add(fd.as_fd(), token, mask)
+    };
+    if let Err(error) = told {
+        return Err(RegisterError { error, rejected: handler });
+    }
+    let connection = Connection::new(token, handler, fd, interest, flags);
+    local.table.insert(NewEntry::Handler(connection));
+    // Connections of the crate itself, such as listeners, don't hold up a shutdown.
+    if !flags.has(Flags::INTERNAL) {
+        local.census.opened();
+    }
+    local.defer(Deferred::Open(token));
+    Ok(token)
 }
 
 /// Registers a descriptor that comes from outside of the crate, whatever it is.

@@ -60,8 +60,8 @@ pub(crate) enum Addressee<'a> {
 ///
 /// The invariant **Table**: a reference to what is in the cell lives inside one method of this type
 /// only, and no method calls anything meanwhile that could come back to the table: not the owner of
-/// an entry, whose drop is foreign, but at most the clone of an `Rc`, [`Connection::swap`] with an
-/// empty place, and [`Source::mark`], which sets bits and queues a task. It is not Sync, so no other
+/// an entry, whose drop is foreign, but at most the clone of an `Rc`, [`Connection::fill`], which
+/// drops nothing, and [`Source::mark`], which sets bits and queues a task. It is not Sync, so no other
 /// thread has one either.
 ///
 /// The invariant **Place**: a place is freed with the table and not before, it never moves, and
@@ -179,11 +179,9 @@ impl Table {
     fn recycle_retired(&self) {
         // SAFETY: **Table**, for the pop alone.
         while let Some(place) = unsafe { &mut *self.content.get() }.retired.pop() {
-            let rest = Connection::vacant();
+            // Foreign code runs in this, so nothing is borrowed meanwhile.
             // SAFETY: **Place**.
-            rest.swap(unsafe { place.as_ref() });
-            // Dropping what was left runs foreign code, so nothing is borrowed meanwhile.
-            drop(rest);
+            unsafe { place.as_ref() }.vacate();
             // SAFETY: **Table**, for the push alone.
             unsafe { &mut *self.content.get() }.free.push(place);
         }
@@ -225,8 +223,8 @@ impl Content {
         match entry {
             NewEntry::Handler(connection) => {
                 let place = self.free.pop().unwrap_or_else(|| self.add_block());
-                // SAFETY: **Place**. It is vacant, so what is dropped with `connection` is nothing.
-                unsafe { place.as_ref() }.swap(&connection);
+                // SAFETY: **Place**. It is free, and so vacant.
+                unsafe { place.as_ref() }.fill(connection);
                 Packed::new(place.as_ptr(), HANDLER)
             }
             NewEntry::Readiness(source) => Packed::new(Rc::into_raw(source), READINESS),

@@ -115,8 +115,19 @@ fn calls_per_lap(local: &Local) -> usize {
 #[inline(never)]
 fn on_rare_event(local: &Local, callbacks: &mut Callbacks<'_>, raw: &RawEvent) {
     let (token, event) = (raw.token(), raw.event());
+    let entry = registry::entry(local, token);
+    if let Some(Entry::Handler(connection)) = entry
+        && event.is_plain_end()
+        && connection.has_without(Flags::READING, Flags::READ_EOF)
+    {
+        // The last bytes, or the end behind them: as in the usual event, there is only to read.
+        let cx = EvContext::of_socket(local, connection, EvContext::budget_of_socket(local));
+        return call::on_read_uncaught(callbacks, cx, |handler| {
+            calls::report_if_watched(local, handler);
+        });
+    }
     let _between = calls::between_callbacks(callbacks);
-    match registry::entry(local, token) {
+    match entry {
         Some(Entry::Handler(connection)) => on_event(local, connection, event),
         Some(Entry::Readiness(source)) => event::on_event(&source, event),
         Some(Entry::Connecting(attempt)) => connect::on_event(local, &attempt, token),

@@ -81,6 +81,13 @@ impl Event {
         self.0 == libc::EPOLLIN as u32
     }
 
+    /// Returns `true` if there are bytes or an end to read, the peer has ended its direction, and
+    /// nothing else is reported.
+    #[inline]
+    pub(crate) fn is_plain_end(self) -> bool {
+        self.0 == (libc::EPOLLIN | libc::EPOLLRDHUP) as u32
+    }
+
     /// Returns the bits of the event if they are `IN`, `OUT` or both, and nothing else is reported.
     #[inline]
     pub(crate) fn plain_readiness(self) -> Option<u32> {

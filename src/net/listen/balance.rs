@@ -57,7 +57,7 @@ impl Balancer {
     }
 
     /// Returns the poller for a connection that `here` has accepted, and counts it there.
-    pub(crate) fn choose(&self, here: &PollerHandle) -> PollerHandle {
+    pub(crate) fn choose<'a>(&'a self, here: &'a PollerHandle) -> &'a PollerHandle {
         let pollers = self.target.pollers();
         match self.balance {
             Balance::LeastLoaded => self.least_loaded(Some(here)),
@@ -74,7 +74,7 @@ impl Balancer {
 
     /// Returns the poller that has the fewest connections, and counts one more there. `here` is
     /// preferred to others that have as few.
-    pub(crate) fn least_loaded(&self, here: Option<&PollerHandle>) -> PollerHandle {
+    pub(crate) fn least_loaded<'a>(&'a self, here: Option<&'a PollerHandle>) -> &'a PollerHandle {
         let here = here.filter(|here| self.is_ours(here));
         loop {
             let loads = self.target.pollers().iter().map(|poller| (poller.load(), poller));
@@ -85,7 +85,7 @@ impl Balancer {
             // choice is made again. So however many accept at a time, no poller gets ahead of
             // another by more than one.
             if chosen.increment_load_if(least) {
-                return chosen.clone();
+                return chosen;
             }
         }
     }
@@ -105,9 +105,9 @@ impl Balancer {
 }
 
 /// Counts a connection at a poller. Returns the poller.
-fn counted(poller: &PollerHandle) -> PollerHandle {
+fn counted(poller: &PollerHandle) -> &PollerHandle {
     poller.increment_load();
-    poller.clone()
+    poller
 }
 
 #[cfg(all(test, not(loom)))]

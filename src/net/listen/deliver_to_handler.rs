@@ -102,10 +102,10 @@ impl<H: EvHandler, F: Fn() -> H + Send + Sync + 'static> Deliver for DeliverToHa
         let poller = self.balancer.choose(here);
         // `choose` has counted the connection there, so that the next choice sees it although it is
         // still on its way. Each path below that opens nothing takes the count back.
-        let factory = self.factory.clone();
         if poller.is_same(here) {
-            return factory.open(cx.local, fd);
+            return self.factory.open(cx.local, fd);
         }
+        let factory = self.factory.clone();
         // The message owns the connection: if the poller ends before it opens its mail, the
         // connection is closed with it.
         let opened = poller.run_on(move || {
@@ -116,7 +116,7 @@ impl<H: EvHandler, F: Fn() -> H + Send + Sync + 'static> Deliver for DeliverToHa
         if opened.is_err() {
             self.factory
                 .errors
-                .report("delivering a connection of", self.balancer.undelivered(&poller));
+                .report("delivering a connection of", self.balancer.undelivered(poller));
         }
     }
 }

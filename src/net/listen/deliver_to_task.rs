@@ -105,7 +105,7 @@ where
         if sent.is_err() {
             self.spawner
                 .errors
-                .report("delivering a connection of", self.balancer.undelivered(&poller));
+                .report("delivering a connection of", self.balancer.undelivered(poller));
         }
     }
 }
