@@ -38,7 +38,9 @@ pub struct Budget {
     /// one that is woken runs after (N + 1) · P and a turn. Each look costs a system call; with the
     /// default, ten thousand polls that only yield share one. After a look that has found many
     /// events, up to 64 polls are made even if the time is over, as long as each is shorter than
-    /// this. With [`Duration::ZERO`] the poller looks after each poll. Default: 200 µs.
+    /// this. While polls are short the time is read after every eighth poll, so eight may be made
+    /// before the first long one is noticed. With [`Duration::ZERO`] the poller looks after each
+    /// poll. Default: 200 µs.
     pub slice: Duration,
     /// The number of tasks that are polled in one turn, however short their polls are. Default:
     /// 16,384.

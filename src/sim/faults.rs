@@ -231,6 +231,26 @@ impl Faults {
         self
     }
 
+    /// Sets the part of the attempts to accept a connection that fail, from 0 to 1, with one of the
+    /// errors that accept4(2) may return. The connection waits on. Default: 0.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `part` is not from 0 to 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Faults;
+    /// let faults = Faults::default().accept_error(0.1);
+    /// # drop(faults);
+    /// ```
+    #[track_caller]
+    pub fn accept_error(mut self, part: f64) -> Faults {
+        self.settings.accept_error = checked(part);
+        self
+    }
+
     /// Cuts the link between two hosts for a time, counted from the start of the simulation. What
     /// they send each other meanwhile is lost; a stream sends it again later. A range without an
     /// end is a link that stays cut.

@@ -20,7 +20,10 @@ impl World {
     ) -> impl Iterator<Item = (SocketAddr, SocketAddr, usize, u64)> {
         self.objects.values().filter(|object| object.descriptors > 0).filter_map(|object| {
             let Kind::Tcp(tcp) = &object.kind else { return None };
-            Some((tcp.local?, tcp.peer, tcp.input.len(), tcp.unread_since?))
+            // An urgent byte alone is no reason to read.
+            let is_readable = tcp.no_more_input || tcp.input.len() >= tcp.least_readable();
+            let since = tcp.unread_since.filter(|_| is_readable)?;
+            Some((tcp.local?, tcp.peer, tcp.input.len(), since))
         })
     }
 }

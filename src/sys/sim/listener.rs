@@ -14,6 +14,19 @@ use super::object::Kind;
 use super::ports::Protocol;
 use super::world::{World, with_port};
 
+/// What accept4(2) may answer besides that there is no descriptor: of the network, of the
+/// connection, of a firewall, and what is not listed, as Linux adds to it.
+const ACCEPT_ERRORS: [libc::c_int; 8] = [
+    libc::ENETDOWN,
+    libc::EPROTO,
+    libc::ECONNABORTED,
+    libc::EPERM,
+    libc::ENOBUFS,
+    libc::ENOMEM,
+    libc::ETIMEDOUT,
+    libc::EIO,
+];
+
 impl World {
     /// Makes a socket that listens: listen(2).
     pub(crate) fn tcp_listen(
@@ -56,6 +69,9 @@ impl World {
         let Some(first) = listener.queue.front().copied() else { return errno(libc::EAGAIN) };
         // The connection stays in the queue.
         self.refuse_descriptor()?;
+        if self.chance(self.settings.accept_error) {
+            return errno(ACCEPT_ERRORS[self.choose(ACCEPT_ERRORS.len())]);
+        }
         let Kind::Listener(listener) = &mut self.object(id)?.kind else {
             return errno(libc::EINVAL);
         };

@@ -175,9 +175,9 @@ impl World {
             }
             Segment::Room => self.send_output(to),
             Segment::End => {
+                tcp.becomes_readable(now);
                 tcp.peer_is_done = true;
                 tcp.no_more_input = true;
-                tcp.unread_since.get_or_insert(now);
                 let host = self.objects[&to].host;
                 self.log(host, format_args!("{to} gets the end"));
                 self.transmit(to, Segment::EndReceipt);
@@ -209,8 +209,8 @@ impl World {
             self.schedule_reset(from);
             return self.reset(to);
         }
+        tcp.becomes_readable(now);
         tcp.input.extend(bytes);
-        tcp.unread_since.get_or_insert(now);
         let host = self.objects[&to].host;
         self.log(host, format_args!("{to} gets {}", bytes.len()));
         self.wake(to, (libc::EPOLLIN | libc::EPOLLPRI) as u32);

@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) emfile: f64,
     /// The part of the writes behind which an urgent byte is added.
     pub(crate) urgent: f64,
+    /// The part of the calls of accept4(2) that fail.
+    pub(crate) accept_error: f64,
     /// The part of the calls of pipe2(2), splice(2) and sendfile(2) that are refused.
     pub(crate) refuse_splice: f64,
 }

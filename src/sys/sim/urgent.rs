@@ -66,6 +66,12 @@ impl Tcp {
         if self.is_at_mark() && !self.urgent_inline { 2 } else { 1 }
     }
 
+    /// Notes that there is something to read from `now` on, unless there has been before.
+    pub(super) fn becomes_readable(&mut self, now: u64) {
+        let is_readable = self.no_more_input || self.input.len() >= self.least_readable();
+        self.unread_since = self.unread_since.filter(|_| is_readable).or(Some(now));
+    }
+
     /// Returns `true` if the next byte is the urgent one: SIOCATMARK.
     pub(super) fn is_at_mark(&self) -> bool {
         self.urgent.as_ref().is_some_and(|mark| mark.ahead == 0)

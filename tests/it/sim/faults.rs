@@ -190,3 +190,26 @@ fn a_listener_without_descriptors_serves_later() {
         }
     }
 }
+
+#[test]
+fn a_listener_whose_accepts_fail_serves_all_the_same() {
+    for seed in 0..20 {
+        let mut sim = Simulation::new(seed);
+        sim.host("server", || async {
+            let reactor = corepoll::Reactor::builder().pollers(2).build()?;
+            let _listening = reactor.handle().serve("0.0.0.0:7", |stream, _| async move {
+                futures::io::copy(&stream, &mut &stream).await
+            })?;
+            let _running = reactor.start()?;
+            std::future::pending().await
+        });
+        sim.client("client", async {
+            for _ in 0..20 {
+                ask(&mut TcpStream::connect("server:7").await?, b"hello").await?;
+            }
+            Ok(())
+        });
+        sim.faults(Faults::default().latency(ms(1)..ms(9)).accept_error(0.5));
+        sim.run().unwrap();
+    }
+}

@@ -20,7 +20,7 @@ use crate::plan::End;
 ///
 /// It has none: what goes wrong is told to the model.
 pub async fn run(number: usize) -> io::Result<()> {
-    while !model().is_listening.get() {
+    while !model().is_listening.get() || !model().has_backend.get() {
         time::sleep(Duration::from_millis(1)).await;
     }
     let mine = |id: &usize| model().talks[*id].plan.client == number;

@@ -43,13 +43,22 @@ pub struct Model {
     attentive: RefCell<BTreeMap<(SocketAddr, SocketAddr), &'static str>>,
     /// Whether the server listens.
     pub is_listening: Cell<bool>,
+    /// Whether the backend does, or is not needed.
+    pub has_backend: Cell<bool>,
     /// The number of clients that have not ended.
     pub clients_left: Cell<usize>,
     /// Whether the server has been told to end.
     pub is_shut_down: Cell<bool>,
+    /// Whether it has ended.
+    pub has_ended: Cell<bool>,
     /// The number of descriptors at the last step, of all hosts.
     descriptors: Cell<usize>,
+    /// The number of turns of all threads.
+    turns: Cell<u64>,
 }
+
+/// The number of turns after which a program is taken for one that spins.
+const MOST_TURNS: u64 = 1_000_000;
 
 thread_local! {
     /// The model of the simulation that runs on this thread.
@@ -79,9 +88,12 @@ impl Model {
             violation: RefCell::default(),
             attentive: RefCell::default(),
             is_listening: Cell::default(),
+            has_backend: Cell::new(!plan.needs_backend()),
             clients_left: Cell::new(plan.clients),
             is_shut_down: Cell::default(),
+            has_ended: Cell::default(),
             descriptors: Cell::default(),
+            turns: Cell::default(),
             plan,
         });
         MODEL.set(Some(model.clone()));
@@ -107,9 +119,10 @@ impl Model {
 
     /// Returns `true` if a connection may end early.
     pub fn may_break(&self, id: u32) -> bool {
-        let is_excused =
-            self.talks.get(id as usize).is_some_and(|talk| talk.excuse.get().is_some());
-        is_excused || self.plan.resets || self.is_shut_down.get()
+        let Some(talk) = self.talks.get(id as usize) else { return true };
+        // Without a descriptor there is no connection to the backend.
+        let lacks_backend = self.plan.lacks_descriptors && talk.plan.service.needs_backend();
+        talk.excuse.get().is_some() || lacks_backend || self.plan.resets || self.is_shut_down.get()
     }
 
     /// Notes that a program waits for something to read from `peer`, until the guard is dropped.
@@ -144,6 +157,10 @@ impl Model {
         if let Some(violation) = self.violation.borrow_mut().take() {
             return Err(violation);
         }
+        self.turns.set(self.turns.get() + 1);
+        if self.turns.get() > MOST_TURNS {
+            return Err(format!("a poller spins: there have been {MOST_TURNS} turns"));
+        }
         let most = self.plan.promptness();
         let attentive = self.attentive.borrow();
         for unread in snapshot.unread() {
@@ -160,7 +177,7 @@ impl Model {
         }
         if self.clients_left.get() == 0 {
             let clients = (0..self.plan.clients).map(|number| format!("client {number}"));
-            let hosts = clients.chain(["server".to_owned()]);
+            let hosts = clients.chain(["server".to_owned(), "backend".to_owned()]);
             self.descriptors.set(hosts.filter_map(|host| snapshot.descriptors(&host)).sum());
         }
         Ok(())

@@ -10,6 +10,9 @@ use fastrand::Rng;
 /// computes: some thousand system calls of some dozen threads, which take turns.
 const TURN: Duration = Duration::from_millis(20);
 
+/// The address of the host that the server relays to: the second one of each simulation.
+pub const BACKEND: &str = "10.0.0.2";
+
 /// What serves a connection. Each has a port of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
@@ -19,11 +22,31 @@ pub enum Service {
     Task,
     /// A handler and a task take turns, in mid-stream.
     HandOver,
+    /// Tasks relay to the backend.
+    TaskRelay,
+    /// Handlers do.
+    HandlerRelay,
+    /// A task asks the backend for each part, over connections of a pool.
+    TaskPool,
+    /// What the backend has for pools. No client connects to it.
+    Answers,
 }
 
 impl Service {
-    /// All of them.
-    pub const ALL: [Service; 3] = [Service::Handler, Service::Task, Service::HandOver];
+    /// What clients connect to.
+    pub const ALL: [Service; 6] = [
+        Service::Handler,
+        Service::Task,
+        Service::HandOver,
+        Service::TaskRelay,
+        Service::HandlerRelay,
+        Service::TaskPool,
+    ];
+
+    /// Returns `true` if it needs the backend.
+    pub fn needs_backend(self) -> bool {
+        matches!(self, Service::TaskRelay | Service::HandlerRelay | Service::TaskPool)
+    }
 
     /// Returns where it listens.
     pub fn port(self) -> u16 {
@@ -157,11 +180,25 @@ impl Plan {
             faults = faults.emfile(part(rng, 0.3));
         }
         if one_in(rng, 6) {
+            faults = faults.urgent(part(rng, 0.3));
+        }
+        if one_in(rng, 6) {
+            faults = faults.refuse_splice(part(rng, 1.0));
+        }
+        if one_in(rng, 6) {
+            faults = faults.accept_error(part(rng, 0.9));
+        }
+        if one_in(rng, 6) {
             let start = rng.u64(0..=500);
             let time: Range<Duration> = ms(start)..ms(start + rng.u64(1..=3000));
             faults = faults.partition("server", "client 0", time);
         }
         self.faults = faults;
+    }
+
+    /// Returns `true` if a connection needs the backend.
+    pub fn needs_backend(&self) -> bool {
+        self.talks.iter().any(|talk| talk.service.needs_backend())
     }
 
     /// Returns how long it may take until something is done that can be done: a turn, and as many

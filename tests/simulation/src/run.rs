@@ -55,6 +55,9 @@ fn run_program(seed: u64, keeps_trace: bool) -> Outcome {
     let checked = model.clone();
     sim.check(move |snapshot| checked.check(snapshot));
     sim.client("server", server::run());
+    if model.plan.needs_backend() {
+        sim.client("backend", server::run_backend());
+    }
     for number in 0..clients {
         sim.client(format!("client {number}"), client::run(number));
     }

@@ -1,9 +1,10 @@
-//! The program of the server: a reactor that serves all services, and is shut down.
+//! The programs of the server and of its backend: reactors that serve all services, and are shut
+//! down.
 
 use std::io;
 use std::time::Duration;
 
-use corepoll::{Acceptor, Reactor, ReactorHandle, RemoteJoinHandle, time};
+use corepoll::{Acceptor, Reactor, ReactorHandle, RemoteJoinHandle, Running, time, with_local};
 use fastrand::Rng;
 
 use crate::actors::computing::compute;
@@ -11,6 +12,7 @@ use crate::actors::echo_handler::Echo;
 use crate::actors::echo_task::echo;
 use crate::actors::task_timers::use_timers;
 use crate::actors::tasks::use_tasks;
+use crate::actors::{answers, pool_task, relay};
 use crate::model::{Incoming, model, now};
 use crate::plan::Service;
 
@@ -29,14 +31,30 @@ pub async fn run() -> io::Result<()> {
     // Clients that wait for it see that nothing listens.
     model.is_listening.set(true);
     model.is_shut_down.set(true);
+    model.has_ended.set(true);
+    without_descriptors(served)
+}
+
+/// Serves what the server needs, until that has ended.
+///
+/// # Errors
+///
+/// Returns what the reactor returns.
+pub async fn run_backend() -> io::Result<()> {
+    let served = serve_backend().await;
+    model().has_backend.set(true);
+    without_descriptors(served)
+}
+
+/// Passes the error over that there is no descriptor for a poller or a listener, if it is planned.
+fn without_descriptors(served: io::Result<()>) -> io::Result<()> {
     match served {
-        // There was no descriptor for a poller or a listener.
-        Err(error) if model.plan.lacks_descriptors && error.to_string().contains("24") => Ok(()),
+        Err(error) if model().plan.lacks_descriptors && error.to_string().contains("24") => Ok(()),
         served => served,
     }
 }
 
-/// Makes the reactor, and ends it.
+/// Makes the reactor of the server, and ends it.
 async fn serve() -> io::Result<()> {
     let model = model();
     let reactor = Reactor::builder().pollers(model.plan.pollers).build()?;
@@ -46,24 +64,61 @@ async fn serve() -> io::Result<()> {
         listen(Service::Handler).listen(&handle, new)?,
         listen(Service::HandOver).listen(&handle, new)?,
         listen(Service::Task).serve(&handle, |stream, _| echo(stream, Incoming::default()))?,
+        listen(Service::TaskRelay).serve(&handle, |stream, _| relay::by_task(stream))?,
+        listen(Service::HandlerRelay).listen(&handle, relay::Front::begin)?,
+        listen(Service::TaskPool).serve(&handle, |stream, _| pool_task::serve(stream))?,
     ];
     let running = reactor.start()?;
     let background = start_background(&handle);
     model.is_listening.set(true);
-    let is_early = !wait_for_clients().await;
-    if !is_early {
-        for task in background {
-            if let Err(error) = task.await {
-                model.violated(format_args!("a task of the server: {error}"));
-            }
-        }
-        time::sleep(LAST_ENDS).await;
-        check_rest(&handle);
+    if wait_for_clients().await {
+        check_calm_end(&handle, background).await;
     }
     model.is_shut_down.set(true);
+    shut_down(running)
+}
+
+/// Checks what the pollers have left when all clients have ended.
+async fn check_calm_end(handle: &ReactorHandle, background: Vec<RemoteJoinHandle<()>>) {
+    for task in background {
+        if let Err(error) = task.await {
+            model().violated(format_args!("a task of the server: {error}"));
+        }
+    }
+    time::sleep(LAST_ENDS).await;
+    // Connections of pools stay while they are idle.
+    for poller in handle.pollers() {
+        let _ = poller.run_on(|| drop(with_local(std::mem::take::<pool_task::Pool>)));
+    }
+    time::sleep(LAST_ENDS).await;
+    check_rest(handle);
+}
+
+/// Makes the reactor of the backend, and ends it.
+async fn serve_backend() -> io::Result<()> {
+    let model = model();
+    let reactor = Reactor::builder().pollers(1).build()?;
+    let handle = reactor.handle();
+    let new = || Echo::resume(Incoming::default());
+    let _listening = [
+        listen(Service::Handler).listen(&handle, new)?,
+        listen(Service::Task).serve(&handle, |stream, _| echo(stream, Incoming::default()))?,
+        listen(Service::Answers).serve(&handle, |stream, _| answers::serve(stream))?,
+    ];
+    let running = reactor.start()?;
+    model.has_backend.set(true);
+    while !model.has_ended.get() {
+        time::sleep(Duration::from_millis(500)).await;
+    }
+    shut_down(running)
+}
+
+/// Shuts a reactor down, which takes no longer than its grace.
+fn shut_down(running: Running) -> io::Result<()> {
+    let model = model();
     let grace = model.plan.grace;
     let begun = now();
-    handle.shutdown(grace);
+    running.handle().shutdown(grace);
     running.join()?;
     model.check_prompt("the shutdown after its grace", (now() - begun).saturating_sub(grace));
     Ok(())

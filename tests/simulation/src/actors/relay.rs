@@ -1,0 +1,110 @@
+//! Relays to the backend: by tasks, and by handlers.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+
+use corepoll::net::TcpStream;
+use corepoll::{Action, CloseReason, EvContext, EvHandler, Interest, Notifier, Token};
+
+use crate::model::{Life, model};
+use crate::plan::{BACKEND, Service};
+
+/// Returns what the backend serves a relay by.
+fn upstream(peer_port: u16) -> String {
+    let service = if peer_port.is_multiple_of(2) { Service::Handler } else { Service::Task };
+    format!("{BACKEND}:{}", service.port())
+}
+
+/// Relays a connection to the backend.
+pub async fn by_task(stream: TcpStream) {
+    // What goes wrong ends both connections, which their ends tell the model of.
+    let Ok(peer) = stream.peer_addr() else { return };
+    let Ok(back) = TcpStream::connect(upstream(peer.port()).as_str()).await else { return };
+    let _ = corepoll::io::relay(stream, back).await;
+}
+
+/// The side of the client of a relay by handlers.
+#[derive(Debug)]
+pub struct Front {
+    /// Whether it was opened and closed.
+    life: Life,
+    /// Whether the backend can't be reached.
+    has_failed: Rc<Cell<bool>>,
+}
+
+impl Front {
+    /// Makes the handler of a new connection.
+    pub fn begin() -> Front {
+        Front { life: Life::begin("the front of a relay"), has_failed: Rc::default() }
+    }
+}
+
+impl EvHandler for Front {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.life.open();
+        // What comes before the backend has answered waits in the kernel.
+        cx.set_interest(Interest::NONE)?;
+        let back = Back {
+            life: Life::begin("the back of a relay"),
+            front: cx.token(),
+            notifier: cx.notifier(),
+            has_failed: self.has_failed.clone(),
+        };
+        let address = upstream(cx.peer_addr()?.port());
+        cx.connect(&address, back)?;
+        Ok(Action::Keep)
+    }
+
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.life.live();
+        // Without an interest it is called for a hang-up alone.
+        cx.read()?;
+        Ok(Action::Close)
+    }
+
+    fn on_notify(&mut self, _cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.life.live();
+        Ok(if self.has_failed.get() { Action::Close } else { Action::Keep })
+    }
+
+    fn on_close(&mut self, _cx: &mut EvContext<'_>, _reason: CloseReason) {
+        self.life.end();
+    }
+}
+
+/// The side of the backend.
+#[derive(Debug)]
+struct Back {
+    /// Whether it was opened and closed.
+    life: Life,
+    /// The other side.
+    front: Token,
+    /// Tells the other side that there is no backend.
+    notifier: Notifier,
+    /// Whether there is none.
+    has_failed: Rc<Cell<bool>>,
+}
+
+impl EvHandler for Back {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.life.open();
+        // The client may be gone.
+        cx.relay(self.front)?;
+        Ok(Action::Keep)
+    }
+
+    fn on_read(&mut self, _cx: &mut EvContext<'_>) -> io::Result<Action> {
+        model().violated("a connection that relays was told of bytes");
+        Ok(Action::Close)
+    }
+
+    fn on_connect_fail(&mut self, _error: io::Error) {
+        self.has_failed.set(true);
+        let _ = self.notifier.notify();
+    }
+
+    fn on_close(&mut self, _cx: &mut EvContext<'_>, _reason: CloseReason) {
+        self.life.end();
+    }
+}
