@@ -130,7 +130,10 @@ impl ReactorHandle {
     pub fn try_current() -> io::Result<ReactorHandle> {
         let local = Local::expect_current("ReactorHandle::current")?;
         ReactorHandle::of(&local.handle).ok_or_else(|| {
-            io::Error::other("ReactorHandle::current: the poller of this thread has no reactor")
+            io::Error::other(
+                "ReactorHandle::current: the poller of this thread has no reactor. One of block_on, \
+                 of a LocalPoller or of a simulated host's program has none",
+            )
         })
     }
 

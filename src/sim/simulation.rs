@@ -109,6 +109,9 @@ impl Simulation {
     /// not wait for the end of their programs. If it returns an error or panics,
     /// the simulation fails.
     ///
+    /// The program runs on a poller that belongs to no reactor, as in [`block_on`](crate::block_on).
+    /// One that serves by a [`Reactor`](crate::Reactor) calls its `start` instead of its `run`.
+    ///
     /// A name that is an IP address is the host's own; another one is looked up as its name.
     ///
     /// # Panics

@@ -4,6 +4,7 @@
 //! *changes*, and a wait asks each of them whether a condition holds now. A level-triggered one
 //! that was reported goes back to the end of the list; an edge-triggered one leaves it.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -12,6 +13,28 @@ use super::id::Id;
 use super::instance::{ALWAYS, Instance, NOT_CONDITIONS, Registration};
 use super::object::Kind;
 use super::world::World;
+
+/// The names of the conditions of an event, for the trace.
+struct Mask(u32);
+
+impl fmt::Display for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (libc::EPOLLIN, "IN"),
+            (libc::EPOLLPRI, "PRI"),
+            (libc::EPOLLOUT, "OUT"),
+            (libc::EPOLLERR, "ERR"),
+            (libc::EPOLLHUP, "HUP"),
+            (libc::EPOLLRDHUP, "RDHUP"),
+        ];
+        let mut separator = "";
+        for (_, name) in names.into_iter().filter(|&(bit, _)| self.0 & bit as u32 != 0) {
+            write!(f, "{separator}{name}")?;
+            separator = "|";
+        }
+        Ok(())
+    }
+}
 
 impl World {
     /// Makes an epoll instance: epoll_create1(2).
@@ -101,7 +124,7 @@ impl World {
             let (host, count) = (self.host(), events.len());
             self.log(
                 host,
-                format_args!("{epoll} has {count} events, the first {:#x}", events[0].0),
+                format_args!("{epoll} reports events: {count}, the first {}", Mask(events[0].0)),
             );
         }
         Ok(events)

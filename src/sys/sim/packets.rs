@@ -2,6 +2,7 @@
 //!
 //! A packet that is lost is sent again later.
 
+use std::io;
 use std::time::Duration;
 
 use super::connection::{Phase, is_sent};
@@ -245,7 +246,7 @@ impl World {
         tcp.wire = Wire::default();
         let object = &self.objects[&id];
         let (host, is_orphan) = (object.host, object.descriptors == 0);
-        self.log(host, format_args!("{id} fails: {error}"));
+        self.log(host, format_args!("{id} fails: {}", io::Error::from_raw_os_error(error)));
         if is_orphan && !self.is_in_backlog(id) {
             self.objects.remove(&id);
             return;

@@ -58,3 +58,11 @@ fn other_seeds_give_other_traces() {
     let hashes: std::collections::HashSet<u64> = (0..20).map(|seed| run(seed, false).1).collect();
     assert_eq!(hashes.len(), 20);
 }
+
+#[test]
+fn the_trace_names_errors_and_the_conditions_of_epoll() {
+    let traces: Vec<String> = (0..20).flat_map(|seed| run(seed, true).2).collect();
+    for named in ["reports events: 1, the first IN", "fails: Connection reset by peer"] {
+        assert!(traces.iter().any(|line| line.contains(named)), "{named}");
+    }
+}
