@@ -7,7 +7,8 @@
 
 use std::net::SocketAddr;
 
-use super::compare::load::{Program, TlsLoad};
+use super::compare::load::Program;
+use super::compare::tls_load::TlsLoad;
 use super::process::{Load, Server, TwoRuns, command};
 use super::{Plan, instructions, syscalls, table};
 use crate::args::{Error, failure};

@@ -1,15 +1,15 @@
 //! Runs of corepoll-load, and what they report.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::options::workspace;
-use super::placement::{Placement, spawn_on};
+use super::placement::spawn_on;
 use crate::args::{Error, failure};
 use crate::protocol::Kind;
 
@@ -22,7 +22,7 @@ const LATE: &str = "not sent in time";
 
 /// The load generator.
 #[derive(Clone, Debug)]
-pub(in crate::driver) struct Program(PathBuf);
+pub(in crate::driver) struct Program(pub(super) PathBuf);
 
 /// What it is to do.
 #[derive(Clone, Debug)]
@@ -130,59 +130,6 @@ impl Program {
     }
 }
 
-/// A load over TLS that has its connections, and begins when it is told.
-#[derive(Debug)]
-pub(in crate::driver) struct TlsLoad {
-    child: Child,
-    /// Where it says that it is ready.
-    errors: BufReader<ChildStderr>,
-    requests: u64,
-}
-
-impl TlsLoad {
-    /// Shakes hands on 64 connections, for an exact number of messages of 64 bytes that are echoed.
-    pub(in crate::driver) fn connect(
-        program: &Program,
-        addr: SocketAddr,
-        requests: u64,
-    ) -> Result<TlsLoad, Error> {
-        let mut command = Command::new(&program.0);
-        command.arg(format!("tcp://{addr}"));
-        command.args(["--tls", "--insecure", "--connections", "64", "--size", "64"]);
-        command.args(["--requests", &requests.to_string(), "--duration", "1h"]);
-        // A server under callgrind takes a tenth of a second for a handshake.
-        command.args(["--timeout", "60s", "--pollers", "1", "--wait", "--json", "--quiet"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = spawn_on(&mut command, &Placement::new(1).load)?;
-        let errors = child.stderr.take().ok_or_else(|| failure("no stderr"))?;
-        let mut load = TlsLoad { child, errors: BufReader::new(errors), requests };
-        let mut line = String::new();
-        load.errors.read_line(&mut line)?;
-        if line == "ready\n" { Ok(load) } else { Err(failure(line.trim())) }
-    }
-
-    /// Does the requests, closes the connections and ends.
-    pub(in crate::driver) fn ask_all(&mut self) -> Result<Report, Error> {
-        self.child.stdin.take().ok_or_else(|| failure("no stdin"))?.write_all(b"\n")?;
-        let mut json = Vec::new();
-        let out = self.child.stdout.as_mut().ok_or_else(|| failure("no stdout"))?;
-        out.read_to_end(&mut json)?;
-        let report = report(&json, &mut self.errors)?;
-        if report.requests != self.requests as f64 {
-            return Err(failure(format!("{} of {} requests", report.requests, self.requests)));
-        }
-        Ok(report)
-    }
-}
-
-impl Drop for TlsLoad {
-    fn drop(&mut self) {
-        // Nothing to end when it ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl Load {
     /// A closed loop over connections that are kept.
     pub(super) fn closed(protocol: Kind, connections: usize, duration: Duration) -> Load {
@@ -226,7 +173,7 @@ impl Load {
     }
 }
 
-fn report(output: &[u8], errors: &mut impl Read) -> Result<Report, Error> {
+pub(super) fn report(output: &[u8], errors: &mut impl Read) -> Result<Report, Error> {
     let Ok(json) = serde_json::from_slice::<Value>(output) else {
         let mut text = Vec::new();
         errors.read_to_end(&mut text)?;

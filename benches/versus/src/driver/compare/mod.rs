@@ -31,6 +31,8 @@ mod results;
 mod rounds;
 mod server;
 mod statistics;
+#[cfg(feature = "ecosystem")]
+pub(super) mod tls_load;
 mod watch;
 
 use std::fs;

@@ -4,9 +4,9 @@ use std::process::Command;
 
 use super::{Bench, Cell, Cost};
 use crate::args::{Error, failure};
-use crate::driver::compare::load::TlsLoad;
 use crate::driver::compare::placement::Placement;
 use crate::driver::compare::results::{Column, Sample, Unit};
+use crate::driver::compare::tls_load::TlsLoad;
 use crate::driver::compare::watch::Watch;
 use crate::driver::process::{Load, Server, command};
 use crate::ecosystem::{Kind, Runtime};
