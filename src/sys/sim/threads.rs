@@ -49,7 +49,8 @@ pub(crate) enum Wait {
 pub(crate) enum Code {
     /// The crate's own: it runs a poller, and calls foreign code inside of that alone.
     Own,
-    /// The user's.
+    /// The user's: a blocking call.
+    #[cfg(feature = "blocking")]
     Foreign,
 }
 

@@ -10,8 +10,11 @@ mod programs;
 mod relays;
 mod replay;
 mod search;
+#[cfg(feature = "signal")]
 mod signals;
+#[cfg(feature = "blocking")]
 mod stacks;
+#[cfg(feature = "blocking")]
 mod threads;
 mod udp;
 mod unix;
