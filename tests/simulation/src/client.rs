@@ -70,7 +70,7 @@ async fn exchange(id: u32, talk: &Talk, stream: TcpStream) -> io::Result<()> {
     };
     model().excuse(id, "its client has closed it");
     is_sent?;
-    if talk.plan.end == End::Reset {
+    if matches!(talk.plan.end, End::Reset | End::GiveUp) {
         stream.set_linger(Some(Duration::ZERO))?;
     }
     Ok(())
@@ -93,6 +93,11 @@ async fn send(id: u32, talk: &Talk, mut stream: &TcpStream) -> io::Result<()> {
     if talk.plan.end == End::HalfClose {
         talk.is_ended.set(true);
         stream.close().await?;
+    }
+    if talk.plan.end == End::GiveUp {
+        stream.close().await?;
+        // Long enough for the end to be passed on.
+        time::sleep(Duration::from_secs(1)).await;
     }
     Ok(())
 }

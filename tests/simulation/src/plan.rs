@@ -30,10 +30,14 @@ pub enum Service {
     TaskPool,
     /// What the backend has for pools. No client connects to it.
     Answers,
+    /// Tasks relay to what neither answers nor ends. Its clients give up.
+    DeadEnd,
+    /// What the backend has for those. No client connects to it.
+    Silence,
 }
 
 impl Service {
-    /// What clients connect to.
+    /// What clients connect to, apart from what needs a client that gives up.
     pub const ALL: [Service; 6] = [
         Service::Handler,
         Service::Task,
@@ -45,7 +49,7 @@ impl Service {
 
     /// Returns `true` if it needs the backend.
     pub fn needs_backend(self) -> bool {
-        matches!(self, Service::TaskRelay | Service::HandlerRelay | Service::TaskPool)
+        !matches!(self, Service::Handler | Service::Task | Service::HandOver)
     }
 
     /// Returns where it listens.
@@ -63,6 +67,8 @@ pub enum End {
     Close,
     /// It resets the connection then.
     Reset,
+    /// It ends its output, and resets the connection a while after that.
+    GiveUp,
 }
 
 /// A connection, and what both of its sides do.
@@ -113,6 +119,8 @@ pub struct Plan {
     pub timers: usize,
     /// The number of tasks on each poller that are spawned, aborted, and woken by other pollers.
     pub tasks: usize,
+    /// Whether a task on each poller sends datagrams to itself, and never has to wait.
+    pub is_busy: bool,
     /// Tasks on each poller that compute: how many, how long in each poll, and how often.
     pub computing: (u32, Duration, u32),
     /// When the server is shut down, if that is before all clients have ended.
@@ -141,6 +149,7 @@ impl Plan {
             talks,
             timers: rng.usize(0..=3),
             tasks: rng.usize(0..=2),
+            is_busy: false,
             computing: (0, Duration::ZERO, 0),
             shutdown_at: None,
             grace: ms(rng.u64(0..=2000)),
@@ -155,6 +164,12 @@ impl Plan {
             plan.shutdown_at = Some(ms(rng.u64(0..=1000)));
         }
         plan.draw_faults(&mut rng);
+        plan.is_busy = one_in(&mut rng, 20);
+        for talk in &mut plan.talks {
+            if one_in(&mut rng, 30) {
+                (talk.service, talk.end) = (Service::DeadEnd, End::GiveUp);
+            }
+        }
         plan
     }
 

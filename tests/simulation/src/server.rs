@@ -8,6 +8,7 @@ use corepoll::{Acceptor, Reactor, ReactorHandle, RemoteJoinHandle, Running, time
 use fastrand::Rng;
 
 use crate::actors::computing::compute;
+use crate::actors::datagrams::use_datagrams;
 use crate::actors::echo_handler::Echo;
 use crate::actors::echo_task::echo;
 use crate::actors::task_timers::use_timers;
@@ -65,6 +66,7 @@ async fn serve() -> io::Result<()> {
         listen(Service::HandOver).listen(&handle, new)?,
         listen(Service::Task).serve(&handle, |stream, _| echo(stream, Incoming::default()))?,
         listen(Service::TaskRelay).serve(&handle, |stream, _| relay::by_task(stream))?,
+        listen(Service::DeadEnd).serve(&handle, |stream, _| relay::to_silence(stream))?,
         listen(Service::HandlerRelay).listen(&handle, relay::Front::begin)?,
         listen(Service::TaskPool).serve(&handle, |stream, _| pool_task::serve(stream))?,
     ];
@@ -104,6 +106,7 @@ async fn serve_backend() -> io::Result<()> {
         listen(Service::Handler).listen(&handle, new)?,
         listen(Service::Task).serve(&handle, |stream, _| echo(stream, Incoming::default()))?,
         listen(Service::Answers).serve(&handle, |stream, _| answers::serve(stream))?,
+        listen(Service::Silence).serve(&handle, |stream, _| relay::be_silent(stream))?,
     ];
     let running = reactor.start()?;
     model.has_backend.set(true);
@@ -142,6 +145,9 @@ fn start_background(handle: &ReactorHandle) -> Vec<RemoteJoinHandle<()>> {
         for _ in 0..plan.tasks {
             let (rng, handle) = (rng.fork(), handle.clone());
             background.push(poller.spawn_on(move || use_tasks(handle, rng)));
+        }
+        if plan.is_busy {
+            background.push(poller.spawn_on(use_datagrams));
         }
         let (count, time, polls) = plan.computing;
         for _ in 0..count {

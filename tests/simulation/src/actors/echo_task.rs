@@ -8,7 +8,7 @@ use corepoll::net::TcpStream;
 use futures::{AsyncReadExt, AsyncWriteExt};
 
 use super::echo_handler::Echo;
-use crate::model::{Incoming, model};
+use crate::model::{Incoming, model, now};
 use crate::plan::Service;
 
 /// Serves a connection, and checks how it ends.
@@ -70,6 +70,10 @@ impl EchoTask {
             stream.write_all(&chunk).await?;
             return Ok(chunk.len());
         };
+        // A read into nothing has nothing to wait for.
+        let begun = now();
+        let _nothing = stream.read(&mut []).await?;
+        model().check_prompt("a read of no bytes", now() - begun);
         self.buffer.resize(model().talks[id as usize].plan.read, 0);
         let count = stream.read(&mut self.buffer).await?;
         drop(attention);

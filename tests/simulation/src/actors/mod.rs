@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod computing;
+pub mod datagrams;
 pub mod echo_handler;
 pub mod echo_task;
 pub mod handler_timers;

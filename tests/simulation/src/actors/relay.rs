@@ -2,13 +2,19 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use corepoll::net::TcpStream;
-use corepoll::{Action, CloseReason, EvContext, EvHandler, Interest, Notifier, Token};
+use corepoll::{Action, CloseReason, EvContext, EvHandler, Interest, Notifier, Token, time};
 
 use crate::model::{Life, model};
 use crate::plan::{BACKEND, Service};
+
+/// How long a relay tries to reach the backend: long enough for many packets to be lost, and shorter
+/// than the kernel tries an address.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Returns what the backend serves a relay by.
 fn upstream(peer_port: u16) -> String {
@@ -20,8 +26,30 @@ fn upstream(peer_port: u16) -> String {
 pub async fn by_task(stream: TcpStream) {
     // What goes wrong ends both connections, which their ends tell the model of.
     let Ok(peer) = stream.peer_addr() else { return };
-    let Ok(back) = TcpStream::connect(upstream(peer.port()).as_str()).await else { return };
+    let Ok(backend) = upstream(peer.port()).parse::<SocketAddr>() else { return };
+    // Some try an address before it at which there is nothing. Without a backend they would go on
+    // with that for long.
+    let nothing = SocketAddr::from(([10, 0, 0, 200], 1));
+    let has_detour = peer.port() % 4 == 3 && !model().plan.lacks_descriptors;
+    let addresses = &[nothing, backend][usize::from(!has_detour)..];
+    let Ok(back) = TcpStream::connect_timeout(addresses, PATIENCE).await else { return };
     let _ = corepoll::io::relay(stream, back).await;
+}
+
+/// Relays a connection to what neither answers nor ends.
+pub async fn to_silence(stream: TcpStream) {
+    let address = format!("{BACKEND}:{}", Service::Silence.port());
+    let Ok(back) = TcpStream::connect(address.as_str()).await else { return };
+    // It ends when the client has given up.
+    let _ = corepoll::io::relay(stream, back).await;
+}
+
+/// Reads what comes to its end, and does nothing more.
+pub async fn be_silent(stream: TcpStream) {
+    while stream.read_chunk().await.is_ok_and(|chunk| !chunk.is_empty()) {}
+    while !model().has_ended.get() {
+        time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// The side of the client of a relay by handlers.
