@@ -21,8 +21,7 @@ impl World {
         self.objects.values().filter(|object| object.descriptors > 0).filter_map(|object| {
             let Kind::Tcp(tcp) = &object.kind else { return None };
             // An urgent byte alone is no reason to read.
-            let is_readable = tcp.no_more_input || tcp.input.len() >= tcp.least_readable();
-            let since = tcp.unread_since.filter(|_| is_readable)?;
+            let since = tcp.unread_since.filter(|_| tcp.is_readable())?;
             Some((tcp.local?, tcp.peer, tcp.input.len(), since))
         })
     }

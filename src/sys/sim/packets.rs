@@ -176,9 +176,9 @@ impl World {
             }
             Segment::Room => self.send_output(to),
             Segment::End => {
-                tcp.becomes_readable(now);
                 tcp.peer_is_done = true;
                 tcp.no_more_input = true;
+                tcp.becomes_readable(now);
                 let host = self.objects[&to].host;
                 self.log(host, format_args!("{to} gets the end"));
                 self.transmit(to, Segment::EndReceipt);
@@ -210,8 +210,8 @@ impl World {
             self.schedule_reset(from);
             return self.reset(to);
         }
-        tcp.becomes_readable(now);
         tcp.input.extend(bytes);
+        tcp.becomes_readable(now);
         let host = self.objects[&to].host;
         self.log(host, format_args!("{to} gets {}", bytes.len()));
         self.wake(to, (libc::EPOLLIN | libc::EPOLLPRI) as u32);

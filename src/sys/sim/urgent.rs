@@ -58,6 +58,8 @@ impl Tcp {
                 Some(UrgentMark { ahead: mark.ahead.checked_sub(count)?, ..mark })
             });
         }
+        // What an urgent byte leaves behind is nothing to read, until more comes or the end.
+        self.unread_since = self.unread_since.filter(|_| self.is_readable());
     }
 
     /// Returns how many unread bytes make the socket readable: at the mark, one more than the
@@ -66,10 +68,15 @@ impl Tcp {
         if self.is_at_mark() && !self.urgent_inline { 2 } else { 1 }
     }
 
-    /// Notes that there is something to read from `now` on, unless there has been before.
+    /// Returns `true` if there is something to read, or the end.
+    pub(super) fn is_readable(&self) -> bool {
+        self.no_more_input || self.input.len() >= self.least_readable()
+    }
+
+    /// Notes, after something was added, that there is something to read from `now` on, unless there
+    /// has been before, or an urgent byte is alone.
     pub(super) fn becomes_readable(&mut self, now: u64) {
-        let is_readable = self.no_more_input || self.input.len() >= self.least_readable();
-        self.unread_since = self.unread_since.filter(|_| is_readable).or(Some(now));
+        self.unread_since = self.is_readable().then(|| self.unread_since.unwrap_or(now));
     }
 
     /// Returns `true` if the next byte is the urgent one: SIOCATMARK.

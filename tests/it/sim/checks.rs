@@ -1,12 +1,13 @@
 //! Conditions that hold after each step, and what they see.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use corepoll::net::{TcpListener, TcpStream};
 use corepoll::sim::{self, Faults, Simulation};
-use corepoll::{spawn_local, time};
+use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor, spawn_local, time};
 use futures::AsyncWriteExt;
 
 use super::{add_echo, ask, ms};
@@ -70,6 +71,49 @@ fn what_a_program_leaves_unread_is_seen_until_it_reads() {
         let longest = longest(count).expect("it was unread");
         assert!(longest.as_millis().abs_diff(seconds * 1000) < 100, "{count}: {longest:?}");
     }
+}
+
+/// Reads what there is.
+struct Reader;
+
+impl EvHandler for Reader {
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(if cx.read()?.is_empty() { Action::Close } else { Action::Keep })
+    }
+}
+
+#[test]
+fn an_urgent_byte_that_is_alone_does_not_count_as_unread() {
+    let mut sim = Simulation::new(1);
+    let longest = Rc::new(Cell::new(Duration::ZERO));
+    let sees = longest.clone();
+    sim.check(move |snapshot| {
+        let served = snapshot.unread().filter(|unread| unread.local.port() == 7);
+        sees.set(sees.get().max(served.map(|unread| unread.time).max().unwrap_or_default()));
+        Ok(())
+    });
+    // A handler reads once for each event, and does not ask whether there is more.
+    sim.host("server", || async {
+        let reactor = Reactor::builder().pollers(1).build()?;
+        Acceptor::new("0.0.0.0:7").listen(&reactor.handle(), || Reader)?;
+        let _running = reactor.start()?;
+        std::future::pending().await
+    });
+    sim.client("client", async {
+        let mut stream = TcpStream::connect("server:7").await?;
+        stream.write_all(b"abc").await?;
+        time::sleep(Duration::from_secs(60)).await;
+        stream.set_linger(Some(Duration::ZERO))?;
+        drop(stream);
+        time::sleep(Duration::from_secs(1)).await;
+        Ok(())
+    });
+    sim.faults(Faults::default().urgent(1.0));
+    sim.keep_trace();
+    sim.run().unwrap();
+    assert!(sim.trace().iter().any(|line| line.ends_with("adds an urgent byte")));
+    // The reset comes a minute after the byte, and is heard of at once.
+    assert!(longest.get() < Duration::from_secs(1), "{:?}", longest.get());
 }
 
 #[test]
