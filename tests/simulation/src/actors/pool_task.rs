@@ -40,7 +40,7 @@ pub async fn serve(mut stream: TcpStream) {
     loop {
         let Ok((local, peer)) = ends(&stream) else { return };
         let attention = model().attend(local, peer, "a task with a pool");
-        let Ok(count) = stream.read(&mut buffer).await else { return };
+        let Ok(count) = receive(&mut stream, &incoming, &mut buffer).await else { return };
         drop(attention);
         if count == 0 {
             incoming.end();
@@ -50,11 +50,29 @@ pub async fn serve(mut stream: TcpStream) {
         if !incoming.take(&buffer[..count]) {
             return;
         }
-        let Some(answer) = answer(&incoming, &buffer[..count], &mut rng).await else { return };
+        let Some(id) = incoming.id() else { return };
+        let position = incoming.position as u32;
+        let answer = answer(id, position, &buffer[..count], &mut rng).await;
+        let Some(answer) = answer else { return };
         if stream.write_all(&answer).await.is_err() {
             return;
         }
     }
+}
+
+/// Reads what there is, but the number of the connection whole: what is asked of the backend, and
+/// excused, is asked and excused by that number.
+async fn receive(
+    stream: &mut TcpStream,
+    incoming: &Incoming,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
+    if incoming.id().is_some() {
+        return stream.read(buffer).await;
+    }
+    let number = &mut buffer[..size_of::<u32>()];
+    stream.read_exact(number).await?;
+    Ok(number.len())
 }
 
 /// Returns the addresses of both ends.
@@ -63,13 +81,12 @@ fn ends(stream: &TcpStream) -> io::Result<(std::net::SocketAddr, std::net::Socke
 }
 
 /// Has `bytes` sent back by the backend, and asks again if the answer takes too long.
-async fn answer(incoming: &Incoming, bytes: &[u8], rng: &mut Rng) -> Option<Vec<u8>> {
-    let id = incoming.id().unwrap_or(u32::MAX);
+async fn answer(id: u32, position: u32, bytes: &[u8], rng: &mut Rng) -> Option<Vec<u8>> {
     for attempt in 0..TRIES {
         // The last answer is not given up.
         let is_last = attempt + 1 == TRIES;
         let delay = if !is_last && one_in(rng, 3) { rng.u32(0..1_000_000) } else { 0 };
-        let (position, length) = (incoming.position as u32, bytes.len() as u32);
+        let length = bytes.len() as u32;
         let asked = ask(Head { id, position, length, delay }, bytes);
         let limit = if is_last { Duration::from_secs(3600) } else { LIMIT };
         if let Ok(Ok(answer)) = time::timeout(limit, asked).await {
