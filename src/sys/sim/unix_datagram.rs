@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::id::Id;
 use super::unix_name::Name;
-use super::unix_stream::{BUFFER, cost, is_writable};
+use super::unix_stream::{BUFFER, cost, directions, is_writable};
 
 /// How many datagrams may wait; one more does: net.unix.max_dgram_qlen.
 const MOST_WAITING: usize = 10;
@@ -89,18 +89,9 @@ impl UnixDatagram {
 
     /// Returns the conditions that hold, but for room: unix_dgram_poll.
     pub(super) fn conditions(&self) -> u32 {
-        let mut holds = 0;
+        let mut holds = directions(self.no_more_input, self.no_more_output, !self.input.is_empty());
         if self.error.is_some() {
             holds |= libc::EPOLLERR;
-        }
-        if self.no_more_input && self.no_more_output {
-            holds |= libc::EPOLLHUP;
-        }
-        if self.no_more_input {
-            holds |= libc::EPOLLRDHUP | libc::EPOLLIN;
-        }
-        if !self.input.is_empty() {
-            holds |= libc::EPOLLIN;
         }
         holds as u32
     }

@@ -47,6 +47,22 @@ pub(super) fn is_writable(held: usize, limit: usize) -> bool {
     (held + 1) * 4 <= limit
 }
 
+/// Returns the conditions that follow from which directions have ended, and from whether anything
+/// waits: what unix_poll and unix_dgram_poll share.
+pub(super) fn directions(no_more_input: bool, no_more_output: bool, is_waiting: bool) -> i32 {
+    let mut holds = 0;
+    if no_more_input && no_more_output {
+        holds |= libc::EPOLLHUP;
+    }
+    if no_more_input {
+        holds |= libc::EPOLLRDHUP | libc::EPOLLIN;
+    }
+    if is_waiting {
+        holds |= libc::EPOLLIN;
+    }
+    holds
+}
+
 /// Returns the room that SO_SNDBUF asks for.
 pub(super) fn room(asked: Option<usize>) -> usize {
     asked.map_or(BUFFER, |bytes| bytes.saturating_mul(2).max(LEAST_BUFFER))
@@ -103,18 +119,9 @@ impl UnixStream {
 
     /// Returns the conditions that hold: unix_poll.
     pub(super) fn conditions(&self) -> u32 {
-        let mut holds = 0;
+        let mut holds = directions(self.no_more_input, self.no_more_output, !self.input.is_empty());
         if self.error.is_some() {
             holds |= libc::EPOLLERR;
-        }
-        if self.no_more_input && self.no_more_output {
-            holds |= libc::EPOLLHUP;
-        }
-        if self.no_more_input {
-            holds |= libc::EPOLLRDHUP | libc::EPOLLIN;
-        }
-        if !self.input.is_empty() {
-            holds |= libc::EPOLLIN;
         }
         if is_writable(self.held, self.limit) {
             holds |= libc::EPOLLOUT;
@@ -141,16 +148,6 @@ pub(super) struct UnixListener {
 impl UnixListener {
     /// Returns the conditions that hold: unix_poll.
     pub(super) fn conditions(&self) -> u32 {
-        let mut holds = 0;
-        if self.no_more_input && self.no_more_output {
-            holds |= libc::EPOLLHUP;
-        }
-        if self.no_more_input {
-            holds |= libc::EPOLLRDHUP | libc::EPOLLIN;
-        }
-        if !self.queue.is_empty() {
-            holds |= libc::EPOLLIN;
-        }
-        holds as u32
+        directions(self.no_more_input, self.no_more_output, !self.queue.is_empty()) as u32
     }
 }

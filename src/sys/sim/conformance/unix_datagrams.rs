@@ -273,11 +273,6 @@ impl Machine for Sockets {
             "closed".to_owned()
         })
     }
-
-    fn is_look(_: Call) -> bool {
-        // The kernel does all of it at once.
-        false
-    }
 }
 
 #[test]

@@ -292,11 +292,6 @@ impl Machine for Ends {
             "closed".to_owned()
         })
     }
-
-    fn is_look(_: Call) -> bool {
-        // The kernel does all of it at once.
-        false
-    }
 }
 
 #[test]
