@@ -3,7 +3,8 @@
 //! glibc's `recv`, `send` and `epoll_wait` are cancellation points: pthreads(7). In a process with
 //! threads each of them sets that state up and takes it down, which is about a tenth of the user
 //! time of a small request. No thread here is ever cancelled, so the request path calls the kernel
-//! directly, and so do accept4(2) and close(2). On architectures without an instruction below, libc's `syscall` does the same.
+//! directly, and so do accept4(2) and close(2). On architectures without an instruction below, libc's
+//! `syscall` does the same.
 
 use std::io;
 

@@ -325,8 +325,8 @@ impl Readiness {
     }
 
     /// Makes the task wait in the slot of `direction` for the next event, if it has waited there
-    /// before, nothing is ready, and the wait can't be an error. Otherwise it returns `false`, and nothing has been
-    /// done.
+    /// before, nothing is ready, and the wait can't be an error. Otherwise it returns `false`, and
+    /// nothing has been done.
     #[inline(always)]
     pub(crate) fn wait_again(&self, cx: &Context<'_>, direction: Direction) -> bool {
         let word = self.word.get();

@@ -2,7 +2,8 @@
 //! Certificates, endpoints of both runtimes, and streams whose bytes are known.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -106,6 +107,20 @@ pub async fn mirror(endpoint: &Endpoint) {
     let count = receive(&mut stream).await;
     send(&mut out, count).await;
     connection.closed().await;
+}
+
+/// Mirrors one connection on quinn's own runtime, in a thread of its own. Returns where, and what ends
+/// with it.
+pub fn mirror_on_tokio(config: ServerConfig) -> (SocketAddr, JoinHandle<()>) {
+    let (tell, told) = mpsc::channel();
+    let serving = thread::spawn(move || {
+        on_tokio(async {
+            let server = server(config);
+            let _ = tell.send(server.local_addr().unwrap());
+            mirror(&server).await;
+        });
+    });
+    (told.recv().unwrap(), serving)
 }
 
 /// Connects to a mirror, and sends `count` bytes to and fro.

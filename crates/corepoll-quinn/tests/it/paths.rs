@@ -9,7 +9,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::common::{
-    ANY, client, configs, connect, mirror, on_corepoll, on_tokio, receive, send, server, to_and_fro,
+    ANY, client, configs, connect, mirror, mirror_on_tokio, on_corepoll, on_tokio, receive, send,
+    server, to_and_fro,
 };
 
 /// What a path does to packets, by their number.
@@ -160,15 +161,7 @@ fn a_server_follows_a_client_whose_address_changes_on_the_way() {
 #[test]
 fn a_client_that_moves_to_another_socket_is_followed() {
     let (server_config, client_config) = configs();
-    let (tell, told) = mpsc::channel();
-    let serving = thread::spawn(move || {
-        on_tokio(async {
-            let server = server(server_config);
-            let _ = tell.send(server.local_addr().unwrap());
-            mirror(&server).await;
-        });
-    });
-    let addr = told.recv().unwrap();
+    let (addr, serving) = mirror_on_tokio(server_config);
     on_corepoll(async {
         let endpoint = client(client_config);
         let connection = connect(&endpoint, addr).await;

@@ -5,7 +5,9 @@ use std::thread;
 
 use bytes::Bytes;
 
-use crate::common::{client, configs, connect, mirror, on_corepoll, on_tokio, server, to_and_fro};
+use crate::common::{
+    client, configs, connect, mirror, mirror_on_tokio, on_corepoll, on_tokio, server, to_and_fro,
+};
 
 /// What goes each way.
 const SIZE: u64 = 8 << 20;
@@ -41,15 +43,7 @@ fn a_server_on_corepoll_serves_quinn_on_tokio() {
 #[test]
 fn a_client_on_corepoll_reaches_quinn_on_tokio() {
     let (server_config, client_config) = configs();
-    let (tell, told) = mpsc::channel();
-    let serving = thread::spawn(move || {
-        on_tokio(async {
-            let server = server(server_config);
-            let _ = tell.send(server.local_addr().unwrap());
-            mirror(&server).await;
-        });
-    });
-    let addr = told.recv().unwrap();
+    let (addr, serving) = mirror_on_tokio(server_config);
     on_corepoll(async { to_and_fro(&client(client_config), addr, SIZE).await });
     serving.join().unwrap();
 }
