@@ -7,7 +7,8 @@
 //! | wait for the first of several signals once | [`any`] |
 //! | receive signals in a loop, without losing one in between | [`Signal`] |
 //!
-//! A signal reaches every future and every [`Signal`] that waits for it, on whichever poller.
+//! A signal is given by its number. The usual ones are here; the crate `libc` has the others. It
+//! reaches every future and every [`Signal`] that waits for it, on whichever poller.
 //!
 //! # What a signal does from then on
 //!
@@ -29,7 +30,7 @@
 //! // A thread and not a task of the reactor, as a shutdown waits for tasks.
 //! std::thread::spawn(move || -> std::io::Result<()> {
 //!     corepoll::block_on(async move {
-//!         let mut requests = signal::Signal::new([libc::SIGINT, libc::SIGTERM])?;
+//!         let mut requests = signal::Signal::new([signal::SIGINT, signal::SIGTERM])?;
 //!         requests.recv().await?;
 //!         handle.shutdown(Duration::from_secs(30));
 //!         requests.recv().await?;
@@ -56,8 +57,10 @@ use crate::base::token::Token;
 use crate::local::registration::Registration;
 use crate::local::state::Local;
 use crate::parts::readiness::Direction;
-use crate::sys::signal::{PendingSignals, SIGINT, SIGTERM};
+use crate::sys::signal::PendingSignals;
 use crate::task::SharedRef;
+
+pub use crate::sys::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
 /// Waits for the next SIGINT, which Ctrl-C sends in a terminal. It counts from this call on, and
 /// not from the first poll.
@@ -142,10 +145,10 @@ pub fn terminate() -> impl Future<Output = io::Result<()>> + Send + Sync {
 ///
 /// # fn main() -> std::io::Result<()> {
 /// corepoll::block_on(async {
-///     let next = signal::any([libc::SIGINT, libc::SIGTERM]);
+///     let next = signal::any([signal::SIGINT, signal::SIGTERM]);
 ///     # signal_hook::low_level::raise(libc::SIGTERM)?;
 ///     match next.await? {
-///         libc::SIGINT => println!("interrupted"),
+///         signal::SIGINT => println!("interrupted"),
 ///         _ => println!("terminated"),
 ///     }
 ///     Ok(())
@@ -171,13 +174,13 @@ pub fn any(
 /// # Examples
 ///
 /// ```
-/// use corepoll::signal::Signal;
+/// use corepoll::signal::{SIGHUP, Signal};
 ///
 /// # fn main() -> std::io::Result<()> {
 /// corepoll::block_on(async {
-///     let mut hangups = Signal::new([libc::SIGHUP])?;
-///     # signal_hook::low_level::raise(libc::SIGHUP)?;
-///     assert_eq!(hangups.recv().await?, libc::SIGHUP);
+///     let mut hangups = Signal::new([SIGHUP])?;
+///     # signal_hook::low_level::raise(SIGHUP)?;
+///     assert_eq!(hangups.recv().await?, SIGHUP);
 ///     Ok(())
 /// })
 /// # }

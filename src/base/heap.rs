@@ -7,15 +7,23 @@
 //! What is put off costs less than what is done at once: an item may be given a greater key, and may
 //! be renewed, while its node stays where it is. Its user brings the node into its place when it has
 //! become the least one, by [`Heap::postpone`].
+//!
+//! Where several items are taken one after the other, [`Heap::take_least`] draws them together: see
+//! [`run`].
+
+mod node;
+mod run;
 
 use std::hint::{black_box, select_unpredictable};
+
+use node::{ARITY, Node};
+use run::Run;
 
 /// The place of an item that is not in the heap.
 const ABSENT: u32 = u32::MAX;
 
-/// The number of children of a node. Four nodes of 16 bytes are one cache line, and the heap is
-/// half as deep as a binary one.
-const ARITY: usize = 4;
+/// The places from here on are those of nodes that were drawn: their indices in the run.
+const DRAWN: u32 = ABSENT - run::MOST as u32;
 
 /// A heap of up to so many nodes is taken for one that the processor has in its caches: a mebibyte.
 const CACHED: usize = 1 << 16;
@@ -25,6 +33,8 @@ const CACHED: usize = 1 << 16;
 pub(crate) struct Heap {
     /// The nodes, in the order of the heap: the children of node `n` are `4n + 1` to `4n + 4`.
     nodes: Vec<Node>,
+    /// Nodes that were drawn together. They are in the heap like the others.
+    run: Run,
     /// What is known of each item, by its number.
     items: Vec<Item>,
     /// The order of the next insertion, which is greater than that of any item in the heap. When
@@ -37,50 +47,11 @@ pub(crate) struct Heap {
 /// What the heap knows of an item.
 #[derive(Debug, Clone, Copy)]
 struct Item {
-    /// The place of its node in `nodes`, or `ABSENT`.
+    /// The place of its node in `nodes`, or that in the run behind `DRAWN`, or `ABSENT`.
     place: u32,
     /// The order in which it was inserted or renewed. That of its node is the same, or less if the
     /// item was renewed since its node was moved.
     order: u32,
-}
-
-/// One node: 16 bytes, so that the comparison of a sift stays in the line it has loaded. From the
-/// high bits to the low ones: the key, the order and the item. No two orders are equal, so the item
-/// never decides a comparison.
-#[derive(Debug, Clone, Copy)]
-struct Node(u128);
-
-impl Node {
-    /// Packs the three numbers.
-    #[inline]
-    fn new(key: u64, order: u32, item: u32) -> Node {
-        Node((u128::from(key) << 64) | (u128::from(order) << 32) | u128::from(item))
-    }
-
-    /// Returns the key.
-    #[inline]
-    fn key(self) -> u64 {
-        (self.0 >> 64) as u64
-    }
-
-    /// Returns the order of insertion.
-    #[inline]
-    fn order(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    /// Returns the item.
-    #[inline]
-    fn item(self) -> u32 {
-        self.0 as u32
-    }
-
-    /// Returns `true` if this node comes before `other`: its key is less, or it was inserted
-    /// earlier.
-    #[inline]
-    fn is_before(self, other: Node) -> bool {
-        self.0 < other.0
-    }
 }
 
 /// The least item of a heap.
@@ -98,7 +69,7 @@ pub(crate) struct Least {
 impl Heap {
     /// Returns the number of items.
     pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
+        self.nodes.len() + self.run.len()
     }
 
     /// Makes an empty heap as it is after so many insertions.
@@ -122,7 +93,10 @@ impl Heap {
     /// Returns the item with the least key. Of items with equal keys, it is the one inserted first.
     #[inline]
     pub(crate) fn peek(&self) -> Option<Least> {
-        let node = self.nodes.first()?;
+        let node = match self.run.first() {
+            None => *self.nodes.first()?,
+            Some(drawn) => self.nodes.first().map_or(drawn, |node| drawn.min(*node)),
+        };
         let is_after_mark = node.order() >= self.mark;
         Some(Least { key: node.key(), is_after_mark, item: node.item() })
     }
@@ -143,6 +117,12 @@ impl Heap {
         self.next_order = order + 1;
         self.items[item as usize].order = order;
         let node = Node::new(key, order, item);
+        self.add(node);
+    }
+
+    /// Adds a node.
+    #[inline]
+    fn add(&mut self, node: Node) {
         self.nodes.push(node);
         self.sift_up(self.nodes.len() - 1, node);
     }
@@ -155,7 +135,9 @@ impl Heap {
         let order = self.order();
         let Some(known) = self.items.get_mut(item as usize) else { return false };
         // No node is at the place `ABSENT`.
-        let Some(node) = self.nodes.get(known.place as usize) else { return false };
+        let place = known.place as usize;
+        let node = self.nodes.get(place).copied().or_else(|| drawn(&self.run, place));
+        let Some(node) = node else { return false };
         if node.key() >= key {
             return false;
         }
@@ -176,6 +158,8 @@ impl Heap {
     /// Makes room in `items` for an item with a greater number than all before.
     #[cold]
     fn make_room(&mut self, item: u32) {
+        // As many nodes as there may be items have places below `DRAWN`.
+        assert!(item < DRAWN, "the heap is full");
         self.items.resize(item as usize + 1, Item { place: ABSENT, order: 0 });
     }
 
@@ -185,13 +169,15 @@ impl Heap {
     #[cold]
     fn renumber(&mut self) {
         let (nodes, items) = (&mut self.nodes, &mut self.items);
-        let both = |node: &Node| [node.order(), items[node.item() as usize].order];
-        let mut orders: Vec<u32> = nodes.iter().flat_map(both).collect();
+        let mut orders: Vec<u32> = Vec::with_capacity(nodes.len() * 2);
+        for node in nodes.iter_mut().chain(self.run.nodes_mut()) {
+            orders.extend([node.order(), items[node.item() as usize].order]);
+        }
         orders.sort_unstable();
         orders.dedup();
         // The place of an order among all that are in use becomes the new order.
         let renumbered = |order: u32| orders.partition_point(|other| *other < order) as u32;
-        for node in nodes {
+        for node in nodes.iter_mut().chain(self.run.nodes_mut()) {
             let item = &mut items[node.item() as usize];
             item.order = renumbered(item.order);
             *node = Node::new(node.key(), renumbered(node.order()), node.item());
@@ -210,6 +196,9 @@ impl Heap {
         if let Some(node) = self.nodes.get(place as usize) {
             debug_assert!(key >= node.key());
             self.sift_down(place as usize, Node::new(key, order, item));
+        } else if drawn(&self.run, place as usize).is_some() {
+            self.run.remove((place - DRAWN) as usize);
+            self.add(Node::new(key, order, item));
         }
     }
 
@@ -218,8 +207,8 @@ impl Heap {
     pub(crate) fn remove(&mut self, item: u32) -> bool {
         let Some(item) = self.items.get_mut(item as usize) else { return false };
         let hole = std::mem::replace(&mut item.place, ABSENT) as usize;
-        if hole == ABSENT as usize {
-            return false;
+        if hole >= DRAWN as usize {
+            return self.remove_drawn(hole);
         }
         let last = self.nodes.pop().expect("an item with a place is in the heap");
         // The last node fills the hole, unless it was the one that was removed.
@@ -227,6 +216,49 @@ impl Heap {
             self.settle(hole, last);
         }
         true
+    }
+
+    /// Removes the node at a place from `DRAWN` on. Returns `false` if that is `ABSENT`.
+    fn remove_drawn(&mut self, place: usize) -> bool {
+        if place == ABSENT as usize {
+            return false;
+        }
+        self.run.remove(place - DRAWN as usize);
+        true
+    }
+
+    /// Removes the least item, which is there. Those up to `limit` are going to follow, so if there
+    /// are any they are drawn with it.
+    #[inline]
+    pub(crate) fn take_least(&mut self, limit: u64) {
+        let Some(least) = self.peek() else { return };
+        if self.run.len() == 0 && self.nodes.iter().skip(1).take(ARITY).any(|n| n.key() <= limit) {
+            self.draw(Node::new(limit, u32::MAX, u32::MAX));
+        }
+        self.remove(least.item);
+    }
+
+    /// Draws the least nodes up to `last` into the run, which is empty.
+    fn draw(&mut self, last: Node) {
+        self.run.find(&self.nodes, last);
+        // From the last place on: below each hole is a heap, and what comes to fill it is none of
+        // those that are drawn. So it belongs where it is, or below.
+        while let Some(hole) = self.run.next_place() {
+            self.run.push(self.nodes[hole]);
+            let end = self.nodes.pop().expect("there is one at the hole");
+            if hole < self.nodes.len() {
+                self.sift_down(hole, end);
+            }
+        }
+        for (index, node) in self.run.sort() {
+            self.items[node.item() as usize].place = DRAWN + index as u32;
+        }
+    }
+
+    /// Returns the item that becomes the least one after so many others, if that is known.
+    #[inline]
+    pub(crate) fn upcoming(&self, others: usize) -> Option<u32> {
+        self.run.after(others).map(Node::item)
     }
 
     /// Puts `node` into the place where it belongs, starting from a hole in the middle of the heap.
@@ -285,7 +317,7 @@ impl Heap {
             return Some(first + select_unpredictable(is_right, right_place, left_place));
         }
         let places = first..self.nodes.len();
-        places.min_by_key(|place| self.nodes[*place].0)
+        places.min_by_key(|place| self.nodes[*place])
     }
 
     /// Loads the nodes from the place `first` on that are the children of four siblings. Nothing waits
@@ -307,74 +339,10 @@ impl Heap {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::Heap;
-    use proptest::prelude::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn a_renewed_item_keeps_its_turn_when_the_orders_run_out() {
-        for left in 0..8 {
-            let mut heap = Heap::after(u32::MAX - left);
-            heap.insert(0, 1);
-            heap.insert(1, 3);
-            assert!(heap.renew_below(0, 3));
-            for item in 2..8 {
-                heap.insert(item, 3);
-            }
-            heap.postpone(0, 3);
-            let least = std::iter::from_fn(|| {
-                let least = heap.peek()?;
-                heap.remove(least.item).then_some(least.item)
-            });
-            assert_eq!(least.collect::<Vec<_>>(), [1, 0, 2, 3, 4, 5, 6, 7], "{left}");
-        }
-    }
-
-    proptest! {
-        /// Held against an ordered set of (key, order, item); the heap's orders may run out.
-        #[test]
-        fn agrees_with_an_ordered_set(
-            insertions in prop_oneof![Just(0), u32::MAX - 100..=u32::MAX],
-            steps in prop::collection::vec((0u8..6, 0u32..20, 0u64..5), 1..400),
-        ) {
-            let mut heap = Heap::after(insertions);
-            let mut model: BTreeSet<(u64, u64, u32)> = BTreeSet::new();
-            // When each item was inserted or renewed: its node may be older.
-            let mut orders = [0; 20];
-            let mut mark = 0;
-            for (order, (kind, item, key)) in (1..).zip(steps) {
-                let known = model.iter().find(|entry| entry.2 == item).copied();
-                prop_assert_eq!(heap.contains(item), known.is_some());
-                if kind < 2 {
-                    known.map(|entry| model.remove(&entry));
-                    heap.remove(item);
-                    heap.insert(item, key);
-                    model.insert((key, order, item));
-                    orders[item as usize] = order;
-                } else if let (3, Some(entry)) = (kind, known) {
-                    model.remove(&entry);
-                    heap.postpone(item, entry.0 + key);
-                    model.insert((entry.0 + key, orders[item as usize], item));
-                } else if kind == 4 {
-                    let is_below = known.is_some_and(|entry| entry.0 < key);
-                    prop_assert_eq!(heap.renew_below(item, key), is_below);
-                    if is_below {
-                        orders[item as usize] = order;
-                    }
-                } else if kind == 5 {
-                    heap.set_mark();
-                    mark = order;
-                } else {
-                    prop_assert_eq!(heap.remove(item), known.is_some());
-                    known.map(|entry| model.remove(&entry));
-                }
-                prop_assert_eq!(heap.len(), model.len());
-                let least = heap.peek().map(|least| (least.key, least.is_after_mark, least.item));
-                let first = model.first().map(|first| (first.0, first.1 > mark, first.2));
-                prop_assert_eq!(least, first);
-            }
-        }
-    }
+/// Returns the node of `run` at a place from `DRAWN` on, if there is one.
+fn drawn(run: &Run, place: usize) -> Option<Node> {
+    run.get(place.checked_sub(DRAWN as usize)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,6 +166,13 @@ impl<T> Slab<T> {
         slot.value.as_ref().map(|_| Token::new(index, slot.generation()))
     }
 
+    /// Returns where slot `index` lies, if there is one, without a look at it.
+    #[inline]
+    pub(crate) fn slot_at(&self, index: u32) -> *const impl Sized {
+        // Nothing is read, so that the slot need not be there.
+        self.slots.as_ptr().wrapping_add(index as usize)
+    }
+
     /// Returns all values, in the order of their slots.
     pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
         self.slots.into_iter().filter_map(|slot| slot.value)

@@ -43,6 +43,8 @@ where
 {
     let mut callbacks = calls::begin_callbacks(local);
     local.called.set(Some(connection.token()));
+    // A callback of a connection that relays reads nothing, though its context is spent for it.
+    let may_read = connection.state() != State::Relaying;
     let mut cx = EvContext::new(local, connection);
     // Only the handler is lent. The connection itself is shared, so that the callback can look
     // itself up by its token.
@@ -50,7 +52,7 @@ where
         calls::report_if_watched(local, handler);
         callback(handler, &mut cx)
     });
-    let has_read = cx.has_read();
+    let has_read = may_read && cx.has_read();
     // Before anything else happens: what follows may close the connection.
     drop(callbacks);
     after_callback(local, connection, result, has_read);
@@ -65,7 +67,7 @@ pub(crate) fn on_read_uncaught(
     mut cx: EvContext<'_>,
     report: impl Fn(&dyn EvHandler),
 ) {
-    let (local, connection) = (cx.local, cx.connection);
+    let connection = cx.connection;
     let result = connection.handler.lend(&mut callbacks.key, |handler| {
         report(handler);
         handler.on_read(&mut cx)
@@ -75,12 +77,14 @@ pub(crate) fn on_read_uncaught(
         Ok(Action::Keep) if !connection.has(LEFT_TO_DO) => {}
         result => {
             let _between = calls::between_callbacks(callbacks);
-            after_callback(local, connection, result, cx.has_read());
+            // Of the context, which lies in memory: nothing else is kept for this.
+            after_callback(cx.local, cx.connection, result, cx.has_read());
         }
     }
 }
 
-/// What a callback may leave to do. After a usual one none of it is set.
+/// What a callback may leave to do. After a usual one none of it is set. All three bits are in one
+/// byte, which is tested where it stands.
 const LEFT_TO_DO: Flags = Flags::DIRTY.and(Flags::HAS_DEADLINES).and(Flags::PERSISTENT_ERROR);
 
 /// Does what a callback has answered, and what it has left to do.
@@ -189,7 +193,7 @@ pub(crate) fn on_open(local: &Local, connection: &Connection) {
         // connection.
         connection.advance(State::Open);
         handler(local, connection, |handler, cx| handler.on_open(cx));
-        if local.shutdown.is_requested() {
+        if local.shutdown.has_begun() {
             on_shutdown(local, connection);
         }
     }

@@ -43,9 +43,15 @@ pub(crate) enum Discarded {
 /// doesn't end the connection.
 pub(crate) fn is_needed(local: &Local, connection: &Connection, fd: BorrowedFd<'_>) -> bool {
     connection.discards_input()
-        && (connection.has(Flags::WROTE_BEFORE_CLOSE) || stream::has_input(fd).unwrap_or(false))
+        && (connection.has(Flags::WROTE_BEFORE_CLOSE) || takes_input(fd))
         && !local.budget.close_linger.is_zero()
         && !local.has_ended()
+}
+
+/// Takes a byte of the input, which is discarded anyway, and returns `true` if there was one. A look
+/// would leave an urgent byte that is alone in the queue, and make the close a reset.
+fn takes_input(fd: BorrowedFd<'_>) -> bool {
+    matches!(stream::recv(fd, &mut [0]), Ok(1..))
 }
 
 /// Shuts the write direction down, and waits for the peer's end.

@@ -69,23 +69,23 @@ impl<'a> EvContext<'a> {
     }
 
     /// Returns what a read without bytes means: an error, or the end of the stream.
-    #[cold]
-    #[inline(never)]
-    fn read_nothing(&mut self, answer: Answer) -> io::Result<Chunk<'a>> {
-        self.refund(MIN_READ_COST);
-        match self.note_empty_read(answer.result().err()) {
-            None => Ok(self.local.buffers.empty()),
-            Some(error) => Err(error),
-        }
+    #[inline(always)]
+    fn read_nothing(&self, answer: Answer) -> io::Result<Chunk<'a>> {
+        let mut cx = self.again();
+        self.local.buffers.lend(move |_| {
+            cx.refund(MIN_READ_COST);
+            cx.note_empty_read(answer.result().err()).map_or(Ok(0), Err)
+        })
     }
 
     /// Does the work of [`EvContext::read`], from any kind of descriptor and whatever the budget.
-    #[cold]
-    #[inline(never)]
-    fn read_rarely(&mut self) -> io::Result<Chunk<'a>> {
-        self.refund(MIN_READ_COST);
-        let local = self.local;
-        local.buffers.lend(|space| self.receive(space))
+    #[inline(always)]
+    fn read_rarely(&self) -> io::Result<Chunk<'a>> {
+        let mut cx = self.again();
+        self.local.buffers.lend(move |space| {
+            cx.refund(MIN_READ_COST);
+            cx.receive(space)
+        })
     }
 
     /// Reads the available bytes into `buf`, and returns their number. Zero is the end of the

@@ -55,7 +55,13 @@ impl EvContext<'_> {
     /// # }
     /// # assert_eq!(ask(Session, "hello"), "wait");
     /// ```
+    #[inline]
     pub fn set_interest(&mut self, interest: Interest) -> io::Result<()> {
+        self.again().change_interest(interest)
+    }
+
+    /// Does the work of [`EvContext::set_interest`].
+    fn change_interest(self, interest: Interest) -> io::Result<()> {
         if self.connection.state() != State::Open {
             return Err(self.not_open_error());
         }

@@ -55,21 +55,21 @@ impl EvContext<'_> {
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         // What nearly every write is, and small enough to become a part of its caller.
         if self.connection.has(Flags::SENDING) {
-            let answer = stream::send_now(self.connection.fd.as_raw_fd(), bytes);
+            let sent = stream::send_now(self.connection.fd.as_raw_fd(), bytes);
             calls::note_written(self.local, self.connection);
-            if answer.is_all_of(bytes.len()) {
-                self.local.recorder.bytes_out(bytes.len());
+            if sent.is_all() {
+                self.local.recorder.bytes_out(sent.bytes.len());
                 return Ok(());
             }
-            return self.write_rest(bytes, answer);
+            return self.again().write_rest(sent.bytes, sent.answer);
         }
-        self.write_rest(bytes, Answer::NOTHING)
+        self.again().write_rest(bytes, Answer::NOTHING)
     }
 
     /// Finishes a write that has not sent everything, or that could not be tried.
     #[cold]
     #[inline(never)]
-    fn write_rest(&mut self, bytes: &[u8], answer: Answer) -> io::Result<()> {
+    fn write_rest(mut self, bytes: &[u8], answer: Answer) -> io::Result<()> {
         let sent = answer.result();
         self.local.recorder.bytes_out(*sent.as_ref().unwrap_or(&0));
         let sent = match sent {
@@ -210,12 +210,16 @@ impl EvContext<'_> {
     /// ```
     #[inline]
     pub fn pending_output(&self) -> usize {
-        if self.connection.has(Flags::HAS_OUTPUT | Flags::HAS_WRITER) { self.queued() } else { 0 }
+        if self.connection.has(Flags::HAS_OUTPUT | Flags::HAS_WRITER) {
+            self.again().queued()
+        } else {
+            0
+        }
     }
 
     /// Counts the bytes of the connection's outbox and of its writers.
     #[cold]
-    fn queued(&self) -> usize {
+    fn queued(self) -> usize {
         let queued = self.connection.with_present_extra(|extra| extra.outbox.pending());
         queued.unwrap_or(0).saturating_add(self.uncollected())
     }

@@ -69,9 +69,8 @@ pub struct Relayed {
 /// # Errors
 ///
 /// Returns the first error of either connection, also of one that has ended its direction already,
-/// or [`TimedOut`](io::ErrorKind::TimedOut) if a deadline has passed. What a connection had sent
-/// before it failed is passed on first, as far as the other one takes it within
-/// `Budget::close_linger`. Both are closed.
+/// or [`TimedOut`](io::ErrorKind::TimedOut) if a deadline has passed. What that connection had sent is
+/// passed on first, as far as the other one takes it within `Budget::close_linger`. Both are closed.
 ///
 /// # Cancel safety
 ///
@@ -141,19 +140,24 @@ impl Relay {
             if steps == [Step::Finished; 2] {
                 return Poll::Ready(Ok(()));
             }
-            if steps.contains(&Step::BudgetSpent) {
+            let has_failed = self.duplex.has_failed();
+            // Also while one direction is busy: the other one may wait for too long.
+            match poll_sides(steps, sides, has_failed, cx) {
                 // As much as one event may move: other tasks come first now.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if !poll_sides(steps, sides, cx)? {
+                Ok(_) if steps.contains(&Step::BudgetSpent) => cx.waker().wake_by_ref(),
+                Ok(true) => continue,
                 // The task has to wait, and waiting takes nothing from its allowance.
-                local.allowance.give_back();
-                if self.duplex.has_failed() {
-                    return self.poll_linger(cx, local.budget.close_linger);
+                Ok(false) => local.allowance.give_back(),
+                Err((at, error)) => {
+                    // What it had sent before is passed on first.
+                    self.duplex.fail(at, error, local);
+                    continue;
                 }
-                return Poll::Pending;
             }
+            if has_failed {
+                return self.poll_linger(cx, local.budget.close_linger);
+            }
+            return Poll::Pending;
         }
     }
 
@@ -165,29 +169,39 @@ impl Relay {
     }
 }
 
-/// Waits for what the steps wait for, and for the failure of either side, whatever its step.
-/// Returns whether a step can go on at once.
-fn poll_sides(steps: [Step; 2], sides: [&Registered; 2], cx: &mut Context<'_>) -> io::Result<bool> {
+/// Waits for what the steps wait for, and, unless one has come already, for the failure of either side,
+/// whatever its step. Returns whether a step can go on at once, or which side has failed.
+fn poll_sides(
+    steps: [Step; 2],
+    sides: [&Registered; 2],
+    has_failed: bool,
+    cx: &mut Context<'_>,
+) -> Result<bool, (usize, io::Error)> {
     // All are polled, also when the first is ready: each leaves its waker where its event comes.
     let mut is_ready = false;
     for (index, step) in steps.into_iter().enumerate() {
         // Step 0 reads from side 0 and writes to side 1, and step 1 the other way round.
         if step == Step::Waiting(Direction::Write) {
-            is_ready |= is_ready_now(sides[1 - index].poll_ready(cx, Direction::Write))?;
+            is_ready |= is_ready_now(1 - index, sides, Direction::Write, cx)?;
         }
         if step == Step::Waiting(Direction::Read) {
-            is_ready |= is_ready_now(sides[index].poll_ready(cx, Direction::Read))?;
-        } else if let Poll::Ready(error) = sides[index].poll_hang_up(cx) {
-            return Err(error);
+            is_ready |= is_ready_now(index, sides, Direction::Read, cx)?;
+        } else if !has_failed && let Poll::Ready(error) = sides[index].poll_hang_up(cx) {
+            return Err((index, error));
         }
     }
     Ok(is_ready)
 }
 
-/// Returns whether a poll is ready, or its error.
-fn is_ready_now(ready: Poll<io::Result<()>>) -> io::Result<bool> {
-    match ready {
-        Poll::Ready(ready) => ready.map(|()| true),
+/// Returns whether the side at `at` is ready, or its error with its place.
+fn is_ready_now(
+    at: usize,
+    sides: [&Registered; 2],
+    direction: Direction,
+    cx: &mut Context<'_>,
+) -> Result<bool, (usize, io::Error)> {
+    match sides[at].poll_ready(cx, direction) {
+        Poll::Ready(ready) => ready.map(|()| true).map_err(|error| (at, error)),
         Poll::Pending => Ok(false),
     }
 }

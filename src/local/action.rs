@@ -89,7 +89,7 @@ pub enum CloseReason {
     Shutdown,
 }
 
-/// Says it in a few words, as for a line in a log.
+/// Writes the reason in a few words, as for a line in a log.
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

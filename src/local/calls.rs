@@ -119,24 +119,57 @@ pub(crate) fn lap(local: &Local) -> (u64, u64) {
 /// asked. If no call takes longer than a slice, the phase may make at least `least` calls in all.
 #[inline]
 pub(crate) fn begin_phase(local: &Local, least: usize) -> usize {
-    // The slice begins at the last reading of the tick counter, which saves another one.
-    let calls = local.slice.begin(local.recorder.last_look(), least);
-    if local.shutdown.is_requested() { calls_in_grace(local) } else { calls }
+    let calls = begin_slice(local, least);
+    if local.shutdown.is_noticed() { calls_in_grace(local) } else { calls }
 }
 
 /// Returns how many more calls a phase may make, after it has made `made` in all. It is 0 when the
 /// slice of the phase is over.
 #[inline]
 pub(crate) fn continue_phase(local: &Local, made: usize) -> usize {
+    let calls = continue_slice(local, made);
+    if local.shutdown.is_noticed() { calls_in_grace(local).min(calls) } else { calls }
+}
+
+/// Begins a phase that opens mail, as [`begin_phase`] does. The mail that came before the request for a
+/// shutdown is opened whatever the time is: what was sent first is done first.
+#[inline]
+pub(crate) fn begin_mail(local: &Local) -> usize {
+    let calls = begin_slice(local, 1);
+    local.shutdown.notice();
+    if local.shutdown.has_begun() { mail_in_grace(local) } else { calls }
+}
+
+/// Returns how many more pieces of mail a phase may open, after it has opened `opened`.
+#[inline]
+pub(crate) fn continue_mail(local: &Local, opened: usize) -> usize {
+    let calls = continue_slice(local, opened);
+    if local.shutdown.has_begun() { mail_in_grace(local).min(calls) } else { calls }
+}
+
+/// Begins the slice of a phase. It begins at the last reading of the tick counter, which saves another.
+#[inline]
+fn begin_slice(local: &Local, least: usize) -> usize {
+    local.slice.begin(local.recorder.last_look(), least)
+}
+
+/// Goes on with the slice of a phase that has made `made` calls.
+#[inline]
+fn continue_slice(local: &Local, made: usize) -> usize {
     let (now, lap) = lap(local);
-    let calls = local.slice.go_on(now, lap, made);
-    if local.shutdown.is_requested() { calls_in_grace(local).min(calls) } else { calls }
+    local.slice.go_on(now, lap, made)
 }
 
 /// Returns how many calls a phase may make in the grace of a shutdown: one before the clock is read
 /// again, so that none begins after the grace has ended.
 #[cold]
 fn calls_in_grace(local: &Local) -> usize {
+    usize::from(!local.shutdown.has_grace_passed())
+}
+
+/// Returns the same for mail. It is opened also if a grace has passed whose request it has yet to bring.
+#[cold]
+fn mail_in_grace(local: &Local) -> usize {
     usize::from(!local.shutdown.is_over())
 }
 

@@ -120,6 +120,9 @@ pub(crate) struct Connection {
     word: Cell<u32>,
     /// The mask that epoll has been told last.
     pub(crate) mask: Cell<Mask>,
+    /// The event that is usual now, or [`Event::NEVER`]. It follows from the word, so that dispatch
+    /// makes one comparison.
+    usual: Cell<Event>,
 }
 
 impl Connection {
@@ -138,6 +141,7 @@ impl Connection {
             fd: FdPlace::of(fd),
             word: Cell::new(flags.bits() | (interest.bits() << Flags::INTEREST_SHIFT)),
             mask: Cell::new(Mask::of(interest, false)),
+            usual: Cell::new(Event::NEVER),
         }
     }
 
@@ -150,6 +154,7 @@ impl Connection {
             fd: FdPlace::empty(),
             word: Cell::new((State::Closed as u32) << Flags::STATE_SHIFT),
             mask: Cell::new(Mask::of(Interest::NONE, false)),
+            usual: Cell::new(Event::NEVER),
         }
     }
 
@@ -162,6 +167,7 @@ impl Connection {
         self.token.set(new.token.get());
         self.word.set(new.word.get());
         self.mask.set(new.mask.get());
+        self.usual.set(new.usual.get());
         // What stood in the vacant place has nothing to drop. The compiler can't know, and would call
         // the destructors.
         std::mem::forget(new);
@@ -170,7 +176,7 @@ impl Connection {
     /// Drops what is left of a connection that has ended, so that its place is vacant. It runs foreign
     /// code.
     pub(crate) fn vacate(&self) {
-        self.word.set((State::Closed as u32) << Flags::STATE_SHIFT);
+        self.set_word((State::Closed as u32) << Flags::STATE_SHIFT);
         let handler = InPlace::<dyn EvHandler>::new(Box::new(NoHandler));
         handler.swap(&self.handler);
         drop_ignoring_panic(handler);
@@ -197,9 +203,18 @@ impl Connection {
         self.set_word(rest | open | ((state as u32) << Flags::STATE_SHIFT));
     }
 
-    /// Stores the word, with the bits that follow from the others.
+    /// Stores the word, with what follows from it.
     fn set_word(&self, word: u32) {
         self.word.set(Flags::derived(word));
+        let reads_usually = Flags::reads_usually(word);
+        self.usual.set(if reads_usually { Event::PLAIN_READ } else { Event::NEVER });
+    }
+
+    /// Returns `true` if `event` is the usual one of this connection: bytes to read, which its handler
+    /// wants, on an open socket.
+    #[inline(always)]
+    pub(crate) fn is_usual(&self, event: Event) -> bool {
+        self.usual.get() == event
     }
 
     /// Returns `true` if any of these flags is set.

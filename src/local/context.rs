@@ -106,6 +106,13 @@ impl<'a> EvContext<'a> {
         EvContext { local, connection }
     }
 
+    /// Returns the same context once more, for a call that takes it by value. It goes in registers, so
+    /// that the caller need not take the one that it was lent for changed by whatever it calls.
+    #[inline(always)]
+    pub(crate) fn again(&self) -> EvContext<'a> {
+        EvContext { local: self.local, connection: self.connection }
+    }
+
     /// Returns what `Local::read_left` begins with, if the descriptor is a socket.
     #[inline]
     pub(crate) fn budget_of_socket(local: &Local) -> isize {

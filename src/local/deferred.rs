@@ -39,6 +39,15 @@ pub(crate) enum Deferred {
     MakeRoom,
 }
 
+impl Deferred {
+    /// Returns `true` if it lets a connection go on. A poller whose grace has passed makes no such call:
+    /// the connection ends next. The others tell a handler of what has happened.
+    pub(crate) fn lets_go_on(&self) -> bool {
+        use Deferred::{Recheck, Reread, WriteHigh, WriteLow};
+        matches!(self, Recheck(_) | Reread(_) | WriteHigh(_) | WriteLow(_))
+    }
+}
+
 /// What a timer is for.
 ///
 /// Its first word says which it is, and the other two are what it carries. Otherwise some variants

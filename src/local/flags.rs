@@ -1,7 +1,7 @@
 //! The facts about a connection, one bit each, and its state.
 //!
-//! They stand in one word with the interest of the connection, so that a usual event
-//! is told from all others by one look: see [`Connection`](crate::local::connection::Connection).
+//! They stand in one word with the interest of the connection. What a usual event is follows from the
+//! word, and is kept beside it: see [`Connection`](crate::local::connection::Connection).
 //!
 //! | bits | what they hold |
 //! |---|---|
@@ -9,7 +9,6 @@
 //! | 20 to 23 | the [`Interest`](crate::base::interest::Interest), in its own bits |
 //! | 24 | the state is `Open` |
 //! | 25 to 27 | the state, as a number |
-//! | 28 | bytes to read are a usual event: what nearly every event asks |
 //! | 29, 30 | facts about a connection of a pool |
 //! | 31 | a write may be sent at once |
 
@@ -36,17 +35,18 @@ impl Flags {
     pub(crate) const READ_EOF: Flags = Flags(1 << 4);
     /// Output is queued.
     pub(crate) const HAS_OUTPUT: Flags = Flags(1 << 5);
-    /// The mask of the registration may have to change when the callback has returned.
-    pub(crate) const DIRTY: Flags = Flags(1 << 6);
+    /// There is a `Writer`, or there was one. In one byte with `HAS_OUTPUT`, as both are asked at once.
+    pub(crate) const HAS_WRITER: Flags = Flags(1 << 6);
     /// The peer has hung up, unread bytes are left, and the handler has not asked for them yet.
     pub(crate) const UNREAD_HANG_UP: Flags = Flags(1 << 7);
-    /// The connection is a listener: it ends when the shutdown begins.
-    pub(crate) const LISTENER: Flags = Flags(1 << 8);
+    /// A message waits in the socket's error queue, which level-triggered epoll would report in
+    /// every wait: see `connection::persistent`.
+    pub(crate) const PERSISTENT_ERROR: Flags = Flags(1 << 8);
     /// The write direction is shut down when the queued output has been sent. A stream was asked
     /// for that before it became a handler's connection.
     pub(crate) const SHUTDOWN_AFTER_FLUSH: Flags = Flags(1 << 9);
-    /// There is a `Writer`, or there was one.
-    pub(crate) const HAS_WRITER: Flags = Flags(1 << 10);
+    /// The mask of the registration may have to change when the callback has returned.
+    pub(crate) const DIRTY: Flags = Flags(1 << 10);
     /// The connection has watermarks.
     pub(crate) const HAS_WATERMARKS: Flags = Flags(1 << 11);
     /// The connection has deadlines.
@@ -60,9 +60,8 @@ impl Flags {
     pub(crate) const WROTE_BEFORE_CLOSE: Flags = Flags(1 << 15);
     /// The descriptor is a socket that keeps writes apart, as datagrams or as records.
     pub(crate) const MESSAGES: Flags = Flags(1 << 16);
-    /// A message waits in the socket's error queue, which level-triggered epoll would report in
-    /// every wait: see `connection::persistent`.
-    pub(crate) const PERSISTENT_ERROR: Flags = Flags(1 << 17);
+    /// The connection is a listener: it ends when the shutdown begins.
+    pub(crate) const LISTENER: Flags = Flags(1 << 17);
     /// With `PERSISTENT_ERROR`: the end of this turn asks what else the descriptor is ready for.
     pub(crate) const RECHECK_DUE: Flags = Flags(1 << 18);
     /// The running callback was called for out-of-band data.
@@ -71,9 +70,6 @@ impl Flags {
     pub(crate) const READ_INTEREST: Flags = Flags(1 << Flags::INTEREST_SHIFT);
     /// The state is `Open`.
     pub(crate) const OPEN: Flags = Flags(1 << 24);
-    /// Bytes to read are a usual event: the connection is open and interested in reading, and its
-    /// descriptor is a socket and no listener. It follows from those bits, so that dispatch tests one.
-    pub(crate) const READING: Flags = Flags(1 << 28);
     /// A pool has lent the connection to its handler.
     pub(crate) const POOLED: Flags = Flags(1 << 29);
     /// The handler has given the connection back to its pool, and has not failed since.
@@ -90,13 +86,19 @@ impl Flags {
     /// Returns `word` with those bits set that follow from its others.
     #[inline]
     pub(crate) const fn derived(word: u32) -> u32 {
-        let rest = word & !(Flags::READING.0 | Flags::SENDING.0);
-        let reads = Flags::OPEN.0 | Flags::READ_INTEREST.0 | Flags::SOCKET.0;
-        let reading = Flags::READING.only_if(rest & (reads | Flags::LISTENER.0) == reads);
+        let rest = word & !Flags::SENDING.0;
         let sends = Flags::OPEN.0 | Flags::SOCKET.0;
         let waits = Flags::HAS_OUTPUT.0 | Flags::HAS_WRITER.0;
         let sending = Flags::SENDING.only_if(rest & (sends | waits) == sends);
-        rest | reading.0 | sending.0
+        rest | sending.0
+    }
+
+    /// Returns `true` if bytes to read are a usual event for a connection with this `word`: it is open
+    /// and interested in reading, and its descriptor is a socket and no listener.
+    #[inline]
+    pub(crate) const fn reads_usually(word: u32) -> bool {
+        let reads = Flags::OPEN.0 | Flags::READ_INTEREST.0 | Flags::SOCKET.0;
+        word & (reads | Flags::LISTENER.0) == reads
     }
 
     /// Returns the flags as a part of the word.

@@ -13,6 +13,7 @@ use std::{fmt, io};
 
 use crate::local::errors::poller_ended;
 use crate::local::refused::TryRunOnError;
+use crate::local::shutdown::ShutdownRequest;
 use crate::parts::stats::{PollerStats, SharedStats};
 use crate::sys::epoll::RemoteEpoll;
 use crate::task::remote::{self, RemoteJoinHandle};
@@ -48,7 +49,6 @@ use crate::task::{Refused, SharedRef};
 #[derive(Clone)]
 pub struct PollerHandle {
     /// What all handles of the poller share.
-    /// What all handles of the poller share.
     shared: Arc<Shared>,
 }
 
@@ -70,6 +70,8 @@ struct Shared {
     epoll: RemoteEpoll,
     /// How many closures may wait for `try_run_on`: `Budget::mail_waiting`.
     mail_limit: u64,
+    /// The request for its shutdown.
+    shutdown: Arc<ShutdownRequest>,
 }
 
 impl PollerHandle {
@@ -90,6 +92,7 @@ impl PollerHandle {
                 stats,
                 epoll,
                 mail_limit,
+                shutdown: Arc::default(),
             }),
         }
     }
@@ -280,6 +283,11 @@ impl PollerHandle {
     /// Returns the poller's executor, with its mailbox.
     pub(crate) fn executor(&self) -> &SharedRef {
         &self.shared.executor
+    }
+
+    /// Returns the request for the poller's shutdown.
+    pub(crate) fn shutdown_request(&self) -> &Arc<ShutdownRequest> {
+        &self.shared.shutdown
     }
 
     /// Sets the reactor that it belongs to, once.

@@ -324,8 +324,9 @@ pub trait EvHandler: 'static {
 
     /// Called when the connection could not be made. No other callback of this handler is called.
     ///
-    /// `error` names the address. The handler may have another connection made:
-    /// [`Connector`](crate::Connector) has an example of a client that reconnects.
+    /// `error` names the address. There is no context: a handler that has to tell another connection
+    /// keeps a `Writer` or a `Notifier` of it, as in the example of [`EvContext::connect`]. For a
+    /// client that connects again, see [`Connector`](crate::Connector).
     ///
     /// # Examples
     ///
@@ -339,7 +340,6 @@ pub trait EvHandler: 'static {
     /// #     Ok(Action::Close)
     /// # }
     /// fn on_connect_fail(&mut self, error: io::Error) {
-    ///     // The text names the address.
     ///     let _ = self.0.send(error.to_string());
     /// }
     /// # }

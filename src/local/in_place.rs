@@ -69,7 +69,9 @@ impl<T: ?Sized> InPlace<T> {
         self.replace(&mut Key::new(), value)
     }
 
-    /// Exchanges two values. Only their addresses are moved.
+    /// Exchanges two values, neither of which is lent: the other place may drop what was here. That
+    /// holds without a key where a place is filled, as nothing has been lent of a vacant one, and
+    /// where it is vacated at the end of a turn. Only the addresses are moved.
     pub(crate) fn swap(&self, other: &InPlace<T>) {
         self.pointer.swap(&other.pointer);
     }
@@ -77,7 +79,8 @@ impl<T: ?Sized> InPlace<T> {
 
 impl<T: ?Sized> Drop for InPlace<T> {
     fn drop(&mut self) {
-        // SAFETY: it came from a box, and nothing is lent of what is dropped.
+        // SAFETY: it came from a box. Nothing is lent of what is dropped: that is a place of a table
+        // that ends, or what was swapped out of one.
         drop(unsafe { Box::from_raw(self.pointer.get().as_ptr()) });
     }
 }

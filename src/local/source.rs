@@ -78,7 +78,7 @@ impl Source {
     }
 
     /// Notes a usual event, if that runs no foreign code. Returns `false` if the event needs more,
-    /// and then nothing has been done.
+    /// and then all of it is left to do: a task that was queued meanwhile is not queued twice.
     #[inline(always)]
     pub(crate) fn mark(&self, event: Event) -> bool {
         event.plain_readiness().is_some_and(|ready| self.readiness.mark(ready))

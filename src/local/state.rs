@@ -138,8 +138,8 @@ impl Local {
             read_left: Cell::new(0),
             last_writer: Cell::new(std::ptr::null()),
             values: TypeMap::default(),
+            shutdown: ShutdownState::new(handle.shutdown_request().clone()),
             handle,
-            shutdown: ShutdownState::default(),
             allowance,
             blocking_calls: Arc::default(),
             #[cfg(feature = "test-util")]

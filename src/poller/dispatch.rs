@@ -28,8 +28,7 @@ use crate::source::event;
 use crate::sys::epoll::{Event, RawEvent};
 use crate::sys::{socket, stream};
 
-/// How many callbacks are made between two readings of the clock. The shortest callbacks take less
-/// time than a reading.
+/// The callbacks between two readings of the clock. The shortest take less time than a reading.
 const CALLS_PER_LAP: usize = 64;
 
 /// Dispatches events to their connections and tasks. Each event is counted before it is acted on.
@@ -52,15 +51,14 @@ fn events_reporting(local: &Local, events: &[RawEvent], report: impl Fn(&dyn EvH
     let mut callbacks = calls::begin_callbacks(local);
     let read_left = EvContext::budget_of_socket(local);
     let counted = local.recorder.event_counter();
-    for lap in events.chunks(calls_per_lap(local)) {
+    let (events, calls_per_lap) = begin_laps(local, events);
+    for lap in events.chunks(calls_per_lap) {
         for raw in lap {
             // Counted first: if the callback panics, the caller knows which event it was.
             counted.count();
             match local.table.address(raw.token(), raw.event()) {
                 // Nearly every event: bytes to read, on an open connection whose handler wants them.
-                Addressee::Handler(connection)
-                    if raw.event().is_plain_read() && connection.has(Flags::READING) =>
-                {
+                Addressee::Handler(connection) if connection.is_usual(raw.event()) => {
                     let cx = EvContext::of_socket(local, connection, read_left);
                     call::on_read_uncaught(&mut callbacks, cx, &report);
                 }
@@ -100,13 +98,18 @@ fn on_plain_read(
 /// Reads the clock after some callbacks. Returns `false` if the grace of a shutdown has ended.
 fn end_lap(local: &Local) -> bool {
     calls::lap(local);
-    !local.shutdown.is_over()
+    !local.shutdown.has_grace_passed()
 }
 
-/// Returns the number of callbacks between two readings of the clock. During the grace of a
-/// shutdown it is one: when the grace ends, no other callback begins.
-fn calls_per_lap(local: &Local) -> usize {
-    if local.shutdown.is_requested() { 1 } else { CALLS_PER_LAP }
+/// Returns the events to dispatch, and the number of callbacks between two readings of the clock. Once
+/// a shutdown has been requested it is one: when the grace ends, no other callback begins. Mail of this
+/// turn may have used up the grace, and then no event is dispatched at all.
+#[inline(always)]
+fn begin_laps<'e>(local: &Local, events: &'e [RawEvent]) -> (&'e [RawEvent], usize) {
+    if !local.shutdown.is_noticed() {
+        return (events, CALLS_PER_LAP);
+    }
+    (if local.shutdown.has_grace_passed() { &[] } else { events }, 1)
 }
 
 /// Acts on any event but the usual ones. There may be no entry: it was removed earlier in the batch,
@@ -118,7 +121,8 @@ fn on_rare_event(local: &Local, callbacks: &mut Callbacks<'_>, raw: &RawEvent) {
     let entry = registry::entry(local, token);
     if let Some(Entry::Handler(connection)) = entry
         && event.is_plain_end()
-        && connection.has_without(Flags::READING, Flags::READ_EOF)
+        && connection.is_usual(Event::PLAIN_READ)
+        && !connection.has(Flags::READ_EOF)
     {
         // The last bytes, or the end behind them: as in the usual event, there is only to read.
         let cx = EvContext::of_socket(local, connection, EvContext::budget_of_socket(local));
@@ -224,6 +228,8 @@ fn on_writable(local: &Local, connection: &Connection) {
 /// Sends more of the output whose event had used up its budget.
 fn resume_flush(local: &Local, token: Token) {
     match registry::entry(local, token) {
+        // The end of the poller sends the rest, and calls no `on_write`.
+        Some(Entry::Handler(_)) if local.shutdown.has_grace_passed() => {}
         Some(Entry::Handler(connection))
             if is_open(connection) && connection.has(Flags::HAS_OUTPUT) =>
         {
@@ -303,11 +309,8 @@ fn has_input(connection: &Connection) -> io::Result<bool> {
 /// Calls `on_read` again: the last event had used up its budget, or a listener had run out of
 /// descriptors. A relay goes on instead.
 pub(crate) fn reread(local: &Local, connection: &Connection) {
-    if connection.state() == State::Relaying {
-        if let Some(relay) = connection.relay() {
-            relay.run_again(local, connection, false);
-        }
-        return;
+    if let Some(relay) = connection.relay() {
+        return relay.run_again(local, connection, false);
     }
     let is_listener = is_open(connection) && connection.has(Flags::LISTENER);
     if is_listener || wants_to_read(connection) {
@@ -317,6 +320,7 @@ pub(crate) fn reread(local: &Local, connection: &Connection) {
 
 /// Makes the calls that have waited for the end of the turn. What these defer in turn waits for the
 /// end of the next one, so that two connections which keep closing each other starve nothing.
+#[inline]
 pub(crate) fn finish_turn(local: &Local) {
     if local.has_deferred() {
         make_deferred_calls(local);
@@ -326,10 +330,12 @@ pub(crate) fn finish_turn(local: &Local) {
 }
 
 /// Makes the calls that have been deferred so far.
+#[inline(never)]
 fn make_deferred_calls(local: &Local) {
     // Taken out, as callbacks defer more meanwhile.
     let mut due = local.take_deferred();
-    for deferred in due.drain(..) {
+    let is_made = |it: &Deferred| !it.lets_go_on() || !local.shutdown.has_grace_passed();
+    for deferred in due.drain(..).filter(is_made) {
         match deferred {
             Deferred::Open(token) => with_connection(local, token, call::on_open),
             Deferred::Recheck(token) => with_connection(local, token, |local, connection| {

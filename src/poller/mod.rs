@@ -83,6 +83,10 @@ impl Grant for TaskPhase<'_> {
         let left = max_polls.saturating_sub(made);
         calls::continue_phase(self.local, made).min(left)
     }
+
+    fn may_poll(&self) -> bool {
+        !self.local.shutdown.has_grace_passed()
+    }
 }
 
 impl Bell for EventFd {
@@ -247,13 +251,13 @@ impl Poller {
         }
         let (local, mut left) = (&*self.local, max_mail);
         // A chain of closures that post each other would never end: hence the limits.
-        let mut granted = calls::begin_phase(local, 1);
+        let mut granted = calls::begin_mail(local);
         while granted > 0 && left > 0 && self.executor.has_mail() {
             let batch = left.min(granted);
             self.executor.open_mail(batch);
             local.recorder.step();
             left -= batch;
-            granted = calls::continue_phase(local, max_mail - left);
+            granted = calls::continue_mail(local, max_mail - left);
         }
     }
 
@@ -276,7 +280,7 @@ impl Poller {
     fn dispatch_remaining(&self, events: &mut Events) {
         let local = &*self.local;
         let mut left = local.table.len();
-        while left > 0 && !local.shutdown.is_over() {
+        while left > 0 && !local.shutdown.has_grace_passed() {
             let waited = local.epoll.wait(events, Some(Duration::ZERO));
             // An error here meets the wait of the next turn as well, which returns it.
             let count = waited.unwrap_or(0);

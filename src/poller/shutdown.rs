@@ -36,17 +36,12 @@ pub(crate) struct ShutdownOutcome {
     pub(crate) leaked_blocking: usize,
 }
 
-/// Begins the shutdown, whose grace ends at `deadline` (nanoseconds of the monotonic clock): closes
+/// Begins the shutdown, whose grace ends at `end` (nanoseconds of the kernel's monotonic clock): closes
 /// the listeners, calls `on_shutdown` of the connections, and wakes the tasks that wait for it. A
-/// later call can only bring the deadline forward.
-pub(crate) fn begin(local: &Local, deadline: u64) {
-    // Zero stands for no shutdown.
-    let deadline = deadline.max(1);
-    let has_begun = local.shutdown.is_requested();
-    if has_begun && deadline >= local.shutdown.deadline.get() {
-        return;
-    }
-    local.shutdown.deadline.set(deadline);
+/// later call can only bring the end forward.
+pub(crate) fn begin(local: &Local, end: u64) {
+    let has_begun = local.shutdown.has_begun();
+    let Some(deadline) = local.shutdown.begin(end) else { return };
     // The loop must not sleep past the end of the grace.
     local.arm(deadline, TimerTarget::Turn);
     // Ends the run of tasks that has opened this mail, as it was granted many polls at once. The
@@ -138,10 +133,9 @@ fn close_now(local: &Local, connection: &Connection) {
 }
 
 impl Poller {
-    /// Returns `true` if a shutdown was requested and is over: nothing is left, or its grace has
-    /// passed.
+    /// Returns `true` if a shutdown has begun and is over: nothing is left, or its grace has passed.
     pub(crate) fn is_shut_down(&self) -> bool {
-        self.local.shutdown.is_requested() && (self.is_empty() || self.local.shutdown.is_over())
+        self.local.shutdown.has_begun() && (self.is_empty() || self.local.shutdown.is_over())
     }
 
     /// Returns `true` if nothing is left that the shutdown waits for.

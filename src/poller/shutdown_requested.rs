@@ -91,7 +91,7 @@ impl Waiting {
     /// Polls on the thread of the poller.
     fn poll_here(&mut self, local: &Local, cx: &mut Context<'_>) -> Poll<()> {
         // Nothing asks a poller that has ended.
-        if local.has_ended() || local.shutdown.is_requested() {
+        if local.has_ended() || local.shutdown.has_begun() {
             return Poll::Ready(());
         }
         match &self.relay {
@@ -115,7 +115,7 @@ impl Waiting {
         let take_place = move || {
             let mut ends = ends;
             let Some(local) = Local::current() else { return };
-            if local.has_ended() || local.shutdown.is_requested() {
+            if local.has_ended() || local.shutdown.has_begun() {
                 return;
             }
             // The wait goes on in the list. If the place is gone, the future was dropped meanwhile.

@@ -90,6 +90,17 @@ impl Poller {
         if !local.has_timers() {
             return no_events_if_interrupted(local.epoll.wait(events, max_wait));
         }
+        self.sleep_until_due(events, max_wait)
+    }
+
+    /// Sleeps as [`Poller::sleep`] does, while timers are armed.
+    #[inline(never)]
+    fn sleep_until_due(
+        &self,
+        events: &mut Events,
+        max_wait: Option<Duration>,
+    ) -> io::Result<usize> {
+        let local = self.local();
         let now = clock::now();
         local.set_dispatched_until(now);
         let Some(deadline) = next_look(local, now) else {

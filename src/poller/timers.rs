@@ -14,18 +14,33 @@ use crate::local::flags::State;
 use crate::local::state::Local;
 use crate::local::table::Entry;
 use crate::local::{calls, registry};
+use crate::parts::timers::Pass;
 use crate::poller::dispatch;
 use crate::source::{self, carryover};
+use crate::sys::prefetch::prefetch;
 use crate::task::{ignore_panic, wake_waker};
+
+/// How many timers before its own a task is loaded into the caches.
+const TASKS_AHEAD: usize = 8;
+
+/// As much of a task as most timers' tasks have.
+type TaskHead = [u8; 128];
 
 /// Fires the timers that were due when the wait looked at the events, until the slice is over.
 ///
 /// Timers that have become due since are left to the next turn: what was ready before them has not
 /// been reported yet.
+#[inline]
 pub(super) fn fire_due(local: &Local) {
-    if !local.has_timers() {
-        return;
+    if local.has_timers() {
+        fire_some(local);
     }
+}
+
+/// Does the work of [`fire_due`], if there are timers. A call of its own, for the sake of a turn
+/// without them.
+#[inline(never)]
+fn fire_some(local: &Local) {
     // The pass leaves out timers that are armed from here on. Without that, a callback which arms
     // one for now would keep the pass going.
     let pass = local.timers.borrow_mut().begin(local.dispatched_until());
@@ -33,14 +48,26 @@ pub(super) fn fire_due(local: &Local) {
         return;
     }
     for fired in 1..=local.budget.timers_per_turn {
-        // The block ends the borrow: firing is foreign code, which arms and disarms timers.
-        let Some(token) = ({ local.timers.borrow_mut().take_due(pass) }) else { return };
+        let Some(token) = take_due(local, pass) else { return };
         fire(local, token);
         local.recorder.fired();
         if calls::continue_phase(local, fired) == 0 {
             return;
         }
     }
+}
+
+/// Takes the next timer that is due. The borrow ends with this: firing is foreign code, which arms and
+/// disarms timers.
+#[inline]
+fn take_due(local: &Local, pass: Pass) -> Option<Token> {
+    let mut timers = local.timers.borrow_mut();
+    let due = timers.take_due(pass)?;
+    // Where many are due, their tasks lie in no cache any more.
+    if let Some(TimerTarget::Task(waker)) = timers.upcoming(TASKS_AHEAD) {
+        prefetch(waker.data().cast::<TaskHead>());
+    }
+    Some(due)
 }
 
 /// Returns `true` if the next pass would fire a timer.

@@ -262,10 +262,12 @@ impl ReactorHandle {
         // one.
         let deadline = clock::after(clock::real(), grace);
         for poller in self.pollers() {
+            // Known at once, also to a poller that the mail reaches late.
+            poller.shutdown_request().make(deadline);
             // A poller that has ended need not be told.
             let _ = poller.run_on(move || {
                 if let Some(local) = Local::current() {
-                    shutdown::begin(&local, clock::from_real(deadline));
+                    shutdown::begin(&local, deadline);
                 }
             });
         }

@@ -135,7 +135,8 @@ impl Reactor {
     }
 
     /// Starts the threads, runs `future` on this thread, under a poller of its own, and then shuts
-    /// down: at once, or within the grace of a shutdown that was requested meanwhile.
+    /// down: at once, or within the grace of a shutdown that was requested meanwhile. So a server
+    /// whose requests are to be answered requests one with a grace, as in the second example.
     ///
     /// # Errors
     ///
@@ -160,6 +161,31 @@ impl Reactor {
     /// assert_eq!(sum, 5);
     /// # Ok(())
     /// # }
+    /// ```
+    ///
+    /// A server that answers what is under way when Ctrl-C comes, for at most 30 seconds:
+    ///
+    /// ```
+    /// # #[cfg(feature = "signal")]
+    /// # fn main() -> std::io::Result<()> {
+    /// use corepoll::{Reactor, signal};
+    /// use std::time::Duration;
+    ///
+    /// let reactor = Reactor::builder().pollers(2).build()?;
+    /// let handle = reactor.handle();
+    /// handle.serve("127.0.0.1:0", |stream, _peer| async move {
+    ///     futures::io::copy(&stream, &mut &stream).await
+    /// })?;
+    /// let interrupted = signal::ctrl_c();
+    /// # signal_hook::low_level::raise(signal::SIGINT)?;
+    /// reactor.run_until(async move {
+    ///     interrupted.await?;
+    ///     handle.shutdown(Duration::from_secs(30));
+    ///     Ok(())
+    /// })?
+    /// # }
+    /// # #[cfg(not(feature = "signal"))]
+    /// # fn main() {}
     /// ```
     #[track_caller]
     pub fn run_until<F: Future>(self, future: F) -> io::Result<F::Output> {

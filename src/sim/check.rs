@@ -8,7 +8,7 @@ impl Simulation {
     /// it does not, the simulation fails with the message that the check returns.
     ///
     /// The check is not part of a program. It sees all hosts at once, and takes no time of the
-    /// simulation.
+    /// simulation. It may change hosts and links by a [`Control`](super::Control).
     ///
     /// # Examples
     ///

@@ -85,9 +85,9 @@ impl Control {
     /// Crashes a host, before anything else happens. Its connections are gone without a word, and
     /// what it had in memory is leaked: no destructor runs. A host that is down stays so.
     ///
-    /// Its descriptors are closed. A stream or another owner of one that other code has got, by memory that it
-    /// shares with the program, would close that number again, whatever it stands for by then. Such
-    /// code must drop it before the crash, or forget it.
+    /// Its descriptors stand for nothing any more: a stream that other code has got, by memory that it shares with
+    /// the program, returns errors. Their numbers are not given anew until the simulation is dropped, or the
+    /// process has no others; such code must have dropped the stream by then, or forget it.
     ///
     /// # Panics
     ///
@@ -177,6 +177,33 @@ impl Control {
     pub fn resume(&self, host: &str) {
         let host = self.number(host);
         self.kernel.borrow_mut().set_paused(host, false);
+    }
+
+    /// Sets how many descriptors a host may have open, as RLIMIT_NOFILE does (getrlimit(2)). Those that it has
+    /// stay; a call that makes one more fails with EMFILE. At first, and after a crash, there is no limit.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such host.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::net::UdpSocket;
+    /// # use corepoll::sim::{self, Simulation};
+    /// let mut sim = Simulation::new(7);
+    /// sim.client("client", async {
+    ///     sim::control().limit_descriptors("client", 0);
+    ///     assert!(UdpSocket::bind("0.0.0.0:0").await.is_err());
+    ///     sim::control().limit_descriptors("client", usize::MAX);
+    ///     UdpSocket::bind("0.0.0.0:0").await.map(drop)
+    /// });
+    /// sim.run().unwrap();
+    /// ```
+    #[track_caller]
+    pub fn limit_descriptors(&self, host: &str, most: usize) {
+        let host = self.number(host);
+        self.kernel.borrow_mut().limit_descriptors(host, most);
     }
 
     /// Returns `false` if a host has crashed and not started again.

@@ -1,11 +1,12 @@
 //! What goes wrong in a simulation.
 
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::RangeBounds;
 use std::time::Duration;
 
+use super::outages::{HostTime, Partition, SlowLink, Time, bounded};
 use crate::sys::sim::Settings;
 
-/// The faults of a simulation. The default has none.
+/// The faults of a simulation. The default has none. `{:?}` prints the calls that make them.
 ///
 /// # Examples
 ///
@@ -15,9 +16,12 @@ use crate::sys::sim::Settings;
 ///
 /// let ms = Duration::from_millis;
 /// let faults = Faults::default().latency(ms(1)..ms(50)).drop(0.01).short_io(0.1);
-/// # drop(faults);
+/// assert_eq!(
+///     format!("{faults:?}"),
+///     "Faults::default().latency(1ms..50ms).drop(0.01).short_io(0.1)"
+/// );
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 #[must_use = "faults do nothing until a simulation has them"]
 pub struct Faults {
     /// What the kernel is told.
@@ -30,62 +34,6 @@ pub struct Faults {
     pub(super) pauses: Vec<HostTime>,
     /// The links that are slow: which, how much, and when.
     pub(super) slow_links: Vec<SlowLink>,
-}
-
-/// A time in which a host is down, or stands still.
-#[derive(Debug, Clone)]
-pub(super) struct HostTime {
-    /// The name of the host.
-    pub(super) host: String,
-    /// The time, since the start of the simulation.
-    pub(super) time: Time,
-}
-
-/// A time in which two hosts do not reach each other.
-#[derive(Debug, Clone)]
-pub(super) struct Partition {
-    /// The names of the hosts.
-    pub(super) hosts: (String, String),
-    /// The time, since the start of the simulation.
-    pub(super) time: Time,
-}
-
-/// A time in which packets between two hosts take another time than usual.
-#[derive(Debug, Clone)]
-pub(super) struct SlowLink {
-    /// The names of the hosts.
-    pub(super) hosts: (String, String),
-    /// How long a packet is under way.
-    pub(super) latency: Range<Duration>,
-    /// The time, since the start of the simulation.
-    pub(super) time: Time,
-}
-
-/// A time in a simulation, counted from its start.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Time {
-    /// When it begins.
-    pub(super) start: Duration,
-    /// When it ends, or `None` if it does not.
-    pub(super) end: Option<Duration>,
-}
-
-impl Time {
-    /// Returns the time that a range stands for. A bound that is included lasts for a nanosecond.
-    fn of(range: &impl RangeBounds<Duration>) -> Time {
-        let tick = Duration::from_nanos(1);
-        let start = match range.start_bound() {
-            Bound::Included(start) => *start,
-            Bound::Excluded(start) => start.saturating_add(tick),
-            Bound::Unbounded => Duration::ZERO,
-        };
-        let end = match range.end_bound() {
-            Bound::Included(end) => Some(end.saturating_add(tick)),
-            Bound::Excluded(end) => Some(*end),
-            Bound::Unbounded => None,
-        };
-        Time { start, end }
-    }
 }
 
 impl Faults {
@@ -170,8 +118,8 @@ impl Faults {
         self
     }
 
-    /// Sets the part of the calls that fail as if the process had too many descriptors, from 0 to
-    /// 1. Default: 0.
+    /// Sets the part of the calls, from 0 to 1, that fail as if the process had too many
+    /// descriptors. Default: 0.
     ///
     /// # Panics
     ///
@@ -248,6 +196,69 @@ impl Faults {
     #[track_caller]
     pub fn accept_error(mut self, part: f64) -> Faults {
         self.settings.accept_error = checked(part);
+        self
+    }
+
+    /// Sets the part of the calls that move bytes before which other threads run, from 0 to 1. The
+    /// others change only where they wait, so that what a program does between two waits is done at
+    /// once. A call may be in the middle of a callback or of a poll: what hosts share outside of the
+    /// simulated kernel, such as a `RefCell`, must not be borrowed by code that makes calls. Default: 0.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `part` is not from 0 to 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Faults;
+    /// let faults = Faults::default().preempt(0.1);
+    /// # drop(faults);
+    /// ```
+    #[track_caller]
+    pub fn preempt(mut self, part: f64) -> Faults {
+        self.settings.preempt = checked(part);
+        self
+    }
+
+    /// Lets all attempts to accept a connection fail for a time, counted from the start of the simulation, as a
+    /// security module or a firewall does: EPERM. The connections wait on.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the range has no end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Faults;
+    /// # let ms = std::time::Duration::from_millis;
+    /// let faults = Faults::default().refuse_accept(ms(100)..ms(900));
+    /// # drop(faults);
+    /// ```
+    #[track_caller]
+    pub fn refuse_accept(mut self, time: impl RangeBounds<Duration>) -> Faults {
+        self.settings.refuse_accept = bounded(&time);
+        self
+    }
+
+    /// Sets the part of the descriptors that epoll_ctl(2) does not take, from 0 to 1, as the user has too many
+    /// watches or the kernel no memory. Default: 0.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `part` is not from 0 to 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use corepoll::sim::Faults;
+    /// let faults = Faults::default().epoll_error(0.01);
+    /// # drop(faults);
+    /// ```
+    #[track_caller]
+    pub fn epoll_error(mut self, part: f64) -> Faults {
+        self.settings.epoll_error = checked(part);
         self
     }
 
@@ -342,11 +353,4 @@ impl Faults {
 fn checked(part: f64) -> f64 {
     assert!((0.0..=1.0).contains(&part), "{part} is no part: it is not from 0 to 1");
     part
-}
-
-/// Returns a range of latencies, which has an end.
-#[track_caller]
-pub(super) fn bounded(range: &impl RangeBounds<Duration>) -> Range<Duration> {
-    let time = Time::of(range);
-    time.start..time.end.expect("the range of a latency has an end")
 }

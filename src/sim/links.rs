@@ -4,7 +4,7 @@ use std::ops::RangeBounds;
 use std::time::Duration;
 
 use super::control::Control;
-use super::faults::bounded;
+use super::outages::bounded;
 
 impl Control {
     /// Cuts the link between two hosts, in both directions. What they send each other is lost from

@@ -44,20 +44,31 @@
 //! thread of [`std::thread`] is no part of the simulation, nor is a descriptor that std has made: it
 //! cannot be registered.
 //!
-//! | file | what it holds |
+//! | to | use |
 //! |---|---|
-//! | `simulation` | the simulation: its hosts and clients |
-//! | `run` | the loop that chooses which of them runs, and what ends it |
-//! | `control`, `links` | what a test does to hosts and links while it runs |
-//! | `check`, `snapshot` | what must hold after each step, and what a check of it sees |
-//! | `compute` | code that takes time |
-//! | `trace`, `timeline`, `svg` | what has happened in it, and a picture of that |
-//! | `faults`, `fewer` | what goes wrong |
-//! | `search` | a loop over seeds that looks for a failure, and for what it takes |
-//! | `parked` | what is thread-local of the simulated threads |
-//! | `schedule` | crashes and cuts, and when they come |
-//! | `files` | the files of Unix sockets |
-//! | `failure` | how a simulation ends that has found something |
+//! | add hosts and clients, and run them | [`Simulation`] |
+//! | say what goes wrong, by chance or at a given time | [`Faults`] |
+//! | crash hosts and cut links at a moment that the test chooses | [`Control`], [`control`](control()) |
+//! | say what must hold after each step | [`Simulation::check`], [`Snapshot`] |
+//! | try many seeds, and shrink what fails | [`search`](search()), [`Found`] |
+//! | see what has happened | [`Failure`], [`Simulation::trace`], [`Simulation::trace_svg`], [`Control::note`] |
+//! | have code take time | [`compute`](compute()) |
+//! | remove the file of a Unix socket | [`remove_file`] |
+
+// | file | what it holds |
+// |---|---|
+// | `simulation` | the simulation: its hosts and clients |
+// | `run` | the loop that chooses which of them runs, and what ends it |
+// | `control`, `links` | what a test does to hosts and links while it runs |
+// | `check`, `snapshot` | what must hold after each step, and what a check of it sees |
+// | `compute` | code that takes time |
+// | `trace`, `timeline`, `svg` | what has happened in it, and a picture of that |
+// | `faults`, `outages`, `fewer`, `words` | what goes wrong, and when with hosts and links; some of it; how it is printed |
+// | `search` | a loop over seeds that looks for a failure, and for what it takes |
+// | `parked` | what is thread-local of the simulated threads |
+// | `schedule` | crashes and cuts, and when they come |
+// | `files` | the files of Unix sockets |
+// | `failure` | how a simulation ends that has found something |
 
 mod check;
 mod compute;
@@ -67,6 +78,7 @@ mod faults;
 mod fewer;
 mod files;
 mod links;
+mod outages;
 mod parked;
 mod run;
 mod schedule;
@@ -76,6 +88,7 @@ mod snapshot;
 mod svg;
 mod timeline;
 mod trace;
+mod words;
 
 pub use compute::compute;
 pub use control::{Control, control};

@@ -154,7 +154,7 @@ impl Simulation {
                     return Err(message.into());
                 }
                 self.advance(end)?;
-                run_checks(&mut self.checks, &self.kernel.borrow())?;
+                run_checks(&mut self.checks, &self.kernel)?;
             }
         });
         result.map_err(|Reason { host, message }| {
@@ -346,5 +346,7 @@ impl Drop for Simulation {
         let _inside = sim::enter(self.kernel.clone());
         let _threads = Threads::enter(self.threads.clone());
         self.power_off();
+        // The kernel itself may stay: a crashed thread leaks what it has.
+        self.kernel.borrow_mut().close_dead_descriptors();
     }
 }

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::faults::{Faults, Time};
+use super::faults::Faults;
+use super::outages::Time;
 
 /// Something that is done at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]

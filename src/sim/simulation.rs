@@ -255,7 +255,11 @@ impl Simulation {
             let Some(kernel) = sim::current() else { return };
             match result {
                 Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(error)) | Err(error)) => kernel.borrow_mut().fail_by_error(&error),
+                Ok(Ok(Err(error)) | Err(error)) => {
+                    // Before the borrow: an error of the user's may say what it is by any code.
+                    let text = error.to_string();
+                    kernel.borrow_mut().fail_by_error(&text);
+                }
                 Err(panic) => kernel.borrow_mut().panicked(&*panic),
             }
         };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::sys::sim::World;
+use crate::sys::sim::Kernel;
 
 /// The state of a simulation between two steps, for [`Simulation::check`].
 ///
@@ -29,8 +29,8 @@ use crate::sys::sim::World;
 ///
 /// [`Simulation::check`]: crate::sim::Simulation::check
 pub struct Snapshot<'a> {
-    /// The kernel of all hosts.
-    world: &'a World,
+    /// The kernel of all hosts. It is not borrowed while the check runs, which may call it.
+    kernel: &'a Kernel,
 }
 
 /// A connection that has bytes, or its end, for a program that has not read them yet.
@@ -78,7 +78,7 @@ impl Snapshot<'_> {
     /// sim.run().unwrap();
     /// ```
     pub fn passed(&self) -> Duration {
-        self.world.passed()
+        self.kernel.borrow().passed()
     }
 
     /// Returns the number of descriptors that are open on a host, or `None` if there is no such
@@ -97,7 +97,8 @@ impl Snapshot<'_> {
     /// sim.run().unwrap();
     /// ```
     pub fn descriptors(&self, host: &str) -> Option<usize> {
-        self.world.find_host(host).map(|host| self.world.descriptors_of(host))
+        let world = self.kernel.borrow();
+        world.find_host(host).map(|host| world.descriptors_of(host))
     }
 
     /// Returns the connections that have something to read which their program has not read yet.
@@ -116,10 +117,12 @@ impl Snapshot<'_> {
     /// sim.run().unwrap();
     /// ```
     pub fn unread(&self) -> impl Iterator<Item = Unread> {
-        self.world.unread_connections().map(|(local, peer, bytes, since)| {
-            let time = Duration::from_nanos(self.world.now().saturating_sub(since));
+        let world = self.kernel.borrow();
+        let all = world.unread_connections().map(|(local, peer, bytes, since)| {
+            let time = Duration::from_nanos(world.now().saturating_sub(since));
             Unread { local, peer, bytes, time }
-        })
+        });
+        all.collect::<Vec<_>>().into_iter()
     }
 }
 
@@ -133,6 +136,6 @@ impl fmt::Debug for Snapshot<'_> {
 pub(super) type Check = Box<dyn FnMut(&Snapshot<'_>) -> Result<(), String>>;
 
 /// Returns the message of the first of `checks` that does not hold.
-pub(super) fn run_checks(checks: &mut [Check], world: &World) -> Result<(), String> {
-    checks.iter_mut().try_for_each(|check| check(&Snapshot { world }))
+pub(super) fn run_checks(checks: &mut [Check], kernel: &Kernel) -> Result<(), String> {
+    checks.iter_mut().try_for_each(|check| check(&Snapshot { kernel }))
 }

@@ -10,11 +10,12 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 
-use super::stream;
+use super::stream::{self, Moved};
 use super::syscall::Answer;
 
 /// The largest number of spare buffers. More than one buffer is in use only while chunks are held
@@ -78,6 +79,14 @@ pub struct Chunk<'a> {
     home: &'a Buffers,
 }
 
+/// A chunk without its home, in two words.
+struct Filled {
+    /// The buffer, as in a [`Chunk`].
+    buffer: NonNull<u8>,
+    /// The number of bytes, as in a [`Chunk`].
+    length: usize,
+}
+
 impl Buffers {
     /// Creates buffers of `size` bytes, at least one.
     pub(crate) fn new(size: usize) -> Buffers {
@@ -96,28 +105,40 @@ impl Buffers {
     // Inlined always: a chunk that stays in registers saves a tenth of a whole request.
     #[inline(always)]
     pub(crate) fn receive(&self, fd: impl AsRawFd) -> Result<Chunk<'_>, Answer> {
-        let buffer = self.lent();
+        let buffer = NonNull::slice_from_raw_parts(self.lent().0, self.size);
         // SAFETY: **Buffer**: it is writable for `size` bytes.
-        let answer = unsafe { stream::recv_at(fd, buffer.0, self.size) };
+        let Moved { answer, bytes: buffer } = unsafe { stream::recv_at(fd, buffer) };
         match answer.positive() {
             // The kernel returns no more than it was asked for.
-            Some(length) => Ok(Chunk { buffer: buffer.0, length, home: self }),
+            Some(length) => Ok(Chunk { buffer: buffer.cast(), length, home: self }),
             None => {
-                self.return_buffer(buffer);
+                self.return_buffer(Buffer(buffer.cast()));
                 Err(answer)
             }
         }
     }
 
     /// Lends a buffer that `fill` has filled. `fill` returns how many bytes it has written.
+    #[inline(always)]
     pub(crate) fn lend(
         &self,
         fill: impl FnOnce(&mut [u8]) -> io::Result<usize>,
     ) -> io::Result<Chunk<'_>> {
+        // Two words come back in registers, where a chunk of three would take space on the stack, in
+        // which the caller would then have each chunk that it gets another way as well.
+        let Filled { buffer, length } = self.fill(fill)?;
+        Ok(Chunk { buffer, length, home: self })
+    }
+
+    /// Does the work of [`Buffers::lend`], up to the chunk.
+    #[cold]
+    #[inline(never)]
+    fn fill(&self, fill: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<Filled> {
         // A chunk from the start, so that the buffer comes back whatever `fill` does.
         let mut chunk = Chunk { buffer: self.lent().0, length: self.size, home: self };
-        chunk.length = fill(&mut chunk)?.min(self.size);
-        Ok(chunk)
+        let length = fill(&mut chunk)?.min(self.size);
+        let Chunk { buffer, .. } = *ManuallyDrop::new(chunk);
+        Ok(Filled { buffer, length })
     }
 
     /// Returns a chunk without bytes: the end of a stream.

@@ -59,7 +59,7 @@ impl Mask {
 }
 
 /// The conditions that the kernel reports for one registration.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Event(pub(super) u32);
 
 impl Event {
@@ -67,6 +67,11 @@ impl Event {
     pub(crate) const IN: u32 = libc::EPOLLIN as u32;
     /// The bit that says that there is room to write.
     pub(crate) const OUT: u32 = libc::EPOLLOUT as u32;
+
+    /// There are bytes to read, and nothing else is reported: nearly every event.
+    pub(crate) const PLAIN_READ: Event = Event(Event::IN);
+    /// What epoll never reports: it has bits that are no conditions.
+    pub(crate) const NEVER: Event = Event(u32::MAX);
 
     /// Returns `true` if one of the bits in `any` is set.
     #[inline]
@@ -78,7 +83,7 @@ impl Event {
     /// event.
     #[inline]
     pub(crate) fn is_plain_read(self) -> bool {
-        self.0 == libc::EPOLLIN as u32
+        self == Event::PLAIN_READ
     }
 
     /// Returns `true` if there are bytes or an end to read, the peer has ended its direction, and

@@ -206,6 +206,7 @@ impl Epoll {
 
     /// Waits by epoll_pwait2(2), without a signal mask. Where the kernel has no such call, it
     /// rounds the timeout up to milliseconds.
+    #[inline(never)]
     fn wait_ns(&self, events: &mut Events, timeout: Duration) -> io::Result<usize> {
         // The kernel's own form, 64 bits a field on every architecture: struct __kernel_timespec.
         let seconds = timeout.as_secs().min(i64::MAX as u64) as i64;

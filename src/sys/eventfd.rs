@@ -29,9 +29,15 @@ impl EventFd {
         Ok(EventFd { fd: unsafe { OwnedFd::from_raw(fd) } })
     }
 
-    /// Wakes the poller. May be called from any thread, and in signal handlers.
+    /// Wakes the poller. May be called from any thread.
     pub(crate) fn ring(&self) {
         simulated!(self.fd.as_raw_fd(), kernel => kernel.eventfd_ring(self.fd.as_raw_fd()));
+        self.ring_of_linux();
+    }
+
+    /// Wakes the poller by an eventfd of Linux. May be called from any thread, and in signal handlers:
+    /// it asks for no simulation, in whose kernel a signal may have interrupted the thread.
+    pub(super) fn ring_of_linux(&self) {
         let one = 1u64.to_ne_bytes();
         let arguments = [self.fd.as_raw_fd() as usize, one.as_ptr() as usize, 8, 0, 0, 0];
         // SAFETY: `one` is readable for 8 bytes. The only failure is a full counter, and then the

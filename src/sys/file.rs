@@ -23,22 +23,28 @@ pub(crate) fn send_file(
     offset: u64,
     count: usize,
 ) -> io::Result<usize> {
-    simulated!(target.as_raw_fd(), kernel => {
-        kernel
-            .send_file(target.as_raw_fd(), file, offset, count)
-            .inspect(|count| traffic::bytes_out(*count))
-    });
-    let mut offset = file_offset(offset)?;
+    let offset = file_offset(offset)?;
     let count = count.min(MOST_AT_ONCE);
     NoSigpipe::new()
-        .call(count, || {
-            // SAFETY: both descriptors are open while borrowed, and `offset` is read and written by
-            // the kernel as an off_t.
-            let sent =
-                unsafe { libc::sendfile(target.as_raw_fd(), file.as_raw_fd(), &mut offset, count) };
-            if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
-        })
+        .call(count, || send_file_with_signal(target, file, offset, count))
         .inspect(|count| traffic::bytes_out(*count))
+}
+
+/// Does the work of [`send_file`], and raises SIGPIPE.
+fn send_file_with_signal(
+    target: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+    mut offset: libc::off_t,
+    count: usize,
+) -> io::Result<usize> {
+    preempted!();
+    simulated!(target.as_raw_fd(), kernel => {
+        kernel.send_file(target.as_raw_fd(), file, offset as u64, count)
+    });
+    // SAFETY: both descriptors are open while borrowed, and `offset` is read and written by the
+    // kernel as an off_t.
+    let sent = unsafe { libc::sendfile(target.as_raw_fd(), file.as_raw_fd(), &mut offset, count) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
 }
 
 /// Reads from `file` at `offset`: pread(2). Returns 0 if the file has no bytes there.

@@ -7,6 +7,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::base::error::described;
+
 /// How often a lock is tried whose file another process removes in the same moment.
 const TRIES: u32 = 8;
 
@@ -103,9 +105,10 @@ fn is_taken(path: &Path, file: Option<&File>) -> io::Error {
     in_use(&format!("{by} is about to listen there, and has locked {}", path.display()))
 }
 
-/// Returns an error that says why an address is in use.
+/// Returns an error that says why an address is in use. Its source is what bind(2) returns then.
 pub(super) fn in_use(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::AddrInUse, format!("the address is in use: {why}"))
+    let source = io::Error::from_raw_os_error(libc::EADDRINUSE);
+    described(format!("the address is in use: {why}"), source)
 }
 
 /// Returns the process that has locked the file with this inode number, if the kernel tells:

@@ -23,6 +23,7 @@
 //! | `signal` | signals that have come, as a descriptor |
 //! | `socket_file`, `lock_file` | the file of a listening Unix socket, and the lock that guards its creation |
 //! | `clock`, `ticks` | the monotonic clock, and the processor's counter |
+//! | `prefetch` | loading memory into the caches before it is read |
 //! | `condvar` | condition variables |
 //! | `sim` | the simulated kernel, with the feature `sim` |
 //! | `affinity`, `thread` | where threads run, and what they are doing |
@@ -58,6 +59,20 @@ macro_rules! simulated {
     ($($ignored:tt)*) => {};
 }
 
+/// A call that moves bytes: in a simulation other threads may run before it.
+#[cfg(feature = "sim")]
+macro_rules! preempted {
+    () => {
+        crate::sys::sim::preempt();
+    };
+}
+
+/// Without the feature `sim` the kernel sees to that by itself.
+#[cfg(not(feature = "sim"))]
+macro_rules! preempted {
+    () => {};
+}
+
 pub(crate) mod accept;
 pub(crate) mod affinity;
 pub(crate) mod buffers;
@@ -73,6 +88,7 @@ pub(crate) mod file;
 pub(crate) mod ip_address;
 mod lock_file;
 pub(crate) mod options;
+pub(crate) mod prefetch;
 pub(crate) mod recv_batch;
 pub(crate) mod send_batch;
 #[cfg(feature = "signal")]

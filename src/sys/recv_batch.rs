@@ -252,11 +252,15 @@ impl Slots {
 fn segment_size(header: &libc::msghdr) -> usize {
     let mut size: libc::c_int = 0;
     // SAFETY: **Slots**: the kernel has written `msg_controllen` bytes of control messages, which
-    // these macros walk through. The value of UDP_GRO is an int, which may be unaligned.
+    // these macros walk through. The value of UDP_GRO is an int, which may be unaligned; the last
+    // message may have lost its value (MSG_CTRUNC), and has a length that says so.
     unsafe {
+        let whole = libc::CMSG_LEN(size_of_val(&size) as libc::c_uint) as usize;
         let mut control = libc::CMSG_FIRSTHDR(header);
         while !control.is_null() {
-            if (*control).cmsg_level == libc::SOL_UDP && (*control).cmsg_type == libc::UDP_GRO {
+            let is_size =
+                (*control).cmsg_level == libc::SOL_UDP && (*control).cmsg_type == libc::UDP_GRO;
+            if is_size && (*control).cmsg_len as usize >= whole {
                 let value = libc::CMSG_DATA(control);
                 ptr::copy_nonoverlapping(value, (&raw mut size).cast(), size_of_val(&size));
             }
@@ -264,4 +268,30 @@ fn segment_size(header: &libc::msghdr) -> usize {
         }
     }
     size.max(0) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The room for a control message, and what lies behind it.
+    #[repr(C, align(8))]
+    struct Room(libc::cmsghdr, [u8; 8]);
+
+    #[test]
+    fn a_size_that_was_cut_off_is_none() {
+        // SAFETY: all zeros is valid for both: they name nothing.
+        let (mut header, control): (libc::msghdr, libc::cmsghdr) =
+            unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+        let mut room = Room(control, [7; 8]);
+        (room.0.cmsg_level, room.0.cmsg_type) = (libc::SOL_UDP, libc::UDP_GRO);
+        let sevens = i32::from_ne_bytes([7; 4]) as usize;
+        for (value, expected) in [(4, sevens), (3, 0), (0, 0)] {
+            let length = size_of::<libc::cmsghdr>() + value;
+            room.0.cmsg_len = length as _;
+            header.msg_controllen = length as _;
+            header.msg_control = (&raw mut room).cast();
+            assert_eq!(segment_size(&header), expected, "{value} bytes of it are there");
+        }
+    }
 }

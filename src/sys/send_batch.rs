@@ -57,7 +57,22 @@ pub(crate) fn send<'a>(
     messages: impl Iterator<Item: Borrow<Message<'a>>>,
     most: usize,
 ) -> io::Result<(usize, usize)> {
-    simulated!(fd.as_raw_fd(), kernel => send_simulated(&mut kernel, fd, messages.take(most)));
+    #[cfg(feature = "sim")]
+    if super::sim::current().is_some() {
+        // Taken before the simulated kernel is borrowed, as the iterator may be foreign code.
+        let taken = messages.take(most.min(MOST_MESSAGES)).map(|message| *message.borrow());
+        return send_inside(fd, &taken.collect::<Vec<_>>());
+    }
+    send_to_linux(fd, messages, most)
+}
+
+/// Does the work of [`send`] by Linux.
+#[inline]
+fn send_to_linux<'a>(
+    fd: BorrowedFd<'_>,
+    messages: impl Iterator<Item: Borrow<Message<'a>>>,
+    most: usize,
+) -> io::Result<(usize, usize)> {
     let mut outgoing = Outgoing::new();
     for message in messages.take(most.min(MOST_MESSAGES)) {
         outgoing.push(message.borrow());
@@ -197,16 +212,22 @@ fn require_segmentation(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Sends messages inside of a simulation.
+#[cfg(feature = "sim")]
+fn send_inside(fd: BorrowedFd<'_>, messages: &[Message<'_>]) -> io::Result<(usize, usize)> {
+    simulated!(fd.as_raw_fd(), kernel => send_simulated(&mut kernel, fd, messages));
+    send_to_linux(fd, messages.iter(), messages.len())
+}
+
 /// Sends messages by the simulated kernel, as sendmmsg(2) does.
 #[cfg(feature = "sim")]
-fn send_simulated<'a>(
+fn send_simulated(
     kernel: &mut super::sim::World,
     fd: BorrowedFd<'_>,
-    messages: impl Iterator<Item: Borrow<Message<'a>>>,
+    messages: &[Message<'_>],
 ) -> io::Result<(usize, usize)> {
     let (mut sent, mut bytes) = (0, 0);
-    for message in messages.take(MOST_MESSAGES) {
-        let message = message.borrow();
+    for message in messages {
         let (slices, segment_size) = ([io::IoSlice::new(message.bytes())], message.segment_size());
         let peer = message.peer().map(socket2::SockAddr::from);
         let size = segment_size.map_or(0, |size| size.min(usize::from(u16::MAX)));

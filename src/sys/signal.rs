@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use signal_hook_registry::{FORBIDDEN, SigId, register, unregister};
 
-pub(crate) use libc::{SIGINT, SIGTERM};
+pub use libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::eventfd::EventFd;
 
@@ -82,11 +82,12 @@ impl PendingSignals {
         let shared = self.shared.clone();
         let action = move || {
             shared.note(signal);
-            shared.bell.ring();
+            shared.bell.ring_of_linux();
         };
         // SAFETY: the action is async-signal-safe (signal-safety(7)): one atomic operation and one
         // write(2). It neither allocates nor panics: `signal - 1` is below 64, and the registry
-        // keeps the action, and with it `shared`, until no handler runs it any more.
+        // keeps the action, and with it `shared`, until no handler runs it any more. The bell is not
+        // a simulated one: that case has returned above.
         self.actions.push(unsafe { register(signal, action) }?);
         Ok(())
     }
@@ -124,5 +125,29 @@ impl Drop for PendingSignals {
         for action in self.actions.drain(..) {
             unregister(action);
         }
+    }
+}
+
+#[cfg(all(test, feature = "sim", not(loom)))]
+mod tests {
+    use super::*;
+    use crate::sys::sim::{World, enter};
+    use crate::sys::stream;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    #[test]
+    fn a_signal_may_interrupt_a_call_of_the_simulated_kernel() {
+        let pending = PendingSignals::new([SIGUSR2]).expect("it can be caught");
+        let world = World::new(1).expect("/dev/null can be opened");
+        let kernel = Rc::new(RefCell::new(world));
+        let inside = enter(kernel.clone());
+        let call = kernel.borrow_mut();
+        // SAFETY: takes no pointers. The signal has a handler, which has returned when this does.
+        assert_eq!(unsafe { libc::raise(SIGUSR2) }, 0);
+        drop((call, inside));
+        assert_eq!((pending.take(), pending.take()), (Some(SIGUSR2), None));
+        let rung = stream::read(pending.as_fd(), &mut [0; 8]);
+        assert_eq!(rung.expect("the bell was rung"), 8);
     }
 }

@@ -74,20 +74,36 @@ impl Drop for NoSigpipe {
         let Some(held) = self.held.get() else { return };
         // A signal that was pending before is another part's, and stays.
         if self.may_have_come.get() && !held.was_pending {
-            let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-            // SAFETY: both pointers are to locals, and no information is asked for. SIGPIPE is
-            // directed at the thread that writes (signal(7)), so this takes away no other thread's.
-            unsafe { libc::sigtimedwait(&only_sigpipe(), ptr::null_mut(), &at_once) };
+            take_pending();
         }
         if !held.was_blocked {
-            // SAFETY: the mask is what the kernel gave us; the old one is not asked for.
-            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &held.mask, ptr::null_mut()) };
+            restore(&held.mask);
         }
     }
 }
 
+/// Takes the pending signal, if there is one.
+fn take_pending() {
+    simulated!(kernel => kernel.take_sigpipe());
+    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: both pointers are to locals, and no information is asked for. SIGPIPE is directed at
+    // the thread that writes (signal(7)), so this takes away no other thread's.
+    unsafe { libc::sigtimedwait(&only_sigpipe(), ptr::null_mut(), &at_once) };
+}
+
+/// Gives the thread the mask that it had.
+fn restore(mask: &libc::sigset_t) {
+    simulated!(kernel => kernel.unblock_sigpipe());
+    // SAFETY: the mask is what the kernel gave us; the old one is not asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, ptr::null_mut()) };
+}
+
 /// Blocks SIGPIPE and returns the state from before.
 fn hold() -> Held {
+    simulated!(kernel => {
+        let (was_blocked, was_pending) = kernel.block_sigpipe();
+        Held { mask: only_sigpipe(), was_blocked, was_pending }
+    });
     // SAFETY: the kernel writes a whole set to `mask`, for which all zeros is a valid value.
     let (mask, was_blocked) = unsafe {
         let mut mask: libc::sigset_t = mem::zeroed();

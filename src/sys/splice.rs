@@ -88,6 +88,7 @@ pub(super) fn pipe(capacity: usize) -> io::Result<([OwnedFd; 2], usize)> {
 
 /// Moves up to `most` bytes between a pipe and a socket: splice(2).
 pub(super) fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+    preempted!();
     simulated!(kernel => kernel.splice(from.as_raw_fd(), to.as_raw_fd(), most));
     // SPLICE_F_NONBLOCK is about the pipe; what a socket does is decided by its own O_NONBLOCK.
     // SPLICE_F_MOVE is a hint, which kernels since 2.6.21 ignore.

@@ -11,8 +11,25 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
 use super::sigpipe::NoSigpipe;
-use super::syscall::{Answer, checked, libc_answer, syscall};
+use super::syscall::{Answer, checked, libc_answer, move_bytes, syscall};
 use super::traffic;
+
+/// What a call of the request path has answered, and the bytes that it was given, which its caller
+/// goes on with: see [`move_bytes`].
+pub(crate) struct Moved<B> {
+    /// The kernel's answer.
+    pub(crate) answer: Answer,
+    /// The bytes: all that were to be sent, or all the room that there was.
+    pub(crate) bytes: B,
+}
+
+impl Moved<&[u8]> {
+    /// Returns `true` if all bytes were sent.
+    #[inline(always)]
+    pub(crate) fn is_all(&self) -> bool {
+        self.answer.is_all_of(self.bytes.len())
+    }
+}
 
 /// Receives into `buffer`: recv(2).
 #[inline(always)]
@@ -26,28 +43,43 @@ pub(crate) fn recv_uncounted(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Resul
     recv_flags(fd, buffer, libc::MSG_DONTWAIT)
 }
 
-/// Receives up to `length` bytes at `buffer`, without counting, for the request path: recv(2).
+/// Receives into `buffer`, without counting, for the request path: recv(2).
 ///
 /// # Safety
 ///
-/// `buffer` is writable for `length` bytes.
+/// `buffer` is writable.
 #[inline(always)]
-pub(super) unsafe fn recv_at(fd: impl AsRawFd, buffer: NonNull<u8>, length: usize) -> Answer {
+pub(super) unsafe fn recv_at(fd: impl AsRawFd, buffer: NonNull<[u8]>) -> Moved<NonNull<[u8]>> {
+    preempted!();
     simulated!(fd.as_raw_fd(), kernel => {
+        let start = buffer.cast().as_ptr();
         // SAFETY: the caller vouches for the buffer, whose bytes need not be initialized.
-        let buffer = unsafe { std::slice::from_raw_parts_mut(buffer.cast().as_ptr(), length) };
-        kernel.recv_uninit(fd.as_raw_fd(), buffer).into()
+        let space = unsafe { std::slice::from_raw_parts_mut(start, buffer.len()) };
+        Moved { answer: kernel.recv_uninit(fd.as_raw_fd(), space).into(), bytes: buffer }
     });
-    let [fd, pointer] = [fd.as_raw_fd() as usize, buffer.as_ptr() as usize];
-    let flags = libc::MSG_DONTWAIT as usize;
-    // SAFETY: the caller vouches for the buffer, and no address is asked for.
-    Answer::of(unsafe { syscall(libc::SYS_recvfrom, [fd, pointer, length, flags, 0, 0]) })
+    // SAFETY: the caller vouches for the buffer.
+    let (answer, bytes) =
+        unsafe { move_bytes(libc::SYS_recvfrom, fd.as_raw_fd(), buffer, libc::MSG_DONTWAIT) };
+    Moved { answer: Answer::of(answer), bytes }
 }
 
 /// Receives into `buffer` and leaves the bytes in the queue: recv(2) with MSG_PEEK.
 pub(crate) fn peek(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // It is not counted: the read that follows counts the same bytes.
     recv_flags(fd, buffer, libc::MSG_DONTWAIT | libc::MSG_PEEK)
+}
+
+/// Returns how many bytes a read of one would bring, and leaves them in the queue. Zero is the end.
+///
+/// An urgent byte right before the end is read past, since no look can: left in the queue, it would
+/// make the close of the socket a reset, by which the peer loses what is on its way to it.
+pub(crate) fn look(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let seen = peek(fd, &mut [0])?;
+    if seen == 0 {
+        // Nothing follows the end, so no byte is taken by this.
+        let _ = recv_uncounted(fd, &mut [0]);
+    }
+    Ok(seen)
 }
 
 /// Returns `true` if an urgent byte has come or been announced. It lies beside the other bytes, and
@@ -65,20 +97,25 @@ pub(crate) fn has_urgent(fd: BorrowedFd<'_>) -> bool {
 /// returns are initialized then.
 #[inline(always)]
 pub(crate) fn recv_uninit(fd: BorrowedFd<'_>, buffer: &mut [MaybeUninit<u8>]) -> Answer {
+    let buffer = NonNull::slice_from_raw_parts(NonNull::from(&mut *buffer).cast(), buffer.len());
     // SAFETY: `buffer` is writable for its length.
-    unsafe { recv_at(fd, NonNull::from(&mut *buffer).cast(), buffer.len()) }
+    unsafe { recv_at(fd, buffer) }.answer
 }
 
 /// Receives into `buffer` without counting, and returns the kernel's answer as it is: recv(2).
 #[inline(always)]
-pub(crate) fn recv_now(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Answer {
-    // SAFETY: `buffer` is writable for its length.
-    unsafe { recv_at(fd, NonNull::from(&mut *buffer).cast(), buffer.len()) }
+pub(crate) fn recv_now<'a>(fd: BorrowedFd<'_>, buffer: &'a mut [u8]) -> Moved<&'a mut [u8]> {
+    // SAFETY: `buffer` is writable for its length, and comes back as it was.
+    unsafe {
+        let Moved { answer, mut bytes } = recv_at(fd, NonNull::from(buffer));
+        Moved { answer, bytes: bytes.as_mut() }
+    }
 }
 
 /// Receives into `buffer` with `flags`: recvfrom(2).
 #[inline(always)]
 fn recv_flags(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    preempted!();
     simulated!(fd.as_raw_fd(), kernel => kernel.recv(fd.as_raw_fd(), buffer, flags));
     let [pointer, length] = [buffer.as_mut_ptr() as usize, buffer.len()];
     let arguments = [fd.as_raw_fd() as usize, pointer, length, flags as usize, 0, 0];
@@ -95,19 +132,24 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 /// Sends as [`send`] does, without counting: the request path has a counter at hand.
 #[inline(always)]
 pub(crate) fn send_uncounted(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    send_now(fd, bytes).result()
+    send_now(fd, bytes).answer.result()
 }
 
 /// Sends as [`send_uncounted`] does, and returns the kernel's answer as it is.
 #[inline(always)]
-pub(crate) fn send_now(fd: impl AsRawFd, bytes: &[u8]) -> Answer {
+pub(crate) fn send_now(fd: impl AsRawFd, bytes: &[u8]) -> Moved<&[u8]> {
+    preempted!();
     simulated!(fd.as_raw_fd(), kernel => {
-        kernel.send(fd.as_raw_fd(), &[IoSlice::new(bytes)]).into()
+        let answer = kernel.send(fd.as_raw_fd(), &[IoSlice::new(bytes)]).into();
+        Moved { answer, bytes }
     });
-    let flags = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as usize;
-    let arguments = [fd.as_raw_fd() as usize, bytes.as_ptr() as usize, bytes.len(), flags, 0, 0];
-    // SAFETY: `bytes` is readable for its length, and no address is given.
-    Answer::of(unsafe { syscall(libc::SYS_sendto, arguments) })
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: `bytes` is readable for its length, and comes back as it was.
+    unsafe {
+        let (answer, bytes) =
+            move_bytes(libc::SYS_sendto, fd.as_raw_fd(), NonNull::from(bytes), flags);
+        Moved { answer: Answer::of(answer), bytes: bytes.as_ref() }
+    }
 }
 
 /// The most slices that one sendmsg(2) or recvmsg(2) takes.
@@ -122,7 +164,11 @@ pub(crate) fn send_vectored(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::R
 /// Sends `slices` as they are, without counting: the request path has a counter at hand.
 #[inline]
 pub(crate) fn send_vectored_now(fd: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> Answer {
-    simulated!(fd.as_raw_fd(), kernel => kernel.send(fd.as_raw_fd(), slices).into());
+    preempted!();
+    simulated!(fd.as_raw_fd(), kernel => {
+        let slices = &slices[..slices.len().min(MOST_SLICES)];
+        kernel.send(fd.as_raw_fd(), slices).into()
+    });
     // SAFETY: all zeros is a valid msghdr: no address, no control data.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     // An IoSlice has the layout of an iovec by its documentation; sendmsg doesn't write to it.
@@ -158,6 +204,7 @@ pub(crate) fn recv_vectored(
     let slices = &mut slices[first..];
     let taken = slices.len().min(MOST_SLICES);
     let room = slices[..taken].iter().map(|slice| slice.len()).sum();
+    preempted!();
     simulated!(fd.as_raw_fd(), kernel => {
         let count = kernel.recv_vectored(fd.as_raw_fd(), &mut slices[..taken])?;
         traffic::bytes_in(count);
@@ -196,28 +243,30 @@ pub(super) fn read_uncounted(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Resul
 
 /// Writes to a descriptor that is not a socket: write(2). It is non-blocking.
 pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    simulated!(fd.as_raw_fd(), kernel => {
-        kernel.pipe_write(fd.as_raw_fd(), bytes).inspect(|count| traffic::bytes_out(*count))
-    });
-    let arguments = [fd.as_raw_fd() as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0];
     // write(2) has no MSG_NOSIGNAL, and the descriptor may be a pipe without a reader.
     NoSigpipe::new()
-        .call(bytes.len(), || {
-            // SAFETY: `bytes` is readable for its length.
-            checked(unsafe { syscall(libc::SYS_write, arguments) })
-        })
+        .call(bytes.len(), || write_with_signal(fd, bytes))
         .inspect(|count| traffic::bytes_out(*count))
+}
+
+/// Does the work of [`write`], and raises SIGPIPE.
+fn write_with_signal(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    simulated!(fd.as_raw_fd(), kernel => kernel.pipe_write(fd.as_raw_fd(), bytes));
+    let arguments = [fd.as_raw_fd() as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0];
+    // SAFETY: `bytes` is readable for its length.
+    checked(unsafe { syscall(libc::SYS_write, arguments) })
 }
 
 /// Returns `true` if a socket has bytes to read.
 ///
-/// FIONREAD would say no while an urgent byte is next, whatever follows it.
+/// FIONREAD would say no while an urgent byte is next, whatever follows it. What [`look`] does at
+/// the end holds here too.
 ///
 /// # Errors
 ///
 /// Returns the connection's error. The kernel reports it only this once.
 pub(crate) fn has_input(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    match peek(fd, &mut [0]) {
+    match look(fd) {
         Ok(count) => Ok(count > 0),
         // Nothing has come, or nothing ever comes on this socket.
         Err(error) => match error.kind() {

@@ -89,6 +89,8 @@ pub(crate) fn sample(id: u32) -> Option<Sample> {
 /// Returns `true` if a thread of this process other than the calling one runs, or waits for a
 /// processor or for the disk; also if the kernel does not say.
 pub(crate) fn others_are_active() -> bool {
+    // Threads of this process that are no part of the simulation: it would not replay.
+    simulated!(_kernel => false);
     let own = id().to_string();
     let Ok(threads) = fs::read_dir("/proc/self/task") else { return true };
     threads.flatten().filter_map(|thread| thread.file_name().into_string().ok()).any(|id| {

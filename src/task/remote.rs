@@ -255,7 +255,7 @@ where
     };
     if let Err(job) = executor.post(job) {
         // The executor has ended. Dropping the closure drops the promise, which tells the handle.
-        if let Err(job) = drop_refused(job) {
+        if let Err(job) = drop_refused(executor, job) {
             std::mem::forget(job);
             packet.finish(Err(JoinError::cancelled()));
         }
@@ -273,14 +273,15 @@ thread_local! {
     static NESTED: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
 }
 
-/// Drops a closure that was refused. Gives it back where the limits are reached.
-fn drop_refused<F>(job: F) -> Result<(), F> {
+/// Drops a closure that `executor` has refused. Gives it back where the limits are reached.
+fn drop_refused<F>(executor: &SharedRef, job: F) -> Result<(), F> {
     let (depth, count) = NESTED.get();
     if depth >= MAX_NESTED_DROPS.0 || count >= MAX_NESTED_DROPS.1 {
         return Err(job);
     }
     NESTED.set((depth + 1, count + 1));
     drop_ignoring_panic(job);
+    executor.count_own_step();
     let count = if depth == 0 { 0 } else { NESTED.get().1 };
     NESTED.set((depth, count));
     Ok(())

@@ -15,7 +15,7 @@ pub(super) struct TaskNode {
     /// The link in the inbox, and the vtable. It comes first, so that a pointer to an inbox node of
     /// a task is a pointer to the task.
     pub(super) node: Node,
-    /// The task behind this one in the run queue.
+    /// The task behind this one in the run queue, unless this one is the last.
     queue_next: Cell<*mut TaskNode>,
 }
 
@@ -55,7 +55,6 @@ impl RunQueue {
     pub(super) unsafe fn push(&self, task: *mut TaskNode) {
         // SAFETY: **Owner**: the links of the run queue are the owner's.
         unsafe {
-            (*task).queue_next.set(ptr::null_mut());
             // First in, first out: a task that wakes itself goes behind all that are runnable.
             let last = self.last.replace(task);
             if last.is_null() {
@@ -74,11 +73,12 @@ impl RunQueue {
     #[inline]
     pub(super) unsafe fn pop(&self) -> Option<NonNull<TaskNode>> {
         let task = NonNull::new(self.first.get())?;
-        // SAFETY: a task in the queue is alive (**Count**); **Owner**.
-        let next = unsafe { task.as_ref().queue_next.get() };
-        self.first.set(next);
-        if next.is_null() {
+        if task.as_ptr() == self.last.get() {
+            self.first.set(ptr::null_mut());
             self.last.set(ptr::null_mut());
+        } else {
+            // SAFETY: a task in the queue is alive (**Count**); **Owner**.
+            self.first.set(unsafe { task.as_ref().queue_next.get() });
         }
         Some(task)
     }

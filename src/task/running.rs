@@ -19,6 +19,11 @@ use super::raw;
 pub(crate) trait Grant {
     /// Returns how many more calls may be made, after `made` in all. Zero ends the run.
     fn next(&mut self, made: usize) -> usize;
+
+    /// Returns `true` if a task may be polled behind mail, which has taken any time.
+    fn may_poll(&self) -> bool {
+        true
+    }
 }
 
 /// How far a run of tasks has come.
@@ -126,7 +131,7 @@ impl Executor {
             if has_left_mail || shared.inbox.has_mail() {
                 progress.task = None;
                 progress.open(|most| self.deliver(most, begin));
-                if core.interrupted.take() {
+                if core.interrupted.take() || !grant.may_poll() {
                     break;
                 }
             }

@@ -274,6 +274,13 @@ impl SharedRef {
         self.as_ref().steps.load(Ordering::Relaxed)
     }
 
+    /// Counts a step if the calling thread is inside this executor.
+    pub(super) fn count_own_step(&self) {
+        if self.is_current() {
+            self.as_ref().count_step();
+        }
+    }
+
     /// Returns the number of closures that wait for the owner to take them up.
     pub(crate) fn mail_waiting(&self) -> u64 {
         let shared = self.as_ref();

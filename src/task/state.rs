@@ -27,6 +27,10 @@ pub(super) const MERGED: u8 = 1 << 5;
 /// which the local count holds. No waker exists, nor can one.
 pub(super) const RETIRED: u8 = 1 << 6;
 
+/// With [`COMPLETE`] and with [`ABORTED`]: the next run is no poll. It is the sign of the flags, so
+/// that the instruction which takes [`QUEUED`] off tells it.
+pub(super) const ENDS: u8 = 1 << 7;
+
 /// Remote word: the task is in the inbox, or on its way there, or taken out and not yet looked at.
 const R_MAILED: u64 = 1;
 /// Remote word: the same as [`MERGED`], for threads that may not read the flags.

@@ -222,8 +222,8 @@ impl Sleep {
     /// Polls in the poller `local`, and arms the timer if the time has not come.
     fn poll_in(&mut self, local: &Local, cx: &mut Context<'_>) -> Poll<()> {
         // The clock decides and not the timer, which fires when its turn comes, so that a poll
-        // agrees with `is_elapsed`.
-        if clock::has_reached(self.deadline) {
+        // agrees with `is_elapsed`. Where the timer has fired, the poller has read the clock.
+        if self.deadline <= local.dispatched_until() || clock::has_reached(self.deadline) {
             self.disarm(drop_waker);
             return Poll::Ready(());
         }
@@ -257,6 +257,14 @@ impl Sleep {
         if let Some(waker) = disarm_here(timer) {
             then(waker);
         }
+    }
+
+    /// Returns `true` if the timer has fired in this poller, or is about to fire: no reading of the
+    /// clock is needed to know that the deadline has passed.
+    #[inline]
+    fn has_fired(&self) -> bool {
+        let is_due = |local: &Local| self.deadline <= local.dispatched_until();
+        self.armed.is_some() && Local::with_current(is_due) == Some(true)
     }
 
     /// Polls a sleep whose time has come, or whose task was woken before that.
@@ -297,7 +305,7 @@ impl Future for Sleep {
     ///
     /// Panics outside of a poller.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if !clock::has_reached(self.deadline) && self.waits(cx) {
+        if !self.has_fired() && !clock::has_reached(self.deadline) && self.waits(cx) {
             return Poll::Pending;
         }
         self.poll_again(cx)

@@ -51,6 +51,18 @@ pub fn read_exactly(mut stream: &TcpStream, count: usize) -> Vec<u8> {
     bytes
 }
 
+/// Reads as much as there is, up to the length of `buffer`. A read with a limit of time may be interrupted
+/// without any handler, as signal(7) says: by a stop and a continuation.
+#[track_caller]
+pub fn read_some(mut stream: &TcpStream, buffer: &mut [u8]) -> usize {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.expect("bytes come, or the end"),
+        }
+    }
+}
+
 /// Everything until the peer's end.
 pub fn read_to_end(mut stream: &TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -82,6 +94,12 @@ pub fn is_ended(mut stream: &TcpStream) -> bool {
 pub fn reset(stream: TcpStream) {
     socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
     drop(stream);
+}
+
+/// Closes with a reset, once all that was sent has arrived: a reset leaves behind what has not.
+pub fn reset_after_arrival(stream: TcpStream) {
+    eventually("all has arrived", || unsent(&stream) == 0);
+    reset(stream);
 }
 
 /// Two ends of one TCP connection, both std's.
@@ -374,18 +392,35 @@ pub fn alone(name: &str) -> Command {
     command
 }
 
+/// How long a process of a test may take, however loaded the machine is.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// Waits for the end of `command`, and kills it if it hangs: while it works it may take as long as other
+/// tests on the same cores make it take.
 fn run_to_end(mut command: Command) -> Output {
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
-    let deadline = Instant::now() + 3 * PATIENCE;
+    let (start, mut worked) = (Instant::now(), (Instant::now(), Duration::ZERO));
     while child.try_wait().expect("it is our child").is_none() {
-        if Instant::now() > deadline {
+        let used = cpu_time_of(child.id());
+        if used >= worked.1 + Duration::from_secs(1) {
+            worked = (Instant::now(), used);
+        }
+        if worked.0.elapsed() > 3 * PATIENCE || start.elapsed() > LONGEST {
             child.kill().expect("it is our child");
             break;
         }
         thread::sleep(Duration::from_millis(5));
     }
     child.wait_with_output().expect("it has ended")
+}
+
+/// How much processor time the child `pid` has used, as proc(5) says in ticks of 10 ms.
+fn cpu_time_of(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it is not waited for yet");
+    let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
+    let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>());
+    Duration::from_millis(10 * ticks.map(|count| count.expect("a number")).sum::<u64>())
 }
 
 // ---- panics ----

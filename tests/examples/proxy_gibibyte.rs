@@ -1,12 +1,11 @@
 //! The `proxy` example under load: a gibibyte each way at once, and one side is slow.
 
-use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::sync::LazyLock;
 use std::thread;
 use std::time::Instant;
 
-use crate::common::{PATIENCE, eventually, patient};
+use crate::common::{self, PATIENCE, eventually, patient};
 use crate::slow_peers::send_until_held_back;
 use crate::support::Server;
 
@@ -40,11 +39,11 @@ impl Content {
     }
 
     /// Reads all of it, so much at a time, and then the end.
-    fn receive(&self, mut stream: &TcpStream, at_a_time: usize) {
+    fn receive(&self, stream: &TcpStream, at_a_time: usize) {
         let mut piece = vec![0; at_a_time];
         let mut received = 0;
         loop {
-            let length = stream.read(&mut piece).expect("ends without a reset");
+            let length = common::read_some(stream, &mut piece);
             if length == 0 {
                 break;
             }

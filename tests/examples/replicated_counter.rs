@@ -44,3 +44,16 @@ fn one_seed_replays_with_all_faults() {
 fn the_mended_counter_has_no_failure() {
     assert_eq!(run(&["--mended", "--seeds", "300"]), "300 seeds, and no failure\n");
 }
+
+#[test]
+fn the_picture_in_readme_is_what_it_draws() {
+    let picture = std::env::temp_dir().join(format!("corepoll-two-{}.svg", std::process::id()));
+    run(&["--additions", "2", "--svg", picture.to_str().expect("a path")]);
+    let drawn = fs::read_to_string(&picture).expect("a picture");
+    fs::remove_file(&picture).expect("a file");
+    let shown = include_str!("../../examples/replicated_counter.svg");
+    assert!(
+        drawn == shown,
+        "README says by which command examples/replicated_counter.svg is drawn"
+    );
+}

@@ -26,14 +26,14 @@ pub(crate) struct Duplex {
     pumps: [Pump; 2],
     /// The first failure, until it is taken.
     failure: Option<io::Error>,
-    /// An endpoint has failed.
-    has_failed: bool,
+    /// Which of the endpoints have failed.
+    failed: [bool; 2],
 }
 
 impl Duplex {
     /// Makes a relay that has moved nothing yet.
     pub(crate) const fn new() -> Duplex {
-        Duplex { pumps: [Pump::new(), Pump::new()], failure: None, has_failed: false }
+        Duplex { pumps: [Pump::new(), Pump::new()], failure: None, failed: [false; 2] }
     }
 
     /// Moves what can be moved now, in both directions, and returns why each pump doesn't go on.
@@ -52,7 +52,7 @@ impl Duplex {
                 self.fail(at, error, local);
             }
         }
-        if self.has_failed {
+        if self.has_failed() {
             steps = [0, 1]
                 .map(|from| self.finish_pump(from, endpoints, steps[from], local, &no_sigpipe));
         }
@@ -106,7 +106,7 @@ impl Duplex {
     /// Notes that the endpoint at `at` has failed, and ends the pump that writes to it.
     #[cold]
     pub(crate) fn fail(&mut self, at: usize, error: io::Error, local: &Local) {
-        self.has_failed = true;
+        self.failed[at] = true;
         // The first failure is the cause. What follows, such as EPIPE at the other end, is its
         // consequence.
         self.failure.get_or_insert(error);
@@ -115,7 +115,12 @@ impl Duplex {
 
     /// Returns `true` if one of the endpoints has failed.
     pub(crate) fn has_failed(&self) -> bool {
-        self.has_failed
+        self.failed != [false; 2]
+    }
+
+    /// Returns `true` if the endpoint at `at` has failed.
+    pub(crate) fn has_failed_at(&self, at: usize) -> bool {
+        self.failed[at]
     }
 
     /// Returns `true` if bytes wait for the endpoint at `at` to take them.

@@ -64,10 +64,10 @@ impl EvContext<'_> {
     ///
     /// When both directions have ended, both connections are closed with
     /// [`CloseReason::PeerClosed`]. When one connection fails or misses a deadline, both are closed
-    /// with [`CloseReason::Error`]; what the failed one had sent before is passed on first, as far
-    /// as the other one takes it within [`Budget::close_linger`]. Closing one connection, by
-    /// [`EvContext::close`] or by what `on_timeout` or `on_shutdown` returns, closes both; what is
-    /// on its way is then still sent, as queued output is.
+    /// with [`CloseReason::Error`]. What was queued for the other one, and what the failed one had
+    /// sent, goes first, as far as the other one takes it within [`Budget::close_linger`]. Closing one
+    /// connection, by [`EvContext::close`] or by what `on_timeout` or `on_shutdown` returns, closes
+    /// both; what is on its way is then still sent, as queued output is.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ impl EvContext<'_> {
     /// # Examples
     ///
     /// ```
-    /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor, Token};
+    /// use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor, Token, Writer};
     /// use std::io::{self, Read, Write};
     ///
     /// /// The side of the client: connects to the upstream.
@@ -90,7 +90,7 @@ impl EvContext<'_> {
     ///     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
     ///         // Nothing is read before the relay begins.
     ///         cx.set_interest(corepoll::Interest::NONE)?;
-    ///         cx.connect(&self.0, Back(cx.token()))?;
+    ///         cx.connect(&self.0, Back(cx.token(), cx.writer()))?;
     ///         Ok(Action::Keep)
     ///     }
     ///     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
@@ -98,8 +98,8 @@ impl EvContext<'_> {
     ///     }
     /// }
     ///
-    /// /// The side of the upstream.
-    /// struct Back(Token);
+    /// /// The side of the upstream, with what it takes to relay to the client, and to end it.
+    /// struct Back(Token, Writer);
     ///
     /// impl EvHandler for Back {
     ///     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
@@ -108,6 +108,9 @@ impl EvContext<'_> {
     ///     }
     ///     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
     ///         Ok(Action::Keep)
+    ///     }
+    ///     fn on_connect_fail(&mut self, _: io::Error) {
+    ///         self.1.close();
     ///     }
     /// }
     ///
@@ -241,13 +244,18 @@ impl Relay for HandlerRelay {
     fn fail(&self, local: &Local, connection: &Connection, missed: Option<io::Error>) {
         match missed {
             Some(missed) => {
+                // It would be missed again and again.
+                deadlines::remove(local, connection);
                 let at = self.place_of(connection);
                 self.duplex.borrow_mut().fail(at, missed, local);
+                pump(local, self);
             }
-            // The linger timer has fired, so there is none to disarm.
-            None => self.linger_timer.set(None),
+            None => {
+                // The linger timer has fired, so there is none to disarm.
+                self.linger_timer.set(None);
+                end(local, self);
+            }
         }
-        end(local, self);
     }
 
     #[cold]
@@ -279,18 +287,27 @@ fn pump(local: &Local, relay: &HandlerRelay) {
     let mut duplex = relay.duplex.borrow_mut();
     let before = duplex.counts();
     let steps = with_endpoints(relay, connections, |endpoints| duplex.pump(endpoints, local));
-    let has_failed = duplex.has_failed();
     note_progress(local, connections, before, &duplex, steps);
+    let (has_failed, owes_output) = (duplex.has_failed(), owes_output(connections, &duplex));
     drop(duplex);
-    match steps {
-        None | Some([Step::Finished, Step::Finished]) => end(local, relay),
-        Some(steps) if steps.contains(&Step::BudgetSpent) => {
-            // The edges have been reported: no event comes for the rest.
-            local.defer(Deferred::Reread(relay.tokens[0]));
-        }
-        Some(_) if has_failed => arm_linger_timer(local, relay),
-        Some(_) => {}
+    let Some(steps) = steps else { return end(local, relay) };
+    if steps == [Step::Finished; 2] && !owes_output {
+        return end(local, relay);
     }
+    if steps.contains(&Step::BudgetSpent) {
+        // The edges have been reported: no event comes for the rest.
+        local.defer(Deferred::Reread(relay.tokens[0]));
+    }
+    if has_failed {
+        arm_linger_timer(local, relay);
+    }
+}
+
+/// Returns `true` if one connection has failed, and the other one has not sent all that its handler had
+/// queued before it relayed.
+fn owes_output(connections: [&Connection; 2], duplex: &Duplex) -> bool {
+    let owes = |at: usize| connections[at].has(Flags::HAS_OUTPUT) && !duplex.has_failed_at(at);
+    duplex.has_failed() && (owes(0) || owes(1))
 }
 
 /// Sends what the connections had queued before they relayed.

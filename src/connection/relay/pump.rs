@@ -224,7 +224,7 @@ impl Pump {
             }
             _ => {}
         }
-        let seen = stream::peek(fd, &mut [0]);
+        let seen = stream::look(fd);
         if matches!(seen, Ok(1..)) {
             // They follow a mark, or have come just now. In the second case they can be spliced.
             let again = if self.copies { Ok(0) } else { pipe.fill(fd, most) };
@@ -233,12 +233,8 @@ impl Pump {
             }
         }
         Carrier::Pipe(pipe).give_back(local);
-        match seen {
-            Ok(1..) => return self.read_into_buffer(fd, most, local),
-            // An urgent byte right before the end is there still, and a read skips it. Left unread it
-            // would make the close a reset, by which the peer loses what is on its way to it.
-            Ok(0) => drop(stream::recv_uncounted(fd, &mut [0])),
-            Err(_) => {}
+        if matches!(seen, Ok(1..)) {
+            return self.read_into_buffer(fd, most, local);
         }
         if let Some(failure) = self.failure.take() {
             return Err(failure);

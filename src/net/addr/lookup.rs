@@ -126,9 +126,15 @@ pub(crate) fn look_up_for(local: &Local, token: Token, host: String, port: u16) 
 /// Returns an error: there are no threads for blocking calls without the feature `blocking`.
 #[cfg(not(feature = "blocking"))]
 async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Err(no_threads(&host, port))
+}
+
+/// Returns the error of a host name that would be looked up if there were threads for it.
+#[cfg(not(feature = "blocking"))]
+pub(crate) fn no_threads(host: &str, port: u16) -> io::Error {
     let message = format!(
         "{host}:{port} has a host name: looking it up blocks, and needs corepoll's feature \
          `blocking`; without it, give an IP address"
     );
-    Err(io::Error::new(io::ErrorKind::Unsupported, message))
+    io::Error::new(io::ErrorKind::Unsupported, message)
 }

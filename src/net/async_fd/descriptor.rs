@@ -23,6 +23,10 @@ use crate::sys::socket;
 /// or [`AsyncFd::async_io`] returns `WouldBlock`. So all reads and writes go through these two: a
 /// `read` beside them may take the bytes whose event another task waits for.
 ///
+/// The `T` can be looked at by [`AsyncFd::get_ref`], and there is no way to a `&mut T`. To exchange it would leave
+/// the registration to a descriptor that is closed, and whose number may be another's by then;
+/// [`AsyncFd::into_inner`] ends the registration first.
+///
 /// # Examples
 ///
 /// ```

@@ -10,12 +10,13 @@ use crate::base::token::Token;
 use crate::connection::connect;
 use crate::local::attempt::{Place, Recipient, Target};
 use crate::local::state::Local;
+use crate::net::addr::to_socket_addrs::Addresses;
 use crate::net::addr::to_stream_addr::{Requested, StreamAddr, any_address};
 use crate::net::addr::unix;
 use crate::net::connect::options::ConnectOptions;
 
-#[cfg(feature = "blocking")]
-use crate::net::addr::to_socket_addrs::Addresses;
+#[cfg(not(feature = "blocking"))]
+use crate::net::addr::lookup;
 
 /// Returns what `addr` names, and how to connect to it.
 ///
@@ -32,6 +33,8 @@ pub(crate) fn parse(addr: &Requested, options: &ConnectOptions) -> io::Result<Ta
         }
         #[cfg(feature = "blocking")]
         StreamAddr::Ip(Addresses::Name(host, port)) => Place::Host(host, port),
+        #[cfg(not(feature = "blocking"))]
+        StreamAddr::Ip(Addresses::Name(host, port)) => return Err(lookup::no_threads(&host, port)),
         StreamAddr::Ip(addresses) => Place::Ip(addresses.known()?),
     };
     let name = addr.to_string().into();

@@ -19,6 +19,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `serve` | `serve` and `try_serve`: a task for each connection |
+//! | `reported` | the future of a connection whose service can fail |
 //! | `deliver_to_task`, `deliver_to_handler` | a connection goes to its poller, and gets its task or handler there |
 //! | `bind` | the sockets of an acceptor |
 //! | `socket_options` | the options of an acceptor that its sockets are made with |
@@ -55,6 +56,7 @@ mod listening_socket;
 pub(crate) mod options;
 pub(crate) mod place;
 mod register;
+mod reported;
 mod serve;
 mod socket_options;
 mod steering;

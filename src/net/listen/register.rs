@@ -41,7 +41,7 @@ impl PendingRegistration {
         let Some(local) = Local::current() else { return };
         let mut state = socket.lock();
         // After a shutdown was asked for, or a close, there is nothing to listen for.
-        if local.shutdown.is_requested() || !matches!(*state, State::Sent(_)) {
+        if local.shutdown.has_begun() || !matches!(*state, State::Sent(_)) {
             return;
         }
         let State::Sent(BoundSocket { file, fd }) = std::mem::replace(&mut *state, State::Closed)

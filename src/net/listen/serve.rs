@@ -16,8 +16,8 @@ use crate::sys::socket;
 
 use super::acceptor::Acceptor;
 use super::deliver_to_task;
-use super::error_reporter::service_error;
 use super::listening::Listening;
+use super::reported::Reported;
 
 impl Acceptor {
     /// Listens from now on, and spawns `service(stream, peer)` as a task for each connection, on
@@ -108,12 +108,7 @@ impl Acceptor {
         deliver_to_task::listen(&self, on, &errors, move |stream, peer| {
             // The service is called outside of the future, where its panic is reported as one of
             // `serve` is.
-            let (serving, errors) = (service(stream, peer), reporter.clone());
-            async move {
-                if let Err(error) = serving.await {
-                    errors.report_as_is(service_error(peer, error));
-                }
-            }
+            Reported { serving: service(stream, peer), errors: reporter.clone(), peer }
         })
     }
 }

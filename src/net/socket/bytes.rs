@@ -1,4 +1,4 @@
-//! How bytes go in and out of a socket: what TCP streams and Unix streams share.
+//! How bytes come out of a socket, and how a stream ends: what TCP streams and Unix streams share.
 //!
 //! A call with an empty buffer returns `Ok(0)` at once and asks the kernel nothing: it needs
 //! neither bytes nor room, and an error of the connection is left to the call that moves bytes.
@@ -8,7 +8,7 @@
 //! its buffer has emptied the socket (epoll(7), question 9), which saves the read that would find
 //! so.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
@@ -17,9 +17,8 @@ use std::task::{Context, Poll, ready};
 use crate::local::source::Source;
 use crate::local::state::Local;
 use crate::parts::readiness::Direction;
-use crate::sys::stream;
+use crate::sys::stream::{self, Moved};
 use crate::sys::syscall::Answer;
-use crate::task::coop::Allowance;
 
 use crate::net::socket::Socket;
 
@@ -60,9 +59,9 @@ impl Socket {
     fn receive_usual(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let registered = &self.registered;
         if !registered.local().allowance.take() {
-            return registered.local().allowance.used_up(cx).map(|()| Ok(0));
+            return self.poll_used_up(cx);
         }
-        let answer = stream::recv_now(registered.fd(), buf);
+        let Moved { answer, bytes: buf } = stream::recv_now(registered.fd(), buf);
         let Some(count) = answer.positive() else { return self.poll_received_nothing(cx, answer) };
         registered.local().recorder.bytes_in(count);
         if count >= buf.len() {
@@ -70,6 +69,13 @@ impl Socket {
         }
         registered.source().readiness.drained();
         Poll::Ready(Ok(count))
+    }
+
+    /// Waits for the task's next turn, as its allowance is used up.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn poll_used_up(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.registered.local().allowance.used_up(cx).map(|()| Ok(0))
     }
 
     /// Polls for bytes where a read is not usual: nearly always the task has to wait.
@@ -86,7 +92,7 @@ impl Socket {
     #[inline(never)]
     fn poll_receive_rarely(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let room = buf.len();
-        self.poll_recv(cx, room, |fd| stream::recv_now(fd, buf))
+        self.poll_recv(cx, room, |fd| stream::recv_now(fd, buf).answer)
     }
 
     /// Polls for bytes, which `receive` writes into a buffer of `room` bytes, whether or not a read is
@@ -140,90 +146,6 @@ impl Socket {
             return Poll::Ready(Ok(0));
         }
         self.registered.poll_io(cx, Direction::Read, |fd| self.read_vectored(fd, bufs))
-    }
-
-    /// Polls for room, and writes as much of `buf` as there is room for.
-    #[inline(always)]
-    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        self.poll_write_some(cx, buf)
-    }
-
-    /// Polls for room, and writes as much of `buf`, which isn't empty, as there is room for.
-    #[inline(never)]
-    fn poll_write_some(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, |fd| stream::send_now(fd, buf))
-    }
-
-    /// Polls for room, and writes as much of `bufs` as there is room for.
-    #[inline(never)]
-    pub(crate) fn poll_write_vectored(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let bufs = stream::skip_empty(bufs);
-        if bufs.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        self.poll_send(cx, |fd| send_all(fd, bufs))
-    }
-
-    /// Polls for room, which `send` fills. Everything but the usual write is the last call of a path,
-    /// so that this one saves hardly a register.
-    #[inline(always)]
-    fn poll_send(
-        &self,
-        cx: &mut Context<'_>,
-        send: impl FnOnce(BorrowedFd<'_>) -> Answer,
-    ) -> Poll<io::Result<usize>> {
-        let registered = &self.registered;
-        let is_ready = registered.is_ready(Direction::Write);
-        if !is_ready || !registered.local().allowance.take() {
-            return self.poll_unsendable(cx);
-        }
-        let answer = send(registered.fd());
-        let Some(count) = answer.positive() else { return self.poll_sent_nothing(cx, answer) };
-        registered.local().recorder.bytes_out(count);
-        if Allowance::is_charged(count) || registered.source().readiness.is_timed() {
-            return self.note_rare_write(count);
-        }
-        Poll::Ready(Ok(count))
-    }
-
-    /// Waits for room, or for the task's next turn if its allowance is used up.
-    #[cold]
-    #[inline(never)]
-    fn poll_unsendable(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if !self.registered.is_ready(Direction::Write) {
-            return self.registered.poll_wait(cx, Direction::Write).map(Err);
-        }
-        self.registered.local().allowance.used_up(cx).map(|()| Ok(0))
-    }
-
-    /// Takes note of a write that is charged by its bytes, or that starts a deadline anew. Returns
-    /// what the poll returns.
-    #[inline(never)]
-    fn note_rare_write(&self, count: usize) -> Poll<io::Result<usize>> {
-        self.registered.local().allowance.charge(count);
-        self.registered.note_progress(Direction::Write);
-        Poll::Ready(Ok(count))
-    }
-
-    /// Returns the error of a write, or the task waits for room.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn poll_sent_nothing(
-        &self,
-        cx: &mut Context<'_>,
-        answer: Answer,
-    ) -> Poll<io::Result<usize>> {
-        match self.check_sent(answer) {
-            Ok(count) => Poll::Ready(Ok(count)),
-            Err(error) => self.registered.poll_failed(cx, Direction::Write, error).map(Err),
-        }
     }
 
     /// Polls until the output that a handler had queued is in the kernel. What the stream itself
@@ -286,27 +208,10 @@ impl Socket {
         self.registered.try_io(Direction::Read, |fd| self.read_vectored(fd, bufs))
     }
 
-    /// Writes as much of `buf` as there is room for, without waiting.
-    pub(crate) fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        self.registered.try_io(Direction::Write, |fd| self.check_sent(stream::send_now(fd, buf)))
-    }
-
-    /// Writes as much of `bufs` as there is room for, without waiting.
-    pub(crate) fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let bufs = stream::skip_empty(bufs);
-        if bufs.is_empty() {
-            return Ok(0);
-        }
-        self.registered.try_io(Direction::Write, |fd| self.check_sent(send_all(fd, bufs)))
-    }
-
     /// Calls recv(2) once.
     fn read(&self, fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
         let room = buf.len();
-        let answer = stream::recv_now(fd, buf);
+        let answer = stream::recv_now(fd, buf).answer;
         let Some(count) = answer.positive() else { return self.received_nothing(answer.result()) };
         let registered = &self.registered;
         self.note_received(registered.local(), registered.source(), count, room);
@@ -364,35 +269,5 @@ impl Socket {
         }
         self.registered.local().allowance.charge(count);
         Ok(count)
-    }
-
-    /// Takes note of what send(2) or sendmsg(2) has answered.
-    fn check_sent(&self, answer: Answer) -> io::Result<usize> {
-        let count = answer.result().map_err(|error| self.explain(error))?;
-        let local = self.registered.local();
-        local.recorder.bytes_out(count);
-        local.allowance.charge(count);
-        Ok(count)
-    }
-
-    /// Returns the error that ended the connection, if `error` only follows from it.
-    #[cold]
-    fn explain(&self, error: io::Error) -> io::Error {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            return error;
-        }
-        // EPIPE and ECONNRESET only say that the connection is over. The reason may have been told
-        // to the sending of a handler's output before.
-        self.registered.take_carryover_error().unwrap_or(error)
-    }
-}
-
-/// Calls sendmsg(2) once, or send(2) for a single buffer, as rustls and h2 often have it: that call
-/// does with less. The first of `bufs` is not empty, so that such use up no places.
-#[inline]
-fn send_all(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> Answer {
-    match bufs {
-        [buf] => stream::send_now(fd, buf),
-        _ => stream::send_vectored_now(fd, bufs),
     }
 }

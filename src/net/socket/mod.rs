@@ -1,12 +1,13 @@
 //! What the sockets of `net` are made of: listeners, streams and sockets for datagrams alike.
 //!
 //! The files beside this one say what can be done with a [`Socket`]: how bytes go in and out of it
-//! (`bytes`, `read_chunk`), how datagrams do (`datagrams`), and how a stream comes apart (`split`,
+//! (`bytes`, `writing`, `read_chunk`), how datagrams do (`datagrams`), and how a stream comes apart (`split`,
 //! `read_half`, `write_half`). The public types are made of these in `tcp`, `udp` and `unix`.
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `bytes` | reading and writing a stream: polled, tried, and awaited |
+//! | `bytes` | reading a stream: polled, tried, and awaited; its end |
+//! | `writing` | writing to a stream |
 //! | `read_chunk` | reading into a buffer that the poller lends |
 //! | `send_all` | writing all of some bytes |
 //! | `datagrams` | sending and receiving datagrams |
@@ -23,6 +24,7 @@ pub(crate) mod send_all;
 pub(crate) mod split;
 pub(crate) mod std_types;
 pub(crate) mod write_half;
+pub(crate) mod writing;
 
 use std::fmt;
 use std::io;

@@ -62,12 +62,12 @@ impl Future for SendAll<'_> {
             return this.poll_rest(cx);
         }
         ready!(local.allowance.poll_proceed(cx));
-        let answer = stream::send_now(registered.as_raw_fd(), this.rest);
-        if answer.is_all_of(length) {
-            local.recorder.bytes_out(length);
+        let sent = stream::send_now(registered.as_raw_fd(), this.rest);
+        if sent.is_all() {
+            local.recorder.bytes_out(sent.bytes.len());
             return Poll::Ready(Ok(()));
         }
-        this.poll_answered(cx, answer)
+        this.poll_answered(cx, sent.answer)
     }
 }
 

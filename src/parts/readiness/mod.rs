@@ -14,24 +14,11 @@ use std::task::{Context, Poll, Waker};
 
 use crate::task::{SharedRef, WakerSlot, drop_ignoring_panic, ignore_panic};
 
+use ready_set::{
+    CARRYOVER, DISTRUST_SHORT, ENDED, GUESSED, GUESSED_BY, HUNG_UP, LISTED, PRIORITY, READ, TIMED,
+    WRITE, unusual,
+};
 pub(crate) use ready_set::{Direction, ReadySet};
-use ready_set::{GUESSED_BY, READ, WRITE};
-
-/// The end of the stream or urgent data has been reported, so that a short read may have more
-/// behind it.
-const DISTRUST_SHORT: u32 = 1 << 4;
-/// A task may be waiting in the list.
-const LISTED: u32 = 1 << 5;
-/// A hang-up or an error has been reported and has not been examined since.
-const HUNG_UP: u32 = 1 << 12;
-/// The stream has deadlines: progress restarts them, and a wait may miss one.
-const TIMED: u32 = 1 << 13;
-/// The poller has ended: no event comes any more, and a wait is an error.
-const ENDED: u32 = 1 << 14;
-/// Carried-over output is sent before anything else, so that room belongs to it first.
-const CARRYOVER: u32 = 1 << 15;
-/// The readiness of either direction is a guess.
-const GUESSED: u32 = Direction::Read.guessed() | Direction::Write.guessed();
 
 /// The readiness of one edge-triggered descriptor, for the tasks of its poller.
 ///
@@ -42,15 +29,16 @@ const GUESSED: u32 = Direction::Read.guessed() | Direction::Write.guessed();
 ///
 /// For each direction the word has three bits, so that one event is one look at it:
 ///
-/// - *ready*: epoll's own bit, EPOLLIN or EPOLLOUT;
+/// - *blocked*, at epoll's own bit, EPOLLIN or EPOLLOUT: a call would block. It is this and not its
+///   opposite, so that a usual call is one for which none of several bits is set: one test;
 /// - *waits*, the bit beside it: a task waits in the slot;
-/// - *guessed*, six bits above: no event has confirmed that it is ready.
+/// - *guessed*, six bits above: no event has come yet. While it is not blocked, that is a guess.
 ///
 /// Each direction has a slot for the task that reads or writes; it belongs to the last task that
 /// has polled. Tasks that only wait share a list, as there may be many.
 pub(crate) struct Readiness {
-    /// For each direction: whether it is ready, whether that is a guess, and whether a task waits
-    /// in its slot. Also the bits above.
+    /// For each direction: whether it is blocked, whether no event has come yet, and whether a task
+    /// waits in its slot. Also the bits above.
     word: Cell<u32>,
     /// The task that reads.
     reader: WakerSlot,
@@ -83,7 +71,7 @@ impl Readiness {
     /// Returns the readiness of a new descriptor: a guess that it is ready.
     pub(crate) const fn new() -> Readiness {
         Readiness {
-            word: Cell::new(Direction::Read.ready() | Direction::Write.ready() | GUESSED),
+            word: Cell::new(PRIORITY | GUESSED),
             reader: WakerSlot::new(),
             writer: WakerSlot::new(),
             waiters: OnceCell::new(),
@@ -120,20 +108,19 @@ impl Readiness {
     /// Returns `true` if a call of one of these kinds may succeed.
     #[inline]
     pub(crate) fn is_ready(&self, kinds: impl Into<ReadySet>) -> bool {
-        self.has(kinds.into().0)
+        !self.word.get() & kinds.into().0 != 0
     }
 
     /// Returns `true` if a call of one of these kinds may succeed, and an event has said so.
     fn is_known_ready(&self, kinds: ReadySet) -> bool {
         let word = self.word.get();
-        word & !(word >> GUESSED_BY) & kinds.0 != 0
+        !(word | (word >> GUESSED_BY)) & kinds.0 != 0
     }
 
     /// Clears the readiness of these kinds, after a call that would block.
     #[inline]
     pub(crate) fn clear(&self, kinds: impl Into<ReadySet>) {
-        let ReadySet(bits) = kinds.into();
-        self.turn_off(bits | (bits << GUESSED_BY));
+        self.turn_on(kinds.into().0);
     }
 
     /// Notes that a read came back short, which means that the socket is empty and saves the next
@@ -150,17 +137,13 @@ impl Readiness {
     /// counted: there are no deadlines, and a short read means that the socket is empty.
     #[inline(always)]
     pub(crate) fn is_usual(&self, direction: Direction) -> bool {
-        let unusual = match direction {
-            Direction::Read => TIMED | DISTRUST_SHORT,
-            Direction::Write => TIMED,
-        };
-        self.word.get() & (direction.ready() | unusual) == direction.ready()
+        !self.has(direction.bit() | unusual(direction))
     }
 
     /// Notes that a usual read came back short.
     #[inline(always)]
     pub(crate) fn drained(&self) {
-        self.turn_off(Direction::Read.ready() | Direction::Read.guessed());
+        self.turn_on(Direction::Read.bit());
     }
 
     /// Returns `true` if progress restarts a deadline.
@@ -220,15 +203,14 @@ impl Readiness {
         {
             return false;
         }
-        self.word.set((word | ready) & !woken);
+        self.word.set(word & !(ready | woken));
         true
     }
 
     /// Notes an event. The caller then wakes the tasks that wait.
     pub(crate) fn set(&self, ready: ReadySet, trust_short: bool) {
-        self.turn_on(ready.0);
         // What an event has said is no guess any more.
-        self.turn_off((ready.0 & (READ | WRITE)) << GUESSED_BY);
+        self.turn_off(ready.0 | ((ready.0 & (READ | WRITE)) << GUESSED_BY));
         if !trust_short {
             self.distrust_short_reads();
         }
@@ -262,7 +244,7 @@ impl Readiness {
     /// not keep the other from being woken.
     pub(crate) fn wake(&self, ready: ReadySet) {
         for direction in [Direction::Write, Direction::Read] {
-            if ready.has(direction.ready()) && self.has(direction.waits()) {
+            if ready.has(direction.bit()) && self.has(direction.waits()) {
                 // Before the wake, in which the task may be polled and wait again.
                 self.turn_off(direction.waits());
                 ignore_panic(|| self.slot(direction).wake());
@@ -326,12 +308,13 @@ impl Readiness {
 
     /// Makes the task wait in the slot of `direction` for the next event, if it has waited there
     /// before, nothing is ready, and the wait can't be an error. Otherwise it returns `false`, and
-    /// nothing has been done.
+    /// nothing has been done. It is asked where [`Readiness::is_usual`] has said no.
     #[inline(always)]
     pub(crate) fn wait_again(&self, cx: &Context<'_>, direction: Direction) -> bool {
+        debug_assert!(!self.is_usual(direction));
         let word = self.word.get();
-        let unusual = TIMED | ENDED | direction.ready();
-        let is_usual = word & unusual == 0 && self.slot(direction).holds(cx);
+        // Where a call is not usual, and not for one of these reasons, it would block.
+        let is_usual = word & (unusual(direction) | ENDED) == 0 && self.slot(direction).holds(cx);
         if is_usual {
             self.word.set(word | direction.waits());
         }

@@ -28,14 +28,14 @@ pub(super) enum Phase {
     Ended,
 }
 
-/// Options of a TCP socket. They are kept, and change nothing here.
+/// Options of a TCP socket. They are kept. Only the user timeout changes anything here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TcpOptions {
     /// TCP_NODELAY.
     pub(crate) nodelay: bool,
     /// SO_KEEPALIVE.
     pub(crate) keepalive: bool,
-    /// TCP_USER_TIMEOUT: how long what was sent may stay unconfirmed.
+    /// TCP_USER_TIMEOUT: how long what was written may stay unconfirmed.
     pub(crate) user_timeout: Option<Duration>,
     /// IP_TTL.
     pub(crate) ttl: u32,
@@ -93,6 +93,10 @@ pub(super) struct Tcp {
     pub(super) owes_end: bool,
     /// Whether the peer has confirmed that end.
     pub(super) end_is_confirmed: bool,
+    /// Since when the peer has confirmed nothing, while something waits for that.
+    pub(super) waits_since: Option<u64>,
+    /// When it is next looked whether that has been too long.
+    pub(super) next_look: Option<u64>,
     /// SO_LINGER.
     pub(super) linger: Option<Duration>,
     /// Other options.
@@ -127,6 +131,8 @@ impl Tcp {
             wants_room: Cell::new(false),
             owes_end: false,
             end_is_confirmed: false,
+            waits_since: None,
+            next_look: None,
             linger: None,
             options: TcpOptions::default(),
             listener: None,

@@ -10,7 +10,7 @@ use std::os::fd::{OwnedFd, RawFd};
 
 use super::errors::errno;
 use super::id::Id;
-use super::instance::{ALWAYS, Instance, NOT_CONDITIONS, Registration};
+use super::instance::{ALWAYS, Instance, Key, NOT_CONDITIONS, Registration};
 use super::object::Kind;
 use super::world::World;
 
@@ -58,13 +58,7 @@ impl World {
         let registrations = &mut self.instance(epoll)?.registrations;
         let registration = Registration { mask: mask | ALWAYS, data, is_ready: false };
         match operation {
-            libc::EPOLL_CTL_ADD => {
-                if registrations.contains_key(&key) {
-                    return errno(libc::EEXIST);
-                }
-                registrations.insert(key, registration);
-                self.object(target)?.watchers.push((epoll, key));
-            }
+            libc::EPOLL_CTL_ADD => self.add_registration(epoll, key, registration)?,
             libc::EPOLL_CTL_MOD => {
                 let Some(known) = registrations.get_mut(&key) else { return errno(libc::ENOENT) };
                 known.mask = registration.mask;
@@ -84,6 +78,25 @@ impl World {
         if self.conditions(target, mask) & (mask | ALWAYS) != 0 {
             self.make_ready(epoll, key);
         }
+        Ok(())
+    }
+
+    /// Adds a registration, unless that is refused, as a fault of this simulation: there are too many watches, or
+    /// there is no memory for one.
+    fn add_registration(
+        &mut self,
+        epoll: Id,
+        key: Key,
+        registration: Registration,
+    ) -> io::Result<()> {
+        if self.instance(epoll)?.registrations.contains_key(&key) {
+            return errno(libc::EEXIST);
+        }
+        if self.chance(self.settings.epoll_error) {
+            return errno([libc::ENOSPC, libc::ENOMEM][self.choose(2)]);
+        }
+        self.instance(epoll)?.registrations.insert(key, registration);
+        self.object(key.1)?.watchers.push((epoll, key));
         Ok(())
     }
 
@@ -122,7 +135,7 @@ impl World {
         }
         if !events.is_empty() {
             let (host, count) = (self.host(), events.len());
-            self.log(
+            self.log_events(
                 host,
                 format_args!("{epoll} reports events: {count}, the first {}", Mask(events[0].0)),
             );

@@ -28,6 +28,15 @@ pub(super) struct Signals {
     pub(super) catchers: Vec<Catcher>,
 }
 
+/// What SIGPIPE is to a thread.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sigpipe {
+    /// Whether the thread has blocked it.
+    pub(super) is_blocked: bool,
+    /// Whether it has come since.
+    pub(super) is_pending: bool,
+}
+
 /// A machine of the simulation.
 pub(super) struct Host {
     /// Its name.
@@ -38,6 +47,8 @@ pub(super) struct Host {
     pub(super) next_port: u16,
     /// Whether it has crashed and not started again: nothing reaches it.
     pub(super) is_down: bool,
+    /// How many descriptors it may have open.
+    pub(super) most_descriptors: usize,
     /// Whether its threads stand still.
     pub(super) is_paused: bool,
     /// Whether all that it had is gone. The order to crash it may not have been followed yet.

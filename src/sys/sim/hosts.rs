@@ -1,13 +1,11 @@
 //! The hosts: how they are added and found, and how they crash and come back.
 
 use std::any::Any;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{FromRawFd, OwnedFd};
 
 use super::host::{FIRST_FREE_PORT, Fault, Host, Order};
-use super::id::{HostId, Id};
-use super::object::Object;
+use super::id::HostId;
 use super::trace::Mark;
 use super::world::World;
 use crate::base::error::panic_message;
@@ -37,6 +35,7 @@ impl World {
             address,
             next_port,
             is_down,
+            most_descriptors: usize::MAX,
             is_paused,
             is_cleared,
             #[cfg(feature = "signal")]
@@ -93,6 +92,18 @@ impl World {
         }
     }
 
+    /// Sets how many descriptors a host may have open. Those that it has stay.
+    pub(crate) fn limit_descriptors(&mut self, host: HostId, most: usize) {
+        self.hosts[host].most_descriptors = most;
+        self.log(host, format_args!("may have {most} descriptors"));
+    }
+
+    /// Returns `true` if a host may have no more descriptors than it has.
+    pub(super) fn lacks_descriptors(&self, host: HostId) -> bool {
+        let most = self.hosts[host].most_descriptors;
+        most < usize::MAX && self.descriptors_of(host) >= most
+    }
+
     /// Returns `true` if the threads of a host stand still.
     pub(crate) fn is_paused(&self, host: HostId) -> bool {
         self.hosts[host].is_paused && !self.is_off()
@@ -120,26 +131,29 @@ impl World {
     pub(crate) fn crash(&mut self, host: HostId) {
         self.set_paused(host, false);
         (self.hosts[host].is_down, self.hosts[host].is_cleared) = (true, true);
+        self.hosts[host].most_descriptors = usize::MAX;
         #[cfg(feature = "signal")]
         drop(std::mem::take(&mut self.hosts[host].signals));
         self.log(host, format_args!("crashes"));
         self.mark(|| Mark::Begin("down", host, host));
+        self.strand_packets(host);
         self.remove_objects(host);
     }
 
-    /// Removes all objects of a host, and closes their descriptors.
+    /// Removes all objects of a host. The numbers of their descriptors stand for nothing from now on, and are not
+    /// given anew: an owner that has left the host, by memory that it shares with other code, closes its number
+    /// later.
     pub(crate) fn remove_objects(&mut self, host: HostId) {
-        let own = |(id, object): (&Id, &Object)| (object.host == host).then_some(*id);
-        let gone: Vec<Id> = self.objects.iter().filter_map(own).collect();
-        let is_gone = |id: &Id| gone.binary_search(id).is_ok();
-        for fd in self.descriptors.extract_if(|_, id| is_gone(id)).map(|(fd, _)| fd) {
-            // SAFETY: its owner was forgotten with the threads of the host. `Control::crash` asks for as much of one
-            // that has left the host.
-            drop(unsafe { OwnedFd::from_raw_fd(fd) });
-        }
-        for id in &gone {
-            self.objects.remove(id);
-        }
+        self.objects.retain(|_, object| object.host != host);
+    }
+
+    /// Closes the numbers whose objects went with their hosts. Returns `false` if there are none.
+    pub(crate) fn close_dead_descriptors(&mut self) -> bool {
+        let objects = &self.objects;
+        let dead = self.descriptors.extract_if(|_, id| !objects.contains_key(id));
+        // SAFETY: the owner was forgotten with the threads of its host, or has not closed its number while the
+        // simulation and the process had room for it: `Control::crash` asks for that.
+        dead.map(|(fd, _)| drop(unsafe { OwnedFd::from_raw_fd(fd) })).count() > 0
     }
 
     /// Lets a crashed host be reached again.
@@ -166,8 +180,8 @@ impl World {
         self.mark(|| Mark::Said { host, text: text.to_owned(), is_fault: false });
     }
 
-    /// Notes that the program of the running host has returned an error.
-    pub(crate) fn fail_by_error(&mut self, error: &io::Error) {
+    /// Notes that the program of the running host has returned an error, which says `error`.
+    pub(crate) fn fail_by_error(&mut self, error: &str) {
         let host = self.host();
         self.fail_by(host, format!("{}: {error}", self.name(host)));
     }

@@ -69,6 +69,9 @@ impl World {
         let Some(first) = listener.queue.front().copied() else { return errno(libc::EAGAIN) };
         // The connection stays in the queue.
         self.refuse_descriptor()?;
+        if self.settings.refuse_accept.contains(&self.passed()) {
+            return errno(libc::EPERM);
+        }
         if self.chance(self.settings.accept_error) {
             return errno(ACCEPT_ERRORS[self.choose(ACCEPT_ERRORS.len())]);
         }

@@ -12,6 +12,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `running` | which simulated thread runs |
 //! | `id`, `errors`, `settings`, `trace`, `host` | names of objects, errors, the faults, what happened, a host |
 //! | `instance`, `counters`, `connection`, `segment`, `mark`, `backlog`, `pipe` | what the kernel keeps of each kind of object |
 //! | `udp_socket`, `flight` | the same, of UDP sockets and of what they send |
@@ -20,12 +21,15 @@
 //! | `hosts`, `links` | the hosts, and the links between them |
 //! | `watch` | how changes of objects reach epoll instances |
 //! | `ports` | which ports are taken |
-//! | `wire`, `opening`, `packets`, `happen` | how packets are sent, and what they and timers do when their time comes |
+//! | `wire`, `opening`, `packets`, `user_timeout`, `happen` | how packets are sent, and what they and timers do when their time comes |
+//! | `stranded` | packets that are under way when their sender crashes |
 //! | `datagrams` | how datagrams are sent, and what they do when their time comes |
 //! | `epoll`, `signals`, `listener`, `tcp`, `urgent`, `receive`, `splice`, `close` | the calls |
+//! | `sigpipe` | SIGPIPE, and the calls that raise it |
 //! | `caught` | signals, with the feature `signal` |
 //! | `socket`, `udp` | the calls of all sockets, and of those of UDP |
 //! | `unix_names`, `unix_bytes`, `unix_letters` | those of Unix sockets: their names, bytes, and datagrams |
+//! | `spin` | programs that wait for nothing |
 //! | `inspect` | what is seen of all hosts at once, from outside |
 //! | `kernel`, `threads` | the kernel of this thread, and the simulated threads that call it |
 //!
@@ -61,11 +65,15 @@ mod packets;
 mod pipe;
 mod ports;
 mod receive;
+mod running;
 mod segment;
 mod settings;
 mod signals;
+mod sigpipe;
 mod socket;
+mod spin;
 mod splice;
+mod stranded;
 mod tcp;
 mod threads;
 mod trace;
@@ -78,6 +86,7 @@ mod unix_name;
 mod unix_names;
 mod unix_stream;
 mod urgent;
+mod user_timeout;
 mod watch;
 mod wire;
 mod world;
@@ -86,8 +95,9 @@ pub(crate) use errors::{foreign, unsupported};
 pub(crate) use host::Order;
 pub(crate) use id::HostId;
 pub(crate) use kernel::{Kernel, current, enter, look_up, report_panic};
+pub(crate) use running::ThreadId;
 pub(crate) use settings::Settings;
 pub(crate) use socket::Received;
-pub(crate) use threads::{Code, JoinHandle, ThreadId, Threads, Wait, block, notify, spawn};
+pub(crate) use threads::{Code, JoinHandle, Threads, Wait, block, notify, preempt, spawn};
 pub(crate) use trace::{Mark, TraceLine};
 pub(crate) use world::World;

@@ -39,11 +39,13 @@ impl World {
         match packet {
             Packet::Of(id) => self.deliver_wire(id),
             Packet::Reset { id, sent, losses } => self.reset_arrives(id, sent, losses),
+            Packet::Stranded(stranded) => self.stranded_arrives(*stranded),
             Packet::ConnectLimit(id) => {
                 if self.tcp(id).is_some_and(|tcp| tcp.phase == Phase::Connecting) {
                     self.fail(id, libc::ETIMEDOUT);
                 }
             }
+            Packet::UserLimit(id) => self.look_at_user_limit(id),
             Packet::OrphanLimit(id) => {
                 if self.objects.get(&id).is_some_and(|object| object.descriptors == 0) {
                     self.objects.remove(&id);
@@ -152,6 +154,11 @@ impl World {
         let Some(to) = self.tcp(from).and_then(|tcp| tcp.remote) else {
             return self.schedule_reset(from);
         };
+        self.deliver_to(from, to, segment);
+    }
+
+    /// Delivers a packet to the end `to`. Its sender may have crashed since.
+    pub(super) fn deliver_to(&mut self, from: Id, to: Id, segment: Segment) {
         let now = self.now();
         let Some(tcp) = self.tcp(to) else {
             // A receipt for what is gone is no reason for one.
@@ -167,6 +174,7 @@ impl World {
             Segment::Bytes(bytes, mark) => self.bytes_arrive(from, to, &bytes, mark),
             Segment::Receipt(count) => {
                 tcp.unconfirmed -= count.min(tcp.unconfirmed);
+                tcp.waits_since = None;
                 if tcp.wants_room.get() && tcp.has_room() {
                     tcp.wants_room.set(false);
                     self.wake(to, libc::EPOLLOUT as u32);
@@ -181,16 +189,25 @@ impl World {
                 tcp.becomes_readable(now);
                 let host = self.objects[&to].host;
                 self.log(host, format_args!("{to} gets the end"));
-                self.transmit(to, Segment::EndReceipt);
+                self.confirm(from, to, Segment::EndReceipt);
                 self.wake(to, ANY);
                 self.complete(to);
             }
             Segment::EndReceipt => {
                 tcp.end_is_confirmed = true;
+                tcp.waits_since = None;
                 // FIN_WAIT2 wakes a close that lingers, and with it those that watch.
                 self.wake(to, ANY);
                 self.complete(to);
             }
+        }
+    }
+
+    /// Confirms to the end `from` what has come. One that has crashed since is not there to hear it, and a
+    /// receipt is not sent again.
+    fn confirm(&mut self, from: Id, to: Id, receipt: Segment) {
+        if self.objects.contains_key(&from) {
+            self.transmit(to, receipt);
         }
     }
 
@@ -215,7 +232,7 @@ impl World {
         let host = self.objects[&to].host;
         self.log(host, format_args!("{to} gets {}", bytes.len()));
         self.wake(to, (libc::EPOLLIN | libc::EPOLLPRI) as u32);
-        self.transmit(to, Segment::Receipt(bytes.len()));
+        self.confirm(from, to, Segment::Receipt(bytes.len()));
         if self.chance(self.settings.reset) {
             self.schedule_reset(from);
             self.reset(to);
@@ -236,7 +253,7 @@ impl World {
     }
 
     /// Ends a connection with an error.
-    fn fail(&mut self, id: Id, error: libc::c_int) {
+    pub(super) fn fail(&mut self, id: Id, error: libc::c_int) {
         let Some(tcp) = self.tcp(id) else { return };
         tcp.error = Some(error);
         tcp.phase = Phase::Ended;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::id::Id;
+use super::id::{HostId, Id};
 
 /// What a packet carries.
 #[derive(Debug)]
@@ -52,10 +52,14 @@ pub(super) enum Packet {
         /// How often it was lost.
         losses: u32,
     },
+    /// The first packet of an end whose host has crashed.
+    Stranded(Box<Stranded>),
     /// The time is over in which an end may still be connected.
     ConnectLimit(Id),
     /// The time is over that a closed connection waits for its peer.
     OrphanLimit(Id),
+    /// The user timeout of an end may be over.
+    UserLimit(Id),
 }
 
 /// A packet that is under way.
@@ -78,4 +82,17 @@ pub(super) struct Wire {
     pub(super) retries: u32,
     /// The bytes in them.
     pub(super) bytes: usize,
+}
+
+/// The packets that were under way when the host of their sender crashed, in order.
+#[derive(Debug)]
+pub(super) struct Stranded {
+    /// The host that has crashed.
+    pub(super) host: HostId,
+    /// The end that has sent them, and is gone.
+    pub(super) sender: Id,
+    /// The end that they are for.
+    pub(super) receiver: Id,
+    /// The packets.
+    pub(super) packets: VecDeque<InFlight>,
 }

@@ -38,8 +38,14 @@ pub(crate) struct Settings {
     pub(crate) urgent: f64,
     /// The part of the calls of accept4(2) that fail.
     pub(crate) accept_error: f64,
+    /// When all calls of accept4(2) fail, since the start.
+    pub(crate) refuse_accept: Range<Duration>,
+    /// The part of the descriptors that no epoll instance takes.
+    pub(crate) epoll_error: f64,
     /// The part of the calls of pipe2(2), splice(2) and sendfile(2) that are refused.
     pub(crate) refuse_splice: f64,
+    /// The part of the calls that move bytes before which other threads run.
+    pub(crate) preempt: f64,
 }
 
 /// What differs from the usual link, in one direction.

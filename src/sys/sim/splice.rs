@@ -113,7 +113,7 @@ impl World {
             return if pipe.writer.is_some() { errno(libc::EAGAIN) } else { Ok(0) };
         }
         let bytes = pipe.front(most);
-        let count = self.send(to, &[IoSlice::new(&bytes)])?;
+        let count = self.send_with_signal(to, &[IoSlice::new(&bytes)])?;
         let (_, pipe) = self.reader_of(from)?;
         let writer = pipe.writer;
         if pipe.take(count) > 0
@@ -143,7 +143,7 @@ impl World {
             if read == 0 {
                 break;
             }
-            match self.send(to, &[IoSlice::new(&chunk[..read])]) {
+            match self.send_with_signal(to, &[IoSlice::new(&chunk[..read])]) {
                 Ok(count) => sent += count,
                 // It is told by the next call, as what went before was sent.
                 Err(_) if sent > 0 => break,
@@ -179,7 +179,10 @@ impl World {
     fn behind_writer(&mut self, fd: RawFd) -> io::Result<(Id, &mut PipeReader)> {
         let Some(id) = self.find(fd) else { return errno(libc::EBADF) };
         let Kind::PipeWriter(end) = &self.object(id)?.kind else { return errno(libc::EBADF) };
-        let Some(reader) = end.reader else { return errno(libc::EPIPE) };
+        let Some(reader) = end.reader else {
+            self.raise_sigpipe();
+            return errno(libc::EPIPE);
+        };
         match &mut self.object(reader)?.kind {
             Kind::PipeReader(pipe) => Ok((reader, pipe)),
             _ => errno(libc::EPIPE),

@@ -203,7 +203,9 @@ impl World {
         fd: RawFd,
         change: impl FnOnce(&mut TcpOptions),
     ) -> io::Result<()> {
-        change(&mut self.tcp_of(fd)?.1.options);
+        let (id, tcp) = self.tcp_of(fd)?;
+        change(&mut tcp.options);
+        self.note_wait(id);
         Ok(())
     }
 

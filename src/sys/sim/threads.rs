@@ -1,7 +1,8 @@
 //! The threads of a simulation.
 //!
 //! A simulated thread is a coroutine with a stack of its own. It runs until it blocks in a call:
-//! a wait for events, for a condition variable, or for another thread. Then the code that has
+//! a wait for events, for a condition variable, or for another thread; or, where that is a fault of the
+//! simulation, until a call that moves bytes. Then the code that has
 //! resumed it goes on, and chooses which thread runs next. So the loop of a poller, and code that
 //! waits for one, run here as they are.
 //!
@@ -10,7 +11,7 @@
 //! leaves out. So the stack of a crashed thread is freed only if no frame of foreign code is on it, and
 //! leaked otherwise.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -21,13 +22,11 @@ use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use super::id::HostId;
+use super::running::{ThreadId, running, set_running};
 use super::world::World;
 
 /// The stack of a thread, in bytes. Only the pages that it touches are resident.
 const STACK_SIZE: usize = 1 << 20;
-
-/// The number of a simulated thread.
-pub(crate) type ThreadId = usize;
 
 /// What a thread waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +88,6 @@ impl Thread {
 thread_local! {
     /// The threads of the simulation that this thread is in.
     static THREADS: RefCell<Threads> = const { RefCell::new(Threads::new()) };
-    /// The simulated thread that runs, if one does.
-    static RUNNING: Cell<Option<ThreadId>> = const { Cell::new(None) };
 }
 
 /// All threads of a simulation. While it does not run, it keeps them itself.
@@ -112,7 +109,7 @@ impl Threads {
         impl Drop for Entered {
             fn drop(&mut self) {
                 exchange(&self.0);
-                RUNNING.set(self.1);
+                set_running(self.1);
             }
         }
         fn exchange(threads: &RefCell<Threads>) {
@@ -120,7 +117,7 @@ impl Threads {
         }
         exchange(&threads);
         // The number that is there is one of the other list.
-        Entered(threads, RUNNING.take())
+        Entered(threads, set_running(None))
     }
 
     /// Starts a thread of `host`, which runs when it is chosen.
@@ -159,9 +156,9 @@ impl Threads {
     pub(crate) fn resume(id: ThreadId) {
         let taken = THREADS.with_borrow_mut(|threads| threads.list[id].coroutine.take());
         let Some(mut coroutine) = taken else { return };
-        let before = RUNNING.replace(Some(id));
+        let before = set_running(Some(id));
         let result = coroutine.resume(());
-        RUNNING.set(before);
+        set_running(before);
         THREADS.with_borrow_mut(|threads| {
             let thread = &mut threads.list[id];
             match result {
@@ -262,7 +259,7 @@ impl Threads {
 
 /// Blocks the simulated thread that runs. Outside of one it does nothing.
 pub(crate) fn block(wait: Wait) {
-    let Some(id) = RUNNING.get() else { return };
+    let Some(id) = running() else { return };
     let switch = THREADS.with_borrow_mut(|threads| {
         let thread = &mut threads.list[id];
         thread.wait = wait;
@@ -270,9 +267,20 @@ pub(crate) fn block(wait: Wait) {
         thread.switch
     });
     let Some(switch) = switch else { return };
-    // SAFETY: the coroutine of this thread runs, as RUNNING says so, and its yielder lives for as
+    // SAFETY: the coroutine of this thread runs, as `running` says so, and its yielder lives for as
     // long as its body.
     unsafe { switch.as_ref() }.suspend(());
+}
+
+/// Lets other threads run before a call, now and then, if that is a fault of this simulation.
+pub(crate) fn preempt() {
+    let Some(kernel) = super::kernel::current() else { return };
+    let is_due = kernel.borrow_mut().preempts();
+    drop(kernel);
+    // Unwinding is counted by threads of the process: a panic of another simulated one would abort.
+    if is_due && !thread::panicking() {
+        block(Wait::Turn);
+    }
 }
 
 /// Notifies the threads that wait for a condition variable, by its address.

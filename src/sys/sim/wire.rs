@@ -102,6 +102,7 @@ impl World {
             tcp.owes_end = false;
             self.transmit(id, Segment::End);
         }
+        self.note_wait(id);
     }
 
     /// Sends a reset to the peer of an end that goes away.

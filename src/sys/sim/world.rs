@@ -10,9 +10,10 @@ use std::time::Duration;
 use super::connection::Tcp;
 use super::due::{DueQueue, Happening};
 use super::errors::errno;
-use super::host::{Fault, Host, Order};
+use super::host::{Fault, Host, Order, Sigpipe};
 use super::id::{HostId, Id};
 use super::object::{Kind, Object};
+use super::running::ThreadId;
 use super::settings::{Links, Settings};
 use super::trace::{Mark, Trace, TraceLine};
 use super::unix_name::{Named, Place};
@@ -66,8 +67,12 @@ pub(crate) struct World {
     pub(super) unix_names: BTreeMap<Place, Named>,
     /// The number of the last file.
     pub(super) last_inode: u64,
+    /// How many calls in a row have done nothing.
+    pub(super) silent_calls: u32,
     /// Whether the simulation is over: waits fail, so that the programs end.
     is_off: bool,
+    /// What SIGPIPE is to each thread to which it is not as usual.
+    pub(super) sigpipes: BTreeMap<Option<ThreadId>, Sigpipe>,
     /// What happened.
     trace: Trace,
 }
@@ -99,7 +104,9 @@ impl World {
             due: DueQueue::default(),
             unix_names: BTreeMap::new(),
             last_inode: 0,
+            silent_calls: 0,
             is_off: false,
+            sigpipes: BTreeMap::new(),
             trace: Trace::default(),
         })
     }
@@ -165,11 +172,13 @@ impl World {
     /// Lets the time of one call pass.
     pub(crate) fn pass_a_call(&mut self) {
         self.now += CALL_COST;
+        self.count_call();
     }
 
     /// Moves the clock forward to `time`.
     pub(crate) fn advance_to(&mut self, time: u64) {
         self.now = self.now.max(time);
+        self.note_progress();
     }
 
     /// Returns the time that is `delay` from now.
@@ -195,6 +204,11 @@ impl World {
         part > 0.0 && self.random.f64() < part
     }
 
+    /// Returns `true` if other threads run before the call that is made now.
+    pub(super) fn preempts(&mut self) -> bool {
+        !self.is_off && self.chance(self.settings.preempt)
+    }
+
     // ---- objects and descriptors ----
 
     /// Makes an object of the running host without a descriptor.
@@ -207,12 +221,23 @@ impl World {
 
     /// Makes a descriptor of an object.
     pub(super) fn open(&mut self, id: Id) -> io::Result<OwnedFd> {
-        let fd: OwnedFd = self.null.try_clone()?.into();
+        let fd: OwnedFd = self.new_number()?.into();
         // A number that is given anew was closed by std, which tells the simulation nothing.
         self.close(fd.as_raw_fd());
         self.descriptors.insert(fd.as_raw_fd(), id);
         self.object(id)?.descriptors += 1;
         Ok(fd)
+    }
+
+    /// Makes a number for a descriptor. Those that crashed hosts have left are given back when the process has no
+    /// other.
+    fn new_number(&mut self) -> io::Result<File> {
+        match self.null.try_clone() {
+            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {
+                if self.close_dead_descriptors() { self.null.try_clone() } else { Err(error) }
+            }
+            made => made,
+        }
     }
 
     /// Makes an object with a descriptor, unless the host has too many.
@@ -222,10 +247,10 @@ impl World {
         self.open(id)
     }
 
-    /// Fails now and then as if the process had too many descriptors, if that is a fault of this
-    /// simulation.
+    /// Fails if the host may have no more descriptors, and now and then as if it were so, if that is a fault of
+    /// this simulation.
     pub(super) fn refuse_descriptor(&mut self) -> io::Result<()> {
-        if self.chance(self.settings.emfile) {
+        if self.lacks_descriptors(self.host) || self.chance(self.settings.emfile) {
             return errno(libc::EMFILE);
         }
         Ok(())
@@ -258,6 +283,7 @@ impl World {
 
     /// Adds a line to the trace.
     pub(super) fn log(&mut self, host: HostId, text: std::fmt::Arguments<'_>) {
+        self.note_progress();
         // How programs end that are ended from outside says nothing.
         if !self.is_off {
             self.trace.add(self.now - START, host, text);

@@ -8,7 +8,7 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use crate::base::sync::{Cell, Witness};
 use crate::task::current_call::TypeName;
@@ -48,9 +48,8 @@ const _: () = assert!(size_of::<Header>() == 56 || cfg!(loom));
 pub(super) struct TaskVTable {
     /// First, so that a vtable of a task is one of a node.
     pub(super) node: NodeVTable,
-    /// Polls the future once. Returns `true` if it has ended and the output is in its place. May
-    /// panic.
-    pub(super) poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> bool,
+    /// Polls the future once. It is ready if it has ended and the output is in its place. May panic.
+    pub(super) poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Poll<()>,
     /// Drops a future that has panicked, and leaves the panic as the output.
     pub(super) panicked: unsafe fn(NonNull<Header>, Box<dyn Any + Send>),
     /// Drops the future, and leaves `JoinError::cancelled` as the output.

@@ -9,7 +9,7 @@ use std::task::Context;
 
 use crate::task::core::Core;
 use crate::task::ignore_panic::ignore_panic;
-use crate::task::state::{ABORTED, COMPLETE, HANDLE, OUTPUT, QUEUED};
+use crate::task::state::{ABORTED, COMPLETE, ENDS, HANDLE, OUTPUT, QUEUED};
 
 use super::header::Header;
 use super::join_waiter::take_waiter;
@@ -71,14 +71,16 @@ pub(in crate::task) unsafe fn run(header: NonNull<Header>) {
     unsafe {
         let task = header.as_ref();
         task.witness.used();
-        // Before the poll: a task that wakes itself in its poll is queued again.
-        let flags = task.flags.get() & !QUEUED;
+        debug_assert!(task.has(QUEUED));
+        // Before the poll: a task that wakes itself in its poll is queued again. The bit is set, so
+        // that it is subtracted where it stands.
+        let flags = task.flags.get().wrapping_sub(QUEUED);
         task.flags.set(flags);
-        if flags & (COMPLETE | ABORTED) != 0 {
+        if flags & ENDS != 0 {
             return run_ended(header);
         }
         let waker = waker::borrowed(header);
-        if (task.vtable().poll)(header, &mut Context::from_waker(&waker)) {
+        if (task.vtable().poll)(header, &mut Context::from_waker(&waker)).is_ready() {
             complete(header);
         }
     }
@@ -128,7 +130,7 @@ pub(in crate::task) unsafe fn abort(header: NonNull<Header>) {
     unsafe {
         header.as_ref().witness.used();
         if !header.as_ref().has(COMPLETE) {
-            header.as_ref().set_flag(ABORTED);
+            header.as_ref().set_flag(ABORTED | ENDS);
             wake(header);
         }
     }
@@ -172,7 +174,7 @@ unsafe fn complete(header: NonNull<Header>) {
     unsafe {
         let task = header.as_ref();
         task.witness.used();
-        task.set_flag(COMPLETE | OUTPUT);
+        task.set_flag(COMPLETE | OUTPUT | ENDS);
         leave_table(&task.shared.as_ref().core, header);
         if !task.has(HANDLE) {
             drop_output(header);

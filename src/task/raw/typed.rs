@@ -174,18 +174,16 @@ unsafe fn stage<F: Future>(header: NonNull<Header>) -> *mut Stage<F> {
     unsafe { (*header.cast::<Task<F>>().as_ptr()).stage.get() }
 }
 
-/// Polls the future once. Returns `true` if it has ended, and the output is in its place.
+/// Polls the future once. It is ready if it has ended, and the output is in its place.
 ///
 /// # Safety
 ///
 /// The caller is the owner; the future has the type `F` and is in the task.
-unsafe fn poll<F: Future>(header: NonNull<Header>, cx: &mut Context<'_>) -> bool {
+unsafe fn poll<F: Future>(header: NonNull<Header>, cx: &mut Context<'_>) -> Poll<()> {
     // SAFETY: **Stage**; the future never moves: it is dropped where it was put.
     let future = unsafe { Pin::new_unchecked(&mut *(*stage::<F>(header)).future) };
-    let Poll::Ready(output) = future.poll(cx) else { return false };
     // SAFETY: the caller's contract.
-    unsafe { finish::<F>(header, Ok(output)) };
-    true
+    future.poll(cx).map(|output| unsafe { finish::<F>(header, Ok(output)) })
 }
 
 /// Drops a future that has panicked, and makes the panic the output.

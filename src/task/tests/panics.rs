@@ -66,6 +66,30 @@ fn a_panic_while_the_future_is_dropped_reaches_the_join_handle() {
     census.assert_all_dropped_by_owner();
 }
 
+/// A task is half way from its future to its output when a simulation hears of the panic.
+#[cfg(feature = "sim")]
+#[test]
+fn a_simulated_kernel_that_is_in_a_call_has_no_future_dropped_twice() {
+    use crate::sys::sim::{World, enter};
+    use std::cell::{Cell, RefCell};
+    use std::rc::Rc;
+
+    let kernel = Rc::new(RefCell::new(World::new(1).expect("/dev/null can be opened")));
+    let (_inside, _call) = (enter(kernel.clone()), kernel.borrow_mut());
+    let drops = Rc::new(Cell::new(0));
+    let counted = drops.clone();
+    let mut guard = OnDrop(move || {
+        counted.set(counted.get() + 1);
+        throw(());
+    });
+    let future = poll_fn(move |_| {
+        let _ = &mut guard;
+        Poll::Ready(7)
+    });
+    assert!(beside_a_bystander(future).unwrap_err().is_panic());
+    assert_eq!(drops.get(), 1);
+}
+
 #[test]
 fn poll_and_drop_and_payload_may_all_panic() {
     let mut guard = Some(panics_in_drop());

@@ -2,6 +2,8 @@
 
 /// Every attempt ends in one call: `on_open` or `on_connect_fail`.
 mod connector;
+/// A callback connects on its own poller, with the options that it gives.
+mod from_handler;
 /// Several addresses make one connection: RFC 8305, for tasks and for handlers.
 mod happy_eyeballs;
 /// A pool gives its connections in order, and keeps its limit.

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
-use crate::common::{PATIENCE, Server, connect, hold, reset, tcp_pair};
+use crate::common::{PATIENCE, Server, connect, hold, reset_after_arrival, tcp_pair};
 use corepoll::{Action, CloseReason, EvContext, EvHandler, Interest, TimerId};
 
 fn next(told: &Receiver<String>) -> String {
@@ -76,7 +76,7 @@ fn reads_everything_later(is_urgent: bool, end: fn(TcpStream), expected: &[&str]
 fn what_came_before_a_hang_up_may_be_read_later() {
     for is_urgent in [false, true] {
         reads_everything_later(is_urgent, drop, &["", "PeerClosed"]);
-        reads_everything_later(is_urgent, reset, &["ConnectionReset"]);
+        reads_everything_later(is_urgent, reset_after_arrival, &["ConnectionReset"]);
     }
 }
 
@@ -111,8 +111,10 @@ impl EvHandler for Resumes {
 #[test]
 fn what_came_before_a_hang_up_waits_for_a_handler_that_does_not_read() {
     type End = (fn(TcpStream), &'static [&'static str]);
-    let ends: [End; 2] =
-        [(drop, &["a request", "", "Requested"]), (reset, &["a request", "ConnectionReset"])];
+    let ends: [End; 2] = [
+        (drop, &["a request", "", "Requested"]),
+        (reset_after_arrival, &["a request", "ConnectionReset"]),
+    ];
     for is_urgent in [false, true] {
         for (end, expected) in ends {
             let server = Server::start(1);

@@ -3,10 +3,10 @@
 
 use std::cell::RefCell;
 use std::io::{self, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::panic::catch_unwind;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -166,6 +166,16 @@ fn a_peer_whose_bytes_were_never_read_gets_the_answer_and_the_end() {
     assert_eq!(read_to_end(&client), pattern(10));
 }
 
+/// An urgent byte that is alone is no input that a look at the socket shows.
+#[test]
+fn a_peer_whose_urgent_byte_was_never_read_gets_the_answer_and_the_end() {
+    let (server, client, token) = deaf(10);
+    socket2::SockRef::from(&client).send_out_of_band(b"!").expect("it is connected");
+    eventually("it is in the server's buffer", || in_flight(&client) == 0);
+    close(&server, token);
+    assert_eq!(read_to_end(&client), pattern(10));
+}
+
 /// While the last output is sent, what the peer sends is taken and thrown away, whatever the
 /// handler was interested in: a peer that doesn't read before it has said all would wait for ever.
 #[test]
@@ -182,12 +192,19 @@ const GRACE: Duration = Duration::from_millis(200);
 const SOON: Duration = Duration::from_millis(30);
 
 /// Counts its callbacks, each of which takes longer than the grace.
-#[derive(Clone)]
-struct Slow(Arc<AtomicUsize>);
+#[derive(Clone, Default)]
+struct Slow(Arc<Calls>);
+
+#[derive(Default)]
+struct Calls {
+    begun: AtomicUsize,
+    /// Whether the poller is held up: timers that fire before are armed anew.
+    is_held: AtomicBool,
+}
 
 impl Slow {
     fn takes_long(&self) -> io::Result<Action> {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
         thread::sleep(GRACE + Duration::from_millis(5));
         Ok(Action::Keep)
     }
@@ -208,7 +225,11 @@ impl EvHandler for Slow {
         Ok(Action::Keep)
     }
 
-    fn on_timeout(&mut self, _: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+    fn on_timeout(&mut self, cx: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+        if !self.0.is_held.load(Ordering::Relaxed) {
+            cx.set_timer(SOON);
+            return Ok(Action::Keep);
+        }
         self.takes_long()
     }
 
@@ -217,10 +238,11 @@ impl EvHandler for Slow {
     }
 }
 
-/// What is ready together: one of them takes until after the grace, and no other one begins.
-#[test]
-fn when_the_grace_has_passed_nothing_else_begins() {
-    type Bring = fn(&PollerHandle, &[TcpStream], &Slow);
+/// Brings a poller calls that are ready together.
+type Bring = fn(&PollerHandle, &[TcpStream], &Slow);
+
+/// Returns what is ready together, and whether timers of the handlers are as well.
+fn brings() -> [(Bring, bool); 7] {
     let events: Bring = |_, clients, _| {
         clients.iter().for_each(|mut client| client.write_all(b"event").expect("room"));
     };
@@ -237,34 +259,194 @@ fn when_the_grace_has_passed_nothing_else_begins() {
             assert!(poller.run_on(move || drop(slow.takes_long())).is_ok(), "it runs");
         }
     };
-    let brings = [(events, false), (timers, true), (events, true), (tasks, false), (mail, false)];
-    for (bring, has_timers) in brings {
-        let slow = Slow(Arc::default());
-        let running = Reactor::builder().pollers(1).build().unwrap().start().unwrap();
+    // The poller looks for the events before it opens the mail.
+    let mail_and_events: Bring = |poller, clients, slow| {
+        let slow = slow.clone();
+        assert!(poller.run_on(move || drop(slow.takes_long())).is_ok(), "it runs");
+        clients.iter().for_each(|mut client| client.write_all(b"event").expect("room"));
+    };
+    // A closure that takes longer than a slice ends the mail of its turn. The first mail of a run of tasks
+    // ends the run that follows the request; the next such mail comes before a task that is runnable.
+    let tasks_and_mail: Bring = |poller, _, slow| {
+        let (task, other) = (slow.clone(), slow.clone());
+        let uses_slice = || thread::sleep(5 * Budget::default().slice);
+        assert!(poller.run_on(uses_slice).is_ok() && poller.run_on(|| ()).is_ok(), "it runs");
+        drop(poller.spawn_on(move || async move { task.takes_long() }));
+        assert!(poller.run_on(uses_slice).is_ok(), "it runs");
+        assert!(poller.run_on(move || drop(other.takes_long())).is_ok(), "it runs");
+    };
+    [
+        (events, false),
+        (timers, true),
+        (events, true),
+        (tasks, false),
+        (mail, false),
+        (mail_and_events, false),
+        (tasks_and_mail, false),
+    ]
+}
+
+/// How a poller comes to know of a shutdown.
+#[derive(Clone, Copy, PartialEq)]
+enum Request {
+    /// It is held up, and the request is the next that it opens.
+    AtOnce,
+    /// The request waits behind other mail.
+    Late,
+    /// So does one with a shorter grace than that of a shutdown which has begun.
+    Again,
+    /// A task of its own makes the request, and no mail comes behind that.
+    ByTask,
+}
+
+/// One of the calls takes until after the grace, and no other one begins.
+#[test]
+fn when_the_grace_has_passed_nothing_else_begins() {
+    brings().into_iter().for_each(|bring| nothing_begins_after_the_grace(Request::AtOnce, bring));
+}
+
+/// The poller goes on with other things before it opens the request.
+#[test]
+fn nor_where_the_request_is_known_late() {
+    for bring in brings() {
+        nothing_begins_after_the_grace(Request::Late, bring);
+        nothing_begins_after_the_grace(Request::Again, bring);
+    }
+}
+
+#[test]
+fn nor_where_a_task_makes_the_request() {
+    // Mail that is brought would come before the request, and be done before it.
+    for bring in brings().into_iter().take(3) {
+        nothing_begins_after_the_grace(Request::ByTask, bring);
+    }
+}
+
+fn nothing_begins_after_the_grace(request: Request, (bring, has_timers): (Bring, bool)) {
+    let slow = Slow::default();
+    let running = Reactor::builder().pollers(1).build().unwrap().start().unwrap();
+    let (handle, make) = (running.handle(), slow.clone());
+    let poller = &handle.pollers()[0];
+    let listening = Acceptor::new(ANY).listen(&handle, move || make.clone()).unwrap();
+    let addr = listening.local_addr().unwrap();
+    let clients: Vec<TcpStream> = (0..8).map(|_| connect(addr)).collect();
+    clients.iter().for_each(|client| assert_eq!(read_exactly(client, 1), b"!"));
+    if request == Request::Again {
+        handle.shutdown(10 * PATIENCE);
+        eventually("it has begun", || connects_no_more(addr));
+    }
+    if has_timers {
+        clients.iter().for_each(|mut client| client.write_all(b"timer").expect("room"));
+        clients.iter().for_each(|client| assert_eq!(read_exactly(client, 1), b"!"));
+    }
+    let held = (request != Request::ByTask).then(|| hold(poller));
+    let (release, is_released) = channel::<()>();
+    if request == Request::ByTask {
+        let (handle, (holds, is_held)) = (handle.clone(), channel());
+        drop(poller.spawn_on(move || async move {
+            // After many short polls a task is granted more than one, and the mail comes between them.
+            for _ in 0..1001 {
+                corepoll::yield_now().await;
+            }
+            let _ = holds.send(());
+            let _ = is_released.recv_timeout(PATIENCE);
+            handle.shutdown(GRACE);
+        }));
+        is_held.recv_timeout(PATIENCE).expect("the task runs");
+    }
+    slow.0.is_held.store(true, Ordering::Relaxed);
+    // They are due then, all at once.
+    thread::sleep(if has_timers { SOON } else { Duration::ZERO });
+    if request != Request::ByTask {
+        // The poller looks at the clock only now and then while it opens mail that takes no time.
+        for _ in 0..200 {
+            assert!(poller.run_on(|| ()).is_ok(), "it runs");
+        }
+        if request != Request::AtOnce {
+            // The mail of the turn ends here. The rest of the turn comes before the request.
+            let uses_slice = || thread::sleep(5 * Budget::default().slice);
+            assert!(poller.run_on(uses_slice).is_ok(), "it runs");
+        }
+        handle.shutdown(GRACE);
+    }
+    bring(poller, &clients, &slow);
+    drop((held, release));
+    eventually("the poller has ended", || Arc::strong_count(&slow.0) == 1);
+    // None, if this thread was late.
+    assert!(
+        slow.0.begun.load(Ordering::Relaxed) <= 1,
+        "{} begun",
+        slow.0.begun.load(Ordering::Relaxed)
+    );
+    // It may have found the poller stuck in the callback that takes long.
+    let _ = running.join();
+}
+
+/// Returns `true` if nothing listens at `addr`.
+fn connects_no_more(addr: SocketAddr) -> bool {
+    TcpStream::connect(addr).is_err()
+}
+
+/// Asks for another call at the end of the turn: for more to read, and because much is queued.
+struct AsksForMore {
+    slow: Slow,
+    asks: fn(&mut EvContext<'_>) -> io::Result<()>,
+    has_asked: bool,
+}
+
+impl EvHandler for AsksForMore {
+    fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        cx.set_interest(Interest::READABLE.edge())?;
+        cx.set_watermarks(0, 1);
+        cx.write(b"!")?;
+        Ok(Action::Keep)
+    }
+    fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        if std::mem::replace(&mut self.has_asked, true) {
+            return self.slow.takes_long();
+        }
+        (self.asks)(cx).map(|()| Action::Keep)
+    }
+    fn on_write_high(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        self.slow.takes_long()
+    }
+    fn on_shutdown(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
+        Ok(Action::Keep)
+    }
+}
+
+#[test]
+fn nor_does_a_call_that_waits_for_the_end_of_the_turn() {
+    let reads_more: fn(&mut EvContext<'_>) -> io::Result<()> = |cx| {
+        assert!(!cx.read()?.is_empty());
+        assert_eq!(cx.read().unwrap_err().kind(), io::ErrorKind::WouldBlock, "no budget is left");
+        Ok(())
+    };
+    let writes_much = |cx: &mut EvContext<'_>| cx.write(&pattern(MUCH)).map(drop);
+    for asks in [reads_more, writes_much] {
+        let slow = Slow::default();
+        let mut budget = Budget::default();
+        (budget.read_per_event, budget.slice) = (1, PATIENCE);
+        let running =
+            Reactor::builder().pollers(1).budget(budget).build().unwrap().start().unwrap();
         let (handle, make) = (running.handle(), slow.clone());
-        let listening = Acceptor::new(ANY).listen(&handle, move || make.clone()).unwrap();
+        let make = move || AsksForMore { slow: make.clone(), asks, has_asked: false };
+        let listening = Acceptor::new(ANY).listen(&handle, make).unwrap();
         let addr = listening.local_addr().unwrap();
         let clients: Vec<TcpStream> = (0..8).map(|_| connect(addr)).collect();
         clients.iter().for_each(|client| assert_eq!(read_exactly(client, 1), b"!"));
-        if has_timers {
-            clients.iter().for_each(|mut client| client.write_all(b"timer").expect("room"));
-            clients.iter().for_each(|client| assert_eq!(read_exactly(client, 1), b"!"));
-        }
         let held = hold(&handle.pollers()[0]);
-        // They are due then, all at once.
-        thread::sleep(if has_timers { SOON } else { Duration::ZERO });
-        // The poller looks at the clock only now and then while it opens mail that takes no time.
-        for _ in 0..200 {
-            assert!(handle.pollers()[0].run_on(|| ()).is_ok(), "it runs");
-        }
         handle.shutdown(GRACE);
-        bring(&handle.pollers()[0], &clients, &slow);
+        clients.iter().for_each(|mut client| client.write_all(b"event").expect("room"));
         drop(held);
-        // It may find the poller stuck in the callback that takes long.
         let _ = running.join();
         eventually("the poller has ended", || Arc::strong_count(&slow.0) == 1);
         // None, if this thread was late.
-        assert!(slow.0.load(Ordering::Relaxed) <= 1, "{} begun", slow.0.load(Ordering::Relaxed));
+        assert!(
+            slow.0.begun.load(Ordering::Relaxed) <= 1,
+            "{} begun",
+            slow.0.begun.load(Ordering::Relaxed)
+        );
     }
 }
 

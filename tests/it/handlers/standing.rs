@@ -460,6 +460,36 @@ fn an_urgent_byte_is_told_to_those_that_ask() {
     eventually("it is read", || told.try_recv().is_ok_and(|it| it == (false, b"usual".to_vec())));
 }
 
+/// What the kernel of the peer can't take at once.
+const ANSWER: usize = 100_000;
+
+/// A connection with an answer that its peer, which takes a little at a time, has still to get.
+fn answered() -> (std::net::TcpStream, std::net::TcpStream) {
+    let (mut near, far) = tcp_pair();
+    SockRef::from(&near).set_send_buffer_size(2 * ANSWER).unwrap();
+    SockRef::from(&far).set_recv_buffer_size(4096).unwrap();
+    near.set_nonblocking(true).unwrap();
+    near.write_all(&[b'a'; ANSWER]).unwrap();
+    assert!(common::unsent(&near) > 0, "the peer has got all of it");
+    (near, far)
+}
+
+/// A socket that is closed with an unread byte resets its connection, and destroys what is on its way
+/// to the peer.
+#[test]
+fn an_urgent_byte_right_before_the_end_makes_no_reset() {
+    let server = Server::start(1);
+    for interest in [READ, READ.edge(), Interest::NONE, Interest::PRIORITY] {
+        let (near, far) = answered();
+        near.shutdown(Shutdown::Write).unwrap();
+        SockRef::from(&far).send_out_of_band(b"!").unwrap();
+        far.shutdown(Shutdown::Write).unwrap();
+        let ends = register(server.poller(), near, interest, |_| Ok(Action::Keep));
+        assert_eq!(next(&ends), "PeerClosed", "{interest:?}");
+        assert_eq!(common::read_to_end(&far).len(), ANSWER, "{interest:?}");
+    }
+}
+
 // ---- a queue that stays full ----
 
 /// The kernel doesn't tell of room in a queue to which the sender isn't connected.

@@ -230,3 +230,30 @@ fn subjects_are_things() {
     }
     complain("a person", wrong);
 }
+
+/// A paragraph that is wrapped before `1. ` goes on as a list, in rustdoc and elsewhere.
+#[test]
+fn no_wrapped_line_begins_a_list_or_a_quotation() {
+    let mut wrong = Vec::new();
+    for path in texts() {
+        let is_source = path.extension().is_some_and(|it| it == "rs");
+        let text = fs::read_to_string(&path).expect("text");
+        let (mut above, mut in_code) = ("", false);
+        for (at, line) in text.lines().enumerate() {
+            let docs = line.trim_start();
+            let docs = match (docs.strip_prefix("///"), docs.strip_prefix("//!"), is_source) {
+                (Some(docs), ..) | (_, Some(docs), _) => docs.trim(),
+                (None, None, true) => "",
+                (None, None, false) => docs.trim_end(),
+            };
+            in_code ^= docs.starts_with("```");
+            let begins = ["1. ", "1) ", "* ", "+ ", "> "].iter().any(|mark| docs.starts_with(mark));
+            let goes_on = !above.is_empty() && !above.starts_with(['*', '+', '>', '|', '#']);
+            if begins && goes_on && !in_code {
+                wrong.push(format!("{}:{}: {docs}", path.display(), at + 1));
+            }
+            above = docs;
+        }
+    }
+    complain("a list by accident", wrong);
+}

@@ -1,5 +1,6 @@
 //! Listening at Unix sockets: what is stale is replaced, what is not ours is left alone.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -65,6 +66,14 @@ fn listens_at_a_path_and_takes_the_file_away_at_the_end() {
     assert!(!path.exists());
 }
 
+/// Asserts that an error says that an address is in use, by its kind and by the kernel's number.
+fn assert_in_use(error: &io::Error) {
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{error}");
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let number = source.and_then(io::Error::raw_os_error);
+    assert_eq!(number, Some(libc::EADDRINUSE), "{error:?}");
+}
+
 #[test]
 fn listens_at_an_abstract_name() {
     // An `@`, or the NUL that tasks and tokio write.
@@ -76,7 +85,7 @@ fn listens_at_an_abstract_name() {
         let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("a name");
         echoes(UnixStream::connect_addr(&address).expect("it listens"));
         let second = acceptor.listen(server.handle(), || Echo).expect_err("it is in use");
-        assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+        assert_in_use(&second);
     }
 }
 
@@ -105,7 +114,7 @@ fn everything_else_is_left_alone() {
     let server = Server::start(1);
     let refused = |what: &str| {
         let error = listen(&server, &path).expect_err(what);
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{what}: {error}");
+        assert_in_use(&error);
         assert!(error.to_string().contains(&path.display().to_string()), "{what}: {error}");
     };
 
@@ -244,7 +253,7 @@ fn one_that_is_about_to_listen_is_not_taken_for_a_stale_one() {
     other.bind(&socket2::SockAddr::unix(&path).expect("a path")).expect("a free path");
     for listen in [listen, listen_on_poller] {
         let refused = listen(&server, &path).expect_err("another one is about to listen");
-        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        assert_in_use(&refused);
         let text = refused.to_string();
         let owner = format!("process {} is about to listen there", std::process::id());
         assert!(text.contains(&owner) && text.contains("corepoll-lock"), "{text}");
@@ -252,7 +261,7 @@ fn one_that_is_about_to_listen_is_not_taken_for_a_stale_one() {
     other.listen(1).expect("it is bound");
     drop(lock);
     let refused = listen(&server, &path).expect_err("it listens");
-    assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+    assert_in_use(&refused);
     UnixStream::connect(&path).expect("the other one listens");
 }
 
@@ -312,6 +321,6 @@ fn the_lock_of_a_file_that_has_been_removed_is_none() {
         });
         let server = Server::start(1);
         let refused = listen(&server, &path).expect_err("another one is about to listen");
-        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse, "{refused}");
+        assert_in_use(&refused);
     });
 }

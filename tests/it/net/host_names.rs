@@ -41,7 +41,12 @@ fn calls_that_do_not_wait_refuse_names() {
     refuses(handle.serve(("corepoll.invalid", 80), |_, _| async {}).unwrap_err());
     // With the feature, the look-up is another thread's, and the handler is told how it went.
     #[cfg(not(feature = "blocking"))]
-    refuses(corepoll::Connector::new(handle).connect(NAME, || Nothing).unwrap_err());
+    {
+        let error = corepoll::Connector::new(handle).connect(NAME, || Nothing).unwrap_err();
+        // It is no call that never looks a name up: the feature is all that it wants.
+        assert!(error.to_string().contains("needs corepoll's feature"), "{error}");
+        refuses(error);
+    }
     let reactor = Reactor::builder().pollers(1).build().unwrap();
     refuses(reactor.serve(NAME, |_, _| async {}).unwrap_err());
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::common::{
     self, Echo, PATIENCE, Server, connect, echo, hold, is_ended, load_of, read_exactly,
-    read_to_end, reset,
+    read_to_end, reset, reset_after_arrival,
 };
 use corepoll::{
     Action, Budget, CloseReason, EvContext, EvHandler, Interest, Reactor, TimerId, net, with_local,
@@ -257,7 +257,7 @@ fn every_byte_before_a_fin_is_read_and_then_the_end() {
 
 #[test]
 fn every_byte_before_a_reset_is_read_and_then_the_error() {
-    every_byte_then(reset, Seen::Failed(io::ErrorKind::ConnectionReset));
+    every_byte_then(reset_after_arrival, Seen::Failed(io::ErrorKind::ConnectionReset));
 }
 
 // ---- half-close ----
@@ -393,7 +393,8 @@ fn a_deaf_handler_hears_in_the_end(end: fn(TcpStream), expected: Seen) {
     end(client);
     let load = load_of(server.poller(), Duration::from_millis(300));
     assert!(load < 0.3, "it spins: {load}");
-    assert!(reports.try_recv().is_err(), "it wanted to hear of nothing");
+    let told = reports.try_recv();
+    assert!(told.is_err(), "it wanted to hear of nothing: {told:?}");
     go_on(&server);
     let (bytes, rest) = story(&reports);
     assert_eq!((&bytes[..], rest), (&b"unread"[..], vec![expected]));
@@ -401,7 +402,10 @@ fn a_deaf_handler_hears_in_the_end(end: fn(TcpStream), expected: Seen) {
 
 #[test]
 fn a_hang_up_without_an_interest_in_reading_does_not_spin_and_loses_nothing() {
-    a_deaf_handler_hears_in_the_end(reset, Seen::Failed(io::ErrorKind::ConnectionReset));
+    a_deaf_handler_hears_in_the_end(
+        reset_after_arrival,
+        Seen::Failed(io::ErrorKind::ConnectionReset),
+    );
     a_deaf_handler_hears_in_the_end(drop, Seen::End);
 }
 

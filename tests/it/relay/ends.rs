@@ -12,7 +12,8 @@ use std::time::Duration;
 use crate::common::{self, PATIENCE, Server, read_exactly, read_to_end, reset, tcp_pair};
 use corepoll::io::relay;
 use corepoll::{
-    Action, Budget, CloseReason, Deadlines, EvContext, EvHandler, Interest, Reactor, Token, net,
+    Action, Budget, CloseReason, Deadlines, EvContext, EvHandler, Interest, Reactor, TimerId,
+    Token, net,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,24 +25,29 @@ enum Api {
 const APIS: [Api; 2] = [Api::Tasks, Api::Handlers];
 
 /// How a relay ended: with a clean end on both sides, or with an error.
-type Outcome = Result<(), io::ErrorKind>;
+pub(super) type Outcome = Result<(), io::ErrorKind>;
 
 /// One side of a relay of handlers.
-struct Side {
+pub(super) struct Side {
     /// The first side's has the second one's descriptor,
-    far: Option<(OwnedFd, Deadlines)>,
+    pub(super) far: Option<(OwnedFd, Deadlines)>,
     /// and the second one's the token of the first.
-    near: Option<Token>,
-    deadlines: Deadlines,
-    ended: Sender<Outcome>,
+    pub(super) near: Option<Token>,
+    pub(super) deadlines: Deadlines,
+    /// How often the handler is called meanwhile.
+    pub(super) period: Option<Duration>,
+    pub(super) ended: Sender<Outcome>,
 }
 
 impl EvHandler for Side {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        if let Some(period) = self.period {
+            cx.set_interval(period);
+        }
         cx.set_deadlines(self.deadlines)?;
         if let Some((fd, deadlines)) = self.far.take() {
-            let (near, ended) = (Some(cx.token()), self.ended.clone());
-            cx.register(fd, Interest::NONE, Side { far: None, near, deadlines, ended })?;
+            let (near, ended, period) = (Some(cx.token()), self.ended.clone(), self.period);
+            cx.register(fd, Interest::NONE, Side { far: None, near, deadlines, period, ended })?;
         }
         if let Some(near) = self.near {
             cx.relay(near)?;
@@ -51,6 +57,10 @@ impl EvHandler for Side {
 
     fn on_read(&mut self, _: &mut EvContext<'_>) -> io::Result<Action> {
         unreachable!("no interest in reading")
+    }
+
+    fn on_timeout(&mut self, _: &mut EvContext<'_>, _: TimerId) -> io::Result<Action> {
+        Ok(Action::Keep)
     }
 
     fn on_close(&mut self, _: &mut EvContext<'_>, reason: CloseReason) {
@@ -73,7 +83,8 @@ fn relay_with(
 ) -> Receiver<Outcome> {
     let (ended, outcome) = channel();
     if api == Api::Handlers {
-        let factory = move || Side { far: Some((two, far)), near: None, deadlines: near, ended };
+        let far = Some((two, far));
+        let factory = move || Side { far, near: None, deadlines: near, period: None, ended };
         server.poller().register(one, Interest::NONE, factory).unwrap();
         return outcome;
     }
@@ -521,7 +532,7 @@ fn what_came_before_a_failure_arrives_though_no_event_has_told_of_it() {
             let held = common::hold(server.poller());
             (&near).write_all(b"still there?").unwrap();
             (&far).write_all(b"last words").unwrap();
-            reset(far);
+            common::reset_after_arrival(far);
             drop(held);
             assert!(outcome(&ended).is_err());
             let mut got = Vec::new();
@@ -571,7 +582,8 @@ fn end_writing(_: &Server, stream: &TcpStream) {
 
 #[test]
 fn deadlines_end_a_relay_that_waits() {
-    let server = Server::start(1);
+    // What is on its way to a side that takes nothing is not waited for.
+    let server = server_with(|budget| budget.close_linger = Duration::from_millis(50));
     for api in APIS {
         for (name, history, deadlines) in WAITS {
             let ((one, near), (two, far)) = (tcp_pair(), narrow_pair());
@@ -580,6 +592,59 @@ fn deadlines_end_a_relay_that_waits() {
             assert_eq!(outcome(&ended), Err(io::ErrorKind::TimedOut), "{api:?}: {name}");
             drop((near, far));
         }
+    }
+}
+
+#[test]
+fn what_a_late_side_had_sent_arrives() {
+    // The buffers of one side take it, and those of the other side do not.
+    let bytes = vec![7; 256 << 10];
+    let server = server_with(|budget| budget.close_linger = PATIENCE);
+    for api in APIS {
+        for turned in [false, true] {
+            let ((one, near), (two, far)) = (tcp_pair(), tcp_pair());
+            socket2::SockRef::from(&near).set_send_buffer_size(bytes.len()).unwrap();
+            socket2::SockRef::from(&two).set_send_buffer_size(16 << 10).unwrap();
+            socket2::SockRef::from(&far).set_recv_buffer_size(16 << 10).unwrap();
+            let mut sides = [(OwnedFd::from(one), idle()), (OwnedFd::from(two), none())];
+            if turned {
+                sides.reverse();
+            }
+            let [(one, first), (two, second)] = sides;
+            (&near).write_all(&bytes).unwrap();
+            let ended = relay_with(&server, api, [one, two], [first, second]);
+            let what = format!("{api:?}, turned {turned}");
+            // The deadline passes, and the relay waits for the other side.
+            assert!(ended.recv_timeout(4 * SHORT.unwrap()).is_err(), "{what}: it ends at once");
+            assert_eq!(read_to_end(&far).len(), bytes.len(), "{what}");
+            assert_eq!(outcome(&ended), Err(io::ErrorKind::TimedOut), "{what}");
+        }
+    }
+}
+
+/// It would be read without end.
+#[test]
+fn a_late_side_that_goes_on_sending_has_the_time_of_a_close() {
+    let server = server_with(|budget| {
+        (budget.close_linger, budget.read_per_event) = (Duration::from_millis(50), 4096);
+    });
+    for api in APIS {
+        let ((one, near), (two, far)) = (tcp_pair(), tcp_pair());
+        // It takes nothing, and sends and sends; the other one takes all, and sends too.
+        let ended = relay_with(&server, api, [one, two].map(OwnedFd::from), [write(), none()]);
+        let sends_on = |mut stream: &TcpStream| while stream.write_all(&MUCH).is_ok() {};
+        let ended = thread::scope(|scope| {
+            scope.spawn(|| sends_on(&near));
+            scope.spawn(|| sends_on(&far));
+            scope.spawn(|| io::copy(&mut &far, &mut io::sink()));
+            let ended = ended.recv_timeout(PATIENCE);
+            // For the threads, if the relay goes on.
+            for end in [&near, &far] {
+                let _ = end.shutdown(Shutdown::Both);
+            }
+            ended
+        });
+        assert_eq!(ended.expect("the relay ends"), Err(io::ErrorKind::TimedOut), "{api:?}");
     }
 }
 

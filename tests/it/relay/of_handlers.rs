@@ -25,6 +25,8 @@ enum Extra {
     Nothing,
     /// Queue so many bytes before.
     Queues(usize),
+    /// Queue so many bytes before, for the upstream only.
+    QueuesForUpstream(usize),
     /// Queue so many bytes of a file before.
     QueuesFile(u64),
     /// Try everything that can't be done while relaying, on a timer.
@@ -104,7 +106,7 @@ impl EvHandler for Front {
 impl EvHandler for Back {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         match self.extra {
-            Extra::Queues(count) => {
+            Extra::Queues(count) | Extra::QueuesForUpstream(count) => {
                 cx.write(&pattern(count, 2))?;
                 assert!(cx.pending_output() > 0, "the kernel takes all of it: queue more");
             }
@@ -389,6 +391,20 @@ fn a_reset_ends_both_with_its_error() {
     assert_eq!(common::read_exactly(&far, 10), b"last words");
     common::reset(near);
     assert!(common::is_ended(&far));
+    let near = far.try_clone().unwrap();
+    Stage { server, near, far, events, writers, back }.expect_ends("Error", "Error");
+}
+
+#[test]
+fn queued_output_goes_before_the_end_of_a_side_that_has_failed() {
+    const QUEUED: usize = 7 << 20;
+    let mut budget = Budget::default();
+    budget.close_linger = common::PATIENCE;
+    let Stage { server, near, far, events, writers, back } =
+        stage_with(Extra::QueuesForUpstream(QUEUED), budget);
+    // The upstream has not read a byte, and the client has sent none.
+    common::reset(near);
+    assert!(common::read_to_end(&far) == pattern(QUEUED, 2), "it is whole");
     let near = far.try_clone().unwrap();
     Stage { server, near, far, events, writers, back }.expect_ends("Error", "Error");
 }

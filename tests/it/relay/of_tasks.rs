@@ -68,10 +68,10 @@ fn send(mut stream: &TcpStream, bytes: &[u8]) {
 }
 
 /// Reads to the end, a little at a time.
-fn read_slowly(mut stream: &TcpStream) -> Vec<u8> {
+fn read_slowly(stream: &TcpStream) -> Vec<u8> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 1999]);
     loop {
-        match stream.read(&mut buffer).unwrap() {
+        match common::read_some(stream, &mut buffer) {
             0 => return bytes,
             count => bytes.extend_from_slice(&buffer[..count]),
         }
@@ -155,8 +155,7 @@ fn what_came_before_a_reset_arrives_and_the_relay_tells_of_it() {
     // The first byte has arrived: the relay is at it, and all of the others are with it, since the
     // sender's queue is empty.
     let first = common::read_exactly(&far, 1);
-    common::eventually("the sender has sent", || common::unsent(&near) == 0);
-    common::reset(near);
+    common::reset_after_arrival(near);
     let mut got = first;
     // The end is a plain one or a reset: what counts is that the bytes come before it.
     let _ = (&far).read_to_end(&mut got);
@@ -168,7 +167,7 @@ fn what_came_before_a_reset_arrives_and_the_relay_tells_of_it() {
 fn what_a_dead_side_had_said_arrives_although_nothing_reaches_it() {
     let [(one, near), (two, far)] = [common::tcp_pair(), common::tcp_pair()];
     (&far).write_all(b"last words").unwrap();
-    common::reset(far);
+    common::reset_after_arrival(far);
     // Its reset has come, and the first thing that the relay does is to write to it.
     common::eventually("the reset comes", || is_gone(&two));
     (&near).write_all(b"still there?").unwrap();

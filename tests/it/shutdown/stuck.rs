@@ -338,6 +338,8 @@ struct Sends(PollerHandle, Arc<AtomicUsize>);
 impl Drop for Sends {
     fn drop(&mut self) {
         self.1.fetch_add(1, Ordering::Relaxed);
+        // So that 10,000 of them take longer than a poller may take for one step.
+        (0..1000).for_each(|n| _ = std::hint::black_box(n));
         for _ in 0..2 {
             let again = Sends(self.0.clone(), self.1.clone());
             let task = self.0.spawn_on(move || async move { drop(again) });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use corepoll::net::{TcpListener, TcpStream};
 use corepoll::sim::{self, Faults, Simulation};
 use corepoll::{Acceptor, Action, EvContext, EvHandler, Reactor, spawn_local, time};
-use futures::AsyncWriteExt;
+use futures::{AsyncWriteExt, FutureExt};
 
 use super::{add_echo, ask, ms};
 
@@ -166,4 +166,22 @@ fn code_that_computes_keeps_its_poller_and_no_other() {
     sim.run().unwrap();
     // Outside of a simulation it takes no time, or this test would.
     sim::compute(Duration::from_secs(100_000));
+}
+
+#[test]
+fn a_check_may_read_the_clock_and_crash_a_host() {
+    let mut sim = Simulation::new(1);
+    sim.host("server", std::future::pending);
+    let control = sim.control();
+    sim.check(move |snapshot| {
+        let mut unread = snapshot.unread();
+        assert!(time::now() < time::now() && unread.next().is_none());
+        if snapshot.passed() >= ms(5) && control.is_running("server") {
+            control.crash("server");
+        }
+        Ok(())
+    });
+    sim.client("client", time::sleep(ms(10)).map(Ok));
+    sim.run().unwrap();
+    assert!(!sim.control().is_running("server"));
 }

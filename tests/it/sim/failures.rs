@@ -1,6 +1,7 @@
 //! What is a failure of a simulation, and what it says.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -130,4 +131,24 @@ fn a_failure_is_an_error_of_both_kinds() {
     }
     assert!(boxed().unwrap_err().to_string().contains("seed 1"));
     assert!(of_io().unwrap_err().to_string().contains("seed 1"));
+}
+
+/// An error that says when it was asked.
+#[derive(Debug)]
+struct Late;
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        assert!(time::now() < time::now());
+        f.write_str("too late")
+    }
+}
+
+impl Error for Late {}
+
+#[test]
+fn an_error_of_a_program_may_call_the_kernel_to_say_what_it_is() {
+    let mut sim = Simulation::new(1);
+    sim.client("client", async { Err(io::Error::other(Late)) });
+    assert_eq!(sim.run().unwrap_err().message, "client: too late");
 }

@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use corepoll::net::TcpStream;
-use corepoll::sim::{Faults, Simulation};
+use corepoll::net::{TcpStream, UdpSocket};
+use corepoll::sim::{self, Faults, Simulation};
 use corepoll::time;
 use futures::AsyncReadExt;
 
@@ -212,4 +212,101 @@ fn a_listener_whose_accepts_fail_serves_all_the_same() {
         sim.faults(Faults::default().latency(ms(1)..ms(9)).accept_error(0.5));
         sim.run().unwrap();
     }
+}
+
+#[test]
+fn a_listener_that_is_refused_each_accept_waits_without_spinning() {
+    let mut sim = Simulation::new(1);
+    add_reactor(&mut sim);
+    sim.client("client", async {
+        time::sleep(ms(100)).await;
+        let mut stream = TcpStream::connect("server:7").await?;
+        let begun = time::now();
+        ask(&mut stream, b"hello").await?;
+        let passed = time::now() - begun;
+        assert!(passed > ms(800) && passed < ms(2500), "it took {passed:?}");
+        Ok(())
+    });
+    sim.faults(Faults::default().refuse_accept(ms(50)..ms(1000)));
+    sim.run().unwrap();
+    assert!(sim.steps() < 500, "{} steps", sim.steps());
+}
+
+/// Adds a host that serves an echo on a reactor, once it may listen.
+fn add_reactor(sim: &mut Simulation) {
+    sim.host("server", || async {
+        let reactor = corepoll::Reactor::builder().pollers(1).build()?;
+        let serve = || {
+            reactor.handle().serve("0.0.0.0:7", |stream, _| async move {
+                futures::io::copy(&stream, &mut &stream).await
+            })
+        };
+        let _listening = loop {
+            match serve() {
+                Err(error) if error.kind() == ErrorKind::AddrInUse => return Err(error),
+                Err(_) => time::sleep(ms(1)).await,
+                Ok(listening) => break listening,
+            }
+        };
+        let _running = reactor.start()?;
+        std::future::pending().await
+    });
+}
+
+#[test]
+fn what_epoll_does_not_take_is_an_error_and_leaves_nothing() {
+    let mut failures = 0;
+    for seed in 0..100 {
+        let mut sim = Simulation::new(seed);
+        add_reactor(&mut sim);
+        let (tell, told) = std::sync::mpsc::channel();
+        sim.client("client", async move {
+            time::sleep(ms(50)).await;
+            for _ in 0..10 {
+                let asked =
+                    async { ask(&mut TcpStream::connect("server:7").await?, b"hello").await };
+                // One that is not accepted is closed.
+                if let Err(error) = asked.await {
+                    let _ = tell.send(error.kind());
+                }
+            }
+            Ok(())
+        });
+        sim.faults(Faults::default().latency(ms(1)..ms(9)).epoll_error(0.1));
+        match sim.run() {
+            // A poller that can't watch its own bell doesn't begin.
+            Err(failure) => assert!(
+                ["(os error 28)", "(os error 12)"].iter().any(|end| failure.message.ends_with(end)),
+                "{failure}"
+            ),
+            Ok(()) => failures += told.try_iter().count(),
+        }
+    }
+    assert!(failures > 20, "{failures} connections have failed");
+}
+
+#[test]
+fn a_host_has_no_more_descriptors_than_it_may_have() {
+    let mut sim = Simulation::new(1);
+    add_echo(&mut sim);
+    sim.client("client", async {
+        sim::control().limit_descriptors("client", 50);
+        let mut sockets = Vec::new();
+        let error = loop {
+            match UdpSocket::bind("0.0.0.0:0").await {
+                Ok(socket) => sockets.push(socket),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.to_string().contains("os error 24"), "{error}");
+        assert!((30..50).contains(&sockets.len()), "{} of 50 are its own", sockets.len());
+        // One that is closed makes room for one, of any kind.
+        drop(sockets.pop());
+        let mut stream = TcpStream::connect("server:7").await?;
+        ask(&mut stream, b"the last").await?;
+        assert!(UdpSocket::bind("0.0.0.0:0").await.is_err());
+        sim::control().limit_descriptors("client", usize::MAX);
+        UdpSocket::bind("0.0.0.0:0").await.map(drop)
+    });
+    sim.run().unwrap();
 }

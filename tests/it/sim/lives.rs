@@ -10,7 +10,7 @@ use std::time::Duration;
 use corepoll::net::{TcpListener, TcpStream, lookup_host};
 use corepoll::sim::{self, Faults, Simulation};
 use corepoll::{Reactor, time};
-use futures::AsyncReadExt;
+use futures::{AsyncReadExt, AsyncWriteExt};
 
 use super::{add_echo, ask, ms};
 use crate::common;
@@ -268,4 +268,69 @@ fn a_host_that_stands_still_is_late_and_does_not_know() {
     sim.faults(Faults::default().latency(ms(1)..ms(9)).pause("leader", ms(5000)..ms(9000)));
     sim.run().unwrap();
     assert!((ms(3900)..ms(4200)).contains(&late.get()), "{:?}", late.get());
+}
+
+#[test]
+fn a_stream_that_outlives_its_host_stands_for_nothing() {
+    let mut sim = Simulation::new(1);
+    let shared = Rc::new(RefCell::new(Vec::new()));
+    let kept = shared.clone();
+    sim.host("server", move || {
+        let kept = kept.clone();
+        async move {
+            let listener = TcpListener::bind("0.0.0.0:7").await?;
+            loop {
+                let (stream, _peer) = listener.accept().await?;
+                kept.borrow_mut().push(stream);
+            }
+        }
+    });
+    sim.client("client", async move {
+        let mut before = Vec::new();
+        for _ in 0..4 {
+            before.push(TcpStream::connect("server:7").await?);
+        }
+        time::sleep(ms(10)).await;
+        sim::control().crash("server");
+        sim::control().restart("server");
+        time::sleep(ms(10)).await;
+        let mut left = shared.take();
+        assert_eq!(left.len(), 4);
+        let error = left[0].read(&mut [0; 1]).await.unwrap_err();
+        assert_ne!(error.kind(), ErrorKind::WouldBlock);
+        // These numbers would be those of the streams that are left, if they were free.
+        let mut stream = TcpStream::connect("server:7").await?;
+        drop((left, before));
+        time::sleep(ms(10)).await;
+        let mut peer = shared.take().remove(0);
+        peer.write_all(b"alive").await?;
+        let mut bytes = [0; 5];
+        stream.read_exact(&mut bytes).await?;
+        assert_eq!(&bytes, b"alive");
+        drop(peer);
+        Ok(())
+    });
+    sim.run().unwrap();
+}
+
+#[test]
+fn crashes_leave_no_descriptor_of_the_process() {
+    let open = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    for seed in 0..40 {
+        let mut sim = Simulation::new(seed);
+        add_echo(&mut sim);
+        sim.client("client", async {
+            let _stream = TcpStream::connect("server:7").await?;
+            for _ in 0..20 {
+                sim::control().restart("server");
+                time::sleep(ms(1)).await;
+            }
+            Ok(())
+        });
+        sim.run().unwrap();
+    }
+    // Other tests of this process open some meanwhile, and there were three for each crash.
+    let after = open();
+    assert!(after < before + 40 * 20, "{before} were open before, and {after} after");
 }

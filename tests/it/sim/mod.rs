@@ -2,6 +2,7 @@
 //! it.
 
 mod checks;
+mod crashes;
 mod failures;
 mod faults;
 mod lives;
@@ -12,12 +13,14 @@ mod replay;
 mod search;
 #[cfg(feature = "signal")]
 mod signals;
+mod spins;
 #[cfg(feature = "blocking")]
 mod stacks;
 #[cfg(feature = "blocking")]
 mod threads;
 mod udp;
 mod unix;
+mod user_timeout;
 
 use std::io;
 use std::time::Duration;

@@ -31,6 +31,10 @@ fn all_faults() -> Faults {
     let second = Duration::from_secs;
     let faults = Faults::default().latency(ms(1)..ms(50)).drop(0.01).short_io(0.2).emfile(0.0001);
     faults
+        .urgent(0.001)
+        .accept_error(0.1)
+        .epoll_error(0.0001)
+        .refuse_accept(second(90)..second(91))
         .partition("server", "client", second(100)..second(101))
         .slow("server", "client", ms(50)..ms(60), second(103)..)
         .pause("client", second(150)..second(151))
@@ -60,8 +64,9 @@ fn it_finds_nothing_where_nothing_is() {
 fn faults_say_what_they_are() {
     assert_eq!(
         all_faults().to_string(),
-        "latency 1ms..50ms, drop 0.01, short_io 0.2, emfile 0.0001, partition server client \
-         100s..101s, slow server client 50ms..60ms 103s.., pause client 150s..151s, crash server 200s..201s"
+        "latency 1ms..50ms, drop 0.01, short_io 0.2, emfile 0.0001, urgent 0.001, \
+         accept_error 0.1, epoll_error 0.0001, refuse_accept 90s..91s, partition server client 100s..101s, \
+         slow server client 50ms..60ms 103s.., pause client 150s..151s, crash server 200s..201s"
     );
     assert_eq!(Faults::default().to_string(), "no faults");
 }

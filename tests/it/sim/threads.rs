@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use corepoll::blocking::spawn_blocking;
 use corepoll::net::{TcpListener, TcpStream, lookup_host};
-use corepoll::sim::{self, Simulation};
+use corepoll::sim::{self, Faults, Simulation};
 use corepoll::{
     Acceptor, Action, EvContext, EvHandler, PollerHandle, Reactor, Writer, block_on, time,
 };
@@ -178,4 +180,66 @@ fn descriptors_neither_leave_a_simulation_nor_come_into_one() {
         ask(&mut stream, b"hello").await
     });
     sim.run().unwrap();
+}
+
+/// Returns `true` if the poller of a host has run between two writes of another thread of it.
+fn is_called_between_two_writes(seed: u64, faults: Faults) -> bool {
+    let mut sim = Simulation::new(seed);
+    add_echo(&mut sim);
+    let between = Arc::new(Mutex::new(false));
+    let has_been = between.clone();
+    sim.client("client", async move {
+        let stream = TcpStream::connect("server:7").await?;
+        let running = Reactor::builder().pollers(1).build()?.start()?;
+        let notes = Notes::default();
+        for _ in 0..20 {
+            let mail = notes.clone();
+            let sent = running.handle().pollers()[0].run_on(move || note(&mail, "mail"));
+            assert!(sent.is_ok());
+            let before = notes.lock().unwrap().len();
+            assert_eq!((stream.try_write(b"one")?, stream.try_write(b"two")?), (3, 3));
+            *has_been.lock().unwrap() |= notes.lock().unwrap().len() > before;
+            time::sleep(ms(1)).await;
+        }
+        running.handle().shutdown(ms(500));
+        running.join().map(drop)
+    });
+    sim.faults(faults);
+    sim.run().unwrap();
+    *between.lock().unwrap()
+}
+
+#[test]
+fn other_threads_run_between_two_calls_only_where_that_is_a_fault() {
+    assert!((0..10).all(|seed| !is_called_between_two_writes(seed, Faults::default())));
+    let preempted = |seed| is_called_between_two_writes(seed, Faults::default().preempt(0.3));
+    assert!((0..10).any(preempted));
+}
+
+/// A callback that keeps its poller past the grace.
+async fn hold_past_the_grace() -> io::Result<()> {
+    let running = Reactor::builder().pollers(1).build()?.start()?;
+    let handle = running.handle();
+    assert!(handle.pollers()[0].run_on(|| sim::compute(ms(300))).is_ok());
+    handle.shutdown(ms(0));
+    running.join().map(drop)
+}
+
+#[test]
+fn a_poller_is_late_by_the_time_of_the_simulation_alone() {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Threads of this process that are active are no part of the simulation.
+        let busy = scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                std::hint::spin_loop()
+            }
+        });
+        let mut sim = Simulation::new(7);
+        sim.client("host", hold_past_the_grace());
+        let failure = sim.run();
+        is_over.store(true, Ordering::Relaxed);
+        busy.join().unwrap();
+        assert!(failure.unwrap_err().message.contains("is stuck"));
+    });
 }

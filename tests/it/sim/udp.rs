@@ -333,3 +333,30 @@ fn handlers_echo_batches_and_a_seed_replays_them() {
     }
     assert_eq!(hashes.len(), 10);
 }
+
+/// Returns a message from an iterator that sends one itself, and asks for the time.
+fn messages(socket: &UdpSocket) -> impl Iterator<Item = Message<'static>> + Clone {
+    (0..2).map(|_| {
+        socket.try_send_batch([Message::to_connected(b"inner")]).unwrap();
+        assert!(time::now() < time::now());
+        Message::to_connected(b"outer")
+    })
+}
+
+#[test]
+fn an_iterator_of_messages_may_call_the_kernel() {
+    let mut sim = Simulation::new(1);
+    sim.client("client", async {
+        let (one, other) = (UdpSocket::bind("[::1]:0").await?, UdpSocket::bind("[::1]:0").await?);
+        one.connect(other.local_addr()?).await?;
+        assert_eq!(one.try_send_batch(messages(&one))?, 2);
+        assert_eq!(one.send_batch(messages(&one)).await?, 2);
+        let (mut bytes, mut outer) = ([0; 8], 0);
+        while outer < 4 {
+            let (count, _) = other.recv_from(&mut bytes).await?;
+            outer += usize::from(&bytes[..count] == b"outer");
+        }
+        Ok(())
+    });
+    sim.run().unwrap();
+}

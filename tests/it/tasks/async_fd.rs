@@ -458,3 +458,31 @@ fn a_message_in_the_error_queue_is_a_priority() {
         Ok(())
     });
 }
+
+/// Ways to what a type holds, which it has if it has none of its own by these names.
+trait NoWay<Marker> {
+    fn get_mut(&mut self) -> NoMethod {
+        NoMethod
+    }
+    fn is_no_deref_mut(&self) {}
+}
+
+/// What a method returns that the type itself does not have.
+struct NoMethod;
+
+impl<T> NoWay<()> for T {}
+
+/// With it `is_no_deref_mut` of a type is ambiguous, and does not compile.
+impl<T: std::ops::DerefMut> NoWay<u8> for T {}
+
+/// What is held could be exchanged by `&mut`, and its registration would be left to another descriptor. This fails
+/// by not compiling: a method of the type's own comes before one of a trait.
+#[test]
+fn what_it_holds_cannot_be_exchanged() {
+    block_on(async {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let mut reader = AsyncFd::new(reader).unwrap();
+        let NoMethod = reader.get_mut();
+        reader.is_no_deref_mut();
+    });
+}

@@ -355,6 +355,21 @@ fn a_stream_that_waits_already_waits_by_the_new_deadlines() {
 }
 
 #[test]
+fn a_look_for_urgent_data_leaves_the_deadlines_alone() {
+    within_patience(|| {
+        block_on(async {
+            let (client, _server) = pair().await;
+            client.set_deadlines(read(SHORT));
+            // It finds neither kind, and both count as not ready from now on.
+            let kinds = Interest::READABLE | Interest::PRIORITY;
+            let nothing = client.try_io(kinds, || Err::<(), _>(ErrorKind::WouldBlock.into()));
+            assert_eq!(nothing.unwrap_err().kind(), ErrorKind::WouldBlock);
+            assert_eq!(client.read_chunk().await.unwrap_err().kind(), ErrorKind::TimedOut);
+        })
+    });
+}
+
+#[test]
 fn the_time_goes_on_when_another_future_takes_the_place() {
     within_patience(|| {
         block_on(async {

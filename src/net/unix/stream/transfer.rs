@@ -1,6 +1,6 @@
 //! How bytes move through a [`UnixStream`], beside futures-io's traits.
 //!
-//! The work is done in `socket/bytes`, which TCP streams share.
+//! The work is done in `socket/bytes` and `socket/writing`, which TCP streams share.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
