@@ -54,7 +54,7 @@ impl Drop for Server {
 
 #[test]
 fn every_server_of_http_answers_its_load_and_ends_on_sigterm() {
-    for kind in [Kind::H1, Kind::H1Timer, Kind::Axum, Kind::H2] {
+    for kind in [Kind::H1, Kind::H1Timer, Kind::H1Served, Kind::Axum, Kind::H2] {
         for &runtime in Runtime::ALL {
             let server = Server::start(kind, runtime);
             let load = server.load(if kind == Kind::H2 { "h2-load" } else { "load" });
@@ -109,7 +109,7 @@ fn every_http_1_server_says_the_same() {
         lines.map(str::to_owned).collect::<BTreeSet<_>>()
     };
     let first = answer(Kind::H1, Runtime::Tokio);
-    for kind in [Kind::H1, Kind::H1Timer, Kind::Axum] {
+    for kind in [Kind::H1, Kind::H1Timer, Kind::H1Served, Kind::Axum] {
         for &runtime in Runtime::ALL {
             assert_eq!(answer(kind, runtime), first, "{} {}", kind.name(), runtime.name());
         }

@@ -15,14 +15,14 @@ use tower_service::Service;
 
 use crate::{FuturesIo, HyperIo, LocalExec, LocalTimer};
 
-/// Returns the builder of a client of hyper-util that uses the tasks and the timers of the poller that
-/// asks: for its pool, and for what drives its connections.
+/// Returns hyper-util's [`Client::builder`](legacy::Client::builder), set to use the tasks and the timers of the
+/// poller that asks: for the client's pool, and for what drives its connections.
 ///
 /// # Examples
 ///
 /// ```
 /// use corepoll::block_on;
-/// use corepoll_hyper::{Connector, client};
+/// use corepoll_hyper::{Connector, client_builder};
 /// use http_body_util::{BodyExt, Empty};
 /// use hyper::body::Bytes;
 /// # use std::io::{Read, Write};
@@ -41,7 +41,7 @@ use crate::{FuturesIo, HyperIo, LocalExec, LocalTimer};
 /// # });
 /// # let uri: hyper::Uri = format!("http://{addr}/").parse().unwrap();
 /// block_on(async {
-///     let client = client().build::<_, Empty<Bytes>>(Connector::new());
+///     let client = client_builder().build::<_, Empty<Bytes>>(Connector::new());
 ///     let response = client.get(uri).await?;
 ///     assert_eq!(response.into_body().collect().await?.to_bytes(), "hello");
 ///     Ok::<(), Box<dyn std::error::Error>>(())
@@ -49,7 +49,7 @@ use crate::{FuturesIo, HyperIo, LocalExec, LocalTimer};
 /// .unwrap();
 /// # answering.join().unwrap();
 /// ```
-pub fn client() -> legacy::Builder {
+pub fn client_builder() -> legacy::Builder {
     let mut builder = legacy::Client::builder(LocalExec);
     builder.timer(LocalTimer).pool_timer(LocalTimer);
     builder
@@ -61,13 +61,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connects by TCP on the poller that asks: for the `Client` of hyper-util, which keeps a pool, and for
 /// the `Channel` of tonic.
 ///
-/// [`client`] has the settings of such a client. A client may be shared by pollers. A connection lives on the poller that was first in need of it, and
-/// the others reach it by the channels of hyper.
+/// [`client_builder`] has the settings of such a client. A client may be shared by pollers. A connection lives on
+/// the poller that was first in need of it, and the others reach it by the channels of hyper.
 ///
 /// # HTTPS
 ///
 /// A connector around this one shakes hands by TLS. It speaks HTTP/1, or with
-/// `client().http2_only(true)` HTTP/2:
+/// `client_builder().http2_only(true)` HTTP/2:
 ///
 /// ```
 /// use corepoll::{PollerBound, net::TcpStream};
@@ -110,7 +110,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Examples
 ///
-/// See [`client`].
+/// See [`client_builder`].
 #[derive(Debug, Clone)]
 pub struct Connector {
     /// How long a connect may take.

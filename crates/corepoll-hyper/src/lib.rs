@@ -5,7 +5,7 @@
 //! | serve HTTP/1 and HTTP/2 | [`serve`], and [`Server`] for the settings |
 //! | serve a router of axum | [`serve_axum`], feature `axum` |
 //! | serve over TLS, or over a Unix socket | [`serve_connection`] |
-//! | ask by hyper-util's `Client`, or by tonic's `Channel` | [`Connector`], feature `client` |
+//! | ask by hyper-util's `Client`, or by tonic's `Channel` | [`client_builder`], [`Connector`], feature `client` |
 //! | speak WebSocket, or anything else, after an upgrade | [`UpgradedIo`] |
 //! | drive hyper's own connections | [`HyperIo`], [`FuturesIo`], [`LocalExec`], [`LocalTimer`] |
 //!
@@ -17,7 +17,7 @@
 //! - `server` (default): [`serve`] and [`Server`], with HTTP/1.
 //! - `http2` (default): HTTP/2, for servers and clients.
 //! - `axum`: [`serve_axum`].
-//! - `client`: [`Connector`].
+//! - `client`: [`client_builder`] and [`Connector`].
 
 #[cfg(feature = "client")]
 mod connector;
@@ -31,7 +31,7 @@ mod under_way;
 mod upgraded;
 
 #[cfg(feature = "client")]
-pub use connector::{Connector, client};
+pub use connector::{Connector, client_builder};
 pub use executor::LocalExec;
 pub use io::futures_io::FuturesIo;
 pub use io::hyper_io::HyperIo;

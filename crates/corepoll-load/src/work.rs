@@ -196,35 +196,14 @@ async fn keep(
     while Instant::now() < end && poller.may_send() {
         let mut begun = None;
         if poller.plan.mode == Mode::Churn {
-            begun = Some(match &mut schedule {
-                None => Instant::now(),
-                Some(schedule) => {
-                    let at = schedule.next();
-                    if at >= end {
-                        return;
-                    }
-                    time::sleep_until(at).await;
-                    schedule.advance();
-                    at
-                }
-            });
-        }
-        let connected = match ready.take() {
-            Some(ready) if ready.has_ended() => {
-                poller.statistics.borrow_mut().count_error("closed before the load");
-                continue;
+            begun = begin(&mut schedule, end).await;
+            if begun.is_none() {
+                return;
             }
-            Some(ready) => ready,
-            None => match poller.connect(index).await {
-                Ok(ready) => ready,
-                Err(_counted) => {
-                    time::sleep(pause).await;
-                    pause = LONGEST_PAUSE.min(2 * pause);
-                    continue;
-                }
-            },
+        }
+        let Some(connected) = connected(&poller, index, ready.take(), &mut pause).await else {
+            continue;
         };
-        pause = FIRST_PAUSE;
         // Another connection may have sent the last request meanwhile.
         if !poller.may_send() {
             return;
@@ -244,4 +223,44 @@ async fn keep(
             Err(oneshot::Canceled) => return,
         }
     }
+}
+
+/// Waits until the next connection of churn is to begin, and returns that time. Returns `None` if the load
+/// is over by then.
+async fn begin(schedule: &mut Option<Schedule>, end: Instant) -> Option<Instant> {
+    let Some(schedule) = schedule else { return Some(Instant::now()) };
+    let at = schedule.next();
+    if at >= end {
+        return None;
+    }
+    time::sleep_until(at).await;
+    schedule.advance();
+    Some(at)
+}
+
+/// Returns the connection that was made before the load, or makes one. Returns `None` if that has failed,
+/// which is counted then, after a pause that grows.
+async fn connected(
+    poller: &Poller,
+    index: usize,
+    made: Option<Ready>,
+    pause: &mut Duration,
+) -> Option<Ready> {
+    let connected = match made {
+        Some(made) if made.has_ended() => {
+            poller.statistics.borrow_mut().count_error("closed before the load");
+            return None;
+        }
+        Some(made) => made,
+        None => match poller.connect(index).await {
+            Ok(connected) => connected,
+            Err(_counted) => {
+                time::sleep(*pause).await;
+                *pause = LONGEST_PAUSE.min(2 * *pause);
+                return None;
+            }
+        },
+    };
+    *pause = FIRST_PAUSE;
+    Some(connected)
 }

@@ -55,7 +55,8 @@ options
   --bytes N         of relay: how many go each way in a turn; default 1 GiB
   --seconds N       of scale: how long a server's connections may take to open; default 300
   --ticks           of cpu: take the times from /proc even if there is perf
-  --kinds A,B,..    of ecosystem: h1 | h1-timer | h2 | axum | tls | tls-handler; default all
+  --kinds A,B,..    of ecosystem: h1 | h1-timer | h1-served | h2 | axum | tls | tls-handler; default
+                    all
 also
   versus server ..  the server of this build, versus load ..  its load, versus room ..  its fan-out,
                     versus proxy ..  its proxies, versus crowd ..  the clients of scale,

@@ -31,6 +31,9 @@ pub(super) fn run(kind: Kind, options: &Options, slowed: u32) -> Result<(), Erro
     match kind {
         Kind::H1 => on.serve(h1)?,
         Kind::H1Timer => on.serve(h1_with_timer)?,
+        Kind::H1Served => {
+            on.run(|reactor| corepoll_hyper::serve(reactor, options.addr, service_fn(answer)))?;
+        }
         Kind::H2 => on.serve(h2)?,
         Kind::Axum => {
             let service = TowerToHyperService::new(router());

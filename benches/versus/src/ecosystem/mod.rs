@@ -26,6 +26,8 @@ pub enum Kind {
     H1,
     /// The same with a timer, by which hyper limits how long the head of a request may take.
     H1Timer,
+    /// HTTP/1 as `corepoll_hyper::serve` serves it by its defaults, and the same limits on tokio.
+    H1Served,
     /// hyper's HTTP/2 server.
     H2,
     /// A Router of axum on hyper's HTTP/1 server.
@@ -38,14 +40,22 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order of the table.
-    pub const ALL: &[Kind] =
-        &[Kind::H1, Kind::H1Timer, Kind::H2, Kind::Axum, Kind::Tls, Kind::TlsHandler];
+    pub const ALL: &[Kind] = &[
+        Kind::H1,
+        Kind::H1Timer,
+        Kind::H1Served,
+        Kind::H2,
+        Kind::Axum,
+        Kind::Tls,
+        Kind::TlsHandler,
+    ];
 
     /// The name by which command lines and tables know it.
     pub fn name(self) -> &'static str {
         match self {
             Kind::H1 => "h1",
             Kind::H1Timer => "h1-timer",
+            Kind::H1Served => "h1-served",
             Kind::H2 => "h2",
             Kind::Axum => "axum",
             Kind::Tls => "tls",
@@ -96,7 +106,7 @@ impl FromStr for Runtime {
 
 const HELP: &str = "\
 web --kind KIND --runtime RUNTIME [options]
-  --kind NAME       h1 | h1-timer | h2 | axum | tls | tls-handler
+  --kind NAME       h1 | h1-timer | h1-served | h2 | axum | tls | tls-handler
   --runtime NAME    corepoll | tokio
   --addr ADDR       default 127.0.0.1:0
   --cpu N           keep the process on one CPU

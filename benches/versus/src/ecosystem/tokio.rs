@@ -23,6 +23,7 @@ pub(super) fn run(kind: Kind, options: &Options) -> Result<(), Error> {
     match kind {
         Kind::H1 => run_tasks(options, io, h1)?,
         Kind::H1Timer => run_tasks(options, Builder::enable_all, h1_with_timer)?,
+        Kind::H1Served => run_tasks(options, Builder::enable_all, h1_with_limits)?,
         Kind::H2 => run_tasks(options, io, h2)?,
         Kind::Axum => {
             let service = TowerToHyperService::new(router());
@@ -45,6 +46,12 @@ async fn h1(stream: TcpStream) -> hyper::Result<()> {
 async fn h1_with_timer(stream: TcpStream) -> hyper::Result<()> {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new());
+    builder.serve_connection(TokioIo::new(stream), service_fn(answer)).await
+}
+
+async fn h1_with_limits(stream: TcpStream) -> hyper::Result<()> {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).half_close(true).max_buf_size(64 * 1024);
     builder.serve_connection(TokioIo::new(stream), service_fn(answer)).await
 }
 

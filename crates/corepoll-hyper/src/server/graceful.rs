@@ -1,10 +1,9 @@
-//! Drives a connection of hyper until it has ended, and tells it of the shutdown.
+//! Connections of hyper that can be asked to end.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::future::Future;
+use std::pin::Pin;
 
-use corepoll::shutdown_requested;
+use hyper::body::Bytes;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 
@@ -17,31 +16,31 @@ pub(super) trait Graceful: Future<Output = hyper::Result<()>> {
 }
 
 /// A connection of HTTP/1, which gives back what it was made of.
-pub(super) trait IntoIo<I>: Graceful + Unpin {
-    /// Returns the connection below, and whether bytes of a next request have come. `None` if it was
-    /// upgraded.
-    fn into_io(self) -> Option<(I, bool)>;
+pub(super) trait IntoParts<I, S>: Graceful + Unpin {
+    /// Returns the connection below, the bytes of a next request that have come, and the service. `None` if it
+    /// was upgraded.
+    fn into_parts(self) -> Option<(I, Bytes, S)>;
 }
 
-impl<I, S> IntoIo<I> for http1::Connection<I, S>
+impl<I, S> IntoParts<I, S> for http1::Connection<I, S>
 where
     I: Read + Write + Unpin + 'static,
     S: LocalService,
 {
-    fn into_io(self) -> Option<(I, bool)> {
-        let parts = self.into_parts();
-        Some((parts.io, !parts.read_buf.is_empty()))
+    fn into_parts(self) -> Option<(I, Bytes, S)> {
+        let parts = http1::Connection::into_parts(self);
+        Some((parts.io, parts.read_buf, parts.service))
     }
 }
 
-impl<I, S> IntoIo<I> for http1::UpgradeableConnection<I, S>
+impl<I, S> IntoParts<I, S> for http1::UpgradeableConnection<I, S>
 where
     I: Read + Write + Unpin + Send + 'static,
     S: LocalService,
 {
-    fn into_io(self) -> Option<(I, bool)> {
-        let parts = self.into_parts()?;
-        Some((parts.io, !parts.read_buf.is_empty()))
+    fn into_parts(self) -> Option<(I, Bytes, S)> {
+        let parts = http1::UpgradeableConnection::into_parts(self)?;
+        Some((parts.io, parts.read_buf, parts.service))
     }
 }
 
@@ -74,25 +73,4 @@ where
     fn graceful_shutdown(self: Pin<&mut Self>) {
         hyper::server::conn::http2::Connection::graceful_shutdown(self);
     }
-}
-
-/// Drives `connection` to its end, which the shutdown of the reactor brings about. From then on it has as long
-/// as `patience` takes.
-pub(super) async fn drive(
-    mut connection: Pin<&mut impl Graceful>,
-    patience: impl Future<Output = ()>,
-) -> hyper::Result<()> {
-    let (mut shutdown, mut patience) = (pin!(shutdown_requested()), pin!(patience));
-    let mut is_ending = false;
-    poll_fn(|cx| {
-        if !is_ending && shutdown.as_mut().poll(cx).is_ready() {
-            is_ending = true;
-            connection.as_mut().graceful_shutdown();
-        }
-        match connection.as_mut().poll(cx) {
-            Poll::Pending if is_ending => patience.as_mut().poll(cx).map(Ok),
-            polled => polled,
-        }
-    })
-    .await
 }

@@ -2,13 +2,19 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `head_timer` | the time for the heads of a connection of HTTP/1 |
+//! | `serving` | the future of a connection: it waits for bytes, and hands over to hyper when they are there |
+//! | `kind` | what differs between connections: whether they can be upgraded, and their deadlines |
 //! | `prefixed` | looks at the first bytes of a connection, and gives them back |
-//! | `graceful` | drives a connection of hyper, and tells it of the shutdown |
+//! | `http1` | HTTP/1 by hyper, until the connection ends or is idle |
+//! | `watch` | when that is, proven by what hyper does |
+//! | `head_timer` | the time for the heads of a connection of HTTP/1 |
+//! | `http2` | HTTP/2 by hyper |
+//! | `graceful` | connections of hyper that are told of the shutdown |
+//! | `end` | the end of a connection, which the client can read to its last byte |
 //! | `info` | [`ConnectInfo`](crate::ConnectInfo), an extension of each request |
 //! | `settings` | [`Server`](crate::Server): the settings, and their defaults |
 //! | `serve` | listens, and spawns a task for each connection |
-//! | `connection` | one connection, from its first bytes to its end |
+//! | `connection` | serves one connection that the caller has accepted |
 //! | `service` | [`LocalService`](crate::LocalService): what a service must be |
 //! | `lent` | a connection that hyper gives back by dropping it |
 //! | `errors` | the errors of connections |
@@ -18,10 +24,15 @@
 #[cfg(feature = "axum")]
 pub(crate) mod axum;
 pub(crate) mod connection;
+mod end;
 mod errors;
 mod graceful;
 mod head_timer;
+mod http1;
+#[cfg(feature = "http2")]
+mod http2;
 pub(crate) mod info;
+mod kind;
 #[cfg(feature = "http2")]
 mod lent;
 pub(crate) mod prefixed;
@@ -29,7 +40,9 @@ pub(crate) mod prefixed;
 mod reporting;
 pub(crate) mod serve;
 pub(crate) mod service;
+mod serving;
 pub(crate) mod settings;
+mod watch;
 
 use std::error::Error;
 

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 
-use super::head_timer::Output;
+use super::watch::Watch;
 
 /// What a client of HTTP/2 sends first: RFC 9113, section 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -36,69 +36,102 @@ pub(super) enum Begins {
 pub(crate) struct Prefixed<I> {
     /// The connection.
     io: I,
-    /// The bytes that have been read, and that hyper has not taken yet.
-    prefix: Vec<u8>,
+    /// What has been read, and hyper has not taken yet; `None` if nothing is left. In a box, as most connections
+    /// have none for most of the time.
+    prefix: Option<Box<Prefix>>,
+    /// What is told of reads, writes and flushes, while hyper serves HTTP/1.
+    watch: Option<Watch>,
+}
+
+/// Bytes that have been read. There are some that are not taken.
+#[derive(Debug, Default)]
+struct Prefix {
+    /// The bytes.
+    bytes: Vec<u8>,
     /// How many of them were taken.
     taken: usize,
-    /// What is told of writes and flushes, on a connection of HTTP/1.
-    output: Option<Output>,
 }
 
 impl<I> Prefixed<I> {
     /// Returns the connection with nothing read.
     pub(super) fn new(io: I) -> Prefixed<I> {
-        Prefixed { io, prefix: Vec::new(), taken: 0, output: None }
+        Prefixed { io, prefix: None, watch: None }
     }
 
-    /// Returns what tells whether hyper has output left, from now on.
-    pub(super) fn watch_output(&mut self) -> Output {
-        self.output.get_or_insert_default().clone()
+    /// Returns the connection.
+    pub(super) fn get_ref(&self) -> &I {
+        &self.io
     }
 
-    /// Notes a write, or the flush that comes when all is written.
+    /// Lets `watch` know of what hyper does, from now on.
+    pub(super) fn set_watch(&mut self, watch: Option<Watch>) {
+        self.watch = watch;
+    }
+
+    /// Notes a write.
     #[inline]
-    fn note_output(&self, is_waiting: bool) {
-        if let Some(output) = &self.output {
-            output.set_waiting(is_waiting);
+    fn note_write(&self) {
+        if let Some(watch) = &self.watch {
+            watch.note_write();
+        }
+    }
+
+    /// Puts back what hyper has read and not used. Nothing else is there that it has not taken.
+    pub(super) fn put_back(&mut self, bytes: &[u8]) {
+        debug_assert!(self.is_taken());
+        if !bytes.is_empty() {
+            self.prefix = Some(Box::new(Prefix { bytes: bytes.to_vec(), taken: 0 }));
         }
     }
 
     /// Returns `true` if nothing has been read that hyper has not taken.
     pub(super) fn is_taken(&self) -> bool {
-        self.prefix.is_empty()
+        self.prefix.is_none()
     }
 
     /// Returns the connection, and what hyper has not taken.
-    pub(crate) fn into_parts(mut self) -> (I, Vec<u8>) {
-        self.prefix.drain(..self.taken);
-        (self.io, self.prefix)
+    pub(crate) fn into_parts(self) -> (I, Vec<u8>) {
+        let rest = self.prefix.map(|mut prefix| {
+            prefix.bytes.drain(..prefix.taken);
+            prefix.bytes
+        });
+        (self.io, rest.unwrap_or_default())
     }
 }
 
 impl<I: Read + Unpin> Prefixed<I> {
-    /// Reads as much as tells the protocol.
-    ///
-    /// # Cancel safety
-    ///
-    /// What was read before the future is dropped is kept.
-    pub(super) async fn look(&mut self) -> io::Result<Begins> {
+    /// Polls for as much as tells the protocol. What has come meanwhile is kept.
+    pub(super) fn poll_protocol(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Begins>> {
+        loop {
+            let count = ready!(self.poll_more(cx))?;
+            let bytes = self.prefix.as_ref().map_or(&[][..], |prefix| &prefix.bytes);
+            let known = bytes.len().min(PREFACE.len());
+            let begins = match () {
+                () if bytes[..known] != PREFACE[..known] => Begins::Http1,
+                () if known == PREFACE.len() => Begins::Http2,
+                () if bytes.is_empty() => Begins::Nothing,
+                // The connection has ended in the preface, which hyper says well.
+                () if count == 0 => Begins::Http2,
+                () => continue,
+            };
+            return Poll::Ready(Ok(begins));
+        }
+    }
+
+    /// Polls for the first bytes of a head, on a connection of HTTP/1.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Begins>> {
+        let count = ready!(self.poll_more(cx))?;
+        Poll::Ready(Ok(if count == 0 { Begins::Nothing } else { Begins::Http1 }))
+    }
+
+    /// Reads what is there behind what was read. Returns the number of bytes; 0 is the end.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Prefixed { io, prefix, .. } = self;
-        poll_fn(|cx| {
-            loop {
-                let count = ready!(poll_take(io, cx, |bytes| prefix.extend_from_slice(bytes)))?;
-                let known = prefix.len().min(PREFACE.len());
-                let begins = match () {
-                    () if prefix[..known] != PREFACE[..known] => Begins::Http1,
-                    () if known == PREFACE.len() => Begins::Http2,
-                    () if prefix.is_empty() => Begins::Nothing,
-                    // The connection has ended in the preface, which hyper says well.
-                    () if count == 0 => Begins::Http2,
-                    () => continue,
-                };
-                return Poll::Ready(Ok(begins));
+        poll_take(io, cx, |bytes| {
+            if !bytes.is_empty() {
+                prefix.get_or_insert_default().bytes.extend_from_slice(bytes);
             }
         })
-        .await
     }
 
     /// Reads and throws away what the peer still sends, until its end or an error, and no more than
@@ -140,17 +173,21 @@ impl<I: Read + Unpin> Read for Prefixed<I> {
         cx: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.prefix.is_empty() {
-            let rest = &self.prefix[self.taken..];
+        if let Some(prefix) = &mut self.prefix {
+            let rest = &prefix.bytes[prefix.taken..];
             let count = rest.len().min(cursor.remaining());
             cursor.put_slice(&rest[..count]);
-            self.taken += count;
-            if self.taken == self.prefix.len() {
-                (self.prefix, self.taken) = (Vec::new(), 0);
+            prefix.taken += count;
+            if prefix.taken == prefix.bytes.len() {
+                self.prefix = None;
             }
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.io).poll_read(cx, cursor)
+        let read = Pin::new(&mut self.io).poll_read(cx, cursor);
+        if let (Some(watch), Poll::Ready(_)) = (&self.watch, &read) {
+            watch.note_read();
+        }
+        read
     }
 }
 
@@ -161,7 +198,7 @@ impl<I: Write + Unpin> Write for Prefixed<I> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.note_output(true);
+        self.note_write();
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 
@@ -171,7 +208,7 @@ impl<I: Write + Unpin> Write for Prefixed<I> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.note_output(true);
+        self.note_write();
         Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
     }
 
@@ -182,8 +219,11 @@ impl<I: Write + Unpin> Write for Prefixed<I> {
 
     #[inline]
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.note_output(false);
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        if let (Some(watch), Poll::Ready(Ok(()))) = (&self.watch, &flushed) {
+            watch.note_flush();
+        }
+        flushed
     }
 
     #[inline]

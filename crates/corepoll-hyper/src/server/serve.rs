@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use corepoll::net::{TcpStream, ToStreamAddr};
-use corepoll::{Acceptor, Deadlines, Listening, PollerBound, ReactorHandle};
+use corepoll::{Acceptor, Listening, PollerBound, ReactorHandle};
 
 use super::info::{ConnectInfo, WithConnectInfo};
+use super::kind::Accepted;
 use super::service::LocalService;
+use super::serving::Serving;
 use crate::{HyperIo, Server};
 
 /// Serves HTTP/1 and HTTP/2 at `addr` on every poller of `on`, by the defaults of [`Server`].
@@ -217,25 +219,26 @@ impl Server {
         })
     }
 
-    /// Serves a connection that was accepted. `local` is its own address, if that is known without a
-    /// system call.
-    async fn serve_stream<S>(
+    /// Returns the future of a connection that was accepted. `local` is its own address, if that is known
+    /// without a system call.
+    fn serve_stream<S>(
         self: Arc<Server>,
         stream: TcpStream,
         peer: SocketAddr,
         local: Option<SocketAddr>,
         service: S,
-    ) -> io::Result<()>
+    ) -> Serving<Arc<Server>, Accepted, WithConnectInfo<S>>
     where
         S: LocalService,
     {
-        let write = self.write_timeout;
-        stream.set_deadlines(Deadlines { write, ..Deadlines::default() });
         let info = match self.has_connect_info {
-            true => Some(ConnectInfo::new(peer, local.map_or_else(|| stream.local_addr(), Ok)?)),
+            true => match local.map_or_else(|| stream.local_addr(), Ok) {
+                Ok(local) => Some(ConnectInfo::new(peer, local)),
+                Err(error) => return Serving::failed(self, error),
+            },
             false => None,
         };
         let io = HyperIo::new(PollerBound::new(stream));
-        self.serve_connection_with_upgrades(io, WithConnectInfo::maybe(service, info)).await
+        Serving::new(self, io, WithConnectInfo::maybe(service, info))
     }
 }

@@ -6,11 +6,12 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use corepoll::{Listening, Reactor, ReactorHandle, Running};
-use corepoll_hyper::Server;
+use corepoll::{Listening, Reactor, ReactorHandle, Running, spawn_local};
+use corepoll_hyper::{Server, UpgradedIo};
+use futures::{AsyncReadExt, AsyncWriteExt};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use socket2::{Domain, Socket, Type};
 
 /// When a test gives up on what it waits for. None waits this long unless it fails.
@@ -188,4 +189,23 @@ impl Client {
 /// The statuses of all answers, in order.
 pub fn statuses(answers: &str) -> Vec<&str> {
     answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect()
+}
+
+/// Upgrades a connection, on which the next ten bytes are then sent back before its end.
+pub async fn give_ten_back(
+    mut request: Request<Incoming>,
+) -> Result<Response<Text>, hyper::http::Error> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    drop(spawn_local(async move {
+        let mut io = UpgradedIo::new(upgrade.await.expect("it is upgraded"));
+        let mut bytes = [0; 10];
+        io.read_exact(&mut bytes).await.expect("it sends ten");
+        io.write_all(&bytes).await.expect("it reads");
+        io.close().await.expect("it ends");
+    }));
+    let response = Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header("Connection", "upgrade")
+        .header("Upgrade", "ten");
+    response.body(Text::default())
 }

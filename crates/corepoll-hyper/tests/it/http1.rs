@@ -6,15 +6,13 @@ use std::io::{Read, Write};
 use std::rc::Rc;
 use std::sync::mpsc;
 
-use corepoll::spawn_local;
-use corepoll_hyper::{ConnectInfo, Server, UpgradedIo};
-use futures::{AsyncReadExt, AsyncWriteExt};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use corepoll_hyper::{ConnectInfo, Server};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response};
 
-use crate::common::{Client, PATIENCE, Site, Text, serve_hello};
+use crate::common::{Client, PATIENCE, Site, Text, give_ten_back, serve_hello};
 
 #[test]
 fn a_connection_is_kept_and_pipelined_requests_are_answered_in_order() {
@@ -126,21 +124,7 @@ fn bodies_pass_both_ways_at_the_pace_of_the_slower_side() {
 #[test]
 fn a_connection_is_upgraded_with_the_bytes_that_came_early() {
     let site = Site::start(1);
-    let service = service_fn(|mut request: Request<Incoming>| async move {
-        let upgrade = hyper::upgrade::on(&mut request);
-        drop(spawn_local(async move {
-            let mut io = UpgradedIo::new(upgrade.await.expect("it is upgraded"));
-            let mut bytes = [0; 10];
-            io.read_exact(&mut bytes).await.expect("it sends ten");
-            io.write_all(&bytes).await.expect("it reads");
-            io.close().await.expect("it ends");
-        }));
-        let response = Response::builder()
-            .status(StatusCode::SWITCHING_PROTOCOLS)
-            .header("Connection", "upgrade")
-            .header("Upgrade", "ten");
-        response.body(Full::<Bytes>::default())
-    });
+    let service = service_fn(give_ten_back);
     let listening = corepoll_hyper::serve(&site.handle(), "127.0.0.1:0", service).unwrap();
     let mut client = Client::connect(listening.local_addr().unwrap());
     client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: ten\r\n\r\nearly");

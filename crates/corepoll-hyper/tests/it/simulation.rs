@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use corepoll::sim::{Faults, Simulation};
 use corepoll::{Reactor, time};
-use corepoll_hyper::{Connector, client, serve};
+use corepoll_hyper::{Connector, client_builder, serve};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{DATE, HeaderValue};
@@ -60,7 +60,7 @@ fn run(seed: u64, is_http2: bool, faults: Faults) -> Outcome {
     for number in 0..2_u8 {
         let counts = counts.clone();
         sim.client(format!("client {number}"), async move {
-            let client = client().http2_only(is_http2).build(Connector::new());
+            let client = client_builder().http2_only(is_http2).build(Connector::new());
             for round in 0..10_usize {
                 let requests = (0..4).map(|index| {
                     let body = vec![number; 1 + index * 5_000 + round * 900];
@@ -70,6 +70,8 @@ fn run(seed: u64, is_http2: bool, faults: Faults) -> Outcome {
                     let count = if result.is_ok() { &counts.0 } else { &counts.1 };
                     count.set(count.get() + 1);
                 }
+                // Long enough that hyper is taken off some of the connections.
+                time::sleep(Duration::from_millis(300) * round as u32).await;
             }
             io::Result::Ok(())
         });

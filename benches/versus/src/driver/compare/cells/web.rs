@@ -33,6 +33,7 @@ impl Cell for Web {
         match self.kind {
             Kind::H1 => "hyper-h1",
             Kind::H1Timer => "hyper-h1-timer",
+            Kind::H1Served => "hyper-h1-served",
             Kind::H2 => "hyper-h2",
             Kind::Axum => "axum",
             Kind::Tls => "tls",
@@ -44,6 +45,7 @@ impl Cell for Web {
         let title = match self.kind {
             Kind::H1 => "HTTP/1 by hyper, 64 connections",
             Kind::H1Timer => "HTTP/1 by hyper with a timer for heads, 64 connections",
+            Kind::H1Served => "HTTP/1 by corepoll-hyper's defaults, 64 connections",
             Kind::H2 => "HTTP/2 by hyper, 4 connections of 16 streams",
             Kind::Axum => "axum, 64 connections",
             Kind::Tls => "Echo of 64 bytes over TLS, 64 connections",
