@@ -6,6 +6,11 @@ use std::time::Duration;
 use corepoll::sim::Faults;
 use fastrand::Rng;
 
+use crate::chores::{self, Chores};
+use crate::crashes::CrashPlan;
+use crate::early;
+use crate::timing::Timing;
+
 /// The longest time in which a poller of a simulation does what it has to, apart from code that
 /// computes: some thousand system calls of some dozen threads, which take turns.
 const TURN: Duration = Duration::from_millis(20);
@@ -34,22 +39,67 @@ pub enum Service {
     DeadEnd,
     /// What the backend has for those. No client connects to it.
     Silence,
+    /// A handler with a deadline.
+    TimedHandler,
+    /// A task whose waits have a limit.
+    TimedTask,
+    /// Tasks relay to what neither answers nor ends, and have a deadline.
+    TimedTaskRelay,
+    /// Handlers do.
+    TimedHandlerRelay,
+    /// Handlers ask the backend for each part, over connections of a pool.
+    HandlerPool,
+    /// A handler answers by files.
+    Files,
+    /// A task that ends its output before its client does, and a handler that reads the rest.
+    EndsFirst,
+    /// A handler that closes before its client does.
+    ClosesFirst,
+    /// Handlers relay to a Unix socket of the same host.
+    UnixRelay,
+    /// Handlers relay to a Unix socket that reads a part and stays. Their ends are all that its clients get.
+    DeafEnd,
 }
 
 impl Service {
     /// What clients connect to, apart from what needs a client that gives up.
-    pub const ALL: [Service; 6] = [
+    pub const ALL: [Service; 7] = [
         Service::Handler,
         Service::Task,
         Service::HandOver,
         Service::TaskRelay,
         Service::HandlerRelay,
         Service::TaskPool,
+        Service::UnixRelay,
     ];
+
+    /// What ends a connection that is silent for too long.
+    pub const TIMED: [Service; 4] = [
+        Service::TimedHandler,
+        Service::TimedTask,
+        Service::TimedTaskRelay,
+        Service::TimedHandlerRelay,
+    ];
+
+    /// Returns `true` if the server itself sends back what it gets.
+    pub fn is_echo(self) -> bool {
+        matches!(self, Service::Handler | Service::Task | Service::HandOver)
+    }
 
     /// Returns `true` if it needs the backend.
     pub fn needs_backend(self) -> bool {
-        !matches!(self, Service::Handler | Service::Task | Service::HandOver)
+        use Service::{ClosesFirst, EndsFirst};
+        use Service::{DeafEnd, UnixRelay};
+        use Service::{Files, HandOver, Handler, Task, TimedHandler, TimedTask};
+        let is_timed = matches!(self, TimedHandler | TimedTask);
+        let ends_first = matches!(self, EndsFirst | ClosesFirst);
+        let is_own = matches!(self, Handler | Task | HandOver | Files | UnixRelay | DeafEnd);
+        !is_timed && !ends_first && !is_own
+    }
+
+    /// Returns `true` if it relays to a Unix socket.
+    pub fn needs_unix(self) -> bool {
+        matches!(self, Service::UnixRelay | Service::DeafEnd)
     }
 
     /// Returns where it listens.
@@ -69,6 +119,12 @@ pub enum End {
     Reset,
     /// It ends its output, and resets the connection a while after that.
     GiveUp,
+    /// It sends nothing more, and reads until the server ends the connection.
+    Silence,
+    /// It reads nothing before it has ended its output.
+    Hoard,
+    /// It goes on sending until it is told of an end.
+    Insist,
 }
 
 /// A connection, and what both of its sides do.
@@ -102,6 +158,8 @@ pub struct TalkPlan {
     pub turn: usize,
     /// The byte at which the server panics.
     pub panics_at: Option<usize>,
+    /// Whether the server writes behind many empty slices.
+    pub empty_slices: bool,
 }
 
 /// A program, and what goes wrong while it runs.
@@ -133,6 +191,20 @@ pub struct Plan {
     pub resets: bool,
     /// Whether calls that make descriptors may fail.
     pub lacks_descriptors: bool,
+    /// Whether attempts to accept a connection may fail, for want of descriptors or otherwise.
+    pub fails_to_accept: bool,
+    /// Whether epoll may refuse to watch a descriptor.
+    pub lacks_watches: bool,
+    /// The number of datagrams that each client sends, or more.
+    pub datagrams: u32,
+    /// Whether a task on each poller sends datagrams of a Unix socket to one that is slow.
+    pub has_letters: bool,
+    /// The host that crashes and comes back, if one does.
+    pub crash: Option<CrashPlan>,
+    /// The limits and times of its pollers.
+    pub timing: Timing,
+    /// What the server does beside its connections.
+    pub chores: Chores,
 }
 
 impl Plan {
@@ -141,12 +213,12 @@ impl Plan {
         // Of its own, so that the simulation doesn't repeat what was drawn here.
         let mut rng = Rng::with_seed(seed ^ 0x636f_7265_706f_6c6c);
         let clients = rng.usize(1..=3);
-        let talks = (0..rng.usize(1..=8)).map(|_| TalkPlan::draw(&mut rng, clients)).collect();
+        let mut talks: Vec<TalkPlan> =
+            (0..rng.usize(1..=8)).map(|_| TalkPlan::draw(&mut rng, clients)).collect();
         let mut plan = Plan {
             seed,
             pollers: rng.usize(1..=3),
             clients,
-            talks,
             timers: rng.usize(0..=3),
             tasks: rng.usize(0..=2),
             is_busy: false,
@@ -156,6 +228,14 @@ impl Plan {
             faults: Faults::default(),
             resets: false,
             lacks_descriptors: false,
+            fails_to_accept: false,
+            lacks_watches: false,
+            datagrams: 0,
+            has_letters: false,
+            crash: None,
+            timing: Timing::draw(seed, &mut talks),
+            chores: Chores::draw(seed),
+            talks,
         };
         if one_in(&mut rng, 4) {
             plan.computing = (rng.u32(1..=3), us(rng.u64(50..=5000)), rng.u32(1..=20));
@@ -165,12 +245,48 @@ impl Plan {
         }
         plan.draw_faults(&mut rng);
         plan.is_busy = one_in(&mut rng, 20);
-        for talk in &mut plan.talks {
-            if one_in(&mut rng, 30) {
+        plan.draw_ends(&mut rng);
+        plan.draw_refusals(&mut rng);
+        plan.draw_neighbours(&mut rng);
+        chores::draw_insistence(seed, &mut plan.talks);
+        if one_in(&mut rng, 25) {
+            plan.draw_crash(&mut rng);
+        }
+        let hosts = (clients, plan.needs_backend());
+        if plan.crash.is_none() {
+            plan.faults = plan.timing.draw_pause(seed, hosts, plan.faults);
+        }
+        plan
+    }
+
+    /// Draws datagrams between hosts, and Unix sockets.
+    fn draw_neighbours(&mut self, rng: &mut Rng) {
+        if one_in(rng, 4) {
+            self.datagrams = rng.u32(1..=40);
+        }
+        self.has_letters = one_in(rng, 10);
+        for talk in &mut self.talks {
+            if one_in(rng, 30) && Service::ALL.contains(&talk.service) {
+                (talk.service, talk.end) = (Service::DeafEnd, End::GiveUp);
+            }
+        }
+    }
+
+    /// Draws clients that give up, servers that end first, ways of sending, and whether threads change
+    /// between calls.
+    fn draw_ends(&mut self, rng: &mut Rng) {
+        for talk in &mut self.talks {
+            if one_in(rng, 30) && Service::ALL.contains(&talk.service) {
                 (talk.service, talk.end) = (Service::DeadEnd, End::GiveUp);
             }
         }
-        plan
+        for talk in &mut self.talks {
+            early::draw(talk, rng);
+            talk.empty_slices = one_in(rng, 6);
+        }
+        if one_in(rng, 4) {
+            self.faults = self.faults.clone().preempt(part(rng, 0.3));
+        }
     }
 
     /// Draws what goes wrong.
@@ -201,6 +317,7 @@ impl Plan {
             faults = faults.refuse_splice(part(rng, 1.0));
         }
         if one_in(rng, 6) {
+            self.fails_to_accept = true;
             faults = faults.accept_error(part(rng, 0.9));
         }
         if one_in(rng, 6) {
@@ -217,10 +334,9 @@ impl Plan {
     }
 
     /// Returns how long it may take until something is done that can be done: a turn, and as many
-    /// polls of tasks that compute as there may be before it. When the polls before were short, the
-    /// poller looks after the eighth.
+    /// polls of tasks that compute as there may be before it.
     pub fn promptness(&self) -> Duration {
-        TURN + self.computing.1 * (self.computing.0 + 9)
+        self.timing.promptness(TURN, self.computing.0, self.computing.1)
     }
 }
 
@@ -254,6 +370,7 @@ impl TalkPlan {
             watermarks: one_in(rng, 2).then(|| (rng.usize(0..=2000), 2001 + rng.usize(0..=60_000))),
             turn: 1 + length / 6 + rng.usize(0..=2000),
             panics_at: one_in(rng, 16).then(|| rng.usize(0..=length)),
+            empty_slices: false,
         }
     }
 }
@@ -264,12 +381,12 @@ pub fn one_in(rng: &mut Rng, count: u32) -> bool {
 }
 
 /// Returns a part of at most `most`, more often a small one.
-fn part(rng: &mut Rng, most: f64) -> f64 {
+pub fn part(rng: &mut Rng, most: f64) -> f64 {
     most * rng.f64() * rng.f64()
 }
 
 /// Returns so many milliseconds.
-fn ms(count: u64) -> Duration {
+pub fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 

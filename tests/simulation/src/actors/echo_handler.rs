@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use corepoll::{Action, CloseReason, EvContext, EvHandler, Interest, TimerId};
@@ -11,7 +12,11 @@ use fastrand::Rng;
 
 use super::echo_task;
 use super::handler_timers::HandlerTimers;
-use crate::model::{Attention, Incoming, Life, model};
+use super::output::behind_empty_slices;
+use super::unopened::close_unopened;
+use crate::attention::Attention;
+use crate::life::Life;
+use crate::model::{Incoming, model};
 use crate::plan::{Service, TalkPlan};
 
 /// The handler.
@@ -35,6 +40,8 @@ pub struct Echo {
     is_over: bool,
     /// The bytes since it has the connection.
     turn: usize,
+    /// Whether it is told of edges.
+    is_edge: bool,
 }
 
 impl Echo {
@@ -51,13 +58,7 @@ impl Echo {
             is_set_up: false,
             is_over: false,
             turn: 0,
-        }
-    }
-
-    /// Notes that it waits for something to read.
-    fn attend(&mut self, cx: &EvContext<'_>) {
-        if let (Ok(local), Ok(peer)) = (cx.local_addr(), cx.peer_addr()) {
-            self.attention = Some(model().attend(local, peer, "a handler"));
+            is_edge: false,
         }
     }
 
@@ -65,13 +66,14 @@ impl Echo {
     fn on_bytes(&mut self, cx: &mut EvContext<'_>, bytes: &[u8]) -> io::Result<Action> {
         let before = self.incoming.position;
         if !self.incoming.take(bytes) {
-            return Ok(Action::Close);
+            return Ok(self.life.close());
         }
         let Some(id) = self.incoming.id() else {
             cx.write(bytes)?;
             return Ok(Action::Keep);
         };
         let model = model();
+        model.serves(id);
         let plan = &model.talks[id as usize].plan;
         if let Some((low, high)) = plan.watermarks.filter(|_| !self.is_set_up) {
             cx.set_watermarks(low, high);
@@ -82,6 +84,7 @@ impl Echo {
             panic!("planned");
         }
         self.answer(cx, id, plan, bytes)?;
+        self.timers.check_ended(cx);
         self.timers.change(cx, &mut self.rng);
         self.turn += bytes.len();
         if plan.service == Service::HandOver && self.turn >= plan.turn {
@@ -101,6 +104,9 @@ impl Echo {
         // Once a part goes by another poller, the next ones must, until that has sent it.
         let is_under_way = self.detours.load(Ordering::Relaxed) > 0;
         if !is_under_way && self.rng.f64() >= plan.detours {
+            if plan.empty_slices {
+                return cx.write_vectored(&behind_empty_slices(bytes));
+            }
             return if self.rng.bool() || bytes.len() < 2 {
                 cx.write(bytes)
             } else {
@@ -157,6 +163,38 @@ impl Echo {
         }
     }
 
+    /// Ends the connection, or leaves that to a stream that nothing holds: it sends what is queued, too.
+    fn last_answer(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
+        if self.rng.bool() {
+            return Ok(self.life.close());
+        }
+        // There may be no descriptor for the stream.
+        let Ok(stream) = cx.take_stream() else { return Ok(self.life.close()) };
+        self.life.end();
+        if self.rng.bool() {
+            drop(stream);
+            return Ok(Action::Keep);
+        }
+        close_unopened(cx, stream)?;
+        Ok(Action::Keep)
+    }
+
+    /// Returns what it asks for while it reads. Some handlers are told of edges.
+    fn readable(&self) -> Interest {
+        if self.is_edge { Interest::READABLE.edge() } else { Interest::READABLE }
+    }
+
+    /// Reads once. An empty read is the end.
+    fn read_some(&mut self, cx: &mut EvContext<'_>, most: Option<usize>) -> io::Result<Action> {
+        let Some(most) = most else {
+            let bytes = cx.read()?;
+            return if bytes.is_empty() { self.on_end(cx) } else { self.on_bytes(cx, &bytes) };
+        };
+        let mut buffer = vec![0; most];
+        let count = cx.read_into(&mut buffer)?;
+        if count == 0 { self.on_end(cx) } else { self.on_bytes(cx, &buffer[..count]) }
+    }
+
     /// Ends the connection when the last answer is sent.
     fn on_end(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         self.incoming.end();
@@ -164,7 +202,7 @@ impl Echo {
         self.is_over = true;
         let Some(id) = self.incoming.id().filter(|_| self.detours.load(Ordering::Relaxed) > 0)
         else {
-            return Ok(Action::Close);
+            return self.last_answer(cx);
         };
         cx.set_interest(Interest::NONE)?;
         let writer = cx.writer();
@@ -176,7 +214,10 @@ impl Echo {
 impl EvHandler for Echo {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         self.life.open();
-        self.attend(cx);
+        cx.set_deadlines(model().plan.deadlines())?;
+        self.is_edge = self.rng.u32(0..4) == 0;
+        cx.set_interest(self.readable())?;
+        self.attention = Attention::of(cx, "a handler");
         self.timers.arm(cx, &mut self.rng);
         Ok(Action::Keep)
     }
@@ -184,16 +225,21 @@ impl EvHandler for Echo {
     fn on_read(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         self.life.live();
         let plan = self.incoming.id().map(|id| model().talks[id as usize].plan.clone());
-        let Some(plan) = plan.filter(|plan| plan.skips > 0.0 || plan.read < 4096) else {
-            let bytes = cx.read()?;
-            return if bytes.is_empty() { self.on_end(cx) } else { self.on_bytes(cx, &bytes) };
-        };
-        if self.rng.f64() < plan.skips {
-            return Ok(Action::Keep);
+        let plan = plan.filter(|plan| plan.skips > 0.0 || plan.read < 4096);
+        let most = plan.as_ref().map(|plan| plan.read);
+        if !self.is_edge {
+            let skips = plan.map_or(0.0, |plan| plan.skips);
+            let skips_this = skips > 0.0 && self.rng.f64() < skips;
+            return if skips_this { Ok(Action::Keep) } else { self.read_some(cx, most) };
         }
-        let mut buffer = vec![0; plan.read];
-        let count = cx.read_into(&mut buffer)?;
-        if count == 0 { self.on_end(cx) } else { self.on_bytes(cx, &buffer[..count]) }
+        // Until it is said that there is nothing, or the connection is no longer its own.
+        while !self.is_over && self.life.is_open() {
+            let action = self.read_some(cx, most)?;
+            if !matches!(action, Action::Keep) {
+                return Ok(action);
+            }
+        }
+        Ok(Action::Keep)
     }
 
     fn on_write_high(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
@@ -206,21 +252,31 @@ impl EvHandler for Echo {
     fn on_write_low(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         self.life.live();
         if !self.is_over {
-            cx.set_interest(Interest::READABLE)?;
-            self.attend(cx);
+            cx.set_interest(self.readable())?;
+            self.attention = Attention::of(cx, "a handler");
         }
         Ok(Action::Keep)
     }
 
     fn on_timeout(&mut self, cx: &mut EvContext<'_>, timer: TimerId) -> io::Result<Action> {
         self.life.live();
-        self.timers.fired(timer);
-        self.timers.change(cx, &mut self.rng);
+        self.timers.fired(cx, timer);
+        if self.rng.bool() {
+            self.timers.change(cx, &mut self.rng);
+        }
         Ok(Action::Keep)
     }
 
-    fn on_close(&mut self, _cx: &mut EvContext<'_>, reason: CloseReason) {
-        self.life.end();
+    fn on_shutdown(&mut self, _cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.life.shut_down();
+        Ok(Action::Keep)
+    }
+
+    fn on_close(&mut self, cx: &mut EvContext<'_>, reason: CloseReason) {
+        self.life.end_by(&reason);
+        if cx.set_timer(Duration::from_millis(1)) != TimerId::NONE {
+            model().violated("a timer was armed in on_close");
+        }
         self.attention = None;
         let model = model();
         let Some(id) = self.incoming.id() else { return };

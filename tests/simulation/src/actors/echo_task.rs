@@ -8,6 +8,7 @@ use corepoll::net::TcpStream;
 use futures::{AsyncReadExt, AsyncWriteExt};
 
 use super::echo_handler::Echo;
+use super::output::write_behind_empty_slices;
 use crate::model::{Incoming, model, now};
 use crate::plan::Service;
 
@@ -37,6 +38,7 @@ impl EchoTask {
     /// Sends back what comes.
     async fn run(&mut self, mut stream: TcpStream) -> io::Result<()> {
         let ends = (stream.local_addr()?, stream.peer_addr()?);
+        stream.set_deadlines(model().plan.deadlines());
         loop {
             let count = self.pass_on(&stream, ends).await?;
             if count == 0 {
@@ -67,7 +69,7 @@ impl EchoTask {
             let chunk = stream.read_chunk().await?;
             drop(attention);
             self.take(&chunk)?;
-            stream.write_all(&chunk).await?;
+            self.send(stream, &chunk).await?;
             return Ok(chunk.len());
         };
         // A read into nothing has nothing to wait for.
@@ -79,9 +81,18 @@ impl EchoTask {
         drop(attention);
         let bytes = std::mem::take(&mut self.buffer);
         self.take(&bytes[..count])?;
-        stream.write_all(&bytes[..count]).await?;
+        self.send(stream, &bytes[..count]).await?;
         self.buffer = bytes;
         Ok(count)
+    }
+
+    /// Sends bytes back.
+    async fn send(&self, mut stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
+        let id = self.incoming.id();
+        if id.is_some_and(|id| model().talks[id as usize].plan.empty_slices) {
+            return write_behind_empty_slices(stream, bytes).await;
+        }
+        stream.write_all(bytes).await
     }
 
     /// Checks bytes that have come, and panics if that is planned.
@@ -92,6 +103,7 @@ impl EchoTask {
         }
         let Some(id) = self.incoming.id() else { return Ok(()) };
         let model = model();
+        model.serves(id);
         let panics_at = model.talks[id as usize].plan.panics_at;
         let is_planned = |at| !bytes.is_empty() && (before..=self.incoming.position).contains(&at);
         if panics_at.is_some_and(is_planned) {

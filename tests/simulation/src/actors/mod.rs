@@ -1,12 +1,32 @@
 //! What the programs of a simulation are made of.
 
 pub mod answers;
+pub mod blocking;
 pub mod computing;
+pub mod cut_relays;
 pub mod datagrams;
+pub mod early_ends;
 pub mod echo_handler;
 pub mod echo_task;
+pub mod files;
+pub mod flood;
 pub mod handler_timers;
+pub mod intervals;
+pub mod last_calls;
+pub mod last_output;
+pub mod last_tasks;
+pub mod live_relays;
+pub mod mail;
+pub mod output;
+pub mod pool_handler;
 pub mod pool_task;
+pub mod reconnect;
 pub mod relay;
+pub mod relisten;
+pub mod room;
 pub mod task_timers;
 pub mod tasks;
+pub mod timed;
+pub mod udp;
+pub mod unix;
+pub mod unopened;

@@ -14,17 +14,17 @@ use crate::model::{Incoming, model};
 use crate::plan::{BACKEND, Service, one_in};
 
 /// How long an answer may take.
-const LIMIT: Duration = Duration::from_millis(400);
+pub(super) const LIMIT: Duration = Duration::from_millis(400);
 
 /// How often an answer is asked for before the connection is given up.
-const TRIES: u32 = 6;
+pub(super) const TRIES: u32 = 6;
 
 /// The pool of a poller, once it has one.
 #[derive(Debug, Default)]
 pub struct Pool(Option<ConnectPool>);
 
 /// Returns the pool of this poller.
-fn pool() -> ConnectPool {
+pub(super) fn pool() -> ConnectPool {
     let make = || {
         let address = format!("{BACKEND}:{}", Service::Answers.port());
         ConnectPool::builder(address.as_str()).max_live(4).build()
@@ -37,6 +37,7 @@ pub async fn serve(mut stream: TcpStream) {
     let mut incoming = Incoming::default();
     let mut rng = Rng::with_seed(model().plan.seed);
     let mut buffer = vec![0; 4096];
+    stream.set_deadlines(model().plan.deadlines());
     loop {
         let Ok((local, peer)) = ends(&stream) else { return };
         let attention = model().attend(local, peer, "a task with a pool");
@@ -88,7 +89,8 @@ async fn answer(id: u32, position: u32, bytes: &[u8], rng: &mut Rng) -> Option<V
         let delay = if !is_last && one_in(rng, 3) { rng.u32(0..1_000_000) } else { 0 };
         let length = bytes.len() as u32;
         let asked = ask(Head { id, position, length, delay }, bytes);
-        let limit = if is_last { Duration::from_secs(3600) } else { LIMIT };
+        let longest = model().plan.patience().unwrap_or(Duration::from_secs(3600));
+        let limit = if is_last { longest } else { LIMIT };
         if let Ok(Ok(answer)) = time::timeout(limit, asked).await {
             return Some(answer);
         }

@@ -4,12 +4,16 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corepoll::net::TcpStream;
-use corepoll::{Action, CloseReason, EvContext, EvHandler, Interest, Notifier, Token, time};
+use corepoll::{
+    Action, CloseReason, Deadlines, EvContext, EvHandler, Interest, Notifier, Token, time,
+};
 
-use crate::model::{Life, model};
+use super::timed::is_limit;
+use crate::life::Life;
+use crate::model::{model, now};
 use crate::plan::{BACKEND, Service};
 
 /// How long a relay tries to reach the backend: long enough for many packets to be lost, and shorter
@@ -20,6 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(100);
 fn upstream(peer_port: u16) -> String {
     let service = if peer_port.is_multiple_of(2) { Service::Handler } else { Service::Task };
     format!("{BACKEND}:{}", service.port())
+}
+
+/// Returns where the backend neither answers nor ends.
+fn silence() -> String {
+    format!("{BACKEND}:{}", Service::Silence.port())
 }
 
 /// Relays a connection to the backend.
@@ -33,22 +42,36 @@ pub async fn by_task(stream: TcpStream) {
     let has_detour = peer.port() % 4 == 3 && !model().plan.lacks_descriptors;
     let addresses = &[nothing, backend][usize::from(!has_detour)..];
     let Ok(back) = TcpStream::connect_timeout(addresses, PATIENCE).await else { return };
+    stream.set_deadlines(model().plan.deadlines());
     let _ = corepoll::io::relay(stream, back).await;
 }
 
 /// Relays a connection to what neither answers nor ends.
 pub async fn to_silence(stream: TcpStream) {
-    let address = format!("{BACKEND}:{}", Service::Silence.port());
-    let Ok(back) = TcpStream::connect(address.as_str()).await else { return };
+    let Ok(back) = TcpStream::connect(silence().as_str()).await else { return };
+    stream.set_deadlines(model().plan.deadlines());
     // It ends when the client has given up.
     let _ = corepoll::io::relay(stream, back).await;
+}
+
+/// Does, and does not wait for longer than its limit.
+pub async fn within_limit(stream: TcpStream) {
+    let Ok(back) = TcpStream::connect(silence().as_str()).await else { return };
+    let limit = model().plan.timing.limit;
+    let begun = now();
+    back.set_deadlines(Deadlines { read: Some(limit), ..Deadlines::default() });
+    if let Err(error) = corepoll::io::relay(stream, back).await
+        && is_limit(&error)
+    {
+        model().check_due("the deadline of a relay", begun + limit, now());
+    }
 }
 
 /// Reads what comes to its end, and does nothing more.
 pub async fn be_silent(stream: TcpStream) {
     while stream.read_chunk().await.is_ok_and(|chunk| !chunk.is_empty()) {}
     while !model().has_ended.get() {
-        time::sleep(Duration::from_secs(1)).await;
+        time::sleep(Duration::from_secs(60)).await;
     }
 }
 
@@ -59,12 +82,27 @@ pub struct Front {
     life: Life,
     /// Whether the backend can't be reached.
     has_failed: Rc<Cell<bool>>,
+    /// Whether it relays to what neither answers nor ends, and the backend's silence has a limit.
+    is_limited: bool,
+    /// Where the backend is, by the port of the client.
+    upstream: fn(u16) -> String,
 }
 
 impl Front {
     /// Makes the handler of a new connection.
     pub fn begin() -> Front {
-        Front { life: Life::begin("the front of a relay"), has_failed: Rc::default() }
+        Front::to(upstream)
+    }
+
+    /// Makes that of one to what neither answers nor ends, with a limit.
+    pub fn begin_limited() -> Front {
+        Front { is_limited: true, ..Front::to(|_| silence()) }
+    }
+
+    /// Makes the handler of a new connection that is relayed to another place.
+    pub fn to(upstream: fn(u16) -> String) -> Front {
+        let life = Life::begin("the front of a relay");
+        Front { life, has_failed: Rc::default(), is_limited: false, upstream }
     }
 }
 
@@ -73,13 +111,16 @@ impl EvHandler for Front {
         self.life.open();
         // What comes before the backend has answered waits in the kernel.
         cx.set_interest(Interest::NONE)?;
+        cx.set_deadlines(model().plan.deadlines())?;
         let back = Back {
             life: Life::begin("the back of a relay"),
             front: cx.token(),
             notifier: cx.notifier(),
             has_failed: self.has_failed.clone(),
+            is_limited: self.is_limited,
+            begun: now(),
         };
-        let address = upstream(cx.peer_addr()?.port());
+        let address = (self.upstream)(cx.peer_addr()?.port());
         cx.connect(&address, back)?;
         Ok(Action::Keep)
     }
@@ -88,16 +129,21 @@ impl EvHandler for Front {
         self.life.live();
         // Without an interest it is called for a hang-up alone.
         cx.read()?;
-        Ok(Action::Close)
+        Ok(self.life.close())
     }
 
     fn on_notify(&mut self, _cx: &mut EvContext<'_>) -> io::Result<Action> {
         self.life.live();
-        Ok(if self.has_failed.get() { Action::Close } else { Action::Keep })
+        Ok(if self.has_failed.get() { self.life.close() } else { Action::Keep })
     }
 
-    fn on_close(&mut self, _cx: &mut EvContext<'_>, _reason: CloseReason) {
-        self.life.end();
+    fn on_shutdown(&mut self, _cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.life.shut_down();
+        Ok(Action::Keep)
+    }
+
+    fn on_close(&mut self, _cx: &mut EvContext<'_>, reason: CloseReason) {
+        self.life.end_by(&reason);
     }
 }
 
@@ -112,11 +158,20 @@ struct Back {
     notifier: Notifier,
     /// Whether there is none.
     has_failed: Rc<Cell<bool>>,
+    /// Whether its silence has a limit.
+    is_limited: bool,
+    /// Since when.
+    begun: Instant,
 }
 
 impl EvHandler for Back {
     fn on_open(&mut self, cx: &mut EvContext<'_>) -> io::Result<Action> {
         self.life.open();
+        if self.is_limited {
+            self.begun = now();
+            let read = Some(model().plan.timing.limit);
+            cx.set_deadlines(Deadlines { read, ..Deadlines::default() })?;
+        }
         // The client may be gone.
         cx.relay(self.front)?;
         Ok(Action::Keep)
@@ -132,7 +187,16 @@ impl EvHandler for Back {
         let _ = self.notifier.notify();
     }
 
-    fn on_close(&mut self, _cx: &mut EvContext<'_>, _reason: CloseReason) {
-        self.life.end();
+    fn on_shutdown(&mut self, _cx: &mut EvContext<'_>) -> io::Result<Action> {
+        self.life.shut_down();
+        Ok(Action::Keep)
+    }
+
+    fn on_close(&mut self, _cx: &mut EvContext<'_>, reason: CloseReason) {
+        self.life.end_by(&reason);
+        if matches!(&reason, CloseReason::Error(error) if self.is_limited && is_limit(error)) {
+            let due = self.begun + model().plan.timing.limit;
+            model().check_due("the deadline of a handler's relay", due, now());
+        }
     }
 }

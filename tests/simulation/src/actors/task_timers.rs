@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use corepoll::time::{self, Sleep};
 use fastrand::Rng;
 
+use super::intervals::use_interval;
 use crate::model::{model, now};
 
 /// Uses timers in all ways, a few times.
@@ -22,7 +23,10 @@ pub async fn use_timers(mut rng: Rng) {
                 model().check_due("a timeout", due, now());
             }
             2 => move_sleep(&mut rng, delay).await,
-            3 => tick(delay, rng.u32(1..4)).await,
+            3 => {
+                let count = rng.u32(1..4);
+                use_interval(&mut rng, delay, count).await;
+            }
             _ => {
                 time::sleep(delay).await;
                 model().check_due("a sleep", due, now());
@@ -63,24 +67,11 @@ async fn move_sleep(rng: &mut Rng, first: Duration) {
 }
 
 /// Checks a wait that began at `begun` for something due at `due`, which may have been before.
-fn check_wait(what: &str, due: Instant, begun: Instant) {
+pub(super) fn check_wait(what: &str, due: Instant, begun: Instant) {
     if due > begun {
         model().check_due(what, due, now());
     } else {
         model().check_prompt(what, now() - begun);
-    }
-}
-
-/// Waits for a few ticks.
-async fn tick(period: Duration, count: u32) {
-    let period = period.max(Duration::from_micros(1));
-    let mut ticks = time::interval(period);
-    let mut due = ticks.tick().await;
-    for _ in 0..count {
-        let begun = now();
-        let at = ticks.tick().await;
-        check_wait("a tick", due + period, begun);
-        due = at;
     }
 }
 

@@ -1,23 +1,31 @@
 //! Tasks that are spawned on their poller and on others, aborted, and woken by others.
 
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use corepoll::{ReactorHandle, TaskGroup, spawn_local, time, yield_now};
 use fastrand::Rng;
 use futures::channel::oneshot;
 
+use super::blocking::block;
+use super::mail::use_mail;
 use crate::model::{model, now};
 
 /// Uses tasks in all ways, a few times.
 pub async fn use_tasks(reactor: ReactorHandle, mut rng: Rng) {
     for _ in 0..rng.u32(1..10) {
         let pause = Duration::from_micros(rng.u64(0..100_000));
-        match rng.u32(0..4) {
+        match rng.u32(0..8) {
             0 => abort(pause).await,
             1 => panic_apart().await,
             2 => group(&mut rng).await,
+            3 => block(&mut rng).await,
+            4 => use_mail(&reactor, &mut rng).await,
+            5 => abort_elsewhere(&reactor, &mut rng, pause).await,
+            6 => sleep_moved_elsewhere(&reactor, &mut rng, pause).await,
             _ => be_woken(&reactor, &mut rng).await,
         }
         time::sleep(pause).await;
@@ -48,6 +56,41 @@ async fn abort(pause: Duration) {
     }
     if count.get() != 1 {
         model().violated(format_args!("the future of an aborted task was dropped {count:?} times"));
+    }
+}
+
+/// Aborts a task of another poller, which drops its future there, and tells of it at once.
+async fn abort_elsewhere(reactor: &ReactorHandle, rng: &mut Rng, pause: Duration) {
+    let other = &reactor.pollers()[rng.usize(0..reactor.pollers().len())];
+    let task = other.spawn_on(std::future::pending::<()>);
+    time::sleep(pause).await;
+    let begun = now();
+    task.abort();
+    if !matches!(task.await, Err(error) if error.is_cancelled()) {
+        model().violated("a task of another poller that was aborted has not been cancelled");
+    }
+    if !model().is_shut_down.get() {
+        model().check_prompt("the abort of a task of another poller", now() - begun);
+    }
+}
+
+/// Waits for a sleep that another poller moves to now, by which it wakes this task.
+async fn sleep_moved_elsewhere(reactor: &ReactorHandle, rng: &mut Rng, pause: Duration) {
+    let other = &reactor.pollers()[rng.usize(0..reactor.pollers().len())];
+    let sleep = Arc::new(Mutex::new(Box::pin(time::sleep(Duration::from_secs(3600)))));
+    let moved = sleep.clone();
+    let due = other.spawn_on(move || async move {
+        time::sleep(pause).await;
+        let due = now();
+        moved.lock().expect("no panic").as_mut().reset(due);
+        due
+    });
+    poll_fn(|cx| sleep.lock().expect("no panic").as_mut().poll(cx)).await;
+    let woken = now();
+    match due.await {
+        Ok(due) => model().check_due("a sleep that another poller has moved", due, woken),
+        Err(_) if model().is_shut_down.get() => {}
+        Err(error) => model().violated(format_args!("a task that moves a sleep: {error}")),
     }
 }
 
