@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use interop::certificates::Certificates;
-use interop::{Folder, Peer, Port, pattern, program, python};
+use interop::{Folder, Peer, pattern, program, python};
 
 /// A program that listens where it says.
 fn start(program: &str, certificates: &Certificates, arguments: &[&str]) -> (Peer, SocketAddr) {
@@ -55,14 +55,12 @@ fn the_gateway_passes_files_of_python_on() {
     let file = pattern(5_000_000);
     folder.write("small", "hello");
     folder.write("large", &file);
-    let port = Port::free();
-    let mut server = program("python3");
-    server.args(["-m", "http.server", "--bind", "127.0.0.1", "--protocol", "HTTP/1.1"]);
-    server.arg("--directory").arg(folder.path()).arg(port.number().to_string());
-    let _upstream = Peer::start(&mut server).until_listens(port.addr());
+    let mut python = Peer::start(python("http_files.py").arg(folder.path()));
+    let upstream = python.port().to_string();
 
-    let upstream = port.addr().to_string();
-    let arguments = ["--upstream", &upstream, "--admin", "127.0.0.1:0"];
+    // A SYN that a busy machine drops is sent anew a second later, and three seconds later.
+    let patience = ["--connect-timeout", "30000"];
+    let arguments = [&["--upstream", &upstream, "--admin", "127.0.0.1:0"], &patience[..]].concat();
     let (peer, addr) = start(env!("CARGO_BIN_EXE_example-gateway"), &certificates, &arguments);
     for version in ["--http1.1", "--http2"] {
         assert_eq!(curl(addr, &certificates, "/small", &[version]), b"hello");
