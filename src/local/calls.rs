@@ -120,7 +120,7 @@ pub(crate) fn lap(local: &Local) -> (u64, u64) {
 #[inline]
 pub(crate) fn begin_phase(local: &Local, least: usize) -> usize {
     let calls = begin_slice(local, least);
-    if local.shutdown.is_noticed() { calls_in_grace(local) } else { calls }
+    if local.shutdown.is_requested() { calls_in_grace(local) } else { calls }
 }
 
 /// Returns how many more calls a phase may make, after it has made `made` in all. It is 0 when the
@@ -128,7 +128,7 @@ pub(crate) fn begin_phase(local: &Local, least: usize) -> usize {
 #[inline]
 pub(crate) fn continue_phase(local: &Local, made: usize) -> usize {
     let calls = continue_slice(local, made);
-    if local.shutdown.is_noticed() { calls_in_grace(local).min(calls) } else { calls }
+    if local.shutdown.is_requested() { calls_in_grace(local).min(calls) } else { calls }
 }
 
 /// Begins a phase that opens mail, as [`begin_phase`] does. The mail that came before the request for a
@@ -136,7 +136,6 @@ pub(crate) fn continue_phase(local: &Local, made: usize) -> usize {
 #[inline]
 pub(crate) fn begin_mail(local: &Local) -> usize {
     let calls = begin_slice(local, 1);
-    local.shutdown.notice();
     if local.shutdown.has_begun() { mail_in_grace(local) } else { calls }
 }
 

@@ -52,8 +52,6 @@ impl ShutdownRequest {
 pub(crate) struct ShutdownState {
     /// The request, whose mail the poller may not have opened yet.
     request: Arc<ShutdownRequest>,
-    /// Whether the poller has noticed that the request was made.
-    is_noticed: Cell<bool>,
     /// The time at which the grace ends, or 0 while no shutdown has begun.
     deadline: Cell<u64>,
     /// The same by the kernel's clock, or NEVER while no shutdown has begun.
@@ -70,7 +68,6 @@ impl ShutdownState {
     pub(crate) fn new(request: Arc<ShutdownRequest>) -> ShutdownState {
         ShutdownState {
             request,
-            is_noticed: Cell::new(false),
             deadline: Cell::new(0),
             real_deadline: Cell::new(clock::NEVER),
             ended_before: Cell::new(0),
@@ -81,7 +78,6 @@ impl ShutdownState {
     /// Begins the shutdown, or brings it forward: its grace ends at `end`, by the kernel's clock.
     /// Returns the end by the clock of the poller, or `None` if it is no earlier than before.
     pub(crate) fn begin(&self, end: u64) -> Option<u64> {
-        self.is_noticed.set(true);
         // Zero stands for no shutdown.
         let deadline = clock::from_real(end).max(1);
         if self.has_begun() && deadline >= self.deadline.get() {
@@ -92,21 +88,10 @@ impl ShutdownState {
         Some(deadline)
     }
 
-    /// Looks whether the shutdown has been requested. It may not have begun.
+    /// Returns `true` if the shutdown has been requested. Its mail may wait, and it may not have begun.
     #[inline]
-    pub(crate) fn notice(&self) -> bool {
-        let is_made = self.request.is_made();
-        if is_made {
-            self.is_noticed.set(true);
-        }
-        is_made
-    }
-
-    /// Returns `true` if the poller has noticed the request for a shutdown. It is asked in phases that a
-    /// slice ends: behind each the mail of the request is noticed.
-    #[inline]
-    pub(crate) fn is_noticed(&self) -> bool {
-        self.is_noticed.get()
+    pub(crate) fn is_requested(&self) -> bool {
+        self.request.is_made()
     }
 
     /// Returns `true` if the shutdown has begun.
@@ -124,7 +109,7 @@ impl ShutdownState {
     /// Returns `true` if a grace has passed: that of a shutdown which has begun, or which mail will begin.
     #[inline]
     pub(crate) fn has_grace_passed(&self) -> bool {
-        self.notice() && self.has_requested_grace_passed()
+        self.is_requested() && self.has_requested_grace_passed()
     }
 
     /// Does the work of [`ShutdownState::has_grace_passed`] once a shutdown has been requested.

@@ -106,7 +106,7 @@ fn end_lap(local: &Local) -> bool {
 /// turn may have used up the grace, and then no event is dispatched at all.
 #[inline(always)]
 fn begin_laps<'e>(local: &Local, events: &'e [RawEvent]) -> (&'e [RawEvent], usize) {
-    if !local.shutdown.is_noticed() {
+    if !local.shutdown.is_requested() {
         return (events, CALLS_PER_LAP);
     }
     (if local.shutdown.has_grace_passed() { &[] } else { events }, 1)
