@@ -4,6 +4,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -275,10 +276,11 @@ impl Scripted {
     }
 
     fn register(&self, cx: &mut EvContext<'_>, open: Deed) -> io::Result<Token> {
-        let (near, far) = tcp_pair();
+        // Not by TCP: a callback must not wait for the network.
+        let (near, far) = UnixStream::pair()?;
         // One of them keeps its peer, the other finds it gone.
         if self.number.is_multiple_of(2) {
-            cx.with_local(|far_ends: &mut Vec<TcpStream>| far_ends.push(far));
+            cx.with_local(|far_ends: &mut Vec<UnixStream>| far_ends.push(far));
         }
         let script = Script {
             open,
