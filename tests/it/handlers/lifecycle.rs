@@ -243,7 +243,7 @@ impl Ledger {
     fn new_handler(self: &Arc<Ledger>, script: Script) -> Scripted {
         let mut stories = self.0.lock().unwrap();
         stories.push(Vec::new());
-        Scripted { script, ledger: self.clone(), number: stories.len() - 1 }
+        Scripted { script, ledger: self.clone(), number: stories.len() - 1, has_interval: false }
     }
 
     fn check(&self) {
@@ -262,6 +262,7 @@ struct Scripted {
     script: Script,
     ledger: Arc<Ledger>,
     number: usize,
+    has_interval: bool,
 }
 
 #[derive(Default)]
@@ -324,7 +325,10 @@ impl Scripted {
             }
             Deed::Arm => {
                 cx.set_timer(Duration::ZERO);
-                cx.set_interval(Duration::from_millis(1));
+                // If each call for a timer armed two, there would be more and more.
+                if !std::mem::replace(&mut self.has_interval, true) {
+                    cx.set_interval(Duration::from_millis(1));
+                }
             }
             Deed::Deafen => cx.set_interest(Interest::NONE)?,
         }
