@@ -17,9 +17,9 @@ versus compare [options]
   --servers A,B,..     of this build; the first is what the others are held against. Default: all
                        but bare-threaded and tokio-shared
   --extra NAME=COMMAND a server by its command line; may be repeated. {addr}, {ip}, {port}, {threads}
-                       and {protocol} (plaintext or echo) are replaced. It is ready when it accepts,
-                       and is ended by SIGTERM. Without {protocol} it is asked for HTTP alone, and
-                       without {threads} it is left out where a server is to have two
+                       and {protocol} (plaintext, echo or mixed) are replaced. It is ready when it
+                       accepts, and is ended by SIGTERM. Without {protocol} it is asked for HTTP
+                       alone, and without {threads} it is left out where a server is to have two
   --extras FILE        such servers, NAME=COMMAND on a line each
   --out DIR            where tables, charts and samples go; default target/versus
   --readme             also writes the charts of the README into benches/versus/charts
