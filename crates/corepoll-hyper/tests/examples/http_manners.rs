@@ -141,14 +141,19 @@ fn what_is_malformed_or_ambiguous_ends_the_connection() {
 
 #[test]
 fn requests_may_be_cut_at_any_byte() {
-    let plain = "GET /a HTTP/1.1\r\nHost: test\r\n\r\n";
-    let chunked = "GET /a HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n\
-        3;x\r\nabc\r\n0\r\n\r\n";
+    let plain = ("GET /a HTTP/1.1\r\nHost: test\r\n\r", "\n");
+    // A body that nothing reads comes with the end of its head: hyper closes a connection whose body is still on
+    // its way when its request has been answered.
+    let chunked = (
+        "GET /a HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r",
+        "\n3;x\r\nabc\r\n0\r\n\r\n",
+    );
     with_each(|server| {
-        for request in [plain, chunked] {
+        for (head, rest) in [plain, chunked] {
             let mut stream = server.connect();
-            for byte in format!("{request}{NEXT}").bytes() {
-                stream.write_all(&[byte]).expect("writes");
+            let pieces = head.as_bytes().chunks(1).chain([rest.as_bytes()]);
+            for piece in pieces.chain(NEXT.as_bytes().chunks(1)) {
+                stream.write_all(piece).expect("writes");
             }
             stream.shutdown(Shutdown::Write).expect("ends");
             assert_eq!(statuses(&read_to_end(stream)), ["200", "200"]);
