@@ -1,6 +1,8 @@
 """An HTTP/1.1 server on a free port of 127.0.0.1: prints the port, and answers with that of the client."""
 
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from http_serving import serve
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -17,7 +19,4 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-ThreadingHTTPServer.request_queue_size = 128
-server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-print("port", server.server_address[1], flush=True)
-server.serve_forever()
+serve(Handler)
