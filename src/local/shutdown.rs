@@ -3,8 +3,8 @@
 //!
 //! A shutdown is requested by any thread, and begins on the poller's. The request comes by mail, behind
 //! the mail that was sent before. The end of the grace comes at once, by a word in memory
-//! ([`ShutdownRequest`]). The poller looks at it before it opens mail, and after some callbacks of a
-//! batch: however long the mail keeps it from the request, nothing else begins after that end.
+//! ([`ShutdownRequest`]). The poller looks at it as each phase of calls begins, and between calls: however
+//! long the mail keeps it from the request, nothing else begins after that end.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
